@@ -1,0 +1,89 @@
+"""A call, as the agent sees it, however it reached us."""
+
+from __future__ import annotations
+
+import abc
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pipecat.transports.base_transport import BaseTransport
+
+from transports.playout import Playout
+
+
+class EndReason(StrEnum):
+    """Why a call ended. Every call ends for exactly one of these."""
+
+    CALLER_HANGUP = "caller_hangup"
+    CALLER_CANCELLED = "caller_cancelled"
+    CALLER_GONE = "caller_gone"
+    AGENT_HANGUP = "agent_hangup"
+    OPERATOR_HANGUP = "operator_hangup"
+    IDLE = "idle"
+    MAX_DURATION = "max_duration"
+    DRAIN = "drain"
+    MODEL_FAILURE = "model_failure"
+    TRANSPORT_FAILURE = "transport_failure"
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """Who calls whom, over what. Strings come from the network: never trust, never log numbers."""
+
+    transport: str
+    caller: str
+    called: str
+    remote: str = ""
+    codec: str = ""
+    call_id: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    since: float = field(default_factory=time.time)
+
+
+class CallTransport(BaseTransport, abc.ABC):
+    """One call's Pipecat transport, with the call's events and commands.
+
+    Events, named as Pipecat names dial-in events (register with `add_event_handler`):
+
+    - `on_dialin_connected(transport)`: media flows both ways; the greeting may start.
+    - `on_dialin_stopped(transport, reason: EndReason)`: the wire is gone; fires exactly once.
+    - `on_dtmf_event(transport, digit: str)`: also pushed down the pipeline as an `InputDTMFFrame`.
+
+    The agent runs a pipeline that starts with `input()` and has `output()` before the assistant
+    aggregator, and ends the call with `hangup`.
+    """
+
+    def __init__(self, info: CallInfo, playout: Playout) -> None:
+        super().__init__()
+        self.info = info
+        self.playout = playout
+        self._register_event_handler("on_dialin_connected")
+        self._register_event_handler("on_dialin_stopped")
+        self._register_event_handler("on_dtmf_event")
+
+    @abc.abstractmethod
+    async def answer(self) -> None:
+        """Accept the call. Returns when accepted, before media flows.
+
+        Raises CallGone if the caller has already left.
+        """
+
+    @abc.abstractmethod
+    async def hangup(self) -> None:
+        """End the call on the wire now. Safe to call twice, in any state; never raises."""
+
+
+class CallGone(Exception):
+    """The caller left before the command reached the wire."""
+
+
+# What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be
+# answered. It admits the call and runs it, or raises CallRefused.
+CallHandler = Callable[[CallTransport], Awaitable[None]]
+
+
+class CallRefused(Exception):
+    """No place for this call: the wire answers with its own 'busy' (SIP 486, HTTP 503)."""

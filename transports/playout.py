@@ -1,0 +1,168 @@
+"""What the caller is about to hear.
+
+The pipeline writes speech; the wire pulls packets. Everything that makes barge-in feel right happens
+between the two: fading, holding, going on from the last word, and knowing which word that was.
+No I/O, no clock: the wire's pulling is the clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+SAMPLE_RATE_HZ = 16_000
+FADE_MS = 8
+_FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
+_REFERENCE_SAMPLES = SAMPLE_RATE_HZ  # 1 s, for the echo guard
+
+Mark = tuple[int, Callable[[], None]]
+
+
+class Playout:
+    """A queue of s16le mono PCM at 16 kHz with a position, a hold and a fade.
+
+    Positions are samples of speech since the call began, counted as the wire pulls them; silence
+    that fills a gap doesn't count.
+    """
+
+    def __init__(self) -> None:
+        self._queue: deque[np.ndarray] = deque()
+        self._queued = 0  # samples in _queue
+        self.position = 0
+        self._marks: deque[Mark] = deque()
+        self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
+        self._reference = np.zeros(_REFERENCE_SAMPLES, np.int16)  # what the wire got, silence included
+        self._held = False
+        self._fade_out = False
+        self._fade_in = False
+        self._last_word = 0
+        self.on_pulled: Callable[[], None] | None = None
+
+    @property
+    def queued_ms(self) -> float:
+        """Speech waiting to be pulled, in milliseconds."""
+        return self._queued * 1000 / SAMPLE_RATE_HZ
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a pull would return speech now."""
+        return self._queued > 0 and not self._held
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    def write(self, pcm: bytes) -> None:
+        """Queue speech: s16le mono PCM at 16 kHz."""
+        if pcm:
+            samples = np.frombuffer(pcm, np.int16)
+            self._queue.append(samples)
+            self._queued += len(samples)
+
+    def mark(self, reached: Callable[[], None], *, word: bool = False) -> None:
+        """Call `reached` once all speech written so far has been pulled.
+
+        A mark with `word` set is where `resume` goes back to. Marks that an interruption overtakes
+        are dropped.
+        """
+        end = self.position + self._queued
+        if word:
+            inner = reached
+
+            def reached() -> None:
+                self._last_word = end
+                inner()
+
+        self._marks.append((end, reached))
+        self._pass_marks()
+
+    def pull(self, samples: int) -> bytes:
+        """The next `samples` for the wire, silence where there is no speech.
+
+        Returns s16le mono PCM, exactly `samples` long.
+        """
+        out = np.zeros(samples, np.int16)
+        if self._fade_out:
+            self._fade_out = False
+            faded = self._take(min(_FADE_SAMPLES, samples))
+            ramp = np.linspace(1.0, 0.0, len(faded), dtype=np.float32)
+            out[: len(faded)] = (faded * ramp).astype(np.int16)
+        elif not self._held and self._queued:
+            speech = self._take(samples)
+            if self._fade_in:
+                self._fade_in = False
+                n = min(_FADE_SAMPLES, len(speech))
+                speech = speech.copy()
+                speech[:n] = (speech[:n] * np.linspace(0.0, 1.0, n, dtype=np.float32)).astype(np.int16)
+            out[: len(speech)] = speech
+        self._reference = np.concatenate((self._reference, out))[-_REFERENCE_SAMPLES:]
+        self._pass_marks()
+        if self.on_pulled:
+            self.on_pulled()
+        return out.tobytes()
+
+    def unpull(self, samples: int) -> None:
+        """Give back the last `samples` of speech pulled: the wire dropped them before sending."""
+        back = min(samples, len(self._history))
+        if back:
+            self._queue.appendleft(self._history[-back:])
+            self._queued += back
+            self._history = self._history[:-back]
+            self.position -= back
+            self._reference[-back:] = 0
+
+    def hold(self) -> None:
+        """Fall silent with a fade, and keep what is left to say."""
+        if not self._held:
+            self._fade_out = self._queued > 0
+            self._held = True
+
+    def resume(self) -> None:
+        """Go on after `hold`, from the end of the last word that was heard whole."""
+        if not self._held:
+            return
+        self._held = False
+        self._fade_out = False
+        self.unpull(self.position - self._last_word)
+        self._fade_in = True
+
+    def interrupt(self) -> None:
+        """Fall silent with a fade, and forget what is left to say, its marks included."""
+        fade = self._take_quietly(_FADE_SAMPLES) if self.speaking else None
+        self._queue.clear()
+        self._queued = 0
+        self._marks.clear()
+        self._held = False
+        self._fade_in = False
+        if fade is not None and len(fade):
+            self._queue.append(fade)
+            self._queued = len(fade)
+            self._fade_out = True
+
+    def reference(self, samples: int) -> np.ndarray:
+        """The last `samples` (16,000 at most) given to the wire, silence included, as int16."""
+        return self._reference[-samples:]
+
+    def _take(self, samples: int) -> np.ndarray:
+        taken = self._take_quietly(samples)
+        self.position += len(taken)
+        self._history = np.concatenate((self._history, taken))[-2 * SAMPLE_RATE_HZ :]
+        return taken
+
+    def _take_quietly(self, samples: int) -> np.ndarray:
+        parts: list[np.ndarray] = []
+        while samples > 0 and self._queue:
+            head = self._queue.popleft()
+            if len(head) > samples:
+                self._queue.appendleft(head[samples:])
+                head = head[:samples]
+            parts.append(head)
+            samples -= len(head)
+            self._queued -= len(head)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+    def _pass_marks(self) -> None:
+        while self._marks and self._marks[0][0] <= self.position:
+            self._marks.popleft()[1]()
