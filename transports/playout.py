@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
 FADE_MS = 8
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _REFERENCE_SAMPLES = SAMPLE_RATE_HZ  # 1 s, for the echo guard
 
-Mark = tuple[int, Callable[[], None]]
+Samples = NDArray[np.int16]
 
 
 class Playout:
@@ -25,20 +26,27 @@ class Playout:
 
     Positions are samples of speech since the call began, counted as the wire pulls them; silence
     that fills a gap doesn't count.
+
+    Its hooks, all optional and called on the spot: `on_pulled` after each pull, `on_sounding` when a
+    pull returns speech after silence, `on_cut` when `hold` or `interrupt` wants silence at once (a wire
+    that buffers ahead takes back what it hasn't sent, with `unpull`, before the fade is pulled).
     """
 
     def __init__(self) -> None:
-        self._queue: deque[np.ndarray] = deque()
+        self._queue: deque[Samples] = deque()
         self._queued = 0  # samples in _queue
         self.position = 0
-        self._marks: deque[Mark] = deque()
+        self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
         self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
         self._reference = np.zeros(_REFERENCE_SAMPLES, np.int16)  # what the wire got, silence included
         self._held = False
         self._fade_out = False
         self._fade_in = False
         self._last_word = 0
+        self._sounding = False
         self.on_pulled: Callable[[], None] | None = None
+        self.on_sounding: Callable[[], None] | None = None
+        self.on_cut: Callable[[], None] | None = None
 
     @property
     def queued_ms(self) -> float:
@@ -67,15 +75,7 @@ class Playout:
         A mark with `word` set is where `resume` goes back to. Marks that an interruption overtakes
         are dropped.
         """
-        end = self.position + self._queued
-        if word:
-            inner = reached
-
-            def reached() -> None:
-                self._last_word = end
-                inner()
-
-        self._marks.append((end, reached))
+        self._marks.append((self.position + self._queued, word, reached))
         self._pass_marks()
 
     def pull(self, samples: int) -> bytes:
@@ -89,7 +89,12 @@ class Playout:
             faded = self._take(min(_FADE_SAMPLES, samples))
             ramp = np.linspace(1.0, 0.0, len(faded), dtype=np.float32)
             out[: len(faded)] = (faded * ramp).astype(np.int16)
-        elif not self._held and self._queued:
+            self._sounding = False
+        elif self.speaking:
+            if not self._sounding:
+                self._sounding = True
+                if self.on_sounding:
+                    self.on_sounding()
             speech = self._take(samples)
             if self._fade_in:
                 self._fade_in = False
@@ -97,6 +102,8 @@ class Playout:
                 speech = speech.copy()
                 speech[:n] = (speech[:n] * np.linspace(0.0, 1.0, n, dtype=np.float32)).astype(np.int16)
             out[: len(speech)] = speech
+        else:
+            self._sounding = False
         self._reference = np.concatenate((self._reference, out))[-_REFERENCE_SAMPLES:]
         self._pass_marks()
         if self.on_pulled:
@@ -115,9 +122,12 @@ class Playout:
 
     def hold(self) -> None:
         """Fall silent with a fade, and keep what is left to say."""
-        if not self._held:
-            self._fade_out = self._queued > 0
-            self._held = True
+        if self._held:
+            return
+        if self.on_cut:
+            self.on_cut()
+        self._fade_out = self._queued > 0
+        self._held = True
 
     def resume(self) -> None:
         """Go on after `hold`, from the end of the last word that was heard whole."""
@@ -130,7 +140,9 @@ class Playout:
 
     def interrupt(self) -> None:
         """Fall silent with a fade, and forget what is left to say, its marks included."""
-        fade = self._take_quietly(_FADE_SAMPLES) if self.speaking else None
+        if self.speaking and self.on_cut:
+            self.on_cut()
+        fade = self._take_quietly(_FADE_SAMPLES) if self.speaking or self._fade_out else None
         self._queue.clear()
         self._queued = 0
         self._marks.clear()
@@ -141,18 +153,18 @@ class Playout:
             self._queued = len(fade)
             self._fade_out = True
 
-    def reference(self, samples: int) -> np.ndarray:
+    def reference(self, samples: int) -> Samples:
         """The last `samples` (16,000 at most) given to the wire, silence included, as int16."""
         return self._reference[-samples:]
 
-    def _take(self, samples: int) -> np.ndarray:
+    def _take(self, samples: int) -> Samples:
         taken = self._take_quietly(samples)
         self.position += len(taken)
         self._history = np.concatenate((self._history, taken))[-2 * SAMPLE_RATE_HZ :]
         return taken
 
-    def _take_quietly(self, samples: int) -> np.ndarray:
-        parts: list[np.ndarray] = []
+    def _take_quietly(self, samples: int) -> Samples:
+        parts: list[Samples] = []
         while samples > 0 and self._queue:
             head = self._queue.popleft()
             if len(head) > samples:
@@ -165,4 +177,7 @@ class Playout:
 
     def _pass_marks(self) -> None:
         while self._marks and self._marks[0][0] <= self.position:
-            self._marks.popleft()[1]()
+            end, word, reached = self._marks.popleft()
+            if word:
+                self._last_word = end
+            reached()
