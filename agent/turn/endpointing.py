@@ -1,0 +1,192 @@
+"""Is the caller done? How long to wait in silence before answering.
+
+Three signals, each of which may be late or absent: how the voice sounds (smart-turn), how complete the
+words are (the probability, under a small language model, that the sentence ends here), and which words
+stand last. A logistic model, fitted on `bench/endpointing`, makes one probability of those that are
+there; a curve makes a wait of it. Rules stand only where the data can't: dictated numbers, a caller who
+asks for time, one-word answers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from enum import Enum
+from importlib.resources import files
+from itertools import pairwise
+
+from agent.turn import words
+from agent.turn.lexicon import Lexicon, lexicon
+
+MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
+DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
+SHORT_SPEECH_MS = 900  # "yes", "no thanks": one breath
+_LOGIT_LIMIT = 6.0
+
+
+class Expects(Enum):
+    """What the agent's last sentence asks for."""
+
+    ANYTHING = "anything"
+    YES_NO = "yes_no"
+    DICTATION = "dictation"  # a number, a code, a spelling
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of the caller's turn at this point of a silence.
+
+    `acoustic` and `completeness` are probabilities that the turn is over; None where not known (yet).
+    `transcript` is None until the words are known, "" where the recognizer heard none.
+    """
+
+    silence_ms: float
+    speech_ms: float = 1000.0
+    acoustic: float | None = None
+    completeness: float | None = None
+    transcript: str | None = None
+    language: str = "en"
+    expects: Expects = Expects.ANYTHING
+
+
+@dataclass(frozen=True)
+class Verdict:
+    wait_ms: float  # silence in all, from the end of speech, after which to answer
+    remaining_ms: float  # of it, from now; 0 is "now"
+    probability: float  # that the caller is done
+    reason: str
+
+    @property
+    def now(self) -> bool:
+        return self.remaining_ms <= 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Logistic weights by the signals they need, and the curve from probability to wait."""
+
+    weights: dict[str, dict[str, float]]
+    curve: tuple[tuple[float, float], ...]  # (probability, share of the span from shortest to longest wait)
+
+    @staticmethod
+    def load() -> Fit:
+        """The fit that `bench/endpointing/fit.py` wrote."""
+        raw = json.loads(files("agent.turn").joinpath("endpointing.json").read_text())
+        return Fit(raw["weights"], tuple((float(p), float(share)) for p, share in raw["curve"]))
+
+
+def features(heard: Heard) -> dict[str, float]:
+    """The signals that are there, as the logistic model takes them."""
+    found: dict[str, float] = {}
+    if heard.acoustic is not None:
+        found["acoustic"] = _logit(heard.acoustic)
+    if heard.transcript:
+        lex = lexicon(heard.language)
+        said = words.split(heard.transcript)
+        if heard.completeness is not None and lex.completes:
+            found["completeness"] = _logit(heard.completeness)
+        ending = heard.transcript.rstrip()
+        found["hangs"] = float(words.hangs(said, lex) or ending.endswith(("-", "—", "...", "…")))
+        found["leans"] = float(words.leans(said, lex))
+        found["asks"] = float(ending.endswith("?"))
+        found["stops"] = float(ending.endswith((".", "!")) and not ending.endswith("..."))
+        found["short"] = float(len(said) <= 2)
+    return found
+
+
+class Endpointer:
+    """Decides how long to wait; holds nothing but its fit and its limits."""
+
+    def __init__(self, *, min_silence_ms: float, max_silence_ms: float, fit: Fit | None = None) -> None:
+        self._shortest = min_silence_ms
+        self._longest = max(min_silence_ms, max_silence_ms)
+        self._fit = fit or Fit.load()
+
+    def decide(self, heard: Heard) -> Verdict:
+        """How long to wait, with what is known now; ask again when more is."""
+        probability = self.probability(heard)
+        wait, reason = self._wait(heard, probability)
+        return Verdict(wait, max(0.0, wait - heard.silence_ms), probability, reason)
+
+    def probability(self, heard: Heard) -> float:
+        """That the caller is done, from the signals that are there; 0.5 where there are none."""
+        found = features(heard)
+        weights = self._fit.weights.get(_known(found))
+        if weights is None:
+            return 0.5
+        return _sigmoid(
+            weights["bias"] + sum(weights.get(name, 0.0) * value for name, value in found.items())
+        )
+
+    def _wait(self, heard: Heard, probability: float) -> tuple[float, str]:
+        lex = lexicon(heard.language)
+        said = words.split(heard.transcript or "")
+        if words.asks_for_time(said, lex):
+            return max(MORE_TIME_MS, self._longest), "asks for time"
+        if words.hangs(said, lex):
+            return self._longest, "mid-sentence"
+        dictation = self._dictation(heard, lex)
+        if dictation is not None:
+            return dictation, "dictates"
+        if words.is_answer(said, lex):
+            return self._shortest, "short answer"
+        if (
+            heard.transcript is None
+            and heard.expects is Expects.YES_NO
+            and heard.speech_ms <= SHORT_SPEECH_MS
+        ):
+            probability = max(probability, 0.8)
+        return self._on_curve(probability), "model"
+
+    def _dictation(self, heard: Heard, lex: Lexicon) -> float | None:
+        """The wait inside a number or a spelling; None where there is none."""
+        count = words.dictated(heard.transcript or "", lex)
+        if not count:
+            return None
+        if count < DICTATION_DIGITS:
+            return self._longest
+        return (self._shortest + self._longest) / 2
+
+    def _on_curve(self, probability: float) -> float:
+        curve = self._fit.curve
+        share = curve[-1][1]
+        for (low, low_share), (high, high_share) in pairwise(curve):
+            if probability <= high:
+                within = (probability - low) / (high - low) if high > low else 1.0
+                share = low_share + (high_share - low_share) * max(0.0, within)
+                break
+        return self._shortest + share * (self._longest - self._shortest)
+
+
+def expects(agent_said: str, language: str) -> Expects:
+    """What the agent's last sentence asks for."""
+    sentences = [part for part in agent_said.replace("!", ".").split(".") if part.strip()]
+    last = sentences[-1].strip() if sentences else ""
+    if not last.endswith("?"):
+        return Expects.ANYTHING
+    lex = lexicon(language)
+    said = words.split(last.rsplit("?", 2)[-2])
+    if any(word in lex.dictates for word in said):
+        return Expects.DICTATION
+    if said and said[0] in lex.yes_no_openers:
+        return Expects.YES_NO
+    return Expects.ANYTHING
+
+
+def _known(found: dict[str, float]) -> str:
+    """Which of the fits applies: the one that needs just the signals that are there."""
+    parts: list[str] = [name for name in ("acoustic", "completeness") if name in found]
+    if "hangs" in found:
+        parts.append("words")
+    return "+".join(parts)
+
+
+def _logit(probability: float) -> float:
+    floor = 1 / (1 + math.exp(_LOGIT_LIMIT))
+    held = min(max(probability, floor), 1 - floor)
+    return math.log(held / (1 - held))
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))

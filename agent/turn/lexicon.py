@@ -1,0 +1,174 @@
+"""Closed classes of words that tell about a caller's turn, in the languages offhook knows.
+
+Only closed classes of words stand here: what a sentence can't end on, what asks for time, what answers
+in a word, what merely says "I'm listening". Everything else is left to the models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+def _phrases(phrases: str) -> tuple[tuple[str, ...], ...]:
+    """Longest first, so that the first match is the longest."""
+    return tuple(sorted((tuple(phrase.split()) for phrase in phrases.split(",")), key=len, reverse=True))
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """One language's closed classes."""
+
+    hanging: frozenset[str]  # a sentence doesn't end on these
+    leaning: frozenset[str]  # it seldom does: "for" ends a question, rarely anything else
+    fillers: frozenset[str]
+    more_time: tuple[tuple[str, ...], ...]  # "hold on", "let me check"
+    answers: tuple[tuple[str, ...], ...]  # whole turns of a word or two
+    backchannels: tuple[tuple[str, ...], ...]
+    stops: tuple[tuple[str, ...], ...]  # take the floor, however short
+    digits: frozenset[str] = frozenset()
+    dictates: frozenset[str] = frozenset()  # announce a number or a spelling
+    yes_no_openers: frozenset[str] = frozenset()
+    completes: bool = False  # whether the completeness of its sentences has been measured
+
+
+ENGLISH = Lexicon(
+    hanging=_set("""
+        and or but because cause if unless although though whether than while since until plus the a
+        an my your our their his its every i i'm i'd i'll i've we're we'd we'll we've you're you'd
+        they're he's she's of from with at into onto per via between toward towards
+    """),
+    leaning=_set("""
+        to for in on about by as like is are was were be been am the that this so then very really
+        which who where when how what can could would will should do does did have has had not just
+        also maybe some any
+    """),
+    fillers=_set("um uh er erm uhm hmm hm well mm"),
+    more_time=_phrases("""
+        hold on, hang on, one moment, one second, one sec, one minute, just a moment, just a second,
+        just a sec, just a minute, give me a moment, give me a second, give me a sec, give me a
+        minute, wait a moment, wait a second, wait a sec, wait a minute, bear with me, let me check,
+        let me see, let me think, let me look, let me find, let me get, let me grab, let me just,
+        i'll check, i'll just check
+    """),
+    answers=_phrases("""
+        yes, yeah, yep, yup, no, nope, nah, sure, okay, ok, correct, exactly, right, absolutely,
+        definitely, of course, please, yes please, no thanks, no thank you, thanks, thank you, thank
+        you very much, bye, bye bye, goodbye, that's right, that's correct, that's all, that's it,
+        not really, hello, hi, i do, i don't, it is, i am, yes it is, yes i do, no i don't, yes i
+        am, fine, never mind, no problem, all right, alright, sounds good, perfect, great
+    """),
+    backchannels=_phrases("""
+        mm, mmm, hm, hmm, mhm, mm hmm, mm hm, mhmm, uh huh, uhuh, uh, um, ah, oh, aha, right, okay,
+        ok, yeah, yep, yup, yes, sure, i see, got it, cool, nice, great, good, wow, really, oh okay,
+        all right, alright, of course, exactly, true, huh, oh really, oh i see, fine, perfect, makes
+        sense, i know
+    """),
+    stops=_phrases("""
+        stop, wait, no, hold on, hang on, excuse me, pause, enough, one moment, one second, be
+        quiet, shut up, never mind, hello, sorry
+    """),
+    digits=_set("zero oh o one two three four five six seven eight nine double triple"),
+    dictates=_set("""
+        number code pin zip postcode account card reference order extension digits phone telephone
+        mobile cell serial policy ticket booking confirmation spelled spell spelt spelling
+    """),
+    yes_no_openers=_set("""
+        is are was were do does did can could would will shall should have has had may am isn't
+        aren't don't doesn't didn't can't couldn't wouldn't won't
+    """),
+    completes=True,
+)
+
+FRENCH = Lexicon(
+    hanging=_set("""
+        et ou mais car parce que puisque si comme donc or ni le la les un une des du de d l au aux
+        mon ma mes ton ta tes son sa ses notre votre nos vos leur leurs ce cet cette ces je tu il
+        elle on nous ils elles j'ai je c'est qu qui dont avec pour sans par chez dans sur sous
+    """),
+    leaning=_set("à en est sont était être très plus ne y quand"),
+    fillers=_set("euh heu ben bah hum alors hein"),
+    more_time=_phrases("""
+        un instant, un moment, une seconde, une minute, attendez, attends, ne quittez pas,
+        laissez moi voir, laissez moi vérifier, je regarde, je vérifie, je vais
+        voir, patientez
+    """),
+    answers=_phrases("""
+        oui, non, ouais, si, d'accord, bien sûr, merci, non merci, oui merci, au revoir, exactement,
+        c'est ça, tout à fait, ok, okay, bonjour, allô, s'il vous plaît, voilà, parfait
+    """),
+    backchannels=_phrases("""
+        hum, mm, mmm, hm, hmm, mhm, oui, ouais, ok, okay, d'accord, ah, ah oui, ah bon, je vois,
+        bien, très bien, bien sûr, voilà, c'est ça, exactement, oui oui, entendu, parfait, super
+    """),
+    stops=_phrases("""
+        stop, attendez, attends, non, arrêtez, arrête, pardon, excusez moi, un instant,
+        un moment, allô, ça suffit
+    """),
+    digits=_set("zéro un deux trois quatre cinq six sept huit neuf"),
+    dictates=_set("numéro code carte compte référence téléphone postal épelle s'épelle"),
+)
+
+SPANISH = Lexicon(
+    hanging=_set("""
+        y e o u pero porque pues si como aunque que el la los las un una unos unas del al de mi mis
+        tu tus su sus nuestro nuestra este esta ese esa con para sin por en sobre entre desde yo
+    """),
+    leaning=_set("a es son era está estoy muy más no ya cuando"),
+    fillers=_set("eh este em mmm bueno"),
+    more_time=_phrases("""
+        un momento, un segundo, un minuto, un momentito, espere, espera, espérame, espéreme, déjame
+        ver, déjeme ver, a ver, permítame
+    """),
+    answers=_phrases("""
+        sí, si, no, claro, vale, bueno, de acuerdo, correcto, exacto, gracias, no gracias, sí
+        gracias, adiós, hola, por supuesto, por favor, ok, okay, perfecto, eso es todo
+    """),
+    backchannels=_phrases("""
+        mm, mmm, hm, hmm, mhm, ajá, aja, sí, si, ya, vale, claro, ok, okay, bueno, bien, muy bien,
+        de acuerdo, entiendo, ah, exacto, por supuesto, ya veo, perfecto, sí sí, eso
+    """),
+    stops=_phrases("para, pare, alto, espere, espera, no, perdón, disculpe, un momento, basta, oiga, stop"),
+    digits=_set("cero uno dos tres cuatro cinco seis siete ocho nueve"),
+    dictates=_set("número código tarjeta cuenta referencia teléfono postal deletreo"),
+)
+
+GERMAN = Lexicon(
+    hanging=_set("""
+        und oder aber weil denn dass wenn ob obwohl sondern damit der die das den dem des ein eine
+        einen einem einer mein meine meinen meiner dein deine ihr ihre unser unsere sein seine ich
+        wir mit für von bei aus nach zum zur vom beim im am ins
+    """),
+    leaning=_set("in auf an zu ist sind war sehr nicht auch noch wie als"),
+    fillers=_set("äh ähm öh hm also naja"),
+    more_time=_phrases("""
+        einen moment, moment, moment mal, einen augenblick, augenblick, sekunde, eine sekunde,
+        warten sie, warte, warte mal, lassen sie mich, lass mich, ich schaue, ich schau mal, mal
+        sehen
+    """),
+    answers=_phrases("""
+        ja, nein, nee, doch, genau, richtig, okay, ok, gut, danke, nein danke, ja bitte, bitte,
+        tschüss, auf wiederhören, hallo, stimmt, natürlich, das ist alles, vielen dank, klar, sicher
+    """),
+    backchannels=_phrases("""
+        mm, mmm, hm, hmm, mhm, aha, ja, ja ja, jaja, genau, okay, ok, gut, ach so, achso, ah, klar,
+        stimmt, richtig, verstehe, ich verstehe, alles klar, natürlich, schön, super
+    """),
+    stops=_phrases("""
+        stopp, stop, halt, warte, warten sie, nein, moment, entschuldigung, einen moment,
+        augenblick, hallo
+    """),
+    digits=_set("null eins zwei zwo drei vier fünf sechs sieben acht neun"),
+    dictates=_set("nummer code karte konto kontonummer telefonnummer postleitzahl kundennummer buchstabiere"),
+)
+
+_LEXICONS = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "de": GERMAN}
+_UNKNOWN = Lexicon(frozenset(), frozenset(), frozenset(), (), (), (), ())
+
+
+def lexicon(language: str) -> Lexicon:
+    """The lexicon for a tag such as "en" or "en-GB"; an empty one where the language isn't known."""
+    return _LEXICONS.get(language.lower().replace("_", "-").partition("-")[0], _UNKNOWN)

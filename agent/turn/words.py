@@ -1,0 +1,95 @@
+"""What a caller's words give away about the turn: read from the closed classes in `lexicon`."""
+
+from __future__ import annotations
+
+import re
+
+from agent.turn.lexicon import Lexicon
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_DIGITS_AT_END = re.compile(r"((?:\+?\d[\d\s,.\-()]*)+)[\s.,!?…-]*$")
+
+
+def split(text: str) -> list[str]:
+    """The words of `text`, in lower case, with straight apostrophes and no punctuation."""
+    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+
+
+def _covers(words: list[str], phrases: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether `words` are nothing but `phrases`, one after the other."""
+    at = 0
+    while at < len(words):
+        for phrase in phrases:
+            if tuple(words[at : at + len(phrase)]) == phrase:
+                at += len(phrase)
+                break
+        else:
+            return False
+    return bool(words)
+
+
+def hangs(words: list[str], lex: Lexicon) -> bool:
+    """Whether the last word is one that a sentence doesn't end on, or a filler."""
+    return bool(words) and (words[-1] in lex.hanging or (words[-1] in lex.fillers and len(words) > 1))
+
+
+def leans(words: list[str], lex: Lexicon) -> bool:
+    """Whether the last word is one that a sentence seldom ends on."""
+    return bool(words) and words[-1] in lex.leaning
+
+
+def asks_for_time(words: list[str], lex: Lexicon) -> bool:
+    """Whether the words end in "hold on", "let me check my calendar" or the like."""
+    for phrase in lex.more_time:
+        for at in range(max(0, len(words) - len(phrase) - 4), len(words) - len(phrase) + 1):
+            if tuple(words[at : at + len(phrase)]) == phrase:
+                return True
+    return False
+
+
+def is_answer(words: list[str], lex: Lexicon) -> bool:
+    """Whether the words are a whole turn as they stand: "yes", "no thanks", "goodbye"."""
+    return len(words) <= 6 and _covers(words, lex.answers)
+
+
+def is_backchannel(words: list[str], lex: Lexicon) -> bool:
+    """Whether the words only say that the caller is listening."""
+    return len(words) <= 5 and _covers(words, lex.backchannels)
+
+
+def takes_floor(words: list[str], lex: Lexicon) -> bool:
+    """Whether the words begin with "stop", "wait", "no" and the like."""
+    return any(tuple(words[: len(phrase)]) == phrase for phrase in lex.stops)
+
+
+def dictated(text: str, lex: Lexicon) -> int:
+    """How many digits or letters the caller has dictated so far, at the end of `text`; 0 when not dictating.
+
+    "My number is oh two", "4 1 5", "K A T": each counts. "A table for two", "at 10" don't.
+    """
+    numeral = _DIGITS_AT_END.search(text)
+    if numeral:
+        run = numeral.group(1)
+        before = split(text[: numeral.start()])
+        groups = re.findall(r"\d+", run)
+        count = sum(map(len, groups))
+        dictating = len(groups) > 1 and all(len(group) < 5 for group in groups) and "." not in run.strip(" .")
+        if groups[0].startswith("0") or dictating or _announced(before, lex):
+            return count + _spelled(before, lex)
+        return 0
+    words = split(text)
+    count = _spelled(words, lex)
+    return count if count > 1 or (count and _announced(words[:-1], lex)) else 0
+
+
+def _announced(before: list[str], lex: Lexicon) -> bool:
+    return any(word in lex.dictates for word in before[-6:])
+
+
+def _spelled(words: list[str], lex: Lexicon) -> int:
+    count = 0
+    for word in reversed(words):
+        if not (word in lex.digits or len(word) == 1 or word.isdigit()):
+            break
+        count += len(word) if word.isdigit() else 1
+    return count

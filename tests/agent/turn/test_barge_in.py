@@ -1,0 +1,144 @@
+"""Times in seconds of the call; the agent has been speaking for a while unless said."""
+
+import pytest
+
+from agent.turn.barge_in import Action, BargeIn, Overlap
+
+
+def act(policy: BargeIn, *steps: tuple[float, Overlap]) -> list[tuple[float, Action]]:
+    """What the policy does at the given times, its doing nothing left out."""
+    return [(t, a) for t, overlap in steps if (a := policy.decide(t, overlap)) is not Action.NOTHING]
+
+
+def english(**settings: float) -> BargeIn:
+    return BargeIn(language="en-US", **settings)  # type: ignore[arg-type]
+
+
+def test_a_voice_holds_the_agent_at_once_and_its_words_interrupt() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (10.40, Overlap(speech_ms=400)),
+        (10.80, Overlap(speech_ms=800, words="what about tomorrow")),
+    ) == [(10.12, Action.HOLD), (10.80, Action.INTERRUPT)]
+
+
+@pytest.mark.parametrize("said", ["mm-hmm", "Right.", "Okay, yeah.", "uh-huh", "I see.", ""])
+def test_a_backchannel_resumes_within_a_second_of_the_hold(said: str) -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (10.50, Overlap(speech_ms=400, silence_ms=100, words=said)),
+        (10.66, Overlap(speech_ms=400, silence_ms=260, words=said)),
+    ) == [(10.12, Action.HOLD), (10.66, Action.RESUME)]
+
+
+def test_a_cough_resumes_even_when_no_words_ever_come() -> None:
+    policy = english()
+    assert act(
+        policy,
+        (10.12, Overlap(speech_ms=120)),
+        (10.60, Overlap(speech_ms=250, silence_ms=350)),
+        (11.02, Overlap(speech_ms=250, silence_ms=770)),
+        (11.10, Overlap(speech_ms=250, silence_ms=850)),
+    ) == [(10.12, Action.HOLD), (11.02, Action.RESUME)]
+
+
+def test_noise_that_goes_on_resumes_once_the_recognizer_hears_no_words_and_holds_no_more() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (10.90, Overlap(speech_ms=900, words="")),
+        (11.03, Overlap(speech_ms=1030, words="")),
+        (11.50, Overlap(speech_ms=1500, words="")),
+        (12.50, Overlap(speech_ms=2500, words="")),
+    ) == [(10.12, Action.HOLD), (11.03, Action.RESUME)]
+
+
+def test_a_voice_that_goes_on_is_not_talked_over_while_its_words_are_unknown() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (11.20, Overlap(speech_ms=1200)),
+        (12.00, Overlap(speech_ms=2000)),
+    ) == [(10.12, Action.HOLD), (12.00, Action.INTERRUPT)]
+
+
+@pytest.mark.parametrize("said", ["Stop.", "wait", "No, no.", "Hold on."])
+def test_stop_words_interrupt_however_short(said: str) -> None:
+    policy = english(min_words=3, min_ms=1000)
+    assert act(
+        policy, (10.12, Overlap(speech_ms=120)), (10.55, Overlap(speech_ms=350, silence_ms=80, words=said))
+    ) == [(10.12, Action.HOLD), (10.55, Action.INTERRUPT)]
+
+
+def test_yes_answers_a_question_and_is_a_backchannel_elsewhere() -> None:
+    answered = Overlap(speech_ms=300, silence_ms=300, words="Yes.", asked=True)
+    assert act(english(), (10.12, Overlap(speech_ms=120)), (10.6, answered))[-1][1] is Action.INTERRUPT
+    nodded = Overlap(speech_ms=300, silence_ms=300, words="Yes.")
+    assert act(english(), (10.12, Overlap(speech_ms=120)), (10.6, nodded))[-1][1] is Action.RESUME
+
+
+def test_an_echo_never_holds_and_a_voice_over_it_does() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120, echo=0.9)),
+        (10.60, Overlap(speech_ms=600, echo=0.9, words="how can I help you today")),
+        (11.00, Overlap(speech_ms=1000, echo=0.2)),
+    ) == [(11.00, Action.HOLD)]
+
+
+def test_a_hold_that_proves_to_be_echo_is_let_go() -> None:
+    assert act(
+        english(), (10.12, Overlap(speech_ms=120, echo=0.3)), (10.30, Overlap(speech_ms=300, echo=0.8))
+    ) == [(10.12, Action.HOLD), (10.30, Action.RESUME)]
+
+
+def test_a_caller_who_was_cut_off_gets_the_floor_back_without_words() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120, agent_ms=300)),
+        (10.32, Overlap(speech_ms=320, agent_ms=420)),
+    ) == [(10.12, Action.HOLD), (10.32, Action.INTERRUPT)]
+
+
+def test_words_that_come_after_the_agent_went_on_still_interrupt() -> None:
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (11.05, Overlap(speech_ms=500, silence_ms=500)),
+        (11.40, Overlap(speech_ms=500, silence_ms=850, words="cancel that")),
+    ) == [(10.12, Action.HOLD), (11.05, Action.RESUME), (11.40, Action.INTERRUPT)]
+
+
+def test_a_persona_may_ask_for_more_words_or_time() -> None:
+    short = Overlap(speech_ms=600, silence_ms=300, words="next please")
+    assert act(english(min_words=3), (10.12, Overlap(speech_ms=120)), (10.7, short), (11.1, short)) == [
+        (10.12, Action.HOLD),
+        (10.7, Action.RESUME),
+    ]
+
+
+def test_nothing_interrupts_a_legal_notice_nor_a_persona_without_barge_in() -> None:
+    notice = Overlap(speech_ms=3000, words="stop talking please", interruptible=False)
+    assert act(english(), (10.12, notice), (11.0, notice)) == []
+    policy = BargeIn(language="en", enabled=False)
+    assert act(policy, (10.12, Overlap(speech_ms=3000, words="stop"))) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "action"),
+    [
+        ("fr", "d'accord", Action.RESUME),
+        ("fr", "Attendez !", Action.INTERRUPT),
+        ("es", "Ajá, sí.", Action.RESUME),
+        ("es", "espera", Action.INTERRUPT),
+        ("de", "ja, genau", Action.RESUME),
+        ("de", "Moment!", Action.INTERRUPT),
+        ("xx", "any word at all", Action.INTERRUPT),
+    ],
+)
+def test_other_languages(language: str, said: str, action: Action) -> None:
+    policy = BargeIn(language=language)
+    end = Overlap(speech_ms=400, silence_ms=300, words=said)
+    assert act(policy, (10.12, Overlap(speech_ms=120)), (10.7, end)) == [(10.12, Action.HOLD), (10.7, action)]
