@@ -6,13 +6,50 @@ file, the environment and flags.
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+
+def _expanded(path: Path) -> Path:
+    return path.expanduser()
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("an IP address, such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _address_or_localhost(value: str) -> str:
+    return value if value == "localhost" else _address(value)
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("a list, each a network such as 192.168.0.0/16 or an IP address") from None
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a URL that begins with http:// or https://")
+    return value.rstrip("/")
+
+
+# Validators' messages go on from "it must be".
 Port = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, AfterValidator(_expanded)]
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
+Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 
@@ -36,32 +73,37 @@ class Section(BaseModel):
 
 
 class LogSettings(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
 
 
 class SipSettings(Section):
-    enabled: bool = True
-    host: str = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
-    port: Port = 5060
+    enabled: bool = Field(True, description="Take calls over SIP.")
+    host: Address = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
+    port: Port = Field(5060, description="UDP and TCP port to listen on.")
     users: tuple[str, ...] = Field((), description="User parts that are answered; empty answers any.")
-    allow: tuple[str, ...] = Field(
-        PRIVATE_NETWORKS, description="CIDR networks that may call; everyone else gets no answer."
+    allow: tuple[Network, ...] = Field(
+        PRIVATE_NETWORKS, description="Networks that may call; everyone else gets no answer."
     )
-    codecs: tuple[Codec, ...] = Field(("pcmu", "pcma", "g722", "opus"), min_length=1)
+    codecs: tuple[Codec, ...] = Field(
+        ("pcmu", "pcma", "g722", "opus"), min_length=1, description="Offered and accepted, best first."
+    )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
 
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ip_network(network)
-        return value
+    @model_validator(mode="after")
+    def _sane_rtp_ports(self) -> Self:
+        first, last = self.rtp_ports
+        if first < 1024 or last <= first:
+            raise ValueError(
+                f"sip.rtp_ports is {first}, {last}; "
+                "it must be the first and the last port of a range from 1024 to 65535."
+            )
+        return self
 
 
 class CallSettings(Section):
     max_calls: int = Field(20, ge=1, le=200, description="Calls at once, over every transport.")
-    max_duration_s: int = Field(3600, ge=10, le=86400)
+    max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
     idle_prompts: int = Field(2, ge=0, le=10, description="How often to ask before saying goodbye.")
     end_deadline_s: float = Field(8.0, ge=1, le=60, description="Longest a call may take to end.")
@@ -70,70 +112,111 @@ class CallSettings(Section):
 
 class SttSettings(Section):
     model: str = Field("base", description="A bundled name, a folder, or a hub name such as 'small'.")
-    device: Device = "auto"
-    compute_type: str = Field("auto", description="CTranslate2's: auto, int8, float16, int8_float16, ...")
+    device: Device = Field("auto", description="auto takes a GPU that CTranslate2 can use.")
+    compute_type: Literal[
+        "auto", "int8", "int8_float16", "int8_float32", "int8_bfloat16", "float16", "bfloat16", "float32"
+    ] = Field("auto", description="CTranslate2's; auto is what is fastest on the device.")
     threads: int = Field(0, ge=0, le=64, description="0 uses all cores.")
 
 
 class TtsSettings(Section):
     voice: str | None = Field(None, description="A Piper voice or .onnx file; the persona's by default.")
-    device: Device = "auto"
-    threads: int = Field(0, ge=0, le=64)
+    device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use.")
+    threads: int = Field(0, ge=0, le=64, description="0 uses all cores.")
 
 
 class LlmSettings(Section):
-    url: str | None = Field(None, description="An OpenAI-compatible endpoint, e.g. http://localhost:11434/v1.")
+    url: Url | None = Field(
+        None, description="An OpenAI-compatible endpoint, e.g. http://localhost:11434/v1."
+    )
     model: str = Field("llama3.2", description="Asked of Ollama or of the endpoint at llm.url.")
-    api_key: SecretStr | None = None
-    temperature: float = Field(0.2, ge=0, le=2)
-    max_tokens: int = Field(160, ge=8, le=4096)
-    num_ctx: int = Field(4096, ge=512, le=131072)
-    threads: int = Field(0, ge=0, le=64)
+    api_key: SecretStr | None = Field(None, description="Sent to the endpoint at llm.url.")
+    temperature: float = Field(0.2, ge=0, le=2, description="0 always says the likeliest word.")
+    max_tokens: int = Field(160, ge=8, le=4096, description="Longest answer.")
+    num_ctx: int = Field(
+        4096, ge=512, le=131072, description="Tokens of context; a change reloads the model."
+    )
+    threads: int = Field(0, ge=0, le=64, description="Of the bundled model; 0 uses all cores.")
     tools: Literal["auto", "on", "off"] = Field(
         "auto", description="auto offers tools to every model but the bundled one, too small for them."
     )
-    first_token_timeout_s: float = Field(8.0, ge=0.5, le=120)
+    first_token_timeout_s: float = Field(
+        8.0, ge=0.5, le=120, description="An answer that begins later counts as failed."
+    )
 
 
 class TurnSettings(Section):
     min_silence_ms: int = Field(200, ge=80, le=2000, description="Wait after a surely finished sentence.")
     max_silence_ms: int = Field(1200, ge=200, le=5000, description="Wait after a surely unfinished one.")
     speculate: bool = Field(True, description="Work on the answer before the turn is surely over.")
-    barge_in: bool = True
+    barge_in: bool = Field(True, description="The caller may interrupt.")
     barge_in_min_ms: int = Field(300, ge=0, le=3000, description="Speech this long interrupts for good.")
-    barge_in_min_words: int = Field(1, ge=1, le=10)
+    barge_in_min_words: int = Field(1, ge=1, le=10, description="Words that interrupt for good.")
     echo_guard: bool = Field(True, description="Ignore the agent's own voice coming back.")
     filler: str | None = Field(None, description="Said when the answer takes long, e.g. 'One moment.'")
-    filler_after_ms: int = Field(1500, ge=300, le=10000)
+    filler_after_ms: int = Field(1500, ge=300, le=10000, description="How long an answer may take before it.")
+
+    @model_validator(mode="after")
+    def _ordered_silences(self) -> Self:
+        if self.min_silence_ms > self.max_silence_ms:
+            raise ValueError(
+                f"turn.min_silence_ms is {self.min_silence_ms}; "
+                f"it must be at most turn.max_silence_ms, which is {self.max_silence_ms}."
+            )
+        return self
 
 
 class HttpSettings(Section):
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    api_key: SecretStr | None = Field(None, description="Required when host isn't a loopback address.")
-    tls: bool = False
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    enabled: bool = Field(True, description="Serve health, sessions and the page.")
+    host: HttpHost = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(8080, description="TCP port to listen on.")
+    api_key: SecretStr | None = Field(None, description="Required when http.host isn't a loopback address.")
+    tls: bool = Field(False, description="Serve HTTPS; self-signed unless a certificate is given.")
+    tls_cert: FilePath | None = Field(None, description="PEM file of the certificate and its chain.")
+    tls_key: FilePath | None = Field(None, description="PEM file of its private key.")
+
+    @property
+    def loopback(self) -> bool:
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    @model_validator(mode="after")
+    def _key_beyond_loopback(self) -> Self:
+        if self.enabled and not self.loopback and self.api_key is None:
+            raise ValueError(
+                f"http.host is {self.host}, which isn't a loopback address, so http.api_key must be set: "
+                "set OFFHOOK_HTTP__API_KEY, or name a file that holds it with http.api_key_file."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            here, missing = ("tls_key", "tls_cert") if self.tls_cert is None else ("tls_cert", "tls_key")
+            raise ValueError(f"http.{here} is set without http.{missing}; they must be set together.")
+        return self
 
 
 class WebRtcSettings(Section):
-    enabled: bool = True
-    stun: tuple[str, ...] = ()
-    turn: tuple[str, ...] = ()
+    enabled: bool = Field(True, description="Take calls from browsers.")
+    stun: tuple[str, ...] = Field((), description="STUN servers, e.g. stun:stun.example.org:3478.")
+    turn: tuple[str, ...] = Field((), description="TURN servers, e.g. turn:turn.example.org:3478.")
     turn_secret: SecretStr | None = Field(None, description="coturn's static-auth-secret.")
-    turn_ttl_s: int = Field(3600, ge=60, le=86400)
+    turn_ttl_s: int = Field(3600, ge=60, le=86400, description="How long TURN credentials hold.")
     gone_s: float = Field(12.0, ge=2, le=60, description="A silent browser is gone after this long.")
 
 
 class CarrierCredentials(Section):
-    account: str = ""
-    secret: SecretStr | None = None
+    account: str = Field("", description="The account's id at the carrier.")
+    secret: SecretStr | None = Field(
+        None, description="Checks the carrier's signatures, hangs up by its API."
+    )
 
 
 class CarrierSettings(Section):
-    enabled: tuple[Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "genesys"], ...] = ()
-    public_url: str | None = Field(None, description="https://... under which carriers reach this server.")
+    enabled: tuple[Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "genesys"], ...] = Field(
+        (), description="Carriers that may open media streams."
+    )
+    public_url: Url | None = Field(None, description="https://... under which carriers reach this server.")
     twilio: CarrierCredentials = CarrierCredentials()
     telnyx: CarrierCredentials = CarrierCredentials()
     plivo: CarrierCredentials = CarrierCredentials()
@@ -146,7 +229,9 @@ class Settings(Section):
     """The whole tree. `Settings()` is a server that works."""
 
     persona: str = Field("en", description="A file under config/personas/ by name, or a path.")
-    cache_dir: Path = Field(Path("~/.cache/offhook"), description="Joined and downloaded weights.")
+    cache_dir: FilePath = Field(
+        Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
+    )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
     call: CallSettings = CallSettings()
@@ -157,3 +242,21 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
+
+    @model_validator(mode="after")
+    def _ports_apart(self) -> Self:
+        if not self.sip.enabled:
+            return self
+        first, last = self.sip.rtp_ports
+        if last - first + 1 < 2 * self.call.max_calls:
+            raise ValueError(
+                f"sip.rtp_ports has {last - first + 1} ports; call.max_calls is {self.call.max_calls}, "
+                f"which needs at least {2 * self.call.max_calls}, two a call."
+            )
+        if first <= self.sip.port <= last:
+            raise ValueError(
+                f"sip.port is {self.sip.port}; it must be outside sip.rtp_ports, {first} to {last}."
+            )
+        if self.http.enabled and self.http.port == self.sip.port:
+            raise ValueError(f"http.port and sip.port are both {self.sip.port}; they must differ.")
+        return self

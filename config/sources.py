@@ -1,0 +1,242 @@
+"""Where settings come from: defaults < one YAML file < environment < flags.
+
+Every key may be given in every source, with one exception: secrets (`SecretStr`) come from the
+environment, or from a file that `<key>_file` names, which may be given anywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from config.errors import ConfigError
+from config.files import read_secret, read_yaml
+from config.keys import KEYS, PREFIX, SECRET_FILES, Key, suggest, variable_of
+from config.settings import Settings
+
+DEFAULT_FILE = Path("offhook.yaml")
+
+# Read by the command line and by the tests; they set nothing in the tree.
+OTHER_VARIABLES = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}REQUIRE_PEERS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which source gave a key its value."""
+
+    kind: Literal["default", "file", "environment", "flag"]
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or self.kind
+
+    def of(self, key: str) -> str:
+        """The key as this source spells it, for an error message."""
+        match self.kind:
+            case "file":
+                return f"{key} in {self.name}"
+            case "environment":
+                return variable_of(key)
+            case "flag":
+                return f"{key}, given as a flag,"
+            case "default":
+                return key
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    settings: Settings
+    origins: Mapping[str, Origin]
+    """For every key of the tree, by its dotted name."""
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    key: Key
+    value: Any
+    origin: Origin
+
+
+def load(path: Path | None, flags: Mapping[str, object]) -> Loaded:
+    """Read all sources and check the whole.
+
+    `path` None takes offhook.yaml in the working directory, if it is there. `flags` go by dotted key;
+    None means not given. Raises ConfigError.
+    """
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    given: dict[str, _Given] = {}
+    for layer in (_from_file(path) if path else {}, _from_environment(), _from_flags(flags)):
+        given |= layer
+    settings = _validated(given)
+    _require_files(settings, given)
+    origins = {name: given[name].origin if name in given else Origin("default") for name in KEYS}
+    return Loaded(settings, MappingProxyType(origins), path)
+
+
+def value_of(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+class _Tree(Settings, BaseSettings):  # type: ignore[misc]  # the two type model_config differently
+    """Shows the tree to pydantic-settings; never filled."""
+
+
+class _Environment(EnvSettingsSource):
+    """Takes lists as `a, b` besides JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _Tree,
+            env_prefix=PREFIX,
+            env_nested_delimiter="__",
+            env_ignore_empty=True,
+            env_parse_none_str="null",
+        )
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        return _split(value)
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    origin = Origin("file", path.name)
+    return _layer(_leaves(read_yaml(path, "The settings file"), origin), origin)
+
+
+def _from_environment() -> dict[str, _Given]:
+    known = {key.variable: name for name, key in KEYS.items()}
+    known |= {variable_of(name): name for name in SECRET_FILES}
+    for variable in map(str.upper, os.environ):
+        if variable.startswith(PREFIX) and variable not in known and variable not in OTHER_VARIABLES:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.75)
+            hint = f"did you mean {near[0]}?" if near else "'offhook config show' lists what can be set."
+            raise ConfigError(f"The environment variable {variable} is not a setting; {hint}")
+    origin = Origin("environment")
+    return _layer(_leaves(_Environment()(), origin), origin)
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    origin = Origin("flag")
+    leaves: list[tuple[str, Any]] = []
+    for name, value in flags.items():
+        if value is None:
+            continue
+        if name not in KEYS and name not in SECRET_FILES:
+            raise ConfigError(f"{origin.of(name)} is not a setting; {suggest(name)}")
+        leaves.append((name, None if value == "null" else value))
+    return _layer(leaves, origin)
+
+
+def _leaves(tree: Mapping[str, Any], origin: Origin, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for part, value in tree.items():
+        name = f"{prefix}{part}"
+        if name in KEYS or name in SECRET_FILES:
+            yield name, value
+        elif not any(key.startswith(f"{name}.") for key in KEYS):
+            raise ConfigError(f"{origin.of(name)} is not a setting; {suggest(name)}")
+        elif isinstance(value, Mapping):
+            yield from _leaves(value, origin, f"{name}.")
+        elif value is not None:
+            raise ConfigError(f"{origin.of(name)} is {_shown(value)}; it must hold keys with values.")
+
+
+def _layer(leaves: Iterable[tuple[str, Any]], origin: Origin) -> dict[str, _Given]:
+    layer: dict[str, _Given] = {}
+    for name, value in leaves:
+        here = replace(origin, name=variable_of(name)) if origin.kind == "environment" else origin
+        key = SECRET_FILES.get(name) or KEYS[name]
+        if key.name in layer:
+            raise ConfigError(
+                f"{here.of(name)} and {here.of(layer[key.name].key.name)} set the same; give one."
+            )
+        if name in SECRET_FILES:
+            if value is None:
+                continue
+            if not isinstance(value, str | Path):
+                raise ConfigError(f"{here.of(name)} is {_shown(value)}; it must be the path of a file.")
+            value = read_secret(Path(value), here.of(name))
+        elif key.secret and value is not None and origin.kind != "environment":
+            raise ConfigError(
+                f"{here.of(name)} is a secret, which may not stand there; "
+                f"set {key.variable}, or name a file that holds it with {key.file_key}."
+            )
+        elif key.is_list:
+            value = _split(value)
+        layer[key.name] = _Given(key, value, here)
+    return layer
+
+
+def _split(value: Any) -> Any:
+    """A list from `a, b` or `["a", "b"]`."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(value)
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _validated(given: Mapping[str, _Given]) -> Settings:
+    tree: dict[str, Any] = {}
+    for name, item in given.items():
+        *sections, leaf = name.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[leaf] = item.value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        # No cause: pydantic's own message would show a secret that was refused.
+        raise ConfigError(_sentence(error.errors(include_url=False)[0], given)) from None
+
+
+def _sentence(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
+    """What is wrong, in words that name the key, what was given, and what is allowed."""
+    location = [str(part) for part in error["loc"]]
+    name = next((name for n in range(len(location), 0, -1) if (name := ".".join(location[:n])) in KEYS), None)
+    # Our own validators say what is allowed, as the end of "it must be".
+    ours = error.get("ctx", {}).get("error") if error["type"] == "value_error" else None
+    if name is None:
+        return str(ours or error["msg"])
+    item = given[name]
+    allowed = str(ours) if ours else item.key.allowed()
+    if item.key.secret:
+        return f"{item.origin.of(name)} can't be used; it must be {allowed}."
+    return f"{item.origin.of(name)} is {_shown(error['input'])}; it must be {allowed}."
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case _:
+            text = str(value)
+            return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
+
+
+def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
+    for name in ("http.tls_cert", "http.tls_key"):
+        path = value_of(settings, name)
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{given[name].origin.of(name)} is '{path}'; there is no such file.")
