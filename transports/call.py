@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from pipecat.transports.base_transport import BaseTransport
 
@@ -51,6 +52,7 @@ class CallTransport(BaseTransport, abc.ABC):
     - `on_dialin_connected(transport)`: media flows both ways; the greeting may start.
     - `on_dialin_stopped(transport, reason: EndReason)`: the wire is gone; fires exactly once.
     - `on_dtmf_event(transport, digit: str)`: also pushed down the pipeline as an `InputDTMFFrame`.
+    - `on_message(transport, message: dict)`: on wires that carry messages beside the sound.
 
     The agent runs a pipeline that starts with `input()` and has `output()` before the assistant
     aggregator, and ends the call with `hangup`.
@@ -63,6 +65,7 @@ class CallTransport(BaseTransport, abc.ABC):
         self._register_event_handler("on_dialin_connected")
         self._register_event_handler("on_dialin_stopped")
         self._register_event_handler("on_dtmf_event")
+        self._register_event_handler("on_message")
 
     @abc.abstractmethod
     async def answer(self) -> None:
@@ -74,6 +77,10 @@ class CallTransport(BaseTransport, abc.ABC):
     @abc.abstractmethod
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
+
+    async def send_message(self, message: dict[str, Any]) -> None:
+        """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
+        return
 
 
 class CallGone(Exception):

@@ -1,0 +1,179 @@
+"""One peer connection with a browser: its media, its data channel, its signs of life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aiortc.rtcsctptransport as sctp
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcconfiguration import RTCBundlePolicy
+from aiortc.sdp import SessionDescription, candidate_from_sdp
+
+from transports.webrtc.audio import SpeechTrack
+from transports.webrtc.reorder import VoicePacket
+
+# aiortc has no path MTU discovery and fills 1,305-byte datagrams, which tunnels of 1,280 bytes drop
+# for ever; Pipecat clamps it in the same way.
+sctp.USERDATA_MAX_LENGTH = 1100
+
+CLOSE_DEADLINE_S = 2.0
+FLUSH_DEADLINE_S = 0.3
+MAX_BACKLOG_BYTES = 256 * 1024
+MAX_CANDIDATES = 100
+
+
+class OfferError(ValueError):
+    """The browser's offer or candidate can't be used; the message says why."""
+
+
+def check_offer(offer: str) -> None:
+    """Raises OfferError unless `offer` is an SDP with Opus audio and ICE and DTLS parameters."""
+    try:
+        media = SessionDescription.parse(offer).media
+    except Exception as exc:  # aiortc's parser raises whatever it stumbles over
+        raise OfferError("The offer isn't a session description.") from exc
+    audio = [m for m in media if m.kind == "audio"]
+    if len(audio) != 1:
+        raise OfferError("The offer must have exactly one audio section.")
+    if not any(codec.mimeType.lower() == "audio/opus" for codec in audio[0].rtp.codecs):
+        raise OfferError("The offer must have Opus audio.")
+    dtls, ice = audio[0].dtls, audio[0].ice
+    if dtls is None or not dtls.fingerprints or ice is None or ice.usernameFragment is None:
+        raise OfferError("The offer has no DTLS fingerprint or no ICE credentials.")
+
+
+class _Tap:
+    """Stands in for the receiver's jitter buffer and hands each packet on as it comes.
+
+    aiortc's waits for five packets before it gives the first, which is 80 ms of every answer, and has
+    no setting for that.
+    """
+
+    def __init__(self, sink: Callable[[VoicePacket], None]) -> None:
+        self._sink = sink
+
+    def add(self, packet: Any) -> tuple[bool, None]:
+        self._sink(VoicePacket(packet.sequence_number, packet.timestamp, packet.payload))
+        return False, None
+
+
+class Peer:
+    """An aiortc peer connection in the answering role. Calls back on the event loop."""
+
+    def __init__(
+        self,
+        ice_servers: list[RTCIceServer],
+        track: SpeechTrack,
+        *,
+        on_packet: Callable[[Peer, VoicePacket], None],
+        on_message: Callable[[Peer, str | bytes], None],
+        on_state: Callable[[Peer, str], None],
+    ) -> None:
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._track = track
+        self._on_packet = on_packet
+        self._on_message = on_message
+        self._channel: Any = None
+        self._unsent: list[str] = []
+        self._candidates = 0
+        self._pc.on("connectionstatechange", lambda: on_state(self, self._pc.connectionState))
+        self._pc.on("datachannel", self._take_channel)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._pc.connectionState == "connected")
+
+    async def accept(self, offer: str) -> str:
+        """Take the offer (again, to renegotiate); returns the answer. Raises OfferError."""
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(_without_names(offer), "offer"))
+            for transceiver in self._pc.getTransceivers():
+                if transceiver.kind == "audio":
+                    if transceiver.sender.track is not self._track:
+                        self._tap(transceiver.receiver)
+                        transceiver.sender.replaceTrack(self._track)
+                    transceiver.direction = "sendrecv"
+                else:
+                    transceiver.direction = "inactive"
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except Exception as exc:  # the offer is a stranger's; whatever it breaks, the call is refused
+            raise OfferError("The offer can't be answered.") from exc
+        return str(self._pc.localDescription.sdp)
+
+    async def add_candidate(self, candidate: str, sdp_mid: str, sdp_mline_index: int) -> None:
+        """Take a trickled candidate; an empty one ends them. Raises OfferError."""
+        self._candidates += 1
+        if self._candidates > MAX_CANDIDATES:
+            raise OfferError("Too many ICE candidates.")
+        if not candidate:
+            await self._pc.addIceCandidate(None)
+            return
+        try:
+            parsed = candidate_from_sdp(candidate.removeprefix("candidate:"))
+        except (ValueError, AssertionError, IndexError) as exc:
+            raise OfferError("The ICE candidate can't be read.") from exc
+        if not _is_address(parsed.ip):
+            return
+        parsed.sdpMid = sdp_mid
+        parsed.sdpMLineIndex = sdp_mline_index
+        await self._pc.addIceCandidate(parsed)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message, or keep it until the channel opens. Dropped if the browser stopped reading."""
+        text = json.dumps(message, ensure_ascii=False)
+        if self._channel is None:
+            if sum(map(len, self._unsent)) < MAX_BACKLOG_BYTES:
+                self._unsent.append(text)
+        elif self._channel.readyState == "open" and self._channel.bufferedAmount < MAX_BACKLOG_BYTES:
+            self._channel.send(text)
+
+    async def close(self) -> None:
+        """Send what is left in the channel, if that is quick, and close. Never raises."""
+        if self.connected and self._channel is not None and self._channel.bufferedAmount:
+            sent = asyncio.Event()
+            self._channel.on("bufferedamountlow", sent.set)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(sent.wait(), FLUSH_DEADLINE_S)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._pc.close()
+        self._track.stop()
+
+    def _tap(self, receiver: Any) -> None:
+        receiver._RTCRtpReceiver__jitter_buffer = _Tap(lambda packet: self._on_packet(self, packet))
+
+    def _take_channel(self, channel: Any) -> None:
+        if self._channel is not None:
+            channel.close()
+            return
+        self._channel = channel
+        channel.on("message", lambda message: self._on_message(self, message))
+        unsent, self._unsent = self._unsent, []
+        for text in unsent:
+            channel.send(text)
+
+
+def _without_names(offer: str) -> str:
+    """The offer less candidates that are names: resolving them would ask the network (mDNS)."""
+    lines = offer.splitlines()
+    kept = [
+        line
+        for line in lines
+        if not line.startswith("a=candidate:") or (len(parts := line.split()) > 4 and _is_address(parts[4]))
+    ]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
