@@ -1,0 +1,121 @@
+"""The HTTP application: control plane, text, and whatever wires come in over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+
+from agent.http import problems
+from agent.http.contracts import Calls, HasHealth, Models
+from agent.http.control import control_router
+from agent.http.guard import ApiKeyGuard, BodyLimit, OriginGuard
+from agent.http.problems import Problem
+from agent.http.reference import reference_page
+from config.settings import Settings
+
+BODY_BYTES = 256 * 1024
+
+_ABOUT = """A telephone agent on your own machine. Calls arrive over SIP, from a browser or from a
+carrier; this is where you watch them, end them, and use the same models without a call.
+
+Where an API key is set (`http.api_key`), send it as `Authorization: Bearer <key>` or as `X-API-Key`.
+
+Every error is an RFC 9457 problem document whose `detail` says what to do."""
+
+_TAGS = [
+    {"name": "Health", "description": "For probes, supervisors and people."},
+    {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
+    {
+        "name": "Text",
+        "description": 'The models without a call.\n\n`WS /api/v1/chat` takes `{"text": "..."}` and answers '
+        '`{"type": "tokens", "text": "..."}` as they come, then `{"type": "done", ...}`. '
+        "A new text interrupts the answer before it.",
+    },
+    {"name": "WebRTC", "description": "Calls from a browser."},
+    {"name": "Carriers", "description": "What a carrier's console is pointed at. Requests are signed by it."},
+]
+
+
+def create_app(
+    *,
+    settings: Settings,
+    calls: Calls,
+    models: Models,
+    listeners: Sequence[HasHealth] = (),
+    routers: Sequence[APIRouter] = (),
+    body_bytes: dict[str, int] | None = None,
+) -> FastAPI:
+    """The application. `routers` are mounted after the control plane; `body_bytes` are their limits."""
+    app = FastAPI(
+        title="offhook",
+        version=_version(),
+        description=_ABOUT,
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.include_router(control_router(calls, models, listeners, settings.call.max_calls))
+    for router in routers:
+        app.include_router(router)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(
+            reference_page(app.openapi()),
+            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        )
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _openapi(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+    # The last one added is asked first.
+    app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=body_bytes or {})
+    if settings.http.api_key is not None:
+        app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())
+    app.add_middleware(OriginGuard)
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        tags=app.openapi_tags,
+        routes=app.routes,
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path.startswith(("/api/", "/health")) and not path.startswith("/api/v1/carriers/"):
+                operation["security"] = [{"bearer": []}, {"key": []}, {}]
+            validation = operation["responses"].get("422")
+            if validation is not None:
+                operation["responses"] |= problems.responses(422)
+                operation["responses"]["422"] = operation["responses"].pop(422)
+    return document
+
+
+def _version() -> str:
+    try:
+        return version("offhook")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,172 @@
+"""What the HTTP server asks of the rest of the process.
+
+Structural types: the session directory, the model pool and the listeners fit them as they are, and a
+test can be any of them in a few lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from openai import AsyncOpenAI
+
+from transports.call import CallInfo
+
+CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
+
+
+class Turn(Protocol):
+    """One side's uninterrupted speech."""
+
+    @property
+    def speaker(self) -> Literal["caller", "agent"]: ...
+    @property
+    def text(self) -> str:
+        """What was said; of an agent's turn, what the caller really heard."""
+
+    @property
+    def cut_off(self) -> bool: ...
+    @property
+    def at(self) -> float:
+        """Unix time at which the turn began."""
+
+    @property
+    def ledger(self) -> Mapping[str, float]:
+        """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
+
+
+class LiveCall(Protocol):
+    @property
+    def info(self) -> CallInfo: ...
+    @property
+    def state(self) -> CallState: ...
+    @property
+    def turns(self) -> Sequence[Turn]: ...
+    @property
+    def last_voice_to_voice_ms(self) -> float | None: ...
+    async def hangup(self) -> None:
+        """Ask for the end of the call. Returns at once or when the call has ended."""
+
+
+class Calls(Protocol):
+    """The directory of live calls, over every transport."""
+
+    def live(self) -> Sequence[LiveCall]: ...
+    @property
+    def accepting(self) -> tuple[bool, str]:
+        """Whether a new call would be answered, and a sentence that says why not."""
+
+
+class ComponentHealth(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str:
+        """`ready`, `loading`, `restarting`, `down` or `off`."""
+
+    @property
+    def device(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def last_error(self) -> str | None: ...
+    @property
+    def queued(self) -> int: ...
+
+
+class HasHealth(Protocol):
+    def health(self) -> Sequence[ComponentHealth]: ...
+
+
+class LlmEndpoint(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+
+
+class Llm(Protocol):
+    @property
+    def endpoint(self) -> LlmEndpoint | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def client(self) -> AsyncOpenAI:
+        """The one client that all calls share."""
+
+
+class Speech(Protocol):
+    @property
+    def pcm(self) -> bytes:
+        """s16le mono PCM at 16 kHz."""
+
+
+class Voices(Protocol):
+    async def synthesize(
+        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+    ) -> Speech: ...
+
+
+class Transcript(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def avg_logprob(self) -> float: ...
+    @property
+    def no_speech_prob(self) -> float: ...
+    @property
+    def decode_ms(self) -> float: ...
+
+
+class Recognizer(Protocol):
+    async def transcribe(
+        self,
+        pcm: bytes,
+        *,
+        call_id: str,
+        language: str | None,
+        speculative: bool = False,
+        hint: str = "",
+    ) -> Transcript: ...
+
+
+class VoiceActivity(Protocol):
+    def process(self, pcm: bytes) -> list[float]: ...
+
+
+class Vad(Protocol):
+    def voice_activity(self) -> VoiceActivity: ...
+
+
+class Models(HasHealth, Protocol):
+    """The pool of models, as far as HTTP uses it."""
+
+    @property
+    def llm(self) -> Llm: ...
+    @property
+    def voices(self) -> Voices: ...
+    @property
+    def recognizer(self) -> Recognizer: ...
+    @property
+    def vad(self) -> Vad: ...
+
+
+class Persona(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def voice(self) -> str: ...
+
+
+JsonObject = dict[str, Any]

@@ -1,0 +1,122 @@
+"""The control plane: is it alive, is it well, who is on the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Response
+
+from agent.http.contracts import Calls, ComponentHealth, HasHealth, LiveCall, Models
+from agent.http.problems import ProblemError, responses
+from agent.http.views import (
+    ComponentView,
+    Health,
+    LlmView,
+    OverallState,
+    Ready,
+    SessionDetail,
+    Sessions,
+    SessionView,
+)
+
+HANGUP_WAIT_S = 3.0
+
+
+def control_router(calls: Calls, models: Models, listeners: Sequence[HasHealth], max_calls: int) -> APIRouter:
+    router = APIRouter()
+
+    def components() -> list[ComponentHealth]:
+        return [component for part in (models, *listeners) for component in part.health()]
+
+    @router.get("/livez", tags=["Health"], summary="Is the process alive?")
+    async def livez() -> dict[str, str]:
+        """Answers as long as the event loop turns. Open, whatever `http.api_key` is."""
+        return {"status": "alive"}
+
+    @router.get(
+        "/readyz",
+        tags=["Health"],
+        summary="Would a call be answered now?",
+        responses={503: {"model": Ready, "description": "Starting, draining, full, or a part is down."}},
+    )
+    async def readyz(response: Response) -> Ready:
+        """200 only when the models are warm, the listeners listen and there is room for a call.
+
+        Open, whatever `http.api_key` is; made for load balancers and supervisors.
+        """
+        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _FINE]
+        accepting, why = calls.accepting
+        if not accepting:
+            reasons.append(why)
+        if reasons:
+            response.status_code = 503
+        return Ready(ready=not reasons, reasons=reasons)
+
+    @router.get("/health", tags=["Health"], summary="How is each part?")
+    async def health() -> Health:
+        """Always 200, whatever it says: for people and dashboards. Probes ask `/readyz`."""
+        parts = components()
+        accepting, why = calls.accepting
+        endpoint = models.llm.endpoint
+        return Health(
+            status=overall([part.state for part in parts]),
+            accepting=accepting,
+            reason="" if accepting else why,
+            calls=len(calls.live()),
+            max_calls=max_calls,
+            llm=LlmView.of(endpoint) if endpoint else None,
+            components=[ComponentView.of(part) for part in parts],
+        )
+
+    @router.get("/api/v1/sessions", tags=["Calls"], summary="Live calls", responses=responses(401))
+    async def sessions() -> Sessions:
+        """Every live call, over every transport, the oldest first."""
+        live = sorted(calls.live(), key=lambda call: call.info.since)
+        return Sessions(sessions=[SessionView.of(call) for call in live])
+
+    @router.get("/api/v1/sessions/{id}", tags=["Calls"], summary="One call", responses=responses(401, 404))
+    async def session(id: str) -> SessionDetail:
+        """One live call, with what was said and where each answer's time went."""
+        return SessionDetail.of(_find(calls, id))
+
+    @router.delete(
+        "/api/v1/sessions/{id}",
+        tags=["Calls"],
+        summary="Hang up",
+        status_code=204,
+        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
+    )
+    async def hang_up(id: str) -> Response:
+        """204 once the call has ended, 202 if it needs longer than a few seconds."""
+        hangup = asyncio.ensure_future(_find(calls, id).hangup())
+        done, _ = await asyncio.wait({hangup}, timeout=HANGUP_WAIT_S)
+        if not done:
+            _ending.add(hangup)
+            hangup.add_done_callback(_ending.discard)
+            return Response(status_code=202)
+        hangup.result()
+        gone = all(call.info.id != id for call in calls.live())
+        return Response(status_code=204 if gone else 202)
+
+    return router
+
+
+_FINE = ("ready", "off")
+_ending: set[asyncio.Future[None]] = set()
+
+
+def overall(states: Sequence[str]) -> OverallState:
+    """What all parts' states come to."""
+    if "down" in states:
+        return "down"
+    if "loading" in states:
+        return "starting"
+    return "ok" if all(state in _FINE for state in states) else "degraded"
+
+
+def _find(calls: Calls, id: str) -> LiveCall:
+    for call in calls.live():
+        if call.info.id == id:
+            return call
+    raise ProblemError(404, f"No live call has the id {id[:40]!r}. GET /api/v1/sessions lists them.")

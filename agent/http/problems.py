@@ -1,0 +1,74 @@
+"""Errors as RFC 9457 problem documents, each with a sentence that says what to do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong, and what to do about it."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["No live call has the id 'f00'. GET /api/v1/sessions lists them."])
+
+
+class ProblemError(HTTPException):
+    """Ends a request with a problem document. `detail` is a sentence that says what to do."""
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an endpoint's OpenAPI entry says of its errors."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+
+    @app.exception_handler(ProblemError)
+    async def _ours(_: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status_code, error.detail, _headers(error))
+
+    @app.exception_handler(HTTPException)
+    async def _starlette(request: Request, error: HTTPException) -> JSONResponse:
+        detail = {
+            404: f"There is nothing at {request.url.path}. See /docs for what there is.",
+            405: f"{request.method} doesn't work on {request.url.path}. See /docs for what does.",
+        }.get(error.status_code, f"{error.detail}.")
+        return problem(error.status_code, detail, _headers(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(422, "; ".join(_sentence(item) for item in error.errors()) + ". See /docs.")
+
+    @app.exception_handler(Exception)
+    async def _bug(_: Request, __: Exception) -> JSONResponse:
+        return problem(500, "The server failed at this request. Its log says why.")
+
+
+def _headers(error: HTTPException) -> dict[str, str] | None:
+    return dict(error.headers) if error.headers else None
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "body") or "the body"
+    return f"{where}: {error['msg']}"

@@ -1,0 +1,135 @@
+"""What the control plane answers, as documents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agent.http.contracts import CallState, ComponentHealth, LiveCall, LlmEndpoint, Turn
+
+CUT = "—"
+
+OverallState = Literal["ok", "starting", "degraded", "down"]
+
+
+class Ready(BaseModel):
+    ready: bool
+    reasons: list[str] = Field([], examples=[["stt is loading.", "The server is draining."]])
+
+
+class ComponentView(BaseModel):
+    name: str = Field(examples=["stt"])
+    state: str = Field(examples=["ready"], description="ready, loading, restarting, down or off")
+    device: str | None = Field(None, examples=["cpu (int8)"])
+    model: str | None = Field(None, examples=["base"])
+    last_error: str | None = None
+    queued: int = Field(0, description="Jobs that wait for this component.")
+
+    @classmethod
+    def of(cls, component: ComponentHealth) -> ComponentView:
+        return cls(
+            name=component.name,
+            state=component.state,
+            device=component.device,
+            model=component.model,
+            last_error=component.last_error,
+            queued=component.queued,
+        )
+
+
+class LlmView(BaseModel):
+    kind: str = Field(examples=["ollama"])
+    model: str = Field(examples=["llama3.2"])
+    url: str = Field(examples=["http://localhost:11434/v1"])
+    why: str = Field(examples=["Ollama answers on localhost:11434 and has llama3.2."])
+
+    @classmethod
+    def of(cls, endpoint: LlmEndpoint) -> LlmView:
+        return cls(kind=endpoint.kind, model=endpoint.model, url=endpoint.url, why=endpoint.why)
+
+
+class Health(BaseModel):
+    status: OverallState
+    accepting: bool = Field(description="Whether a new call would be answered.")
+    reason: str = Field("", description="Why not, if not.")
+    calls: int = Field(description="Live calls.")
+    max_calls: int
+    llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
+    components: list[ComponentView]
+
+
+class SessionView(BaseModel):
+    id: str = Field(examples=["9f2c51d07a3e"])
+    transport: str = Field(examples=["sip"])
+    from_: str = Field(alias="from", examples=["sip:alice@192.0.2.7"])
+    to: str = Field(examples=["sip:agent@192.0.2.1"])
+    remote: str = Field(description="The peer's network address.", examples=["192.0.2.7:5060"])
+    codec: str = Field(examples=["PCMU/8000"])
+    since: datetime
+    state: CallState
+    turns: int = Field(description="Turns so far, both sides counted.")
+    last_voice_to_voice_ms: float | None = Field(
+        None, description="From the caller's last speech packet to the agent's first, in the last turn."
+    )
+
+    model_config = {"populate_by_name": True, "serialize_by_alias": True}
+
+    @classmethod
+    def of(cls, call: LiveCall) -> SessionView:
+        return cls(**_summary(call))
+
+
+class TurnView(BaseModel):
+    speaker: Literal["caller", "agent"]
+    text: str = Field(description=f"What was heard; what was cut off ends in '{CUT}'.")
+    cut_off: bool
+    at: datetime
+    ledger: dict[str, float] = Field(
+        description="Where the time went, in milliseconds.",
+        examples=[{"end_of_turn": 220.0, "transcript": 90.0, "first_token": 40.0, "first_audio": 60.0}],
+    )
+
+    @classmethod
+    def of(cls, turn: Turn) -> TurnView:
+        text = turn.text.rstrip() + CUT if turn.cut_off else turn.text
+        return cls(
+            speaker=turn.speaker,
+            text=text,
+            cut_off=turn.cut_off,
+            at=_time(turn.at),
+            ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
+        )
+
+
+class SessionDetail(SessionView):
+    transcript: list[TurnView]
+
+    @classmethod
+    def of(cls, call: LiveCall) -> SessionDetail:
+        return cls(**_summary(call), transcript=[TurnView.of(turn) for turn in call.turns])
+
+
+class Sessions(BaseModel):
+    sessions: list[SessionView]
+
+
+def _summary(call: LiveCall) -> dict[str, Any]:
+    info = call.info
+    return {
+        "id": info.id,
+        "transport": info.transport,
+        "from": info.caller,
+        "to": info.called,
+        "remote": info.remote,
+        "codec": info.codec,
+        "since": _time(info.since),
+        "state": call.state,
+        "turns": len(call.turns),
+        "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
+    }
+
+
+def _time(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)

@@ -1,0 +1,31 @@
+"""A running HTTP server, and a client for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from agent.http.server import HttpServer
+
+Serve = Callable[[ASGIApp], Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Serves an application on a free port and returns a client whose base is that server."""
+    opened: list[tuple[HttpServer, httpx.AsyncClient]] = []
+
+    async def start(app: ASGIApp) -> httpx.AsyncClient:
+        server = HttpServer(app, host="127.0.0.1", port=0)
+        await server.start()
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10)
+        opened.append((server, client))
+        return client
+
+    yield start
+    for server, client in opened:
+        await client.aclose()
+        await server.stop(1)

@@ -1,0 +1,240 @@
+"""The control plane over a real socket, against a directory in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import websockets
+
+from agent.http.app import BODY_BYTES, create_app
+from agent.http.server import HttpServer, ListenError
+from config.settings import HttpSettings, Settings
+from tests.agent.http.conftest import Serve
+from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeModels, FakeTurn
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.component = FakeComponent("sip", device=None)
+
+    def health(self) -> list[FakeComponent]:
+        return [self.component]
+
+
+@pytest.fixture
+def calls() -> FakeCalls:
+    return FakeCalls()
+
+
+@pytest.fixture
+def models() -> FakeModels:
+    return FakeModels()
+
+
+@pytest.fixture
+def sip() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def client(serve: Serve, calls: FakeCalls, models: FakeModels, sip: Listener) -> httpx.AsyncClient:
+    return await serve(create_app(settings=Settings(), calls=calls, models=models, listeners=[sip]))
+
+
+@pytest.fixture
+async def keyed(serve: Serve, calls: FakeCalls, models: FakeModels) -> httpx.AsyncClient:
+    settings = Settings(http=HttpSettings.model_validate({"api_key": "s3cret"}))
+    return await serve(create_app(settings=settings, calls=calls, models=models))
+
+
+def assert_problem(response: httpx.Response, status: int, words: str) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert words in document["detail"]
+
+
+async def test_alive(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).json() == {"status": "alive"}
+
+
+async def test_ready_when_every_part_is(client: httpx.AsyncClient) -> None:
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "reasons": []}
+
+
+async def test_not_ready_says_why(
+    client: httpx.AsyncClient, calls: FakeCalls, models: FakeModels, sip: Listener
+) -> None:
+    models.components[0].state = "loading"
+    sip.component.state = "down"
+    calls.accepting = (False, "The server is draining.")
+    response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["reasons"] == ["stt is loading.", "sip is down.", "The server is draining."]
+
+
+async def test_health_shows_each_part(
+    client: httpx.AsyncClient, calls: FakeCalls, models: FakeModels
+) -> None:
+    calls.add()
+    models.components[1] = FakeComponent("llm", "restarting", last_error="It exited with code 137.", queued=2)
+    health = (await client.get("/health")).json()
+    assert health["status"] == "degraded"
+    assert health["calls"] == 1
+    assert health["llm"]["why"] == "It is the one that the test names."
+    assert health["components"][1] == {
+        "name": "llm",
+        "state": "restarting",
+        "device": "cpu",
+        "model": None,
+        "last_error": "It exited with code 137.",
+        "queued": 2,
+    }
+
+
+async def test_sessions_are_listed_oldest_first(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+    older, newer = calls.add("sip:alice@127.0.0.1"), calls.add("sip:bob@127.0.0.1")
+    calls.calls.reverse()
+    listed = (await client.get("/api/v1/sessions")).json()["sessions"]
+    assert [entry["id"] for entry in listed] == [older.info.id, newer.info.id]
+    assert listed[0]["from"] == "sip:alice@127.0.0.1"
+    assert listed[0]["state"] == "listening"
+
+
+async def test_a_transcript_shows_what_was_cut_off(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+    call = calls.add()
+    call.turns = [
+        FakeTurn("caller", "What's the time?"),
+        FakeTurn("agent", "It is half ", cut_off=True, ledger={"first_token": 41.234}),
+    ]
+    detail = (await client.get(f"/api/v1/sessions/{call.info.id}")).json()
+    assert [turn["text"] for turn in detail["transcript"]] == ["What's the time?", "It is half—"]
+    assert detail["transcript"][1]["cut_off"] is True
+    assert detail["transcript"][1]["ledger"] == {"first_token": 41.2}
+    assert detail["turns"] == 2
+
+
+async def test_hang_up(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+    call = calls.add()
+    response = await client.delete(f"/api/v1/sessions/{call.info.id}")
+    assert response.status_code == 204
+    assert calls.live() == []
+    assert_problem(await client.delete(f"/api/v1/sessions/{call.info.id}"), 404, "/api/v1/sessions lists")
+
+
+async def test_unknown_paths_and_methods_are_problems(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.get("/nowhere"), 404, "There is nothing at /nowhere")
+    assert_problem(await client.post("/livez"), 405, "POST doesn't work on /livez")
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer s3cret"}, {"X-API-Key": "s3cret"}])
+async def test_the_key_opens(keyed: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, "wants its API key"),
+        ({"X-API-Key": "wrong"}, "isn't this server's API key"),
+        ({"X-API-Key": "s3cré".encode("latin-1")}, "isn't this server's API key"),
+        ({"Authorization": "Basic s3cret"}, "wants its API key"),
+    ],
+)
+async def test_no_key_no_answer(keyed: httpx.AsyncClient, headers: dict[str, str], words: str) -> None:
+    response = await keyed.get("/api/v1/sessions", headers=headers)
+    assert_problem(response, 401, words)
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_probes_need_no_key(keyed: httpx.AsyncClient) -> None:
+    assert (await keyed.get("/livez")).status_code == 200
+    assert (await keyed.get("/readyz")).status_code == 200
+    assert_problem(await keyed.get("/health"), 401, "API key")
+
+
+async def test_a_websocket_without_the_key_is_refused_before_it_opens(keyed: httpx.AsyncClient) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(f"ws://127.0.0.1:{keyed.base_url.port}/api/v1/chat")
+    assert refused.value.response.status_code == 401
+    assert "API key" in json.loads(refused.value.response.body)["detail"]
+
+
+async def test_other_sites_pages_are_refused(client: httpx.AsyncClient) -> None:
+    foreign = await client.get("/api/v1/sessions", headers={"Origin": "https://evil.example"})
+    assert_problem(foreign, 403, "other sites")
+    own = await client.get("/api/v1/sessions", headers={"Origin": str(client.base_url).rstrip("/")})
+    assert own.status_code == 200
+
+
+async def test_a_declared_large_body_is_refused_unread(client: httpx.AsyncClient) -> None:
+    response = await client.post("/livez", content=b"x" * (BODY_BYTES + 1))
+    assert_problem(response, 413, "larger than")
+
+
+async def test_an_undeclared_large_body_is_refused(
+    serve: Serve, calls: FakeCalls, models: FakeModels
+) -> None:
+    app = create_app(settings=Settings(), calls=calls, models=models)
+
+    @app.post("/echo")
+    async def echo(body: dict[str, str]) -> dict[str, str]:
+        return body
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES // 1024 + 2):
+            yield b"x" * 1024
+
+    client = await serve(app)
+    assert_problem(await client.post("/echo", content=endless()), 413, "larger than")
+    assert_problem(await client.post("/echo", json=["no"]), 422, "See /docs")
+
+
+async def test_docs_name_every_operation_and_no_other_host(client: httpx.AsyncClient) -> None:
+    openapi = (await client.get("/openapi.json")).json()
+    page = (await client.get("/docs")).text
+    for path, operations in openapi["paths"].items():
+        assert path in page
+        for operation in operations.values():
+            assert operation["summary"] in page.replace("&#x27;", "'")
+    assert "http://" not in page.replace("http://localhost:11434", "")
+    assert "https://" not in page
+    assert "<script" not in page
+
+
+async def test_a_port_in_use_is_one_clear_sentence(client: httpx.AsyncClient) -> None:
+    port = client.base_url.port
+    assert port is not None
+    server = HttpServer(
+        create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels()), host="127.0.0.1", port=port
+    )
+    with pytest.raises(ListenError, match=rf"http.port: 127.0.0.1:{port} can't be listened on"):
+        await server.start()
+
+
+async def test_stopping_leaves_no_task_and_cuts_off_what_hangs() -> None:
+    before = asyncio.all_tasks()
+    app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels())
+    hanging = asyncio.Event()
+
+    @app.get("/hang")
+    async def hang() -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    server = HttpServer(app, host="127.0.0.1", port=0)
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+        request = asyncio.create_task(client.get("/hang"))
+        await asyncio.wait_for(hanging.wait(), 5)
+        await asyncio.wait_for(server.stop(1), 5)
+        with pytest.raises(httpx.HTTPError):
+            (await request).raise_for_status()
+    assert asyncio.all_tasks() == before
