@@ -1,0 +1,100 @@
+"""Who answers: the words, the language and the voice of the agent, in one YAML file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from config.errors import ConfigError
+from config.files import read_yaml
+from config.settings import Section, TurnSettings
+
+FOLDER = Path(__file__).parent / "personas"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class PersonaTurn(Section):
+    """What this persona does otherwise than the `turn` settings say; None leaves it to them."""
+
+    barge_in: bool | None = None
+    barge_in_min_ms: int | None = Field(None, ge=0, le=3000)
+    barge_in_min_words: int | None = Field(None, ge=1, le=10)
+    filler: Text | None = None
+    filler_after_ms: int | None = Field(None, ge=300, le=10000)
+
+    def over(self, settings: TurnSettings) -> TurnSettings:
+        return settings.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class Persona(Section):
+    name: Text
+    language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47: en, fr-CA.")
+    voice: Text = Field(description="A Piper voice, or the path of an .onnx file.")
+    greeting: Text = Field(description="Said first; short, since the caller waits to speak.")
+    greeting_interruptible: bool = Field(True, description="False for a notice that must be heard.")
+    prompt: Text = Field(description="Instructs the model.")
+    goodbye: Text = Field(description="Said before the agent hangs up.")
+    goodbye_words: tuple[Text, ...] = Field(
+        (), description="The caller saying just one of these ends the call."
+    )
+    idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
+    apology: Text = Field(description="Said before the call ends because a model failed.")
+    turn: PersonaTurn = PersonaTurn()
+
+    @property
+    def language_code(self) -> str:
+        """The ISO 639 part, as Whisper takes it."""
+        return self.language.partition("-")[0]
+
+    def idle_prompt(self, asked: int) -> str:
+        """The prompt for a caller who was asked `asked` times already; the last one repeats."""
+        return self.idle_prompts[min(asked, len(self.idle_prompts) - 1)]
+
+
+def load_persona(name_or_path: str) -> Persona:
+    """A shipped persona by its name, or one from a YAML file. Raises ConfigError."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix not in (".yaml", ".yml") and path.name == name_or_path:
+        path = FOLDER / f"{name_or_path}.yaml"
+        if not path.is_file():
+            raise ConfigError(f"There is no persona '{name_or_path}'; {_choice(name_or_path)}")
+    content = read_yaml(path, "The persona file")
+    try:
+        return Persona.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, path)) from None
+
+
+def persona_names() -> list[str]:
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def _choice(name: str) -> str:
+    near = difflib.get_close_matches(name, persona_names(), n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"shipped are {' and '.join(persona_names())}, and the path of a YAML file is taken too."
+
+
+def _sentence(error: ValidationError, path: Path) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    here = f"{key} in the persona file {path}"
+    match first["type"]:
+        case "missing":
+            return f"{key} is missing in the persona file {path}; it must be given."
+        case "extra_forbidden":
+            model = PersonaTurn if key.startswith("turn.") else Persona
+            known = ", ".join(model.model_fields)
+            near = difflib.get_close_matches(key.rpartition(".")[2], model.model_fields, n=1)
+            return f"{here} is not a key; {f'did you mean {near[0]}?' if near else f'it may have {known}.'}"
+        case "string_pattern_mismatch":
+            return f"{here} is '{first['input']}'; it must be a language code such as en, fr or fr-CA."
+        case "tuple_type":
+            return f"{here} must be a list of texts."
+        case _:
+            return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
