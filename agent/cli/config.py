@@ -1,0 +1,114 @@
+"""`offhook config`: what holds, and whether a file is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.options import ConfigFile, Set, load_settings
+from config.errors import ConfigError
+from config.keys import KEYS, Key, suggest
+from config.persona import load_persona
+from config.sources import Loaded, load, value_of
+
+app = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    only: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", help="A key or a section, such as sip.", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Set = None,
+    explain: Annotated[bool, typer.Option("--explain", "-e", help="Say what each key is for.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every setting that holds, and where its value comes from."""
+    loaded = load_settings(config, settings)
+    keys = [key for key in KEYS.values() if only is None or f"{key.name}.".startswith(f"{only}.")]
+    if not keys:
+        raise ConfigError(f"{only} is not a setting; {suggest(only or '')}")
+    if as_json:
+        typer.echo(json.dumps({key.name: _record(loaded, key, explain) for key in keys}, indent=2))
+    else:
+        Console().print(_table(loaded, keys, explain))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file to check.")],
+) -> None:
+    """Check a settings file, together with the environment and the persona that it names."""
+    loaded = load(file, {})
+    persona = load_persona(loaded.settings.persona)
+    count = sum(origin.kind == "file" for origin in loaded.origins.values())
+    typer.echo(
+        f"{file} is right: it sets {count} {'key' if count == 1 else 'keys'}; "
+        f"{persona.name} answers, in '{persona.language}'."
+    )
+
+
+def _table(loaded: Loaded, keys: list[Key], explain: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Key", no_wrap=True)
+    table.add_column("Value", overflow="fold")
+    table.add_column("From", style="dim", overflow="fold")
+    if explain:
+        table.add_column("What it is", overflow="fold")
+    for key in keys:
+        origin = loaded.origins[key.name]
+        row = [key.name, escape(_text(value_of(loaded.settings, key.name))), escape(str(origin))]
+        table.add_row(
+            *row,
+            *([escape(_explanation(key))] if explain else []),
+            style="" if origin.kind == "default" else "cyan",
+        )
+    return table
+
+
+def _record(loaded: Loaded, key: Key, explain: bool) -> dict[str, Any]:
+    origin = loaded.origins[key.name]
+    value = value_of(loaded.settings, key.name)
+    record: dict[str, Any] = {"value": _plain(value), "from": origin.kind}
+    if origin.name:
+        record["name"] = origin.name
+    if explain:
+        record |= {"what": key.field.description, "allowed": key.allowed(), "variable": key.variable}
+    return record
+
+
+def _plain(value: object) -> object:
+    match value:
+        case SecretStr() | Path():
+            return str(value)  # a secret's text is asterisks
+        case tuple():
+            return list(value)
+        case _:
+            return value
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case SecretStr():
+            return "(set, not shown)"
+        case tuple():
+            return ", ".join(str(item) for item in value) or "-"
+        case _:
+            return str(value) or "-"
+
+
+def _explanation(key: Key) -> str:
+    return f"{key.field.description or ''} Takes {key.allowed()}.".strip()
