@@ -225,6 +225,16 @@ class CarrierSettings(Section):
     genesys: CarrierCredentials = CarrierCredentials()
 
 
+class TextSettings(Section):
+    group_tokens: int = Field(
+        4, ge=1, le=64, description="Tokens in one WebSocket message, after the first, sent alone."
+    )
+    conversations: int = Field(256, ge=1, le=100_000, description="Kept in memory; the oldest goes first.")
+    conversation_ttl_s: int = Field(1800, ge=10, le=86400, description="An idle one is forgotten after this.")
+    max_requests: int = Field(8, ge=1, le=200, description="Text requests at work at once.")
+    max_audio_s: int = Field(120, ge=1, le=3600, description="Longest recording to transcribe.")
+
+
 class Settings(Section):
     """The whole tree. `Settings()` is a server that works."""
 
@@ -242,6 +252,7 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
+    text: TextSettings = TextSettings()
 
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:
