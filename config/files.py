@@ -59,9 +59,9 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_secret(path: Path, key: str) -> str:
-    secret = read_text(path, f"The file that {key} names,").strip()
+    secret = read_text(path, f"The {key} file").strip()
     if not secret:
-        raise ConfigError(f"The file that {key} names, {path}, is empty; it must hold the secret.")
+        raise ConfigError(f"The {key} file {path} is empty; it must hold the secret.")
     return secret
 
 

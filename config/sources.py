@@ -170,7 +170,7 @@ def _layer(leaves: Iterable[tuple[str, Any]], origin: Origin) -> dict[str, _Give
                 continue
             if not isinstance(value, str | Path):
                 raise ConfigError(f"{here.of(name)} is {_shown(value)}; it must be the path of a file.")
-            value = read_secret(Path(value), here.of(name))
+            value = read_secret(Path(value), key.name)
         elif key.secret and value is not None and origin.kind != "environment":
             raise ConfigError(
                 f"{here.of(name)} is a secret, which may not stand there; "

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import app
+from config.keys import KEYS
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in [name for name in os.environ if name.upper().startswith("OFFHOOK_")]:
+        monkeypatch.delenv(name)
+
+
+def offhook(*arguments: str, status: int = 0) -> tuple[str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == status, result.output
+    return result.stdout, result.stderr
+
+
+def test_help_lists_the_commands() -> None:
+    shown, _ = offhook("--help")
+
+    assert "Show and check the settings." in shown
+
+
+def test_version() -> None:
+    assert offhook("--version")[0].startswith("offhook")
+
+
+def test_show_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("offhook.yaml").write_text("sip: {port: 5070}")
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+
+    shown, _ = offhook("config", "show", "--set", "llm.model=qwen3")
+
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in shown.splitlines() if line.strip()}
+    assert rows["sip.port"] == "5070 offhook.yaml"
+    assert rows["llm.model"] == "qwen3 flag"
+    assert rows["http.api_key"] == "(set, not shown) OFFHOOK_HTTP__API_KEY"
+    assert rows["http.port"] == "8080 default"
+    assert set(KEYS) <= set(rows)
+
+
+def test_show_one_section_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+
+    shown, _ = offhook("config", "show", "http", "--json", "--explain")
+
+    records = json.loads(shown)
+    assert set(records) == {key for key in KEYS if key.startswith("http.")}
+    assert records["http.api_key"]["value"] == "**********"
+    assert records["http.port"] == {
+        "value": 8080,
+        "from": "default",
+        "what": "TCP port to listen on.",
+        "allowed": "a whole number from 1 to 65535",
+        "variable": "OFFHOOK_HTTP__PORT",
+    }
+
+
+def test_check_accepts_a_right_file() -> None:
+    Path("mine.yaml").write_text("sip: {port: 5070}\npersona: fr")
+
+    assert offhook("config", "check", "mine.yaml")[0] == (
+        "mine.yaml is right: it sets 2 keys; Claire answers, in 'fr'.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("sip: {prot: 1}", "sip.prot in mine.yaml is not a setting; did you mean sip.port?"),
+        ("persona: frr", "There is no persona 'frr'; did you mean fr?"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_exit_code_2(text: str, sentence: str) -> None:
+    Path("mine.yaml").write_text(text)
+
+    out, error = offhook("config", "check", "mine.yaml", status=2)
+
+    assert (out, error) == ("", f"offhook: {sentence}\n")
+
+
+def test_the_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_CONFIG", "none.yaml")
+
+    assert offhook("config", "show", status=2)[1] == "offhook: The settings file none.yaml doesn't exist.\n"
+
+
+def test_set_needs_a_value() -> None:
+    _, error = offhook("config", "show", "--set", "sip.port", status=2)
+
+    assert (
+        error == "offhook: --set sip.port can't be used; it must be KEY=VALUE, as in --set sip.port=5070.\n"
+    )
+
+
+def test_an_unknown_key_to_show() -> None:
+    assert offhook("config", "show", "spi", status=2)[1].startswith("offhook: spi is not a setting; ")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from config.settings import CallSettings, HttpSettings, Settings, SipSettings, TurnSettings
+
+
+def test_the_defaults_are_a_server_that_works() -> None:
+    settings = Settings()
+
+    assert settings.sip.host == "0.0.0.0"
+    assert settings.http.loopback
+    assert settings.cache_dir == Path.home() / ".cache/offhook"
+
+
+def test_the_tree_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().sip.port = 5070  # type: ignore[misc]
+
+
+def test_every_key_says_what_it_is() -> None:
+    def silent(model: type[BaseModel], prefix: str = "") -> list[str]:
+        found = []
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                found += silent(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                found.append(prefix + name)
+        return found
+
+    assert silent(Settings) == []
+
+
+def test_a_network_may_be_named_by_any_of_its_addresses() -> None:
+    assert SipSettings(allow=("192.168.1.7/24", "10.0.0.1")).allow == ("192.168.1.0/24", "10.0.0.1/32")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_key(host: str) -> None:
+    assert HttpSettings(host=host).loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::"])
+def test_other_addresses_need_a_key(host: str) -> None:
+    with pytest.raises(ValidationError, match=r"http\.api_key must be set"):
+        HttpSettings(host=host)
+    assert not HttpSettings.model_validate({"host": host, "api_key": "k"}).loopback
+    assert not HttpSettings(host=host, enabled=False).loopback
+
+
+def test_a_certificate_comes_with_its_key() -> None:
+    with pytest.raises(ValidationError, match=r"http\.tls_cert is set without http\.tls_key"):
+        HttpSettings(tls_cert=Path("cert.pem"))
+    with pytest.raises(ValidationError, match=r"http\.tls_key is set without http\.tls_cert"):
+        HttpSettings(tls_key=Path("key.pem"))
+
+
+def test_silences_are_ordered() -> None:
+    with pytest.raises(ValidationError, match=r"at most turn\.max_silence_ms, which is 400"):
+        TurnSettings(min_silence_ms=500, max_silence_ms=400)
+
+
+@pytest.mark.parametrize("ports", [(20000, 10000), (80, 10000), (10000, 10000)])
+def test_rtp_ports_are_a_range(ports: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="the first and the last port of a range"):
+        SipSettings(rtp_ports=ports)
+
+
+def test_every_call_has_two_rtp_ports() -> None:
+    with pytest.raises(ValidationError, match="needs at least 40"):
+        Settings(sip=SipSettings(rtp_ports=(10000, 10038)))
+    Settings(sip=SipSettings(rtp_ports=(10000, 10001)), call=CallSettings(max_calls=1))
+
+
+def test_ports_are_apart() -> None:
+    with pytest.raises(ValidationError, match=r"sip\.port is 12000; it must be outside"):
+        Settings(sip=SipSettings(port=12000))
+    with pytest.raises(ValidationError, match="they must differ"):
+        Settings(http=HttpSettings(port=5060))
+    Settings(http=HttpSettings(port=5060), sip=SipSettings(enabled=False))
