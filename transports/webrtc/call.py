@@ -73,6 +73,7 @@ class WebRtcCall(CallTransport):
         self._speech = IncomingSpeech()
         self._received: asyncio.Queue[bytes | dict[str, Any]] = asyncio.Queue(maxsize=200)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._heard_at = time.monotonic()
         self._messages_in_second = (0, 0)
         self._connected_once = False
@@ -114,12 +115,14 @@ class WebRtcCall(CallTransport):
         """
         if self.over or self._peer is None:
             raise CallGone("The call is over.")
-        if self._peer.connected and not restart:
+        if self._peer.knows(offer) and not restart:
             return await self._peer.accept(offer)
         old = self._peer
         answer = await self._connect(offer)
         self._heard_at = time.monotonic()
-        await old.close()
+        closing = asyncio.create_task(old.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
         return answer
 
     async def add_candidate(self, candidate: str, sdp_mid: str, sdp_mline_index: int) -> None:
@@ -252,7 +255,7 @@ class WebRtcCall(CallTransport):
         await self._call_event_handler("on_dialin_stopped", reason)
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._closing, return_exceptions=True)
 
 
 def _keys(data: Any) -> list[KeypadEntry]:

@@ -83,12 +83,17 @@ class Peer:
         self._channel: Any = None
         self._unsent: list[str] = []
         self._candidates = 0
+        self._credentials: set[str] = set()
         self._pc.on("connectionstatechange", lambda: on_state(self, self._pc.connectionState))
         self._pc.on("datachannel", self._take_channel)
 
     @property
     def connected(self) -> bool:
         return bool(self._pc.connectionState == "connected")
+
+    def knows(self, offer: str) -> bool:
+        """Whether the offer continues this connection, and doesn't begin another."""
+        return self.connected and self._credentials == _credentials(offer)
 
     async def accept(self, offer: str) -> str:
         """Take the offer (again, to renegotiate); returns the answer. Raises OfferError."""
@@ -105,6 +110,7 @@ class Peer:
             await self._pc.setLocalDescription(await self._pc.createAnswer())
         except Exception as exc:  # the offer is a stranger's; whatever it breaks, the call is refused
             raise OfferError("The offer can't be answered.") from exc
+        self._credentials = _credentials(offer)
         return str(self._pc.localDescription.sdp)
 
     async def add_candidate(self, candidate: str, sdp_mid: str, sdp_mline_index: int) -> None:
@@ -158,6 +164,10 @@ class Peer:
         unsent, self._unsent = self._unsent, []
         for text in unsent:
             channel.send(text)
+
+
+def _credentials(offer: str) -> set[str]:
+    return {line for line in offer.splitlines() if line.startswith("a=ice-ufrag:")}
 
 
 def _without_names(offer: str) -> str:

@@ -1,0 +1,238 @@
+"""A real aiortc client calls the real endpoint, inside a network namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+
+from config.settings import WebRtcSettings
+from tests.transports import netns
+from tests.transports.webrtc_server import FakeAgent, rtvi, tone
+from transports.call import CallRefused, EndReason
+from transports.webrtc.audio import SpeechTrack
+from transports.webrtc.endpoint import OfferError, UnknownCall, WebRtcEndpoint
+
+pytestmark = [pytest.mark.netns, pytest.mark.peers]
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[None]:
+    with netns.cable() as cable, netns.inside(cable.server):
+        yield
+
+
+class Browser:
+    """An aiortc peer that behaves like one: offers, sends a tone, listens, keeps a data channel."""
+
+    def __init__(self) -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pcm = tone(60, 700)
+        self.channel = self.pc.createDataChannel("rtvi")
+        self.messages: list[dict[str, Any]] = []
+        self.heard: list[np.ndarray] = []
+        self.pc.addTrack(SpeechTrack(self._speak))
+        self.channel.on("message", lambda text: self.messages.append(json.loads(text)))
+        self.pc.on("track", self._listen)
+        self._listening: asyncio.Task[None] | None = None
+
+    async def offer(self) -> str:
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        return str(self.pc.localDescription.sdp)
+
+    async def take(self, answer: str) -> None:
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    async def call(self, endpoint: WebRtcEndpoint, token: str | None = None) -> str:
+        offer = await self.offer()
+        answer = await (endpoint.reconnect(token, offer) if token else endpoint.call(offer))
+        await self.take(answer.sdp)
+        return answer.token
+
+    async def say(self, kind: str, data: dict[str, Any]) -> None:
+        await until(lambda: self.channel.readyState == "open")
+        self.channel.send(json.dumps({"id": "1"} | rtvi(kind, data)))
+
+    async def vanish(self) -> None:
+        """Leave as a killed process does: nothing more is sent, nothing is said."""
+        for transceiver in self.pc.getTransceivers():
+            await transceiver.sender.transport.transport._connection.close()
+        if self._listening:
+            self._listening.cancel()
+
+    async def close(self) -> None:
+        await self.pc.close()
+        if self._listening:
+            self._listening.cancel()
+
+    def peak(self) -> int:
+        return max((int(np.abs(chunk).max()) for chunk in self.heard), default=0)
+
+    def _speak(self, samples: int) -> bytes:
+        chunk, self.pcm = self.pcm[: samples * 2], self.pcm[samples * 2 :]
+        return chunk.ljust(samples * 2, b"\0")
+
+    def _listen(self, track: Any) -> None:
+        async def listen() -> None:
+            while True:
+                self.heard.append((await track.recv()).to_ndarray())
+
+        self._listening = asyncio.create_task(listen())
+
+
+async def until(condition: Any, deadline_s: float = 10, what: Any = None) -> None:
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"not within {deadline_s} s: {what() if what else condition}")
+
+
+@asynccontextmanager
+async def serving(agent: FakeAgent, **settings: Any) -> AsyncIterator[WebRtcEndpoint]:
+    before = asyncio.all_tasks()
+    endpoint = WebRtcEndpoint(agent, WebRtcSettings(**settings))
+    try:
+        yield endpoint
+    finally:
+        await endpoint.close()
+        assert not agent.live
+        await until(lambda: not asyncio.all_tasks() - before, 5, what=lambda: asyncio.all_tasks() - before)
+
+
+def level(pcm: bytes) -> int:
+    return int(np.abs(np.frombuffer(pcm, np.int16)).max()) if pcm else 0
+
+
+async def test_both_sides_hear_each_other(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await until(lambda: browser.peak() > 7000)
+        await until(lambda: len(agent.recorders[0].pcm) > 32000)
+        heard = np.frombuffer(bytes(agent.recorders[0].pcm[-16000:]), np.int16)
+        spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
+        assert abs(int(spectrum.argmax()) * 16000 / len(heard) - 700) < 4
+        assert 7000 < np.abs(heard).max() < 9000
+        await browser.close()
+        assert agent.connected == 1
+
+
+async def test_messages_and_keys_pass_through_the_data_channel(network: None) -> None:
+    agent = FakeAgent(greeting_s=0)
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await browser.say("send-text", {"content": "hello"})
+        await browser.say("dtmf", {"buttons": ["1", "#", "x", 7]})
+        await until(lambda: agent.keys == "1#" and agent.recorders[0].keys == "1#")
+        await until(lambda: browser.messages)
+        assert browser.messages == [rtvi("bot-tts-text", {"text": "hello"})]
+        assert [m["type"] for m in agent.messages] == ["send-text"]
+        await browser.close()
+
+
+async def test_a_goodbye_ends_the_call_at_once(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        token = await browser.call(endpoint)
+        await browser.say("disconnect-bot", {})
+        await until(lambda: agent.ended == [EndReason.CALLER_HANGUP])
+        with pytest.raises(UnknownCall):
+            await endpoint.hang_up(token)
+        await browser.close()
+
+
+async def test_the_agents_hangup_reaches_the_browser(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await until(lambda: browser.channel.readyState == "open")
+        await agent.live[0].hangup()
+        await until(lambda: browser.messages)
+        assert browser.messages[-1]["message"] == {"type": "peerLeft", "reason": "agent_hangup"}
+        await browser.close()
+
+
+async def test_a_vanished_browser_is_gone_in_time(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent, gone_s=2) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await until(lambda: agent.connected)
+        await browser.vanish()
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await until(lambda: agent.ended == [EndReason.CALLER_GONE])
+        assert loop.time() - start < 3
+        await until(lambda: not agent.live)
+        await browser.close()
+
+
+async def test_an_answered_browser_that_never_connects_is_gone_in_time(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent, gone_s=2) as endpoint:
+        browser = Browser()
+        await endpoint.call(await browser.offer())
+        await until(lambda: agent.ended == [EndReason.CALLER_GONE], 4)
+        await browser.close()
+
+
+async def test_a_browser_that_comes_back_goes_on_with_its_call(network: None) -> None:
+    agent = FakeAgent(greeting_s=8)
+    async with serving(agent, gone_s=4) as endpoint:
+        first = Browser()
+        token = await first.call(endpoint)
+        await until(lambda: first.peak() > 7000)
+        await first.vanish()
+        await asyncio.sleep(2.5)  # longer than what counts as stalled: the rest of the greeting waits
+        second = Browser()
+        assert await second.call(endpoint, token) == token
+        await until(lambda: second.peak() > 7000)
+        await second.say("send-text", {"content": "still here"})
+        await until(lambda: agent.messages)
+        assert agent.connected == 1
+        assert len(agent.live) == 1
+        assert not agent.ended
+        await first.close()
+        await second.close()
+
+
+async def test_a_full_server_refuses_with_its_reason(network: None) -> None:
+    agent = FakeAgent(max_calls=0)
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        with pytest.raises(CallRefused, match="All lines are busy"):
+            await browser.call(endpoint)
+        await browser.close()
+
+
+@pytest.mark.parametrize("offer", ["", "v=0", "x" * 5000])
+async def test_what_is_no_offer_reaches_no_agent(network: None, offer: str) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        with pytest.raises(OfferError):
+            await endpoint.call(offer)
+        assert not agent.recorders
+
+
+async def test_a_flood_of_messages_ends_the_call(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await until(lambda: browser.channel.readyState == "open")
+        for _ in range(200):
+            browser.channel.send("{}")
+        await until(lambda: agent.ended == [EndReason.TRANSPORT_FAILURE])
+        await browser.close()
