@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -9,6 +10,16 @@ import pytest
 from starlette.types import ASGIApp
 
 from agent.http.server import HttpServer
+
+
+async def until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
+    """Wait for a condition. Raises TimeoutError if it doesn't come."""
+    async with asyncio.timeout(deadline_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.002)
+
 
 Serve = Callable[[ASGIApp], Awaitable[httpx.AsyncClient]]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
 from openai import AsyncOpenAI
 
 from agent.http.contracts import CallState
+from models.errors import WeightsError
 from transports.call import CallInfo
 
 
@@ -94,3 +100,57 @@ class FakeModels:
 
     def health(self) -> list[FakeComponent]:
         return self.components
+
+
+@dataclass
+class ScriptedLlm:
+    """An OpenAI-compatible endpoint that answers with a script, one token a chunk."""
+
+    tokens: list[str] = field(default_factory=lambda: ["Paris", " is", " the", " capital", "."])
+    hold_after: int | None = None  # tokens after which it says nothing more until released
+    status: int = 200
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    holding: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.post("/v1/chat/completions")
+        async def completions(body: dict[str, Any]) -> Response:
+            self.seen.append(body)
+            if self.status != 200:
+                return Response("{}", self.status, media_type="application/json")
+            return StreamingResponse(self._chunks(), media_type="text/event-stream")
+
+        return app
+
+    async def _chunks(self) -> AsyncIterator[str]:
+        for index, token in enumerate(self.tokens):
+            if index == self.hold_after:
+                self.holding.set()
+                await self.released.wait()
+            choice = {"index": 0, "delta": {"content": token}, "finish_reason": None}
+            chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+            yield f"data: {json.dumps(chunk | {'choices': [choice]})}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+@dataclass
+class FakeSpeech:
+    pcm: bytes
+
+
+class ToneVoices:
+    """Says 10 ms of a square wave for each character."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    async def synthesize(
+        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+    ) -> FakeSpeech:
+        if voice == "nobody":
+            raise WeightsError("There is no voice named 'nobody'.")
+        self.said.append(text)
+        return FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))

@@ -1,0 +1,120 @@
+"""A conversation in text with the persona that answers calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+
+from openai import APIConnectionError, APIError, APITimeoutError
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+
+from agent.http.admission import TextAdmission
+from agent.http.contracts import Llm
+from agent.http.conversations import Conversation, Conversations
+from agent.http.problems import ProblemError
+from config.settings import LlmSettings, TextSettings
+
+logger = logging.getLogger("offhook.http")
+
+CHARS_PER_TOKEN = 3  # on the safe side for European languages
+
+
+@dataclass
+class Answer:
+    """One answer while it is made; its tokens come from `Chat.tokens`."""
+
+    conversation: Conversation
+    model: str
+    started: float = field(default_factory=time.monotonic)
+    text: str = ""
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    complete: bool = False
+
+
+class Chat:
+    def __init__(
+        self, llm: Llm, admission: TextAdmission, prompt: str, settings: LlmSettings, text: TextSettings
+    ) -> None:
+        self._llm = llm
+        self._admission = admission
+        self._system: ChatCompletionMessageParam = {"role": "system", "content": prompt}
+        self._settings = settings
+        history_tokens = settings.num_ctx - settings.max_tokens
+        self._conversations = Conversations(
+            limit=text.conversations,
+            ttl_s=text.conversation_ttl_s,
+            history_chars=max(500, history_tokens * CHARS_PER_TOKEN - len(prompt)),
+        )
+
+    def open(self, conversation: str | None) -> Answer:
+        """Begin an answer. Raises ProblemError where there is no model or the conversation is busy."""
+        endpoint = self._llm.endpoint
+        if endpoint is None:
+            raise ProblemError(503, "The language model isn't there. GET /health says why.")
+        found = self._conversations.open(conversation, time.monotonic())
+        if found.answering:
+            raise ProblemError(
+                409, "This conversation is being answered. Wait for the answer, or use another id."
+            )
+        return Answer(found, endpoint.model)
+
+    async def tokens(self, answer: Answer, text: str) -> AsyncGenerator[str, None]:
+        """The answer's tokens. What was sent stays in the conversation, even if the reader leaves.
+
+        Raises ProblemError if there is no place for the request or the model fails.
+        """
+        conversation = answer.conversation
+        with self._admission():
+            conversation.answering = True
+            self._conversations.add(conversation, "user", text)
+            try:
+                async for token in self._stream(conversation.messages, answer):
+                    answer.text += token
+                    yield token
+                answer.complete = True
+            finally:
+                conversation.answering = False
+                answer.total_ms = (time.monotonic() - answer.started) * 1000
+                if answer.text.strip():
+                    self._conversations.add(conversation, "assistant", answer.text)
+                else:
+                    conversation.messages.pop()
+
+    async def _stream(self, messages: list[ChatCompletionMessageParam], answer: Answer) -> AsyncIterator[str]:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(settings.first_token_timeout_s) as patience:
+                stream = await self._llm.client.chat.completions.create(
+                    model=answer.model,
+                    messages=[self._system, *messages],
+                    stream=True,
+                    temperature=settings.temperature,
+                    max_tokens=settings.max_tokens,
+                )
+                async with stream:
+                    async for chunk in stream:
+                        token = _content(chunk)
+                        if not token:
+                            continue
+                        if answer.ttft_ms is None:
+                            answer.ttft_ms = (time.monotonic() - answer.started) * 1000
+                        patience.reschedule(None)  # the reader's time isn't the model's
+                        yield token
+                        patience.reschedule(loop.time() + settings.first_token_timeout_s)
+        except (TimeoutError, APITimeoutError):
+            raise ProblemError(504, "The language model took too long to go on. Try again.") from None
+        except APIConnectionError as error:
+            logger.warning("the language model can't be reached: %s", type(error).__name__)
+            raise ProblemError(503, "The language model can't be reached. GET /health says more.") from error
+        except APIError as error:
+            logger.warning("the language model failed: %s", type(error).__name__)
+            raise ProblemError(502, "The language model failed to answer. Try again.") from error
+
+
+def _content(chunk: ChatCompletionChunk) -> str | None:
+    return chunk.choices[0].delta.content if chunk.choices else None

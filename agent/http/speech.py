@@ -1,0 +1,226 @@
+"""Text to speech and speech to text, on the models that calls use."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from agent.http.admission import TextAdmission
+from agent.http.contracts import Models
+from agent.http.problems import ProblemError, responses
+from agent.http.recording import CHUNK_MS, SAMPLE_RATE_HZ, RecordingError, decode, spoken_ms
+from config.settings import TextSettings
+from models.errors import ModelBusy, ModelError, WeightsError
+
+STT_BODY_BYTES = 24 * 1024 * 1024
+MAX_TEXT = 4000
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
+_VAD_STEP_CHUNKS = 30  # about 3 ms of the event loop
+
+
+class TtsRequest(BaseModel):
+    text: str = Field(min_length=1, max_length=MAX_TEXT, examples=["Hello, this is offhook."])
+    voice: str | None = Field(None, max_length=200, description="A Piper voice; the persona's by default.")
+    format: Literal["wav", "pcm", "l16"] | None = Field(
+        None,
+        description="`wav`, or streamed 16 kHz mono samples: `pcm` little-endian, `l16` big-endian as "
+        "RFC 2586 has it. By default what `Accept` asks for, else `wav`.",
+    )
+
+
+class Segment(BaseModel):
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+class SttReply(BaseModel):
+    text: str = Field(examples=["What's the weather like?"])
+    language: str | None = Field(examples=["en"])
+    audio_ms: int
+    decode_ms: float = Field(description="Time at work in the recognizer.")
+    segments: list[Segment]
+
+
+_MEDIA = {
+    "wav": "audio/wav",
+    "pcm": f"audio/pcm;rate={SAMPLE_RATE_HZ};channels=1",
+    "l16": f"audio/L16;rate={SAMPLE_RATE_HZ};channels=1",
+}
+
+
+def speech_router(
+    models: Models, admission: TextAdmission, *, voice: str, language: str | None, settings: TextSettings
+) -> APIRouter:
+    """`voice` and `language` are the persona's."""
+    router = APIRouter(tags=["Text"])
+
+    @router.post(
+        "/api/v1/tts",
+        summary="Speak a text",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "Speech. `X-Latency-Ms` is the time to the first sound, `X-Audio-Ms` "
+                "the length of it all (absent where several sentences are streamed).",
+                "content": {
+                    media: {"schema": {"type": "string", "format": "binary"}} for media in _MEDIA.values()
+                },
+            },
+            **responses(401, 422, 502, 503),
+        },
+    )
+    async def tts(
+        request: TtsRequest, accept: Annotated[str, Header(include_in_schema=False)] = ""
+    ) -> Response:
+        """Synthesizes sentence by sentence. Streamed, the first sentence plays while the others are made."""
+        form = request.format or _asked(accept)
+        started = time.monotonic()
+        sentences = [part for part in _SENTENCE_END.split(request.text.strip()) if part.strip()]
+        if not sentences:
+            raise ProblemError(422, "text: there is nothing to say in it.")
+        job = f"tts-{uuid.uuid4().hex[:8]}"
+
+        async def say(sentence: str) -> bytes:
+            try:
+                speech = await models.voices.synthesize(sentence, voice=request.voice or voice, call_id=job)
+            except ModelError as error:
+                raise _problem(error) from error
+            return speech.pcm
+
+        with ExitStack() as place:
+            place.enter_context(admission())
+            first = await say(sentences[0])
+            headers = {"X-Latency-Ms": f"{(time.monotonic() - started) * 1000:.1f}"}
+            if form == "wav" or len(sentences) == 1:
+                pcm = first + b"".join([await say(sentence) for sentence in sentences[1:]])
+                headers["X-Audio-Ms"] = str(len(pcm) * 1000 // (2 * SAMPLE_RATE_HZ))
+                body = wav(pcm) if form == "wav" else _ordered(pcm, form)
+                return Response(body, media_type=_MEDIA[form], headers=headers)
+            stream = _stream(first, sentences[1:], say, form, place.pop_all())
+            return StreamingResponse(stream, media_type=_MEDIA[form], headers=headers)
+
+    @router.post(
+        "/api/v1/stt",
+        summary="Transcribe a recording",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    media: {"schema": {"type": "string", "format": "binary"}}
+                    for media in ("audio/wav", "audio/ogg", "audio/webm", "audio/flac")
+                },
+            }
+        },
+        responses=responses(401, 413, 415, 422, 502, 503),
+    )
+    async def stt(request: Request) -> SttReply:
+        """The file is the body: `curl --data-binary @question.wav -H 'Content-Type: audio/wav'`.
+
+        Segments are where someone speaks, by the same voice activity model that listens to calls.
+        """
+        body = await request.body()
+        if not body:
+            raise ProblemError(422, "The body is empty: send the recording as the body.")
+        with admission():
+            try:
+                pcm = await asyncio.to_thread(decode, body, settings.max_audio_s)
+            except RecordingError as error:
+                unknown = str(error).startswith("Send ")
+                raise ProblemError(415 if unknown else 422, str(error)) from error
+            try:
+                return await transcribe(models, pcm, language)
+            except ModelError as error:
+                raise _problem(error) from error
+
+    return router
+
+
+async def transcribe(models: Models, pcm: bytes, language: str | None) -> SttReply:
+    """Transcribe s16le mono PCM at 16 kHz, segment by segment."""
+    job = f"stt-{uuid.uuid4().hex[:8]}"
+    segments: list[Segment] = []
+    heard: str | None = None
+    decode_ms = 0.0
+    for start_ms, end_ms in spoken_ms(await _voice_probabilities(models, pcm)):
+        part = pcm[_offset(start_ms) : _offset(end_ms)]
+        transcript = await models.recognizer.transcribe(part, call_id=job, language=language)
+        decode_ms += transcript.decode_ms
+        heard = heard or transcript.language
+        if transcript.text.strip():
+            segments.append(Segment(start_ms=start_ms, end_ms=end_ms, text=transcript.text.strip()))
+    return SttReply(
+        text=" ".join(segment.text for segment in segments),
+        language=heard,
+        audio_ms=len(pcm) * 1000 // (2 * SAMPLE_RATE_HZ),
+        decode_ms=round(decode_ms, 1),
+        segments=segments,
+    )
+
+
+async def _voice_probabilities(models: Models, pcm: bytes) -> list[float]:
+    activity = models.vad.voice_activity()
+    step = _offset(_VAD_STEP_CHUNKS * CHUNK_MS)
+    probabilities: list[float] = []
+    for at in range(0, len(pcm), step):
+        probabilities += activity.process(pcm[at : at + step])
+        await asyncio.sleep(0)  # calls come first
+    # The last, incomplete chunk.
+    return probabilities + activity.process(bytes(_offset(CHUNK_MS)))
+
+
+def wav(pcm: bytes) -> bytes:
+    """A WAV file around s16le mono PCM at 16 kHz."""
+    rate = SAMPLE_RATE_HZ
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(pcm), b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", len(pcm)),
+    )
+    return header + pcm
+
+
+async def _stream(
+    first: bytes,
+    rest: list[str],
+    say: Callable[[str], Awaitable[bytes]],
+    form: str,
+    place: ExitStack,
+) -> AsyncIterator[bytes]:
+    with place:
+        yield _ordered(first, form)
+        for sentence in rest:
+            yield _ordered(await say(sentence), form)
+
+
+def _offset(ms: int) -> int:
+    return ms * SAMPLE_RATE_HZ // 1000 * 2
+
+
+def _ordered(pcm: bytes, form: str) -> bytes:
+    return np.frombuffer(pcm, "<i2").astype(">i2").tobytes() if form == "l16" else pcm
+
+
+def _asked(accept: str) -> Literal["wav", "pcm", "l16"]:
+    accept = accept.lower()
+    if "audio/l16" in accept:
+        return "l16"
+    return "pcm" if "audio/pcm" in accept else "wav"
+
+
+def _problem(error: ModelError) -> ProblemError:
+    if isinstance(error, ModelBusy):
+        return ProblemError(503, str(error), headers={"Retry-After": "1"})
+    if isinstance(error, WeightsError):
+        return ProblemError(422, str(error))
+    return ProblemError(502, str(error))

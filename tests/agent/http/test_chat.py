@@ -1,0 +1,187 @@
+"""Chat over JSON, server-sent events and a WebSocket, against a scripted endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from agent.http.admission import TextAdmission
+from agent.http.app import create_app
+from agent.http.chat import Chat
+from agent.http.text import chat_router
+from config.settings import LlmSettings, Settings, TextSettings
+from tests.agent.http.conftest import Serve, until
+from tests.agent.http.fakes import FakeCalls, FakeEndpoint, FakeLlm, FakeModels, ScriptedLlm
+
+
+@dataclass
+class Running:
+    client: httpx.AsyncClient
+    script: ScriptedLlm
+    calls: FakeCalls
+    llm: FakeLlm
+    admission: TextAdmission
+
+    def socket(self) -> websockets.connect:
+        return websockets.connect(f"ws://127.0.0.1:{self.client.base_url.port}/api/v1/chat")
+
+    async def ask(self, text: str, **more: str) -> httpx.Response:
+        return await self.client.post("/api/v1/chat", json={"text": text, **more})
+
+
+@pytest.fixture
+async def running(serve: Serve) -> AsyncIterator[Running]:
+    script = ScriptedLlm()
+    endpoint = await serve(script.app())
+    llm = FakeLlm(FakeEndpoint(url=f"{endpoint.base_url}/v1".replace("//v1", "/v1")))
+    calls = FakeCalls()
+    text = TextSettings(group_tokens=2, max_requests=2)
+    settings = Settings(llm=LlmSettings(first_token_timeout_s=0.5), text=text)
+    admission = TextAdmission(calls, text.max_requests)
+    chat = Chat(llm, admission, "Be brief.", settings.llm, settings.text)
+    app = create_app(
+        settings=settings,
+        calls=calls,
+        models=FakeModels(llm=llm),
+        routers=[chat_router(chat, text.group_tokens)],
+    )
+    client = llm.client
+    yield Running(await serve(app), script, calls, llm, admission)
+    script.released.set()
+    await client.close()
+
+
+async def receive(socket: websockets.ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(await asyncio.wait_for(socket.recv(), 5)))
+
+
+async def test_json_answer(running: Running) -> None:
+    reply = (await running.ask("What's the capital of France?")).json()
+    assert reply["text"] == "Paris is the capital."
+    assert reply["total_ms"] >= reply["ttft_ms"] > 0
+    assert running.script.seen[0]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What's the capital of France?"},
+    ]
+
+
+async def test_a_conversation_goes_on(running: Running) -> None:
+    first = (await running.ask("One?")).json()
+    await running.ask("Two?", conversation=first["conversation"])
+    roles = [message["role"] for message in running.script.seen[1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    await running.ask("Three?")
+    assert len(running.script.seen[2]["messages"]) == 2
+
+
+async def test_server_sent_events(running: Running) -> None:
+    headers = {"Accept": "text/event-stream"}
+    response = await running.client.post("/api/v1/chat", json={"text": "Hi"}, headers=headers)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [
+        tuple(line.split(": ", 1)[1] for line in event.splitlines())
+        for event in response.text.strip().split("\n\n")
+    ]
+    assert [name for name, _ in events] == ["token"] * 5 + ["done"]
+    assert (
+        "".join(json.loads(data)["text"] for name, data in events if name == "token")
+        == "Paris is the capital."
+    )
+    assert json.loads(events[-1][1])["text"] == "Paris is the capital."
+
+
+async def test_the_websocket_sends_the_first_token_alone_then_groups(running: Running) -> None:
+    async with running.socket() as socket:
+        await socket.send(json.dumps({"text": "Hi"}))
+        groups = []
+        while (message := await receive(socket))["type"] == "tokens":
+            groups.append(message["text"])
+        assert groups == ["Paris", " is the", " capital."]
+        assert message["type"] == "done"
+        await socket.send(json.dumps({"text": "And now?"}))
+        assert (await receive(socket))["text"] == "Paris"
+        assert len(running.script.seen[1]["messages"]) == 4
+
+
+async def test_a_new_text_interrupts_the_answer(running: Running) -> None:
+    running.script.hold_after = 1
+    async with running.socket() as socket:
+        await socket.send(json.dumps({"text": "Hi"}))
+        assert (await receive(socket))["text"] == "Paris"
+        running.script.hold_after = None
+        await socket.send(json.dumps({"text": "Stop."}))
+        assert (await receive(socket))["type"] == "cut_off"
+        assert (await receive(socket))["text"] == "Paris"
+    assert running.script.seen[1]["messages"][2] == {"role": "assistant", "content": "Paris"}
+
+
+async def test_leaving_in_mid_answer_frees_the_place(running: Running) -> None:
+    running.script.hold_after = 1
+    async with running.socket() as socket:
+        await socket.send(json.dumps({"text": "Hi"}))
+        await receive(socket)
+        assert running.admission.at_work == 1
+    await until(lambda: running.admission.at_work == 0)
+
+
+@pytest.mark.parametrize("bad", ["{", "[]", '{"text": ""}', '{"text": "x", "conversation": "../"}'])
+async def test_bad_messages_get_a_sentence_and_the_socket_lives(running: Running, bad: str) -> None:
+    async with running.socket() as socket:
+        await socket.send(bad)
+        error = await receive(socket)
+        assert (error["type"], error["status"]) == ("error", 422)
+        await socket.send(json.dumps({"text": "Hi"}))
+        assert (await receive(socket))["type"] == "tokens"
+
+
+async def test_binary_and_oversized_messages_close_with_the_right_code(running: Running) -> None:
+    for message, code in ((b"\x00", 1003), ("x" * 70_000, 1009)):
+        async with running.socket() as socket:
+            await socket.send(message)
+            with pytest.raises(websockets.ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), 5)
+            assert socket.close_code == code
+
+
+async def test_draining_and_too_many_requests_are_503(running: Running) -> None:
+    running.calls.accepting = (False, "The server is draining.")
+    refused = await running.ask("Hi")
+    assert refused.status_code == 503
+    assert refused.json()["detail"] == "The server is draining."
+
+    running.calls.accepting = (True, "")
+    running.script.hold_after = 0
+    busy = [asyncio.create_task(running.ask("Hi")) for _ in range(2)]
+    await until(lambda: running.admission.at_work == 2)
+    refused = await running.ask("Hi")
+    assert refused.status_code == 503
+    assert "text.max_requests" in refused.json()["detail"]
+    running.script.released.set()
+    assert [reply.status_code for reply in await asyncio.gather(*busy)] == [200, 200]
+
+
+async def test_one_answer_at_a_time_in_a_conversation(running: Running) -> None:
+    running.script.hold_after = 0
+    first = asyncio.create_task(running.ask("Hi", conversation="mine"))
+    await asyncio.wait_for(running.script.holding.wait(), 5)
+    assert (await running.ask("Hello?", conversation="mine")).status_code == 409
+    running.script.released.set()
+    assert (await first).status_code == 200
+
+
+async def test_model_trouble_has_its_statuses(running: Running) -> None:
+    running.script.status = 500
+    assert (await running.ask("Hi")).status_code == 502
+    running.script.status = 200
+    running.script.hold_after = 0
+    assert (await running.ask("Hi")).status_code == 504
+    running.llm.endpoint = None
+    assert (await running.ask("Hi")).status_code == 503
+    assert running.admission.at_work == 0
