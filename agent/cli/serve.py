@@ -1,0 +1,132 @@
+"""`offhook serve`: answer the phone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.cli.options import (
+    ConfigFile,
+    HttpHost,
+    HttpPort,
+    LogLevel,
+    PersonaName,
+    Set,
+    SipHost,
+    SipPort,
+    load_settings,
+)
+from config.persona import load_persona
+
+if TYPE_CHECKING:
+    from agent.server import Server
+    from config.persona import Persona
+    from config.settings import Settings
+
+EXIT_CANNOT_START = 1
+EXIT_SIP_DIED = 3
+
+
+def serve(
+    config: ConfigFile = None,
+    settings: Set = None,
+    sip_host: SipHost = None,
+    sip_port: SipPort = None,
+    http_host: HttpHost = None,
+    http_port: HttpPort = None,
+    persona: PersonaName = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Answer the phone, until told to stop.
+
+    SIGTERM or Ctrl-C lets calls finish for call.drain_s seconds; a second one stops at once.
+    """
+    loaded = load_settings(
+        config,
+        settings,
+        {
+            "sip.host": sip_host,
+            "sip.port": sip_port,
+            "http.host": http_host,
+            "http.port": http_port,
+            "persona": persona,
+            "log.level": log_level,
+        },
+    )
+    who = load_persona(loaded.settings.persona)
+    raise typer.Exit(asyncio.run(_serve(loaded.settings, who)))
+
+
+async def _serve(settings: Settings, persona: Persona) -> int:
+    started = time.monotonic()
+    console = Console(stderr=True)
+    with console.status("Starting ...") as status:
+        from agent import logs
+        from agent.http.server import ListenError
+        from agent.server import Server, SipDied
+        from models.errors import ModelError
+        from transports.sip.errors import SipError
+
+        logs.set_up(settings.log)
+        server = Server(settings, persona)
+        try:
+            await server.start(lambda what: status.update(f"Loading {what} ..."))
+        except (ModelError, SipError, ListenError) as error:
+            console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+            await server.close(drain_s=0)
+            return EXIT_CANNOT_START
+    _introduce(console, server, time.monotonic() - started)
+    stop = _stop_on_signals()
+    try:
+        await server.wait(stop)
+    except SipDied as error:
+        console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+        await server.close(drain_s=0)
+        return EXIT_SIP_DIED
+    calls = len(server.sessions.live())
+    if calls:
+        console.print(f"Stopping: {calls} calls may go on for {settings.call.drain_s:.0f} s ...")
+    await server.close(drain_s=settings.call.drain_s)
+    console.print("Stopped.")
+    return 0
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """The event that a first signal sets; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop_or_exit() -> None:
+        if stop.is_set():
+            sys.exit(EXIT_CANNOT_START)
+        stop.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop_or_exit)
+    return stop
+
+
+def _introduce(console: Console, server: Server, took_s: float) -> None:
+    """Say what to dial and what answers."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    if server.sip:
+        table.add_row("Dial", "  ".join(server.sip.addresses_to_dial()))
+    if server.http:
+        table.add_row("Control", f"http://{server.settings.http.host}:{server.http.port}/docs")
+    table.add_row("Persona", f"{server.persona.name} ({server.persona.language})")
+    for component in server.pool.health():
+        what = " on ".join(part for part in (component.model, component.device) if part)
+        table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")
+    if server.pool.llm.endpoint:
+        table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
+    console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
+    console.print(table)

@@ -1,0 +1,105 @@
+"""What was said in a call, and where the time of each answer went."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Stage = Literal[
+    "transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"
+]
+MAX_TURNS = 2000
+
+
+class Ledger:
+    """When each stage of one answer was reached, from the end of the caller's speech on.
+
+    Times are seconds on the event loop's clock. Stages overlap, since an answer is begun before the turn
+    is surely over; so each part is the time from the stage reached before it, and the parts add up to
+    the voice-to-voice latency.
+    """
+
+    def __init__(self, speech_end: float) -> None:
+        self.speech_end = speech_end
+        self._reached: dict[Stage, float] = {}
+
+    def mark(self, stage: Stage, now: float) -> None:
+        """Note that `stage` was reached; only the first time counts."""
+        self._reached.setdefault(stage, now)
+
+    @property
+    def voice_to_voice_ms(self) -> float | None:
+        """None until the answer is on the wire."""
+        at = self._reached.get("first_packet")
+        return None if at is None else (at - self.speech_end) * 1000
+
+    def parts_ms(self) -> dict[str, float]:
+        """Milliseconds that each stage added, in the order in which the stages were reached."""
+        parts: dict[str, float] = {}
+        before = self.speech_end
+        for stage, at in sorted(self._reached.items(), key=lambda item: item[1]):
+            parts[stage] = max(0.0, at - before) * 1000
+            before = max(before, at)
+        return parts
+
+
+@dataclass
+class Turn:
+    """One side's words. `text` of an agent's turn is what the caller heard."""
+
+    speaker: Literal["caller", "agent"]
+    text: str
+    at: float = field(default_factory=time.time)
+    cut_off: bool = False
+    ledger: Mapping[str, float] = field(default_factory=dict)
+    voice_to_voice_ms: float | None = None
+
+
+class Conversation:
+    """The turns of one call, and the answer that is being made."""
+
+    def __init__(self) -> None:
+        self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
+        self.pending: Ledger | None = None
+        self.speculations_discarded = 0
+        self.last_voice_to_voice_ms: float | None = None
+        self._answer: Ledger | None = None
+
+    def caller_paused(self, speech_end: float) -> Ledger:
+        """The caller may be done: a new answer begins to be made."""
+        self.pending = Ledger(speech_end)
+        return self.pending
+
+    def mark(self, stage: Stage) -> None:
+        """Note that the answer being made has reached `stage` now; ignored when none is."""
+        if self.pending:
+            self.pending.mark(stage, asyncio.get_running_loop().time())
+
+    def caller_said(self, text: str) -> None:
+        self.turns.append(Turn("caller", text))
+
+    def answer_sounds(self, now: float) -> Ledger | None:
+        """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
+        ledger, self.pending = self.pending, None
+        if ledger is None:
+            return None
+        ledger.mark("first_packet", now)
+        self._answer = ledger
+        self.last_voice_to_voice_ms = ledger.voice_to_voice_ms
+        return ledger
+
+    def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
+        """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
+        ledger, self._answer = self._answer, None
+        if not text:
+            return None
+        turn = Turn("agent", text, cut_off=cut_off)
+        if ledger:
+            turn.ledger = ledger.parts_ms()
+            turn.voice_to_voice_ms = ledger.voice_to_voice_ms
+        self.turns.append(turn)
+        return turn

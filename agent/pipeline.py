@@ -1,0 +1,141 @@
+"""A call's pipeline, in the order in which words are spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pipecat.adapters.schemas.function_schema import FunctionSchema
+from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    AssistantTurnStoppedMessage,
+    LLMAssistantAggregator,
+    LLMContextAggregatorPair,
+    LLMUserAggregator,
+    LLMUserAggregatorParams,
+)
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.turns.user_start import ExternalUserTurnStartStrategy
+from pipecat.turns.user_stop import EagerUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from agent.conversation import Conversation
+from agent.turn.gate import AnswerGate, FirstTokenTap
+from agent.turn.listener import Listener
+from config.persona import Persona
+from config.settings import Settings
+from models.piper_service import PiperTTSService
+from models.pool import ModelPool
+from transports.call import CallTransport
+from transports.playout import SAMPLE_RATE_HZ
+
+# The listener commits or withdraws every speculation; this only bounds one that a fault left over.
+SPECULATION_TIMEOUT_S = 15.0
+TURN_TIMEOUT_S = 60.0
+
+END_CALL = FunctionSchema(
+    name="end_call",
+    description="Hang up. Use it when the caller says goodbye or asks to end the call.",
+    properties={},
+    required=[],
+)
+
+
+@dataclass(frozen=True)
+class CallPipeline:
+    """What a session needs of its pipeline."""
+
+    worker: PipelineWorker
+    listener: Listener
+    user: LLMUserAggregator
+    assistant: LLMAssistantAggregator
+
+
+def build(
+    call: CallTransport,
+    conversation: Conversation,
+    *,
+    settings: Settings,
+    persona: Persona,
+    pool: ModelPool,
+    on_end_call: Callable[[], Awaitable[None]],
+) -> CallPipeline:
+    """Put one call's pipeline together; nothing runs yet."""
+    llm = pool.llm.service(call.info.id, prompt=persona.prompt)
+    context = LLMContext()
+    if pool.llm.tools:
+        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+
+        async def end_call(params: FunctionCallParams) -> None:
+            await params.result_callback(
+                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
+            )
+            await on_end_call()
+
+        llm.register_function(END_CALL.name, end_call)
+
+    listener = Listener(call.playout, conversation, pool, persona, settings.turn, call_id=call.info.id)
+    aggregators = LLMContextAggregatorPair(
+        context,
+        user_params=LLMUserAggregatorParams(
+            user_turn_strategies=UserTurnStrategies(
+                start=[ExternalUserTurnStartStrategy()],
+                stop=[
+                    EagerUserTurnStopStrategy(
+                        wait_for_transcript=False, speculation_timeout=SPECULATION_TIMEOUT_S
+                    )
+                ],
+            ),
+            user_turn_stop_timeout=TURN_TIMEOUT_S,
+            user_idle_timeout=settings.call.idle_prompt_s,
+            empty_user_turn=None,
+        ),
+    )
+    user, assistant = aggregators.user(), aggregators.assistant()
+    tts = PiperTTSService(
+        voices=pool.voices,
+        voice=settings.tts.voice or persona.voice,
+        call_id=call.info.id,
+        language=persona.language,
+    )
+
+    async def first_sentence(*_: object) -> None:
+        conversation.mark("first_sentence")
+
+    tts.add_event_handler("on_tts_request", first_sentence)
+
+    async def agent_turn(_: object, message: AssistantTurnStoppedMessage) -> None:
+        turn = conversation.agent_said(message.content, cut_off=message.interrupted)
+        if turn and message.content:
+            listener.agent_said(message.content)
+
+    assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
+
+    pipeline = Pipeline(
+        [
+            call.input(),
+            DTMFAggregator(enable_direct_mode=True),
+            listener,
+            user,
+            llm,
+            FirstTokenTap(conversation),
+            tts,
+            AnswerGate(conversation),
+            call.output(),
+            assistant,
+        ]
+    )
+    worker = PipelineWorker(
+        pipeline,
+        params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+        idle_timeout_secs=None,
+        cancel_timeout_secs=settings.call.end_deadline_s,
+    )
+    return CallPipeline(worker, listener, user, assistant)

@@ -1,0 +1,209 @@
+"""One call's life: answered, held to its deadlines, ended for one reason, and gone without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame
+from pipecat.workers.runner import WorkerRunner
+
+from agent import pipeline
+from agent.conversation import Conversation, Turn
+from agent.http.contracts import CallState
+from config.persona import Persona
+from config.settings import Settings
+from models.pool import ModelPool
+from transports.call import CallGone, CallInfo, CallTransport, EndReason
+
+logger = logging.getLogger("offhook.call")
+
+# RFC 3261, 13.3.1.4: a caller that hasn't acknowledged the answer after 64*T1 never will.
+CONNECT_DEADLINE_S = 32.0
+GOODBYE_DEADLINE_S = 12.0
+
+
+class CallSession:
+    """Runs one call. `run` returns when nothing of the call is left."""
+
+    def __init__(
+        self, call: CallTransport, *, settings: Settings, persona: Persona, pool: ModelPool
+    ) -> None:
+        self._call = call
+        self._settings = settings
+        self._persona = persona
+        self._conversation = Conversation()
+        self._connected = asyncio.Event()
+        self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._gone = asyncio.Event()
+        self._idle_prompts_left = settings.call.idle_prompts
+        self._pipeline = pipeline.build(
+            call,
+            self._conversation,
+            settings=settings,
+            persona=persona,
+            pool=pool,
+            on_end_call=self._end_call_tool,
+        )
+        self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
+        call.add_event_handler("on_dialin_connected", self._on_connected)
+        call.add_event_handler("on_dialin_stopped", self._on_stopped)
+        self._pipeline.user.add_event_handler("on_user_turn_idle", self._on_idle)
+        self._pipeline.user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
+        self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
+        call.playout.on_sounding = self._on_sounding
+
+    @property
+    def info(self) -> CallInfo:
+        return self._call.info
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        return list(self._conversation.turns)
+
+    @property
+    def last_voice_to_voice_ms(self) -> float | None:
+        return self._conversation.last_voice_to_voice_ms
+
+    @property
+    def speculations_discarded(self) -> int:
+        return self._conversation.speculations_discarded
+
+    @property
+    def state(self) -> CallState:
+        if self._ending.done():
+            return "ending"
+        if not self._connected.is_set():
+            return "ringing"
+        if self._call.playout.speaking:
+            return "speaking" if self._conversation.turns else "greeting"
+        return "thinking" if self._pipeline.listener.awaiting_answer else "listening"
+
+    def end(self, reason: EndReason, farewell: str | None = None) -> None:
+        """End the call, after saying `farewell` if there is one. Only the first reason counts."""
+        if not self._ending.done():
+            self._ending.set_result((reason, farewell))
+
+    async def hangup(self) -> None:
+        """End the call at an operator's wish."""
+        self.end(EndReason.OPERATOR_HANGUP)
+
+    async def run(self) -> EndReason:
+        """Answer, talk, end, clean up; each with a deadline. Returns why the call ended."""
+        running = asyncio.create_task(self._run_pipeline(), name=f"call-{self.info.id}")
+        reason = EndReason.TRANSPORT_FAILURE
+        started = asyncio.get_running_loop().time()
+        try:
+            reason = await self._live()
+        except CallGone:
+            reason = EndReason.CALLER_CANCELLED
+        finally:
+            self.end(reason)
+            await self._close(running)
+            logger.info(
+                "call %s over: %s after %.0f s, %d turns",
+                self.info.id,
+                reason.value,
+                asyncio.get_running_loop().time() - started,
+                len(self._conversation.turns),
+            )
+        return reason
+
+    async def _live(self) -> EndReason:
+        await self._call.answer()
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                await self._either(self._connected.wait())
+        except TimeoutError:
+            return EndReason.CALLER_GONE
+        if not self._ending.done():
+            await self._say(self._persona.greeting)
+        try:
+            async with asyncio.timeout(self._settings.call.max_duration_s):
+                reason, farewell = await asyncio.shield(self._ending)
+        except TimeoutError:
+            reason, farewell = EndReason.MAX_DURATION, self._persona.goodbye
+        if farewell and not self._gone.is_set():
+            await self._say_last(farewell)
+        return reason
+
+    async def _either(self, event: object) -> None:
+        """Wait for the event or the end of the call, whichever comes first."""
+        waiting = asyncio.ensure_future(event)  # type: ignore[call-overload]
+        try:
+            await asyncio.wait({waiting, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _run_pipeline(self) -> None:
+        await self._runner.add_workers(self._pipeline.worker)
+        await self._runner.run()
+
+    async def _say(self, text: str) -> None:
+        await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
+
+    async def _say_last(self, farewell: str) -> None:
+        """Say goodbye and let the pipeline run empty, but not for long."""
+        self._pipeline.listener.stop_listening()
+        await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
+        finished = asyncio.create_task(self._pipeline.worker.wait())
+        gone = asyncio.create_task(self._gone.wait())
+        try:
+            await asyncio.wait(
+                {finished, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            finished.cancel()
+            gone.cancel()
+
+    async def _close(self, running: asyncio.Task[None]) -> None:
+        """Leave nothing of the call, whatever state it is in."""
+        await self._call.hangup()
+        await self._runner.cancel()
+        _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
+        if stuck:
+            logger.error("call %s: its pipeline didn't end in time and is torn down", self.info.id)
+            running.cancel()
+            await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
+        elif running.exception():
+            logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
+        self._call.playout.on_sounding = None
+
+    async def _end_call_tool(self) -> None:
+        self.end(EndReason.AGENT_HANGUP, self._persona.goodbye)
+
+    async def _on_connected(self, _: CallTransport) -> None:
+        self._connected.set()
+
+    async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:
+        self._gone.set()
+        self.end(reason)
+
+    async def _on_caller_speaks(self, *_: object) -> None:
+        self._idle_prompts_left = self._settings.call.idle_prompts
+
+    async def _on_idle(self, _: object) -> None:
+        if self._idle_prompts_left <= 0:
+            self.end(EndReason.IDLE, self._persona.goodbye)
+            return
+        asked = self._settings.call.idle_prompts - self._idle_prompts_left
+        self._idle_prompts_left -= 1
+        await self._say(self._persona.idle_prompt(asked))
+
+    async def _on_error(self, _: object, frame: ErrorFrame) -> None:
+        """A model failed for good: whatever may be retried was retried where it failed."""
+        logger.error("call %s: %s", self.info.id, frame.error)
+        self.end(EndReason.MODEL_FAILURE, self._persona.apology)
+
+    def _on_sounding(self) -> None:
+        ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
+        if ledger and ledger.voice_to_voice_ms is not None:
+            logger.info(
+                "call %s answered in %.0f ms (%s)",
+                self.info.id,
+                ledger.voice_to_voice_ms,
+                ", ".join(f"{stage} {ms:.0f}" for stage, ms in ledger.parts_ms().items()),
+            )

@@ -1,0 +1,90 @@
+"""All live calls, over every transport: who is let in, and how the last one is seen out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from agent.session import CallSession
+from config.persona import Persona
+from config.settings import Settings
+from models.pool import ModelPool
+from transports.call import CallRefused, CallTransport, EndReason
+
+logger = logging.getLogger("offhook.calls")
+
+
+class Sessions:
+    """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
+
+    def __init__(self, *, settings: Settings, persona: Persona, pool: ModelPool) -> None:
+        self._settings = settings
+        self._persona = persona
+        self._pool = pool
+        self._live: dict[str, CallSession] = {}
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.ended = 0
+
+    def live(self) -> Sequence[CallSession]:
+        return list(self._live.values())
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def accepting(self) -> tuple[bool, str]:
+        """Whether a new call would be answered, and a sentence that says why not."""
+        if self._draining:
+            return False, "The server is draining: it takes no new calls."
+        if not self._pool.ready:
+            return False, "The models are still loading."
+        if len(self._live) >= self._settings.call.max_calls:
+            return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
+        return True, ""
+
+    async def handle(self, call: CallTransport) -> None:
+        """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""
+        accepting, why_not = self.accepting
+        if not accepting:
+            raise CallRefused(why_not)
+        session = CallSession(call, settings=self._settings, persona=self._persona, pool=self._pool)
+        self._live[call.info.id] = session
+        self._empty.clear()
+        logger.info("call %s arrived over %s", call.info.id, call.info.transport)
+        try:
+            await session.run()
+        except Exception:  # one call may die, the server not
+            logger.exception("call %s failed", call.info.id)
+        finally:
+            del self._live[call.info.id]
+            self.ended += 1
+            if not self._live:
+                self._empty.set()
+
+    async def prepare(self) -> None:
+        """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
+        persona = self._persona
+        phrases = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
+        await self._pool.voices.remember(phrases, voice=self._settings.tts.voice or persona.voice)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Take no new calls, let the live ones end, and say goodbye to those left at the deadline."""
+        self._draining = True
+        if await self._emptied(deadline_s):
+            return
+        for session in self.live():
+            session.end(EndReason.DRAIN, self._persona.goodbye)
+        if not await self._emptied(self._settings.call.end_deadline_s * 2):
+            logger.error("%d calls didn't end in time", len(self._live))
+
+    async def _emptied(self, deadline_s: float) -> bool:
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,406 @@
+"""Hears the caller: when they speak, what they say, when they are done, when they interrupt.
+
+To the rest of the pipeline this is a speech-to-text service with turn detection of its own: it proposes
+where turns begin and end, and sends the words ahead as soon as the caller may be done. The decisions are
+made by the policies beside this file; here are their clocks and their wires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    CancelFrame,
+    EagerEndOfTurnCancelFrame,
+    EagerTranscriptionFrame,
+    EndFrame,
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    TranscriptionFrame,
+
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.utils.time import time_now_iso8601
+
+from agent.conversation import Conversation
+from agent.turn.activity import Change, SpeechActivity
+from agent.turn.barge_in import Action, BargeIn, Overlap
+from agent.turn.echo import EchoGuard
+from agent.turn.endpointing import Endpointer, Expects, Heard, expects
+from agent.turn.utterance import (
+    BYTES_PER_S,
+    PREROLL_S,
+    SETTLE_AFTER_S,
+    SPLIT_AFTER_S,
+    Candidate,
+    Utterance,
+)
+from config.persona import Persona
+from config.settings import TurnSettings
+from models.errors import ModelError
+from models.pool import ModelPool
+from transports.playout import Playout
+
+logger = logging.getLogger("offhook.turn")
+
+OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
+EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
+OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
+OVERHEAR_EVERY_MS = 450
+MODEL_DEADLINE_S = 6.0
+SIGNALS_DEADLINE_S = 0.5
+
+
+class Listener(FrameProcessor):
+    """Turns 20 ms frames of the caller's audio into turns of words."""
+
+    def __init__(
+        self,
+        playout: Playout,
+        conversation: Conversation,
+        pool: ModelPool,
+        persona: Persona,
+        turn: TurnSettings,
+        *,
+        call_id: str,
+        on_goodbye: Callable[[], None] | None = None,
+    ) -> None:
+        # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
+        super().__init__(enable_direct_mode=True)
+        turn = persona.turn.over(turn)
+        self._playout = playout
+        self._conversation = conversation
+        self._pool = pool
+        self._persona = persona
+        self._turn = turn
+        self._call_id = call_id
+        self._voice = pool.vad.voice_activity()
+        self._activity = SpeechActivity()
+        self._barge_in = BargeIn(
+            language=persona.language_code,
+            min_ms=turn.barge_in_min_ms,
+            min_words=turn.barge_in_min_words,
+            enabled=turn.barge_in,
+        )
+        self._echo = EchoGuard() if turn.echo_guard else None
+        self._endpointer = Endpointer(
+            min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms
+        )
+        self._expects = Expects.ANYTHING
+        self._preroll = bytearray()
+        self._utterance: Utterance | None = None
+        self._speculated = ""
+        self._considering: asyncio.Task[None] | None = None
+        self._overhearing: asyncio.Task[None] | None = None
+        self._overheard_ms = 0.0
+        self._agent_since = 0.0
+        self._agent_turns = 0
+        self._deaf = False
+        self.awaiting_answer = False
+
+    # What the session says.
+
+    def agent_said(self, text: str) -> None:
+        """Note what the agent's last turn asks for."""
+        self._expects = expects(text, self._persona.language_code)
+
+    def stop_listening(self) -> None:
+        """Let the agent finish: whatever comes from the caller now is ignored."""
+        self._deaf = True
+        self._close_utterance()
+        if self._playout.held:
+            self._playout.resume()
+
+    # Pipecat.
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            if not self._deaf:
+                await self._hear(frame.audio, asyncio.get_running_loop().time())
+            return
+        if isinstance(frame, TranscriptionFrame) and direction is FrameDirection.DOWNSTREAM:
+            await self._take_typed(frame)
+            return
+        if isinstance(frame, BotStartedSpeakingFrame):
+            self._agent_since = asyncio.get_running_loop().time()
+            self._agent_turns += 1
+            self.awaiting_answer = False
+        elif isinstance(frame, EndFrame | CancelFrame):
+            await self._stop_tasks()
+        await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_tasks()
+
+    # Hearing.
+
+    async def _hear(self, pcm: bytes, now: float) -> None:
+        if self._echo and (self._playout.speaking or self._echo.tail(now)):
+            pcm = self._echo.process(pcm, self._playout, now)
+        utterance = self._utterance
+        if utterance:
+            utterance.pcm += pcm
+        else:
+            self._preroll += pcm
+            del self._preroll[: -int(PREROLL_S * BYTES_PER_S)]
+        for probability in self._voice.process(pcm):
+            event = self._activity.process(probability, now)
+            if event is None:
+                continue
+            match event.change:
+                case Change.STARTED:
+                    self._begin(event.at)
+                case Change.PAUSING:
+                    self._pause(event.at)
+                case Change.RESUMED:
+                    await self._resume()
+        if self._utterance:
+            await self._weigh(self._utterance, now)
+
+    def _begin(self, onset: float) -> None:
+        self._utterance = Utterance(onset=onset, pcm=self._preroll)
+        self._preroll = bytearray()
+        self._overheard_ms = 0.0
+        self._barge_in.reset()
+
+    def _pause(self, speech_end: float) -> None:
+        if not self._utterance:
+            return
+        self._utterance.paused_at = speech_end
+        self._conversation.caller_paused(speech_end)
+        self._considering = self._replace(self._considering, self._consider(self._utterance))
+
+    async def _resume(self) -> None:
+        """The pause was none: what was made of it is void."""
+        if not self._utterance:
+            return
+        self._utterance.paused_at = None
+        if self._considering:
+            self._considering.cancel()
+        candidate = self._utterance.candidate
+        if candidate and len(self._utterance.pcm) > SETTLE_AFTER_S * BYTES_PER_S:
+            self._utterance.settle(candidate.text, candidate.audio_bytes)
+        self._utterance.candidate = None
+        self._conversation.pending = None
+        await self._withdraw()
+
+    async def _weigh(self, utterance: Utterance, now: float) -> None:
+        """Look at the utterance as it stands now; called on every frame and on every news."""
+        if utterance.opened:
+            await self._commit_if_over(utterance, now)
+        elif self._playout.speaking or self._playout.held or self.awaiting_answer:
+            await self._overlap(utterance, now)
+        elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
+            await self._open(utterance)
+            await self._commit_if_over(utterance, now)
+        if (
+            self._utterance is utterance
+            and utterance.words == ""
+            and utterance.silence_ms(now) >= EMPTY_AFTER_MS
+        ):
+            await self._forget(utterance)
+        elif utterance.audio_s > SPLIT_AFTER_S and (not self._overhearing or self._overhearing.done()):
+            self._overhearing = self._replace(None, self._split(utterance))
+
+    async def _open(self, utterance: Utterance) -> None:
+        """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
+        utterance.opened = True
+        self._barge_in.reset()
+        self.awaiting_answer = False
+        await self.push_frame(ProposedUserStartedSpeakingFrame())
+        await self._speculate(utterance)
+
+    async def _forget(self, utterance: Utterance) -> None:
+        """It was a noise, not a turn."""
+        self._close_utterance()
+        self._barge_in.reset()
+        self._conversation.pending = None
+        if self._playout.held:
+            self._playout.resume()
+        await self._withdraw()
+        if utterance.opened:
+            await self.push_frame(ProposedUserStoppedSpeakingFrame())
+
+    def _close_utterance(self) -> None:
+        self._utterance = None
+        self._activity.reset()
+
+    # Speaking over the agent.
+
+    async def _overlap(self, utterance: Utterance, now: float) -> None:
+        speech_ms = utterance.speech_ms(now)
+        action = self._barge_in.decide(
+            now,
+            Overlap(
+                speech_ms=speech_ms,
+                silence_ms=utterance.silence_ms(now),
+                words=utterance.words,
+                echo=self._echo.probability if self._echo else 0.0,
+                agent_ms=(now - self._agent_since) * 1000,
+                asked=self._expects is not Expects.ANYTHING,
+                interruptible=self._persona.greeting_interruptible or self._agent_turns > 1,
+            ),
+        )
+        if action is Action.HOLD:
+            self._playout.hold()
+        elif action is Action.INTERRUPT:
+            await self._open(utterance)
+            return
+        elif action is Action.RESUME:
+            self._playout.resume()
+        if utterance.paused_at is not None:
+            if utterance.words is not None and not self._barge_in.held:
+                await self._forget(utterance)
+        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS:
+            self._overheard_ms = speech_ms
+            self._overhearing = self._replace(self._overhearing, self._overhear(utterance))
+
+    async def _overhear(self, utterance: Utterance) -> None:
+        """Find out what a caller who hasn't paused yet is saying over the agent."""
+        text = await self._transcribe(bytes(utterance.pcm))
+        if self._utterance is utterance and text:
+            utterance.words = utterance.whole(text)
+            await self._weigh(utterance, asyncio.get_running_loop().time())
+
+    # Ending a turn.
+
+    async def _consider(self, utterance: Utterance) -> None:
+        """The caller pauses: find the words, begin the answer, and decide how long to wait."""
+        assert utterance.paused_at is not None
+        speech_end = utterance.paused_at
+        audio = bytes(utterance.pcm)
+        text = await self._transcribe(audio)
+        if text is None:
+            return
+        self._conversation.mark("transcript")
+        utterance.words = utterance.whole(text)
+        if not utterance.words:
+            return
+        candidate = Candidate(text, speech_end, len(audio), self._turn.max_silence_ms)
+        utterance.candidate = candidate
+        if utterance.opened:
+            await self._speculate(utterance)
+        completeness = await self._pool.completeness.end_probability(
+            utterance.words, call_id=self._call_id
+        )
+        now = asyncio.get_running_loop().time()
+        heard = Heard(
+            silence_ms=utterance.silence_ms(now),
+            speech_ms=utterance.speech_ms(now),
+            completeness=completeness,
+            transcript=utterance.words,
+            language=self._persona.language_code,
+            expects=self._expects,
+        )
+        verdict = self._endpointer.decide(heard)
+        if not verdict.now and verdict.reason == "model":
+            # The words alone don't end the turn at once, so there is time to ask how they sounded.
+            candidate.wait_ms = verdict.wait_ms
+            heard = replace(heard, acoustic=await self._acoustic(audio))
+            verdict = self._endpointer.decide(heard)
+        candidate.wait_ms = verdict.wait_ms
+        candidate.decided = True
+        if self._utterance is utterance:
+            await self._weigh(utterance, asyncio.get_running_loop().time())
+
+    async def _acoustic(self, audio: bytes) -> float | None:
+        """How final the voice sounds; None if that isn't known in time."""
+        try:
+            async with asyncio.timeout(SIGNALS_DEADLINE_S):
+                return await self._pool.turn_detector.probability(audio, call_id=self._call_id)
+        except (TimeoutError, ModelError) as error:
+            logger.warning("call %s: no word from the turn detector: %r", self._call_id, error)
+            return None
+
+    async def _commit_if_over(self, utterance: Utterance, now: float) -> None:
+        candidate = utterance.candidate
+        if (
+            candidate is None
+            or not candidate.decided
+            or self._utterance is not utterance
+            or utterance.silence_ms(now) < candidate.wait_ms
+        ):
+            return
+        self._close_utterance()
+        self._speculated = ""
+        self.awaiting_answer = True
+        self._conversation.mark("end_of_turn")
+        text = utterance.whole(candidate.text)
+        await self._say(text)
+
+    async def _say(self, text: str) -> None:
+        """Hand on a finished turn of the caller's."""
+        self._conversation.caller_said(text)
+        await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
+        await self.push_frame(ProposedUserStoppedSpeakingFrame())
+
+    async def _take_typed(self, frame: TranscriptionFrame) -> None:
+        """Keys pressed or words typed: a whole turn as they come."""
+        await self._withdraw()
+        self._close_utterance()
+        self._conversation.caller_paused(asyncio.get_running_loop().time())
+        self.awaiting_answer = True
+        await self.push_frame(ProposedUserStartedSpeakingFrame())
+        await self._say(frame.text)
+
+    # Working ahead.
+
+    async def _speculate(self, utterance: Utterance) -> None:
+        """Let the answer be made before the turn is surely over."""
+        if not self._turn.speculate or utterance.candidate is None:
+            return
+        text = utterance.whole(utterance.candidate.text)
+        if text == self._speculated:
+            return
+        await self._withdraw()
+        self._speculated = text
+        await self.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
+
+    async def _withdraw(self) -> None:
+        if self._speculated:
+            self._speculated = ""
+            await self.broadcast_frame(EagerEndOfTurnCancelFrame)
+
+    async def _split(self, utterance: Utterance) -> None:
+        """Settle the beginning of a turn that goes on and on."""
+        audio = bytes(utterance.pcm)
+        text = await self._transcribe(audio)
+        if self._utterance is utterance and text is not None:
+            utterance.settle(text, len(audio))
+            await self.push_frame(InterimTranscriptionFrame(utterance.settled, "", time_now_iso8601()))
+
+    async def _transcribe(self, audio: bytes) -> str | None:
+        """The words, "" where there are none, None where the recognizer failed (and the call ends)."""
+        try:
+            async with asyncio.timeout(MODEL_DEADLINE_S):
+                transcript = await self._pool.recognizer.transcribe(
+                    audio, call_id=self._call_id, language=self._persona.language_code
+                )
+        except (ModelError, TimeoutError) as error:
+            await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
+            return None
+        return transcript.text
+
+    def _replace(
+        self, old: asyncio.Task[None] | None, work: Coroutine[None, None, None]
+    ) -> asyncio.Task[None]:
+        if old:
+            old.cancel()
+        return self.create_task(work)
+
+    async def _stop_tasks(self) -> None:
+        for task in (self._considering, self._overhearing):
+            if task and not task.done():
+                await self.cancel_task(task)
+        self._considering = self._overhearing = None
+
+

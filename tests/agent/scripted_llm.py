@@ -1,0 +1,83 @@
+"""A fake language model: scripted replies, in scripted time, behind the real per-call service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
+
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+
+from config.settings import LlmSettings
+from models.llm.endpoint import LlmEndpoint
+from models.llm.service import CallLlmService
+
+if TYPE_CHECKING:
+    from models.llm.language_model import Llm
+    from tests.agent.conversation_kit import Outcome
+
+FIRST_TOKEN_S = 0.05
+TOKEN_S = 0.01
+
+
+class ScriptedLlm:
+    """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails."""
+
+    def __init__(self, replies: dict[str, str], outcome: Outcome) -> None:
+        self._replies = replies
+        self._outcome = outcome
+        self.settings = LlmSettings()
+        self.endpoint = LlmEndpoint(
+            url="http://fake", model="fake", kind="openai", why="A test.", supports_tools=True
+        )
+        self.client = cast(AsyncOpenAI, None)
+        self.slots = _NoSlots()
+        self.tools = any(reply == "!end_call" for reply in replies.values())
+
+    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), call_id=call_id, prompt=prompt)
+
+    def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
+        return params
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        return
+
+    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+        messages = params["messages"]
+        self._outcome.contexts.append([dict(message) for message in messages])
+        return self._stream(self._replies.get(messages[-1]["content"], "Okay then."))
+
+    async def _stream(self, reply: str) -> AsyncIterator[ChatCompletionChunk]:
+        await asyncio.sleep(FIRST_TOKEN_S)
+        if reply == "!fail":
+            raise RuntimeError("the fake model was told to fail")
+        if reply == "!end_call":
+            function = {"name": "end_call", "arguments": "{}"}
+            yield _chunk({"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": function}]})
+            return
+        for word in reply.split():
+            yield _chunk({"content": f"{word} "})
+            await asyncio.sleep(TOKEN_S)
+        yield _chunk({}, "stop")
+
+
+class _NoSlots:
+    def take(self) -> None:
+        return None
+
+    def give_back(self, slot: int) -> None:
+        return
+
+
+def _chunk(delta: dict[str, Any], finish: str | None = None) -> ChatCompletionChunk:
+    return ChatCompletionChunk.model_validate(
+        {
+            "id": "fake",
+            "created": 0,
+            "model": "fake",
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+    )
