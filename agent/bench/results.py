@@ -1,0 +1,143 @@
+"""What a run of the bench found, as it is printed, compared and kept as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+Unit = Literal["ms", "%", "count", "s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure. `goal` is the most it may be; None where there is none."""
+
+    key: str
+    title: str
+    value: float | None
+    unit: Unit
+    count: int
+    goal: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None or self.value is None:
+            return None
+        return self.value <= self.goal
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One turn on the wire; `stages` is the server's own account of it, in milliseconds."""
+
+    label: str
+    voice_to_voice_ms: float | None
+    talked_over: bool
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Levels of both sides, one value per 20 ms, around a barge-in. Times are ms from its onset."""
+
+    label: str
+    from_ms: float
+    caller_dbfs: list[float]
+    agent_dbfs: list[float]
+    stop_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    name: str
+    title: str
+    metrics: list[Metric]
+    turns: list[TurnRecord] = field(default_factory=list)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    timelines: list[Timeline] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cores: int
+    cpu: str
+    memory_gib: float
+    python: str
+    system: str
+
+    @classmethod
+    def this(cls) -> Machine:
+        pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        return cls(
+            cores=len(os.sched_getaffinity(0)),
+            cpu=_cpu_model(),
+            memory_gib=round(pages * page / 2**30, 1),
+            python=platform.python_version(),
+            system=f"{platform.system()} {platform.release()}",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores of {self.cpu}, {self.memory_gib:g} GiB, Python {self.python}"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that was measured of one subject: `offhook`, or a stock bot."""
+
+    subject: str
+    transport: str
+    scenarios: list[ScenarioResult]
+    machine: Machine = field(default_factory=Machine.this)
+    at: float = field(default_factory=time.time)
+
+    def metric(self, scenario: str, key: str) -> Metric | None:
+        for result in self.scenarios:
+            if result.name == scenario:
+                return next((metric for metric in result.metrics if metric.key == key), None)
+        return None
+
+
+class UnreadableRun(Exception):
+    """A file that isn't a run of the bench."""
+
+
+def to_json(runs: list[Run]) -> str:
+    return json.dumps({"runs": [_plain(run) for run in runs]}, indent=1)
+
+
+def from_json(path: Path) -> list[Run]:
+    """Raises UnreadableRun."""
+    try:
+        document = json.loads(path.read_text())
+        return TypeAdapter(list[Run]).validate_python(document["runs"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise UnreadableRun(f"{path} is not a run of `offhook bench` ({type(error).__name__})") from error
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    return dataclasses.asdict(run)
+
+
+def ratio(now: Metric, before: Metric | None) -> float | None:
+    """How many times smaller the figure is now; None where that means nothing."""
+    if before is None or not before.value or not now.value:
+        return None
+    return before.value / now.value

@@ -1,0 +1,84 @@
+"""`offhook bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+
+def bench(
+    turns: Annotated[
+        int, typer.Option(min=4, max=1000, help="Questions asked; the other parts scale with it.")
+    ] = 60,
+    only: Annotated[list[str] | None, typer.Option(help="Run just this scenario; may be repeated.")] = None,
+    calls: Annotated[int, typer.Option(min=1, max=50, help="Most calls that talk at once.")] = 4,
+    stock: Annotated[bool, typer.Option(help="Measure plain Pipecat on the same weights as well.")] = False,
+    compare: Annotated[Path | None, typer.Option(help="An earlier run's JSON, for ratios.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a running server; starts one if absent.")
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option(help="That server's control API, e.g. http://127.0.0.1:8080")
+    ] = None,
+    transport: Annotated[Literal["sip"], typer.Option(help="How to call.")] = "sip",
+    codec: Annotated[Literal["pcmu", "pcma"], typer.Option(help="What the caller offers.")] = "pcmu",
+    config: Annotated[Path | None, typer.Option(help="Settings of the server that is started.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report with plots here.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep every call as a stereo WAV in this folder.")] = None,
+) -> None:
+    """Measures turn-taking by calling: latencies, interruptions, cut-offs, loss, calls at once.
+
+    Exit code 1 if a goal is missed, 2 if something can't be run.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from agent.bench.material import MaterialError
+    from agent.bench.report import page
+    from agent.bench.results import UnreadableRun, from_json, to_json
+    from agent.bench.scenarios import SCENARIOS
+    from agent.bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
+    from agent.bench.suite import Plan, measure
+    from agent.bench.table import show
+
+    console = Console()
+    known = [scenario.name for scenario in SCENARIOS]
+    for name in only or ():
+        if name not in known:
+            _fail(f"--only {name}: there are {', '.join(known)}")
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+    plan = Plan(turns, calls, tuple(only or ()), transport, codec, keep)
+    try:
+        earlier = from_json(compare) if compare else []
+        subjects: list[Subject] = [Target(target, api) if target else OffhookServer(config)]
+        if stock:
+            subjects += [StockBot("smart-turn"), StockBot("timeout")]
+        runs = []
+        with console.status("…") as status:
+            for subject in subjects:
+
+                def say(text: str) -> None:
+                    status.update(text)
+                    if not console.is_terminal:
+                        console.print(text, highlight=False)
+
+                runs.append(asyncio.run(measure(subject, plan, say)))
+    except (SubjectError, MaterialError, UnreadableRun) as error:
+        _fail(str(error))
+    show(console, runs, earlier)
+    if json_out is not None:
+        json_out.write_text(to_json(runs))
+    if html is not None:
+        html.write_text(page(runs, earlier))
+    if any(metric.met is False for result in runs[0].scenarios for metric in result.metrics):
+        raise typer.Exit(1)
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(f"offhook bench: {sentence}", err=True)
+    raise typer.Exit(2)
