@@ -1,0 +1,153 @@
+"""When the caller speaks, and when they pause: read from Silero's probabilities.
+
+Thresholds were tuned on telephone audio at -4 to -38 dBFS and 10 to 60 dB above the noise
+(`bench/endpointing/onset.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+
+CHUNK_S = 0.032
+VOICED = 0.5  # one chunk of this is speech
+LIKELY = 0.3  # two in a row are, too
+FAINT = 0.15  # where a voice that is heard now may have begun
+FALLING = 0.8  # of what it was: a voice may be ceasing
+PAUSED_S = 0.096  # a pause is more than the gap inside "stop it"
+HANGOVER_S = 0.025  # Silero stays up this long behind the last sound (median)
+
+
+class Change(Enum):
+    STARTED = auto()
+    PAUSING = auto()  # the first trace of a pause; often taken back
+    PAUSED = auto()
+    RESUMED = auto()
+
+
+@dataclass(frozen=True)
+class VoiceEvent:
+    change: Change
+    at: float  # when the change took place, as far as can be told: seconds, on the clock of the chunks
+
+
+class SpeechActivity:
+    """One caller's voice. Feed it each chunk's probability with the time at which the chunk ended."""
+
+    def __init__(self) -> None:
+        self._onset: float | None = None  # of the turn's first sound; None while nobody has spoken
+        self._rise: float | None = None  # where the latest run of faint chunks began
+        self._before = 0.0
+        self._high = 0.0  # how sure the model has been of this voice
+        self._voiced_until = 0.0
+        self._now = 0.0
+        self._pausing = False
+        self._paused = False
+
+    @property
+    def onset(self) -> float | None:
+        """When the turn began; None before it."""
+        return self._onset
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a voice is heard now, or a pause is no more than a trace."""
+        return self._onset is not None and not self._paused
+
+    @property
+    def speech_end(self) -> float:
+        """When the latest sound ended; the latest chunk's end while there is one."""
+        return self._voiced_until - HANGOVER_S if self._pausing else self._now
+
+    @property
+    def silence_s(self) -> float:
+        """How long the caller has been silent within the turn; 0 before it and while they speak."""
+        return self._now - self.speech_end if self._onset is not None else 0.0
+
+    def reset(self) -> None:
+        """The turn is over: the next voice starts another."""
+        self._onset = None
+        self._rise = None
+        self._pausing = self._paused = False
+
+    def process(self, probability: float, at: float) -> VoiceEvent | None:
+        """What this chunk, which ended at `at`, changes."""
+        self._now = at
+        if probability < FAINT:
+            self._rise = None
+        elif self._rise is None:
+            self._rise = at - CHUNK_S
+        before, self._before = self._before, probability
+        if self._onset is None:
+            voiced = probability >= VOICED or min(probability, before) >= LIKELY
+            return self._start(probability, at) if voiced else None
+        if self._pausing:
+            # A resumed voice is as sure as it was, or holds.
+            voiced = probability >= FALLING * self._high or min(probability, before) >= VOICED
+            return self._go_on(probability, at) if voiced else self._fall_silent(at)
+        self._high = max(probability, 0.95 * self._high)
+        if probability >= FALLING * self._high:
+            self._voiced_until = at
+            return None
+        self._pausing = True
+        return VoiceEvent(Change.PAUSING, self.speech_end)
+
+    def _start(self, probability: float, at: float) -> VoiceEvent:
+        self._high = probability
+        self._onset = self._rise if self._rise is not None else at - CHUNK_S
+        self._voiced_until = at
+        return VoiceEvent(Change.STARTED, self._onset)
+
+    def _go_on(self, probability: float, at: float) -> VoiceEvent:
+        self._high = probability
+        self._pausing = self._paused = False
+        self._voiced_until = at
+        return VoiceEvent(Change.RESUMED, self._rise if self._rise is not None else at - CHUNK_S)
+
+    def _fall_silent(self, at: float) -> VoiceEvent | None:
+        if self._paused or at - self._voiced_until < PAUSED_S - 1e-6:
+            return None
+        self._paused = True
+        return VoiceEvent(Change.PAUSED, self.speech_end)
+
+
+class Leveler:
+    """Raises a quiet caller before Silero, and never a loud one; causal, without delay.
+
+    Silero notices a caller at -38 dBFS 50 ms late and sometimes not at all. The gain follows the peaks,
+    and never lifts the noise beyond what a silent line may have.
+    """
+
+    _TARGET_PEAK = 10 ** (-12 / 20) * 32768
+    _NOISE_CEILING = 10 ** (-52 / 20) * 32768
+    _MOST_GAIN = 10 ** (26 / 20)
+    _FIRST_PEAK = 10 ** (-24 / 20) * 32768  # what a caller is expected to be until heard
+    _RELEASE_S = 4.0
+
+    def __init__(self, sample_rate_hz: int = 16_000) -> None:
+        self._rate = sample_rate_hz
+        self._peak = self._FIRST_PEAK
+        self._noise = self._NOISE_CEILING  # until the line has been heard
+        self._gain = 1.0
+
+    def process(self, pcm: bytes) -> bytes:
+        """`pcm`, s16le mono, at an even level; the same length."""
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+        if not len(samples):
+            return pcm
+        seconds = len(samples) / self._rate
+        peak = float(np.abs(samples).max())
+        rms = float(np.sqrt(np.mean(samples**2)))
+        # The floor falls at once and rises by 3 dB a second, so that speech hardly moves it.
+        self._noise = max(1.0, min(rms, self._noise * 10 ** (3 * seconds / 20)))
+        if peak > 4 * self._noise:
+            self._peak = max(peak, self._peak * float(np.exp(-seconds / self._RELEASE_S)))
+        gain = min(self._TARGET_PEAK / self._peak, self._NOISE_CEILING / self._noise, self._MOST_GAIN)
+        gain = max(1.0, gain)
+        ramp = np.linspace(self._gain, gain, len(samples), dtype=np.float32)
+        if peak * self._gain > 32000:  # a sudden loud sound: the old gain would clip its first part
+            ramp[:] = gain
+        self._gain = gain
+        return np.clip(samples * ramp, -32768, 32767).astype(np.int16).tobytes()
