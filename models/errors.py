@@ -1,0 +1,27 @@
+"""What can go wrong with a model.
+
+    ModelError
+    ├── WeightsError   the weights are missing, incomplete or not what they should be
+    ├── ModelBusy      too much work is waiting for the model; this piece was refused
+    └── ModelFailed    the model raised while working, or is closed
+
+Every message is a sentence for the operator. None of them holds what a caller said.
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Base of every error of this package."""
+
+
+class WeightsError(ModelError):
+    """Weights can't be loaded; the message names the file and the remedy."""
+
+
+class ModelBusy(ModelError):
+    """The model's queue is full."""
+
+
+class ModelFailed(ModelError):
+    """Inference failed, or the model is closed."""
