@@ -1,0 +1,166 @@
+"""From a call's playout to the SIP stack, close to the moment of sending.
+
+Two buffers stand between them. The first is ours, `AHEAD_MS` long, filled on the event loop, and can be
+taken back: it lets the loop be late. The second is the stack's ring, which a native thread empties every
+20 ms and from which nothing can be taken back without a click (its flush also discards whatever is
+written before its next tick). So a thread moves audio from the first to the second just in time, and
+an interruption is heard after `RING_MS` and the fade at most: within two packets.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from baresip.audio import CallAudio
+from baresip.errors import AudioNotActive, AudioRestarted
+from numpy.typing import NDArray
+
+from transports.playout import SAMPLE_RATE_HZ, Playout
+from transports.sip.resampler import Resampler
+
+SLICE_MS = 10
+AHEAD_MS = 60
+RING_MS = 30
+FEED_INTERVAL_S = 0.005
+_SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
+_BYTES_PER_SAMPLE = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Slice:
+    samples: NDArray[np.int16]
+    speech: int  # how many of them, from the first, are speech; the rest is silence
+
+
+class Sender:
+    """One call's audio out. `top_up` and `cut` run on the event loop, `feed` on the feeder's thread."""
+
+    def __init__(self, audio: CallAudio, playout: Playout, wake: Callable[[], None]) -> None:
+        self._audio = audio
+        self._playout = playout
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._ahead: deque[_Slice] = deque()
+        self._fading = False
+        self._rate_hz = 0
+        self._channels = 1
+        self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
+        self._tail = False  # the resampler still holds the end of what was said
+
+    def top_up(self) -> None:
+        """Pull what the wire will need until the next tick and a while longer."""
+        grew = False
+        while len(self._ahead) * SLICE_MS < AHEAD_MS and (self._playout.speaking or self._fading):
+            self._fading = False
+            before = self._playout.position
+            samples = np.frombuffer(self._playout.pull(_SLICE_SAMPLES), np.int16)
+            piece = _Slice(samples, self._playout.position - before)
+            with self._lock:
+                self._ahead.append(piece)
+            grew = True
+        if grew:
+            self._wake()
+
+    def cut(self) -> None:
+        """Give back to the playout what was pulled and not yet handed over; the fade is pulled next."""
+        with self._lock:
+            unsent = sum(piece.speech for piece in self._ahead)
+            self._ahead.clear()
+        if unsent:
+            self._playout.unpull(unsent)
+        self._fading = True
+
+    def feed(self) -> bool:
+        """Hand over what the stack needs now. Returns whether more is to come."""
+        try:
+            while self._room():
+                piece = self._next()
+                if piece is None:
+                    return False
+                self._audio.write(self._convert(piece))
+        except AudioRestarted:
+            return True
+        except AudioNotActive:
+            with self._lock:
+                self._ahead.clear()
+            return False
+        return True
+
+    def _room(self) -> bool:
+        info = self._audio.info()
+        if not info.tx_ready:
+            raise AudioNotActive("no audio goes out on this call")
+        if (info.tx_sample_rate, info.tx_channels) != (self._rate_hz, self._channels):
+            self._rate_hz, self._channels = info.tx_sample_rate, info.tx_channels
+            self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
+        bytes_per_ms = self._rate_hz * self._channels * _BYTES_PER_SAMPLE / 1000
+        return info.tx_buffered + SLICE_MS * bytes_per_ms <= RING_MS * bytes_per_ms
+
+    def _next(self) -> NDArray[np.int16] | None:
+        with self._lock:
+            piece = self._ahead.popleft() if self._ahead else None
+        if piece is not None:
+            self._tail = True
+            return piece.samples
+        if self._tail:
+            self._tail = False
+            return np.zeros(_SLICE_SAMPLES, np.int16)
+        return None
+
+    def _convert(self, samples: NDArray[np.int16]) -> bytes:
+        converted = self._resampler.process(samples)
+        return (np.repeat(converted, self._channels) if self._channels > 1 else converted).tobytes()
+
+
+class Feeder:
+    """The thread that feeds every call which has something to say; asleep when none has."""
+
+    def __init__(self) -> None:
+        self._senders: tuple[Sender, ...] = ()
+        self._work = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="sip-feeder", daemon=True)
+
+    @property
+    def started(self) -> bool:
+        return self._thread.ident is not None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, sender: Sender) -> None:
+        self._senders = (*self._senders, sender)
+
+    def remove(self, sender: Sender) -> None:
+        self._senders = tuple(s for s in self._senders if s is not sender)
+
+    def wake(self) -> None:
+        self._work.set()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._work.set()
+        self._thread.join(1)
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            if self._stopping:
+                return
+            self._work.clear()
+            try:
+                busy = [sender.feed() for sender in self._senders]
+            except Exception:
+                logger.exception("audio could not be handed to the SIP stack")
+                busy = [False]
+            if any(busy):
+                self._work.set()
+                time.sleep(FEED_INTERVAL_S)
