@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -82,7 +83,6 @@ class SipCall(CallTransport):
         except BaresipError as error:
             self._stop(EndReason.TRANSPORT_FAILURE)
             raise CallGone(f"The call could not be answered: {error}.") from error
-        self.info = dataclasses.replace(self.info, codec=await self._codec(self.info.call_id))
 
     async def hangup(self) -> None:
         await self._hang_up(EndReason.AGENT_HANGUP)
@@ -123,7 +123,12 @@ class SipCall(CallTransport):
             self._receiver = Receiver(self._call.audio, self._loop.time())
             self._feeder.add(self._sender)
             self._pump.add(self)
-            self._start(self._call_event_handler("on_dialin_connected"))
+            self._start(self._connected())
+
+    async def _connected(self) -> None:
+        with contextlib.suppress(BaresipError):
+            self.info = dataclasses.replace(self.info, codec=await self._codec(self.info.call_id))
+        await self._call_event_handler("on_dialin_connected")
 
     def _reason_of(self, text: str) -> EndReason:
         if self._receiver is None:

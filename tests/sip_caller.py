@@ -1,0 +1,262 @@
+"""A caller made of two UDP sockets, which sees every packet and can send wrong ones.
+
+PCMU only. RTP is sent and recorded on a thread of its own, so that a busy event loop doesn't blur the times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PTIME_S = 0.020
+PACKET_SAMPLES = 160
+TELEPHONE_EVENT = 101
+_BIAS = 0x84
+
+
+def ulaw_encode(pcm: NDArray[np.int16]) -> bytes:
+    """G.711 mu-law."""
+    magnitude = np.minimum(np.abs(pcm.astype(np.int32)), 32635) + _BIAS
+    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
+    mantissa = (magnitude >> (exponent + 3)) & 0x0F
+    sign = np.where(pcm < 0, 0x80, 0)
+    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+
+
+def ulaw_decode(data: bytes) -> NDArray[np.int16]:
+    code = ~np.frombuffer(data, np.uint8) & 0xFF
+    exponent, mantissa = ((code >> 4) & 7).astype(np.int32), (code & 0x0F).astype(np.int32)
+    magnitude = (((mantissa << 3) + _BIAS) << exponent) - _BIAS
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+
+
+@dataclass
+class Packet:
+    at: float
+    sequence_number: int
+    rtp_timestamp: int
+    payload_type: int
+    payload: bytes
+
+
+@dataclass
+class SipAnswer:
+    status: int
+    text: str
+
+    def header(self, name: str) -> str:
+        for line in self.text.splitlines():
+            key, _, value = line.partition(":")
+            if key.strip().lower() == name.lower():
+                return value.strip()
+        return ""
+
+
+@dataclass
+class Caller:
+    """One phone. `call` rings and acknowledges; then `received` fills up."""
+
+    server: tuple[str, int]
+    host: str = "127.0.0.1"
+    user: str = "agent"
+    received: list[Packet] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)  # what the server asked of us
+
+    def __post_init__(self) -> None:
+        self.sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sip.bind((self.host, 0))
+        self.sip.setblocking(False)
+        self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.rtp.bind((self.host, 0))
+        self.call_id = secrets.token_hex(8)
+        self.tag = secrets.token_hex(4)
+        self.to_tag = ""
+        self.cseq = 0
+        self.branch = ""
+        self.rtp_to: tuple[str, int] | None = None
+        self.acked_at = 0.0
+        self.ended = asyncio.Event()
+        self.speech: list[bytes] = []  # packets still to send; silence when there are none
+        self.silent = False  # send nothing at all
+        self.inject: list[bytes] = []  # packets to send as they are
+        self.sent_at: dict[int, float] = {}
+        self._sequence_number = 100
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def call(self) -> SipAnswer:
+        """INVITE, then ACK. Returns the final answer."""
+        answer = await self.invite()
+        self.ack(answer)
+        if answer.status == 200:
+            self.start_rtp(answer)
+        return answer
+
+    async def invite(self, direction: str = "sendrecv") -> SipAnswer:
+        self.send_request("INVITE", self.sdp(direction))
+        return await self.final_answer()
+
+    def ack(self, answer: SipAnswer) -> None:
+        to = answer.header("To")
+        self.to_tag = to.partition("tag=")[2].partition(";")[0]
+        self.send(self.request("ACK", cseq=self.cseq))
+        self.acked_at = time.monotonic()
+
+    async def bye(self) -> SipAnswer:
+        self.send_request("BYE")
+        return await self.final_answer()
+
+    def cancel(self) -> None:
+        self.send(self.request("CANCEL", cseq=self.cseq, branch=self.branch))
+
+    def sdp(self, direction: str = "sendrecv") -> str:
+        return (
+            f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\nc=IN IP4 {self.host}\r\nt=0 0\r\n"
+            f"m=audio {self.rtp.getsockname()[1]} RTP/AVP 0 {TELEPHONE_EVENT}\r\n"
+            f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000\r\na={direction}\r\n"
+        )
+
+    def send_request(self, method: str, body: str = "") -> None:
+        self.cseq += 1
+        self.branch = "z9hG4bK" + secrets.token_hex(8)
+        self.send(self.request(method, body, cseq=self.cseq, branch=self.branch))
+
+    def request(self, method: str, body: str = "", *, cseq: int, branch: str = "") -> str:
+        host, port = self.sip.getsockname()
+        tag = f";tag={self.to_tag}" if self.to_tag else ""
+        content = "Content-Type: application/sdp\r\n" if body else ""
+        return (
+            f"{method} sip:{self.user}@{self.server[0]}:{self.server[1]} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {host}:{port};branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:caller@{host}>;tag={self.tag}\r\n"
+            f"To: <sip:{self.user}@{self.server[0]}>{tag}\r\nCall-ID: {self.call_id}\r\n"
+            f"CSeq: {cseq} {method}\r\nContact: <sip:caller@{host}:{port}>\r\n{content}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+
+    def send(self, message: str) -> None:
+        self.sip.sendto(message.encode(), self.server)
+
+    async def final_answer(self, timeout_s: float = 5.0) -> SipAnswer:
+        """The final answer to the last request; requests that come first are answered 200."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                text = await self.receive()
+                if text.startswith("SIP/2.0"):
+                    answer = SipAnswer(int(text.split()[1]), text)
+                    if answer.status >= 200 and answer.header("CSeq").startswith(f"{self.cseq} "):
+                        return answer
+                else:
+                    self._answer_request(text)
+
+    async def serve(self, until: asyncio.Event | None = None) -> None:
+        """Answer the server's requests until it hangs up."""
+        while not self.ended.is_set():
+            text = await self.receive()
+            if not text.startswith("SIP/2.0"):
+                self._answer_request(text)
+
+    async def receive(self) -> str:
+        return (await asyncio.get_running_loop().sock_recv(self.sip, 65536)).decode()
+
+    def _answer_request(self, text: str) -> None:
+        method = text.split()[0]
+        self.requests.append(method)
+        if method == "ACK":
+            return
+        kept = [
+            line
+            for line in text.split("\r\n\r\n")[0].split("\r\n")[1:]
+            if line.partition(":")[0].lower() in ("via", "from", "to", "call-id", "cseq")
+        ]
+        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]))
+        if method == "BYE":
+            self.ended.set()
+
+    def start_rtp(self, answer: SipAnswer) -> None:
+        address = answer.text.partition("c=IN IP4 ")[2].split()[0]
+        self.rtp_to = (address, int(answer.text.partition("m=audio ")[2].split()[0]))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def say(self, pcm: NDArray[np.int16]) -> None:
+        """Queue s16 mono PCM at 8 kHz, in whole packets."""
+        whole = len(pcm) - len(pcm) % PACKET_SAMPLES
+        self.speech.extend(
+            ulaw_encode(pcm[i : i + PACKET_SAMPLES]) for i in range(0, whole, PACKET_SAMPLES)
+        )
+
+    def press(self, event: int) -> None:
+        """One key, as RFC 4733 sends it: three packets while it is down, three with the end bit."""
+        for nth in range(6):
+            end = 0x80 if nth >= 3 else 0
+            body = struct.pack("!BBH", event, end | 10, 160 * min(nth + 1, 4))
+            self.inject.append(
+                self._header(TELEPHONE_EVENT, marker=nth == 0, stamp=0x5000) + body
+            )
+
+    def heard(self) -> NDArray[np.int16]:
+        """All audio received so far, s16 mono PCM at 8 kHz."""
+        audio = [p.payload for p in self.received if p.payload_type == 0]
+        return ulaw_decode(b"".join(audio))
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(2)
+        self.sip.close()
+        self.rtp.close()
+
+    def _header(self, payload_type: int, *, marker: bool = False, stamp: int | None = None) -> bytes:
+        self._sequence_number = (self._sequence_number + 1) & 0xFFFF
+        timestamp = stamp if stamp is not None else self._sequence_number * PACKET_SAMPLES
+        return struct.pack(
+            "!BBHII", 0x80, payload_type | (0x80 if marker else 0), self._sequence_number, timestamp, 0xC0FFEE
+        )
+
+    def _run(self) -> None:
+        assert self.rtp_to
+        silence = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
+        due = time.monotonic()
+        while not self._stop.is_set():
+            wait = due - time.monotonic()
+            if wait > 0:
+                if select.select([self.rtp], [], [], wait)[0]:
+                    data = self.rtp.recv(2048)
+                    _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
+                    self.received.append(Packet(time.monotonic(), number, stamp, kind & 0x7F, data[12:]))
+                continue
+            due += PTIME_S
+            if self.inject:
+                self.rtp.sendto(self.inject.pop(0), self.rtp_to)
+            elif not self.silent:
+                payload = self.speech.pop(0) if self.speech else silence
+                header = self._header(0)
+                self.sent_at[self._sequence_number] = time.monotonic()
+                self.rtp.sendto(header + payload, self.rtp_to)
+
+
+@contextlib.asynccontextmanager
+async def dialled(server: tuple[str, int], host: str = "127.0.0.1") -> AsyncIterator[Caller]:
+    """A caller whose call was answered; hangs up at the end if it still stands."""
+    caller = Caller(server, host)
+    try:
+        answer = await caller.call()
+        if answer.status != 200:
+            raise ConnectionError(f"the call was answered {answer.status}")
+        yield caller
+        if not caller.ended.is_set():
+            await caller.bye()
+    finally:
+        caller.close()
