@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, BaseModel, Field
 
+from agent.http.problems import ProblemError, responses
 from config.settings import WebRtcSettings
 from transports.call import CallGone, CallRefused
 from transports.webrtc.endpoint import Answer, OfferError, UnknownCall, WebRtcEndpoint
@@ -35,14 +36,18 @@ class Candidates(BaseModel):
 
 def webrtc_router(endpoint: WebRtcEndpoint, settings: WebRtcSettings) -> APIRouter:
     """The routes, without the prefix's authentication, which the application adds."""
-    router = APIRouter(prefix="/api/v1/webrtc", tags=["webrtc"])
+    router = APIRouter(prefix="/api/v1/webrtc", tags=["WebRTC"])
 
     @router.get("/config", summary="ICE servers and times for a browser")
     async def config(response: Response) -> dict[str, Any]:
         response.headers["Cache-Control"] = "no-store"
         return {"ice_servers": endpoint.ice_servers(), "gone_s": settings.gone_s}
 
-    @router.post("/offer", summary="Start a call, or go on with one after a lost connection")
+    @router.post(
+        "/offer",
+        responses=responses(400, 404, 410, 503),
+        summary="Start a call, or go on with one after a lost connection",
+    )
     async def offer(body: Offer, request: Request) -> dict[str, str]:
         remote = request.client.host if request.client else ""
         try:
@@ -51,32 +56,34 @@ def webrtc_router(endpoint: WebRtcEndpoint, settings: WebRtcSettings) -> APIRout
             else:
                 answer = await endpoint.reconnect(body.pc_id, body.sdp, restart=bool(body.restart_pc))
         except OfferError as exc:
-            raise HTTPException(400, str(exc)) from exc
+            raise ProblemError(400, str(exc)) from exc
         except UnknownCall as exc:
-            raise HTTPException(404, str(exc)) from exc
+            raise ProblemError(404, str(exc)) from exc
         except CallRefused as exc:
             reason = str(exc) or "No place for another call."
-            raise HTTPException(503, reason, headers={"Retry-After": "10"}) from exc
+            raise ProblemError(503, reason, headers={"Retry-After": "10"}) from exc
         except CallGone as exc:
-            raise HTTPException(410, str(exc)) from exc
+            raise ProblemError(410, str(exc)) from exc
         return _answer(answer)
 
-    @router.patch("/offer", status_code=204, summary="Add trickled ICE candidates")
+    @router.patch(
+        "/offer", status_code=204, responses=responses(400, 404), summary="Add trickled ICE candidates"
+    )
     async def candidates(body: Candidates) -> None:
         try:
             for c in body.candidates:
                 await endpoint.add_candidate(body.pc_id, c.candidate, c.sdp_mid, c.sdp_mline_index)
         except OfferError as exc:
-            raise HTTPException(400, str(exc)) from exc
+            raise ProblemError(400, str(exc)) from exc
         except UnknownCall as exc:
-            raise HTTPException(404, str(exc)) from exc
+            raise ProblemError(404, str(exc)) from exc
 
-    @router.delete("/offer/{pc_id}", status_code=204, summary="Hang up")
+    @router.delete("/offer/{pc_id}", status_code=204, responses=responses(404), summary="Hang up")
     async def hang_up(pc_id: Token) -> None:
         try:
             await endpoint.hang_up(pc_id)
         except UnknownCall as exc:
-            raise HTTPException(404, str(exc)) from exc
+            raise ProblemError(404, str(exc)) from exc
 
     return router
 

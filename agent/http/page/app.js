@@ -1,0 +1,289 @@
+// The page: what is pressed, and what is shown.
+
+import * as api from "./api.js";
+import { Call, CallError, savedCall } from "./call.js";
+import { Latency } from "./latency.js";
+import { Meter } from "./meter.js";
+import { describe } from "./problems.js";
+import { Transcript } from "./transcript.js";
+
+const $ = (id) => document.getElementById(id);
+const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
+const ENDINGS = {
+  caller_hangup: "You hung up.",
+  agent_hangup: "The agent hung up.",
+  operator_hangup: "The operator ended the call.",
+  caller_gone: "The connection was lost, and the call with it.",
+  idle: "The call ended, since nobody spoke.",
+  max_duration: "The call reached its longest time.",
+  drain: "The server is shutting down.",
+  model_failure: "The agent failed, and ended the call.",
+  transport_failure: "The call failed.",
+};
+const STATES = { listening: "Listening", thinking: "Thinking…", speaking: "Speaking" };
+
+const transcript = new Transcript($("transcript"));
+const latency = new Latency();
+let call = null;
+let microphone = null; // the MediaStream that is sent
+let context = null;
+let meters = [];
+let startedAt = 0;
+let sawSegments = false; // the server tells the agent's words by segment, not one by one
+
+function show(state, status = "") {
+  document.body.dataset.state = state;
+  $("status").textContent = status;
+  $("call-label").textContent = state === "calling" ? "Calling…" : savedCall() ? "Rejoin" : "Call";
+  $("call").setAttribute("aria-disabled", String(state === "calling"));
+  $("clock").hidden = state !== "talking" && state !== "lost";
+}
+
+function explain(error) {
+  const { title, text, typeOnly } = describe(error);
+  $("problem-title").textContent = title;
+  $("problem-text").textContent = text;
+  $("type-only").hidden = !typeOnly;
+  $("key-form").hidden = error.status !== 401;
+  $("problem").hidden = false;
+  if (error.status === 401) $("key").focus();
+}
+
+async function start({ silent = false } = {}) {
+  if (call) return;
+  $("problem").hidden = true;
+  show("calling", "Calling…");
+  context ??= new AudioContext();
+  context.resume();
+  try {
+    microphone = silent ? silence() : await openMicrophone();
+  } catch (error) {
+    show("idle");
+    explain(error);
+    return;
+  }
+  const resumed = savedCall();
+  if (!resumed) {
+    transcript.clear();
+    latency.clear();
+    $("keys").textContent = "";
+  }
+  sawSegments = false;
+  setMuted(false);
+  call = new Call(microphone.getAudioTracks()[0]);
+  call.addEventListener("connected", connected);
+  call.addEventListener("lost", () => show("lost", "Connection lost. Trying again…"));
+  call.addEventListener("back", () => show("talking", "Connected again"));
+  call.addEventListener("ended", ({ detail }) => ended(ENDINGS[detail] ?? "The call is over."));
+  call.addEventListener("failed", ({ detail }) => ended("", detail));
+  call.addEventListener("message", ({ detail }) => heard(detail));
+  call.addEventListener("sound", ({ detail }) => play(detail));
+  try {
+    await begin(call, resumed);
+  } catch (error) {
+    ended("", error);
+  }
+}
+
+/** A saved call that the server no longer has becomes a new one. */
+async function begin(starting, resumed) {
+  try {
+    await starting.start(resumed);
+  } catch (error) {
+    if (!resumed || error.status !== 404) throw error;
+    await starting.start(null);
+  }
+}
+
+async function openMicrophone() {
+  if (!window.isSecureContext || !navigator.mediaDevices) throw new CallError("insecure");
+  const device = $("microphone").value;
+  return navigator.mediaDevices.getUserMedia({
+    audio: {
+      echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1,
+      ...(device && { deviceId: { exact: device } }),
+    },
+  });
+}
+
+function silence() {
+  return context.createMediaStreamDestination().stream;
+}
+
+function connected() {
+  startedAt = Date.now();
+  document.body.dataset.talked = "";
+  show("talking", "Connected");
+  const mine = new Meter($("level-you"), context);
+  mine.listen(microphone);
+  meters = [mine, ...meters];
+  requestAnimationFrame(tick);
+  listDevices();
+  $("text").focus({ preventScroll: true });
+}
+
+function play(stream) {
+  const audio = $("agent");
+  audio.srcObject = stream;
+  audio.play().catch(() => transcript.note("The browser keeps the sound off. Press any key to hear the agent."));
+  const meter = new Meter($("level-agent"), context);
+  meter.listen(stream);
+  meters = [...meters.filter((m) => !m.isAgent), Object.assign(meter, { isAgent: true })];
+}
+
+function tick(now) {
+  if (!call) return;
+  meters.forEach((meter) => meter.update(now));
+  const seconds = Math.floor((Date.now() - startedAt) / 1000);
+  $("clock").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  requestAnimationFrame(tick);
+}
+
+function ended(why, error) {
+  call?.hangUp();
+  call = null;
+  meters.forEach((meter) => meter.stop());
+  meters = [];
+  microphone?.getTracks().forEach((track) => track.stop());
+  microphone = null;
+  $("agent").srcObject = null;
+  open("keypad", false);
+  open("devices", false);
+  show("idle", why);
+  transcript.agentDone();
+  if (why && "talked" in document.body.dataset) transcript.note(why);
+  if (error) explain(error);
+  $("call").focus();
+}
+
+function heard({ type, data }) {
+  switch (type) {
+    case "user-transcription":
+      transcript.caller(data.text, data.final);
+      break;
+    case "bot-output":
+      if (!data.will_be_spoken) break;
+      sawSegments = true;
+      transcript.agentSegment(
+        data.segment_id, data.spoken_progress?.accumulated_text ?? "", data.spoken_progress?.remaining_text ?? data.text,
+      );
+      break;
+    case "bot-tts-text":
+      if (!sawSegments) transcript.agentWords(data.text);
+      break;
+    case "bot-interrupted":
+      transcript.interrupted();
+      break;
+    case "bot-stopped-speaking":
+      transcript.agentDone();
+      break;
+    case "error":
+      transcript.note(data.error);
+      break;
+    case "server-message":
+      if (data.type === "latency") latency.add(data.voice_to_voice_ms, data.parts);
+      else if (data.type === "state" && STATES[data.state] && call) $("status").textContent = STATES[data.state];
+      break;
+  }
+}
+
+function setMuted(muted) {
+  microphone?.getAudioTracks().forEach((track) => (track.enabled = !muted));
+  $("mute").setAttribute("aria-pressed", String(muted));
+  $("mute").querySelector("use").setAttribute("href", muted ? "#mic-off" : "#mic");
+  document.body.classList.toggle("muted", muted);
+}
+
+const toggleMute = () => setMuted($("mute").getAttribute("aria-pressed") !== "true");
+
+function open(id, shown = $(id).hidden) {
+  $(id).hidden = !shown;
+  $(`show-${id}`).setAttribute("aria-expanded", String(shown));
+}
+
+function press(key) {
+  if (!call) return;
+  call.send("dtmf", { buttons: [key] });
+  $("keys").textContent = ($("keys").textContent + key).slice(-16);
+  const button = $("key-buttons").children[KEYS.indexOf(key)];
+  button.classList.add("down");
+  setTimeout(() => button.classList.remove("down"), 120);
+}
+
+async function listDevices() {
+  const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []) ?? [];
+  fill($("microphone"), devices.filter((d) => d.kind === "audioinput"));
+  fill($("speaker"), devices.filter((d) => d.kind === "audiooutput"));
+  $("speaker-field").hidden = !("setSinkId" in HTMLMediaElement.prototype);
+}
+
+function fill(select, devices) {
+  const chosen = select.value;
+  select.replaceChildren(
+    ...devices.map((d, n) => new Option(d.label || `${select.id} ${n + 1}`, d.deviceId, false, d.deviceId === chosen)),
+  );
+}
+
+async function changeMicrophone() {
+  try {
+    const changed = await openMicrophone();
+    microphone.getTracks().forEach((track) => track.stop());
+    microphone = changed;
+    setMuted($("mute").getAttribute("aria-pressed") === "true");
+    await call.useTrack(microphone.getAudioTracks()[0]);
+    meters.find((m) => !m.isAgent)?.listen(microphone);
+  } catch (error) {
+    explain(error);
+  }
+}
+
+function shortcut(event) {
+  if (!call || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+  if (event.key === "Escape") {
+    open("keypad", false);
+    open("devices", false);
+  } else if (KEYS.includes(event.key) && !$("keypad").hidden) press(event.key);
+  else if (event.key === "m") toggleMute();
+  else if (event.key === "k") open("keypad");
+  else return;
+  event.preventDefault();
+}
+
+for (const key of KEYS) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = key;
+  button.ariaLabel = { "*": "star", "#": "pound" }[key] ?? key;
+  button.addEventListener("click", () => press(key));
+  $("key-buttons").append(button);
+}
+
+$("call").addEventListener("click", () => start());
+$("type-only").addEventListener("click", () => start({ silent: true }));
+$("hangup").addEventListener("click", () => call?.hangUp());
+$("mute").addEventListener("click", toggleMute);
+$("show-keypad").addEventListener("click", () => open("keypad"));
+$("show-devices").addEventListener("click", () => open("devices"));
+$("microphone").addEventListener("change", changeMicrophone);
+$("speaker").addEventListener("change", () => $("agent").setSinkId($("speaker").value).catch(explain));
+$("type").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  if (!text || !call) return;
+  call.send("send-text", { content: text, options: { run_immediately: true, audio_response: true } });
+  transcript.interrupted();
+  transcript.caller(text, true);
+  $("text").value = "";
+});
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  api.rememberKey($("key").value);
+  $("key").value = "";
+  start();
+});
+document.addEventListener("keydown", shortcut);
+document.addEventListener("pointerdown", () => call && $("agent").play().catch(() => {}));
+navigator.mediaDevices?.addEventListener("devicechange", () => call && listDevices());
+
+show("idle");
+if (!window.isSecureContext) explain(new CallError("insecure"));

@@ -1,0 +1,213 @@
+// One call: signalling, the peer connection, and coming back after a lost network.
+// The messages in the data channel are RTVI's (Pipecat's protocol between clients and bots).
+
+import * as api from "./api.js";
+
+const CONNECT_MS = 12_000;
+const PING_MS = 1_000;
+const RETRY_MS = 1_500;
+const SAVED = "offhook.call";
+
+export class CallError extends Error {
+  constructor(kind, message = "") {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** The call this page had before it was reloaded, if the server still keeps it. */
+export function savedCall() {
+  try {
+    const saved = JSON.parse(sessionStorage.getItem(SAVED));
+    return saved && Date.now() < saved.until ? saved.pcId : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Events: `connected`, `lost` (trying to come back), `back`, `ended` (detail: reason),
+ * `failed` (detail: CallError), `message` (detail: an RTVI message), `sound` (detail: MediaStream).
+ */
+export class Call extends EventTarget {
+  #pc = null;
+  #channel = null;
+  #pcId = null;
+  #config = { ice_servers: [], gone_s: 12 };
+  #track;
+  #unsent = [];
+  #timers = new Set();
+  #over = false;
+  #wasConnected = false;
+  #lostAt = 0;
+  #nextId = 1;
+
+  constructor(track) {
+    super();
+    this.#track = track;
+  }
+
+  /** Start, or go on with the call `pcId`. Throws ApiError or CallError. */
+  async start(pcId = null) {
+    this.#pcId = pcId;
+    this.#config = await api.config();
+    await this.#connect();
+    this.#every(PING_MS, () => this.#ping());
+    this.#after(CONNECT_MS, () => {
+      if (!this.#wasConnected) this.#fail(new CallError("ice"));
+    });
+  }
+
+  async useTrack(track) {
+    this.#track = track;
+    const sender = this.#pc?.getSenders().find((s) => s.track?.kind === "audio");
+    await sender?.replaceTrack(track);
+  }
+
+  /** Say something beside the sound; kept for later while the connection is lost. */
+  send(type, data) {
+    const text = JSON.stringify({ label: "rtvi-ai", id: String(this.#nextId++), type, data });
+    if (this.#channel?.readyState === "open") this.#channel.send(text);
+    else if (!this.#over) this.#unsent.push(text);
+  }
+
+  hangUp() {
+    if (this.#over) return;
+    if (this.#pcId) api.hangUp(this.#pcId).catch(() => {}); // the server misses us soon enough
+    this.#end("caller_hangup");
+  }
+
+  async #connect() {
+    const pc = new RTCPeerConnection({ iceServers: this.#config.ice_servers, bundlePolicy: "max-bundle" });
+    this.#drop();
+    this.#pc = pc;
+    const waiting = [];
+    let answered = false;
+    pc.onicecandidate = ({ candidate }) => {
+      if (!candidate?.candidate) return;
+      if (answered) this.#trickle([candidate]);
+      else waiting.push(candidate);
+    };
+    pc.onconnectionstatechange = () => pc === this.#pc && this.#onState(pc.connectionState);
+    pc.ontrack = ({ track }) => this.#emit("sound", new MediaStream([track]));
+    pc.addTransceiver(this.#track, { direction: "sendrecv" });
+    const channel = pc.createDataChannel("rtvi", { ordered: true });
+    channel.onopen = () => {
+      this.#unsent.splice(0).forEach((text) => channel.send(text));
+      if (!this.#wasReady) {
+        this.#wasReady = true;
+        this.send("client-ready", { version: "2.2.0", about: { library: "offhook-page" } });
+      }
+    };
+    channel.onmessage = ({ data }) => this.#onMessage(data);
+    this.#channel = channel;
+    await pc.setLocalDescription();
+    const answer = await api.offer(pc.localDescription, this.#pcId);
+    if (this.#over) {
+      api.hangUp(answer.pc_id).catch(() => {});
+      return;
+    }
+    this.#pcId = answer.pc_id;
+    await pc.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+    answered = true;
+    if (waiting.length) this.#trickle(waiting);
+  }
+
+  #wasReady = false;
+
+  #trickle(found) {
+    api.candidates(this.#pcId, found).catch(() => {}); // what it was for shows in the connection's state
+  }
+
+  #onState(state) {
+    if (state === "connected") {
+      const first = !this.#wasConnected;
+      this.#wasConnected = true;
+      this.#lostAt = 0;
+      this.#emit(first ? "connected" : "back");
+    } else if (this.#wasConnected && !this.#lostAt && ["disconnected", "failed", "closed"].includes(state)) {
+      this.#lostAt = Date.now();
+      this.#emit("lost");
+      this.#after(RETRY_MS, () => this.#comeBack());
+    } else if (!this.#wasConnected && state === "failed") {
+      this.#fail(new CallError("ice"));
+    }
+  }
+
+  async #comeBack() {
+    if (this.#over || !this.#lostAt) return;
+    if (Date.now() - this.#lostAt > this.#config.gone_s * 1000) {
+      this.#end("caller_gone");
+      return;
+    }
+    try {
+      await this.#connect();
+    } catch (error) {
+      if (error.status === 404) {
+        this.#end("caller_gone");
+        return;
+      }
+    }
+    this.#after(2 * RETRY_MS, () => this.#comeBack());
+  }
+
+  #onMessage(text) {
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (message.type === "signalling" && message.message?.type === "peerLeft") {
+      this.#end(message.message.reason || "agent_hangup");
+    } else if (message.label === "rtvi-ai") {
+      this.#emit("message", message);
+    }
+  }
+
+  #ping() {
+    if (this.#channel?.readyState === "open") this.#channel.send(`ping: ${Date.now()}`);
+    if (this.#pcId && !this.#lostAt) {
+      const until = Date.now() + this.#config.gone_s * 1000 - 2000;
+      sessionStorage.setItem(SAVED, JSON.stringify({ pcId: this.#pcId, until }));
+    }
+  }
+
+  #fail(error) {
+    if (this.#over) return;
+    if (this.#pcId) api.hangUp(this.#pcId).catch(() => {});
+    this.#finish();
+    this.#emit("failed", error);
+  }
+
+  #end(reason) {
+    if (this.#over) return;
+    this.#finish();
+    this.#emit("ended", reason);
+  }
+
+  #finish() {
+    this.#over = true;
+    sessionStorage.removeItem(SAVED);
+    this.#timers.forEach((id) => clearInterval(id));
+    this.#drop();
+  }
+
+  #drop() {
+    const pc = this.#pc;
+    this.#pc = this.#channel = null;
+    pc?.close();
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #after(ms, work) {
+    this.#timers.add(setTimeout(work, ms));
+  }
+
+  #every(ms, work) {
+    this.#timers.add(setInterval(work, ms));
+  }
+}

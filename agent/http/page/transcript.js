@@ -1,0 +1,113 @@
+// Who said what: interim words greyed, words the agent didn't get to say struck.
+
+export class Transcript {
+  #log;
+  #caller = null; // the caller's entry that may still change
+  #agent = null; // { element, segments: Map(id -> { text, said }), words }
+
+  constructor(element) {
+    this.#log = element;
+  }
+
+  clear() {
+    this.#log.replaceChildren();
+    this.#caller = this.#agent = null;
+  }
+
+  note(text) {
+    this.#scroll(() => this.#entry("note", null).append(text));
+  }
+
+  caller(text, final) {
+    if (!text) return;
+    this.#finishAgent();
+    this.#scroll(() => {
+      this.#caller ??= { p: this.#entry("you", "You"), said: "" };
+      const { p } = this.#caller;
+      p.parentElement.setAttribute("aria-busy", String(!final));
+      if (final) {
+        this.#caller.said = join(this.#caller.said, text);
+        p.replaceChildren(this.#caller.said);
+      } else {
+        p.replaceChildren(this.#caller.said, this.#caller.said && " ", part("span", "interim", text));
+      }
+    });
+  }
+
+  /** A part of the agent's answer: what of it was said, and what is still to come. */
+  agentSegment(id, said, unsaid) {
+    this.#scroll(() => {
+      this.#openAgent();
+      this.#agent.segments.set(id, { said, unsaid });
+      this.#draw(this.#agent, "span");
+    });
+  }
+
+  agentWords(text) {
+    const id = "words";
+    const before = this.#agent?.segments.get(id)?.said ?? "";
+    this.agentSegment(id, join(before, text), "");
+  }
+
+  /** The agent was cut off: what it hadn't said is struck. */
+  interrupted() {
+    if (!this.#agent) return;
+    const agent = this.#agent;
+    this.#scroll(() => this.#draw(agent, "s"));
+    this.#finishAgent();
+  }
+
+  /** The agent's turn is over. */
+  agentDone() {
+    this.#finishAgent();
+  }
+
+  #openAgent() {
+    if (this.#agent) return;
+    this.#caller = null;
+    this.#agent = { p: this.#entry("agent", "Agent"), segments: new Map() };
+    this.#agent.p.parentElement.setAttribute("aria-busy", "true");
+  }
+
+  #finishAgent() {
+    this.#agent?.p.parentElement.setAttribute("aria-busy", "false");
+    this.#agent = null;
+  }
+
+  #draw({ p, segments }, unsaidTag) {
+    const parts = [];
+    for (const { said, unsaid } of segments.values()) {
+      if (said) parts.push(parts.length ? " " : "", said.trim());
+      if (unsaid.trim()) parts.push(parts.length ? " " : "", part(unsaidTag, "unsaid", unsaid.trim()));
+    }
+    p.replaceChildren(...parts);
+  }
+
+  #entry(kind, who) {
+    const element = document.createElement("div");
+    element.className = `entry ${kind}`;
+    const p = document.createElement("p");
+    if (who) element.append(part("span", "who", who));
+    element.append(p);
+    this.#log.append(element);
+    return p;
+  }
+
+  #scroll(change) {
+    const log = this.#log;
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    change();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+}
+
+function part(tag, className, text) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function join(before, text) {
+  return before && !/^[\s.,!?;:…]/.test(text) ? `${before} ${text.trim()}` : before + text.trimEnd();
+}

@@ -1,0 +1,134 @@
+"""Certificates for HTTPS: the operator's, or one of our own making.
+
+Browsers give the microphone to secure pages only; a self-signed certificate makes one after the reader
+has accepted it once, so it is kept, and stays the same from start to start.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import ifaddr
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from config.settings import HttpSettings
+
+VALID_FOR = dt.timedelta(days=397)  # the longest that browsers take
+RENEW_BEFORE = dt.timedelta(days=14)
+
+
+class TlsError(Exception):
+    """The certificate can't be used; the message says what to do."""
+
+
+def server_context(
+    settings: HttpSettings, cache_dir: Path, *, now: dt.datetime | None = None
+) -> ssl.SSLContext:
+    """The TLS context to serve with. Raises TlsError."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise TlsError("http.tls_cert and http.tls_key belong together: set both, or neither.")
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        cert, key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
+    else:
+        cert, key = self_signed(cache_dir.expanduser() / "tls", now=now or dt.datetime.now(dt.UTC))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as exc:
+        raise TlsError(
+            f"The certificate {cert} and its key {key} can't be used: {exc.strerror or exc}. "
+            "Both must be readable PEM files that belong together."
+        ) from exc
+    return context
+
+
+def self_signed(folder: Path, *, now: dt.datetime) -> tuple[Path, Path]:
+    """The kept certificate and its key, made anew when it nears its end or this machine's names changed."""
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    names, addresses = _own_names(), _own_addresses()
+    if not _still_good(cert_file, key_file, names, addresses, now):
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        _write(
+            key_file,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+            mode=0o600,
+        )
+        certificate = _certificate(key, names, addresses, now)
+        _write(cert_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    return cert_file, key_file
+
+
+def _certificate(
+    key: ec.EllipticCurvePrivateKey, names: set[str], addresses: set[str], now: dt.datetime
+) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "offhook")])
+    alternatives: list[x509.GeneralName] = [x509.DNSName(n) for n in sorted(names)]
+    alternatives += [x509.IPAddress(ipaddress.ip_address(a)) for a in sorted(addresses)]
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + VALID_FOR)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _still_good(
+    cert_file: Path, key_file: Path, names: set[str], addresses: set[str], now: dt.datetime
+) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(cert_file.read_bytes())
+        known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    return (
+        key.public_key() == certificate.public_key()
+        and certificate.not_valid_after_utc - now > RENEW_BEFORE
+        and names <= set(known.get_values_for_type(x509.DNSName))
+        and addresses <= {str(a) for a in known.get_values_for_type(x509.IPAddress)}
+    )
+
+
+def _own_names() -> set[str]:
+    host = socket.gethostname()
+    return {"localhost", host} if host.isascii() and host else {"localhost"}
+
+
+def _own_addresses() -> set[str]:
+    found = {"127.0.0.1", "::1"}
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            address = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            if not ipaddress.ip_address(address).is_link_local:
+                found.add(address)
+    return found
+
+
+def _write(file: Path, content: bytes, *, mode: int) -> None:
+    """Whole or not at all, and never readable by more than `mode` says."""
+    part = file.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        out.write(content)
+    part.replace(file)
