@@ -182,7 +182,8 @@ def _tone(random: np.random.Generator) -> Audio:
     """A key pressed on the caller's phone, in band."""
     low, high = random.choice((697, 770, 852, 941)), random.choice((1209, 1336, 1477))
     time = np.arange(int(RATE_HZ * 0.25)) / RATE_HZ
-    return (np.sin(2 * np.pi * low * time) + np.sin(2 * np.pi * high * time)).astype(np.float32)
+    tone: NDArray[np.float64] = np.sin(2 * np.pi * low * time) + np.sin(2 * np.pi * high * time)
+    return tone.astype(np.float32)
 
 
 def _music(random: np.random.Generator) -> Audio:

@@ -27,7 +27,7 @@ def _a_law() -> NDArray[np.int16]:
 
 def _nearest(decode: NDArray[np.int16]) -> NDArray[np.uint8]:
     """For every 16-bit sample, the code whose value is nearest."""
-    order = np.argsort(decode, kind="stable")
+    order = np.lexsort((-np.arange(256), decode))  # of the two zeros, 0xFF: the one that lines carry
     values = decode[order].astype(np.int32)
     samples = np.arange(-32768, 32768)
     above = np.clip(np.searchsorted(values, samples), 1, 255)

@@ -1,0 +1,188 @@
+"""What a run becomes: JSON and back, a comparison, a table, a page; and the sounds it is made with."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from agent.bench import svg
+from agent.bench.callers import CallFailed, SipCaller
+from agent.bench.material import (
+    Material,
+    Speaker,
+    leveled,
+    noise,
+    read_wav,
+    telephone_band,
+    trimmed,
+)
+from agent.bench.report import page
+from agent.bench.results import (
+    Metric,
+    Run,
+    ScenarioResult,
+    Timeline,
+    TurnRecord,
+    UnreadableRun,
+    from_json,
+    ratio,
+    to_json,
+)
+from agent.bench.scenarios import Bench, voice_to_voice
+from agent.bench.subjects import Running, persona_file
+from agent.bench.table import show
+from agent.caller.script import Hangup
+from tests.agent.scripted_agent import ScriptedAgent
+
+TURN = TurnRecord("What <time> is it?", 380.0, False, {"end_of_turn": 200.0, "first_audio": 180.0})
+RUN = Run(
+    "offhook",
+    "sip",
+    [
+        ScenarioResult(
+            "voice-to-voice",
+            "Voice to voice",
+            [
+                Metric("median", "voice-to-voice, median", 380.0, "ms", 1, 400),
+                Metric("p95", "voice-to-voice, p95", None, "ms", 0, 800),
+            ],
+            turns=[TURN, TurnRecord("unanswered", None, False)],
+            samples={"voice-to-voice": [380.0, 510.0]},
+            timelines=[Timeline("wait", -20.0, [-100.0, -20.0], [-20.0, -100.0], 0.0)],
+            notes=["a note"],
+        )
+    ],
+)
+
+
+def test_a_run_survives_its_file(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(to_json([RUN]))
+    assert from_json(tmp_path / "run.json") == [RUN]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": [{"subject": 3}]}'])
+def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UnreadableRun, match=r"is not a run of `offhook bench`"):
+        from_json(tmp_path / "run.json")
+
+
+def test_goals_and_ratios() -> None:
+    now = Metric("median", "", 400.0, "ms", 60, 400)
+    before = dataclasses.replace(now, value=4000.0)
+    assert (now.met, before.met, dataclasses.replace(now, goal=None).met) == (True, False, None)
+    assert ratio(now, before) == 10
+    assert ratio(now, None) is None
+
+
+def test_the_table_shows_every_run() -> None:
+    console = Console(record=True, width=160)
+    stock = Run("stock (timeout)", "sip", [dataclasses.replace(RUN.scenarios[0], notes=[])])
+    show(console, [RUN, stock], [RUN])
+    text = console.export_text()
+    assert "stock (timeout)" in text
+    assert "offhook, earlier" in text
+    assert "1.00×" in text
+    assert "a note" in text
+
+
+def test_the_page_needs_nothing_else() -> None:
+    html = page([RUN], [RUN])
+    assert not re.search(r"(src|href)=|@import|url\(|<script", html)
+    assert "What &lt;time&gt; is it?" in html
+    assert "end of turn: 200 ms" in html
+    assert html.count("<svg") == 3
+    assert "prefers-color-scheme: dark" in html
+
+
+@pytest.mark.parametrize(("most", "steps"), [(0, [0, 1]), (430, [0, 100, 200, 300, 400, 500]), (0.05, None)])
+def test_axes_are_round(most: float, steps: list[float] | None) -> None:
+    found = svg.axis_steps(most)
+    assert found[-1] >= most
+    if steps is not None:
+        assert found == steps
+
+
+def test_sounds_are_in_the_telephone_band_at_one_level() -> None:
+    time = np.arange(16000) / 16000
+    voice = (3000 * np.sin(2 * np.pi * 1000 * time) + 3000 * np.sin(2 * np.pi * 60 * time)).astype(np.float32)
+    narrow = telephone_band(voice, 16000)
+    spectrum = np.abs(np.fft.rfft(narrow))
+    assert len(narrow) == 8000
+    assert spectrum[1000] > 100 * spectrum[60]
+    rms = np.sqrt(np.mean(np.square(leveled(narrow))))
+    assert 20 * np.log10(rms / 32768) == pytest.approx(-20, abs=0.5)
+
+
+def test_trimming_keeps_the_words() -> None:
+    words = np.concatenate([np.full(800, 3.0), np.full(1600, 5000.0), np.full(800, 3.0)]).astype(np.float32)
+    assert len(trimmed(words)) == 1600
+
+
+def test_noises_repeat_and_differ() -> None:
+    kinds = {noise(index)[0] for index in range(8)}
+    assert kinds == {"cough", "keyboard", "rumble", "tone", "music"}
+    assert np.array_equal(noise(4)[1], noise(4)[1])
+    assert not np.array_equal(noise(0)[1], noise(2)[1])
+
+
+def test_the_talkers_persona_differs_only_in_its_greeting(tmp_path: Path) -> None:
+    from config.persona import load_persona
+
+    talker = load_persona(persona_file("en", "talker", tmp_path))
+    assert talker.model_copy(update={"greeting": load_persona("en").greeting}) == load_persona("en")
+    assert len(talker.greeting) > 500
+
+
+async def test_a_call_that_nobody_answers_fails_with_the_reason() -> None:
+    with ScriptedAgent(status="486 Busy Here") as agent:
+        caller = SipCaller(Running(agent.target, None))
+        with pytest.raises(CallFailed, match="refused: 486 Busy Here"):
+            await asyncio.wait_for(caller.call((Hangup(),)), 20)
+
+
+needs_voice = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng isn't installed")
+
+
+def _bench(agent: ScriptedAgent, folder: Path) -> Bench:
+    caller = SipCaller(Running(agent.target, None))
+    return Bench(caller, Material(folder, Speaker(folder)), turns=4, calls=1, say=lambda text: None)
+
+
+@needs_voice
+async def test_voice_to_voice_of_an_agent_with_known_timing(tmp_path: Path) -> None:
+    with ScriptedAgent(reply_after_s=0.6) as agent:
+        result = await voice_to_voice(_bench(agent, tmp_path))
+    figures = {metric.key: metric.value for metric in result.metrics}
+    assert figures["median"] == pytest.approx(600, abs=120)
+    assert figures["unanswered"] == 0
+
+
+@needs_voice
+async def test_material_is_made_on_the_spot(tmp_path: Path) -> None:
+    material = Material(tmp_path, Speaker(tmp_path))
+    (slow,) = await material.hesitations(1, 0.8)
+    audio, rate = read_wav(slow.wav)
+    frames = np.abs(audio[: len(audio) // 160 * 160]).reshape(-1, 160).max(axis=1)
+    longest = max(len(run) for run in "".join("." if peak < 2 else "x" for peak in frames).split("x"))
+    assert rate == 8000
+    assert longest * 0.02 == pytest.approx(0.8, abs=0.04)
+    kinds = [sound.kind for sound in await material.nothings(6)]
+    assert kinds[::2] == ["backchannel"] * 3
+    assert kinds[1::2] == ["cough", "keyboard", "cough"]
+
+
+def test_an_unknown_scenario_is_one_sentence() -> None:
+    from agent.cli import app
+
+    result = CliRunner().invoke(app, ["bench", "--only", "nonsense"])
+    assert result.exit_code == 2
+    assert "--only nonsense: there are greeting, voice-to-voice" in result.output
