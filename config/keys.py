@@ -40,14 +40,6 @@ class Key:
     def is_list(self) -> bool:
         return any(get_origin(member) is tuple for member in _members(self.field.annotation))
 
-    @property
-    def is_path(self) -> bool:
-        return Path in _members(self.field.annotation)
-
-    @property
-    def optional(self) -> bool:
-        return type(None) in _members(self.field.annotation)
-
     def allowed(self) -> str:
         """What the key takes, to follow "must be"."""
         return _allowed(self.field.annotation, self.field.metadata)
