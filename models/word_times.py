@@ -1,0 +1,68 @@
+"""When each word of a text is spoken, from when each phoneme is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+Timed = tuple[str, int]  # a phoneme and how long it lasts
+
+
+def spoken_words(text: str) -> list[str]:
+    """The text's words, as they are written. What isn't spoken (a dash) goes with the word before it."""
+    words: list[str] = []
+    unspoken = ""
+    for token in text.split():
+        if any(character.isalnum() for character in token):
+            words.append(f"{unspoken} {token}".strip())
+            unspoken = ""
+        elif words:
+            words[-1] += f" {token}"
+        else:
+            unspoken = f"{unspoken} {token}".strip()
+    return words or ([unspoken] if unspoken else [])
+
+
+def word_ends(
+    words: Sequence[str], phonemes: Sequence[Timed], phonemes_in: Callable[[str], int]
+) -> list[int]:
+    """Where each word ends, in the unit of the phonemes' durations.
+
+    `phonemes` are in spoken order; " " separates their words. A number is one word of the text but
+    several of the phonemes, and short words are run together into one: then `phonemes_in`, the number
+    of phonemes that a word has by itself, tells where to look for its end.
+    """
+    if not words:
+        return []
+    times = list(accumulate(duration for _, duration in phonemes))
+    breaks = [i for i, (phoneme, _) in enumerate(phonemes) if phoneme == " " and _parts_words(phonemes, i)]
+    if len(breaks) + 1 == len(words):
+        inner = [times[i] for i in breaks]
+    else:
+        inner = _estimated(words, phonemes, times, breaks, phonemes_in)
+    return [*inner, times[-1] if times else 0]
+
+
+def _estimated(
+    words: Sequence[str],
+    phonemes: Sequence[Timed],
+    times: list[int],
+    breaks: list[int],
+    phonemes_in: Callable[[str], int],
+) -> list[int]:
+    """Ends of all words but the last: their share of the phonemes, moved to a near break."""
+    lengths = [max(1, phonemes_in(word)) for word in words]
+    scale = len(phonemes) / sum(lengths)
+    ends: list[int] = []
+    for share in list(accumulate(lengths))[:-1]:
+        at = min(len(phonemes) - 1, max(0, round(share * scale)))
+        near = min(breaks, key=lambda i: abs(i - at), default=at)
+        before = ends[-1] if ends else 0
+        if abs(near - at) <= 2 and times[near] > before:
+            at = near
+        ends.append(max(times[at], before))
+    return ends
+
+
+def _parts_words(phonemes: Sequence[Timed], at: int) -> bool:
+    return 0 < at < len(phonemes) - 1 and phonemes[at - 1][0] != " "
