@@ -19,9 +19,14 @@ from numpy.typing import NDArray
 
 from agent.bench import texts
 from agent.caller.impair import clip
+from config.settings import Settings
+from models.catalog import Catalog
+from models.errors import WeightsError
+from models.piper import SAMPLE_RATE_HZ, Voice, Voices
 
 RATE_HZ = 8000
 ACTIVE_DBFS = -20.0
+PIPER_VOICE = "en_US-joe-medium"
 ESPEAK_VOICES = ("en-us", "en-gb", "en-us+f3", "en-gb-x-rp+m3", "en-gb-scotland")
 REAL_QUESTIONS = ("whatstheweatherlike.wav", "birch-canoe.wav", "wreck-a-nice-beach.wav")
 
@@ -41,18 +46,25 @@ class MaterialError(Exception):
 
 
 class Speaker:
-    """Speaks sentences with espeak-ng's voices."""
+    """Speaks sentences: with Piper where the bundled voice is, and with espeak-ng's voices where that is."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises MaterialError without any voice."""
         self._folder = folder
         self._espeak = shutil.which("espeak-ng")
-        self.voices: tuple[str, ...] = ESPEAK_VOICES
-        if not self._espeak:
-            raise MaterialError("The bench needs a voice: install espeak-ng.")
+        self._piper = _bundled_voice()
+        piper = (PIPER_VOICE,) if self._piper else ()
+        self.voices: tuple[str, ...] = piper + (ESPEAK_VOICES if self._espeak else ())
+        if not self.voices:
+            raise MaterialError("The bench needs a voice: install offhook[bundled] or espeak-ng.")
 
     async def say(self, text: str, voice: str) -> Audio:
         """8 kHz, in the telephone band, without silence around it, at the bench's level."""
-        audio, rate = await self._say_espeak(text, voice)
+        if voice == PIPER_VOICE and self._piper is not None:
+            speech = await self._piper.synthesize(text, voice=voice, call_id="bench")
+            audio, rate = _floats(speech.pcm), SAMPLE_RATE_HZ
+        else:
+            audio, rate = await self._say_espeak(text, voice)
         return leveled(trimmed(telephone_band(audio, rate)))
 
     async def _say_espeak(self, text: str, voice: str) -> tuple[Audio, int]:
@@ -63,6 +75,18 @@ class Speaker:
         if await process.wait():
             raise MaterialError(f"espeak-ng cannot speak with the voice {voice}")
         return read_wav(path)
+
+    async def close(self) -> None:
+        if self._piper is not None:
+            await self._piper.close()
+
+
+def _bundled_voice() -> Voices | None:
+    try:
+        path = Catalog(Settings().cache_dir).voice(PIPER_VOICE)
+    except WeightsError:
+        return None
+    return Voices({PIPER_VOICE: Voice(PIPER_VOICE, path, device="cpu")})
 
 
 def recordings_folder() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,16 +38,20 @@ async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> R
     """Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice."""
     results: list[ScenarioResult] = []
     with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
-        material = Material(Path(folder), Speaker(Path(folder)))
-        for persona in PERSONAS:
-            scenarios = plan.scenarios(persona)
-            if scenarios and not subject.can_be(persona):
-                skipped = ", ".join(one.name for one in scenarios)
-                say(f"skipped, since they need a persona of their own: {skipped}")
-            elif scenarios:
-                say(f"{subject.name} starts")
-                async with subject.running(persona) as running:
-                    results += await _run(scenarios, running, material, plan, say)
+        speaker = await asyncio.to_thread(Speaker, Path(folder))
+        material = Material(Path(folder), speaker)
+        try:
+            for persona in PERSONAS:
+                scenarios = plan.scenarios(persona)
+                if scenarios and not subject.can_be(persona):
+                    skipped = ", ".join(one.name for one in scenarios)
+                    say(f"skipped, since they need a persona of their own: {skipped}")
+                elif scenarios:
+                    say(f"{subject.name} starts")
+                    async with subject.running(persona) as running:
+                        results += await _run(scenarios, running, material, plan, say)
+        finally:
+            await speaker.close()
     return Run(subject.name, plan.transport, results)
 
 

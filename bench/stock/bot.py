@@ -1,0 +1,178 @@
+"""A plain Pipecat bot on the same weights, for comparison: stock services, stock turn-taking.
+
+    python bench/stock/bot.py --turns smart-turn|timeout --sip-port 5080
+
+What it shares with offhook is what Pipecat doesn't have, the SIP line, and the weights: Whisper base in
+int8, the Piper voice, SmolLM2 on the same llama.cpp server (or Ollama), the persona. Everything else is
+what Pipecat's examples put together: WhisperSTTService, OpenAILLMService, PiperTTSService,
+SileroVADAnalyzer, and either the default turn strategies (smart-turn v3) or a fixed 0.6 s of silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.piper.tts import PiperTTSService
+from pipecat.services.whisper.stt import WhisperSTTService
+from pipecat.transcriptions.language import Language
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from config.persona import Persona, load_persona
+from config.settings import Settings, SipSettings
+from models.catalog import Catalog
+from models.llm.language_model import Llm
+from transports.call import CallTransport, EndReason
+from transports.sip.server import SipServer
+
+SAMPLE_RATE_HZ = 16_000
+END_DEADLINE_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    whisper: Path
+    voice: Path
+
+    @classmethod
+    def find(cls, settings: Settings, persona: Persona) -> Weights:
+        catalog = Catalog(settings.cache_dir)
+        return cls(catalog.whisper(settings.stt.model), catalog.voice(settings.tts.voice or persona.voice))
+
+
+class StockBot:
+    """Runs a stock pipeline for every call."""
+
+    def __init__(self, persona: Persona, weights: Weights, llm: Llm, turns: str) -> None:
+        self._persona = persona
+        self._weights = weights
+        self._llm = llm
+        self._turns = turns
+
+    async def handle(self, call: CallTransport) -> None:
+        connected, over = asyncio.Event(), asyncio.Event()
+
+        async def on_connected(_: CallTransport) -> None:
+            connected.set()
+
+        async def on_stopped(_: CallTransport, reason: EndReason) -> None:
+            connected.set()
+            over.set()
+
+        call.add_event_handler("on_dialin_connected", on_connected)
+        call.add_event_handler("on_dialin_stopped", on_stopped)
+        worker = self._pipeline(call)
+        runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
+        await runner.add_workers(worker)
+        running = asyncio.create_task(runner.run())
+        try:
+            await call.answer()
+            await connected.wait()
+            await worker.queue_frame(TTSSpeakFrame(self._persona.greeting))
+            await over.wait()
+        finally:
+            await call.hangup()
+            await runner.cancel()
+            _, stuck = await asyncio.wait({running}, timeout=END_DEADLINE_S)
+            for task in stuck:
+                task.cancel()
+
+    def _pipeline(self, call: CallTransport) -> PipelineWorker:
+        stt = WhisperSTTService(
+            device="cpu",
+            compute_type="int8",
+            settings=WhisperSTTService.Settings(model=str(self._weights.whisper), language=Language.EN),
+        )
+        llm_settings = self._llm.settings
+        llm = OpenAILLMService(
+            api_key="none",
+            base_url=str(self._llm.client.base_url),
+            settings=OpenAILLMService.Settings(
+                model=self._llm.endpoint.model,
+                system_instruction=self._persona.prompt,
+                temperature=llm_settings.temperature,
+                max_tokens=llm_settings.max_tokens,
+            ),
+        )
+        voice = self._weights.voice
+        tts = PiperTTSService(download_dir=voice.parent, settings=PiperTTSService.Settings(voice=voice.stem))
+        strategies = UserTurnStrategies(
+            stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)]
+            if self._turns == "timeout"
+            else None
+        )
+        user, assistant = LLMContextAggregatorPair(
+            LLMContext(),
+            user_params=LLMUserAggregatorParams(
+                vad_analyzer=SileroVADAnalyzer(), user_turn_strategies=strategies
+            ),
+        )
+        return PipelineWorker(
+            Pipeline([call.input(), stt, user, llm, tts, call.output(), assistant]),
+            params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
+            idle_timeout_secs=None,
+        )
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    settings, persona = Settings(), load_persona(arguments.persona)
+    weights = await asyncio.to_thread(Weights.find, settings, persona)
+    gguf = await asyncio.to_thread(Catalog(settings.cache_dir).language_model)
+    llm = Llm(settings.llm, weights=gguf)
+    await llm.start(prompts=(persona.prompt,))
+    bot = StockBot(persona, weights, llm, arguments.turns)
+    sip = SipServer(
+        SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.call.max_calls, bot.handle
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await sip.start()
+        ready = await asyncio.start_server(_say_ready, "127.0.0.1", arguments.http_port)
+        print(f"ready: sip:agent@127.0.0.1:{arguments.sip_port}", flush=True)
+        async with ready:
+            await stop.wait()
+    finally:
+        await sip.close()
+        await llm.close()
+
+
+async def _say_ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The bench asks over HTTP whether it may call; whoever can connect may."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A plain Pipecat bot on the same weights and the same line.")
+    parser.add_argument("--turns", choices=("smart-turn", "timeout"), default="smart-turn")
+    parser.add_argument("--persona", default="en", help="a name, or a path")
+    parser.add_argument("--sip-port", type=int, default=5080)
+    parser.add_argument("--http-port", type=int, default=5081, help="where it says that it is ready")
+    logging.basicConfig(level=logging.WARNING)
+    logger.remove()
+    asyncio.run(serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
