@@ -1,0 +1,208 @@
+"""The bundled language model in a supervised child process: a crash in it never takes the phone down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from loguru import logger
+
+import models
+from models.errors import ModelFailed
+from models.llm.backoff import Backoff
+from models.llm.child_main import Launch
+
+State = Literal["loading", "ready", "restarting", "down"]
+
+START_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 1.0
+POLL_S = 0.02
+# llama.cpp's threads meet several hundred times a token, and GNU's OpenMP lets them spin for each other.
+# When another model has one of the cores they spin through whole time slices: with one busy neighbour
+# on two cores, 1 token/s instead of 24 with a short spin.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "3000"}
+HEARTBEAT_S = 5.0
+MISSED_HEARTBEATS = 3
+
+
+def default_threads() -> int:
+    """A model this small gains nothing from more than four threads."""
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+class LlamaChild:
+    """Starts the server, starts it again when it dies or hangs, and closes it.
+
+    Its port changes with every start: read `url` when a request is made.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        threads: int = 0,
+        slots: int = 8,
+        slot_ctx: int = 1536,
+        backoff: Backoff | None = None,
+        on_state: Callable[[State], None] | None = None,
+    ) -> None:
+        self.weights = weights
+        self.slots = slots
+        self.slot_ctx = slot_ctx
+        self.api_key = secrets.token_hex(16)
+        self.url = ""
+        self.pid: int | None = None
+        self.restarts = 0
+        self.last_error = ""
+        self.state: State = "loading"
+        self._threads = threads or default_threads()
+        self._backoff = backoff or Backoff()
+        self._on_state = on_state
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        # Plain HTTP to loopback: no proxy from the environment, no certificates to load.
+        self.http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False, verify=False, timeout=30.0
+        )
+        self._slot_dir = tempfile.TemporaryDirectory(prefix="offhook-llm-")
+
+    async def start(self) -> None:
+        """Begin to load; `wait_ready` tells when it is done."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._supervise(), name="llama-child")
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Return once the model answers. Raises ModelFailed if it doesn't in time, or won't."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self.state in ("ready", "down"))
+        except TimeoutError:
+            raise ModelFailed(f"The bundled language model isn't ready after {timeout_s:.1f} s.") from None
+        if self.state == "down":
+            raise ModelFailed(f"The bundled language model doesn't stay up: {self.last_error}")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self._set("down")
+        await self.http.aclose()
+        self._slot_dir.cleanup()
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                await self._run()
+            except (ModelFailed, OSError, httpx.HTTPError) as error:
+                self.last_error = str(error) or type(error).__name__
+            delay_s = self._backoff.failed(time.monotonic())
+            logger.warning(f"Language model: {self.last_error} Next start in {delay_s:.2f} s.")
+            await self._set("down" if self._backoff.hopeless else "restarting")
+            await asyncio.sleep(delay_s)
+            self.restarts += 1
+
+    async def _run(self) -> None:
+        """One life of the process. Always raises."""
+        # The folder that holds the `models` package, wherever it was installed or checked out.
+        root = Path(models.__file__).parents[1]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "models.llm.child_main",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"},
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.pid = process.pid
+        drain = asyncio.create_task(self._drain(process.stderr), name="llama-child-stderr")
+        try:
+            launch = Launch(
+                weights=str(self.weights),
+                api_key=self.api_key,
+                parent=os.getpid(),
+                threads=self._threads,
+                slots=self.slots,
+                slot_ctx=self.slot_ctx,
+                slot_dir=self._slot_dir.name + "/",
+            )
+            process.stdin.write(launch.to_line())
+            try:
+                async with asyncio.timeout(START_DEADLINE_S):
+                    await self._come_up(process.stdout)
+            except TimeoutError:
+                raise ModelFailed(f"It didn't come up within {START_DEADLINE_S:.0f} s.") from None
+            self._backoff.ready(time.monotonic())
+            await self._set("ready")
+            await self._watch(process)
+        finally:
+            self.pid = None
+            await asyncio.shield(self._stop(process))
+            drain.cancel()
+            await asyncio.gather(drain, return_exceptions=True)
+
+    async def _come_up(self, stdout: asyncio.StreamReader) -> None:
+        line = await stdout.readline()
+        if not line:
+            raise ModelFailed(f"It ended while it loaded {self.weights.name}.")
+        self.url = json.loads(line)["address"]
+        while not await self._healthy():
+            await asyncio.sleep(POLL_S)
+        answer = await self.http.post(f"{self.url}/completion", json={"prompt": "Hello", "n_predict": 1})
+        answer.raise_for_status()
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        missed = 0
+        while missed < MISSED_HEARTBEATS:
+            try:
+                code = await asyncio.wait_for(process.wait(), HEARTBEAT_S)
+            except TimeoutError:
+                missed = 0 if await self._healthy() else missed + 1
+            else:
+                raise ModelFailed(f"The process ended with code {code}.")
+        raise ModelFailed("The process stopped answering.")
+
+    async def _healthy(self) -> bool:
+        try:
+            return (await self.http.get(f"{self.url}/health", timeout=2.0)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        for stop in (process.terminate, process.kill):
+            if process.returncode is None:
+                stop()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
+                break
+            except TimeoutError:
+                continue
+        # The transport closes with its last pipe; ours to the child's stdin is still open.
+        transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+        transport.close()
+
+    async def _drain(self, stderr: asyncio.StreamReader) -> None:
+        while line := await stderr.readline():
+            text = line.decode(errors="replace").rstrip()
+            if text:
+                logger.debug(f"llama.cpp: {text}")
+
+    async def _set(self, state: State) -> None:
+        async with self._changed:
+            changed, self.state = self.state != state, state
+            self._changed.notify_all()
+        if changed and self._on_state is not None:
+            self._on_state(state)

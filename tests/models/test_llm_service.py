@@ -1,0 +1,176 @@
+"""The Pipecat service against a fake, scripted OpenAI server: deadlines, retries, tools, speculation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
+    ErrorFrame,
+    LLMContextFrame,
+    LLMTextFrame,
+    UserStartedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.tests.utils import run_test
+
+from config.settings import LlmSettings
+from models.errors import ModelFailed
+from models.llm.language_model import Llm
+from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
+from tests.ollama_server import served
+
+
+@asynccontextmanager
+async def scripted(*script: Step, **settings: Any) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
+    fake = FakeOpenAI(*script)
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted", **settings), weights=None, environ={})
+        try:
+            await llm.start()
+            yield llm, fake
+        finally:
+            await llm.close()
+
+
+def asked(*, speculation: bool = False, tools: ToolsSchema | None = None) -> LLMContextFrame:
+    context = LLMContext([{"role": "user", "content": "Hello?"}])
+    if tools is not None:
+        context.set_tools(tools)
+    return LLMContextFrame(context=context, speculation=speculation)
+
+
+def text(frames: Any) -> str:
+    return "".join(frame.text for frame in frames if isinstance(frame, LLMTextFrame))
+
+
+def errors(frames: Any) -> list[ErrorFrame]:
+    return [frame for frame in frames if isinstance(frame, ErrorFrame)]
+
+
+async def test_an_answer_streams_with_the_persona_s_prompt() -> None:
+    async with scripted(Say(("Good", " day."))) as (llm, fake):
+        assert llm.state == "ready"
+        assert llm.endpoint.kind == "openai"
+        down, up = await run_test(llm.service("c", prompt="Be kind."), frames_to_send=[asked()])
+        assert text(down) == "Good day."
+        assert not errors(up)
+        assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Be kind."}
+        assert fake.requests[0]["max_tokens"] == llm.settings.max_tokens
+
+
+async def test_a_call_s_end_leaves_the_shared_client_open() -> None:
+    async with scripted(Say(("Yes.",))) as (llm, _fake):
+        for _ in range(2):
+            down, _up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+            assert text(down) == "Yes."
+
+
+async def test_a_server_that_is_still_loading_is_asked_again() -> None:
+    async with scripted(Refuse(503), Refuse(503), Say(("Here.",))) as (llm, fake):
+        down, up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert text(down) == "Here."
+        assert not errors(up)
+        assert len(fake.requests) == 3
+
+
+async def test_no_first_token_in_time_is_an_error() -> None:
+    async with scripted(Say((), hang=True), first_token_timeout_s=0.5) as (llm, _fake):
+        down, up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert text(down) == ""
+        (error,) = errors(up)
+        assert isinstance(error.exception, ModelFailed)
+        assert str(error.exception) == "The language model gave no first token within 0.5 s."
+
+
+async def test_an_answer_that_stops_in_the_middle_is_an_error_and_never_starts_again() -> None:
+    async with scripted(Say(("Well",), hang=True), first_token_timeout_s=0.5) as (llm, fake):
+        down, up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert text(down) == "Well"
+        assert str(errors(up)[0].exception) == "The language model stopped for 0.5 s in mid-answer."
+        assert len(fake.requests) == 1
+
+
+async def test_a_refused_request_is_an_error_at_once_and_the_next_one_is_normal() -> None:
+    async with scripted(Refuse(400), Say(("Fine.",))) as (llm, fake):
+        service = llm.service("c", prompt="")
+        down, up = await run_test(service, frames_to_send=[asked(), asked()])
+        assert text(down) == "Fine."
+        (error,) = errors(up)
+        assert isinstance(error.exception, ModelFailed)
+        assert service.is_usable
+        assert len(fake.requests) == 2
+
+
+def hang_up_tool(called: list[str]) -> ToolsSchema:
+    async def hang_up(params: FunctionCallParams) -> None:
+        called.append(str(params.arguments["reason"]))
+        await params.result_callback("done")
+
+    schema = FunctionSchema(
+        name="hang_up",
+        description="End the call.",
+        properties={"reason": {"type": "string"}},
+        required=["reason"],
+        handler=hang_up,
+    )
+    return ToolsSchema(standard_tools=[schema])
+
+
+async def test_a_tool_call_runs() -> None:
+    called: list[str] = []
+    async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, fake):
+        frame = asked(tools=hang_up_tool(called))
+        await run_test(llm.service("c", prompt=""), frames_to_send=[frame])
+        assert called == ["bye"]
+        assert fake.requests[0]["tools"][0]["function"]["name"] == "hang_up"
+
+
+async def test_a_model_that_is_not_to_have_tools_sees_none() -> None:
+    async with scripted(Say(("Hm.",)), tools="off") as (llm, fake):
+        frame = asked(tools=hang_up_tool([]))
+        await run_test(llm.service("c", prompt=""), frames_to_send=[frame])
+        assert "tools" not in fake.requests[0]
+
+
+async def test_a_speculative_answer_goes_on_to_be_synthesized() -> None:
+    async with scripted(Say(("Ready", " early."))) as (llm, _fake):
+        frames = [UserStartedSpeakingFrame(), asked(speculation=True)]
+        down, _up = await run_test(llm.service("c", prompt=""), frames_to_send=frames)
+        assert text(down) == "Ready early."
+
+
+async def test_a_speculative_tool_call_has_no_effect_and_withdraws_the_guess() -> None:
+    called: list[str] = []
+    async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, _fake):
+        frame = asked(speculation=True, tools=hang_up_tool(called))
+        frames = [UserStartedSpeakingFrame(), frame]
+        down, up = await run_test(llm.service("c", prompt=""), frames_to_send=frames)
+        assert called == []
+        assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in down)
+        assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in up)
+
+
+async def test_an_endpoint_that_is_gone_is_down_and_says_why() -> None:
+    llm = Llm(LlmSettings(url="http://127.0.0.1:9/v1", first_token_timeout_s=0.5), weights=None, environ={})
+    await llm.start()
+    try:
+        assert llm.state == "down"
+        assert llm.last_error == "http://127.0.0.1:9/v1 doesn't answer: ConnectError."
+        _down, up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert str(errors(up)[0].exception) == "The language model didn't answer within 0.5 s."
+    finally:
+        await llm.close()
+
+
+@pytest.mark.parametrize("status", [404, 401])
+async def test_answers_that_no_retry_mends_are_not_retried(status: int) -> None:
+    async with scripted(Refuse(status)) as (llm, fake):
+        await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert len(fake.requests) == 1

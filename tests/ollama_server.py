@@ -1,0 +1,190 @@
+"""A server that speaks Ollama's documented HTTP API in front of the bundled llama.cpp server.
+
+It stands in for Ollama in tests. What it doesn't do: hold real Ollama weights; every model that it
+lists is the bundled one, and a pull only reports progress before the name appears.
+Source: https://github.com/ollama/ollama/blob/main/docs/api.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from models.llm.child import LlamaChild
+
+VERSION = "0.12.0"
+DATE = "2026-01-01T00:00:00Z"
+LAYER_BYTES = 1_000_000
+
+
+class OllamaServer:
+    """`loaded` keeps every context size that a model was loaded with, `chats` every chat request."""
+
+    def __init__(self, child: LlamaChild, models: Sequence[str] = ("llama3.2:latest",)) -> None:
+        self.models = list(models)
+        self.capabilities = ["completion", "tools"]
+        self.loaded: list[int | None] = []
+        self.chats: list[dict[str, Any]] = []
+        self._child = child
+        self.app = FastAPI()
+        for path, endpoint, methods in (
+            ("/api/version", self.version, ["GET"]),
+            ("/api/tags", self.tags, ["GET"]),
+            ("/api/ps", self.ps, ["GET"]),
+            ("/api/show", self.show, ["POST"]),
+            ("/api/pull", self.pull, ["POST"]),
+            ("/api/generate", self.generate, ["POST"]),
+            ("/api/chat", self.chat, ["POST"]),
+            ("/v1/models", self.v1_models, ["GET"]),
+            ("/v1/chat/completions", self.v1_chat, ["POST"]),
+        ):
+            self.app.add_api_route(path, endpoint, methods=methods, response_model=None)
+
+    async def version(self) -> dict[str, str]:
+        return {"version": VERSION}
+
+    async def tags(self) -> dict[str, Any]:
+        return {"models": [self._model(name) for name in self.models]}
+
+    async def ps(self) -> dict[str, Any]:
+        return {"models": [self._model(name) for name in self.models] if self.loaded else []}
+
+    async def show(self, request: Request) -> Response:
+        body = await request.json()
+        if not self._has(body["model"]):
+            return self._missing(body["model"])
+        return JSONResponse({"details": {"family": "llama"}, "capabilities": self.capabilities})
+
+    async def pull(self, request: Request) -> Response:
+        name = (await request.json())["model"]
+        if name == "nosuchmodel":
+            return stream([{"error": "pull model manifest: file does not exist"}])
+        layer = {"digest": "sha256:0", "total": LAYER_BYTES}
+        self.models.append(name if ":" in name else f"{name}:latest")
+        return stream(
+            [
+                {"status": "pulling manifest"},
+                {"status": "pulling 0", **layer},
+                {"status": "pulling 0", **layer, "completed": LAYER_BYTES // 2},
+                {"status": "pulling 0", **layer, "completed": LAYER_BYTES},
+                {"status": "verifying sha256 digest"},
+                {"status": "success"},
+            ]
+        )
+
+    async def generate(self, request: Request) -> Response:
+        body = await request.json()
+        if not self._has(body["model"]):
+            return self._missing(body["model"])
+        self._load(body)
+        done = {"model": body["model"], "created_at": DATE, "response": "", "done": True}
+        if not body.get("prompt"):
+            return JSONResponse(done | {"done_reason": "load"})
+        answer = await self._child.http.post(
+            f"{self._child.url}/completion", json={"prompt": body["prompt"], "n_predict": predict(body)}
+        )
+        return JSONResponse(done | {"response": answer.json()["content"], "done_reason": "stop"})
+
+    async def chat(self, request: Request) -> Response:
+        body = await request.json()
+        if not self._has(body["model"]):
+            return self._missing(body["model"])
+        self._load(body)
+        self.chats.append(body)
+        return StreamingResponse(self._chat_lines(body), media_type="application/x-ndjson")
+
+    async def v1_models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+
+    async def v1_chat(self, request: Request) -> Response:
+        body = await request.json()
+        if not self._has(body["model"]):
+            return self._missing(body["model"])
+        kind = "text/event-stream" if body.get("stream") else "application/json"
+        return StreamingResponse(self._relay(body), media_type=kind)
+
+    async def _chat_lines(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        request = {
+            "messages": body["messages"],
+            "max_tokens": predict(body),
+            "temperature": body.get("options", {}).get("temperature", 0.8),
+            "stream": True,
+        }
+        head = {"model": body["model"], "created_at": DATE}
+        words = 0
+        url = f"{self._child.url}/v1/chat/completions"
+        async with self._child.http.stream("POST", url, json=request) as answer:
+            async for line in answer.aiter_lines():
+                if not line.startswith("data: {"):
+                    continue
+                choices = json.loads(line[6:]).get("choices")
+                content = choices[0]["delta"].get("content") if choices else None
+                if content:
+                    words += 1
+                    message = {"role": "assistant", "content": content}
+                    yield ndjson(head | {"message": message, "done": False})
+        message = {"role": "assistant", "content": ""}
+        counts = {"prompt_eval_count": 1, "eval_count": words}
+        yield ndjson(head | counts | {"message": message, "done": True, "done_reason": "stop"})
+
+    async def _relay(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        url = f"{self._child.url}/v1/chat/completions"
+        async with self._child.http.stream("POST", url, json=body) as answer:
+            async for data in answer.aiter_bytes():
+                yield data
+
+    def _load(self, body: dict[str, Any]) -> None:
+        num_ctx = body.get("options", {}).get("num_ctx")
+        if not self.loaded or self.loaded[-1] != num_ctx:  # another context size is another load
+            self.loaded.append(num_ctx)
+
+    def _has(self, model: str) -> bool:
+        return model in self.models or f"{model}:latest" in self.models
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"name": name, "model": name, "modified_at": DATE, "size": LAYER_BYTES, "details": {}}
+
+    def _missing(self, model: str) -> Response:
+        return JSONResponse({"error": f"model '{model}' not found"}, status_code=404)
+
+
+def predict(body: dict[str, Any]) -> int:
+    return int(body.get("options", {}).get("num_predict", 64))
+
+
+def ndjson(line: dict[str, Any]) -> bytes:
+    return json.dumps(line).encode() + b"\n"
+
+
+def stream(lines: Sequence[dict[str, Any]]) -> Response:
+    async def body() -> AsyncIterator[bytes]:
+        for line in lines:
+            yield ndjson(line)
+
+    return StreamingResponse(body(), media_type="application/x-ndjson")
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free loopback port; yields its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    )
+    task = asyncio.create_task(server._serve([listener]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
