@@ -181,7 +181,7 @@ async def served(app: Any) -> AsyncIterator[str]:
     )
     task = asyncio.create_task(server._serve([listener]))
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.005)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

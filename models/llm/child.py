@@ -159,7 +159,7 @@ class LlamaChild:
         if not line:
             raise ModelFailed(f"It ended while it loaded {self.weights.name}.")
         self.url = json.loads(line)["address"]
-        while not await self._healthy():
+        while not await self._healthy():  # noqa: ASYNC110  # another process's state has no event
             await asyncio.sleep(POLL_S)
         answer = await self.http.post(f"{self.url}/completion", json={"prompt": "Hello", "n_predict": 1})
         answer.raise_for_status()

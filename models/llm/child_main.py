@@ -8,11 +8,13 @@ and environments can be read by other users.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import signal
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 
@@ -52,8 +54,8 @@ def die_with(parent: int) -> None:
         sys.exit("the parent is already gone")
 
 
-def serve(launch: Launch):  # type: ignore[no-untyped-def]  # xllamacpp ships no types
-    import xllamacpp
+def serve(launch: Launch) -> Any:
+    xllamacpp: Any = importlib.import_module("xllamacpp")  # its names come from a compiled module
 
     params = xllamacpp.CommonParams()
     params.model.path = launch.weights

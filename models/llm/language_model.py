@@ -55,13 +55,13 @@ class Llm:
         self, settings: LlmSettings, *, weights: Path | None, environ: Mapping[str, str] | None = None
     ) -> None:
         self.settings = settings
-        self.last_error: str | None = None
         self.slots = Slots(0)
         self._environ = os.environ if environ is None else environ
         self._http = httpx.AsyncClient(timeout=10.0)
         self._endpoint: LlmEndpoint | None = None
         self._client: AsyncOpenAI | None = None
         self._remote_state: State = "loading"
+        self._remote_error: str | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._primed: dict[str, str] = {}
         self.child = LlamaChild(weights, threads=settings.threads) if weights is not None else None
@@ -88,6 +88,13 @@ class Llm:
         if self.endpoint.kind == "bundled" and self.child is not None:
             return self.child.state
         return self._remote_state
+
+    @property
+    def last_error(self) -> str | None:
+        """The last trouble; with the bundled model it stays after the recovery."""
+        if self._endpoint is not None and self.endpoint.kind != "bundled":
+            return self._remote_error
+        return (self.child.last_error or None) if self.child is not None else None
 
     @property
     def tools(self) -> bool:
@@ -159,7 +166,7 @@ class Llm:
     async def prime(self, slot: int, prompt: str) -> None:
         """Have a slot of the bundled server know the prompt before the first question comes.
 
-        The prompt is read once; other slots get it from a saved copy (about 2 ms instead of about 4 ms a token).
+        The prompt is read once; other slots get it from a saved copy (2 ms instead of 4 ms a token).
         """
         child = self.child
         if child is None or self.endpoint.kind != "bundled":
@@ -232,13 +239,13 @@ class Llm:
         try:
             answer = await self._http.get(endpoint.url + path, headers=headers, timeout=3.0)
         except httpx.TransportError as error:
-            self.last_error = f"{endpoint.url} doesn't answer: {type(error).__name__}."
+            self._remote_error = f"{endpoint.url} doesn't answer: {type(error).__name__}."
             return False
         if answer.status_code in (401, 403):
-            self.last_error = f"{endpoint.url} refuses llm.api_key."
+            self._remote_error = f"{endpoint.url} refuses llm.api_key."
             return False
         if answer.status_code >= 500:
-            self.last_error = f"{endpoint.url} answers HTTP {answer.status_code}."
+            self._remote_error = f"{endpoint.url} answers HTTP {answer.status_code}."
             return False
-        self.last_error = None
+        self._remote_error = None
         return True

@@ -103,10 +103,10 @@ class Ollama:
         return result
 
     async def _stream(
-        self, path: str, body: Mapping[str, Any], timeout: httpx.Timeout
+        self, path: str, body: Mapping[str, Any], limits: httpx.Timeout
     ) -> AsyncGenerator[dict[str, Any], None]:
         try:
-            async with self._http.stream("POST", self.url + path, json=body, timeout=timeout) as answer:
+            async with self._http.stream("POST", self.url + path, json=body, timeout=limits) as answer:
                 if answer.status_code != 200:
                     self._check(answer.status_code, (await answer.aread()).decode(errors="replace"))
                 async for text in answer.aiter_lines():

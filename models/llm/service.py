@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
@@ -14,6 +14,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.settings import LLMSettings
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 from pipecat.utils.types import assert_given
 
@@ -63,13 +64,16 @@ class CallLlmService(OpenAILLMService):
         """All calls share one client: its connections stay warm and outlive the call."""
         return self._llm.client
 
+    @property
+    def _instruction(self) -> str | None:
+        return assert_given(cast(LLMSettings, self._settings).system_instruction)
+
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         self._slot = self._llm.slots.take()
         if self._slot is not None:
-            prompt = assert_given(self._settings.system_instruction) or ""
             self._priming = asyncio.create_task(
-                self._llm.prime(self._slot, prompt), name=f"llm-prime-{self._call_id}"
+                self._llm.prime(self._slot, self._instruction or ""), name=f"llm-prime-{self._call_id}"
             )
 
     async def cleanup(self) -> None:
@@ -96,7 +100,7 @@ class CallLlmService(OpenAILLMService):
         params = self.build_chat_completion_params(
             await self.get_llm_adapter().get_llm_invocation_params(
                 context,
-                system_instruction=assert_given(self._settings.system_instruction),
+                system_instruction=self._instruction,
                 convert_developer_to_user=not self.supports_developer_role,
             )
         )

@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import ErrorFrame, LLMContextFrame, LLMTextFrame
@@ -23,6 +24,7 @@ from models.llm.child import LlamaChild
 from models.llm.endpoint import choose
 from models.llm.language_model import Llm
 from models.llm.ollama import PullProgress
+from models.llm.stream import answer
 from tests.ollama_server import OllamaServer, served
 
 pytestmark = pytest.mark.models
@@ -70,10 +72,9 @@ def gone(pid: int) -> bool:
         return True
 
 
-async def until(condition: object, deadline_s: float = 10.0) -> None:
-    assert callable(condition)
+async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # another process's end has no event here
             await asyncio.sleep(0.01)
 
 
@@ -97,10 +98,10 @@ async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
     assert llm.child is not None
     await llm.prime(2, PROMPT)
     messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Hello?"}]
-    answer = await llm.child.http.post(
+    reply = await llm.child.http.post(
         f"{llm.child.url}/v1/chat/completions", json={"messages": messages, "max_tokens": 1, "id_slot": 2}
     )
-    timings = answer.json()["timings"]
+    timings = reply.json()["timings"]
     assert timings["cache_n"] > timings["prompt_n"] - 4
     assert timings["prompt_n"] <= 14
 
@@ -108,13 +109,12 @@ async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
 async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal(llm: Llm) -> None:
     assert llm.child is not None
     service = llm.service("c", prompt=PROMPT)
-    params = {"model": "", "messages": [{"role": "user", "content": "Tell me a long story."}]}
-    params |= {"stream": True, "max_tokens": 400}
-    from models.llm.stream import answer
+    story = [{"role": "user", "content": "Tell me a long story."}]
+    params: dict[str, Any] = {"model": "", "messages": story, "stream": True, "max_tokens": 400}
 
     chunks = answer(lambda: llm.chat(params), timeout_s=30, wait_ready=llm.wait_ready)
     seen = 0
-    with pytest.raises(ModelFailed, match="broke off in mid-answer"):
+    with pytest.raises(ModelFailed, match="broke off in mid-answer"):  # noqa: PT012
         async for _chunk in chunks:
             seen += 1
             if seen == 3 and llm.child.pid is not None:
@@ -134,7 +134,7 @@ async def test_a_process_that_never_comes_up_is_down_with_its_reason(tmp_path: P
     child = LlamaChild(broken, backoff=Backoff(first_s=0.01, give_up_after=2), on_state=states.append)
     await child.start()
     try:
-        with pytest.raises(ModelFailed, match="doesn't stay up: It ended while it loaded broken.gguf"):
+        with pytest.raises(ModelFailed, match=r"doesn't stay up: It ended while it loaded broken\.gguf"):
             await child.wait_ready(60)
         assert states == ["restarting", "down"]
     finally:
