@@ -200,9 +200,9 @@ def _attempt(name: str, work: Callable[[], Any]) -> tuple[Any, ModelError | None
         return None, error
     except Exception as cause:
         # The text of a foreign exception may quote its input; its type can't.
-        error = ModelFailed(f"{name} failed: {type(cause).__name__}.")
-        error.__cause__ = cause
-        return None, error
+        failure = ModelFailed(f"{name} failed: {type(cause).__name__}.")
+        failure.__cause__ = cause
+        return None, failure
 
 
 def _settle(job: _Job, result: Any = None, error: ModelError | None = None) -> None:

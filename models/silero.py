@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,8 @@ class VoiceActivity:
     def _infer(self, chunk: npt.NDArray[np.int16]) -> None:
         window = self._window
         np.multiply(chunk, np.float32(1 / 32768), out=window[0, _CONTEXT_SAMPLES:], dtype=np.float32)
-        probability, self._inputs["state"] = self._run(None, self._inputs)
+        outputs: list[Any] = list(self._run(None, self._inputs))
+        probability, self._inputs["state"] = outputs
         window[0, :_CONTEXT_SAMPLES] = window[0, -_CONTEXT_SAMPLES:]
         self._score = float(probability[0, 0])
 

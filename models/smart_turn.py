@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -42,8 +43,8 @@ class TurnDetector:
             heard, np.float32(1 / 32768), out=window[_WINDOW_SAMPLES - len(heard) :], dtype=np.float32
         )
         features = compute_whisper_log_mel_features(window, do_normalize=True)
-        (probability,) = self._session.run(None, {"input_features": features[np.newaxis]})
-        return float(probability[0].item())
+        outputs: list[Any] = list(self._session.run(None, {"input_features": features[np.newaxis]}))
+        return float(outputs[0][0].item())
 
     async def close(self) -> None:
         await self.lane.close()

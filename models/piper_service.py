@@ -1,0 +1,122 @@
+"""Piper in a Pipecat pipeline: sound and words in the order in which they are heard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+from loguru import logger
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    EagerEndOfTurnCancelFrame,
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    TTSAudioRawFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.settings import TTSSettings
+from pipecat.services.tts_service import TTSService
+
+from models.errors import ModelError
+from models.piper import SAMPLE_RATE_HZ, Speech, Voices
+from models.speech_text import Chunks, pieces
+
+_BYTES_PER_SAMPLE = 2
+
+
+class PiperTTSService(TTSService):
+    """Speaks with one of the shared `Voices`.
+
+    Every word's TTSTextFrame follows the sound of that word and carries no presentation time, so that
+    whoever plays the sound knows by mere order which words were heard. `speculative` tells whether what
+    is being spoken may yet be thrown away; such work yields to other calls'.
+    """
+
+    def __init__(
+        self,
+        *,
+        voices: Voices,
+        voice: str,
+        call_id: str,
+        language: str = "en",
+        speculative: Callable[[], bool] = lambda: False,
+    ) -> None:
+        super().__init__(
+            push_text_frames=False,
+            push_start_frame=True,
+            push_stop_frames=True,
+            sample_rate=SAMPLE_RATE_HZ,
+            settings=TTSSettings(model="piper", voice=voice, language=language),
+        )
+        self._voices = voices
+        self._voice = voice
+        self._call_id = call_id
+        self._speculative = speculative
+        # Typed as Pipecat's own aggregator there, but used through the base class only.
+        self._text_aggregator = Chunks(language=language)  # type: ignore[assignment]
+        self._context_begun = ""
+
+    def can_generate_metrics(self) -> bool:
+        return True
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, EagerEndOfTurnCancelFrame) and direction == FrameDirection.DOWNSTREAM:
+            await self._drop_answer(direction)
+        await super().process_frame(frame, direction)
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        """Speak `text` piece by piece. A model's failure is pushed upstream as an ErrorFrame."""
+        await self.start_tts_usage_metrics(text)
+        at_s = 0.0
+        opening, self._context_begun = self._context_begun != context_id, context_id
+        for piece in await pieces(text, language=self.text_aggregation_language, opening=opening):
+            try:
+                speech = await self._voices.synthesize(
+                    piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative()
+                )
+            except ModelError as error:
+                logger.error(f"Call {self._call_id}: {error}")
+                yield ErrorFrame(error=str(error), exception=error)
+                return
+            await self.stop_ttfb_metrics()
+            async for frame in self._in_order(speech, context_id, at_s):
+                yield frame
+            at_s += len(speech.pcm) / (_BYTES_PER_SAMPLE * SAMPLE_RATE_HZ)
+
+    async def _in_order(self, speech: Speech, context_id: str, at_s: float) -> AsyncGenerator[Frame, None]:
+        for word in speech.words:
+            sound = speech.pcm[_BYTES_PER_SAMPLE * word.start : _BYTES_PER_SAMPLE * word.end]
+            if sound:
+                yield TTSAudioRawFrame(sound, SAMPLE_RATE_HZ, 1, context_id=context_id)
+            # By now the sound has been queued; the word is queued behind it.
+            await self.add_word_timestamps([(word.text, at_s + word.end / SAMPLE_RATE_HZ)], context_id)
+
+    async def _drop_answer(self, direction: FrameDirection) -> None:
+        """Do what an interruption does, but here alone: nobody has heard anything of this answer."""
+        await self._start_interruption()
+        await self.stop_all_metrics()
+        await self._handle_interruption(InterruptionFrame(), direction)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        # Pipecat times these by the last word, so that its transport's clock releases them. There the
+        # order is enough, and a time would let them overtake the sound.
+        if isinstance(frame, TTSStoppedFrame | LLMFullResponseEndFrame | AggregatedTextFrame | TTSTextFrame):
+            frame.pts = None
+        await super().push_frame(frame, direction)
+
+    async def _push_word_frames(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            frame.pts = None
+            await self.push_frame(frame)
+
+    def _stamp_segment_announcement(self, frame: AggregatedTextFrame) -> None:
+        """No time: see `push_frame`."""
+
+    def _stamp_llm_response_frame(self, frame: Frame) -> None:
+        """No time: see `push_frame`."""
+
+    async def _record_context_audio_outcome(self, context_id: str, received_audio: bool) -> None:
+        """An answer of "..." has no sound and is no failure; real failures are reported as they happen."""

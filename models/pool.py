@@ -1,0 +1,257 @@
+"""The models that all calls share: loaded and warmed once, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from typing import Protocol, TypeVar
+
+from loguru import logger
+
+from config.settings import Settings
+from models.catalog import Catalog
+from models.errors import ModelError, ModelFailed, WeightsError
+from models.lanes import Lane
+from models.llm.completeness import Completeness
+from models.llm.language_model import Llm
+from models.piper import Voice, Voices
+from models.silero import SileroModel
+from models.smart_turn import TurnDetector
+from models.whisper import Recognizer
+
+T = TypeVar("T")
+
+
+class _Run(Protocol):
+    """Runs a function on a loading thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentHealth:
+    """One model at one moment. `state` is loading, ready, restarting, down or failed."""
+
+    name: str
+    state: str
+    device: str
+    model: str
+    last_error: str | None
+    queued: int
+
+
+Progress = Callable[[ComponentHealth], None]
+"""Told a component's health when it begins to load and when it is ready or has failed."""
+
+
+@dataclass(slots=True)
+class _Component:
+    name: str
+    model: str
+    state: str = "loading"
+    device: str = ""
+    error: str | None = None
+    lane: Lane | None = field(default=None)
+
+    def health(self) -> ComponentHealth:
+        stats = self.lane.stats if self.lane else None
+        return ComponentHealth(
+            name=self.name,
+            state=self.state,
+            device=self.device,
+            model=self.model,
+            last_error=self.error or (stats.last_error if stats else None),
+            queued=stats.queued if stats else 0,
+        )
+
+
+class ModelPool:
+    """Loads, warms and owns the models. `start` it before anything else is asked of it.
+
+    `voices` and `languages` are those of the personas that will answer; `prompts` are the instructions
+    that the language model reads ahead.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        voices: Sequence[str],
+        languages: Sequence[str],
+        prompts: Sequence[str] = (),
+    ) -> None:
+        self.catalog = Catalog(settings.cache_dir)
+        self._settings = settings
+        self._voice_names = (settings.tts.voice,) if settings.tts.voice else tuple(dict.fromkeys(voices))
+        self._languages = tuple(languages)
+        self._prompts = tuple(prompts)
+        self._recognizer: Recognizer | None = None
+        self._voices: Voices | None = None
+        self._vad: SileroModel | None = None
+        self._turn_detector: TurnDetector | None = None
+        self._llm: Llm | None = None
+        self._hearing = _Component("speech-to-text", settings.stt.model)
+        self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
+        self._activity = _Component("voice activity", "silero")
+        self._turns = _Component("end of turn", "smart-turn v3.2")
+        self._thinking = _Component("language model", settings.llm.model)
+        self.loading_s: dict[str, float] = {}
+
+    @property
+    def recognizer(self) -> Recognizer:
+        return _loaded(self._recognizer)
+
+    @property
+    def voices(self) -> Voices:
+        return _loaded(self._voices)
+
+    @property
+    def vad(self) -> SileroModel:
+        return _loaded(self._vad)
+
+    @property
+    def turn_detector(self) -> TurnDetector:
+        return _loaded(self._turn_detector)
+
+    @property
+    def llm(self) -> Llm:
+        return _loaded(self._llm)
+
+    @property
+    def completeness(self) -> Completeness:
+        return self.llm.completeness
+
+    async def start(self, on_progress: Progress | None = None) -> None:
+        """Load everything at once and put a real utterance through each model.
+
+        Raises the first ModelError; what was loaded by then is closed again.
+        """
+        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="load") as threads:
+
+            def run(work: Callable[[], T], /) -> Awaitable[T]:
+                return asyncio.get_running_loop().run_in_executor(threads, work)
+
+            loads = (
+                (self._thinking, self._load_llm),
+                (self._hearing, self._load_recognizer),
+                (self._speaking, self._load_voices),
+                (self._activity, self._load_vad),
+                (self._turns, self._load_turn_detector),
+            )
+            results = await asyncio.gather(
+                *(self._load(part, load(run), on_progress) for part, load in loads), return_exceptions=True
+            )
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            await self.close()
+            raise errors[0]
+
+    async def close(self) -> None:
+        """Stop every thread and process of the models. Waits for the work at hand."""
+        owned = [self._recognizer, self._voices, self._turn_detector, self._llm]
+        self._recognizer = self._voices = self._turn_detector = self._llm = self._vad = None
+        results = await asyncio.gather(*(part.close() for part in owned if part), return_exceptions=True)
+        for component in (self._hearing, self._speaking, self._activity, self._turns, self._thinking):
+            component.lane = None
+            component.state = "down" if component.state == "ready" else component.state
+        for result in results:
+            if isinstance(result, BaseException):
+                logger.warning(f"A model didn't close cleanly: {result!r}")
+
+    def health(self) -> list[ComponentHealth]:
+        if self._llm is not None:
+            self._thinking.state = self._llm.state
+            self._thinking.error = self._llm.last_error
+        parts = (self._hearing, self._speaking, self._activity, self._turns, self._thinking)
+        return [part.health() for part in parts]
+
+    async def _load(self, part: _Component, load: Awaitable[None], on_progress: Progress | None) -> None:
+        tell = on_progress or (lambda _: None)
+        tell(part.health())
+        began = time.monotonic()
+        try:
+            await load
+        except ModelError as error:
+            part.state, part.error = "failed", str(error)
+            raise
+        except Exception as error:
+            part.state, part.error = "failed", f"The {part.name} model couldn't be started: {error}"
+            raise ModelFailed(part.error) from error
+        finally:
+            self.loading_s[part.name] = time.monotonic() - began
+            if part.state == "loading":
+                part.state = "ready"
+            tell(part.health())
+
+    async def _load_recognizer(self, run: _Run) -> None:
+        stt = self._settings.stt
+
+        def load() -> Recognizer:
+            folder = self.catalog.whisper(stt.model)
+            return Recognizer.load(
+                folder, name=stt.model, device=stt.device, compute_type=stt.compute_type, threads=stt.threads
+            )
+
+        self._recognizer = recognizer = await run(load)
+        self._hearing.device = f"{recognizer.device} ({recognizer.compute_type})"
+        self._hearing.lane = recognizer.lane
+        for language in self._languages:
+            if not recognizer.hears(language):
+                raise WeightsError(
+                    f"The speech-to-text model {stt.model} doesn't hear the persona's language ({language}); "
+                    "set stt.model to base, which is multilingual."
+                )
+        heard = await recognizer.transcribe(_question(), call_id="warm-up", language="en")
+        if not heard.text:
+            raise WeightsError(f"The speech-to-text model {stt.model} hears nothing in plain speech.")
+
+    async def _load_voices(self, run: _Run) -> None:
+        tts = self._settings.tts
+
+        def load(name: str) -> Voice:
+            return Voice(name, self.catalog.voice(name), device=tts.device, threads=tts.threads)
+
+        loaded = {name: await run(partial(load, name)) for name in self._voice_names}
+        self._voices = voices = Voices(loaded)
+        self._speaking.device = voices.device
+        self._speaking.lane = voices.lane
+        for name in loaded:
+            speech = await voices.synthesize("Hello. One, two.", voice=name, call_id="warm-up")
+            if not speech.words:
+                raise WeightsError(f"The voice {name} doesn't speak.")
+
+    async def _load_vad(self, run: _Run) -> None:
+        self._vad = vad = await run(SileroModel)
+        self._activity.device = "cpu"
+        probabilities = vad.voice_activity().process(_question())
+        if max(probabilities) < 0.5:
+            raise WeightsError("The voice activity model takes plain speech for silence.")
+
+    async def _load_turn_detector(self, run: _Run) -> None:
+        self._turn_detector = detector = await run(TurnDetector)
+        self._turns.device = "cpu"
+        self._turns.lane = detector.lane
+        await detector.probability(_question(), call_id="warm-up")
+
+    async def _load_llm(self, run: _Run) -> None:
+        weights = await run(self.catalog.language_model)
+        self._llm = llm = Llm(self._settings.llm, weights=weights)
+        await llm.start(prompts=self._prompts)
+        self._thinking.model = llm.endpoint.model
+        self._thinking.device = llm.endpoint.kind
+
+
+def _loaded(model: T | None) -> T:
+    if model is None:
+        raise ModelFailed("The models aren't loaded.")
+    return model
+
+
+def _question() -> bytes:
+    """Someone asks: "What time do you open tomorrow?" (synthetic, telephone band)."""
+    return (files("models") / "data" / "question.pcm").read_bytes()

@@ -1,0 +1,93 @@
+"""Cuts the text of an answer into what is spoken at one go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from pipecat.utils.string import match_endofsentence
+from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggregator, TextType
+
+FIRST_WORDS = 8
+LONGEST_CHARACTERS = 400
+_CERTAIN_END = re.compile(r"[?!。！？][\"'”’»)\]]*|\n")
+_POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
+# A comma in "1,234" or a colon in "5:30" has no space behind it.
+_CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)|—")
+_SPACE = re.compile(r"\s+")
+
+
+class Chunks(BaseTextAggregator):
+    """Pipecat's aggregator for spoken text: whole sentences, but the first one's beginning at once.
+
+    The first piece of an answer ends with a clause, or after eight words, so that it can be spoken
+    while the rest is still being written. A full stop may belong to "Dr." or "3.5", so it ends a
+    sentence only once what follows it is known; a question mark needs no such proof.
+    """
+
+    def __init__(self, *, language: str | None = None, opening: bool = True) -> None:
+        super().__init__(aggregation_type=TextType.SENTENCE, language=language)
+        self._text = ""
+        self._first = opening
+
+    @property
+    def text(self) -> Aggregation:
+        return Aggregation(text=self._text.strip(), type=TextType.SENTENCE)
+
+    async def aggregate(self, text: str) -> AsyncIterator[Aggregation]:
+        self._text += text
+        while end := self._end():
+            piece, self._text = self._text[:end].strip(), self._text[end:]
+            if piece:
+                self._first = False
+                yield Aggregation(text=piece, type=TextType.SENTENCE)
+
+    async def flush(self) -> Aggregation | None:
+        piece = self._text.strip()
+        await self.reset()
+        return Aggregation(text=piece, type=TextType.SENTENCE) if piece else None
+
+    async def handle_interruption(self) -> None:
+        await self.reset()
+
+    async def reset(self) -> None:
+        self._text = ""
+        self._first = True
+
+    def _end(self) -> int:
+        """How much of the text is the next piece; 0 while that isn't decided."""
+        ends = [end for end in (self._sentence_end(), self._first_end(), self._longest_end()) if end]
+        return min(ends, default=0)
+
+    def _sentence_end(self) -> int:
+        certain = _CERTAIN_END.search(self._text)
+        end = certain.end() if certain else 0
+        possible = _POSSIBLE_END.search(self._text, 0, end or len(self._text))
+        if possible and self._text[possible.end() :].strip():
+            return match_endofsentence(self._text, language=self.language) or end
+        return end
+
+    def _first_end(self) -> int:
+        if not self._first:
+            return 0
+        for clause in _CLAUSE_END.finditer(self._text):
+            if len(self._text[: clause.start()].split()) >= 2:
+                return clause.end()
+        words = [space.start() for space in _SPACE.finditer(self._text.rstrip()) if space.start()]
+        return words[FIRST_WORDS - 1] if len(words) >= FIRST_WORDS else 0
+
+    def _longest_end(self) -> int:
+        if len(self._text) <= LONGEST_CHARACTERS:
+            return 0
+        clauses = [clause.end() for clause in _CLAUSE_END.finditer(self._text, 0, LONGEST_CHARACTERS)]
+        return (
+            clauses[-1] if clauses else self._text.rfind(" ", 1, LONGEST_CHARACTERS) + 1 or LONGEST_CHARACTERS
+        )
+
+
+async def pieces(text: str, *, language: str | None = None, opening: bool = True) -> list[str]:
+    """A whole text, cut as `Chunks` would cut it; `opening` tells whether an answer begins with it."""
+    chunks = Chunks(language=language, opening=opening)
+    cut = [piece.text async for piece in chunks.aggregate(text)]
+    rest = await chunks.flush()
+    return [*cut, rest.text] if rest else cut
