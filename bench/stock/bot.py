@@ -102,7 +102,7 @@ class StockBot:
         )
         llm_settings = self._llm.settings
         llm = OpenAILLMService(
-            api_key="none",
+            api_key=self._llm.client.api_key,
             base_url=str(self._llm.client.base_url),
             settings=OpenAILLMService.Settings(
                 model=self._llm.endpoint.model,
