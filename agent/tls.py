@@ -33,8 +33,6 @@ def server_context(
     settings: HttpSettings, cache_dir: Path, *, now: dt.datetime | None = None
 ) -> ssl.SSLContext:
     """The TLS context to serve with. Raises TlsError."""
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise TlsError("http.tls_cert and http.tls_key belong together: set both, or neither.")
     if settings.tls_cert is not None and settings.tls_key is not None:
         cert, key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
     else:

@@ -108,6 +108,7 @@ export class Call extends EventTarget {
       return;
     }
     this.#pcId = answer.pc_id;
+    this.#save();
     await pc.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
     answered = true;
     if (waiting.length) this.#trickle(waiting);
@@ -167,10 +168,12 @@ export class Call extends EventTarget {
 
   #ping() {
     if (this.#channel?.readyState === "open") this.#channel.send(`ping: ${Date.now()}`);
-    if (this.#pcId && !this.#lostAt) {
-      const until = Date.now() + this.#config.gone_s * 1000 - 2000;
-      sessionStorage.setItem(SAVED, JSON.stringify({ pcId: this.#pcId, until }));
-    }
+    if (!this.#lostAt) this.#save();
+  }
+
+  #save() {
+    const until = Date.now() + this.#config.gone_s * 1000 - 2000;
+    sessionStorage.setItem(SAVED, JSON.stringify({ pcId: this.#pcId, until }));
   }
 
   #fail(error) {

@@ -1,0 +1,230 @@
+"""The page in a real Chromium, against the real endpoint and a fake agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from playwright.async_api import Page, expect
+
+from agent.http import problems
+from agent.http.page import page_router
+from agent.http.server import HttpServer
+from agent.http.webrtc import webrtc_router
+from agent.tls import server_context
+from config.settings import HttpSettings, WebRtcSettings
+from tests.e2e.browser import chromium, speech
+from tests.e2e.page_agent import GREETING, QUESTION, PageAgent
+from tests.transports import netns
+from transports.call import EndReason
+from transports.webrtc.endpoint import WebRtcEndpoint
+
+pytestmark = [pytest.mark.netns, pytest.mark.peers]
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[netns.Cable]:
+    with netns.cable() as made, netns.inside(made.server):
+        yield made
+
+
+@dataclass
+class Site:
+    agent: PageAgent
+    url: str
+
+
+@asynccontextmanager
+async def site(folder: Path, agent: PageAgent, **settings: Any) -> AsyncIterator[Site]:
+    webrtc = WebRtcSettings(**settings)
+    endpoint = WebRtcEndpoint(agent, webrtc)
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(webrtc_router(endpoint, webrtc))
+    app.include_router(page_router())
+    server = HttpServer(
+        app, host=netns.HERE, port=0, ssl=server_context(HttpSettings(tls=True), folder / "cache")
+    )
+    await server.start()
+    try:
+        yield Site(agent, f"https://{netns.HERE}:{server.port}/")
+    finally:
+        await endpoint.close()
+        await server.stop(1)
+
+
+@asynccontextmanager
+async def opened(
+    cable: netns.Cable, folder: Path, url: str, *, microphone: bool = True, **context: Any
+) -> AsyncIterator[Page]:
+    """The page, which must ask nothing of any other host and log no error."""
+    asked: list[str] = []
+    errors: list[str] = []
+    async with chromium(cable, folder, microphone=speech(folder) if microphone else None) as browser:
+        page = await browser.new_page(ignore_https_errors=True, **context)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
+        await page.goto(url)
+        try:
+            yield page
+        finally:
+            print("the page's errors:", errors)
+        if not page.is_closed():
+            await page.close()
+    assert all(request.startswith(url) for request in asked)
+
+
+def shoot(page: Page, name: str) -> Any:
+    """Keeps a picture where OFFHOOK_SCREENSHOTS says, for people to look at."""
+    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
+    return page.screenshot(path=f"{folder}/{name}.png") if folder else asyncio.sleep(0)
+
+
+async def sounds(page: Page, who: str) -> bool:
+    meter = page.locator(f"#level-{who} [role=meter]")
+    return int(await meter.get_attribute("aria-valuenow") or 0) > 50
+
+
+async def until(condition: Any, deadline_s: float = 10) -> None:
+    async with asyncio.timeout(deadline_s):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("look", "context"),
+    [
+        ("light", {"color_scheme": "light", "viewport": {"width": 1200, "height": 820}}),
+        ("dark", {"color_scheme": "dark", "viewport": {"width": 1200, "height": 820}}),
+        (
+            "phone",
+            {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "has_touch": True},
+        ),
+    ],
+)
+async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str, context: dict[str, Any]) -> None:
+    agent = PageAgent()
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, **context) as page,
+    ):
+        await shoot(page, f"{look}-idle")
+        await page.get_by_role("button", name="Call", exact=True).click()
+        log = page.get_by_role("log")
+        await expect(log).to_contain_text(GREETING)
+
+        await until(lambda: sounds(page, "agent"))
+        await expect(log).to_contain_text(QUESTION, timeout=15_000)
+        await expect(page.locator("#latency-last")).to_have_text("612 ms")
+        await expect(page.locator("#waterfall li")).to_have_count(6)
+        await expect(page.locator(".unsaid").last).to_have_text("or a larger one at nine.")
+
+        await page.get_by_role("button", name="Keypad").click()
+        await page.get_by_role("button", name="5", exact=True).click()
+        await page.get_by_role("button", name="pound").click()
+        await until(lambda: _true(agent.keys == "5#"))
+        await shoot(page, f"{look}-keypad")
+        await page.get_by_role("button", name="Keypad").click()
+
+        await page.get_by_role("textbox").fill("The garden, please.")
+        await page.keyboard.press("Enter")
+        await expect(log).to_contain_text("The garden, please.")
+        await expect(log.locator("s").last).to_have_text("or a larger one at nine.")
+        await expect(log).to_contain_text("I can do that as well.")
+        await shoot(page, f"{look}-talking")
+
+        await page.get_by_role("button", name="Mute").click()
+        await expect(page.get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "true")
+        await page.get_by_role("button", name="Hang up").click()
+        await expect(page.get_by_role("button", name="Call", exact=True)).to_be_focused()
+        await until(lambda: _true(agent.ended == [EndReason.CALLER_HANGUP]))
+        await shoot(page, f"{look}-after")
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+async def test_a_blocked_microphone_is_explained_and_typing_still_works(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    agent = PageAgent()
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, microphone=False) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("The microphone is blocked.")
+        await shoot(page, "blocked")
+        await page.get_by_role("button", name="Call without a microphone").click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        await page.get_by_role("textbox").fill("Hello")
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.get_by_role("log")).to_contain_text("I can do that as well.")
+
+
+async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent(max_calls=0)
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("All lines are busy.")
+        agent.draining = True
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("shutting down")
+
+
+async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with site(tmp_path, agent, gone_s=12) as here, opened(cable, tmp_path, here.url) as page:
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        killed = asyncio.get_running_loop().time()
+        await until(lambda: _true(agent.ended == [EndReason.CALLER_GONE] and not agent.live), 15)
+        assert asyncio.get_running_loop().time() - killed < 15
+
+
+async def test_a_cut_cable_is_survived(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with site(tmp_path, agent, gone_s=30) as here, opened(cable, tmp_path, here.url) as page:
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
+        cable.cut()
+        try:
+            await expect(page.get_by_role("status")).to_contain_text("Connection lost", timeout=15_000)
+            await shoot(page, "lost")
+        finally:
+            cable.mend()
+        await expect(page.get_by_role("status")).to_contain_text("Connected again", timeout=15_000)
+        await page.get_by_role("textbox").fill("Still here")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("log")).to_contain_text("I can do that as well.")
+        assert agent.connected == 1
+        assert not agent.ended
+
+
+async def test_a_reloaded_page_goes_on_with_its_call(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with site(tmp_path, agent) as here, opened(cable, tmp_path, here.url) as page:
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
+        await page.reload()
+        await page.get_by_role("button", name="Rejoin").click()
+        await expect(page.get_by_role("button", name="Hang up")).to_be_visible()
+        await page.get_by_role("textbox").fill("Back again")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("log")).to_contain_text("I can do that as well.")
+        assert agent.connected == 1
+        assert len(agent.live) == 1
