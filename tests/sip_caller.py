@@ -31,7 +31,7 @@ def ulaw_encode(pcm: NDArray[np.int16]) -> bytes:
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
     sign = np.where(pcm < 0, 0x80, 0)
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+    return bytes((~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8))
 
 
 def ulaw_decode(data: bytes) -> NDArray[np.int16]:
@@ -193,18 +193,14 @@ class Caller:
     def say(self, pcm: NDArray[np.int16]) -> None:
         """Queue s16 mono PCM at 8 kHz, in whole packets."""
         whole = len(pcm) - len(pcm) % PACKET_SAMPLES
-        self.speech.extend(
-            ulaw_encode(pcm[i : i + PACKET_SAMPLES]) for i in range(0, whole, PACKET_SAMPLES)
-        )
+        self.speech.extend(ulaw_encode(pcm[i : i + PACKET_SAMPLES]) for i in range(0, whole, PACKET_SAMPLES))
 
     def press(self, event: int) -> None:
         """One key, as RFC 4733 sends it: three packets while it is down, three with the end bit."""
         for nth in range(6):
             end = 0x80 if nth >= 3 else 0
             body = struct.pack("!BBH", event, end | 10, 160 * min(nth + 1, 4))
-            self.inject.append(
-                self._header(TELEPHONE_EVENT, marker=nth == 0, stamp=0x5000) + body
-            )
+            self.inject.append(self._header(TELEPHONE_EVENT, marker=nth == 0, stamp=0x5000) + body)
 
     def heard(self) -> NDArray[np.int16]:
         """All audio received so far, s16 mono PCM at 8 kHz."""
@@ -248,9 +244,11 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def dialled(server: tuple[str, int], host: str = "127.0.0.1") -> AsyncIterator[Caller]:
+async def dialled(
+    server: tuple[str, int], host: str = "127.0.0.1", user: str = "agent"
+) -> AsyncIterator[Caller]:
     """A caller whose call was answered; hangs up at the end if it still stands."""
-    caller = Caller(server, host)
+    caller = Caller(server, host, user)
     try:
         answer = await caller.call()
         if answer.status != 200:

@@ -1,8 +1,8 @@
 """What can go wrong between us and the SIP stack.
 
-    SipError
-      PortInUse      another process has sip.port
-      NoAddress      sip.host is no address of this machine
+SipError
+  PortInUse      another process has sip.port
+  NoAddress      sip.host is no address of this machine
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class SipError(Exception):
 class PortInUse(SipError):
     def __init__(self, host: str, port: int, protocol: str) -> None:
         super().__init__(
-            f"{host}:{port} ({protocol}) is in use by another process: stop it, or set sip.port to a free port."
+            f"{host}:{port} ({protocol}) is in use by another process: stop it, or set sip.port to another."
         )
 
 

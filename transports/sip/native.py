@@ -28,9 +28,7 @@ from transports.sip.errors import NoAddress, PortInUse, SipError
 _UDP, _TCP = 0, 1  # enum sip_transp
 _SA_BYTES = 128  # struct sa is smaller
 _ADDRESS_BYTES = 64
-_INTERFACE_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p
-)
+_INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
 
 _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -139,9 +137,7 @@ class Stack:
         if self._runtime_sink:
             self._runtime_sink(event, handle, payload)
 
-    def _listen(
-        self, host: str, port: int, prepare: Callable[[socket.socket], None]
-    ) -> list[socket.socket]:
+    def _listen(self, host: str, port: int, prepare: Callable[[socket.socket], None]) -> list[socket.socket]:
         handles: list[socket.socket] = []
         addresses = self._addresses(host)
         for address in addresses:

@@ -79,41 +79,42 @@ class Sender:
         self._fading = True
 
     def feed(self) -> bool:
-        """Hand over what the stack needs now. Returns whether more is to come."""
+        """Hand over what the stack needs now. Returns whether more is to come.
+
+        Two native calls at most: each lets go of the GIL, and under a busy loop waits for it again.
+        """
         try:
-            while self._room():
-                piece = self._next()
-                if piece is None:
-                    return False
-                self._audio.write(self._convert(piece))
+            slices = self._take(self._room())
+            if slices:
+                self._audio.write(self._convert(np.concatenate(slices)))
         except AudioRestarted:
-            return True
+            pass
         except AudioNotActive:
             with self._lock:
                 self._ahead.clear()
             return False
-        return True
+        return bool(self._ahead) or self._tail
 
-    def _room(self) -> bool:
+    def _room(self) -> int:
+        """How many slices the stack's ring may take."""
         info = self._audio.info()
         if not info.tx_ready:
             raise AudioNotActive("no audio goes out on this call")
         if (info.tx_sample_rate, info.tx_channels) != (self._rate_hz, self._channels):
             self._rate_hz, self._channels = info.tx_sample_rate, info.tx_channels
             self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
-        bytes_per_ms = self._rate_hz * self._channels * _BYTES_PER_SAMPLE / 1000
-        return info.tx_buffered + SLICE_MS * bytes_per_ms <= RING_MS * bytes_per_ms
+        slice_bytes = self._rate_hz * self._channels * _BYTES_PER_SAMPLE * SLICE_MS // 1000
+        return max(0, RING_MS // SLICE_MS - -(-info.tx_buffered // slice_bytes))
 
-    def _next(self) -> NDArray[np.int16] | None:
+    def _take(self, count: int) -> list[NDArray[np.int16]]:
         with self._lock:
-            piece = self._ahead.popleft() if self._ahead else None
-        if piece is not None:
+            taken = [self._ahead.popleft().samples for _ in range(min(count, len(self._ahead)))]
+        if taken:
             self._tail = True
-            return piece.samples
-        if self._tail:
+        if self._tail and len(taken) < count:
             self._tail = False
-            return np.zeros(_SLICE_SAMPLES, np.int16)
-        return None
+            taken.append(np.zeros(_SLICE_SAMPLES, np.int16))
+        return taken
 
     def _convert(self, samples: NDArray[np.int16]) -> bytes:
         converted = self._resampler.process(samples)

@@ -1,0 +1,186 @@
+"""Real SIP peers for tests: sipp and Debian's baresip, and a server of ours for them to call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from config.settings import SipSettings
+from transports.call import CallGone, CallRefused, CallTransport, EndReason
+from transports.sip.server import SipServer
+
+SCENARIOS = Path(__file__).parent / "transports" / "sipp"
+BARESIP_MODULES = Path("/usr/lib/baresip/modules")
+
+
+def require_peer(program: str) -> str:
+    """The path of a peer. A missing one is a skip, or a failure where OFFHOOK_REQUIRE_PEERS=1."""
+    path = shutil.which(program)
+    if path is None:
+        message = f"{program} isn't installed; see `make test`"
+        if os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free on UDP and TCP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind((host, 0))
+            port = int(tcp.getsockname()[1])
+            with contextlib.suppress(OSError):
+                udp.bind((host, port))
+                return port
+
+
+class Reception:
+    """A call handler that answers and then leaves the call to the test."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[CallTransport] = asyncio.Queue()
+        self.connected: asyncio.Queue[CallTransport] = asyncio.Queue()
+        self.ended: asyncio.Queue[EndReason] = asyncio.Queue()
+        self.digits: asyncio.Queue[str] = asyncio.Queue()
+        self.ring_s = 0.0
+        self.full = False
+
+    async def __call__(self, call: CallTransport) -> None:
+        if self.full:
+            raise CallRefused
+        over = asyncio.Event()
+
+        async def on_connected(_: CallTransport) -> None:
+            self.connected.put_nowait(call)
+
+        async def on_stopped(_: CallTransport, reason: EndReason) -> None:
+            self.ended.put_nowait(reason)
+            over.set()
+
+        async def on_digit(_: CallTransport, digit: str) -> None:
+            self.digits.put_nowait(digit)
+
+        call.add_event_handler("on_dialin_connected", on_connected)
+        call.add_event_handler("on_dialin_stopped", on_stopped)
+        call.add_event_handler("on_dtmf_event", on_digit)
+        self.calls.put_nowait(call)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), self.ring_s)
+        with contextlib.suppress(CallGone):
+            await call.answer()
+        await over.wait()
+
+
+@contextlib.asynccontextmanager
+async def sip_server(
+    reception: Reception, *, max_calls: int = 5, **settings: Any
+) -> AsyncIterator[tuple[str, int]]:
+    """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise."""
+    port = free_port()
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": port} | settings
+    server = SipServer(SipSettings(**values), max_calls, reception)
+    await server.start()
+    try:
+        yield "127.0.0.1", port
+    finally:
+        await server.close()
+
+
+async def sipp(scenario: str, server: tuple[str, int], *options: str, calls: int = 1) -> str:
+    """Run a scenario to its end; fails the test with sipp's own words if it fails."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(require_peer("sipp"), f"{server[0]}:{server[1]}", "-sf", SCENARIOS / f"{scenario}.xml"),
+        *("-m", str(calls), "-i", server[0], "-p", str(port), "-mp", str(free_port())),
+        *("-timeout", "20", "-timeout_error", "-nostdin", "-trace_err", "-error_file", "/dev/stdout"),
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"TERM": "dumb"},
+    )
+    output, _ = await process.communicate()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text[-3000:]
+    return text
+
+
+class Softphone:
+    """Debian's baresip: speaks from a WAV file and records what it hears."""
+
+    def __init__(self, folder: Path, control_port: int) -> None:
+        self._folder = folder
+        self._control_port = control_port
+
+    async def command(self, command: str, params: str = "") -> None:
+        """Any of baresip's commands, over its control socket."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._control_port)
+        body = json.dumps({"command": command, "params": params, "token": "t"})
+        writer.write(f"{len(body)}:{body},".encode())
+        await writer.drain()
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"token")
+        writer.close()
+        await writer.wait_closed()
+
+    def heard(self) -> NDArray[np.int16]:
+        """What came from the other side, s16 mono PCM at 8 kHz; complete once baresip has left."""
+        files = sorted(self._folder.glob("dump-*-dec.wav"))
+        assert files, f"baresip recorded nothing: {sorted(p.name for p in self._folder.iterdir())}"
+        data = files[0].read_bytes()
+        return np.frombuffer(data[44 : len(data) - len(data) % 2], np.int16)
+
+
+@contextlib.asynccontextmanager
+async def softphone(folder: Path, says: NDArray[np.int16]) -> AsyncIterator[Softphone]:
+    """A baresip that says `says` (s16 mono PCM at 8 kHz) in its call; it leaves at the end."""
+    program = require_peer("baresip")
+    with wave.open(str(folder / "says.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(says.tobytes())
+    control = free_port()
+    modules = ("aufile", "aubridge", "g711", "sndfile", "account", "menu", "ctrl_tcp")
+    (folder / "accounts").write_text("<sip:softphone@127.0.0.1>;regint=0\n")
+    (folder / "contacts").write_text("")
+    (folder / "config").write_text(
+        f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
+        f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
+        f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
+        f"module_path {BARESIP_MODULES}\n"
+        + "".join(
+            f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
+        )
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(program, "-4", "-n", "127.0.0.1", "-f", folder),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        assert process.stdout
+        async with asyncio.timeout(10):
+            while b"ready" not in await process.stdout.readline():
+                assert process.returncode is None
+        phone = Softphone(folder, control)
+        yield phone
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await phone.command("quit")
+        async with asyncio.timeout(5):
+            await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

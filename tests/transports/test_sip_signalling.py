@@ -1,0 +1,224 @@
+"""Calls come and go over SIP, as sipp and a scripted caller see it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from config.settings import SipSettings
+from tests.peers import Reception, free_port, sip_server, sipp
+from tests.sip_caller import Caller, dialled
+from transports.call import EndReason
+from transports.sip.errors import NoAddress, PortInUse
+from transports.sip.server import SipServer
+
+
+async def soon(awaitable: Any, timeout_s: float = 5.0) -> Any:
+    return await asyncio.wait_for(awaitable, timeout_s)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+async def test_sipp_calls_and_hangs_up(transport: str) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        await sipp("call", server, "-t", transport)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
+
+
+@pytest.mark.peers
+async def test_no_answered_call_puts_another_on_hold() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        await sipp("call", server, "-r", "3", calls=3)
+
+
+@pytest.mark.peers
+async def test_sipp_cancels() -> None:
+    reception = Reception()
+    reception.ring_s = 10
+    async with sip_server(reception) as server:
+        await sipp("cancel", server)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_CANCELLED
+
+
+@pytest.mark.peers
+async def test_sipp_asks_for_options() -> None:
+    async with sip_server(Reception()) as server:
+        await sipp("options", server)
+
+
+@pytest.mark.peers
+async def test_one_call_too_many_is_busy() -> None:
+    reception = Reception()
+    async with sip_server(reception, max_calls=1) as server, dialled(server):
+        await sipp("busy", server)
+
+
+async def test_a_call_that_the_handler_refuses_is_busy() -> None:
+    reception = Reception()
+    reception.full = True
+    async with sip_server(reception) as server:
+        caller = Caller(server)
+        answer = await caller.invite()
+        caller.ack(answer)
+        caller.close()
+        assert answer.status == 486
+
+
+async def test_what_is_known_of_a_call() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        info = (await soon(reception.connected.get())).info
+        assert (info.transport, info.caller, info.called) == ("sip", "caller", "agent")
+        assert (info.remote, info.codec, info.call_id) == ("127.0.0.1", "pcmu", caller.call_id)
+
+
+async def test_we_hang_up() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        call = await soon(reception.connected.get())
+        await asyncio.gather(call.hangup(), soon(caller.serve()))
+        assert caller.requests == ["BYE"]
+        assert await soon(reception.ended.get()) is EndReason.AGENT_HANGUP
+        await call.hangup()
+        assert reception.ended.empty()
+
+
+async def test_nothing_is_asked_of_the_caller_that_he_did_not_ask_for() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        with pytest.raises(TimeoutError):
+            await soon(caller.serve(), 1.0)
+        assert caller.requests == []
+
+
+async def test_a_caller_whose_packets_stop_is_gone() -> None:
+    reception = Reception()
+    async with sip_server(reception, rtp_timeout_s=2) as server, dialled(server) as caller:
+        caller.silent = True
+        await soon(caller.serve(), 6)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_GONE
+
+
+async def test_a_caller_who_holds_may_be_silent() -> None:
+    reception = Reception()
+    async with sip_server(reception, rtp_timeout_s=2) as server, dialled(server) as caller:
+        call = await soon(reception.connected.get())
+        caller.ack(await caller.invite("sendonly"))
+        caller.silent = True
+        with pytest.raises(TimeoutError):
+            await soon(caller.serve(), 3.5)
+        caller.ack(await caller.invite("sendrecv"))
+        caller.silent = False
+        assert reception.ended.empty()
+        received = len(caller.received)
+        call.playout.write(bytes(16000 * 2))
+        async with asyncio.timeout(3):
+            while len(caller.received) < received + 20:
+                await asyncio.sleep(0.02)
+
+
+async def test_keys_are_heard() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        for event, digit in ((5, "5"), (11, "#")):
+            caller.press(event)
+            assert await soon(reception.digits.get()) == digit
+
+
+async def test_users_that_are_not_listed_are_not_found() -> None:
+    reception = Reception()
+    async with sip_server(reception, users=("support",)) as server:
+        caller = Caller(server, user="sales")
+        answer = await caller.invite()
+        caller.ack(answer)
+        caller.close()
+        assert answer.status == 404
+        async with dialled(server, user="support"):
+            await soon(reception.connected.get())
+
+
+async def test_strangers_get_no_answer() -> None:
+    reception = Reception()
+    async with sip_server(reception, allow=("127.0.0.1/32",)) as server:
+        stranger = Caller(server, "127.0.0.2")
+        for method in ("OPTIONS", "INVITE", "REGISTER"):
+            stranger.send_request(method, stranger.sdp() if method == "INVITE" else "")
+            with pytest.raises(TimeoutError):
+                await stranger.final_answer(0.5)
+        stranger.close()
+        with socket.socket() as tcp:
+            tcp.bind(("127.0.0.2", 0))
+            tcp.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(tcp.connect, server)
+        async with dialled(server):
+            await soon(reception.connected.get())
+        assert reception.calls.qsize() == 1
+
+
+async def test_every_address_of_the_machine_is_answered_as_itself() -> None:
+    reception = Reception()
+    async with sip_server(reception, host="0.0.0.0", allow=("0.0.0.0/0",)) as (_, port):
+        for address in ["127.0.0.1", *other_addresses()]:
+            caller = Caller((address, port), address)
+            answer = await caller.call()
+            assert f"c=IN IP4 {address}" in answer.text
+            assert f"@{address}:{port}" in answer.header("Contact")
+            await caller.bye()
+            caller.close()
+
+
+def other_addresses() -> list[str]:
+    """What this machine calls itself to others, if it has a network; nothing is sent."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return []
+        return [probe.getsockname()[0]]
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+async def test_a_port_in_use_is_said_so(kind: int) -> None:
+    port = free_port()
+    with socket.socket(type=kind) as other:
+        other.bind(("127.0.0.1", port))
+        if kind == socket.SOCK_STREAM:
+            other.listen()
+        server = SipServer(SipSettings(host="127.0.0.1", port=port), 2, Reception())
+        with pytest.raises(PortInUse, match=f"127.0.0.1:{port}"):
+            await server.start()
+    server = SipServer(SipSettings(host="127.0.0.1", port=port), 2, Reception())
+    await server.start()
+    await server.close()
+
+
+async def test_an_address_of_another_machine_is_said_so() -> None:
+    server = SipServer(SipSettings(host="203.0.113.9", port=free_port()), 2, Reception())
+    with pytest.raises(NoAddress, match=r"203\.0\.113\.9"):
+        await server.start()
+
+
+async def test_draining_refuses_new_calls_and_waits_for_the_others() -> None:
+    reception = Reception()
+    port = free_port()
+    server = SipServer(SipSettings(host="127.0.0.1", port=port), 5, reception)
+    await server.start()
+    try:
+        async with dialled(("127.0.0.1", port)):
+            draining = asyncio.create_task(server.drain())
+            await asyncio.sleep(0.1)
+            late = Caller(("127.0.0.1", port))
+            answer = await late.invite()
+            late.ack(answer)
+            late.close()
+            assert answer.status == 486
+            assert not draining.done()
+        await soon(draining)
+    finally:
+        await server.close()
