@@ -28,8 +28,8 @@ STOP_DEADLINE_S = 1.0
 POLL_S = 0.02
 # llama.cpp's threads meet several hundred times a token, and GNU's OpenMP lets them spin for each other.
 # When another model has one of the cores they spin through whole time slices: with one busy neighbour
-# on two cores, 1 token/s instead of 24 with a short spin.
-ENVIRONMENT = {"GOMP_SPINCOUNT": "3000"}
+# on two cores 1 token/s, instead of 24 with a short spin. No spin at all halves the speed of an idle machine.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 HEARTBEAT_S = 5.0
 MISSED_HEARTBEATS = 3
 
@@ -69,6 +69,7 @@ class LlamaChild:
         self._on_state = on_state
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._last_line = ""
         # Plain HTTP to loopback: no proxy from the environment, no certificates to load.
         self.http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False, verify=False, timeout=30.0
@@ -142,7 +143,7 @@ class LlamaChild:
             process.stdin.write(launch.to_line())
             try:
                 async with asyncio.timeout(START_DEADLINE_S):
-                    await self._come_up(process.stdout)
+                    await self._come_up(process.stdout, drain)
             except TimeoutError:
                 raise ModelFailed(f"It didn't come up within {START_DEADLINE_S:.0f} s.") from None
             self._backoff.ready(time.monotonic())
@@ -154,10 +155,11 @@ class LlamaChild:
             drain.cancel()
             await asyncio.gather(drain, return_exceptions=True)
 
-    async def _come_up(self, stdout: asyncio.StreamReader) -> None:
+    async def _come_up(self, stdout: asyncio.StreamReader, drain: asyncio.Task[None]) -> None:
         line = await stdout.readline()
         if not line:
-            raise ModelFailed(f"It ended while it loaded {self.weights.name}.")
+            await drain  # its last words tell what was missing
+            raise ModelFailed(f"It ended while it loaded {self.weights.name}: {self._last_line}")
         self.url = json.loads(line)["address"]
         while not await self._healthy():  # noqa: ASYNC110  # another process's state has no event
             await asyncio.sleep(POLL_S)
@@ -198,6 +200,7 @@ class LlamaChild:
         while line := await stderr.readline():
             text = line.decode(errors="replace").rstrip()
             if text:
+                self._last_line = text
                 logger.debug(f"llama.cpp: {text}")
 
     async def _set(self, state: State) -> None:

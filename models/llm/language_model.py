@@ -142,7 +142,7 @@ class Llm:
         request = chat_request(
             params,
             num_ctx=self.settings.num_ctx,
-            max_tokens=self.settings.max_tokens,
+            max_tokens=params["max_tokens"],
             temperature=self.settings.temperature,
             think=False if endpoint.thinks else None,
         )

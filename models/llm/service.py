@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
@@ -44,6 +44,7 @@ class CallLlmService(OpenAILLMService):
     """
 
     supports_developer_role = False
+    supports_response_schema = False
 
     def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
@@ -93,17 +94,37 @@ class CallLlmService(OpenAILLMService):
             params.pop("tool_choice", None)
         return self._llm.fit(params, slot=self._slot)
 
+    async def run_inference(
+        self,
+        context: LLMContext,
+        max_tokens: int | None = None,
+        system_instruction: str | None = None,
+        response_schema: dict[str, Any] | None = None,
+    ) -> str | None:
+        """One answer outside the conversation, on the same path: Ollama's /v1 would load the model again."""
+        self._check_response_schema(response_schema)
+        params = await self._params(context, system_instruction or self._instruction)
+        if max_tokens is not None:
+            params["max_tokens"] = max_tokens
+        said = [piece.choices[0].delta.content or "" async for piece in self._answer(params) if piece.choices]
+        return "".join(said) or None
+
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
-        params = self.build_chat_completion_params(
+        return self._answer(await self._params(context, self._instruction))
+
+    async def _params(self, context: LLMContext, instruction: str | None) -> dict[str, Any]:
+        return self.build_chat_completion_params(
             await self.get_llm_adapter().get_llm_invocation_params(
                 context,
-                system_instruction=self._instruction,
+                system_instruction=instruction,
                 convert_developer_to_user=not self.supports_developer_role,
             )
         )
+
+    def _answer(self, params: dict[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         return answer(
             lambda: self._llm.chat(params),
             timeout_s=self._llm.settings.first_token_timeout_s,

@@ -134,7 +134,7 @@ async def test_a_process_that_never_comes_up_is_down_with_its_reason(tmp_path: P
     child = LlamaChild(broken, backoff=Backoff(first_s=0.01, give_up_after=2), on_state=states.append)
     await child.start()
     try:
-        with pytest.raises(ModelFailed, match=r"doesn't stay up: It ended while it loaded broken\.gguf"):
+        with pytest.raises(ModelFailed, match=r"doesn't stay up: It ended while it loaded broken\.gguf: ."):
             await child.wait_ready(60)
         assert states == ["restarting", "down"]
     finally:

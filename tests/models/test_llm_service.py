@@ -65,6 +65,13 @@ async def test_an_answer_streams_with_the_persona_s_prompt() -> None:
         assert fake.requests[0]["max_tokens"] == llm.settings.max_tokens
 
 
+async def test_an_inference_outside_the_conversation_takes_the_same_path() -> None:
+    async with scripted(Refuse(503), Say(("A", " summary."))) as (llm, fake):
+        context = LLMContext([{"role": "user", "content": "Sum up."}])
+        assert await llm.service("c", prompt="").run_inference(context, max_tokens=30) == "A summary."
+        assert fake.requests[-1]["max_tokens"] == 30
+
+
 async def test_a_call_s_end_leaves_the_shared_client_open() -> None:
     async with scripted(Say(("Yes.",))) as (llm, _fake):
         for _ in range(2):
