@@ -1,23 +1,26 @@
 """One log, of offhook's own lines.
 
-Pipecat logs through loguru, at debug with every word that is said; only its warnings are let in, and
-only below `debug`'s level is anything of the SIP stack's. Transcripts, numbers called and keys are never
-logged.
+Pipecat logs through loguru, at debug with every word that is said; only its errors are let in. Transcripts,
+numbers called and keys are never logged.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger as loguru_logger
 
 from config.settings import LogSettings
 
+if TYPE_CHECKING:
+    from loguru import Message, Record
 
-def set_up(settings: LogSettings, *, stream: object = None) -> None:
+
+def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     """Send everything to stderr, a line each: time, level, where, what."""
-    handler = logging.StreamHandler(stream or sys.stderr)  # type: ignore[arg-type]
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -25,10 +28,15 @@ def set_up(settings: LogSettings, *, stream: object = None) -> None:
     logging.getLogger("offhook").setLevel(settings.level.upper())
     logging.getLogger("baresip").setLevel("DEBUG" if settings.level == "debug" else "WARNING")
     loguru_logger.remove()
-    loguru_logger.add(
-        lambda message: logging.getLogger("pipecat").log(
-            message.record["level"].no, "%s", message.record["message"]
-        ),
-        level="ERROR",
-        format="{message}",
-    )
+    loguru_logger.add(_from_loguru, level="DEBUG", format="{message}", filter=_is_wanted)
+
+
+def _is_wanted(record: Record) -> bool:
+    name = record["name"] or ""
+    return name.startswith("models") or record["level"].no >= logging.ERROR
+
+
+def _from_loguru(message: Message) -> None:
+    name = (message.record["name"] or "").partition(".")[0]
+    logger = logging.getLogger("offhook.models" if name == "models" else name)
+    logger.log(message.record["level"].no, "%s", message.record["message"])

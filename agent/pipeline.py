@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipecat.adapters.schemas.function_schema import FunctionSchema
-from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -63,9 +63,12 @@ def build(
     settings: Settings,
     persona: Persona,
     pool: ModelPool,
-    on_end_call: Callable[[], Awaitable[None]],
+    on_goodbye: Callable[[], None],
 ) -> CallPipeline:
-    """Put one call's pipeline together; nothing runs yet."""
+    """Put one call's pipeline together; nothing runs yet.
+
+    `on_goodbye` is called when the caller or the model wants to hang up.
+    """
     llm = pool.llm.service(call.info.id, prompt=persona.prompt)
     context = LLMContext()
     if pool.llm.tools:
@@ -75,11 +78,19 @@ def build(
             await params.result_callback(
                 {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
             )
-            await on_end_call()
+            on_goodbye()
 
         llm.register_function(END_CALL.name, end_call)
 
-    listener = Listener(call.playout, conversation, pool, persona, settings.turn, call_id=call.info.id)
+    listener = Listener(
+        call.playout,
+        conversation,
+        pool,
+        persona,
+        settings.turn,
+        call_id=call.info.id,
+        on_goodbye=on_goodbye,
+    )
     aggregators = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

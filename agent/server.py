@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 from collections.abc import Callable
 
 from agent.http.app import create_app
 from agent.http.server import HttpServer
 from agent.sessions import Sessions
 from config.persona import Persona
+from config.ports import require_free
 from config.settings import Settings
-from models.pool import ModelPool
+from models.pool import ComponentHealth, ModelPool
 from transports.sip.server import SipServer
 
 logger = logging.getLogger("offhook")
-
-MIN_FILES = 8192  # each call holds a handful of sockets
 
 
 class SipDied(Exception):
@@ -30,48 +28,59 @@ class Server:
     def __init__(self, settings: Settings, persona: Persona) -> None:
         self.settings = settings
         self.persona = persona
-        self.pool = ModelPool(settings, persona)
+        self.pool = ModelPool(
+            settings, voices=[persona.voice], languages=[persona.language], prompts=[persona.prompt]
+        )
         self.sessions = Sessions(settings=settings, persona=persona, pool=self.pool)
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
-        self._died: asyncio.Future[None] | None = None
+        self._died = asyncio.Event()
 
     async def start(self, on_progress: Callable[[str], None]) -> None:
         """Bind, load, warm, listen; returns once calls are answered.
 
         Raises an error of the part that can't start, with a sentence that says what to do.
         """
-        _raise_file_limit()
-        self._died = asyncio.get_running_loop().create_future()
         settings = self.settings
         if settings.sip.enabled:
-            self.sip = SipServer(settings.sip, settings.call.max_calls, self.sessions.handle)
-            self.sip.on_dead = self._sip_died
-            self.sip.check_address()
+            for protocol in ("udp", "tcp"):
+                require_free("sip", settings.sip.host, settings.sip.port, protocol)
+            self.sip = SipServer(
+                settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
+            )
         if settings.http.enabled:
             app = create_app(
                 settings=settings,
                 calls=self.sessions,
                 models=self.pool,
-                listeners=[self.sip] if self.sip else [],
+                listeners=[self],
             )
             self.http = HttpServer(app, host=settings.http.host, port=settings.http.port)
             await self.http.start()
-        await self.pool.start(on_progress)
+        await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
         if self.sip:
             await self.sip.start()
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
-        assert self._died
-        stopping = asyncio.create_task(stop.wait())
+        waits = {asyncio.create_task(stop.wait()), asyncio.create_task(self._died.wait())}
         try:
-            await asyncio.wait({stopping, self._died}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-        if self._died.done():
+            for wait in waits:
+                wait.cancel()
+        if self._sip_dead:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
+
+    def health(self) -> list[ComponentHealth]:
+        """The telephone line's; the models have their own."""
+        if self.sip is None:
+            return []
+        where = f"{self.settings.sip.host}:{self.settings.sip.port}"
+        state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
+        error = "The SIP thread died." if self._sip_dead else None
+        return [ComponentHealth("sip", state, where, "baresip", error, 0)]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -82,13 +91,6 @@ class Server:
             await self.http.stop()
         await self.pool.close()
 
-    def _sip_died(self) -> None:
-        if self._died and not self._died.done():
-            self._died.set_result(None)
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MIN_FILES if hard == resource.RLIM_INFINITY else min(MIN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    @property
+    def _sip_dead(self) -> bool:
+        return self._died.is_set()

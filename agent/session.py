@@ -46,7 +46,7 @@ class CallSession:
             settings=settings,
             persona=persona,
             pool=pool,
-            on_end_call=self._end_call_tool,
+            on_goodbye=self._goodbye,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler("on_dialin_connected", self._on_connected)
@@ -147,7 +147,7 @@ class CallSession:
 
     async def _say_last(self, farewell: str) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
-        self._pipeline.listener.stop_listening()
+        await self._pipeline.listener.stop_listening()
         await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
         finished = asyncio.create_task(self._pipeline.worker.wait())
         gone = asyncio.create_task(self._gone.wait())
@@ -172,7 +172,7 @@ class CallSession:
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
         self._call.playout.on_sounding = None
 
-    async def _end_call_tool(self) -> None:
+    def _goodbye(self) -> None:
         self.end(EndReason.AGENT_HANGUP, self._persona.goodbye)
 
     async def _on_connected(self, _: CallTransport) -> None:

@@ -10,6 +10,7 @@ from agent.session import CallSession
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
+from models.speech_text import pieces
 from transports.call import CallRefused, CallTransport, EndReason
 
 logger = logging.getLogger("offhook.calls")
@@ -23,6 +24,7 @@ class Sessions:
         self._persona = persona
         self._pool = pool
         self._live: dict[str, CallSession] = {}
+        self._ready = False
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -40,7 +42,7 @@ class Sessions:
         """Whether a new call would be answered, and a sentence that says why not."""
         if self._draining:
             return False, "The server is draining: it takes no new calls."
-        if not self._pool.ready:
+        if not self._ready:
             return False, "The models are still loading."
         if len(self._live) >= self._settings.call.max_calls:
             return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
@@ -68,8 +70,11 @@ class Sessions:
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
         persona = self._persona
-        phrases = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
-        await self._pool.voices.remember(phrases, voice=self._settings.tts.voice or persona.voice)
+        voice = self._settings.tts.voice or persona.voice
+        for phrase in (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts):
+            said = await pieces(phrase, language=persona.language)
+            await self._pool.voices.remember(said, voice=voice)
+        self._ready = True
 
     async def drain(self, deadline_s: float) -> None:
         """Take no new calls, let the live ones end, and say goodbye to those left at the deadline."""

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,6 +158,7 @@ class Voices:
 
     def __init__(self, voices: Mapping[str, Voice]) -> None:
         self._voices = dict(voices)
+        self._known: dict[tuple[str, str], Speech] = {}
         self.lane = Lane("voices")
 
     @property
@@ -178,7 +179,15 @@ class Voices:
             raise ModelError(f"The voice {voice} isn't loaded; loaded are: {', '.join(self._voices)}.")
         if len(text) > LONGEST_CHARACTERS:
             raise ValueError(f"{len(text)} characters to speak; {LONGEST_CHARACTERS} is the most.")
+        known = self._known.get((voice, text))
+        if known is not None:
+            return known
         return await self.lane.run(call_id, lambda: speaker.synthesize(text), speculative=speculative)
+
+    async def remember(self, texts: Iterable[str], *, voice: str) -> None:
+        """Synthesize what will be said again and again, so that it is there at once, whatever fails later."""
+        for text in texts:
+            self._known[voice, text] = await self.synthesize(text, voice=voice, call_id="remember")
 
     async def close(self) -> None:
         await self.lane.close()

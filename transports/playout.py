@@ -36,6 +36,7 @@ class Playout:
         self._queue: deque[Samples] = deque()
         self._queued = 0  # samples in _queue
         self.position = 0
+        self.pulled = 0  # samples given to the wire in all, silence included
         self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
         self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
         self._reference = np.zeros(_REFERENCE_SAMPLES, np.int16)  # what the wire got, silence included
@@ -89,7 +90,6 @@ class Playout:
             faded = self._take(min(_FADE_SAMPLES, samples))
             ramp = np.linspace(1.0, 0.0, len(faded), dtype=np.float32)
             out[: len(faded)] = (faded * ramp).astype(np.int16)
-            self._sounding = False
         elif self.speaking:
             if not self._sounding:
                 self._sounding = True
@@ -102,9 +102,11 @@ class Playout:
                 speech = speech.copy()
                 speech[:n] = (speech[:n] * np.linspace(0.0, 1.0, n, dtype=np.float32)).astype(np.int16)
             out[: len(speech)] = speech
-        else:
+        if not self.speaking:
+            # Here rather than at the next pull: a wire that is silent by itself doesn't pull silence.
             self._sounding = False
         self._reference = np.concatenate((self._reference, out))[-_REFERENCE_SAMPLES:]
+        self.pulled += samples
         self._pass_marks()
         if self.on_pulled:
             self.on_pulled()

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import ifaddr
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -77,7 +78,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
         logs.set_up(settings.log)
         server = Server(settings, persona)
         try:
-            await server.start(lambda what: status.update(f"Loading {what} ..."))
+            await server.start(lambda what: status.update(f"Loading ... {what}"))
         except (ModelError, SipError, ListenError) as error:
             console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
             await server.close(drain_s=0)
@@ -113,13 +114,25 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
+def _addresses_to_dial(host: str, port: int) -> list[str]:
+    """SIP addresses under which this machine answers, the nearest first."""
+    hosts = [host]
+    if host == "0.0.0.0":
+        hosts = [
+            ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)
+        ]
+        hosts.sort(key=lambda ip: not ip.startswith("127."))
+    where = "" if port == 5060 else f":{port}"
+    return [f"sip:agent@{ip}{where}" for ip in hosts]
+
+
 def _introduce(console: Console, server: Server, took_s: float) -> None:
     """Say what to dial and what answers."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     if server.sip:
-        table.add_row("Dial", "  ".join(server.sip.addresses_to_dial()))
+        table.add_row("Dial", "  ".join(_addresses_to_dial(server.settings.sip.host, server.settings.sip.port)))
     if server.http:
         table.add_row("Control", f"http://{server.settings.http.host}:{server.http.port}/docs")
     table.add_row("Persona", f"{server.persona.name} ({server.persona.language})")

@@ -30,6 +30,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Conversation
+from agent.turn import words
 from agent.turn.activity import Change, SpeechActivity
 from agent.turn.barge_in import Action, BargeIn, Overlap
 from agent.turn.echo import EchoGuard
@@ -70,7 +71,7 @@ class Listener(FrameProcessor):
         turn: TurnSettings,
         *,
         call_id: str,
-        on_goodbye: Callable[[], None] | None = None,
+        on_goodbye: Callable[[], None],
     ) -> None:
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
@@ -81,6 +82,8 @@ class Listener(FrameProcessor):
         self._persona = persona
         self._turn = turn
         self._call_id = call_id
+        self._on_goodbye = on_goodbye
+        self._goodbyes = {tuple(words.split(text)) for text in persona.goodbye_words}
         self._voice = pool.vad.voice_activity()
         self._activity = SpeechActivity()
         self._barge_in = BargeIn(
@@ -111,12 +114,12 @@ class Listener(FrameProcessor):
         """Note what the agent's last turn asks for."""
         self._expects = expects(text, self._persona.language_code)
 
-    def stop_listening(self) -> None:
-        """Let the agent finish: whatever comes from the caller now is ignored."""
+    async def stop_listening(self) -> None:
+        """Let the agent have the last word: whatever comes from the caller now is ignored."""
         self._deaf = True
-        self._close_utterance()
-        if self._playout.held:
-            self._playout.resume()
+        await self._stop_tasks()
+        if self._utterance:
+            await self._forget(self._utterance)
 
     # Pipecat.
 
@@ -156,13 +159,14 @@ class Listener(FrameProcessor):
             event = self._activity.process(probability, now)
             if event is None:
                 continue
+            logger.debug("call %s: voice %s", self._call_id, event.change.name.lower())
             match event.change:
                 case Change.STARTED:
                     self._begin(event.at)
                 case Change.PAUSING:
                     self._pause(event.at)
                 case Change.RESUMED:
-                    await self._resume()
+                    await self._resume(now)
         if self._utterance:
             await self._weigh(self._utterance, now)
 
@@ -179,16 +183,17 @@ class Listener(FrameProcessor):
         self._conversation.caller_paused(speech_end)
         self._considering = self._replace(self._considering, self._consider(self._utterance))
 
-    async def _resume(self) -> None:
-        """The pause was none: what was made of it is void."""
+    async def _resume(self, now: float) -> None:
+        """The pause was none: what was made of it is void, except for words that stand for themselves."""
         if not self._utterance:
             return
-        self._utterance.paused_at = None
         if self._considering:
             self._considering.cancel()
         candidate = self._utterance.candidate
-        if candidate and len(self._utterance.pcm) > SETTLE_AFTER_S * BYTES_PER_S:
+        waited = self._utterance.silence_ms(now) > self._turn.max_silence_ms  # "hold on ...": they came back
+        if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
             self._utterance.settle(candidate.text, candidate.audio_bytes)
+        self._utterance.paused_at = None
         self._utterance.candidate = None
         self._conversation.pending = None
         await self._withdraw()
@@ -250,6 +255,8 @@ class Listener(FrameProcessor):
                 interruptible=self._persona.greeting_interruptible or self._agent_turns > 1,
             ),
         )
+        if action is not Action.NOTHING:
+            logger.debug("call %s: %s after %.0f ms of speech", self._call_id, action.name, speech_ms)
         if action is Action.HOLD:
             self._playout.hold()
         elif action is Action.INTERRUPT:
@@ -297,7 +304,7 @@ class Listener(FrameProcessor):
             silence_ms=utterance.silence_ms(now),
             speech_ms=utterance.speech_ms(now),
             completeness=completeness,
-            transcript=utterance.words,
+            transcript=text,
             language=self._persona.language_code,
             expects=self._expects,
         )
@@ -309,6 +316,14 @@ class Listener(FrameProcessor):
             verdict = self._endpointer.decide(heard)
         candidate.wait_ms = verdict.wait_ms
         candidate.decided = True
+        logger.debug(
+            "call %s: silent for %.0f ms, wait %.0f (%s, done with p=%.2f)",
+            self._call_id,
+            heard.silence_ms,
+            verdict.wait_ms,
+            verdict.reason,
+            verdict.probability,
+        )
         if self._utterance is utterance:
             await self._weigh(utterance, asyncio.get_running_loop().time())
 
@@ -331,15 +346,18 @@ class Listener(FrameProcessor):
         ):
             return
         self._close_utterance()
-        self._speculated = ""
         self.awaiting_answer = True
         self._conversation.mark("end_of_turn")
-        text = utterance.whole(candidate.text)
-        await self._say(text)
+        await self._say(utterance.whole(candidate.text))
+        self._speculated = ""
 
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
+        if tuple(words.split(text)) in self._goodbyes:
+            await self._withdraw()
+            self._on_goodbye()
+            return
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
 

@@ -1,0 +1,152 @@
+"""A call that needs no phone: a second process dials the agent, asks, and listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import tempfile
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.caller.script import Hangup, Play, Script, Step, Wait
+from agent.conversation import Turn
+from agent.server import Server
+from config.persona import Persona
+from config.settings import Settings
+from transports.playout import SAMPLE_RATE_HZ
+
+CALL_DEADLINE_S = 90.0
+POLL_S = 0.2
+MIN_HEARD_WORDS = 1
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What came of it."""
+
+    turns: Sequence[Turn]
+    heard: str  # the agent's side of the line, transcribed again
+    greeting_ms: float | None
+    wav: Path
+
+    @property
+    def answered(self) -> bool:
+        """Whether the agent understood, and was heard to answer."""
+        speakers = [turn.speaker for turn in self.turns]
+        return (
+            "caller" in speakers
+            and speakers[-1] == "agent"
+            and len(self.heard.split()) >= MIN_HEARD_WORDS
+        )
+
+
+def loopback(settings: Settings) -> Settings:
+    """The settings, on free loopback ports."""
+    sip = settings.sip.model_copy(update={"host": "127.0.0.1", "port": free_port(), "enabled": True})
+    http = settings.http.model_copy(update={"enabled": False})
+    return settings.model_copy(update={"sip": sip, "http": http})
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        return int(udp.getsockname()[1])
+
+
+async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) -> Demo:
+    """Dial the running `server` from a second process and ask the questions, texts or recordings."""
+    with tempfile.TemporaryDirectory(prefix="offhook-demo-") as scratch:
+        folder = Path(scratch)
+        steps: list[Step] = [
+            Wait(until="speaking", for_ms=20, timeout_s=5),
+            Wait(until="silent", for_ms=600, timeout_s=15),
+        ]
+        for number, question in enumerate(questions):
+            recording = question if isinstance(question, Path) else folder / f"{number}.wav"
+            if isinstance(question, str):
+                await _speak(server, question, recording)
+            steps += [
+                Play(wav=recording),
+                Wait(until="reply", timeout_s=15),
+                Wait(until="silent", for_ms=1200, timeout_s=40),
+            ]
+        steps.append(Hangup())
+        script = Script(target=f"127.0.0.1:{server.settings.sip.port}", steps=tuple(steps), wav=wav)
+        (folder / "script.json").write_text(script.model_dump_json())
+        turns: list[Turn] = []
+        watching = asyncio.create_task(_watch(server, turns))
+        result = await _run_caller(folder / "script.json", folder / "result.json")
+        watching.cancel()
+        heard = await _transcribe(server, wav)
+    return Demo(turns, heard, _greeting_ms(result), wav)
+
+
+async def _speak(server: Server, text: str, path: Path) -> None:
+    voice = server.settings.tts.voice or server.persona.voice
+    speech = await server.pool.voices.synthesize(text, voice=voice, call_id="demo")
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE_HZ)
+        out.writeframes(speech.pcm)
+
+
+async def _run_caller(script: Path, result: Path) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent.caller", str(script), str(result)
+    )
+    try:
+        async with asyncio.timeout(CALL_DEADLINE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    return dict(json.loads(result.read_text())) if result.exists() else {}
+
+
+async def _watch(server: Server, turns: list[Turn]) -> None:
+    """Keep the latest state of the call's turns: they go with the call."""
+    while True:
+        for session in server.sessions.live():
+            turns[:] = session.turns
+        with contextlib.suppress(TimeoutError):
+            await asyncio.sleep(POLL_S)
+
+
+async def _transcribe(server: Server, path: Path) -> str:
+    """What the agent's side of the stereo recording says, in pieces that the recognizer takes."""
+    if not path.exists():
+        return ""
+    with wave.open(str(path)) as recording:
+        rate = recording.getframerate()
+        frames = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
+    agent = frames.reshape(-1, 2)[:, 1]
+    repeated = np.repeat(agent, SAMPLE_RATE_HZ // rate) if rate < SAMPLE_RATE_HZ else agent
+    texts = []
+    for start in range(0, len(repeated), 25 * SAMPLE_RATE_HZ):
+        piece = repeated[start : start + 25 * SAMPLE_RATE_HZ].tobytes()
+        transcript = await server.pool.recognizer.transcribe(
+            piece, call_id="demo", language=server.persona.language_code
+        )
+        texts.append(transcript.text)
+    return " ".join(texts).strip()
+
+
+def _greeting_ms(result: dict[str, Any]) -> float | None:
+    greeting = result.get("greeting_ms")
+    return float(greeting) if greeting is not None else None
+
+
+def default_questions(persona: Persona) -> list[str]:
+    """Something to ask in the persona's language."""
+    if persona.language_code == "fr":
+        return ["Bonjour, quelle est la capitale de la France ?"]
+    return ["What is the capital of France?", "And how far is it from London?"]

@@ -1,0 +1,175 @@
+"""Whole conversations on a virtual clock: what the caller does, and what is heard when.
+
+Times are seconds since the call was connected; the greeting, "Hello there.", lasts 0.6 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.frames.frames import InputDTMFFrame
+
+from agent.session import CallSession
+from config.settings import CallSettings, Settings, TurnSettings
+from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, converse
+from transports.call import EndReason
+
+LONG = "one two three four five six seven eight nine ten eleven twelve."
+
+
+def answers(outcome: Outcome) -> list[str]:
+    return [text for speaker, text, _ in outcome.turns if speaker == "agent"]
+
+
+def callers(outcome: Outcome) -> list[str]:
+    return [text for speaker, text, _ in outcome.turns if speaker == "caller"]
+
+
+def test_the_greeting_comes_at_once() -> None:
+    outcome = converse([], lasts=2)
+    assert outcome.at("agent starts") < 0.2
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert answers(outcome) == ["Hello there."]
+
+
+def test_a_finished_question_is_answered_in_less_than_400_ms() -> None:
+    outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6)
+    assert callers(outcome) == ["What is the weather like?"]
+    assert 0.2 <= outcome.at("agent starts", 1) - 3.5 <= 0.4
+    assert answers(outcome) == ["Hello there.", "Okay then."]
+    assert outcome.contexts[-1][-1] == {"role": "user", "content": "What is the weather like?"}
+
+
+def test_without_speculation_it_is_answered_all_the_same() -> None:
+    settings = Settings(turn=TurnSettings(speculate=False))
+    outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6, settings=settings)
+    assert callers(outcome) == ["What is the weather like?"]
+    assert answers(outcome) == ["Hello there.", "Okay then."]
+    assert outcome.discarded == 0
+
+
+@pytest.mark.parametrize("pause", [0.4, 0.8])
+def test_a_pause_inside_a_sentence_is_waited_for(pause: float) -> None:
+    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.02, acoustic=0.2)
+    second = Says(3.5 + pause, 5.5, "four people tonight.")
+    outcome = converse([first, second], lasts=8)
+    assert callers(outcome) == ["I would like to book a table for four people tonight."]
+    assert outcome.at("agent starts", 1) > 5.5
+    assert outcome.discarded >= 1
+
+
+def test_an_unfinished_sentence_is_answered_after_the_longest_wait() -> None:
+    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.02, acoustic=0.1)
+    outcome = converse([first], lasts=8)
+    waited = outcome.at("agent starts", 1) - 3.5
+    assert 1.1 <= waited <= 1.5
+
+
+def test_a_caller_who_goes_on_after_the_answer_began_loses_nothing() -> None:
+    script = [Says(2.0, 3.5, "Tell me about Paris."), Says(4.0, 5.5, "And about Rome too.")]
+    outcome = converse(script, {"Tell me about Paris.": LONG}, lasts=8)
+    assert callers(outcome) == ["Tell me about Paris.", "And about Rome too."]
+    last = [message["content"] for message in outcome.contexts[-1] if message["role"] == "user"]
+    assert last == callers(outcome)
+
+
+def test_barge_in_stops_the_agent_and_the_context_holds_what_was_heard() -> None:
+    script = [Says(2.0, 3.5, "Count to twelve."), Says(5.5, 7.0, "No I meant something else.")]
+    outcome = converse(script, {"Count to twelve.": LONG}, lasts=10)
+    assert 0.0 < outcome.at("agent stops", 1) - 5.5 <= 0.2
+    speaker, heard, cut_off = outcome.turns[2]
+    assert (speaker, cut_off) == ("agent", True)
+    spoken_s = outcome.at("agent stops", 1) - outcome.at("agent starts", 1)
+    assert heard == " ".join(LONG.split()[: int(spoken_s / 0.3)])
+    assistant = [message["content"] for message in outcome.contexts[-1] if message["role"] == "assistant"]
+    assert assistant[-1] == heard
+    assert answers(outcome)[-1] == "Okay then."
+
+
+@pytest.mark.parametrize("sound", ["mm-hmm", "right", ""])
+def test_a_backchannel_or_a_cough_costs_the_agent_nothing(sound: str) -> None:
+    script = [Says(2.0, 3.5, "Count to twelve."), Says(5.5, 5.8, sound)]
+    outcome = converse(script, {"Count to twelve.": LONG}, lasts=12)
+    assert callers(outcome) == ["Count to twelve."]
+    assert outcome.turns[2] == ("agent", LONG, False)
+    assert outcome.at("agent starts", 2) - outcome.at("agent stops", 1) <= 1.0
+
+
+def test_stop_is_a_turn_however_short() -> None:
+    script = [Says(2.0, 3.5, "Count to twelve."), Says(5.5, 5.9, "Stop!")]
+    outcome = converse(script, {"Count to twelve.": LONG}, lasts=9)
+    assert callers(outcome)[-1] == "Stop!"
+    assert outcome.turns[2][2]
+
+
+def test_hold_on_gets_time() -> None:
+    script = [
+        Says(2.0, 3.0, "Hold on, let me check.", completeness=0.95),
+        Says(6.0, 7.0, "It is seven.", completeness=0.95),
+    ]
+    outcome = converse(script, lasts=10)
+    assert callers(outcome) == ["Hold on, let me check. It is seven."]
+
+
+def test_a_noise_is_no_turn() -> None:
+    outcome = converse([Says(2.0, 2.3, "")], lasts=5)
+    assert callers(outcome) == []
+    assert answers(outcome) == ["Hello there."]
+
+
+def test_a_silent_caller_is_asked_twice_and_then_let_go() -> None:
+    settings = Settings(call=CallSettings(idle_prompt_s=4.0, idle_prompts=2))
+    outcome = converse([], lasts=60, settings=settings)
+    assert outcome.reason is EndReason.IDLE
+    assert answers(outcome) == ["Hello there.", "Are you there?", "Are you there?", "Goodbye now."]
+    assert outcome.at("agent starts", 1) - outcome.at("agent stops", 0) == pytest.approx(4.0, abs=0.3)
+
+
+def test_the_model_may_hang_up_after_a_goodbye() -> None:
+    outcome = converse([Says(2.0, 3.0, "That was all.")], {"That was all.": "!end_call"}, lasts=20)
+    assert outcome.reason is EndReason.AGENT_HANGUP
+    assert answers(outcome)[-1] == "Goodbye now."
+
+
+def test_a_caller_who_says_goodbye_is_said_goodbye_to() -> None:
+    persona = PERSONA.model_copy(update={"goodbye_words": ("bye", "goodbye")})
+    outcome = converse([Says(2.0, 2.6, "Goodbye!")], lasts=20, persona=persona)
+    assert outcome.reason is EndReason.AGENT_HANGUP
+    assert callers(outcome) == ["Goodbye!"]
+    assert answers(outcome)[-1] == "Goodbye now."
+
+
+def test_a_failed_model_is_apologized_for() -> None:
+    outcome = converse([Says(2.0, 3.0, "Fail now.")], {"Fail now.": "!fail"}, lasts=20)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert answers(outcome)[-1] == "I am sorry."
+
+
+def test_a_call_ends_at_its_longest() -> None:
+    settings = Settings(call=CallSettings(max_duration_s=10, idle_prompt_s=300))
+    outcome = converse([], lasts=60, settings=settings)
+    assert outcome.reason is EndReason.MAX_DURATION
+    assert answers(outcome)[-1] == "Goodbye now."
+
+
+def test_an_operator_ends_a_call_at_once() -> None:
+    def during(session: CallSession, _: FakeCall) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(3.0, lambda: tasks.append(loop.create_task(session.hangup())))
+
+    tasks: list[object] = []
+    outcome = converse([], lasts=60, during=during)
+    assert outcome.reason is EndReason.OPERATOR_HANGUP
+
+
+def test_keys_are_a_turn() -> None:
+    keys = [
+        (2.1, InputDTMFFrame(button=KeypadEntry.ONE)),
+        (2.3, InputDTMFFrame(button=KeypadEntry.TWO)),
+        (2.6, InputDTMFFrame(button=KeypadEntry.POUND)),
+    ]
+    outcome = converse([], lasts=6, keys=keys)
+    assert callers(outcome) == ["DTMF: 12#"]
+    assert answers(outcome)[-1] == "Okay then."
