@@ -26,7 +26,7 @@ MAX_CATCH_UP_S = 0.060
 # lost packets); more than this is a sender that was away.
 MAX_FILL_SAMPLES = SAMPLE_RATE_HZ // 2
 STARVED_S = 0.060
-_TAPS = 95
+_TAPS = 127
 _CUTOFF_HZ = 7_200
 _TIME_BASE = Fraction(1, OPUS_RATE_HZ)
 
@@ -87,7 +87,7 @@ class Decimator:
 
     def __init__(self) -> None:
         at = np.arange(_TAPS) - (_TAPS - 1) / 2
-        kernel = np.sinc(2 * _CUTOFF_HZ / OPUS_RATE_HZ * at) * np.kaiser(_TAPS, 8.0)
+        kernel = np.sinc(2 * _CUTOFF_HZ / OPUS_RATE_HZ * at) * np.kaiser(_TAPS, 6.0)
         self._kernel = (kernel / kernel.sum()).astype(np.float32)
         self._history = np.zeros(_TAPS - 1, np.float32)
 

@@ -119,7 +119,8 @@ function connected() {
   meters = [mine, ...meters];
   requestAnimationFrame(tick);
   listDevices();
-  $("text").focus({ preventScroll: true });
+  // On a phone, focus would bring up the keyboard over everything.
+  if (matchMedia("(pointer: fine)").matches) $("text").focus({ preventScroll: true });
 }
 
 function play(stream) {
@@ -197,6 +198,7 @@ function setMuted(muted) {
 const toggleMute = () => setMuted($("mute").getAttribute("aria-pressed") !== "true");
 
 function open(id, shown = $(id).hidden) {
+  for (const other of ["keypad", "devices"]) if (shown && other !== id) open(other, false);
   $(id).hidden = !shown;
   $(`show-${id}`).setAttribute("aria-expanded", String(shown));
 }
