@@ -26,8 +26,9 @@ from models.llm.service import CallLlmService
 LOAD_S = 300.0  # a large model from a slow disk
 READY_S = 30.0
 HEARTBEAT_S = 5.0
-# SmolLM2 repeats itself without them: llama.cpp's DRY sampler and a mild penalty.
-BUNDLED_SAMPLING = {"repeat_penalty": 1.1, "dry_multiplier": 0.8, "top_p": 0.9}
+# Against whole phrases said over and over. A penalty on single tokens is worse than the loops: it makes
+# "The capital of France is Paris" go on with ", not France".
+BUNDLED_SAMPLING = {"dry_multiplier": 0.8, "dry_allowed_length": 4, "top_p": 0.9}
 
 
 class Slots:
