@@ -45,6 +45,7 @@ class Call:
 
     log: CallLog
     findings: list[str]
+    ended_by: str = "caller"
     agent_turns: list[AgentTurn] = field(default_factory=list)
     caller_words: list[str] = field(default_factory=list)
 
@@ -84,7 +85,7 @@ class SipCaller:
             if turn["speaker"] == "agent"
         ]
         said = [turn["text"] for turn in seen.transcript if turn["speaker"] == "caller"]
-        return Call(CallLog.of(result), result["findings"], agent_turns, said)
+        return Call(CallLog.of(result), result["findings"], result["ended_by"], agent_turns, said)
 
 
 CALLERS: dict[str, type[SipCaller]] = {"sip": SipCaller}

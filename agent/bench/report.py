@@ -30,13 +30,15 @@ def page(runs: Sequence[Run], earlier: Sequence[Run]) -> str:
         "<h1>offhook bench</h1>",
         f'<p class="about">{escape(first.subject)} over {escape(first.transport)} · {at}</p>',
         f'<p class="about">{escape(str(first.machine))}</p>',
+        f'<p class="about missed">{escape(first.machine.busy)}</p>' if first.machine.busy else "",
         _tiles(first),
         *(_section(result, first, others) for result in first.scenarios),
         "<h2>How it was measured</h2>",
         '<p class="note">A caller in a process of its own takes every time at its socket, arrivals by the '
         "kernel's own stamp. Voice to voice is from the caller's last speech packet to the agent's first "
         "audible one; barge-in stop from the caller's first speech packet to the agent's last audible one. "
-        "A speech packet is within 30 dB of the recording's own level, an audible one above -50 dBFS.</p>",
+        "A speech packet is within 30 dB of the recording's own level, an audible one above -50 dBFS. "
+        "In the plots of dots, the line is the median and the dotted one the 95th percentile.</p>",
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

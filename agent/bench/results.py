@@ -73,6 +73,8 @@ class Machine:
     memory_gib: float
     python: str
     system: str
+    load: float
+    """Processes that ran or wanted to, in the minute before the run."""
 
     @classmethod
     def this(cls) -> Machine:
@@ -83,10 +85,18 @@ class Machine:
             memory_gib=round(pages * page / 2**30, 1),
             python=platform.python_version(),
             system=f"{platform.system()} {platform.release()}",
+            load=round(os.getloadavg()[0], 1),
         )
 
     def __str__(self) -> str:
         return f"{self.cores} cores of {self.cpu}, {self.memory_gib:g} GiB, Python {self.python}"
+
+    @property
+    def busy(self) -> str:
+        """A sentence, if something else was running when the run began."""
+        if self.load < self.cores / 2:
+            return ""
+        return f"The machine was busy before the run (load {self.load:g}): the figures are worse for it."
 
 
 def _cpu_model() -> str:

@@ -72,12 +72,12 @@ def _records(calls: Sequence[Call]) -> list[TurnRecord]:
     records = []
     for call in calls:
         for turn in metrics.turns(call.log):
-            stages = _stages(turn, call.agent_turns)
-            records.append(TurnRecord(turn.label, turn.voice_to_voice_ms, turn.talked_over, stages))
+            told = stages(turn, call.agent_turns)
+            records.append(TurnRecord(turn.label, turn.voice_to_voice_ms, turn.talked_over, told))
     return records
 
 
-def _stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
+def stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
     """The server's account of this turn: the first answer that it wrote down after the caller was done.
 
     An account that differs from the wire by more than half a second is another turn's.
@@ -92,11 +92,16 @@ def _stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
 
 
 def _latency_metrics(
-    prefix: str, records: Sequence[TurnRecord], median_goal: float | None, p95_goal: float | None = None
+    prefix: str,
+    records: Sequence[TurnRecord],
+    asked: int,
+    median_goal: float | None,
+    p95_goal: float | None = None,
 ) -> list[Metric]:
+    """`asked`: how many turns there should have been; a call that ends early leaves some unanswered."""
     values = [record.voice_to_voice_ms for record in records if record.voice_to_voice_ms is not None]
     distribution = metrics.Distribution.of(values)
-    unanswered = len([one for one in records if one.voice_to_voice_ms is None and not one.talked_over])
+    unanswered = asked - len(values) - sum(record.talked_over for record in records)
     median = distribution.median if values else None
     p95 = distribution.p95 if values else None
     return [
@@ -111,7 +116,7 @@ def _latency_metrics(
 async def voice_to_voice(bench: Bench) -> ScenarioResult:
     calls = await _converse(bench, await bench.material.questions(bench.turns))
     records = _records(calls)
-    found = _latency_metrics("", records, 400, 800)
+    found = _latency_metrics("", records, bench.turns, 400, 800)
     over = sum(record.talked_over for record in records)
     found.append(Metric("talked_over", "questions talked over", over, "count", len(records)))
     told = [record for record in records if record.stages and record.voice_to_voice_ms is not None]
@@ -283,7 +288,7 @@ async def bad_network(bench: Bench) -> ScenarioResult:
         part = _records(await _converse(bench, sounds, line))
         records += part
         name = f"{loss * 100:g}% loss" + (f", {jitter_ms:g} ms jitter" if jitter_ms else "")
-        found += _latency_metrics(f"{name}: ", part, 700 if jitter_ms else None)
+        found += _latency_metrics(f"{name}: ", part, len(sounds), 700 if jitter_ms else None)
     return ScenarioResult("bad-network", "Loss and jitter", found, turns=records)
 
 
@@ -295,7 +300,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
         sounds = await bench.material.questions(size * 3)
         calls = await asyncio.gather(*(_together(bench, sounds[start::size], start) for start in range(size)))
         records = _records(calls)
-        found += _latency_metrics(f"{size} calls: ", records, 1500 if size == 4 else None)
+        found += _latency_metrics(f"{size} calls: ", records, len(sounds), 1500 if size == 4 else None)
         gaps = [pace.p99_ms for call in calls if (pace := metrics.pacing(call.log)) is not None]
         found.append(
             Metric(
@@ -330,7 +335,10 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _findings(calls: Sequence[Call]) -> list[str]:
-    return sorted({finding for call in calls for finding in call.findings})
+    """What the caller noticed besides the figures."""
+    early = sum(call.ended_by == "agent" for call in calls)
+    hung_up = [f"the agent hung up in {early} of {len(calls)} calls"] if early else []
+    return sorted({finding for call in calls for finding in call.findings}) + hung_up
 
 
 SCENARIOS = (

@@ -64,10 +64,12 @@ class Target:
 class OffhookServer:
     """`offhook serve` in its own process, on free loopback ports, with the settings that hold here."""
 
-    def __init__(self, config: Path | None, persona: str = "en") -> None:
+    def __init__(self, config: Path | None, persona: str = "en", keep: Path | None = None) -> None:
+        """What the server prints is kept in the folder `keep`, if one is given."""
         self.name = "offhook"
         self._config = config
         self._persona = persona
+        self._keep = keep
 
     def can_be(self, persona: PersonaName) -> bool:
         return True
@@ -87,7 +89,7 @@ class OffhookServer:
                 "OFFHOOK_HTTP__HOST": "127.0.0.1",
                 "OFFHOOK_HTTP__PORT": str(http_port),
             }
-            log = Path(folder) / "server.log"
+            log = (self._keep or Path(folder)) / f"server-{persona}.log"
             async with process(command, environment, log) as server:
                 api = f"http://127.0.0.1:{http_port}"
                 await _ready(f"{api}/readyz", server, log)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.bench.callers import CALLERS, CallFailed
 from agent.bench.material import Material, Speaker
-from agent.bench.results import Run, ScenarioResult
+from agent.bench.results import Machine, Run, ScenarioResult
 from agent.bench.scenarios import SCENARIOS, Bench, Scenario
 from agent.bench.subjects import PersonaName, Running, Subject, SubjectError
 from agent.caller.g711 import Law
@@ -37,6 +37,7 @@ class Plan:
 async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Run:
     """Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice."""
     results: list[ScenarioResult] = []
+    machine = Machine.this()
     with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
         speaker = await asyncio.to_thread(Speaker, Path(folder))
         material = Material(Path(folder), speaker)
@@ -52,7 +53,7 @@ async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> R
                         results += await _run(scenarios, running, material, plan, say)
         finally:
             await speaker.close()
-    return Run(subject.name, plan.transport, results)
+    return Run(subject.name, plan.transport, results, machine)
 
 
 async def _run(

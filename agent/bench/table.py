@@ -34,6 +34,8 @@ def show(console: Console, runs: Sequence[Run], earlier: Sequence[Run]) -> None:
         for note in result.notes:
             console.print(f"[yellow]{result.title}:[/yellow] {note}", highlight=False)
     console.print(f"[dim]{first.machine}[/dim]", highlight=False)
+    if first.machine.busy:
+        console.print(f"[yellow]{first.machine.busy}[/yellow]", highlight=False)
 
 
 def shown(metric: Metric) -> str:

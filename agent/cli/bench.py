@@ -27,7 +27,9 @@ def bench(
     config: Annotated[Path | None, typer.Option(help="Settings of the server that is started.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with plots here.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep every call as a stereo WAV in this folder.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep calls as stereo WAVs, and the server's log, in this folder.")
+    ] = None,
 ) -> None:
     """Measures turn-taking by calling: latencies, interruptions, cut-offs, loss, calls at once.
 
@@ -55,7 +57,7 @@ def bench(
     plan = Plan(turns, calls, tuple(only or ()), transport, codec, keep)
     try:
         earlier = from_json(compare) if compare else []
-        subjects: list[Subject] = [Target(target, api) if target else OffhookServer(config)]
+        subjects: list[Subject] = [Target(target, api) if target else OffhookServer(config, keep=keep)]
         if stock:
             subjects += [StockBot("smart-turn"), StockBot("timeout")]
         runs = []

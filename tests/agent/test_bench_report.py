@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import re
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from agent.bench import svg
-from agent.bench.callers import CallFailed, SipCaller
+from agent.bench.callers import AgentTurn, CallFailed, SipCaller
 from agent.bench.material import (
     Material,
     Speaker,
@@ -24,6 +25,7 @@ from agent.bench.material import (
     telephone_band,
     trimmed,
 )
+from agent.bench.metrics import Turn
 from agent.bench.report import page
 from agent.bench.results import (
     Metric,
@@ -36,7 +38,7 @@ from agent.bench.results import (
     ratio,
     to_json,
 )
-from agent.bench.scenarios import Bench, voice_to_voice
+from agent.bench.scenarios import Bench, stages, voice_to_voice
 from agent.bench.subjects import Running, persona_file
 from agent.bench.table import show
 from agent.caller.script import Hangup
@@ -152,23 +154,48 @@ async def test_a_call_that_nobody_answers_fails_with_the_reason() -> None:
 needs_voice = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng isn't installed")
 
 
-def _bench(agent: ScriptedAgent, folder: Path) -> Bench:
+@pytest.fixture
+async def speaker(tmp_path: Path) -> AsyncIterator[Speaker]:
+    speaker = Speaker(tmp_path)
+    yield speaker
+    await speaker.close()
+
+
+def _bench(agent: ScriptedAgent, folder: Path, speaker: Speaker) -> Bench:
     caller = SipCaller(Running(agent.target, None))
-    return Bench(caller, Material(folder, Speaker(folder)), turns=4, calls=1, say=lambda text: None)
+    return Bench(caller, Material(folder, speaker), turns=4, calls=1, say=lambda text: None)
 
 
 @needs_voice
-async def test_voice_to_voice_of_an_agent_with_known_timing(tmp_path: Path) -> None:
+async def test_voice_to_voice_of_an_agent_with_known_timing(tmp_path: Path, speaker: Speaker) -> None:
     with ScriptedAgent(reply_after_s=0.6) as agent:
-        result = await voice_to_voice(_bench(agent, tmp_path))
+        result = await voice_to_voice(_bench(agent, tmp_path, speaker))
     figures = {metric.key: metric.value for metric in result.metrics}
     assert figures["median"] == pytest.approx(600, abs=120)
     assert figures["unanswered"] == 0
 
 
 @needs_voice
-async def test_material_is_made_on_the_spot(tmp_path: Path) -> None:
-    material = Material(tmp_path, Speaker(tmp_path))
+async def test_questions_that_a_call_had_no_time_for_are_unanswered(tmp_path: Path, speaker: Speaker) -> None:
+    with ScriptedAgent(hangup_after_s=2.0) as agent:
+        result = await voice_to_voice(_bench(agent, tmp_path, speaker))
+    figures = {metric.key: metric.value for metric in result.metrics}
+    assert (figures["unanswered"] or 0) >= 3
+    assert result.notes == ["the agent hung up in 1 of 1 calls"]
+
+
+def test_the_servers_account_of_a_turn_is_the_first_after_it_that_fits() -> None:
+    turn = Turn("q", "question", 8.0, 10.0, 10.4, False, False, None)
+    greeting, other = AgentTurn(5.0, "Hello", {}), AgentTurn(9.0, "Yes", {"end_of_turn": 300.0})
+    mine = AgentTurn(11.0, "No", {"end_of_turn": 210.0, "first_audio": 170.0})
+    assert stages(turn, [greeting, other, mine]) == mine.stages
+    assert stages(turn, [AgentTurn(11.0, "No", {"end_of_turn": 3000.0})]) == {}
+    assert stages(turn, []) == {}
+
+
+@needs_voice
+async def test_material_is_made_on_the_spot(tmp_path: Path, speaker: Speaker) -> None:
+    material = Material(tmp_path, speaker)
     (slow,) = await material.hesitations(1, 0.8)
     audio, rate = read_wav(slow.wav)
     frames = np.abs(audio[: len(audio) // 160 * 160]).reshape(-1, 160).max(axis=1)
