@@ -284,4 +284,6 @@ def _is_noise(text: str, decoding: _Decoding) -> bool:
         return True
     if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.4 and decoding.avg_logprob < -0.6:
         return True
-    return decoding.no_speech_prob > 0.6 and decoding.avg_logprob < -1.2
+    # A digit by itself is hard to hear, and nothing that noise is taken for.
+    doubtful = -2.0 if plain.isdigit() else -1.2
+    return decoding.no_speech_prob > 0.6 and decoding.avg_logprob < doubtful

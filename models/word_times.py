@@ -7,6 +7,8 @@ from itertools import accumulate
 
 Timed = tuple[str, int]  # a phoneme and how long it lasts
 
+_NEAR = 2  # phonemes between where a word should end and the break at which it does
+
 
 def spoken_words(text: str) -> list[str]:
     """The text's words, as they are written. What isn't spoken (a dash) goes with the word before it."""
@@ -50,18 +52,15 @@ def _estimated(
     breaks: list[int],
     phonemes_in: Callable[[str], int],
 ) -> list[int]:
-    """Ends of all words but the last: their share of the phonemes, moved to a near break."""
+    """Ends of all words but the last: their share of the phonemes, moved to the break that is meant."""
     lengths = [max(1, phonemes_in(word)) for word in words]
     scale = len(phonemes) / sum(lengths)
-    ends: list[int] = []
-    for share in list(accumulate(lengths))[:-1]:
-        at = min(len(phonemes) - 1, max(0, round(share * scale)))
-        near = min(breaks, key=lambda i: abs(i - at), default=at)
-        before = ends[-1] if ends else 0
-        if abs(near - at) <= 2 and times[near] > before:
-            at = near
-        ends.append(max(times[at], before))
-    return ends
+    places = [min(len(phonemes) - 1, round(share * scale)) for share in accumulate(lengths)][:-1]
+    for at in breaks:
+        nearest = min(range(len(places)), key=lambda i: abs(places[i] - at), default=None)
+        if nearest is not None and abs(places[nearest] - at) <= _NEAR:
+            places[nearest] = at
+    return list(accumulate((times[at] for at in places), max))
 
 
 def _parts_words(phonemes: Sequence[Timed], at: int) -> bool:

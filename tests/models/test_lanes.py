@@ -1,0 +1,168 @@
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from models.errors import ModelBusy, ModelFailed, WeightsError
+from models.lanes import Lane
+
+
+class Gate:
+    """Work that says when it has begun, and goes on when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.set()
+        assert self.go_on.wait(5)
+        return "gate"
+
+
+@pytest.fixture
+async def lane() -> AsyncIterator[Lane]:
+    lane = Lane("test", max_queued=4)
+    yield lane
+    await lane.close()
+    assert not any(thread.name == "lane-test" for thread in threading.enumerate())
+
+
+async def held(lane: Lane) -> tuple[Gate, "asyncio.Task[str]"]:
+    gate = Gate()
+    task = asyncio.create_task(lane.run("holder", gate))
+    await asyncio.get_running_loop().run_in_executor(None, gate.begun.wait, 5)
+    return gate, task
+
+
+def noting(order: list[str], name: str) -> Callable[[], None]:
+    return lambda: order.append(name)
+
+
+async def queue(
+    lane: Lane, call_id: str, work: Callable[[], object], *, speculative: bool = False
+) -> "asyncio.Task[object]":
+    task = asyncio.create_task(lane.run(call_id, work, speculative=speculative))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_returns_what_the_work_returns(lane: Lane) -> None:
+    name = await lane.run("a", lambda: threading.current_thread().name)
+    assert name == "lane-test"
+    assert lane.stats.done == 1
+
+
+async def test_calls_take_turns(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    tasks = [await queue(lane, name[0], noting(order, name)) for name in ("a1", "a2", "a3", "b1")]
+    gate.go_on.set()
+    await asyncio.gather(holder, *tasks)
+    assert order == ["a1", "b1", "a2", "a3"]
+
+
+async def test_real_work_goes_before_speculation(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    guess = await queue(lane, "a", noting(order, "guess"), speculative=True)
+    real = await queue(lane, "b", noting(order, "real"))
+    gate.go_on.set()
+    await asyncio.gather(holder, guess, real)
+    assert order == ["real", "guess"]
+
+
+async def test_cancelled_work_is_never_run(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    dropped = await queue(lane, "a", noting(order, "dropped"))
+    kept = await queue(lane, "a", noting(order, "kept"))
+    dropped.cancel()
+    await asyncio.gather(dropped, return_exceptions=True)
+    assert (lane.stats.queued, lane.stats.dropped) == (1, 1)
+    gate.go_on.set()
+    await asyncio.gather(holder, kept)
+    assert order == ["kept"]
+
+
+async def test_cancelling_running_work_returns_at_once(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    holder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holder
+    assert lane.stats.running
+    gate.go_on.set()
+    assert await lane.run("a", lambda: "next") == "next"
+
+
+async def test_a_full_lane_refuses(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    tasks = [await queue(lane, "a", lambda: None) for _ in range(4)]
+    with pytest.raises(ModelBusy, match=r"^test has 4 pieces of work waiting\.$"):
+        await lane.run("b", lambda: None)
+    gate.go_on.set()
+    await asyncio.gather(holder, *tasks)
+
+
+async def test_real_work_takes_the_place_of_speculation(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    guesses = [await queue(lane, "a", noting(order, f"guess{i}"), speculative=True) for i in range(4)]
+    real = await queue(lane, "b", noting(order, "real"))
+    gate.go_on.set()
+    results = await asyncio.gather(*guesses, return_exceptions=True)
+    await asyncio.gather(holder, real)
+    assert isinstance(results[3], ModelBusy)
+    assert order == ["real", "guess0", "guess1", "guess2"]
+    assert lane.stats.dropped == 1
+
+
+async def test_failure_names_the_lane_but_quotes_nothing(lane: Lane) -> None:
+    def work() -> None:
+        raise RuntimeError("what the caller said")
+
+    with pytest.raises(ModelFailed, match=r"^test failed: RuntimeError\.$") as caught:
+        await lane.run("a", work)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert lane.stats.last_error == "test failed: RuntimeError."
+    assert await lane.run("a", lambda: 1) == 1
+
+
+async def test_model_errors_pass_unchanged(lane: Lane) -> None:
+    def work() -> None:
+        raise WeightsError("The file is gone.")
+
+    with pytest.raises(WeightsError, match="The file is gone"):
+        await lane.run("a", work)
+
+
+async def test_nothing_of_finished_work_is_kept(lane: Lane) -> None:
+    class Sound:
+        pass
+
+    sound = Sound()
+    gone = weakref.ref(sound)
+    await lane.run("a", lambda kept=sound: None)  # type: ignore[misc]
+    del sound
+    # The thread lets go of the work just after it has told the result; the next work comes after that.
+    await lane.run("a", lambda: None)
+    gc.collect()
+    assert gone() is None
+
+
+async def test_close_fails_what_waits_and_ends_the_thread() -> None:
+    lane = Lane("closing")
+    gate, holder = await held(lane)
+    waiting = await queue(lane, "a", lambda: None)
+    closing = asyncio.create_task(lane.close())
+    with pytest.raises(ModelFailed, match=r"^closing is closed\.$"):
+        await waiting
+    gate.go_on.set()
+    await asyncio.gather(closing, holder)
+    assert not any(thread.name == "lane-closing" for thread in threading.enumerate())
+    with pytest.raises(ModelFailed, match=r"^closing is closed\.$"):
+        await lane.run("a", lambda: None)
+    await lane.close()

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import ModelError, WeightsError
+from models.piper import Speech, Voice, Voices, _providers
+from tests.models.conftest import VOICE
+
+
+def level_db(speech: Speech) -> float:
+    sound = np.frombuffer(speech.pcm, np.int16) / 32768
+    power = np.square(sound)
+    return float(10 * np.log10(power[power > power.max() / 1000].mean()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can help you with that.",
+        "Your total is $12.50, due on 3/4 at 5 p.m.",
+        "Dr. Smith's e-mail is joe@example.com. Call 555-1234!",
+        "I'm — well — the U.S. agent.",
+        "**Bold** _words_ and `code`.",
+    ],
+)
+def test_every_word_has_its_place(steady_voice: Voice, text: str) -> None:
+    speech = steady_voice.synthesize(text)
+    samples = len(speech.pcm) // 2
+    assert " ".join(word.text for word in speech.words) == text
+    assert speech.words[0].start == 0
+    assert speech.words[-1].end == samples
+    assert all(a.end == b.start for a, b in zip(speech.words, speech.words[1:], strict=False))
+    assert all(word.start <= word.end for word in speech.words)
+
+
+def test_a_pause_belongs_to_the_word_before_it(steady_voice: Voice) -> None:
+    first, *_ = steady_voice.synthesize("Wait, there is more to come.").words
+    sound = np.frombuffer(steady_voice.synthesize("Wait, there is more to come.").pcm, np.int16)
+    assert np.abs(sound[first.end - 160 : first.end]).max() < 1000 < np.abs(sound[first.end :]).max()
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "—", "?!", "***"])
+def test_nothing_to_say(steady_voice: Voice, text: str) -> None:
+    assert steady_voice.synthesize(text) == Speech(b"", ())
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes.", "I can help you with that.", "We are open from nine until five, Monday to Friday."]
+)
+def test_sound_begins_at_once_and_is_even(steady_voice: Voice, text: str) -> None:
+    speech = steady_voice.synthesize(text)
+    sound = np.abs(np.frombuffer(speech.pcm, np.int16).astype(np.int32))
+    loud = np.flatnonzero(sound > 200)
+    assert loud[0] <= 160
+    assert len(sound) - loud[-1] <= 4800
+    assert -23 < level_db(speech) < -17
+    assert sound[0] == sound[-1] == 0
+
+
+def test_too_much_text(steady_voice: Voice) -> None:
+    with pytest.raises(ValueError, match=r"^2001 characters to speak; 2000 is the most\.$"):
+        steady_voice.synthesize("a" * 2001)
+
+
+async def test_a_voice_that_isnt_loaded(voices: Voices) -> None:
+    with pytest.raises(ModelError, match=f"^The voice xx isn't loaded; loaded are: {VOICE}"):
+        await voices.synthesize("Hello.", voice="xx", call_id="a")
+
+
+async def test_voices_speak_on_their_lane(voices: Voices) -> None:
+    done = voices.lane.stats.done
+    speech = await voices.synthesize("Hello.", voice=VOICE, call_id="a")
+    assert [word.text for word in speech.words] == ["Hello."]
+    assert voices.lane.stats.done == done + 1
+
+
+def test_a_voice_without_durations_still_places_words(
+    voice_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.piper.with_durations", lambda model: model)
+    speech = Voice("plain", voice_file).synthesize("One two three.")
+    assert [word.text for word in speech.words] == ["One", "two", "three."]
+    assert [word.start for word in speech.words] == sorted({word.start for word in speech.words})
+
+
+def test_broken_voices(tmp_path: Path, voice_file: Path) -> None:
+    path = tmp_path / "v.onnx"
+    path.write_bytes(b"\xffjunk")
+    with pytest.raises(WeightsError, match=r"v\.onnx isn't a Piper voice"):
+        Voice("v", path)
+    path.with_name("v.onnx.json").write_text(json.dumps({"audio": {}}))
+    with pytest.raises(WeightsError, match=r"v\.onnx isn't a Piper voice"):
+        Voice("v", path)
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "chosen"),
+    [
+        ("auto", ["CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        (
+            "auto",
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        ),
+        ("cpu", ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
+    ],
+)
+def test_the_device_is_what_the_runtime_has(
+    monkeypatch: pytest.MonkeyPatch, device: str, available: list[str], chosen: list[str]
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
+    assert _providers(device) == chosen
+
+
+def test_cuda_that_isnt_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ModelError, match=r"tts\.device is cuda"):
+        _providers("cuda")

@@ -1,0 +1,84 @@
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings, SttSettings
+from models.errors import ModelFailed, WeightsError
+from models.pool import ComponentHealth, ModelPool
+from tests.models.conftest import VOICE
+
+
+def pool(cache: Path, stt: SttSettings | None = None) -> ModelPool:
+    settings = Settings(cache_dir=cache, stt=stt or SttSettings())
+    return ModelPool(settings, voices=[VOICE], languages=["en"])
+
+
+@pytest.mark.models
+async def test_everything_is_loaded_warmed_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    before = {thread.name for thread in threading.enumerate()}
+    models = pool(tmp_path)
+    news: list[tuple[str, str]] = []
+    began = time.monotonic()
+    await models.start(lambda part: news.append((part.name, part.state)))
+    assert time.monotonic() - began < 30
+    names = ["speech-to-text", "text-to-speech", "voice activity", "end of turn", "language model"]
+    assert [(part.name, part.state) for part in models.health()] == [(name, "ready") for name in names]
+    assert sorted(news) == sorted([(name, state) for name in names for state in ("loading", "ready")])
+    assert all(part.device and part.model and part.last_error is None for part in models.health())
+
+    speech = await models.voices.synthesize("What time do you open?", voice=VOICE, call_id="a")
+    heard = await models.recognizer.transcribe(speech.pcm, call_id="a", language="en")
+    assert "open" in heard.text
+    assert max(models.vad.voice_activity().process(speech.pcm)) > 0.9
+
+    await models.close()
+    assert {thread.name for thread in threading.enumerate()} <= before | {"asyncio_0"}
+    assert {part.state for part in models.health()} == {"down"}
+    with pytest.raises(ModelFailed, match=r"^The models aren't loaded\.$"):
+        _ = models.recognizer
+
+
+@pytest.mark.models
+async def test_weights_that_are_missing_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    models = pool(tmp_path, stt=SttSettings(model="missing"))
+    news: list[ComponentHealth] = []
+    with pytest.raises(WeightsError, match="offhook models pull missing"):
+        await models.start(news.append)
+    failed = [part for part in news if part.state == "failed"]
+    assert [part.name for part in failed] == ["speech-to-text"]
+    assert "missing" in (failed[0].last_error or "")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("lane", "load"))]
+
+
+@pytest.mark.models
+async def test_an_english_model_isnt_given_to_another_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    tree = Settings(cache_dir=tmp_path, stt=SttSettings(model="tiny.en"))
+    models = ModelPool(tree, voices=[VOICE], languages=["fr"])
+    with pytest.raises(WeightsError, match=r"tiny\.en doesn't hear the persona's language \(fr\)"):
+        await models.start()
+
+
+@pytest.mark.models
+async def test_the_loop_goes_on_while_models_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    models = pool(tmp_path, stt=SttSettings(model="tiny.en"))
+    starting = asyncio.create_task(models.start())
+    turns = 0
+    while not starting.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    await starting
+    await models.close()
+    assert turns > 20

@@ -1,0 +1,70 @@
+import re
+
+import pytest
+
+from models.speech_text import Chunks, pieces
+
+
+async def spoken(text: str) -> tuple[list[str], str]:
+    """What is spoken while `text` comes in small tokens, and what is left for the end."""
+    chunks = Chunks(language="en")
+    early = [
+        piece.text for token in re.findall(r"\s*\S{1,3}", text) async for piece in chunks.aggregate(token)
+    ]
+    rest = await chunks.flush()
+    return early, rest.text if rest else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "early", "rest"),
+    [
+        ("Yes.", [], "Yes."),
+        ("Really? Go on", ["Really?"], "Go on"),
+        ("Stop! ", ["Stop!"], ""),
+        ("Of course, I can help you. What else", ["Of course,", "I can help you."], "What else"),
+        ("Sure, I can help", [], "Sure, I can help"),
+        ("Call Dr. Smith today", [], "Call Dr. Smith today"),
+        ("It costs $1,234.50 at 5:30 today", [], "It costs $1,234.50 at 5:30 today"),
+        ("One moment — I look", ["One moment —"], "I look"),
+        (
+            "We are open from nine in the morning until five",
+            ["We are open from nine in the morning"],
+            "until five",
+        ),
+        (
+            "Good. After that, we close, and then, at last, we sleep. Fine",
+            ["Good.", "After that, we close, and then, at last, we sleep."],
+            "Fine",
+        ),
+        ("First line\nsecond line", ["First line"], "second line"),
+    ],
+)
+async def test_cuts(text: str, early: list[str], rest: str) -> None:
+    assert await spoken(text) == (early, rest)
+
+
+async def test_every_answer_begins_early_again() -> None:
+    chunks = Chunks()
+    for _ in range(2):
+        early = [piece.text async for piece in chunks.aggregate("Of course, here is")]
+        assert early == ["Of course,"]
+        await chunks.flush()
+
+
+async def test_an_interruption_forgets() -> None:
+    chunks = Chunks()
+    assert [piece async for piece in chunks.aggregate("Half a")] == []
+    await chunks.handle_interruption()
+    assert await chunks.flush() is None
+
+
+async def test_endless_text_is_cut() -> None:
+    cut = await pieces("word, " * 300, opening=False)
+    assert max(map(len, cut)) <= 400
+    assert " ".join(cut) == ("word, " * 300).strip()
+    assert max(map(len, await pieces("x" * 2000))) <= 400
+
+
+async def test_pieces_have_all_the_words() -> None:
+    text = "Hello, this is Joe. How can I help you? Tell me."
+    assert await pieces(text) == ["Hello, this is Joe.", "How can I help you?", "Tell me."]

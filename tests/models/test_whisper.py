@@ -1,0 +1,163 @@
+import asyncio
+import re
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soxr
+
+from models.errors import WeightsError
+from models.piper import Voice
+from models.whisper import Recognizer, _once, _repeats
+
+Samples = npt.NDArray[np.int16]
+
+SENTENCES = (
+    "I would like to book a table for four people.",
+    "Can you tell me how much it costs to ship a parcel to Canada?",
+    "What is the capital of France?",
+    "I think there was a mistake on my last bill.",
+    "Could you repeat that, please?",
+    "Tell me a short joke.",
+)
+SHORT = ("Yes.", "No.", "Okay.", "Yes, please.", "Thank you.", "Maybe.", "Goodbye.")
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9' ]", "", text.lower()).strip()
+
+
+def on_the_phone(voice: Voice, text: str) -> Samples:
+    """The sentence as it sounds after a line that passes 8 kHz."""
+    sound = np.frombuffer(voice.synthesize(text).pcm, np.int16).astype(np.float32)
+    return soxr.resample(soxr.resample(sound, 16_000, 8000), 8000, 16_000).astype(np.int16)
+
+
+def noises() -> dict[str, Samples]:
+    rng = np.random.default_rng(5)
+    at = np.arange(32_000) / 16_000
+    burst = np.zeros(20_000)
+    burst[2000:6000] = np.convolve(rng.standard_normal(4000), np.ones(4) / 4, "same") * np.exp(
+        -np.arange(4000) / 1200
+    )
+    sounds = {
+        "hiss": rng.standard_normal(32_000) * 100,
+        "loud hiss": rng.standard_normal(32_000) * 1000,
+        "hum": np.sin(at * 2 * np.pi * 50) * 2000,
+        "key": (np.sin(at[:8000] * 2 * np.pi * 770) + np.sin(at[:8000] * 2 * np.pi * 1336)) * 4000,
+        "chord": sum(np.sin(at * 2 * np.pi * hz) for hz in (262, 330, 392)) * 3000,
+        "cough": burst * 15_000,
+    }
+    return {name: np.clip(sound, -32768, 32767).astype(np.int16) for name, sound in sounds.items()}
+
+
+@pytest.mark.models
+def test_telephone_sentences(recognizer: Recognizer, steady_voice: Voice) -> None:
+    heard = [recognizer.transcribe_now(on_the_phone(steady_voice, text), "en").text for text in SENTENCES]
+    assert jiwer.wer([plain(text) for text in SENTENCES], [plain(text) for text in heard]) <= 0.1
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("gain", [1.0, 0.1, 0.02])
+@pytest.mark.parametrize("text", SHORT)
+def test_short_answers_are_heard_once_at_any_level(
+    recognizer: Recognizer, steady_voice: Voice, text: str, gain: float
+) -> None:
+    sound = (on_the_phone(steady_voice, text) * gain).astype(np.int16)
+    heard = plain(recognizer.transcribe_now(sound, "en").text)
+    assert heard.replace("yeah", "yes") == plain(text)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", noises())
+def test_noise_says_nothing(recognizer: Recognizer, name: str) -> None:
+    transcript = recognizer.transcribe_now(noises()[name], "en")
+    assert transcript.text == ""
+
+
+@pytest.mark.models
+async def test_silence_costs_nothing(recognizer: Recognizer) -> None:
+    for pcm in (b"", bytes(32_000)):
+        transcript = await recognizer.transcribe(pcm, call_id="a", language="en")
+        assert (transcript.text, transcript.no_speech_prob, transcript.decode_ms) == ("", 1.0, 0.0)
+
+
+@pytest.mark.models
+async def test_what_a_caller_repeats_stays(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sound = np.tile(on_the_phone(steady_voice, "No."), 3)
+    transcript = await recognizer.transcribe(sound.tobytes(), call_id="a", language="en")
+    assert plain(transcript.text) == "no no no"
+
+
+@pytest.mark.models
+async def test_the_language_is_detected_when_it_isnt_given(recognizer: Recognizer, question: Samples) -> None:
+    transcript = await recognizer.transcribe(question.tobytes(), call_id="a", language=None)
+    assert transcript.language == "en"
+    assert plain(transcript.text) == "what time do you open tomorrow"
+
+
+@pytest.mark.models
+def test_a_hint_decides_the_spelling(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sound = on_the_phone(steady_voice, "I bought a Zyxel router.")
+    assert "Zyxel" not in recognizer.transcribe_now(sound, "en").text
+    assert "Zyxel" in recognizer.transcribe_now(sound, "en", "Zyxel.").text
+
+
+@pytest.mark.models
+def test_half_a_minute(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sound = np.concatenate([on_the_phone(steady_voice, text) for text in SENTENCES * 3])[: 30 * 16_000]
+    words = recognizer.transcribe_now(sound, "en").text.split()
+    assert len(words) > 60
+    assert "capital" in words
+
+
+@pytest.mark.models
+async def test_more_than_half_a_minute_is_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(ValueError, match=r"^30\.1 s of audio; 30 s is the most\.$"):
+        await recognizer.transcribe(bytes(2 * 16_000 * 301 // 10), call_id="a", language="en")
+
+
+@pytest.mark.models
+def test_languages(recognizer: Recognizer, english: Recognizer) -> None:
+    assert recognizer.hears("fr-CA")
+    assert not recognizer.hears("xx")
+    assert english.hears("en-GB")
+    assert not english.hears("fr")
+
+
+@pytest.mark.models
+async def test_cancelled_work_is_dropped(recognizer: Recognizer, question: Samples) -> None:
+    pcm = question.tobytes()
+    before = recognizer.lane.stats.dropped
+    tasks = [
+        asyncio.create_task(recognizer.transcribe(pcm, call_id="a", language="en", speculative=True))
+        for _ in range(3)
+    ]
+    await asyncio.sleep(0)
+    for task in tasks[1:]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert recognizer.lane.stats.dropped == before + 2
+
+
+def test_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="doesn't hold Whisper weights"):
+        Recognizer.load(tmp_path, name="nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats", "once"),
+    [
+        ("What time?", False, "What time?"),
+        ("No, no, no.", True, "No, no, no."),
+        ("Bye. " * 9, True, "Bye."),
+        ("Who are you? " * 6 + "Who are", True, "Who are you?"),
+        ("It is what it is.", False, "It is what it is."),
+        ("", False, ""),
+    ],
+)
+def test_loops(text: str, repeats: bool, once: str) -> None:
+    assert _repeats(text) is repeats
+    assert _once(text) == once
