@@ -28,8 +28,10 @@ class Playout:
     that fills a gap doesn't count.
 
     Its hooks, all optional and called on the spot: `on_pulled` after each pull, `on_sounding` when a
-    pull returns speech after silence, `on_cut` when `hold` or `interrupt` wants silence at once (a wire
-    that buffers ahead takes back what it hasn't sent, with `unpull`, before the fade is pulled).
+    pull returns speech after silence. A wire that buffers ahead sets two more: `on_cut`, called when
+    `hold` or `interrupt` wants silence at once, to take back with `unpull` what it hasn't sent before
+    the fade is pulled; and `unsent`, which tells how many samples of speech that would be. It then
+    calls `settle` as its buffer empties.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class Playout:
         self.on_pulled: Callable[[], None] | None = None
         self.on_sounding: Callable[[], None] | None = None
         self.on_cut: Callable[[], None] | None = None
+        self.unsent: Callable[[], int] = lambda: 0
 
     @property
     def queued_ms(self) -> float:
@@ -71,13 +74,13 @@ class Playout:
             self._queued += len(samples)
 
     def mark(self, reached: Callable[[], None], *, word: bool = False) -> None:
-        """Call `reached` once all speech written so far has been pulled.
+        """Call `reached` once all speech written so far has been pulled, and sent.
 
         A mark with `word` set is where `resume` goes back to. Marks that an interruption overtakes
         are dropped.
         """
         self._marks.append((self.position + self._queued, word, reached))
-        self._pass_marks()
+        self.settle()
 
     def pull(self, samples: int) -> bytes:
         """The next `samples` for the wire, silence where there is no speech.
@@ -107,7 +110,7 @@ class Playout:
             self._sounding = False
         self._reference = np.concatenate((self._reference, out))[-_REFERENCE_SAMPLES:]
         self.pulled += samples
-        self._pass_marks()
+        self.settle()
         if self.on_pulled:
             self.on_pulled()
         return out.tobytes()
@@ -177,8 +180,12 @@ class Playout:
             self._queued -= len(head)
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
-    def _pass_marks(self) -> None:
-        while self._marks and self._marks[0][0] <= self.position:
+    def settle(self) -> None:
+        """Pass the marks before what is sent by now."""
+        if not self._marks:
+            return
+        sent = self.position - self.unsent()
+        while self._marks and self._marks[0][0] <= sent:
             end, word, reached = self._marks.popleft()
             if word:
                 self._last_word = end

@@ -147,3 +147,16 @@ def test_the_reference_is_what_the_wire_got(playout: Playout) -> None:
     assert (reference[:PACKET] == 0).all()
     assert (reference[PACKET : 2 * PACKET] == LOUD).all()
     assert (reference[2 * PACKET :] == 0).all()
+
+
+def test_a_mark_waits_for_a_wire_that_buffers(playout: Playout) -> None:
+    heard: list[int] = []
+    buffered = [PACKET]
+    playout.unsent = lambda: buffered[0]
+    playout.write(speech(20))
+    playout.mark(lambda: heard.append(1), word=True)
+    pull(playout)
+    assert heard == []
+    buffered[0] = 0
+    playout.settle()
+    assert heard == [1]
