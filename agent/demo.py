@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.bench import metrics
 from agent.caller.script import Hangup, Play, Script, Step, Wait
 from agent.conversation import Turn
 from agent.server import Server
@@ -25,7 +25,6 @@ from transports.playout import SAMPLE_RATE_HZ
 
 CALL_DEADLINE_S = 90.0
 POLL_S = 0.2
-MIN_HEARD_WORDS = 1
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Demo:
 
     turns: Sequence[Turn]
     heard: str  # the agent's side of the line, transcribed again
-    greeting_ms: float | None
+    greeting_ms: float | None  # from the ACK to the first audible packet
+    voice_to_voice_ms: Sequence[float]  # of each answer, at the packets
     wav: Path
 
     @property
@@ -44,7 +44,8 @@ class Demo:
         return (
             "caller" in speakers
             and speakers[-1] == "agent"
-            and len(self.heard.split()) >= MIN_HEARD_WORDS
+            and bool(self.voice_to_voice_ms)
+            and bool(self.heard)
         )
 
 
@@ -86,7 +87,11 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
         result = await _run_caller(folder / "script.json", folder / "result.json")
         watching.cancel()
         heard = await _transcribe(server, wav)
-    return Demo(turns, heard, _greeting_ms(result), wav)
+    if result.get("outcome") != "answered":
+        return Demo(turns, heard, None, (), wav)
+    log = metrics.CallLog.of(result)
+    latencies = [turn.voice_to_voice_ms for turn in metrics.turns(log)]
+    return Demo(turns, heard, metrics.greeting_ms(log), [ms for ms in latencies if ms is not None], wav)
 
 
 async def _speak(server: Server, text: str, path: Path) -> None:
@@ -117,8 +122,7 @@ async def _watch(server: Server, turns: list[Turn]) -> None:
     while True:
         for session in server.sessions.live():
             turns[:] = session.turns
-        with contextlib.suppress(TimeoutError):
-            await asyncio.sleep(POLL_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def _transcribe(server: Server, path: Path) -> str:
@@ -138,11 +142,6 @@ async def _transcribe(server: Server, path: Path) -> str:
         )
         texts.append(transcript.text)
     return " ".join(texts).strip()
-
-
-def _greeting_ms(result: dict[str, Any]) -> float | None:
-    greeting = result.get("greeting_ms")
-    return float(greeting) if greeting is not None else None
 
 
 def default_questions(persona: Persona) -> list[str]:

@@ -1,0 +1,91 @@
+"""`offhook demo`: see it work without a phone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
+from config.persona import load_persona
+
+if TYPE_CHECKING:
+    from agent.demo import Demo
+    from config.persona import Persona
+    from config.settings import Settings
+
+
+def demo(
+    question: Annotated[
+        list[str] | None,
+        typer.Argument(help="What to ask: a text, or a WAV file (mono, 16 bit).", show_default=False),
+    ] = None,
+    wav: Annotated[Path, typer.Option(help="Where the call goes: caller left, agent right.")] = Path(
+        "offhook-demo.wav"
+    ),
+    config: ConfigFile = None,
+    settings: Set = None,
+    persona: PersonaName = None,
+) -> None:
+    """Call the agent from a second process over real SIP, and show what was said.
+
+    Runs on free loopback ports beside a server that may already be up. Exits 0 only if the agent
+    understood and was heard to answer.
+    """
+    loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
+    who = load_persona(loaded.settings.persona)
+    raise typer.Exit(asyncio.run(_demo(loaded.settings, who, question or [], wav)))
+
+
+async def _demo(settings: Settings, persona: Persona, questions: list[str], wav: Path) -> int:
+    console = Console()
+    with console.status("Starting ...") as status:
+        from agent import logs
+        from agent.demo import default_questions, loopback, make_call
+        from agent.server import Server
+        from models.errors import ModelError
+        from transports.sip.errors import SipError
+
+        settings = loopback(settings)
+        logs.set_up(settings.log)
+        server = Server(settings, persona)
+        try:
+            await server.start(lambda what: status.update(f"Loading ... {what}"))
+            status.update("Calling ...")
+            asked = [Path(text) if text.endswith(".wav") else text for text in questions]
+            result = await make_call(server, asked or default_questions(persona), wav)
+        except (ModelError, SipError) as error:
+            console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+            return 1
+        finally:
+            await server.close(drain_s=0)
+    _show(console, result)
+    return 0 if result.answered else 1
+
+
+def _show(console: Console, demo: Demo) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    latencies = iter(demo.voice_to_voice_ms)
+    asked = False
+    for turn in demo.turns:
+        note = ""
+        if turn.speaker == "agent" and asked:
+            ms = next(latencies, None)
+            note = f"{ms:.0f} ms" if ms is not None else ""
+        asked = turn.speaker == "caller"
+        table.add_row("Caller" if asked else "Agent", turn.text + ("—" if turn.cut_off else ""), note)
+    console.print(table)
+    if demo.greeting_ms is not None:
+        console.print(f"[dim]Greeted {demo.greeting_ms:.0f} ms after the call was up; the figures at the answers are")
+        console.print("[dim]from the caller's last speech packet to the agent's first audible one.")
+    console.print(f"[dim]On the line, transcribed again:[/dim] {demo.heard or 'nothing'}")
+    console.print(f"[dim]Recorded to[/dim] {demo.wav}")
+    if not demo.answered:
+        console.print("[red]The agent was not heard to answer.")
