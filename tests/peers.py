@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ def free_port(host: str = "127.0.0.1") -> int:
                 return port
 
 
+# As Debian's baresip names them, and the WAV format that each needs, since it doesn't resample.
+CODEC_SPECS = {"pcmu": "pcmu", "pcma": "pcma", "g722": "g722/16000/1", "opus": "opus/48000/2"}
+WAV_FORMATS = {"pcmu": (8000, 1), "pcma": (8000, 1), "g722": (16000, 1), "opus": (48000, 2)}
+
+
 class Reception:
     """A call handler that answers and then leaves the call to the test."""
 
@@ -55,6 +60,7 @@ class Reception:
         self.connected: asyncio.Queue[CallTransport] = asyncio.Queue()
         self.ended: asyncio.Queue[EndReason] = asyncio.Queue()
         self.digits: asyncio.Queue[str] = asyncio.Queue()
+        self.live: dict[str, CallTransport] = {}
         self.ring_s = 0.0
         self.full = False
 
@@ -79,9 +85,11 @@ class Reception:
         self.calls.put_nowait(call)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), self.ring_s)
+        self.live[call.info.call_id] = call
         with contextlib.suppress(CallGone):
             await call.answer()
         await over.wait()
+        del self.live[call.info.call_id]
 
 
 @contextlib.asynccontextmanager
@@ -135,24 +143,29 @@ class Softphone:
         writer.close()
         await writer.wait_closed()
 
-    def heard(self) -> NDArray[np.int16]:
-        """What came from the other side, s16 mono PCM at 8 kHz; complete once baresip has left."""
+    def heard(self) -> tuple[NDArray[np.int16], int]:
+        """What came from the other side as s16 mono PCM, and its rate; complete once baresip has left."""
         files = sorted(self._folder.glob("dump-*-dec.wav"))
         assert files, f"baresip recorded nothing: {sorted(p.name for p in self._folder.iterdir())}"
-        data = files[0].read_bytes()
-        return np.frombuffer(data[44 : len(data) - len(data) % 2], np.int16)
+        with wave.open(str(files[0])) as file:
+            channels, rate_hz = file.getnchannels(), file.getframerate()
+            pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
 @contextlib.asynccontextmanager
-async def softphone(folder: Path, says: NDArray[np.int16]) -> AsyncIterator[Softphone]:
+async def softphone(folder: Path, says: NDArray[np.int16], codec: str = "pcmu") -> AsyncIterator[Softphone]:
     """A baresip that says `says` (s16 mono PCM at 8 kHz) in its call; it leaves at the end."""
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(says.tobytes())
+        rate_hz, channels = WAV_FORMATS[codec]
+        file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
+        file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
     control = free_port()
-    modules = ("aufile", "aubridge", "g711", "sndfile", "account", "menu", "ctrl_tcp")
-    (folder / "accounts").write_text("<sip:softphone@127.0.0.1>;regint=0\n")
+    modules = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+    (folder / "accounts").write_text(
+        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}\n"
+    )
     (folder / "contacts").write_text("")
     (folder / "config").write_text(
         f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"

@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 PTIME_S = 0.020
 PACKET_SAMPLES = 160
 TELEPHONE_EVENT = 101
+SO_TIMESTAMPNS = 35
 _BIAS = 0x84
 
 
@@ -79,6 +80,7 @@ class Caller:
         self.sip.setblocking(False)
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.rtp.bind((self.host, 0))
+        self.rtp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # the kernel's clock, not this thread's
         self.call_id = secrets.token_hex(8)
         self.tag = secrets.token_hex(4)
         self.to_tag = ""
@@ -89,6 +91,7 @@ class Caller:
         self.ended = asyncio.Event()
         self.speech: list[bytes] = []  # packets still to send; silence when there are none
         self.silent = False  # send nothing at all
+        self.lateness_s: Callable[[int], float] = lambda sequence_number: 0.0  # a network with jitter
         self.inject: list[bytes] = []  # packets to send as they are
         self.sent_at: dict[int, float] = {}
         self._sequence_number = 100
@@ -221,17 +224,22 @@ class Caller:
             "!BBHII", 0x80, payload_type | (0x80 if marker else 0), self._sequence_number, timestamp, 0xC0FFEE
         )
 
+    def _receive_rtp(self) -> None:
+        data, extras, _, _ = self.rtp.recvmsg(2048, 64)
+        seconds, nanoseconds = struct.unpack("@qq", extras[0][2][:16])
+        age = time.time() - (seconds + nanoseconds / 1e9)
+        _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
+        self.received.append(Packet(time.monotonic() - age, number, stamp, kind & 0x7F, data[12:]))
+
     def _run(self) -> None:
         assert self.rtp_to
         silence = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
         due = time.monotonic()
         while not self._stop.is_set():
-            wait = due - time.monotonic()
+            wait = due + self.lateness_s(self._sequence_number) - time.monotonic()
             if wait > 0:
                 if select.select([self.rtp], [], [], wait)[0]:
-                    data = self.rtp.recv(2048)
-                    _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
-                    self.received.append(Packet(time.monotonic(), number, stamp, kind & 0x7F, data[12:]))
+                    self._receive_rtp()
                 continue
             due += PTIME_S
             if self.inject:

@@ -171,7 +171,7 @@ class SipCall(CallTransport):
 
     def _cut(self) -> None:
         self._sender.cut()
-        self._loop.call_soon(self._sender.top_up)  # the fade, once the playout has made it
+        self._loop.call_soon(self._sender.top_up)  # pulls the fade, once the playout has made it
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

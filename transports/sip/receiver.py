@@ -9,7 +9,7 @@ from baresip.errors import AudioNotActive, AudioRestarted
 from transports.playout import SAMPLE_RATE_HZ
 from transports.sip.resampler import Resampler
 
-# A gap longer than the jitter buffer can explain: the peer sends nothing (hold, a muted sender, loss).
+# A gap longer than jitter explains: the peer sends nothing (hold, a muted sender, loss).
 STARVED_S = 0.200
 # A tick that comes later than this doesn't make up for all it missed.
 MAX_FILL_S = 0.5

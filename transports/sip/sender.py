@@ -21,13 +21,15 @@ from baresip.audio import CallAudio
 from baresip.errors import AudioNotActive, AudioRestarted
 from numpy.typing import NDArray
 
-from transports.playout import SAMPLE_RATE_HZ, Playout
+from transports.playout import FADE_MS, SAMPLE_RATE_HZ, Playout
 from transports.sip.resampler import Resampler
 
 SLICE_MS = 10
 AHEAD_MS = 60
 RING_MS = 30
+MAX_RING_MS = 60
 FEED_INTERVAL_S = 0.005
+_FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
 _BYTES_PER_SAMPLE = 2
 
@@ -49,34 +51,44 @@ class Sender:
         self._wake = wake
         self._lock = threading.Lock()
         self._ahead: deque[_Slice] = deque()
-        self._fading = False
+        self._fading = False  # the playout's fade is still to be pulled
+        self._faded = False  # and needn't be heard
         self._rate_hz = 0
         self._channels = 1
         self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         self._tail = False  # the resampler still holds the end of what was said
+        self._ring_ms = RING_MS
 
     def top_up(self) -> None:
         """Pull what the wire will need until the next tick and a while longer."""
         grew = False
         while len(self._ahead) * SLICE_MS < AHEAD_MS and (self._playout.speaking or self._fading):
-            self._fading = False
             before = self._playout.position
             samples = np.frombuffer(self._playout.pull(_SLICE_SAMPLES), np.int16)
             piece = _Slice(samples, self._playout.position - before)
-            with self._lock:
-                self._ahead.append(piece)
-            grew = True
+            faded, self._fading, self._faded = self._fading and self._faded, False, False
+            if not faded:
+                with self._lock:
+                    self._ahead.append(piece)
+                grew = True
         if grew:
             self._wake()
 
     def cut(self) -> None:
-        """Give back to the playout what was pulled and not yet handed over; the fade is pulled next."""
+        """Give back to the playout what was pulled and not yet handed over, and fade at once.
+
+        The playout then makes the same fade of the same samples. It counts as pulled, but comes too late
+        if the loop is busy, so ours is the one that is heard.
+        """
         with self._lock:
-            unsent = sum(piece.speech for piece in self._ahead)
+            unsent = list(self._ahead)
             self._ahead.clear()
+            if unsent:
+                self._ahead.append(_Slice(_fade(unsent[0].samples), 0))
+        self._fading, self._faded = True, bool(unsent)
+        self._playout.unpull(sum(piece.speech for piece in unsent))
         if unsent:
-            self._playout.unpull(unsent)
-        self._fading = True
+            self._wake()
 
     def feed(self) -> bool:
         """Hand over what the stack needs now. Returns whether more is to come.
@@ -104,7 +116,11 @@ class Sender:
             self._rate_hz, self._channels = info.tx_sample_rate, info.tx_channels
             self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
         slice_bytes = self._rate_hz * self._channels * _BYTES_PER_SAMPLE * SLICE_MS // 1000
-        return max(0, RING_MS // SLICE_MS - -(-info.tx_buffered // slice_bytes))
+        if self._tail and not info.tx_buffered:  # it ran dry in mid-speech: this machine needs more slack
+            self._ring_ms = min(self._ring_ms + SLICE_MS, MAX_RING_MS)
+        elif not self._tail:
+            self._ring_ms = max(self._ring_ms - SLICE_MS, RING_MS)
+        return max(0, self._ring_ms // SLICE_MS - -(-info.tx_buffered // slice_bytes))
 
     def _take(self, count: int) -> list[NDArray[np.int16]]:
         with self._lock:
@@ -119,6 +135,13 @@ class Sender:
     def _convert(self, samples: NDArray[np.int16]) -> bytes:
         converted = self._resampler.process(samples)
         return (np.repeat(converted, self._channels) if self._channels > 1 else converted).tobytes()
+
+
+def _fade(samples: NDArray[np.int16]) -> NDArray[np.int16]:
+    ramp = np.zeros(len(samples), np.float32)
+    n = min(_FADE_SAMPLES, len(samples))
+    ramp[:n] = np.linspace(1.0, 0.0, n, dtype=np.float32)
+    return (samples * ramp).astype(np.int16)
 
 
 class Feeder:

@@ -138,8 +138,9 @@ class SipServer:
             expose_headers=("To",),
             extra_config_text=(
                 f"rtp_ports {first}-{last}\n"
-                "audio_jitter_buffer_type adaptive\n"
-                "audio_jitter_buffer_ms 10-160\n"
+                # Who listens is a machine, which doesn't mind when a packet comes; the stack's buffer costs
+                # 15 to 50 ms and loses what comes late (2 to 16% of speech at 40 to 80 ms of jitter, measured).
+                "audio_jitter_buffer_type off\n"
                 # Otherwise every answered call puts the others on hold.
                 "call_hold_other_calls no\n"
             ),
@@ -196,7 +197,8 @@ class SipServer:
                 await stack.reject(call.info.call_id, 404, "Not Found")
                 return
             call.located(await stack.remote_address(call.info.call_id))
-            await self._handler(call)
+            if not call.over:  # cancelled at once: nobody has to know
+                await self._handler(call)
         except CallRefused:
             try:
                 await native_call.reject()
