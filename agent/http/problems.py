@@ -53,7 +53,7 @@ def install(app: FastAPI) -> None:
         detail = {
             404: f"There is nothing at {request.url.path}. See /docs for what there is.",
             405: f"{request.method} doesn't work on {request.url.path}. See /docs for what does.",
-        }.get(error.status_code, f"{error.detail}.")
+        }.get(error.status_code, f"{error.detail.rstrip('.')}.")
         return problem(error.status_code, detail, _headers(error))
 
     @app.exception_handler(RequestValidationError)

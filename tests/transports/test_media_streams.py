@@ -1,0 +1,459 @@
+"""Each carrier's documented messages against the server, over real sockets, with a fake agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+import websockets
+from fastapi import FastAPI
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.workers.runner import WorkerRunner
+
+from config.settings import CarrierSettings
+from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TwilioSide, Wire, loudness
+from transports.call import CallRefused, CallTransport, EndReason
+from transports.media_streams.router import carriers_router
+from transports.media_streams.twilio import Twilio
+
+DEADLINE_S = 10.0
+
+
+def tone(ms: int, rate_hz: int, hz: float = 440.0) -> bytes:
+    return (
+        (8000 * np.sin(2 * np.pi * hz * np.arange(rate_hz * ms // 1000) / rate_hz)).astype(np.int16).tobytes()
+    )
+
+
+class Echo(FrameProcessor):
+    """Says back what it hears; keys: 1 speaks for long, 2 interrupts."""
+
+    def __init__(self, agent: EchoAgent) -> None:
+        super().__init__()
+        self._agent = agent
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            self._agent.heard += frame.audio
+            if self._agent.echoes:
+                await self.push_frame(OutputAudioRawFrame(frame.audio, 16_000, 1))
+        elif isinstance(frame, InputDTMFFrame):
+            self._agent.keys += frame.button.value
+            if frame.button.value == "1":
+                await self.push_frame(OutputAudioRawFrame(tone(20_000, 16_000), 16_000, 1))
+            elif frame.button.value == "2":
+                await self.push_frame(InterruptionFrame())
+        else:
+            await self.push_frame(frame, direction)
+            if isinstance(frame, StartFrame):
+                self._agent.ready += 1
+
+
+@dataclass
+class EchoAgent:
+    """A call handler that stands in for the conversation; key 9 hangs up."""
+
+    echoes: bool = True
+    full: bool = False
+    live: list[CallTransport] = field(default_factory=list)
+    calls: int = 0
+    ready: int = 0  # pipelines that have started
+    heard: bytearray = field(default_factory=bytearray)
+    keys: str = ""
+    dtmf_events: str = ""
+    ended: list[EndReason] = field(default_factory=list)
+
+    def accepting(self) -> tuple[bool, str]:
+        return not self.full, "All lines are busy."
+
+    async def __call__(self, call: CallTransport) -> None:
+        if self.full:
+            raise CallRefused("All lines are busy.")
+        self.calls += 1
+        self.live.append(call)
+        worker = PipelineWorker(
+            Pipeline([call.input(), Echo(self), call.output()]),
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+        )
+        over = asyncio.Event()
+
+        async def stopped(_: CallTransport, reason: EndReason) -> None:
+            self.ended.append(reason)
+            over.set()
+
+        async def key(_: CallTransport, digit: str) -> None:
+            self.dtmf_events += digit
+            if digit == "9":
+                over.set()
+
+        call.add_event_handler("on_dialin_stopped", stopped)
+        call.add_event_handler("on_dtmf_event", key)
+        runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
+        await runner.add_workers(worker)
+        running = asyncio.create_task(runner.run())
+        try:
+            await call.answer()
+            await over.wait()
+        finally:
+            await call.hangup()
+            await runner.cancel()
+            await running
+            self.live.remove(call)
+
+
+class Stream:
+    """One stream from the carrier's side. Reads all along; a mark is answered at once."""
+
+    def __init__(self, side: FakeCarrier, socket: websockets.ClientConnection) -> None:
+        self.side = side
+        self.socket = socket
+        self.audio = bytearray()
+        self.kinds: list[str] = []
+        self.others: list[Any] = []
+        self.reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self._read_on()
+
+    async def _read_on(self) -> None:
+        async for data in self.socket:
+            kind, what = self.side.heard(data)
+            self.kinds.append(kind)
+            if kind == "audio":
+                self.audio += what
+            elif kind == "mark":
+                await self.socket.send(what)
+            else:
+                self.others.append(what)
+
+    async def send(self, *messages: Wire | None) -> None:
+        for message in messages:
+            if message is not None:
+                await self.socket.send(message)
+
+    async def speak(self, pcm: bytes) -> None:
+        """In real time, as a carrier does."""
+        step = self.side.rate_hz * self.side.packet_ms // 1000 * 2
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for at in range(0, len(pcm), step):
+            await self.socket.send(self.side.media(pcm[at : at + step]))
+            due += self.side.packet_ms / 1000
+            await asyncio.sleep(max(0, due - loop.time()))
+
+    async def closed(self) -> int | None:
+        await asyncio.wait_for(self.reader, DEADLINE_S)
+        return self.socket.close_code
+
+
+@dataclass
+class Server:
+    agent: EchoAgent
+    port: int
+
+    async def ask(self, side: FakeCarrier, **change: Any) -> httpx.Response:
+        headers, body = side.request()
+        async with httpx.AsyncClient() as client:
+            return await client.post(
+                f"http://127.0.0.1:{self.port}/api/v1/carriers/{side.name}/answer",
+                content=change.get("body", body),
+                headers=headers | change.get("headers", {}),
+            )
+
+    async def connect(self, side: FakeCarrier, path: str | None = None) -> websockets.ClientConnection:
+        headers: dict[str, str] = {}
+        if isinstance(side, GenesysSide):
+            path, headers = "/api/v1/carriers/genesys/stream", side.sign({}, b"")
+        elif path is None:
+            path = side.stream_path((await self.ask(side)).text.replace("\\/", "/"))
+        return await websockets.connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=headers)
+
+    @asynccontextmanager
+    async def call(self, side: FakeCarrier) -> AsyncIterator[Stream]:
+        stream = Stream(side, await self.connect(side))
+        ready = self.agent.ready
+        await stream.send(*side.opening())
+        await until(lambda: self.agent.ready > ready)
+        try:
+            yield stream
+        finally:
+            await stream.socket.close()
+            await asyncio.wait({stream.reader})
+
+    async def nobody_left(self) -> None:
+        await until(lambda: not self.agent.live)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    agent = EchoAgent()
+    values: dict[str, Any] = {
+        side.name: {"account": side.account, "secret": side.secret or None} for side in SIDES
+    }
+    values["twilio"]["account"] = values["plivo"]["account"] = ""  # no hanging up by their APIs
+    settings = CarrierSettings.model_validate(
+        values | {"enabled": [side.name for side in SIDES], "public_url": "https://phone.example"}
+    )
+    app = FastAPI()
+    app.include_router(carriers_router(settings, agent, agent.accepting, gone_s=1.0))
+    before = asyncio.all_tasks()
+    running = _Quiet(
+        uvicorn.Config(
+            app, port=0, log_config=None, ws="websockets-sansio", ws_max_size=65536, lifespan="off"
+        )
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(running.serve([listening]))
+    await until(lambda: running.started)
+    yield Server(agent, listening.getsockname()[1])
+    running.should_exit = True
+    await serving
+    listening.close()
+    async with asyncio.timeout(DEADLINE_S):
+        while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
+            await asyncio.wait(left)
+
+
+class _Quiet(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture(params=SIDES, ids=lambda side: side.name)
+def side(request: pytest.FixtureRequest) -> FakeCarrier:
+    return request.param()  # type: ignore[no-any-return]
+
+
+async def test_speech_goes_in_and_comes_back(server: Server, side: FakeCarrier) -> None:
+    async with server.call(side) as stream:
+        info = server.agent.live[0].info
+        assert (info.transport, info.call_id) == (side.name, side.call_id)
+        assert info.caller.endswith("15550100")
+        assert info.called.endswith("15550199")
+        await stream.speak(tone(1000, side.rate_hz))
+        await until(lambda: len(stream.audio) >= side.rate_hz * 1.8)
+        assert loudness(bytes(server.agent.heard)) > 4000
+        said = np.frombuffer(bytes(stream.audio), np.int16).astype(float)
+        spectrum = np.abs(np.fft.rfft(said))
+        assert abs(int(spectrum.argmax()) * side.rate_hz / len(said) - 440) < 5
+        await stream.send(side.stop())
+    await server.nobody_left()
+    assert server.agent.ended == [EndReason.CALLER_HANGUP]
+
+
+async def test_keys_are_seen_in_the_pipeline_and_as_events(server: Server, side: FakeCarrier) -> None:
+    async with server.call(side) as stream:
+        for digit in "34#":
+            await stream.send(side.dtmf(digit))
+        await until(lambda: server.agent.keys == "34#" and sorted(server.agent.dtmf_events) == sorted("34#"))
+
+
+async def test_barge_in_clears_at_once_and_falls_silent(server: Server, side: FakeCarrier) -> None:
+    server.agent.echoes = False
+    async with server.call(side) as stream:
+        await stream.send(side.dtmf("1"))
+        await until(lambda: loudness(bytes(stream.audio[-1600:])) > 4000)
+        await stream.send(side.dtmf("2"))
+        await until(lambda: "clear" in stream.kinds)
+        at = stream.kinds.index("clear")
+        await until(lambda: len(stream.kinds) > at + 3)
+        tail = bytes(stream.audio)[-2 * side.rate_hz * side.packet_ms // 1000 :]
+        assert loudness(tail) < 50, "silence after the fade"
+
+
+async def test_the_agent_hangs_up(server: Server, side: FakeCarrier) -> None:
+    async with server.call(side) as stream:
+        await stream.send(side.dtmf("9"))
+        assert await stream.closed() == 1000
+    await server.nobody_left()
+
+
+async def test_a_caller_who_vanishes_is_noticed(server: Server, side: FakeCarrier) -> None:
+    async with server.call(side) as stream:
+        stream.socket.transport.abort()
+        await server.nobody_left()
+    assert server.agent.ended == [EndReason.CALLER_HANGUP]
+
+
+async def test_a_stream_that_stalls_is_ended(server: Server, side: FakeCarrier) -> None:
+    async with server.call(side) as stream:
+        assert await stream.closed() == 3008
+    await server.nobody_left()
+    assert server.agent.ended == [EndReason.CALLER_GONE]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [("{", 1007), ("[1]", 1007), ("x" * 70_000, 1009), ('{"event": "media", "media": 3}', 1007)],
+)
+async def test_a_bad_message_ends_its_own_call_only(server: Server, bad: str, code: int) -> None:
+    async with server.call(TwilioSide()) as other:
+        async with server.call(TwilioSide()) as stream:
+            await until(lambda: len(server.agent.live) == 2)
+            await stream.send(bad)
+            assert await stream.closed() == code
+        await until(lambda: len(server.agent.live) == 1)
+        await other.send(other.side.dtmf("7"))
+        await until(lambda: server.agent.keys == "7")
+
+
+async def test_a_flood_is_ended(server: Server) -> None:
+    side = TwilioSide()
+    async with server.call(side) as stream:
+        media = side.media(tone(20, 8000))
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for _ in range(20_000):
+                await stream.send(media)
+        assert await stream.closed() == 1008
+    await server.nobody_left()
+
+
+async def test_requests_that_arent_signed_are_refused(server: Server, side: FakeCarrier) -> None:
+    if isinstance(side, GenesysSide):
+        headers = side.sign({}, b"") | {"audiohook-session-id": "another"}
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(
+                f"ws://127.0.0.1:{server.port}/api/v1/carriers/genesys/stream", additional_headers=headers
+            )
+        assert refused.value.response.status_code == 401
+        return
+    wrong = dict.fromkeys(
+        ("X-Twilio-Signature", "telnyx-signature-ed25519", "X-Plivo-Signature-V3", "Authorization"),
+        "Basic AA==",
+    )
+    assert (await server.ask(side, headers=wrong)).status_code == 403
+
+
+async def test_a_token_is_wanted_and_good_once(server: Server) -> None:
+    side = TwilioSide()
+    path = side.stream_path((await server.ask(side)).text)
+    first = await server.connect(side, path)
+    for again in (path, path[:-1] + "_", "/api/v1/carriers/plivo/stream/x"):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await server.connect(side, again)
+        assert refused.value.response.status_code == 403
+    await first.close()
+
+
+async def test_a_token_for_another_call_is_refused(server: Server) -> None:
+    side, other = TwilioSide(), TwilioSide()
+    stream = Stream(side, await server.connect(side))
+    await stream.send(*other.opening())
+    assert await stream.closed() == 1008
+    assert server.agent.calls == 0
+
+
+async def test_a_full_server_says_busy(server: Server) -> None:
+    server.agent.full = True
+    assert 'reason="busy"' in (await server.ask(TwilioSide())).text
+    statuses = {
+        side.name: (await server.ask(side())).status_code for side in SIDES if side is not GenesysSide
+    }
+    assert statuses == {"twilio": 200, "telnyx": 200, "plivo": 200, "exotel": 503, "vonage": 503}
+    side = GenesysSide()
+    stream = Stream(side, await server.connect(side))
+    await stream.send(*side.opening())
+    assert await stream.closed() == 1013
+
+
+async def test_a_stream_that_never_starts_right_is_refused(server: Server) -> None:
+    for opening, code in (([b"\0", b"\0", b"\0"], 1002), (["{"], 1007), (['{"event": "start"}'], 1002)):
+        side = TwilioSide()
+        stream = Stream(side, await server.connect(side))
+        await stream.send(*opening)
+        assert await stream.closed() == code
+    assert server.agent.calls == 0
+
+
+async def test_genesys_opens_pings_probes_and_closes_by_its_protocol(server: Server) -> None:
+    side = GenesysSide()
+    async with server.call(side) as stream:
+        await stream.send(side.ping(), side.stop())
+        await until(lambda: stream.kinds[-1:] == ["closed"])
+        assert [kind for kind in stream.kinds if kind != "audio"] == ["opened", "pong", "closed"]
+        assert [message["clientseq"] for message in stream.others] == [1, 2, 3]
+    await server.nobody_left()
+
+    probe = GenesysSide()
+    probe.call_id = "00000000-0000-0000-0000-000000000000"
+    trial = Stream(probe, await server.connect(probe))
+    await trial.send(*probe.opening(), probe.ping(), probe.stop())
+    await until(lambda: trial.kinds == ["opened", "pong", "closed"])
+    await trial.closed()
+    assert server.agent.calls == 1
+
+
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # pipecat's way to ask
+async def test_twilio_is_told_to_hang_up_by_its_api(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def twilio_api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        body = (await reader.readexactly(len("Status=completed"))).decode()
+        asked.append((head.splitlines()[0], body))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    api = await asyncio.start_server(twilio_api, "127.0.0.1", 0)
+    port = api.sockets[0].getsockname()[1]
+    monkeypatch.setattr(Twilio, "api_url", f"http://127.0.0.1:{port}")
+    opened = Twilio.open
+
+    def with_account(self: Twilio, message: dict[str, Any]) -> Any:
+        self.account = "AC1"
+        return opened(self, message)
+
+    monkeypatch.setattr(Twilio, "open", with_account)
+    side = TwilioSide()
+    async with server.call(side) as stream:
+        await stream.send(side.dtmf("9"))
+        assert await stream.closed() == 1000
+    assert asked == [
+        (f"POST /2010-04-01/Accounts/AC1/Calls/{side.call_id}.json HTTP/1.1", "Status=completed")
+    ]
+    api.close()
+    await api.wait_closed()
+
+
+async def test_answer_documents_are_what_each_console_wants(server: Server) -> None:
+    texts = {side.name: (await server.ask(side())).text for side in SIDES if side is not GenesysSide}
+    assert texts["twilio"].startswith('<Response><Connect><Stream url="wss://phone.example/api/v1/carriers/')
+    assert 'bidirectionalMode="rtp"' in texts["telnyx"]
+    assert 'keepCallAlive="true"' in texts["plivo"]
+    assert json.loads(texts["exotel"])["url"].startswith("wss://phone.example/")
+    (action,) = json.loads(texts["vonage"])
+    assert action["endpoint"][0]["content-type"] == "audio/l16;rate=16000"
