@@ -138,14 +138,17 @@ async def voice_to_voice(bench: Bench) -> ScenarioResult:
 async def hesitation(bench: Bench) -> ScenarioResult:
     found: list[Metric] = []
     records: list[TurnRecord] = []
+    notes: list[str] = []
     for pause_s, goal in ((0.4, 3.0), (0.8, 10.0), (1.2, None)):
         sounds = await bench.material.hesitations(bench.share(0.25), pause_s)
-        part = _records(await _converse(bench, sounds))
+        calls = await _converse(bench, sounds)
+        part = _records(calls)
         records += part
+        notes += _findings(calls)
         cut = sum(record.talked_over for record in part)
         title = f"cut off in a pause of {pause_s:g} s"
         found.append(Metric(f"cut_{pause_s:g}", title, 100 * cut / max(1, len(part)), "%", len(part), goal))
-    return ScenarioResult("hesitation", "False cut-offs", found, turns=records)
+    return ScenarioResult("hesitation", "False cut-offs", found, turns=records, notes=notes)
 
 
 async def barge_in(bench: Bench) -> ScenarioResult:
@@ -250,6 +253,7 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
         of_kind = [one.stopped for one in met if one.kind == kind]
         share = 100 * sum(of_kind) / len(of_kind) if of_kind else None
         found.append(Metric(f"stopped_{kind}", f"  by {kind}", share, "%", len(of_kind)))
+    silences = {"silence after": [one.silence_s for one in met]}
     share = 100 * stopped_by_echo / len(echoes)
     found.append(Metric("stopped_echo", "  by echo at -15 dB, 50-400 ms", share, "%", len(echoes)))
     return ScenarioResult(
@@ -282,24 +286,29 @@ async def greeting(bench: Bench) -> ScenarioResult:
 async def bad_network(bench: Bench) -> ScenarioResult:
     found: list[Metric] = []
     records: list[TurnRecord] = []
+    notes: list[str] = []
     for loss, jitter_ms in ((0.01, 0.0), (0.05, 0.0), (0.05, 40.0)):
         sounds = await bench.material.questions(bench.share(0.2))
         line = Line(loss=loss, jitter_ms=jitter_ms, seed=3)
-        part = _records(await _converse(bench, sounds, line))
+        calls = await _converse(bench, sounds, line)
+        part = _records(calls)
         records += part
+        notes += _findings(calls)
         name = f"{loss * 100:g}% loss" + (f", {jitter_ms:g} ms jitter" if jitter_ms else "")
         found += _latency_metrics(f"{name}: ", part, len(sounds), 700 if jitter_ms else None)
-    return ScenarioResult("bad-network", "Loss and jitter", found, turns=records)
+    return ScenarioResult("bad-network", "Loss and jitter", found, turns=records, notes=notes)
 
 
 async def many_calls(bench: Bench) -> ScenarioResult:
     """Calls that talk at once: three turns each."""
     found: list[Metric] = []
+    notes: list[str] = []
     sizes = sorted({size for size in (2, 4) if size < bench.calls} | {bench.calls})
     for size in sizes:
         sounds = await bench.material.questions(size * 3)
         calls = await asyncio.gather(*(_together(bench, sounds[start::size], start) for start in range(size)))
         records = _records(calls)
+        notes += _findings(calls)
         found += _latency_metrics(f"{size} calls: ", records, len(sounds), 1500 if size == 4 else None)
         gaps = [pace.p99_ms for call in calls if (pace := metrics.pacing(call.log)) is not None]
         found.append(
@@ -308,7 +317,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
             )
         )
         bench.say(f"{size} calls at once")
-    return ScenarioResult("many-calls", "Calls at once", found)
+    return ScenarioResult("many-calls", "Calls at once", found, notes=notes)
 
 
 async def _together(bench: Bench, sounds: Sequence[Sound], place: int) -> Call:
