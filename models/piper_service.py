@@ -86,6 +86,13 @@ class PiperTTSService(TTSService):
                 yield frame
             at_s += len(speech.pcm) / (_BYTES_PER_SAMPLE * SAMPLE_RATE_HZ)
 
+    async def tts_process_generator(
+        self, context_id: str, generator: AsyncGenerator[Frame | None, None]
+    ) -> None:
+        await super().tts_process_generator(context_id, generator)
+        # Else Pipecat waits 3 s for sound that never comes when nothing could be spoken.
+        self._is_yielding_frames_synchronously = True
+
     async def _in_order(self, speech: Speech, context_id: str, at_s: float) -> AsyncGenerator[Frame, None]:
         for word in speech.words:
             sound = speech.pcm[_BYTES_PER_SAMPLE * word.start : _BYTES_PER_SAMPLE * word.end]

@@ -78,13 +78,15 @@ async def test_sound_is_16_khz_and_belongs_to_one_context(voices: Voices) -> Non
 @pytest.mark.models
 async def test_an_answer_without_anything_to_say_is_no_error(voices: Voices) -> None:
     for _ in range(4):
-        down, up = await run_test(service(voices), frames_to_send=answer("..."))
+        async with asyncio.timeout(2.5):  # Pipecat's own wait for sound is 3 s
+            down, up = await run_test(service(voices), frames_to_send=answer("..."))
         assert "~" not in sounds_and_words(down)
         assert not up
 
 
 async def test_a_failing_model_is_told_upstream(voices: Voices) -> None:
-    down, up = await run_test(service(voices, voice="missing"), frames_to_send=answer("Hello."))
+    async with asyncio.timeout(2.5):  # what is said about it must not wait
+        down, up = await run_test(service(voices, voice="missing"), frames_to_send=answer("Hello."))
     errors = [frame for frame in up if isinstance(frame, ErrorFrame)]
     assert len(errors) == 1
     assert "missing" in errors[0].error
