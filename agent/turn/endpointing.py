@@ -25,6 +25,9 @@ SHORT_SPEECH_MS = 900  # "yes", "no thanks": one breath
 _LOGIT_LIMIT = 6.0
 
 
+Curve = tuple[tuple[float, float], ...]
+
+
 class Expects(Enum):
     """What the agent's last sentence asks for."""
 
@@ -64,16 +67,23 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Fit:
-    """Logistic weights by the signals they need, and the curve from probability to wait."""
+    """Logistic weights by the signals they need, and the curves from probability to wait.
+
+    A curve's points are (probability, share of the span from the shortest to the longest wait).
+    """
 
     weights: dict[str, dict[str, float]]
-    curve: tuple[tuple[float, float], ...]  # (probability, share of the span from shortest to longest wait)
+    curve: Curve
+    plain_curve: Curve  # where the words' completeness isn't known
 
     @staticmethod
     def load() -> Fit:
         """The fit that `bench/endpointing/fit.py` wrote."""
         raw = json.loads(files("agent.turn").joinpath("endpointing.json").read_text())
-        return Fit(raw["weights"], tuple((float(p), float(share)) for p, share in raw["curve"]))
+        curve, plain = (
+            tuple((float(p), float(share)) for p, share in raw[name]) for name in ("curve", "plain_curve")
+        )
+        return Fit(raw["weights"], curve, plain)
 
 
 def features(heard: Heard) -> dict[str, float]:
@@ -91,6 +101,7 @@ def features(heard: Heard) -> dict[str, float]:
         found["leans"] = float(words.leans(said, lex))
         found["asks"] = float(ending.endswith("?"))
         found["stops"] = float(ending.endswith((".", "!")) and not ending.endswith("..."))
+        found["opens"] = float(bool(said) and said[0] in lex.openers and "," not in ending.rstrip(","))
         found["short"] = float(len(said) <= 2)
     return found
 
@@ -137,7 +148,8 @@ class Endpointer:
             and heard.speech_ms <= SHORT_SPEECH_MS
         ):
             probability = max(probability, 0.8)
-        return self._on_curve(probability), "model"
+        curve = self._fit.curve if "completeness" in features(heard) else self._fit.plain_curve
+        return self._on_curve(curve, probability), "model"
 
     def _dictation(self, heard: Heard, lex: Lexicon) -> float | None:
         """The wait inside a number or a spelling; None where there is none."""
@@ -148,8 +160,7 @@ class Endpointer:
             return self._longest
         return (self._shortest + self._longest) / 2
 
-    def _on_curve(self, probability: float) -> float:
-        curve = self._fit.curve
+    def _on_curve(self, curve: Curve, probability: float) -> float:
         share = curve[-1][1]
         for (low, low_share), (high, high_share) in pairwise(curve):
             if probability <= high:

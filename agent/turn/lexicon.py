@@ -32,6 +32,7 @@ class Lexicon:
     digits: frozenset[str] = frozenset()
     dictates: frozenset[str] = frozenset()  # announce a number or a spelling
     yes_no_openers: frozenset[str] = frozenset()
+    openers: frozenset[str] = frozenset()  # begin a clause that another must follow
     completes: bool = False  # whether the completeness of its sentences has been measured
 
 
@@ -80,6 +81,7 @@ ENGLISH = Lexicon(
         is are was were do does did can could would will shall should have has had may am isn't
         aren't don't doesn't didn't can't couldn't wouldn't won't
     """),
+    openers=_set("if because although though since unless while before after until whenever as even"),
     completes=True,
 )
 

@@ -119,7 +119,7 @@ class Espeak:
 def trimmed(samples: Samples) -> Samples:
     """Without the silence behind the last sound."""
     loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
-    return samples[: loud[-1] + 1] if len(loud) else samples
+    return samples[: int(loud[-1]) + 1] if len(loud) else samples
 
 
 def telephone(samples: Samples, rng: np.random.Generator, *, peak_db: float, snr_db: float) -> Samples:
@@ -127,8 +127,8 @@ def telephone(samples: Samples, rng: np.random.Generator, *, peak_db: float, snr
     narrow = soxr.resample(samples, RATE_HZ, 8000)
     narrow = narrow / max(float(np.abs(narrow).max()), 1e-6) * 10 ** (peak_db / 20)
     power = float(np.sqrt(np.mean(narrow[np.abs(narrow) > 0.05 * np.abs(narrow).max()] ** 2)))
-    narrow = narrow + rng.normal(0, power * 10 ** (-snr_db / 20), len(narrow)).astype(np.float32)
-    return np.asarray(soxr.resample(mulaw(narrow), 8000, RATE_HZ), np.float32)
+    noise = rng.normal(0, power * 10 ** (-snr_db / 20), len(narrow))
+    return np.asarray(soxr.resample(mulaw(np.asarray(narrow + noise, np.float32)), 8000, RATE_HZ), np.float32)
 
 
 def mulaw(samples: Samples) -> Samples:
@@ -136,4 +136,4 @@ def mulaw(samples: Samples) -> Samples:
     clipped = np.clip(samples, -1, 1)
     companded = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256)
     steps = np.round(companded * 127) / 127
-    return (np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255).astype(np.float32)
+    return np.asarray(np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255, np.float32)

