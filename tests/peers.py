@@ -154,8 +154,10 @@ class Softphone:
 
 
 @contextlib.asynccontextmanager
-async def softphone(folder: Path, says: NDArray[np.int16], codec: str = "pcmu") -> AsyncIterator[Softphone]:
-    """A baresip that says `says` (s16 mono PCM at 8 kHz) in its call; it leaves at the end."""
+async def softphone(
+    folder: Path, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
+) -> AsyncIterator[Softphone]:
+    """A baresip that says `says(rate_hz)` (s16 mono PCM) in its call; it leaves at the end."""
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]

@@ -117,7 +117,7 @@ class Sender:
             self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
         slice_bytes = self._rate_hz * self._channels * _BYTES_PER_SAMPLE * SLICE_MS // 1000
         if self._tail and not info.tx_buffered:  # it ran dry in mid-speech: this machine needs more slack
-            self._ring_ms = min(self._ring_ms + SLICE_MS, MAX_RING_MS)
+            self._ring_ms = min(self._ring_ms + 2 * SLICE_MS, MAX_RING_MS)
         elif not self._tail:
             self._ring_ms = max(self._ring_ms - SLICE_MS, RING_MS)
         return max(0, self._ring_ms // SLICE_MS - -(-info.tx_buffered // slice_bytes))

@@ -138,8 +138,8 @@ class SipServer:
             expose_headers=("To",),
             extra_config_text=(
                 f"rtp_ports {first}-{last}\n"
-                # Who listens is a machine, which doesn't mind when a packet comes; the stack's buffer costs
-                # 15 to 50 ms and loses what comes late (2 to 16% of speech at 40 to 80 ms of jitter, measured).
+                # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
+                # 15 to 50 ms, and loses 2 to 16% of speech at 40 to 80 ms of jitter, measured.
                 "audio_jitter_buffer_type off\n"
                 # Otherwise every answered call puts the others on hold.
                 "call_hold_other_calls no\n"
