@@ -260,7 +260,8 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
         "false-interruption",
         "False interruptions",
         found,
-        samples={"silence after": [s.silence_s for s in met]},
+        samples=silences,
+        notes=_findings([*calls, *echoes]),
     )
 
 
