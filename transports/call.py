@@ -58,6 +58,8 @@ class CallTransport(BaseTransport, abc.ABC):
     aggregator, and ends the call with `hangup`.
     """
 
+    carries_messages = False  # whether `send_message` reaches anyone
+
     def __init__(self, info: CallInfo, playout: Playout) -> None:
         super().__init__()
         self.info = info

@@ -55,7 +55,6 @@ class PageAgent(FakeAgent):
         await tell("bot-started-speaking")
         await segment(0, GREETING, "")
         await tell("bot-stopped-speaking")
-        await tell("server-message", {"type": "state", "state": "listening"})
         while self.heard_level < 1500:
             await asyncio.sleep(0.05)
             recent = np.frombuffer(bytes(self.recorders[-1].pcm[-6400:]), np.int16)
@@ -64,7 +63,7 @@ class PageAgent(FakeAgent):
         await asyncio.sleep(0.4)
         await tell("user-transcription", {"text": QUESTION, "final": True})
         await tell("server-message", LATENCY)
-        await tell("server-message", {"type": "state", "state": "speaking"})
+        await tell("bot-started-speaking")
         call.playout.write(tone(6.0, 220))
         await segment(1, ANSWER[0], "")
         await segment(2, "Yes, there is one at", " half past seven,")
@@ -76,6 +75,9 @@ class PageAgent(FakeAgent):
         elif said["type"] == "send-text":
             call.playout.interrupt()
             await call.send_message(rtvi("bot-interrupted"))
+            await call.send_message(
+                rtvi("user-transcription", {"text": said["data"]["content"], "final": True})
+            )
             await call.send_message(
                 rtvi(
                     "bot-output",

@@ -68,16 +68,18 @@ async def opened(
     """The page, which must ask nothing of any other host and log no error."""
     asked: list[str] = []
     errors: list[str] = []
+    said: list[str] = []
     async with chromium(cable, folder, microphone=speech(folder) if microphone else None) as browser:
         page = await browser.new_page(ignore_https_errors=True, **context)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
+        page.on("console", lambda message: said.append(message.text))
         await page.goto(url)
         try:
             yield page
         finally:
-            print("the page's errors:", errors)
+            print("errors:", errors, "console:", said, "requests:", asked)
         if not page.is_closed():
             await page.close()
     assert all(request.startswith(url) for request in asked)

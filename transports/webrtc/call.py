@@ -62,6 +62,8 @@ class WebRtcCall(CallTransport):
     browser that comes back within that time goes on where it was.
     """
 
+    carries_messages = True
+
     def __init__(self, info: CallInfo, offer: str, ice_servers: list[RTCIceServer], gone_s: float) -> None:
         super().__init__(info, Playout())
         self._offer = offer

@@ -12,15 +12,9 @@ const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const ENDINGS = {
   caller_hangup: "You hung up.",
   agent_hangup: "The agent hung up.",
-  operator_hangup: "The operator ended the call.",
   caller_gone: "The connection was lost, and the call with it.",
-  idle: "The call ended, since nobody spoke.",
-  max_duration: "The call reached its longest time.",
-  drain: "The server is shutting down.",
-  model_failure: "The agent failed, and ended the call.",
   transport_failure: "The call failed.",
 };
-const STATES = { listening: "Listening", thinking: "Thinking…", speaking: "Speaking" };
 
 const transcript = new Transcript($("transcript"));
 const latency = new Latency();
@@ -29,7 +23,6 @@ let microphone = null; // the MediaStream that is sent
 let context = null;
 let meters = [];
 let startedAt = 0;
-let sawSegments = false; // the server tells the agent's words by segment, not one by one
 
 function show(state, status = "") {
   document.body.dataset.state = state;
@@ -68,7 +61,6 @@ async function start({ silent = false } = {}) {
     latency.clear();
     $("keys").textContent = "";
   }
-  sawSegments = false;
   setMuted(false);
   call = new Call(microphone.getAudioTracks()[0]);
   call.addEventListener("connected", connected);
@@ -164,28 +156,34 @@ function heard({ type, data }) {
       break;
     case "bot-output":
       if (!data.will_be_spoken) break;
-      sawSegments = true;
       transcript.agentSegment(
         data.segment_id, data.spoken_progress?.accumulated_text ?? "", data.spoken_progress?.remaining_text ?? data.text,
       );
       break;
-    case "bot-tts-text":
-      if (!sawSegments) transcript.agentWords(data.text);
-      break;
     case "bot-interrupted":
       transcript.interrupted();
       break;
+    case "bot-started-speaking":
+      mood("Speaking");
+      break;
     case "bot-stopped-speaking":
       transcript.agentDone();
+      mood("Listening");
       break;
-    case "error":
-      transcript.note(data.error);
+    case "user-started-speaking":
+      mood("Listening");
+      break;
+    case "user-stopped-speaking":
+      mood("Thinking…");
       break;
     case "server-message":
       if (data.type === "latency") latency.add(data.voice_to_voice_ms, data.parts);
-      else if (data.type === "state" && STATES[data.state] && call) $("status").textContent = STATES[data.state];
       break;
   }
+}
+
+function mood(text) {
+  if (document.body.dataset.state === "talking") $("status").textContent = text;
 }
 
 function setMuted(muted) {
@@ -273,8 +271,6 @@ $("type").addEventListener("submit", (event) => {
   const text = $("text").value.trim();
   if (!text || !call) return;
   call.send("send-text", { content: text, options: { run_immediately: true, audio_response: true } });
-  transcript.interrupted();
-  transcript.caller(text, true);
   $("text").value = "";
 });
 $("key-form").addEventListener("submit", (event) => {
@@ -287,5 +283,6 @@ document.addEventListener("keydown", shortcut);
 document.addEventListener("pointerdown", () => call && $("agent").play().catch(() => {}));
 navigator.mediaDevices?.addEventListener("devicechange", () => call && listDevices());
 
+$("call").disabled = false; // a button that nothing listens to would be pressed in vain
 show("idle");
 if (!window.isSecureContext) explain(new CallError("insecure"));

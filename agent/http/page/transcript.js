@@ -3,7 +3,8 @@
 export class Transcript {
   #log;
   #caller = null; // the caller's entry that may still change
-  #agent = null; // { element, segments: Map(id -> { text, said }), words }
+  #agent = null; // the agent's answer being spoken: { p, segments: Map(id -> { said, unsaid }), cutOff }
+  #answers = new Map(); // segment -> its answer: words are told a little after they were heard
 
   constructor(element) {
     this.#log = element;
@@ -12,6 +13,7 @@ export class Transcript {
   clear() {
     this.#log.replaceChildren();
     this.#caller = this.#agent = null;
+    this.#answers.clear();
   }
 
   note(text) {
@@ -37,23 +39,19 @@ export class Transcript {
   /** A part of the agent's answer: what of it was said, and what is still to come. */
   agentSegment(id, said, unsaid) {
     this.#scroll(() => {
-      this.#openAgent();
-      this.#agent.segments.set(id, { said, unsaid });
-      this.#draw(this.#agent, "span");
+      const answer = this.#answers.get(id) ?? this.#openAgent();
+      this.#answers.set(id, answer);
+      answer.segments.set(id, { said, unsaid });
+      this.#draw(answer);
     });
-  }
-
-  agentWords(text) {
-    const id = "words";
-    const before = this.#agent?.segments.get(id)?.said ?? "";
-    this.agentSegment(id, join(before, text), "");
   }
 
   /** The agent was cut off: what it hadn't said is struck. */
   interrupted() {
-    if (!this.#agent) return;
-    const agent = this.#agent;
-    this.#scroll(() => this.#draw(agent, "s"));
+    const answer = this.#agent;
+    if (!answer) return;
+    answer.cutOff = true;
+    this.#scroll(() => this.#draw(answer));
     this.#finishAgent();
   }
 
@@ -63,10 +61,12 @@ export class Transcript {
   }
 
   #openAgent() {
-    if (this.#agent) return;
-    this.#caller = null;
-    this.#agent = { p: this.#entry("agent", "Agent"), segments: new Map() };
-    this.#agent.p.parentElement.setAttribute("aria-busy", "true");
+    if (!this.#agent) {
+      this.#caller = null;
+      this.#agent = { p: this.#entry("agent", "Agent"), segments: new Map(), cutOff: false };
+      this.#agent.p.parentElement.setAttribute("aria-busy", "true");
+    }
+    return this.#agent;
   }
 
   #finishAgent() {
@@ -74,7 +74,8 @@ export class Transcript {
     this.#agent = null;
   }
 
-  #draw({ p, segments }, unsaidTag) {
+  #draw({ p, segments, cutOff }) {
+    const unsaidTag = cutOff ? "s" : "span";
     const parts = [];
     for (const { said, unsaid } of segments.values()) {
       if (said) parts.push(parts.length ? " " : "", said.trim());

@@ -1,0 +1,54 @@
+"""What a browser is told of its call, and what it may say beside the sound.
+
+The messages are RTVI's, so that Pipecat's client libraries understand them too; Pipecat's own
+processor and observer make them from the pipeline's frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.frames.frames import TranscriptionFrame
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frameworks.rtvi import RTVIObserverParams, RTVIProcessor
+from pipecat.processors.frameworks.rtvi import models as messages
+from pipecat.utils.time import time_now_iso8601
+
+from agent.conversation import Ledger
+
+
+class BrowserMessages(RTVIProcessor):
+    """Takes typed text as a turn of the caller's, so that it is treated like speech in everything."""
+
+    async def _handle_send_text(
+        self, data: messages.SendTextData, message_id: str, user_id: str | None = None
+    ) -> None:
+        text = data.content.strip()
+        if not text:
+            return
+        await self.broadcast_interruption()
+        await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))
+
+
+def observer_params(before_listener: list[FrameProcessor]) -> RTVIObserverParams:
+    """Tell what was heard and said, but not an answer that may yet be withdrawn, nor the prompt.
+
+    What is typed passes `before_listener` as a transcript, and comes out of the listener as another.
+    """
+    return RTVIObserverParams(
+        ignored_sources=before_listener,
+        bot_llm_enabled=False,
+        bot_tts_enabled=False,
+        user_llm_enabled=False,
+        metrics_enabled=False,
+    )
+
+
+def latency_message(ledger: Ledger) -> dict[str, Any]:
+    """Where the time of an answer went: `parts` in milliseconds, in the order of the stages."""
+    data = {
+        "type": "latency",
+        "voice_to_voice_ms": round(ledger.voice_to_voice_ms or 0.0, 1),
+        "parts": {stage: round(ms, 1) for stage, ms in ledger.parts_ms().items()},
+    }
+    return messages.ServerMessage(data=data).model_dump()
