@@ -107,9 +107,7 @@ def _latency_metrics(
     return [
         Metric(f"{prefix}median", f"{prefix}voice-to-voice, median", median, "ms", len(values), median_goal),
         Metric(f"{prefix}p95", f"{prefix}voice-to-voice, p95", p95, "ms", len(values), p95_goal),
-        Metric(
-            f"{prefix}unanswered", f"{prefix}turns without an answer", unanswered, "count", len(records), 0
-        ),
+        Metric(f"{prefix}unanswered", f"{prefix}turns without an answer", unanswered, "count", asked, 0),
     ]
 
 
