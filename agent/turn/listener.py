@@ -31,7 +31,7 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Conversation
 from agent.turn import words
-from agent.turn.activity import Change, SpeechActivity
+from agent.turn.activity import Change, Leveler, SpeechActivity
 from agent.turn.barge_in import Action, BargeIn, Overlap
 from agent.turn.echo import EchoGuard
 from agent.turn.endpointing import Endpointer, Expects, Heard, expects
@@ -85,6 +85,7 @@ class Listener(FrameProcessor):
         self._on_goodbye = on_goodbye
         self._goodbyes = {tuple(words.split(text)) for text in persona.goodbye_words}
         self._voice = pool.vad.voice_activity()
+        self._leveler = Leveler()
         self._activity = SpeechActivity()
         self._barge_in = BargeIn(
             language=persona.language_code,
@@ -155,7 +156,7 @@ class Listener(FrameProcessor):
         else:
             self._preroll += pcm
             del self._preroll[: -int(PREROLL_S * BYTES_PER_S)]
-        for probability in self._voice.process(pcm):
+        for probability in self._voice.process(self._leveler.process(pcm)):
             event = self._activity.process(probability, now)
             if event is None:
                 continue
@@ -172,6 +173,7 @@ class Listener(FrameProcessor):
 
     def _begin(self, onset: float) -> None:
         self._utterance = Utterance(onset=onset, pcm=self._preroll)
+        self._voice.in_speech = True
         self._preroll = bytearray()
         self._overheard_ms = 0.0
         self._barge_in.reset()
@@ -238,6 +240,7 @@ class Listener(FrameProcessor):
     def _close_utterance(self) -> None:
         self._utterance = None
         self._activity.reset()
+        self._voice.in_speech = False
 
     # Speaking over the agent.
 
