@@ -162,6 +162,7 @@ class CallSession:
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
         await self._call.hangup()
+        self._call.playout.close()
         await self._runner.cancel()
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
@@ -180,6 +181,7 @@ class CallSession:
 
     async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:
         self._gone.set()
+        self._call.playout.close()  # or the pipeline would wait for somebody to hear the rest
         self.end(reason)
 
     async def _on_caller_speaks(self, *_: object) -> None:

@@ -47,6 +47,7 @@ class Playout:
         self._fade_in = False
         self._last_word = 0
         self._sounding = False
+        self._closed = False
         self.on_pulled: Callable[[], None] | None = None
         self.on_sounding: Callable[[], None] | None = None
         self.on_cut: Callable[[], None] | None = None
@@ -68,7 +69,7 @@ class Playout:
 
     def write(self, pcm: bytes) -> None:
         """Queue speech: s16le mono PCM at 16 kHz."""
-        if pcm:
+        if pcm and not self._closed:
             samples = np.frombuffer(pcm, np.int16)
             self._queue.append(samples)
             self._queued += len(samples)
@@ -157,6 +158,16 @@ class Playout:
             self._queue.append(fade)
             self._queued = len(fade)
             self._fade_out = True
+
+    def close(self) -> None:
+        """Nobody pulls any more: forget what is queued, and take nothing new."""
+        self._closed = True
+        self._held = self._fade_out = False
+        self._queue.clear()
+        self._queued = 0
+        self._marks.clear()
+        if self.on_pulled:
+            self.on_pulled()
 
     def reference(self, samples: int) -> Samples:
         """The last `samples` (16,000 at most) given to the wire, silence included, as int16."""

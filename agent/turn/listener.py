@@ -121,6 +121,7 @@ class Listener(FrameProcessor):
         await self._stop_tasks()
         if self._utterance:
             await self._forget(self._utterance)
+        self._playout.resume()
 
     # Pipecat.
 

@@ -160,3 +160,15 @@ def test_a_mark_waits_for_a_wire_that_buffers(playout: Playout) -> None:
     buffered[0] = 0
     playout.settle()
     assert heard == [1]
+
+
+def test_a_closed_playout_keeps_nobody_waiting(playout: Playout) -> None:
+    woken: list[int] = []
+    playout.on_pulled = lambda: woken.append(1)
+    playout.write(speech(100))
+    playout.hold()
+    playout.close()
+    assert woken
+    assert playout.queued_ms == 0
+    playout.write(speech(100))
+    assert playout.queued_ms == 0
