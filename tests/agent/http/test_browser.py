@@ -1,0 +1,118 @@
+"""The page and the signalling over HTTP, without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from importlib.resources import files
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from agent.http import problems
+from agent.http.page import page_router
+from agent.http.webrtc import webrtc_router
+from config.settings import WebRtcSettings
+from transports.call import CallRefused, CallTransport
+from transports.webrtc.endpoint import WebRtcEndpoint
+
+# What Chromium offers for a microphone, less what doesn't matter here.
+OFFER = "\r\n".join(
+    (
+        "v=0",
+        "o=- 1 2 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 0",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "c=IN IP4 0.0.0.0",
+        "a=mid:0",
+        "a=sendrecv",
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:0123456789abcdefghijklmn",
+        "a=fingerprint:sha-256 " + ":".join(["AB"] * 32),
+        "a=setup:actpass",
+        "a=rtcp-mux",
+        "a=rtpmap:111 opus/48000/2",
+        "",
+    )
+)
+
+
+async def refuse(_: CallTransport) -> None:
+    raise CallRefused("All 1 lines are busy.")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    settings = WebRtcSettings(stun=("stun:stun.example:3478",))
+    endpoint = WebRtcEndpoint(refuse, settings)
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(webrtc_router(endpoint, settings))
+    app.include_router(page_router())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as made:
+        yield made
+    await endpoint.close()
+
+
+async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(client: httpx.AsyncClient) -> None:
+    page = await client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    wanted = set(re.findall(r'(?:src|href)="([\w./-]+\.(?:js|css|svg))"', page.text))
+    for module in files("agent.http").joinpath("page").iterdir():
+        if module.name.endswith(".js"):
+            wanted |= set(re.findall(r'from "\./([\w.]+)"', module.read_text("utf-8")))
+            assert "://" not in module.read_text("utf-8").replace("http://localhost", "")
+    assert {"app.js", "call.js", "style.css", "icon.svg"} <= wanted
+    for name in wanted:
+        assert (await client.get(f"/{name}")).status_code == 200, name
+
+
+async def test_a_browser_is_told_its_servers(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/webrtc/config")
+    assert answer.json() == {"ice_servers": [{"urls": ["stun:stun.example:3478"]}], "gone_s": 12.0}
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": OFFER})
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "All 1 lines are busy."
+    assert answer.headers["retry-after"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("sdp", "why"),
+    [
+        ("m=audio x", "isn't a session description"),
+        ("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "exactly one audio section"),
+        (OFFER.replace("opus/48000/2", "PCMU/8000"), "Opus"),
+        (OFFER.replace("a=fingerprint", "a=nothing"), "DTLS fingerprint"),
+    ],
+)
+async def test_a_useless_offer_is_a_bad_request(client: httpx.AsyncClient, sdp: str, why: str) -> None:
+    answer = await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": sdp})
+    assert answer.status_code == 400
+    assert why in answer.json()["detail"]
+
+
+async def test_an_unknown_call_is_not_found(client: httpx.AsyncClient) -> None:
+    candidate = {"candidate": "", "sdp_mid": "0", "sdp_mline_index": 0}
+    again = {"type": "offer", "sdp": OFFER, "pc_id": "nobody"}
+    for answer in (
+        await client.post("/api/v1/webrtc/offer", json=again),
+        await client.patch("/api/v1/webrtc/offer", json={"pc_id": "nobody", "candidates": [candidate]}),
+        await client.delete("/api/v1/webrtc/offer/nobody"),
+    ):
+        assert answer.status_code == 404
+        assert "no such call" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"type": "answer", "sdp": OFFER}, {"type": "offer", "sdp": "x" * 70_000}]
+)
+async def test_a_malformed_request_is_refused(client: httpx.AsyncClient, body: dict[str, str]) -> None:
+    assert (await client.post("/api/v1/webrtc/offer", json=body)).status_code == 422
