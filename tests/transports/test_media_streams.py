@@ -416,7 +416,7 @@ async def test_genesys_opens_pings_probes_and_closes_by_its_protocol(server: Ser
     assert server.agent.calls == 1
 
 
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # pipecat's way to ask
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated", "ignore:The 'auth' parameter is deprecated")
 async def test_twilio_is_told_to_hang_up_by_its_api(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     asked: list[tuple[str, str]] = []
 
