@@ -8,6 +8,7 @@ whose caller was cancelled is dropped before it costs compute.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 from models.errors import ModelBusy, ModelError, ModelFailed
 
 T = TypeVar("T")
+
+NICENESS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ class Lane:
         return waiting
 
     def _work(self) -> None:
+        # Threads that the models start inherit it: a packet is never late because a model thinks.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             with self._changed:
                 while not (job := self._real.next() or self._speculative.next()) and not self._closed:

@@ -146,7 +146,7 @@ class Playout:
 
     def interrupt(self) -> None:
         """Fall silent with a fade, and forget what is left to say, its marks included."""
-        if self.speaking and self.on_cut:
+        if self.on_cut and not self._held:
             self.on_cut()
         fade = self._take_quietly(_FADE_SAMPLES) if self.speaking or self._fade_out else None
         self._queue.clear()

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+NICENESS = 5  # below the audio threads of the parent
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it drains, then closes us
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     die_with(launch.parent)
+    os.nice(NICENESS)
     # llama.cpp may print to standard output: give it standard error, and keep the pipe for the address.
     report = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

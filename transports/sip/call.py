@@ -26,6 +26,9 @@ from transports.sip.sender import Feeder, Sender
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
 
+# From `pull` to the packet, measured: the feeder's wait and the stack's clock.
+SEND_DELAY_S = 0.025
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,7 +59,9 @@ class SipCall(CallTransport):
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.send_delay_s = SEND_DELAY_S
         self.playout.on_cut = self._cut
+        self.playout.unsent = self._sender.unsent
         call.on(self._on_event)
 
     def input(self) -> FrameProcessor:
@@ -95,6 +100,7 @@ class SipCall(CallTransport):
         if pcm:
             await self._input.feed(pcm)
         self._sender.top_up()
+        self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
             if self._call.remote_on_hold:  # silent by agreement
                 self._receiver.heard_at = now

@@ -59,6 +59,11 @@ class Sender:
         self._tail = False  # the resampler still holds the end of what was said
         self._ring_ms = RING_MS
 
+    def unsent(self) -> int:
+        """Samples of speech that a cut would take back."""
+        with self._lock:
+            return sum(piece.speech for piece in self._ahead)
+
     def top_up(self) -> None:
         """Pull what the wire will need until the next tick and a while longer."""
         grew = False
