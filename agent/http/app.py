@@ -11,14 +11,20 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 from agent.http import problems
+from agent.http.admission import TextAdmission
+from agent.http.chat import Chat
 from agent.http.contracts import Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, OriginGuard
 from agent.http.problems import Problem
 from agent.http.reference import reference_page
+from agent.http.speech import STT_BODY_BYTES, speech_router
+from agent.http.text import chat_router
+from config.persona import Persona
 from config.settings import Settings
 
 BODY_BYTES = 256 * 1024
+_BODY_BYTES = {"/api/v1/stt": STT_BODY_BYTES}
 
 _ABOUT = """A telephone agent on your own machine. Calls arrive over SIP, from a browser or from a
 carrier; this is where you watch them, end them, and use the same models without a call.
@@ -46,11 +52,15 @@ def create_app(
     settings: Settings,
     calls: Calls,
     models: Models,
+    persona: Persona | None = None,
     listeners: Sequence[HasHealth] = (),
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
-    """The application. `routers` are mounted after the control plane; `body_bytes` are their limits."""
+    """The application: the control plane, text where there is a `persona`, and further `routers`.
+
+    `body_bytes` are the routers' limits, by path.
+    """
     app = FastAPI(
         title="offhook",
         version=_version(),
@@ -61,7 +71,8 @@ def create_app(
     )
     problems.install(app)
     app.include_router(control_router(calls, models, listeners, settings.call.max_calls))
-    for router in routers:
+    text_routers = _text(settings, calls, models, persona) if persona else []
+    for router in (*text_routers, *routers):
         app.include_router(router)
 
     @app.get("/docs", include_in_schema=False)
@@ -79,11 +90,21 @@ def create_app(
     app.openapi = openapi  # type: ignore[method-assign]
 
     # The last one added is asked first.
-    app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=body_bytes or {})
+    app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())
     app.add_middleware(OriginGuard)
     return app
+
+
+def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) -> list[APIRouter]:
+    admission = TextAdmission(calls, settings.text.max_requests)
+    chat = Chat(models, admission, persona.prompt, settings.llm, settings.text)
+    voice = settings.tts.voice or persona.voice
+    return [
+        chat_router(chat, settings.text.group_tokens),
+        speech_router(models, admission, voice=voice, language=persona.language_code, settings=settings.text),
+    ]
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from openai import APIConnectionError, APIError, APITimeoutError
+import httpx
+from openai import APIConnectionError, APIError, APITimeoutError, AsyncStream
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from agent.http.admission import TextAdmission
-from agent.http.contracts import Llm
+from agent.http.contracts import Models
 from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
 from config.settings import LlmSettings, TextSettings
+from models.errors import ModelError
 
 logger = logging.getLogger("offhook.http")
 
@@ -37,9 +40,9 @@ class Answer:
 
 class Chat:
     def __init__(
-        self, llm: Llm, admission: TextAdmission, prompt: str, settings: LlmSettings, text: TextSettings
+        self, models: Models, admission: TextAdmission, prompt: str, settings: LlmSettings, text: TextSettings
     ) -> None:
-        self._llm = llm
+        self._models = models
         self._admission = admission
         self._system: ChatCompletionMessageParam = {"role": "system", "content": prompt}
         self._settings = settings
@@ -52,9 +55,10 @@ class Chat:
 
     def open(self, conversation: str | None) -> Answer:
         """Begin an answer. Raises ProblemError where there is no model or the conversation is busy."""
-        endpoint = self._llm.endpoint
-        if endpoint is None:
-            raise ProblemError(503, "The language model isn't there. GET /health says why.")
+        try:
+            endpoint = self._models.llm.endpoint
+        except ModelError as error:
+            raise ProblemError(503, f"{error} GET /health says more.") from error
         found = self._conversations.open(conversation, time.monotonic())
         if found.answering:
             raise ProblemError(
@@ -89,14 +93,16 @@ class Chat:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(settings.first_token_timeout_s) as patience:
-                stream = await self._llm.client.chat.completions.create(
-                    model=answer.model,
-                    messages=[self._system, *messages],
-                    stream=True,
-                    temperature=settings.temperature,
-                    max_tokens=settings.max_tokens,
-                )
-                async with stream:
+                llm = self._models.llm
+                request = {
+                    "model": answer.model,
+                    "messages": [self._system, *messages],
+                    "stream": True,
+                    "temperature": settings.temperature,
+                    "max_tokens": settings.max_tokens,
+                }
+                stream = await llm.chat(llm.fit(request, slot=None))
+                async with _closing(stream):
                     async for chunk in stream:
                         token = _content(chunk)
                         if not token:
@@ -108,12 +114,24 @@ class Chat:
                         patience.reschedule(loop.time() + settings.first_token_timeout_s)
         except (TimeoutError, APITimeoutError):
             raise ProblemError(504, "The language model took too long to go on. Try again.") from None
-        except APIConnectionError as error:
+        except (APIConnectionError, httpx.HTTPError) as error:
             logger.warning("the language model can't be reached: %s", type(error).__name__)
             raise ProblemError(503, "The language model can't be reached. GET /health says more.") from error
-        except APIError as error:
+        except (APIError, ModelError) as error:
             logger.warning("the language model failed: %s", type(error).__name__)
             raise ProblemError(502, "The language model failed to answer. Try again.") from error
+
+
+@asynccontextmanager
+async def _closing(stream: AsyncIterator[ChatCompletionChunk]) -> AsyncIterator[None]:
+    """Give the connection back, however far the stream was read."""
+    try:
+        yield
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+        elif isinstance(stream, AsyncStream):
+            await stream.close()
 
 
 def _content(chunk: ChatCompletionChunk) -> str | None:

@@ -6,10 +6,10 @@ test can be any of them in a few lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from transports.call import CallInfo
 
@@ -63,7 +63,7 @@ class ComponentHealth(Protocol):
     def name(self) -> str: ...
     @property
     def state(self) -> str:
-        """`ready`, `loading`, `restarting`, `down` or `off`."""
+        """`ready`, `loading`, `restarting`, `down`, `failed` or `off`."""
 
     @property
     def device(self) -> str | None: ...
@@ -91,13 +91,15 @@ class LlmEndpoint(Protocol):
 
 
 class Llm(Protocol):
+    """Raises ModelError where it hasn't been started."""
+
     @property
-    def endpoint(self) -> LlmEndpoint | None: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def client(self) -> AsyncOpenAI:
-        """The one client that all calls share."""
+    def endpoint(self) -> LlmEndpoint: ...
+    def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
+        """The parameters with what the endpoint needs besides, and with history that fits."""
+
+    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+        """Open the stream of an answer to an OpenAI chat completion's parameters."""
 
 
 class Speech(Protocol):
@@ -146,7 +148,7 @@ class Vad(Protocol):
 
 
 class Models(HasHealth, Protocol):
-    """The pool of models, as far as HTTP uses it."""
+    """The pool of models, as far as HTTP uses it. Each raises ModelError until it is loaded."""
 
     @property
     def llm(self) -> Llm: ...

@@ -19,6 +19,7 @@ from agent.http.views import (
     Sessions,
     SessionView,
 )
+from models.errors import ModelError
 
 HANGUP_WAIT_S = 3.0
 
@@ -58,14 +59,17 @@ def control_router(calls: Calls, models: Models, listeners: Sequence[HasHealth],
         """Always 200, whatever it says: for people and dashboards. Probes ask `/readyz`."""
         parts = components()
         accepting, why = calls.accepting
-        endpoint = models.llm.endpoint
+        try:
+            llm = LlmView.of(models.llm.endpoint)
+        except ModelError:  # still loading
+            llm = None
         return Health(
             status=overall([part.state for part in parts]),
             accepting=accepting,
             reason="" if accepting else why,
             calls=len(calls.live()),
             max_calls=max_calls,
-            llm=LlmView.of(endpoint) if endpoint else None,
+            llm=llm,
             components=[ComponentView.of(part) for part in parts],
         )
 
@@ -108,7 +112,7 @@ _ending: set[asyncio.Future[None]] = set()
 
 def overall(states: Sequence[str]) -> OverallState:
     """What all parts' states come to."""
-    if "down" in states:
+    if "down" in states or "failed" in states:
         return "down"
     if "loading" in states:
         return "starting"

@@ -21,10 +21,10 @@ from agent.http.contracts import Models
 from agent.http.problems import ProblemError, responses
 from agent.http.recording import CHUNK_MS, SAMPLE_RATE_HZ, RecordingError, decode, spoken_ms
 from config.settings import TextSettings
-from models.errors import ModelBusy, ModelError, WeightsError
+from models.errors import ModelBusy, ModelError, ModelFailed
 
 STT_BODY_BYTES = 24 * 1024 * 1024
-MAX_TEXT = 4000
+MAX_TEXT = 2000
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 _VAD_STEP_CHUNKS = 30  # about 3 ms of the event loop
 
@@ -221,6 +221,6 @@ def _asked(accept: str) -> Literal["wav", "pcm", "l16"]:
 def _problem(error: ModelError) -> ProblemError:
     if isinstance(error, ModelBusy):
         return ProblemError(503, str(error), headers={"Retry-After": "1"})
-    if isinstance(error, WeightsError):
-        return ProblemError(422, str(error))
-    return ProblemError(502, str(error))
+    if isinstance(error, ModelFailed):
+        return ProblemError(502, str(error))
+    return ProblemError(422, str(error))  # a voice that isn't there

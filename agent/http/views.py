@@ -21,7 +21,7 @@ class Ready(BaseModel):
 
 class ComponentView(BaseModel):
     name: str = Field(examples=["stt"])
-    state: str = Field(examples=["ready"], description="ready, loading, restarting, down or off")
+    state: str = Field(examples=["ready"], description="ready, loading, restarting, down, failed or off")
     device: str | None = Field(None, examples=["cpu (int8)"])
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from agent.http.contracts import CallState
-from models.errors import WeightsError
+from models.errors import ModelFailed, WeightsError
 from transports.call import CallInfo
 
 
@@ -71,19 +72,26 @@ class FakeEndpoint:
     why: str = "It is the one that the test names."
 
 
-@dataclass
 class FakeLlm:
-    endpoint: FakeEndpoint | None = field(default_factory=FakeEndpoint)
-    state: str = "ready"
+    """Asks whatever endpoint the test names; without one it hasn't been started."""
+
+    def __init__(self, endpoint: FakeEndpoint | None) -> None:
+        self.chosen = endpoint
+        url = endpoint.url if endpoint else "http://127.0.0.1:1"
+        self.client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
 
     @property
-    def client(self) -> AsyncOpenAI:
-        assert self.endpoint is not None
-        if self._client is None:
-            self._client = AsyncOpenAI(base_url=self.endpoint.url, api_key="none", max_retries=0)
-        return self._client
+    def endpoint(self) -> FakeEndpoint:
+        if self.chosen is None:
+            raise ModelFailed("The language model hasn't been started.")
+        return self.chosen
 
-    _client: AsyncOpenAI | None = None
+    def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
+        return params
+
+    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+        stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
+        return stream
 
 
 @dataclass
@@ -93,7 +101,7 @@ class FakeModels:
     components: list[FakeComponent] = field(
         default_factory=lambda: [FakeComponent("stt", model="base"), FakeComponent("llm")]
     )
-    llm: FakeLlm = field(default_factory=FakeLlm)
+    llm: FakeLlm = field(default_factory=lambda: FakeLlm(FakeEndpoint()))
     voices: Any = None
     recognizer: Any = None
     vad: Any = None

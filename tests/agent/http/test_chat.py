@@ -45,11 +45,12 @@ async def running(serve: Serve) -> AsyncIterator[Running]:
     text = TextSettings(group_tokens=2, max_requests=2)
     settings = Settings(llm=LlmSettings(first_token_timeout_s=0.5), text=text)
     admission = TextAdmission(calls, text.max_requests)
-    chat = Chat(llm, admission, "Be brief.", settings.llm, settings.text)
+    models = FakeModels(llm=llm)
+    chat = Chat(models, admission, "Be brief.", settings.llm, settings.text)
     app = create_app(
         settings=settings,
         calls=calls,
-        models=FakeModels(llm=llm),
+        models=models,
         routers=[chat_router(chat, text.group_tokens)],
     )
     client = llm.client
@@ -182,6 +183,6 @@ async def test_model_trouble_has_its_statuses(running: Running) -> None:
     running.script.status = 200
     running.script.hold_after = 0
     assert (await running.ask("Hi")).status_code == 504
-    running.llm.endpoint = None
+    running.llm.chosen = None
     assert (await running.ask("Hi")).status_code == 503
     assert running.admission.at_work == 0
