@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Stage = Literal[
-    "transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"
-]
+Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
 MAX_TURNS = 2000
 
 

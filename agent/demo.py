@@ -11,7 +11,6 @@ import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -84,10 +83,13 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
         (folder / "script.json").write_text(script.model_dump_json())
         turns: list[Turn] = []
         watching = asyncio.create_task(_watch(server, turns))
-        result = await _run_caller(folder / "script.json", folder / "result.json")
+        result_file = folder / "result.json"
+        await _run_caller(folder / "script.json", result_file)
         watching.cancel()
-        heard = await _transcribe(server, wav)
-    if result.get("outcome") != "answered":
+        result = json.loads(result_file.read_text()) if result_file.exists() else {}
+        answered = result.get("outcome") == "answered"
+        heard = await _transcribe(server, wav) if answered else ""
+    if not answered:
         return Demo(turns, heard, None, (), wav)
     log = metrics.CallLog.of(result)
     latencies = [turn.voice_to_voice_ms for turn in metrics.turns(log)]
@@ -104,7 +106,7 @@ async def _speak(server: Server, text: str, path: Path) -> None:
         out.writeframes(speech.pcm)
 
 
-async def _run_caller(script: Path, result: Path) -> dict[str, Any]:
+async def _run_caller(script: Path, result: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.caller", str(script), str(result)
     )
@@ -114,7 +116,6 @@ async def _run_caller(script: Path, result: Path) -> dict[str, Any]:
     except TimeoutError:
         process.kill()
         await process.wait()
-    return dict(json.loads(result.read_text())) if result.exists() else {}
 
 
 async def _watch(server: Server, turns: list[Turn]) -> None:
@@ -127,8 +128,6 @@ async def _watch(server: Server, turns: list[Turn]) -> None:
 
 async def _transcribe(server: Server, path: Path) -> str:
     """What the agent's side of the stereo recording says, in pieces that the recognizer takes."""
-    if not path.exists():
-        return ""
     with wave.open(str(path)) as recording:
         rate = recording.getframerate()
         frames = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)

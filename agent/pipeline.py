@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -25,8 +26,9 @@ from pipecat.turns.user_stop import EagerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.conversation import Conversation
+from agent.rtvi import BrowserMessages, observer_params
 from agent.turn.gate import AnswerGate, FirstTokenTap
-from agent.turn.listener import Listener
+from agent.turn.listener import Listener, Mind
 from config.persona import Persona
 from config.settings import Settings
 from models.piper_service import PiperTTSService
@@ -89,6 +91,7 @@ def build(
         persona,
         settings.turn,
         call_id=call.info.id,
+        mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context)),
         on_goodbye=on_goodbye,
     )
     aggregators = LLMContextAggregatorPair(
@@ -127,10 +130,11 @@ def build(
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 
+    keys = DTMFAggregator(enable_direct_mode=True)
     pipeline = Pipeline(
         [
             call.input(),
-            DTMFAggregator(enable_direct_mode=True),
+            keys,
             listener,
             user,
             llm,
@@ -141,10 +145,13 @@ def build(
             assistant,
         ]
     )
+    browser = BrowserMessages() if call.carries_messages else None
     worker = PipelineWorker(
         pipeline,
         params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
-        enable_rtvi=False,
+        enable_rtvi=browser is not None,
+        rtvi_processor=browser,
+        rtvi_observer_params=observer_params([browser, call.input(), keys]) if browser else None,
         enable_turn_tracking=False,
         idle_timeout_secs=None,
         cancel_timeout_secs=settings.call.end_deadline_s,

@@ -6,14 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from fastapi import FastAPI
+
 from agent.http.app import create_app
+from agent.http.page import page_router
 from agent.http.server import HttpServer
+from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
+from agent.tls import server_context
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
+from transports.media_streams.router import carriers_router
 from transports.sip.server import SipServer
+from transports.webrtc.endpoint import WebRtcEndpoint
 
 logger = logging.getLogger("offhook")
 
@@ -34,6 +41,7 @@ class Server:
         self.sessions = Sessions(settings=settings, persona=persona, pool=self.pool)
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
+        self.webrtc: WebRtcEndpoint | None = None
         self._died = asyncio.Event()
 
     async def start(self, on_progress: Callable[[str], None]) -> None:
@@ -49,18 +57,28 @@ class Server:
                 settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
             )
         if settings.http.enabled:
-            app = create_app(
-                settings=settings,
-                calls=self.sessions,
-                models=self.pool,
-                listeners=[self],
-            )
-            self.http = HttpServer(app, host=settings.http.host, port=settings.http.port)
+            ssl = server_context(settings.http, settings.cache_dir) if settings.http.tls else None
+            self.http = HttpServer(self._app(), host=settings.http.host, port=settings.http.port, ssl=ssl)
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
         if self.sip:
             await self.sip.start()
+
+    def _app(self) -> FastAPI:
+        settings = self.settings
+        routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
+        if settings.webrtc.enabled:
+            self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
+            routers += [webrtc_router(self.webrtc, settings.webrtc), page_router()]
+        return create_app(
+            settings=settings,
+            calls=self.sessions,
+            models=self.pool,
+            persona=self.persona,
+            listeners=[self],
+            routers=routers,
+        )
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -87,6 +105,8 @@ class Server:
         await self.sessions.drain(drain_s)
         if self.sip:
             await self.sip.close()
+        if self.webrtc:
+            await self.webrtc.close()
         if self.http:
             await self.http.stop()
         await self.pool.close()

@@ -12,6 +12,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.conversation import Conversation, Turn
 from agent.http.contracts import CallState
+from agent.rtvi import latency_message
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -27,9 +28,7 @@ GOODBYE_DEADLINE_S = 12.0
 class CallSession:
     """Runs one call. `run` returns when nothing of the call is left."""
 
-    def __init__(
-        self, call: CallTransport, *, settings: Settings, persona: Persona, pool: ModelPool
-    ) -> None:
+    def __init__(self, call: CallTransport, *, settings: Settings, persona: Persona, pool: ModelPool) -> None:
         self._call = call
         self._settings = settings
         self._persona = persona
@@ -39,6 +38,7 @@ class CallSession:
             asyncio.get_running_loop().create_future()
         )
         self._gone = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
         self._idle_prompts_left = settings.call.idle_prompts
         self._pipeline = pipeline.build(
             call,
@@ -203,6 +203,10 @@ class CallSession:
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
+            if self._call.carries_messages:
+                telling = asyncio.create_task(self._call.send_message(latency_message(ledger)))
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

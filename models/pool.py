@@ -95,7 +95,11 @@ class ModelPool:
         self._vad: SileroModel | None = None
         self._turn_detector: TurnDetector | None = None
         self._llm: Llm | None = None
-        self._hearing = _Component("speech-to-text", settings.stt.model)
+        self._stt_model = settings.stt.model
+        if settings.stt.model == "auto":
+            english = all(language.partition("-")[0] == "en" for language in languages)
+            self._stt_model = "tiny.en" if english else "base"
+        self._hearing = _Component("speech-to-text", self._stt_model)
         self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
         self._activity = _Component("voice activity", "silero")
         self._turns = _Component("end of turn", "smart-turn v3.2")
@@ -189,12 +193,16 @@ class ModelPool:
             tell(part.health())
 
     async def _load_recognizer(self, run: _Run) -> None:
-        stt = self._settings.stt
+        stt, name = self._settings.stt, self._stt_model
 
         def load() -> Recognizer:
-            folder = self.catalog.whisper(stt.model)
+            folder = self.catalog.whisper(name)
             return Recognizer.load(
-                folder, name=stt.model, device=stt.device, compute_type=stt.compute_type, threads=stt.threads
+                folder,
+                name=self._stt_model,
+                device=stt.device,
+                compute_type=stt.compute_type,
+                threads=stt.threads,
             )
 
         self._recognizer = recognizer = await run(load)
@@ -203,12 +211,12 @@ class ModelPool:
         for language in self._languages:
             if not recognizer.hears(language):
                 raise WeightsError(
-                    f"The speech-to-text model {stt.model} doesn't hear the persona's language ({language}); "
+                    f"The speech-to-text model {name} doesn't hear the persona's language ({language}); "
                     "set stt.model to base, which is multilingual."
                 )
         heard = await recognizer.transcribe(_question(), call_id="warm-up", language="en")
         if not heard.text:
-            raise WeightsError(f"The speech-to-text model {stt.model} hears nothing in plain speech.")
+            raise WeightsError(f"The speech-to-text model {name} hears nothing in plain speech.")
 
     async def _load_voices(self, run: _Run) -> None:
         tts = self._settings.tts

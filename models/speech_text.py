@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pipecat.utils.string import match_endofsentence
 from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggregator, TextType
 
-FIRST_WORDS = 8
+FIRST_WORDS = 4
 LONGEST_CHARACTERS = 400
 _CERTAIN_END = re.compile(r"[?!。！？][\"'”’»)\]]*|\n")
 _POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
@@ -20,7 +20,7 @@ _SPACE = re.compile(r"\s+")
 class Chunks(BaseTextAggregator):
     """Pipecat's aggregator for spoken text: whole sentences, but the first one's beginning at once.
 
-    The first piece of an answer ends with a clause, or after eight words, so that it can be spoken
+    The first piece of an answer ends with a clause, or after four words, so that it can be spoken
     while the rest is still being written. A full stop may belong to "Dr." or "3.5", so it ends a
     sentence only once what follows it is known; a question mark needs no such proof.
     """

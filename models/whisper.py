@@ -9,7 +9,6 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import unicodedata
@@ -87,7 +86,8 @@ class Recognizer:
     ) -> Recognizer:
         """Load the CTranslate2 weights in `folder` and prepare for short windows. Blocks for about 1 s.
 
-        `threads` 0 uses all cores. Raises WeightsError if the folder doesn't hold such weights.
+        `threads` 0 uses one: a second gains nothing in the encoder and costs the decoder, whose steps are
+        short, more than it gives. Raises WeightsError if the folder doesn't hold such weights.
         """
         try:
             tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -242,7 +242,7 @@ def _load_model(folder: Path, device: str, compute_type: str, threads: int) -> c
         preferred = ("int8_float16", "float16", "float32") if device == "cuda" else ("int8", "float32")
         compute_type = next(kind for kind in preferred if kind in supported)
     return ctranslate2.models.Whisper(
-        str(folder), device=device, compute_type=compute_type, intra_threads=threads or os.cpu_count() or 1
+        str(folder), device=device, compute_type=compute_type, intra_threads=threads or 1
     )
 
 

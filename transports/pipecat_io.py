@@ -131,9 +131,7 @@ class CallOutput(BaseOutputTransport):
         ):
             await super().push_frame(frame, direction)
         else:
-            self._playout.mark(
-                lambda: self._heard.put_nowait(frame), word=isinstance(frame, TTSTextFrame)
-            )
+            self._playout.mark(lambda: self._heard.put_nowait(frame), word=isinstance(frame, TTSTextFrame))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         if self._cutting:

@@ -83,7 +83,9 @@ def _show(console: Console, demo: Demo) -> None:
         table.add_row("Caller" if asked else "Agent", turn.text + ("—" if turn.cut_off else ""), note)
     console.print(table)
     if demo.greeting_ms is not None:
-        console.print(f"[dim]Greeted {demo.greeting_ms:.0f} ms after the call was up; the figures at the answers are")
+        console.print(
+            f"[dim]Greeted {demo.greeting_ms:.0f} ms after the call was up; the figures at the answers are"
+        )
         console.print("[dim]from the caller's last speech packet to the agent's first audible one.")
     console.print(f"[dim]On the line, transcribed again:[/dim] {demo.heard or 'nothing'}")
     console.print(f"[dim]Recorded to[/dim] {demo.wav}")

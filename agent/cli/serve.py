@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import ifaddr
 import typer
@@ -43,6 +43,9 @@ def serve(
     http_host: HttpHost = None,
     http_port: HttpPort = None,
     persona: PersonaName = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Serve HTTPS.", show_default=False)
+    ] = None,
     log_level: LogLevel = None,
 ) -> None:
     """Answer the phone, until told to stop.
@@ -57,6 +60,7 @@ def serve(
             "sip.port": sip_port,
             "http.host": http_host,
             "http.port": http_port,
+            "http.tls": tls,
             "persona": persona,
             "log.level": log_level,
         },
@@ -72,6 +76,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
         from agent import logs
         from agent.http.server import ListenError
         from agent.server import Server, SipDied
+        from agent.tls import TlsError
         from models.errors import ModelError
         from transports.sip.errors import SipError
 
@@ -79,7 +84,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
         server = Server(settings, persona)
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
-        except (ModelError, SipError, ListenError) as error:
+        except (ModelError, SipError, ListenError, TlsError) as error:
             console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
             await server.close(drain_s=0)
             return EXIT_CANNOT_START
@@ -114,13 +119,11 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _addresses_to_dial(host: str, port: int) -> list[str]:
+def _to_dial(host: str, port: int) -> list[str]:
     """SIP addresses under which this machine answers, the nearest first."""
     hosts = [host]
     if host == "0.0.0.0":
-        hosts = [
-            ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)
-        ]
+        hosts = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)]
         hosts.sort(key=lambda ip: not ip.startswith("127."))
     where = "" if port == 5060 else f":{port}"
     return [f"sip:agent@{ip}{where}" for ip in hosts]
@@ -128,18 +131,20 @@ def _addresses_to_dial(host: str, port: int) -> list[str]:
 
 def _introduce(console: Console, server: Server, took_s: float) -> None:
     """Say what to dial and what answers."""
+    sip, http = server.settings.sip, server.settings.http
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     if server.sip:
-        table.add_row("Dial", "  ".join(_addresses_to_dial(server.settings.sip.host, server.settings.sip.port)))
+        table.add_row("Dial", "  ".join(_to_dial(sip.host, sip.port)))
     if server.http:
-        table.add_row("Control", f"http://{server.settings.http.host}:{server.http.port}/docs")
+        here = f"{'https' if http.tls else 'http'}://{http.host}:{server.http.port}"
+        table.add_row("Browser", f"{here}/")
+        table.add_row("Control", f"{here}/health  {here}/docs")
     table.add_row("Persona", f"{server.persona.name} ({server.persona.language})")
     for component in server.pool.health():
         what = " on ".join(part for part in (component.model, component.device) if part)
         table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")
-    if server.pool.llm.endpoint:
-        table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
+    table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
     console.print(table)

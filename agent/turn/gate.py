@@ -6,7 +6,6 @@ so that its sound is ready when the turn ends.
 
 from __future__ import annotations
 
-
 from pipecat.frames.frames import (
     Frame,
     LLMFullResponseStartFrame,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ import xllamacpp
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
 from bench.endpointing.recognizer import recognizer
-from bench.endpointing.table import Cut, write
+from bench.endpointing.table import Cut, read, write
 from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, Spoken, telephone, trimmed
-from models.llm.completeness import PROMPT, TOP_TOKENS, clean, ends
+from config.persona import load_persona
+from models.llm.chatml import render
+from models.llm.completeness import TOP_TOKENS, clean, ends
 
 HERE = Path(__file__).parent
 SENTENCES = HERE / "sentences.txt"
@@ -41,10 +44,18 @@ class Completeness:
     def __init__(self, gguf: str) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = gguf
-        params.n_ctx = 512
+        params.n_ctx = 1024
         params.cpuparams.n_threads = 1
         params.n_parallel = 1
         self._server = xllamacpp.Server(params)
+        persona = load_persona("en")
+        # As in a call: behind the persona's prompt and what the agent has just said.
+        self._before = render(
+            [
+                {"role": "system", "content": persona.prompt},
+                {"role": "assistant", "content": persona.greeting},
+            ]
+        )
 
     def end_probability(self, text: str) -> float:
         said = clean(text)
@@ -52,15 +63,21 @@ class Completeness:
             return 0.0
         answer = self._server.handle_completions(
             {
-                "prompt": PROMPT + said,
+                "prompt": self._before + said,
                 "n_predict": 1,
                 "n_probs": TOP_TOKENS,
                 "temperature": 0,
-                "cache_prompt": False,
+                "cache_prompt": True,
             }
         )
         content = answer["choices"][0]["logprobs"]["content"]
         return ends({"completion_probabilities": content})
+
+
+def ask_again() -> None:
+    """Measure the completeness of the table's transcripts anew, and nothing else."""
+    completeness = Completeness(str(bundled_llm()))
+    write([replace(c, completeness=round(completeness.end_probability(c.transcript), 5)) for c in read()])
 
 
 def bundled_llm() -> Path:

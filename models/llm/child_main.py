@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-NICENESS = 5  # below the audio threads of the parent
+NICENESS = (
+    15  # below the speech models too: a sentence that is written is spoken before the next is thought of
+)
 
 
 @dataclass(frozen=True)

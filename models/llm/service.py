@@ -49,6 +49,7 @@ class CallLlmService(OpenAILLMService):
     def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
+        self._prompt = prompt
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         super().__init__(
@@ -108,6 +109,33 @@ class CallLlmService(OpenAILLMService):
             params["max_tokens"] = max_tokens
         said = [piece.choices[0].delta.content or "" async for piece in self._answer(params) if piece.choices]
         return "".join(said) or None
+
+    async def end_probability(self, context: LLMContext, words: str) -> float | None:
+        """How probable it is that the caller, who has said `words` after `context`, is done; None if unknown.
+
+        With the bundled model this is also the first part of making the answer: it reads all but its end.
+        """
+        return await self._llm.completeness.end_probability(
+            words, history=await self._history(context), slot=self._slot
+        )
+
+    async def read_ahead(self, context: LLMContext) -> None:
+        """Have the bundled model read the conversation while the caller speaks."""
+        if self._slot is not None:
+            await self._llm.completeness.read_ahead(await self._history(context), slot=self._slot)
+
+    async def _history(self, context: LLMContext) -> list[dict[str, Any]]:
+        """The conversation as the model is sent it; elsewhere than in the call's own slot, its last words."""
+        params = await self.get_llm_adapter().get_llm_invocation_params(
+            context,
+            system_instruction=self._prompt,
+            convert_developer_to_user=True,
+        )
+        messages = [
+            dict(m) for m in self._llm.fit({"messages": list(params["messages"])}, slot=None)["messages"]
+        ]
+        texts = [m for m in messages if isinstance(m.get("content"), str)]
+        return texts if self._slot is not None else [*texts[:1], *texts[1:][-1:]]
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext

@@ -156,10 +156,10 @@ class FakeModels:
         self.ready = True
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe)
-        self.completeness = SimpleNamespace(end_probability=self._completeness)
         self.turn_detector = SimpleNamespace(probability=self._acoustic)
         self.voices = SimpleNamespace(synthesize=self._synthesize)
-        self.llm = ScriptedLlm(replies, outcome)
+        completeness = SimpleNamespace(end_probability=self._completeness, read_ahead=None)
+        self.llm = ScriptedLlm(replies, outcome, completeness)
 
     def _said(self, pcm: bytes) -> list[tuple[Says, float]]:
         """The script's segments in this audio, each with the share of it that is there."""
@@ -253,5 +253,3 @@ def converse(
 
     virtual_time.run(main)
     return outcome
-
-

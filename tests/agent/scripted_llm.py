@@ -24,7 +24,8 @@ TOKEN_S = 0.01
 class ScriptedLlm:
     """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails."""
 
-    def __init__(self, replies: dict[str, str], outcome: Outcome) -> None:
+    def __init__(self, replies: dict[str, str], outcome: Outcome, completeness: Any) -> None:
+        self.completeness = completeness
         self._replies = replies
         self._outcome = outcome
         self.settings = LlmSettings()

@@ -184,8 +184,8 @@ asyncio.run(main())
 
 async def test_a_finished_sentence_is_told_from_a_cut_one(llm: Llm) -> None:
     llm.completeness.deadline_s = 10.0
-    finished = await llm.completeness.end_probability("What is the weather like today", call_id="c")
-    cut = await llm.completeness.end_probability("What is the weather like in the...", call_id="c")
+    finished = await llm.completeness.end_probability("What is the weather like today")
+    cut = await llm.completeness.end_probability("What is the weather like in the...")
     assert finished is not None
     assert cut is not None
     assert finished > 0.3
@@ -194,7 +194,7 @@ async def test_a_finished_sentence_is_told_from_a_cut_one(llm: Llm) -> None:
 
 async def test_completeness_is_absent_rather_than_late(llm: Llm) -> None:
     llm.completeness.deadline_s = 0.000_1
-    assert await llm.completeness.end_probability("What is the weather like", call_id="c") is None
+    assert await llm.completeness.end_probability("What is the weather like") is None
     assert llm.completeness.late == 1
 
 

@@ -89,7 +89,7 @@ class Browser:
 async def until(condition: Any, deadline_s: float = 10, what: Any = None) -> None:
     try:
         async with asyncio.timeout(deadline_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     except TimeoutError:
         pytest.fail(f"not within {deadline_s} s: {what() if what else condition}")
