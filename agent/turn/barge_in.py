@@ -18,6 +18,10 @@ ECHO = 0.5  # the guard's probability from which a voice is taken for the agent'
 RESUME_BY_MS = 900  # from HOLD, unless the voice goes on; leaves 100 ms to be audible within a second
 LONG_SPEECH_MS = 2000  # a voice that lasts so long is a turn, even if its words never come
 PAUSED_MS = 250  # a voice silent this long has said its piece
+# Of words over the agent: what Whisper makes of "mm-hmm", a cough or a keyboard scores below it, a real
+# interruption's whole words above. Longer speech may score less, being surely speech.
+DOUBTFUL_LOGPROB = -0.65
+SHORT_MS = 1200
 EARLY_MS = 600  # a caller who goes on this soon was cut off: it is still the same turn
 
 
@@ -38,6 +42,7 @@ class Overlap:
     speech_ms: float  # from the voice's onset to its end, or to now
     silence_ms: float = 0.0  # since it paused; 0 while it goes on
     words: str | None = None
+    logprob: float = 0.0  # the recognizer's mean over the words: how sure it is of them
     echo: float = 0.0  # probability that it is the agent's own voice
     agent_ms: float = 10_000.0  # how long the agent has been heard
     asked: bool = False  # the agent has put its question: "yes" answers it
@@ -91,6 +96,8 @@ class BargeIn:
         """True for a turn, False for none, None where it can't be told yet."""
         if overlap.words is not None:
             said = words.split(overlap.words)
+            if said and overlap.logprob < DOUBTFUL_LOGPROB and overlap.speech_ms < SHORT_MS:
+                return False if overlap.silence_ms >= PAUSED_MS else None
             if words.takes_floor(said, self._lexicon):
                 return overlap.echo < ECHO
             if not said:

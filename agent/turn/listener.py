@@ -46,6 +46,7 @@ from config.persona import Persona
 from config.settings import TurnSettings
 from models.errors import ModelError
 from models.pool import ModelPool
+from models.whisper import Transcript
 from transports.playout import Playout
 
 logger = logging.getLogger("offhook.turn")
@@ -265,6 +266,7 @@ class Listener(FrameProcessor):
                 speech_ms=speech_ms,
                 silence_ms=utterance.silence_ms(now),
                 words=utterance.words,
+                logprob=utterance.logprob,
                 echo=self._echo.probability if self._echo else 0.0,
                 agent_ms=(now - self._agent_since) * 1000,
                 asked=self._expects is not Expects.ANYTHING,
@@ -289,9 +291,9 @@ class Listener(FrameProcessor):
 
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
-        text = await self._transcribe(bytes(utterance.pcm))
-        if self._utterance is utterance and text:
-            utterance.words = utterance.whole(text)
+        heard = await self._transcribe(bytes(utterance.pcm))
+        if self._utterance is utterance and heard and heard.text:
+            utterance.words, utterance.logprob = utterance.whole(heard.text), heard.avg_logprob
             await self._weigh(utterance, asyncio.get_running_loop().time())
 
     # Ending a turn.
@@ -301,11 +303,12 @@ class Listener(FrameProcessor):
         assert utterance.paused_at is not None
         speech_end = utterance.paused_at
         audio = bytes(utterance.pcm)
-        text = await self._transcribe(audio)
-        if text is None:
+        transcript = await self._transcribe(audio)
+        if transcript is None:
             return
         self._conversation.mark("transcript")
-        utterance.words = utterance.whole(text)
+        text = transcript.text
+        utterance.words, utterance.logprob = utterance.whole(text), transcript.avg_logprob
         if not utterance.words:
             return
         candidate = Candidate(text, speech_end, len(audio), self._turn.max_silence_ms)
@@ -406,22 +409,21 @@ class Listener(FrameProcessor):
     async def _split(self, utterance: Utterance) -> None:
         """Settle the beginning of a turn that goes on and on."""
         audio = bytes(utterance.pcm)
-        text = await self._transcribe(audio)
-        if self._utterance is utterance and text is not None:
-            utterance.settle(text, len(audio))
+        transcript = await self._transcribe(audio)
+        if self._utterance is utterance and transcript:
+            utterance.settle(transcript.text, len(audio))
             await self.push_frame(InterimTranscriptionFrame(utterance.settled, "", time_now_iso8601()))
 
-    async def _transcribe(self, audio: bytes) -> str | None:
-        """The words, "" where there are none, None where the recognizer failed (and the call ends)."""
+    async def _transcribe(self, audio: bytes) -> Transcript | None:
+        """What was said; None where the recognizer failed (and the call ends)."""
         try:
             async with asyncio.timeout(MODEL_DEADLINE_S):
-                transcript = await self._pool.recognizer.transcribe(
+                return await self._pool.recognizer.transcribe(
                     audio, call_id=self._call_id, language=self._persona.language_code
                 )
         except (ModelError, TimeoutError) as error:
             await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
             return None
-        return transcript.text
 
     def _replace(
         self, old: asyncio.Task[None] | None, work: Coroutine[None, None, None]

@@ -34,6 +34,7 @@ class Utterance:
     paused_at: float | None = None  # where speech ended, while it does
     opened: bool = False  # the conversation knows that the caller has the floor
     words: str | None = None  # heard so far; None until known
+    logprob: float = 0.0  # how sure the recognizer is of them
     candidate: Candidate | None = None
 
     def speech_ms(self, now: float) -> float:

@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-NICENESS = (
-    15  # below the speech models too: a sentence that is written is spoken before the next is thought of
-)
+# Below the speech models too: a sentence that is written is spoken before the next is thought of.
+NICENESS = 15
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ async def spoken(text: str) -> tuple[list[str], str]:
         ("Of course, I can help you. What else", ["Of course,", "I can help you."], "What else"),
         ("Sure, I can help", [], "Sure, I can help"),
         ("Call Dr. Smith today", [], "Call Dr. Smith today"),
-        ("It costs $1,234.50 at 5:30 today", [], "It costs $1,234.50 at 5:30 today"),
+        ("It costs $1,234.50 at 5:30 today", ["It costs $1,234.50 at"], "5:30 today"),
         ("One moment — I look", ["One moment —"], "I look"),
         (
             "We are open from nine in the morning until five",
-            ["We are open from nine in the morning"],
-            "until five",
+            ["We are open from"],
+            "nine in the morning until five",
         ),
         (
             "Good. After that, we close, and then, at last, we sleep. Fine",

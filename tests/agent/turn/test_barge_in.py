@@ -1,5 +1,7 @@
 """Times in seconds of the call; the agent has been speaking for a while unless said."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.turn.barge_in import Action, BargeIn, Overlap
@@ -142,3 +144,24 @@ def test_other_languages(language: str, said: str, action: Action) -> None:
     policy = BargeIn(language=language)
     end = Overlap(speech_ms=400, silence_ms=300, words=said)
     assert act(policy, (10.12, Overlap(speech_ms=120)), (10.7, end)) == [(10.12, Action.HOLD), (10.7, action)]
+
+
+def test_doubtful_words_over_the_agent_are_none() -> None:
+    policy = BargeIn(language="en")
+    assert policy.decide(0.0, Overlap(speech_ms=100)) is Action.HOLD
+    doubtful = Overlap(speech_ms=460, words="in a month", logprob=-0.9)
+    assert policy.decide(0.4, doubtful) is Action.NOTHING
+    assert policy.decide(0.7, replace(doubtful, silence_ms=260)) is Action.RESUME
+
+
+def test_sure_words_over_the_agent_are_a_turn() -> None:
+    policy = BargeIn(language="en")
+    policy.decide(0.0, Overlap(speech_ms=100))
+    assert policy.decide(0.4, Overlap(speech_ms=460, words="in a month", logprob=-0.3)) is Action.INTERRUPT
+
+
+def test_long_speech_may_be_doubtful() -> None:
+    policy = BargeIn(language="en")
+    policy.decide(0.0, Overlap(speech_ms=100))
+    long = Overlap(speech_ms=1300, words="that is not what i want in to know", logprob=-0.8)
+    assert policy.decide(1.3, long) is Action.INTERRUPT
