@@ -4,7 +4,8 @@ WebRTC's echo canceller does the work: over a telephone band it takes an echo at
 400 ms of delay below what Silero notices, from its first second on, and leaves a voice over it to be
 noticed within 100 ms (median), for 0.7% of a core while the agent speaks. Where it is lost, because a
 jitter buffer changed the delay under it, what it lets through still correlates with what was played:
-`probability` says so until it has found its way again. (`bench/endpointing/echo.py` measures both.)
+`probability` says so until it has found its way again. On a line that returns nothing, as most do, it is left
+out: it would take some of the caller's voice over the agent's away. (`bench/endpointing/echo.py` measures both.)
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ _CUSHION = (
 )  # played audio held back, for packets that come in bunches; < any echo's delay
 _DRIFT = RATE_HZ * 100 // 1000  # more than this is no bunch: the two directions have come apart
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
+_LOUD = 500.0  # RMS of the agent's from which an echo would be audible
+_DRY_S = 0.2  # of silence where an echo would be, until there is none on this line
 _TEST_EVERY_S = 0.04
 _WINDOW = 2560  # 320 ms at 8 kHz
 _LONGEST_DELAY = 4000  # 500 ms at 8 kHz
+_BLOCK = 1600  # 200 ms; four of them are longer than any echo's way, buffers included
 # A voice of the caller's own correlates by 0.15 with what was played (98% below 0.30), an echo by 0.49
 # (90% above 0.34).
 _EVEN, _STEEP = 0.32, 0.02
@@ -52,10 +56,18 @@ class EchoGuard:
         self._taken: int | None = None  # of what was pulled, how much is in `_far`
         self._far = np.zeros(0, np.int16)
         self._heard = np.zeros(_WINDOW, np.float32)  # cleaned, at 8 kHz
+        self._raw = np.zeros(_WINDOW, np.float32)  # as it came, at 8 kHz, while it isn't known to be dry
         self._played = np.zeros(_WINDOW + _LONGEST_DELAY, np.float32)
         self._quiet_at = -math.inf
         self._test_at = 0.0
+        self._dry_s = 0.0
+        self._wet = False
         self.probability = 0.0
+
+    @property
+    def _dry(self) -> bool:
+        """Whether this line has been seen to return nothing. The canceller then only dulls the caller."""
+        return self._dry_s >= _DRY_S and not self._wet
 
     def tail(self, now: float) -> bool:
         """Whether the agent's voice may still be coming back."""
@@ -73,18 +85,33 @@ class EchoGuard:
         if far.any() or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
         clean = self._canceller.process(near, far)
-        self._heard = _slide(self._heard, _halve(clean))
+        kept = near if self._dry else clean
+        self._heard = _slide(self._heard, _halve(kept))
         self._played = _slide(self._played, _halve(far))
         if now >= self._test_at:
             self._test_at = now + _TEST_EVERY_S
             self.probability = self._test()
-        return bytes(clean.tobytes())
+            if self._dry and self.probability >= 0.5:
+                self._wet = True
+        if not self._dry:
+            self._raw = _slide(self._raw, _halve(near))
+            if self._nothing_returns():
+                self._dry_s += len(near) / RATE_HZ
+        return bytes(kept.tobytes())
+
+    def _nothing_returns(self) -> bool:
+        """Whether the caller's side is silent although the agent spoke at every delay an echo may have."""
+        if _rms(self._raw) >= _AUDIBLE:
+            return False
+        blocks = self._played[-4 * _BLOCK :].reshape(4, _BLOCK)
+        return bool((np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD).all())
 
     def _start(self, played: Played) -> None:
         """The agent begins: what was played before is silence."""
         self._taken = max(0, played.pulled - _CUSHION)
         self._far = np.zeros(0, np.int16)
         self._heard[:] = 0
+        self._raw[:] = 0
         self._played[:] = 0
         self.probability = 0.0
         self._quiet_at = -math.inf
@@ -108,7 +135,7 @@ class EchoGuard:
         heard = _brightened(self._heard)
         energy = float(heard @ heard)
         recent = self._heard[-_WINDOW // 2 :]
-        if float(np.sqrt(np.mean(recent**2))) < _AUDIBLE:
+        if _rms(recent) < _AUDIBLE:
             return 0.0
         played = _brightened(self._played)
         size = 8192
@@ -118,6 +145,10 @@ class EchoGuard:
         energies = sums[_WINDOW : _WINDOW + lags] - sums[:lags]
         match = np.abs(products[:lags]) / np.sqrt(energy * np.maximum(energies, 1.0) + 1.0)
         return 1 / (1 + math.exp(-(float(match.max()) - _EVEN) / _STEEP))
+
+
+def _rms(samples: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
 
 
 def _halve(samples: Samples) -> NDArray[np.float32]:
