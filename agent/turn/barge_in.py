@@ -88,8 +88,8 @@ class BargeIn:
         paused = overlap.silence_ms >= PAUSED_MS
         if overlap.echo >= ECHO or (turn is False and paused):
             return self._resume()
-        if held_ms >= RESUME_BY_MS and (turn is False or paused):
-            return self._resume()
+        if held_ms >= RESUME_BY_MS and (paused or overlap.words is not None):
+            return self._resume()  # by now the words of a turn would be known, and be sure
         return Action.NOTHING
 
     def _is_turn(self, overlap: Overlap) -> bool | None:

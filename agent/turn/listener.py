@@ -292,7 +292,7 @@ class Listener(FrameProcessor):
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
         heard = await self._transcribe(bytes(utterance.pcm))
-        if self._utterance is utterance and heard and heard.text:
+        if self._utterance is utterance and heard and (heard.text or utterance.words is None):
             utterance.words, utterance.logprob = utterance.whole(heard.text), heard.avg_logprob
             await self._weigh(utterance, asyncio.get_running_loop().time())
 

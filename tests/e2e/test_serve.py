@@ -1,0 +1,253 @@
+"""`offhook serve` as it is run, called by real peers, with the bundled models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jiwer
+import numpy as np
+import pytest
+import soxr
+
+from agent.caller.script import Hangup, Play, Script, Step, Wait
+from models.catalog import Catalog
+from models.whisper import Recognizer
+from tests.peers import free_port, require_peer
+
+pytestmark = pytest.mark.models
+
+START_S = 90.0
+OFFHOOK = [sys.executable, "-c", "from agent.cli import app; app()"]
+QUESTIONS = ("What is the capital of France?", "How many days are in a week?")
+
+
+class Served:
+    """A running server, with what a test asks of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sip, self.http = free_port(), free_port()
+        while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
+            self.sip = free_port()
+        self.log = folder / "serve.log"
+        self.url = f"http://127.0.0.1:{self.http}"
+        environment = {
+            **os.environ,
+            "OFFHOOK_SIP__HOST": "127.0.0.1",
+            "OFFHOOK_SIP__PORT": str(self.sip),
+            "OFFHOOK_HTTP__PORT": str(self.http),
+            "OFFHOOK_CALL__DRAIN_S": "0",
+        }
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([*OFFHOOK, "serve"], env=environment, stderr=log)
+
+    def get(self, path: str) -> Any:
+        return httpx.get(self.url + path, timeout=5).json()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        return list(self.get("/api/v1/sessions")["sessions"])
+
+    def files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+
+def until(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Wait for the condition; whether it came true in time."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("serve"))
+    try:
+        assert until(lambda: _ready(served), START_S), served.log.read_text()
+        yield served
+    finally:
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(30) == 0, served.log.read_text()
+
+
+def _ready(served: Served) -> bool:
+    assert served.process.poll() is None, served.log.read_text()
+    try:
+        return httpx.get(f"{served.url}/readyz", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
+    """An ear of our own: the multilingual model, which the server doesn't use for English."""
+    loaded = Recognizer.load(Catalog(tmp_path_factory.mktemp("weights")).whisper("base"), name="base")
+    yield loaded
+    asyncio.run(loaded.close())
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("questions")
+    espeak = require_peer("espeak-ng")
+    paths = []
+    for number, text in enumerate(QUESTIONS):
+        raw, path = folder / f"raw{number}.wav", folder / f"{number}.wav"
+        subprocess.run([espeak, "-v", "en-us", "-s", "140", "-w", str(raw), text], check=True)
+        subprocess.run([require_peer("sox"), str(raw), "-r", "16000", "-b", "16", str(path)], check=True)
+        paths.append(path)
+    return paths
+
+
+def call(server: Served, steps: list[Step], folder: Path) -> dict[str, Any]:
+    """A call by the caller process: its result, with the WAV beside it."""
+    begin: list[Step] = [
+        Wait(until="speaking", for_ms=20, timeout_s=5),
+        Wait(until="silent", for_ms=600, timeout_s=15),
+    ]
+    script = Script(
+        target=f"127.0.0.1:{server.sip}", steps=(*begin, *steps, Hangup()), wav=folder / "call.wav"
+    )
+    (folder / "script.json").write_text(script.model_dump_json())
+    command = [sys.executable, "-m", "agent.caller", str(folder / "script.json"), str(folder / "result.json")]
+    subprocess.run(command, timeout=120, check=False)
+    return dict(json.loads((folder / "result.json").read_text()))
+
+
+def ask(question: Path) -> list[Step]:
+    return [
+        Play(wav=question),
+        Wait(until="reply", timeout_s=15),
+        Wait(until="silent", for_ms=1200, timeout_s=40),
+    ]
+
+
+def plain(text: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
+
+
+def test_questions_are_understood_and_answered_aloud(
+    server: Served, questions: list[Path], recognizer: Recognizer, tmp_path: Path
+) -> None:
+    turns: dict[str, Any] = {}
+
+    async def watched() -> dict[str, Any]:
+        steps = [step for question in questions for step in ask(question)]
+        calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
+        while not calling.done():
+            for session in await asyncio.to_thread(server.sessions):
+                turns["last"] = await asyncio.to_thread(server.get, f"/api/v1/sessions/{session['id']}")
+            await asyncio.sleep(0.2)
+        return await calling
+
+    result = asyncio.run(watched())
+    assert result["outcome"] == "answered"
+    assert result["findings"] == []  # no re-INVITE that nobody asked for
+    transcript = turns["last"]["transcript"]
+    understood = [plain(turn["text"]) for turn in transcript if turn["speaker"] == "caller"]
+    assert jiwer.wer([plain(text) for text in QUESTIONS], understood) <= 0.2
+    answers = [turn for turn in transcript if turn["speaker"] == "agent"]
+    assert len(answers) == 1 + len(QUESTIONS)
+    assert all(turn["ledger"] for turn in answers[1:])
+    with wave.open(str(tmp_path / "call.wav")) as recording:
+        rate = recording.getframerate()
+        stereo = np.frombuffer(recording.readframes(recording.getnframes()), np.int16).reshape(-1, 2)
+    line = soxr.resample(stereo[:, 1].astype(np.float32), rate, 16_000).astype(np.int16)
+    pieces = [line[start : start + 25 * 16_000] for start in range(0, len(line), 25 * 16_000)]
+    heard = [recognizer.transcribe_now(piece, "en").text for piece in pieces]
+    said = plain(" ".join(turn["text"] for turn in answers))
+    assert jiwer.wer(said, plain(" ".join(heard))) <= 0.35  # two recognizers' and a synthesizer's slips
+
+
+@pytest.mark.peers
+def test_sipp_is_answered(server: Served, tmp_path: Path) -> None:
+    sipp = require_peer("sipp")
+    command = [
+        sipp, "-sn", "uac", f"127.0.0.1:{server.sip}", "-i", "127.0.0.1", "-m", "3", "-l", "3", "-r", "3",
+        "-d", "500", "-timeout", "30", "-nostdin",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout.decode()[-2000:]
+    assert until(lambda: not server.sessions(), 15)
+
+
+def test_a_killed_language_model_costs_at_most_an_apology(
+    server: Served, questions: list[Path], tmp_path: Path
+) -> None:
+    child = _child_of(server.process.pid)
+    steps: list[Step] = [Play(wav=questions[0]), Wait(until="reply", timeout_s=20)]
+
+    async def killed() -> dict[str, Any]:
+        calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
+        assert await asyncio.to_thread(until, lambda: bool(server.sessions()), 10)
+        os.kill(child, signal.SIGKILL)
+        return await calling
+
+    result = asyncio.run(killed())
+    assert result["outcome"] == "answered"
+    assert not [mark for mark in result["marks"] if mark["event"] == "timeout"]  # something was heard
+    assert until(lambda: _ready(server), 30)
+    again = call(server, ask(questions[0]), tmp_path)
+    assert not [mark for mark in again["marks"] if mark["event"] == "timeout"]
+
+
+def _child_of(pid: int) -> int:
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            command = status.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and b"models.llm.child_main" in command:
+            return int(status.parent.name)
+    raise AssertionError("the language model has no process")
+
+
+def test_calls_leave_nothing_behind(server: Served, tmp_path: Path) -> None:
+    call(server, [], tmp_path)
+    assert until(lambda: not server.sessions(), 15)
+    files, threads = server.files(), server.threads()
+    for _ in range(5):
+        call(server, [Wait(timeout_s=0.3)], tmp_path)
+    assert until(lambda: not server.sessions(), 15)
+    assert until(lambda: server.files() <= files + 1 and server.threads() <= threads, 15)
+
+
+def test_health_tells_what_is_loaded(server: Served) -> None:
+    health = server.get("/health")
+    assert health["status"] == "ok"
+    assert {part["state"] for part in health["components"]} == {"ready"}
+    assert health["llm"]["why"]
+
+
+def test_the_page_and_the_reference_are_served(server: Served) -> None:
+    for path in ("/", "/docs"):
+        answer = httpx.get(server.url + path, timeout=5)
+        assert answer.status_code == 200
+        assert "text/html" in answer.headers["content-type"]
+
+
+def test_a_port_in_use_is_one_sentence(server: Served) -> None:
+    environment = {**os.environ, "OFFHOOK_SIP__HOST": "127.0.0.1", "OFFHOOK_SIP__PORT": str(server.sip)}
+    done = subprocess.run(
+        [*OFFHOOK, "serve"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "sip.port" in done.stderr
+    assert "Traceback" not in done.stderr
