@@ -4,8 +4,9 @@ WebRTC's echo canceller does the work: over a telephone band it takes an echo at
 400 ms of delay below what Silero notices, from its first second on, and leaves a voice over it to be
 noticed within 100 ms (median), for 0.7% of a core while the agent speaks. Where it is lost, because a
 jitter buffer changed the delay under it, what it lets through still correlates with what was played:
-`probability` says so until it has found its way again. On a line that returns nothing, as most
-do, it is left out: it would take some of the caller's voice over the agent's away. (`bench/endpointing/echo.py` measures both.)
+`probability` says so until it has found its way again. On a line that returns nothing, as most do, it is
+left out: it would take some of the caller's voice over the agent's away.
+(`bench/endpointing/echo.py` measures all of it.)
 """
 
 from __future__ import annotations
