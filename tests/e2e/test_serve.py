@@ -23,6 +23,7 @@ import soxr
 
 from agent.caller.script import Hangup, Play, Script, Step, Wait
 from models.catalog import Catalog
+from models.piper import Voice
 from models.whisper import Recognizer
 from tests.peers import free_port, require_peer
 
@@ -105,13 +106,16 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("questions")
-    espeak = require_peer("espeak-ng")
+    voice = Voice("en_US-joe-medium", Catalog(folder).voice("en_US-joe-medium"))
+    voice._piper.config.noise_scale = voice._piper.config.noise_w_scale = 0.0  # the same each time
     paths = []
     for number, text in enumerate(QUESTIONS):
-        raw, path = folder / f"raw{number}.wav", folder / f"{number}.wav"
-        subprocess.run([espeak, "-v", "en-us", "-s", "140", "-w", str(raw), text], check=True)
-        subprocess.run([require_peer("sox"), str(raw), "-r", "16000", "-b", "16", str(path)], check=True)
-        paths.append(path)
+        paths.append(folder / f"{number}.wav")
+        with wave.open(str(paths[-1]), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(16_000)
+            out.writeframes(voice.synthesize(text).pcm)
     return paths
 
 
@@ -172,7 +176,7 @@ def test_questions_are_understood_and_answered_aloud(
     pieces = [line[start : start + 25 * 16_000] for start in range(0, len(line), 25 * 16_000)]
     heard = [recognizer.transcribe_now(piece, "en").text for piece in pieces]
     said = plain(" ".join(turn["text"] for turn in answers))
-    assert jiwer.wer(said, plain(" ".join(heard))) <= 0.35  # two recognizers' and a synthesizer's slips
+    assert jiwer.wer(said, plain(" ".join(heard))) <= 0.4  # a recognizer's slips, and numerals
 
 
 @pytest.mark.peers
