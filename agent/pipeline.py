@@ -8,7 +8,7 @@ from functools import partial
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.frames.frames import FunctionCallResultProperties, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
@@ -84,6 +84,10 @@ def build(
 
         llm.register_function(END_CALL.name, end_call)
 
+    async def fill(text: str) -> None:
+        # Straight to the voice: in the model's queue it would wait for the answer that it bridges.
+        await tts.queue_frame(TTSSpeakFrame(text, append_to_context=False))
+
     listener = Listener(
         call.playout,
         conversation,
@@ -91,7 +95,7 @@ def build(
         persona,
         settings.turn,
         call_id=call.info.id,
-        mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context)),
+        mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
         on_goodbye=on_goodbye,
     )
     aggregators = LLMContextAggregatorPair(

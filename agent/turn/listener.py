@@ -65,6 +65,7 @@ class Mind:
 
     end_probability: Callable[[str], Awaitable[float | None]]  # that the caller's words so far are all
     read_ahead: Callable[[], Awaitable[None]]  # the caller speaks: be ready for the answer
+    fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
 
 
 class Listener(FrameProcessor):
@@ -112,6 +113,7 @@ class Listener(FrameProcessor):
         self._considering: asyncio.Task[None] | None = None
         self._overhearing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
         self._overheard_ms = 0.0
         self._agent_since = 0.0
         self._agent_turns = 0
@@ -378,6 +380,14 @@ class Listener(FrameProcessor):
             return
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
+        if self._turn.filler:
+            self._filling = self._replace(self._filling, self._fill(self._turn.filler))
+
+    async def _fill(self, filler: str) -> None:
+        """Bridge an answer that takes long."""
+        await asyncio.sleep(self._turn.filler_after_ms / 1000)
+        if self.awaiting_answer and not self._utterance:
+            await self._mind.fill(filler)
 
     async def _take_typed(self, frame: TranscriptionFrame) -> None:
         """Keys pressed or words typed: a whole turn as they come."""
@@ -433,7 +443,7 @@ class Listener(FrameProcessor):
         return self.create_task(work)
 
     async def _stop_tasks(self) -> None:
-        for task in (self._considering, self._overhearing, self._reading):
+        for task in (self._considering, self._overhearing, self._reading, self._filling):
             if task and not task.done():
                 await self.cancel_task(task)
-        self._considering = self._overhearing = self._reading = None
+        self._considering = self._overhearing = self._reading = self._filling = None

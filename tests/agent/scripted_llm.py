@@ -22,7 +22,8 @@ TOKEN_S = 0.01
 
 
 class ScriptedLlm:
-    """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails."""
+    """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails,
+    "!slow ..." takes three seconds more."""
 
     def __init__(self, replies: dict[str, str], outcome: Outcome, completeness: Any) -> None:
         self.completeness = completeness
@@ -52,6 +53,9 @@ class ScriptedLlm:
 
     async def _stream(self, reply: str) -> AsyncIterator[ChatCompletionChunk]:
         await asyncio.sleep(FIRST_TOKEN_S)
+        if reply.startswith("!slow "):
+            await asyncio.sleep(3.0)
+            reply = reply.removeprefix("!slow ")
         if reply == "!fail":
             raise RuntimeError("the fake model was told to fail")
         if reply == "!end_call":

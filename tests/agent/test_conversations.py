@@ -173,3 +173,18 @@ def test_keys_are_a_turn() -> None:
     outcome = converse([], lasts=6, keys=keys)
     assert callers(outcome) == ["DTMF: 12#"]
     assert answers(outcome)[-1] == "Okay then."
+
+
+def test_a_filler_bridges_a_slow_answer_and_is_no_part_of_it() -> None:
+    settings = Settings(turn=TurnSettings(filler="One moment.", filler_after_ms=1000))
+    replies = {"What is the weather like?": "!slow It is sunny."}
+    outcome = converse([Says(2.0, 3.5, "What is the weather like?")], replies, lasts=10, settings=settings)
+    assert outcome.at("agent starts", 1) - 3.5 == pytest.approx(1.25, abs=0.15)
+    assert outcome.at("agent starts", 2) - 3.5 > 3.0
+    assert answers(outcome) == ["Hello there.", "It is sunny."]
+
+
+def test_no_filler_bridges_a_quick_answer() -> None:
+    settings = Settings(turn=TurnSettings(filler="One moment.", filler_after_ms=1000))
+    outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6, settings=settings)
+    assert outcome.count("agent starts") == 2
