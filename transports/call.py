@@ -64,9 +64,7 @@ class CallTransport(BaseTransport, abc.ABC):
         super().__init__()
         self.info = info
         self.playout = playout
-        # What the wire adds on either side of us, for honest latencies: from a packet's arrival to its
-        # samples in `input()`, and from `playout.pull` to the packet's departure. Seconds.
-        self.receive_delay_s = 0.0
+        # What the wire adds, for honest latencies: from `playout.pull` to the packet's departure. Seconds.
         self.send_delay_s = 0.0
         self._register_event_handler("on_dialin_connected")
         self._register_event_handler("on_dialin_stopped")

@@ -302,8 +302,6 @@ class Listener(FrameProcessor):
 
     async def _consider(self, utterance: Utterance) -> None:
         """The caller pauses: find the words, begin the answer, and decide how long to wait."""
-        assert utterance.paused_at is not None
-        speech_end = utterance.paused_at
         audio = bytes(utterance.pcm)
         transcript = await self._transcribe(audio)
         if transcript is None:
@@ -313,7 +311,7 @@ class Listener(FrameProcessor):
         utterance.words, utterance.logprob = utterance.whole(text), transcript.avg_logprob
         if not utterance.words:
             return
-        candidate = Candidate(text, speech_end, len(audio), self._turn.max_silence_ms)
+        candidate = Candidate(text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self._mind.end_probability(utterance.words)

@@ -18,7 +18,6 @@ class Candidate:
     """The words of a turn that may be over, and the silence after which it is."""
 
     text: str
-    speech_end: float
     audio_bytes: int
     wait_ms: float
     decided: bool = False  # all signals are in
