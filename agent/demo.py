@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.bench import metrics
+from agent.bench.subjects import free_port
 from agent.caller.script import Hangup, Play, Script, Step, Wait
 from agent.conversation import Turn
 from agent.server import Server
@@ -50,15 +51,10 @@ class Demo:
 
 def loopback(settings: Settings) -> Settings:
     """The settings, on free loopback ports."""
-    sip = settings.sip.model_copy(update={"host": "127.0.0.1", "port": free_port(), "enabled": True})
+    port = free_port(socket.SOCK_DGRAM)
+    sip = settings.sip.model_copy(update={"host": "127.0.0.1", "port": port, "enabled": True})
     http = settings.http.model_copy(update={"enabled": False})
     return settings.model_copy(update={"sip": sip, "http": http})
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        return int(udp.getsockname()[1])
 
 
 async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) -> Demo:
