@@ -134,14 +134,16 @@ class Softphone:
 
     async def command(self, command: str, params: str = "") -> None:
         """Any of baresip's commands, over its control socket."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._control_port)
-        body = json.dumps({"command": command, "params": params, "token": "t"})
-        writer.write(f"{len(body)}:{body},".encode())
-        await writer.drain()
-        async with asyncio.timeout(5):
-            await reader.readuntil(b"token")
-        writer.close()
-        await writer.wait_closed()
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._control_port)
+            try:
+                body = json.dumps({"command": command, "params": params, "token": "t"})
+                writer.write(f"{len(body)}:{body},".encode())
+                await writer.drain()
+                await reader.readuntil(b"token")
+            finally:
+                writer.close()
+                await writer.wait_closed()
 
     def heard(self) -> tuple[NDArray[np.int16], int]:
         """What came from the other side as s16 mono PCM, and its rate; complete once baresip has left."""
@@ -153,11 +155,25 @@ class Softphone:
         return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
+async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *(program, "-4", "-n", "127.0.0.1", "-f", folder),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout
+    async with asyncio.timeout(10):
+        while b"ready" not in await process.stdout.readline():
+            assert process.returncode is None
+    return process
+
+
 @contextlib.asynccontextmanager
 async def softphone(
-    folder: Path, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
+    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
 ) -> AsyncIterator[Softphone]:
-    """A baresip that says `says(rate_hz)` (s16 mono PCM) in its call; it leaves at the end."""
+    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end."""
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]
@@ -178,18 +194,16 @@ async def softphone(
             f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
         )
     )
-    process = await asyncio.create_subprocess_exec(
-        *(program, "-4", "-n", "127.0.0.1", "-f", folder),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    phone = Softphone(folder, control)
+    process = await _start(program, folder)
     try:
-        assert process.stdout
-        async with asyncio.timeout(10):
-            while b"ready" not in await process.stdout.readline():
-                assert process.returncode is None
-        phone = Softphone(folder, control)
+        try:
+            await phone.command("dial", dial)
+        except TimeoutError:  # now and then Debian's baresip stops in its own `dial`, before any packet
+            process.kill()
+            await process.communicate()
+            process = await _start(program, folder)
+            await phone.command("dial", dial)
         yield phone
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await phone.command("quit")
@@ -198,4 +212,4 @@ async def softphone(
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()

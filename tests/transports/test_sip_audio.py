@@ -216,8 +216,8 @@ async def test_the_greeting_is_audible_at_once(reception: Reception) -> None:
 @pytest.mark.parametrize("codec", ["pcmu", "pcma", "g722", "opus"])
 async def test_a_softphone_talks_and_listens(reception: Reception, codec: str, tmp_path: Path) -> None:
     async with sip_server(reception, codecs=(codec,)) as server:
-        async with softphone(tmp_path, lambda rate_hz: tone(rate_hz, 20, 600), codec) as phone:
-            await phone.command("dial", f"sip:agent@{server[0]}:{server[1]}")
+        uri = f"sip:agent@{server[0]}:{server[1]}"
+        async with softphone(tmp_path, uri, lambda rate_hz: tone(rate_hz, 20, 600), codec) as phone:
             call = await asyncio.wait_for(reception.connected.get(), 5)
             assert call.info.codec == codec
             async with Pipelined(call) as listener:
