@@ -17,10 +17,12 @@ from agent.bench.callers import AgentTurn, Call, Caller
 from agent.bench.material import Material, Sound
 from agent.bench.results import Metric, ScenarioResult, Timeline, TurnRecord
 from agent.bench.subjects import PersonaName
-from agent.caller.script import PTIME_S, Echo, Hangup, Line, Play, Step, Wait
+from agent.caller.script import PTIME_S, Echo, Hangup, Line, Play, Step, Transport, Wait
 
 TURNS_PER_CALL = 12
 ECHO_DELAYS_MS = (50, 100, 200, 300, 400)
+EVERY: tuple[Transport, ...] = ("sip", "webrtc", "twilio")
+OVER_RTP: tuple[Transport, ...] = ("sip", "webrtc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Scenario:
     name: str
     persona: PersonaName
     run: Callable[[Bench], Awaitable[ScenarioResult]]
+    transports: tuple[Transport, ...] = EVERY
 
 
 def _ask(sound: Sound) -> tuple[Step, ...]:
@@ -353,9 +356,9 @@ SCENARIOS = (
     Scenario("greeting", "default", greeting),
     Scenario("voice-to-voice", "default", voice_to_voice),
     Scenario("hesitation", "default", hesitation),
-    Scenario("bad-network", "default", bad_network),
+    Scenario("bad-network", "default", bad_network, OVER_RTP),
     Scenario("many-calls", "default", many_calls),
-    Scenario("pacing", "default", pacing),
+    Scenario("pacing", "default", pacing, OVER_RTP),
     Scenario("barge-in", "talker", barge_in),
     Scenario("false-interruption", "talker", false_interruption),
 )

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.caller.g711 import Law
 
@@ -24,6 +24,7 @@ PACKET_SAMPLES = 160
 AUDIBLE_DBFS = -50.0  # an agent's packet above this can be heard
 
 Samples = NDArray[np.int16]
+Transport = Literal["sip", "webrtc", "twilio"]
 
 
 class _Part(BaseModel):
@@ -56,7 +57,7 @@ class Wait(_Part):
 
 
 class Digits(_Part):
-    """Send RFC 4733 events, 100 ms each with 100 ms between them."""
+    """Press keys, 100 ms each with 100 ms between them: RFC 4733 events, or the transport's own message."""
 
     do: Literal["digits"] = "digits"
     digits: str = Field(pattern=r"^[0-9*#A-D]+$")
@@ -67,7 +68,7 @@ class Hangup(_Part):
 
 
 class Cancel(_Part):
-    """Only as the first step: CANCEL the INVITE once the agent's side has answered provisionally."""
+    """SIP only, as the first step: CANCEL the INVITE once the agent's side has answered provisionally."""
 
     do: Literal["cancel"] = "cancel"
 
@@ -102,15 +103,28 @@ class Line(_Part):
 
 
 class Script(_Part):
-    target: str = Field(default="127.0.0.1:5060", description="HOST:PORT")
+    transport: Transport = "sip"
+    target: str = Field(default="127.0.0.1:5060", description="HOST:PORT of the SIP server.")
+    api: str = Field(
+        default="http://127.0.0.1:8080", description="The server's HTTP address, for the other transports."
+    )
     user: str = "agent"
     caller: str = "bench"
-    codec: Law = "pcmu"
+    codec: Law = Field(default="pcmu", description="What is offered over SIP.")
     steps: tuple[Step, ...]
     line: Line = Line()
     wav: Path | None = Field(default=None, description="Where the call goes as a stereo WAV.")
     answer_timeout_s: float = 30.0
     max_s: float = 3600.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        line = self.line
+        if self.transport == "twilio" and (line.loss or line.loss_pattern or line.jitter_ms):
+            raise ValueError("Loss and jitter are of RTP packets: Twilio's stream is a WebSocket.")
+        if self.transport != "sip" and any(isinstance(step, Cancel) for step in self.steps):
+            raise ValueError("Only a SIP call can be cancelled.")
+        return self
 
 
 @dataclass(slots=True)
