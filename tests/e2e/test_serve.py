@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,101 +20,17 @@ import pytest
 import soxr
 
 from agent.caller.script import Hangup, Play, Script, Step, Wait
-from models.catalog import Catalog
-from models.piper import Voice
 from models.whisper import Recognizer
-from tests.peers import free_port, require_peer
+from tests.e2e.served import OFFHOOK, QUESTIONS, Served, plain, served, until
+from tests.peers import require_peer
 
 pytestmark = pytest.mark.models
-
-START_S = 90.0
-OFFHOOK = [sys.executable, "-c", "from agent.cli import app; app()"]
-QUESTIONS = ("What is the capital of France?", "How many days are in a week?")
-
-
-class Served:
-    """A running server, with what a test asks of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sip, self.http = free_port(), free_port()
-        while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
-            self.sip = free_port()
-        self.log = folder / "serve.log"
-        self.url = f"http://127.0.0.1:{self.http}"
-        environment = {
-            **os.environ,
-            "OFFHOOK_SIP__HOST": "127.0.0.1",
-            "OFFHOOK_SIP__PORT": str(self.sip),
-            "OFFHOOK_HTTP__PORT": str(self.http),
-            "OFFHOOK_CALL__DRAIN_S": "0",
-        }
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen([*OFFHOOK, "serve"], env=environment, stderr=log)
-
-    def get(self, path: str) -> Any:
-        return httpx.get(self.url + path, timeout=5).json()
-
-    def sessions(self) -> list[dict[str, Any]]:
-        return list(self.get("/api/v1/sessions")["sessions"])
-
-    def files(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    def threads(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
-
-
-def until(condition: Callable[[], bool], deadline_s: float) -> bool:
-    """Wait for the condition; whether it came true in time."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("serve"))
-    try:
-        assert until(lambda: _ready(served), START_S), served.log.read_text()
-        yield served
-    finally:
-        served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(30) == 0, served.log.read_text()
-
-
-def _ready(served: Served) -> bool:
-    assert served.process.poll() is None, served.log.read_text()
-    try:
-        return httpx.get(f"{served.url}/readyz", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
-    """An ear of our own: the multilingual model, which the server doesn't use for English."""
-    loaded = Recognizer.load(Catalog(tmp_path_factory.mktemp("weights")).whisper("base"), name="base")
-    yield loaded
-    asyncio.run(loaded.close())
-
-
-@pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("questions")
-    voice = Voice("en_US-joe-medium", Catalog(folder).voice("en_US-joe-medium"))
-    voice._piper.config.noise_scale = voice._piper.config.noise_w_scale = 0.0  # the same each time
-    paths = []
-    for number, text in enumerate(QUESTIONS):
-        paths.append(folder / f"{number}.wav")
-        with wave.open(str(paths[-1]), "wb") as out:
-            out.setnchannels(1)
-            out.setsampwidth(2)
-            out.setframerate(16_000)
-            out.writeframes(voice.synthesize(text).pcm)
-    return paths
+    with served(tmp_path_factory.mktemp("serve")) as running:
+        yield running
 
 
 def call(server: Served, steps: list[Step], folder: Path) -> dict[str, Any]:
@@ -140,10 +54,6 @@ def ask(question: Path) -> list[Step]:
         Wait(until="reply", timeout_s=15),
         Wait(until="silent", for_ms=1200, timeout_s=40),
     ]
-
-
-def plain(text: str) -> str:
-    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
 def test_questions_are_understood_and_answered_aloud(
@@ -206,7 +116,7 @@ def test_a_killed_language_model_costs_at_most_an_apology(
     result = asyncio.run(killed())
     assert result["outcome"] == "answered"
     assert not [mark for mark in result["marks"] if mark["event"] == "timeout"]  # something was heard
-    assert until(lambda: _ready(server), 30)
+    assert until(server.ready, 30)
     again = call(server, ask(questions[0]), tmp_path)
     assert not [mark for mark in again["marks"] if mark["event"] == "timeout"]
 

@@ -1,0 +1,105 @@
+"""`offhook serve` in a process of its own, as people run it, and what tests ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.peers import free_port
+
+START_S = 90.0
+OFFHOOK = [sys.executable, "-c", "from agent.cli import app; app()"]
+# What callers ask: synthesized by the fixture `questions`.
+QUESTIONS = ("What is the capital of France?", "How many days are in a week?")
+
+
+class Served:
+    """A running server. `environment` is settings, by variable."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.sip, http = free_port(), free_port()
+        while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
+            self.sip = free_port()
+        environment = {
+            "OFFHOOK_SIP__HOST": "127.0.0.1",
+            "OFFHOOK_SIP__PORT": str(self.sip),
+            "OFFHOOK_HTTP__HOST": "127.0.0.1",
+            "OFFHOOK_HTTP__PORT": str(http),
+            "OFFHOOK_CALL__DRAIN_S": "0",
+            **environment,
+        }
+        scheme = "https" if environment.get("OFFHOOK_HTTP__TLS") else "http"
+        self.url = f"{scheme}://{environment['OFFHOOK_HTTP__HOST']}:{http}"
+        self.ws_url = self.url.replace("http", "ws", 1)
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=5,
+            verify=False,
+            headers={"X-API-Key": environment.get("OFFHOOK_HTTP__API_KEY", "")},
+        )
+        self.log = folder / "serve.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*OFFHOOK, "serve"], env={**os.environ, **environment}, stderr=log
+            )
+
+    def get(self, path: str) -> Any:
+        return self._http.get(path).json()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        return list(self.get("/api/v1/sessions")["sessions"])
+
+    def files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self._http.get("/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        self._http.close()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def served(folder: Path, **environment: str) -> Iterator[Served]:
+    """A server that answers calls. Settings are given as `OFFHOOK_...="..."`."""
+    running = Served(folder, environment)
+    try:
+        assert until(running.ready, START_S), running.log.read_text()
+        yield running
+    finally:
+        status = running.stop()
+    assert status == 0, running.log.read_text()
+
+
+def until(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Wait for the condition; whether it came true in time."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def plain(text: str) -> str:
+    """The words alone, to compare what was said with what was heard."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
