@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.transports.webrtc_server import FakeAgent, rtvi, tone
+from tests.transports.fake_agent import FakeAgent, rtvi, tone
 from transports.call import CallTransport
 
 GREETING = "Hello, this is the front desk."

@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -17,192 +17,51 @@ import pytest
 import uvicorn
 import websockets
 from fastapi import FastAPI
-from pipecat.frames.frames import (
-    Frame,
-    InputAudioRawFrame,
-    InputDTMFFrame,
-    InterruptionFrame,
-    OutputAudioRawFrame,
-    StartFrame,
-)
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineWorker
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.workers.runner import WorkerRunner
+from pipecat.frames.frames import InterruptionFrame
 
 from config.settings import CarrierSettings
-from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TwilioSide, Wire, loudness
-from transports.call import CallRefused, CallTransport, EndReason
+from tests.transports import carrier_stream
+from tests.transports.carrier_stream import DEADLINE_S, Stream
+from tests.transports.fake_agent import FakeAgent, Recorder, tone
+from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TwilioSide, loudness
+from transports.call import CallTransport, EndReason
 from transports.media_streams.router import carriers_router
 from transports.media_streams.twilio import Twilio
 
-DEADLINE_S = 10.0
 
+class KeyedAgent(FakeAgent):
+    """Keys: 1 speaks for long, 2 interrupts, 9 hangs up."""
 
-def tone(ms: int, rate_hz: int, hz: float = 440.0) -> bytes:
-    return (
-        (8000 * np.sin(2 * np.pi * hz * np.arange(rate_hz * ms // 1000) / rate_hz)).astype(np.int16).tobytes()
-    )
-
-
-class Echo(FrameProcessor):
-    """Says back what it hears; keys: 1 speaks for long, 2 interrupts."""
-
-    def __init__(self, agent: EchoAgent) -> None:
-        super().__init__()
-        self._agent = agent
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, InputAudioRawFrame):
-            self._agent.heard += frame.audio
-            if self._agent.echoes:
-                await self.push_frame(OutputAudioRawFrame(frame.audio, 16_000, 1))
-        elif isinstance(frame, InputDTMFFrame):
-            self._agent.keys += frame.button.value
-            if frame.button.value == "1":
-                await self.push_frame(OutputAudioRawFrame(tone(20_000, 16_000), 16_000, 1))
-            elif frame.button.value == "2":
-                await self.push_frame(InterruptionFrame())
-        else:
-            await self.push_frame(frame, direction)
-            if isinstance(frame, StartFrame):
-                self._agent.ready += 1
-
-
-@dataclass
-class EchoAgent:
-    """A call handler that stands in for the conversation; key 9 hangs up."""
-
-    echoes: bool = True
-    full: bool = False
-    live: list[CallTransport] = field(default_factory=list)
-    calls: int = 0
-    ready: int = 0  # pipelines that have started
-    heard: bytearray = field(default_factory=bytearray)
-    keys: str = ""
-    dtmf_events: str = ""
-    ended: list[EndReason] = field(default_factory=list)
-
-    def accepting(self) -> tuple[bool, str]:
-        return not self.full, "All lines are busy."
-
-    async def __call__(self, call: CallTransport) -> None:
-        if self.full:
-            raise CallRefused("All lines are busy.")
-        self.calls += 1
-        self.live.append(call)
-        worker = PipelineWorker(
-            Pipeline([call.input(), Echo(self), call.output()]),
-            enable_rtvi=False,
-            enable_turn_tracking=False,
-            idle_timeout_secs=None,
-        )
-        over = asyncio.Event()
-
-        async def stopped(_: CallTransport, reason: EndReason) -> None:
-            self.ended.append(reason)
-            over.set()
-
-        async def key(_: CallTransport, digit: str) -> None:
-            self.dtmf_events += digit
-            if digit == "9":
-                over.set()
-
-        call.add_event_handler("on_dialin_stopped", stopped)
-        call.add_event_handler("on_dtmf_event", key)
-        runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
-        await runner.add_workers(worker)
-        running = asyncio.create_task(runner.run())
-        try:
-            await call.answer()
-            await over.wait()
-        finally:
+    async def obey(self, call: CallTransport, recorder: Recorder, digit: str) -> None:
+        if digit == "1":
+            await recorder.say(tone(20))
+        elif digit == "2":
+            await recorder.push_frame(InterruptionFrame())
+        elif digit == "9":
             await call.hangup()
-            await runner.cancel()
-            await running
-            self.live.remove(call)
-
-
-class Stream:
-    """One stream from the carrier's side. Reads all along; a mark is answered at once."""
-
-    def __init__(self, side: FakeCarrier, socket: websockets.ClientConnection) -> None:
-        self.side = side
-        self.socket = socket
-        self.audio = bytearray()
-        self.kinds: list[str] = []
-        self.others: list[Any] = []
-        self.reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        with contextlib.suppress(websockets.ConnectionClosed):
-            await self._read_on()
-
-    async def _read_on(self) -> None:
-        async for data in self.socket:
-            kind, what = self.side.heard(data)
-            self.kinds.append(kind)
-            if kind == "audio":
-                self.audio += what
-            elif kind == "mark":
-                await self.socket.send(what)
-            else:
-                self.others.append(what)
-
-    async def send(self, *messages: Wire | None) -> None:
-        for message in messages:
-            if message is not None:
-                await self.socket.send(message)
-
-    async def speak(self, pcm: bytes) -> None:
-        """In real time, as a carrier does."""
-        step = self.side.rate_hz * self.side.packet_ms // 1000 * 2
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        for at in range(0, len(pcm), step):
-            await self.socket.send(self.side.media(pcm[at : at + step]))
-            due += self.side.packet_ms / 1000
-            await asyncio.sleep(max(0, due - loop.time()))
-
-    async def closed(self) -> int | None:
-        await asyncio.wait_for(self.reader, DEADLINE_S)
-        return self.socket.close_code
 
 
 @dataclass
 class Server:
-    agent: EchoAgent
-    port: int
+    agent: KeyedAgent
+    url: str
 
     async def ask(self, side: FakeCarrier, **change: Any) -> httpx.Response:
-        headers, body = side.request()
-        async with httpx.AsyncClient() as client:
-            return await client.post(
-                f"http://127.0.0.1:{self.port}/api/v1/carriers/{side.name}/answer",
-                content=change.get("body", body),
-                headers=headers | change.get("headers", {}),
-            )
+        return await carrier_stream.ask(self.url, side, **change)
 
     async def connect(self, side: FakeCarrier, path: str | None = None) -> websockets.ClientConnection:
-        headers: dict[str, str] = {}
-        if isinstance(side, GenesysSide):
-            path, headers = "/api/v1/carriers/genesys/stream", side.sign({}, b"")
-        elif path is None:
-            path = side.stream_path((await self.ask(side)).text.replace("\\/", "/"))
-        return await websockets.connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=headers)
+        return await carrier_stream.connect(self.url, side, path)
 
     @asynccontextmanager
     async def call(self, side: FakeCarrier) -> AsyncIterator[Stream]:
         stream = Stream(side, await self.connect(side))
-        ready = self.agent.ready
+        calls = len(self.agent.recorders)
         await stream.send(*side.opening())
-        await until(lambda: self.agent.ready > ready)
+        await until(lambda: len(self.agent.recorders) > calls and self.agent.recorders[-1].started)
         try:
             yield stream
         finally:
-            await stream.socket.close()
-            await asyncio.wait({stream.reader})
+            await stream.close()
 
     async def nobody_left(self) -> None:
         await until(lambda: not self.agent.live)
@@ -218,7 +77,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    agent = EchoAgent()
+    agent = KeyedAgent(greeting_s=0, echoes=True)
     values: dict[str, Any] = {
         side.name: {"account": side.account, "secret": side.secret or None} for side in SIDES
     }
@@ -237,7 +96,7 @@ async def server() -> AsyncIterator[Server]:
     listening = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(running.serve([listening]))
     await until(lambda: running.started)
-    yield Server(agent, listening.getsockname()[1])
+    yield Server(agent, f"http://127.0.0.1:{listening.getsockname()[1]}")
     running.should_exit = True
     await serving
     listening.close()
@@ -263,9 +122,9 @@ async def test_speech_goes_in_and_comes_back(server: Server, side: FakeCarrier) 
         assert (info.transport, info.call_id) == (side.name, side.call_id)
         assert info.caller.endswith("15550100")
         assert info.called.endswith("15550199")
-        await stream.speak(tone(1000, side.rate_hz))
+        await stream.speak(tone(1.0, rate_hz=side.rate_hz))
         await until(lambda: len(stream.audio) >= side.rate_hz * 1.8)
-        assert loudness(bytes(server.agent.heard)) > 4000
+        assert loudness(bytes(server.agent.recorders[0].pcm)) > 4000
         said = np.frombuffer(bytes(stream.audio), np.int16).astype(float)
         spectrum = np.abs(np.fft.rfft(said))
         assert abs(int(spectrum.argmax()) * side.rate_hz / len(said) - 440) < 5
@@ -278,11 +137,12 @@ async def test_keys_are_seen_in_the_pipeline_and_as_events(server: Server, side:
     async with server.call(side) as stream:
         for digit in "34#":
             await stream.send(side.dtmf(digit))
-        await until(lambda: server.agent.keys == "34#" and sorted(server.agent.dtmf_events) == sorted("34#"))
+        await until(
+            lambda: server.agent.recorders[0].keys == "34#" and sorted(server.agent.keys) == sorted("34#")
+        )
 
 
 async def test_barge_in_clears_at_once_and_falls_silent(server: Server, side: FakeCarrier) -> None:
-    server.agent.echoes = False
     async with server.call(side) as stream:
         await stream.send(side.dtmf("1"))
         await until(lambda: loudness(bytes(stream.audio[-1600:])) > 4000)
@@ -333,7 +193,7 @@ async def test_a_bad_message_ends_its_own_call_only(server: Server, bad: str, co
 async def test_a_flood_is_ended(server: Server) -> None:
     side = TwilioSide()
     async with server.call(side) as stream:
-        media = side.media(tone(20, 8000))
+        media = side.media(tone(0.02, rate_hz=8000))
         with contextlib.suppress(websockets.ConnectionClosed):
             for _ in range(20_000):
                 await stream.send(media)
@@ -346,7 +206,8 @@ async def test_requests_that_arent_signed_are_refused(server: Server, side: Fake
         headers = side.sign({}, b"") | {"audiohook-session-id": "another"}
         with pytest.raises(websockets.InvalidStatus) as refused:
             await websockets.connect(
-                f"ws://127.0.0.1:{server.port}/api/v1/carriers/genesys/stream", additional_headers=headers
+                server.url.replace("http", "ws", 1) + "/api/v1/carriers/genesys/stream",
+                additional_headers=headers,
             )
         assert refused.value.response.status_code == 401
         return
@@ -373,11 +234,11 @@ async def test_a_token_for_another_call_is_refused(server: Server) -> None:
     stream = Stream(side, await server.connect(side))
     await stream.send(*other.opening())
     assert await stream.closed() == 1008
-    assert server.agent.calls == 0
+    assert not server.agent.recorders
 
 
 async def test_a_full_server_says_busy(server: Server) -> None:
-    server.agent.full = True
+    server.agent.max_calls = 0
     assert 'reason="busy"' in (await server.ask(TwilioSide())).text
     statuses = {
         side.name: (await server.ask(side())).status_code for side in SIDES if side is not GenesysSide
@@ -395,7 +256,7 @@ async def test_a_stream_that_never_starts_right_is_refused(server: Server) -> No
         stream = Stream(side, await server.connect(side))
         await stream.send(*opening)
         assert await stream.closed() == code
-    assert server.agent.calls == 0
+    assert not server.agent.recorders
 
 
 async def test_genesys_opens_pings_probes_and_closes_by_its_protocol(server: Server) -> None:
@@ -413,7 +274,7 @@ async def test_genesys_opens_pings_probes_and_closes_by_its_protocol(server: Ser
     await trial.send(*probe.opening(), probe.ping(), probe.stop())
     await until(lambda: trial.kinds == ["opened", "pong", "closed"])
     await trial.closed()
-    assert server.agent.calls == 1
+    assert len(server.agent.recorders) == 1
 
 
 @pytest.mark.filterwarnings("ignore:BasicAuth is deprecated", "ignore:The 'auth' parameter is deprecated")

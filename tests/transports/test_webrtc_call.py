@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from config.settings import WebRtcSettings
 from tests.transports import netns
-from tests.transports.webrtc_server import FakeAgent, rtvi, tone
+from tests.transports.fake_agent import FakeAgent, rtvi, tone
 from transports.call import CallRefused, EndReason
 from transports.webrtc.audio import SpeechTrack
 from transports.webrtc.endpoint import OfferError, UnknownCall, WebRtcEndpoint

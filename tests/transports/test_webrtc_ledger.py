@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.transports import netns
+from tests.transports.fake_agent import FakeAgent
 from tests.transports.test_webrtc_call import Browser, serving, until
-from tests.transports.webrtc_server import FakeAgent
 from transports.call import EndReason
 
 pytestmark = [pytest.mark.netns, pytest.mark.peers]

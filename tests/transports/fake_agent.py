@@ -1,8 +1,4 @@
-"""A server for browsers' calls with a fake agent: no models, but the real wire, pipeline ends and HTTP.
-
-The agent plays a tone, repeats what it hears, and tells its steps through the data channel in the
-form of Pipecat's RTVI messages.
-"""
+"""An agent without models: the real wire and the real ends of the pipeline, and a part to play between."""
 
 from __future__ import annotations
 
@@ -11,30 +7,31 @@ import math
 from array import array
 from typing import Any
 
-from fastapi import FastAPI
-from pipecat.frames.frames import Frame, InputAudioRawFrame, InputDTMFFrame, OutputAudioRawFrame
+from pipecat.frames.frames import Frame, InputAudioRawFrame, InputDTMFFrame, OutputAudioRawFrame, StartFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-from agent.http.webrtc import webrtc_router
-from config.settings import WebRtcSettings
 from transports.call import CallRefused, CallTransport, EndReason
-from transports.webrtc.endpoint import WebRtcEndpoint
 
 
-def tone(seconds: float, hz: float = 440.0, peak: int = 8000) -> bytes:
-    return array(
-        "h", (round(peak * math.sin(2 * math.pi * hz * n / 16000)) for n in range(round(16000 * seconds)))
-    ).tobytes()
+def tone(seconds: float, hz: float = 440.0, peak: int = 8000, rate_hz: int = 16_000) -> bytes:
+    step = 2 * math.pi * hz / rate_hz
+    return array("h", (round(peak * math.sin(step * n)) for n in range(round(rate_hz * seconds)))).tobytes()
+
+
+def rtvi(kind: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"label": "rtvi-ai", "type": kind, "data": data or {}}
 
 
 class Recorder(FrameProcessor):
-    """Keeps what the pipeline got."""
+    """Keeps what the pipeline got, and says it back where it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, echoes: bool) -> None:
         super().__init__()
+        self._echoes = echoes
+        self.started = False
         self.pcm = bytearray()
         self.keys = ""
 
@@ -42,18 +39,26 @@ class Recorder(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
             self.pcm += frame.audio
+            if self._echoes:
+                await self.say(frame.audio)
             return
         if isinstance(frame, InputDTMFFrame):
             self.keys += frame.button.value
         await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self.started = True
+
+    async def say(self, pcm: bytes) -> None:
+        await self.push_frame(OutputAudioRawFrame(pcm, 16_000, 1))
 
 
 class FakeAgent:
-    """Handles calls: a greeting of tone, then silence; records everything for the test."""
+    """Handles calls: a greeting of tone, then silence or an echo; records everything for the test."""
 
-    def __init__(self, *, max_calls: int = 20, greeting_s: float = 1.0) -> None:
+    def __init__(self, *, max_calls: int = 20, greeting_s: float = 1.0, echoes: bool = False) -> None:
         self.max_calls = max_calls
         self.greeting_s = greeting_s
+        self.echoes = echoes
         self.draining = False
         self.live: list[CallTransport] = []
         self.recorders: list[Recorder] = []
@@ -62,13 +67,17 @@ class FakeAgent:
         self.ended: list[EndReason] = []
         self.connected = 0
 
-    async def __call__(self, call: CallTransport) -> None:
+    def accepting(self) -> tuple[bool, str]:
         if self.draining:
-            raise CallRefused("The server is shutting down and takes no new calls.")
-        if len(self.live) >= self.max_calls:
-            raise CallRefused("All lines are busy.")
+            return False, "The server is shutting down and takes no new calls."
+        return len(self.live) < self.max_calls, "All lines are busy."
+
+    async def __call__(self, call: CallTransport) -> None:
+        accepts, why_not = self.accepting()
+        if not accepts:
+            raise CallRefused(why_not)
         over = asyncio.Event()
-        recorder = Recorder()
+        recorder = Recorder(echoes=self.echoes)
         self.live.append(call)
         self.recorders.append(recorder)
         worker = PipelineWorker(
@@ -81,7 +90,7 @@ class FakeAgent:
         async def connected(_: CallTransport) -> None:
             self.connected += 1
             if self.greeting_s:
-                await worker.queue_frame(OutputAudioRawFrame(tone(self.greeting_s), 16000, 1))
+                await worker.queue_frame(OutputAudioRawFrame(tone(self.greeting_s), 16_000, 1))
 
         async def stopped(_: CallTransport, reason: EndReason) -> None:
             self.ended.append(reason)
@@ -93,6 +102,7 @@ class FakeAgent:
 
         async def key(_: CallTransport, digit: str) -> None:
             self.keys += digit
+            await self.obey(call, recorder, digit)
 
         call.add_event_handler("on_dialin_connected", connected)
         call.add_event_handler("on_dialin_stopped", stopped)
@@ -116,13 +126,5 @@ class FakeAgent:
             text = said["data"]["content"]
             await call.send_message(rtvi("bot-tts-text", {"text": text}))
 
-
-def rtvi(kind: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"label": "rtvi-ai", "type": kind, "data": data or {}}
-
-
-def app(agent: FakeAgent, settings: WebRtcSettings) -> tuple[FastAPI, WebRtcEndpoint]:
-    endpoint = WebRtcEndpoint(agent, settings)
-    application = FastAPI()
-    application.include_router(webrtc_router(endpoint, settings))
-    return application, endpoint
+    async def obey(self, call: CallTransport, recorder: Recorder, digit: str) -> None:
+        """Do what a key is for; here, nothing."""
