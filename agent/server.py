@@ -14,6 +14,7 @@ from agent.http.server import HttpServer
 from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
 from agent.tls import server_context
+from agent.vitals import Pulse
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
@@ -43,6 +44,8 @@ class Server:
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
         self._died = asyncio.Event()
+        self._pulse = Pulse()
+        self._beating: asyncio.Task[None] | None = None
 
     async def start(self, on_progress: Callable[[str], None]) -> None:
         """Bind, load, warm, listen; returns once calls are answered.
@@ -50,6 +53,7 @@ class Server:
         Raises an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
+        self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
@@ -77,6 +81,7 @@ class Server:
             models=self.pool,
             persona=self.persona,
             listeners=[self],
+            pulse=self._pulse,
             routers=routers,
         )
 
@@ -110,6 +115,8 @@ class Server:
         if self.http:
             await self.http.stop()
         await self.pool.close()
+        if self._beating:
+            self._beating.cancel()
 
     @property
     def _sip_dead(self) -> bool:

@@ -20,6 +20,7 @@ from agent.http.problems import Problem
 from agent.http.reference import reference_page
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.vitals import Pulse
 from config.persona import Persona
 from config.settings import Settings
 
@@ -54,6 +55,7 @@ def create_app(
     models: Models,
     persona: Persona | None = None,
     listeners: Sequence[HasHealth] = (),
+    pulse: Pulse | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -70,7 +72,7 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    app.include_router(control_router(calls, models, listeners, settings.call.max_calls))
+    app.include_router(control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)

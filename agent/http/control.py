@@ -14,17 +14,21 @@ from agent.http.views import (
     Health,
     LlmView,
     OverallState,
+    ProcessView,
     Ready,
     SessionDetail,
     Sessions,
     SessionView,
 )
+from agent.vitals import Pulse
 from models.errors import ModelError
 
 HANGUP_WAIT_S = 3.0
 
 
-def control_router(calls: Calls, models: Models, listeners: Sequence[HasHealth], max_calls: int) -> APIRouter:
+def control_router(
+    calls: Calls, models: Models, listeners: Sequence[HasHealth], pulse: Pulse, max_calls: int
+) -> APIRouter:
     router = APIRouter()
 
     def components() -> list[ComponentHealth]:
@@ -71,6 +75,7 @@ def control_router(calls: Calls, models: Models, listeners: Sequence[HasHealth],
             max_calls=max_calls,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
+            process=ProcessView.of(pulse.vitals()),
         )
 
     @router.get("/api/v1/sessions", tags=["Calls"], summary="Live calls", responses=responses(401))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.http.contracts import CallState, ComponentHealth, LiveCall, LlmEndpoint, Turn
+from agent.vitals import Vitals
 
 CUT = "—"
 
@@ -50,6 +51,29 @@ class LlmView(BaseModel):
         return cls(kind=endpoint.kind, model=endpoint.model, url=endpoint.url, why=endpoint.why)
 
 
+class ProcessView(BaseModel):
+    uptime_s: float
+    cpu_s: float = Field(description="Processor time of all threads since the start.")
+    memory_mb: float = Field(description="Resident; the bundled language model's process not counted.")
+    threads: int
+    open_files: int
+    loop_lag_p99_ms: float | None = Field(
+        None, description="How late the event loop woke sleepers in the last ten seconds."
+    )
+
+    @classmethod
+    def of(cls, vitals: Vitals) -> ProcessView:
+        lag = vitals.loop_lag_p99_ms
+        return cls(
+            uptime_s=round(vitals.uptime_s, 1),
+            cpu_s=round(vitals.cpu_s, 3),
+            memory_mb=round(vitals.memory_mb, 2),
+            threads=vitals.threads,
+            open_files=vitals.open_files,
+            loop_lag_p99_ms=None if lag is None else round(lag, 2),
+        )
+
+
 class Health(BaseModel):
     status: OverallState
     accepting: bool = Field(description="Whether a new call would be answered.")
@@ -58,6 +82,7 @@ class Health(BaseModel):
     max_calls: int
     llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
     components: list[ComponentView]
+    process: ProcessView
 
 
 class SessionView(BaseModel):
