@@ -1,4 +1,4 @@
-"""How the bench calls: one class per transport, each in a process of its own."""
+"""How the bench calls: in a process of its own, over any transport."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ import httpx
 
 from agent.bench.metrics import CallLog
 from agent.bench.subjects import ROOT, Running
+from agent.caller.api import api_headers
 from agent.caller.g711 import Law
-from agent.caller.script import Line, Script, Step
+from agent.caller.script import Line, Script, Step, Transport
 
 POLL_S = 0.5
 
@@ -55,30 +56,42 @@ class Caller(Protocol):
         """Raises CallFailed."""
 
 
-class SipCaller:
+class ScriptCaller:
     """`python -m agent.caller`, and what the server's session API tells while the call lives."""
 
-    def __init__(self, running: Running, codec: Law = "pcmu", keep: Path | None = None) -> None:
+    def __init__(
+        self,
+        running: Running,
+        transport: Transport = "sip",
+        codec: Law = "pcmu",
+        keep: Path | None = None,
+    ) -> None:
         self._running = running
+        self._transport = transport
         self._codec = codec
         self._keep = keep
+        self._claimed: set[str] = set()
 
     async def call(self, steps: tuple[Step, ...], line: Line | None = None) -> Call:
         name = f"bench-{secrets.token_hex(4)}"
+        api = self._running.api
         with tempfile.TemporaryDirectory(prefix="offhook-call-") as folder:
-            wav = self._keep / f"{name}.wav" if self._keep else None
+            wav = self._keep / f"{self._transport}-{name}.wav" if self._keep else None
             script = Script(
+                transport=self._transport,
                 target=self._running.target,
+                api=api or "",
                 caller=name,
                 codec=self._codec,
                 steps=steps,
                 line=line or Line(),
                 wav=wav,
             )
-            async with _watched(self._running.api, name) as seen:
-                result = await _perform(script, Path(folder))
+            async with _watched(api, self._finder(name)) as seen:
+                result = await _perform(script, Path(folder), self._running.environment)
         if result["outcome"] != "answered":
-            raise CallFailed(f"{result['outcome']}: {result['status']} {result['reason']}".strip())
+            what = f"{result['outcome']}: {result['status']} {result['reason']}".strip()
+            raise CallFailed("; ".join([what, *result["findings"]]))
         agent_turns = [
             AgentTurn(_monotonic(turn["at"]), turn["text"], turn.get("ledger") or {})
             for turn in seen.transcript
@@ -87,16 +100,35 @@ class SipCaller:
         said = [turn["text"] for turn in seen.transcript if turn["speaker"] == "caller"]
         return Call(CallLog.of(result), result["findings"], result["ended_by"], agent_turns, said)
 
+    def _finder(self, name: str) -> Callable[[list[dict[str, Any]]], str]:
+        """Picks this call's session from those that live.
 
-CALLERS: dict[str, type[SipCaller]] = {"sip": SipCaller}
+        A browser has no number: of its calls, one that began after ours did and that no other of this
+        bench has. Of two that begin at once each may get the other's.
+        """
+        began = time.time()
+
+        def find(sessions: list[dict[str, Any]]) -> str:
+            for one in sessions:
+                if self._transport != "webrtc":
+                    mine = name in one["from"]
+                else:
+                    since = datetime.fromisoformat(one["since"]).timestamp()
+                    mine = one["transport"] == "webrtc" and since >= began and one["id"] not in self._claimed
+                if mine:
+                    self._claimed.add(one["id"])
+                    return str(one["id"])
+            return ""
+
+        return find
 
 
-async def _perform(script: Script, folder: Path) -> dict[str, Any]:
+async def _perform(script: Script, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     given, made = folder / "script.json", folder / "result.json"
     given.write_text(script.model_dump_json())
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.caller", str(given), str(made),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -119,13 +151,13 @@ class _Seen:
 
 
 @contextlib.asynccontextmanager
-async def _watched(api: str | None, caller: str) -> AsyncIterator[_Seen]:
-    """The session of the one who calls as `caller`, as last seen before it went."""
+async def _watched(api: str | None, find: Callable[[list[dict[str, Any]]], str]) -> AsyncIterator[_Seen]:
+    """The session that `find` picks, as last seen before it went."""
     seen = _Seen()
     if api is None:
         yield seen
         return
-    watching = asyncio.create_task(_watch(api, caller, seen))
+    watching = asyncio.create_task(_watch(api, find, seen))
     try:
         yield seen
     finally:
@@ -134,14 +166,13 @@ async def _watched(api: str | None, caller: str) -> AsyncIterator[_Seen]:
             await watching
 
 
-async def _watch(api: str, caller: str, seen: _Seen) -> None:
+async def _watch(api: str, find: Callable[[list[dict[str, Any]]], str], seen: _Seen) -> None:
     session = ""
-    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=5.0) as client:
+    async with httpx.AsyncClient(base_url=api, headers=api_headers(), trust_env=False, timeout=5.0) as client:
         while True:
             with contextlib.suppress(httpx.HTTPError):
                 if not session:
-                    listed = (await client.get("/api/v1/sessions")).json().get("sessions", [])
-                    session = next((one["id"] for one in listed if caller in one["from"]), "")
+                    session = find((await client.get("/api/v1/sessions")).json().get("sessions", []))
                 else:
                     answer = await client.get(f"/api/v1/sessions/{session}")
                     if answer.status_code == 200:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-Unit = Literal["ms", "%", "count", "s"]
+Unit = Literal["ms", "%", "count", "s", "MB"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,33 @@ class Run:
             if result.name == scenario:
                 return next((metric for metric in result.metrics if metric.key == key), None)
         return None
+
+
+OVER_SIP_GOAL_MS = 150.0
+
+
+def beside_sip(run: Run, sip: Run | None) -> Run:
+    """`run` of another transport, with its median against SIP's in place of SIP's own latency goals."""
+    if sip is None or run is sip:
+        return run
+    return dataclasses.replace(run, scenarios=[_beside_sip(one, sip) for one in run.scenarios])
+
+
+def _beside_sip(result: ScenarioResult, sip: Run) -> ScenarioResult:
+    if result.name != "voice-to-voice":
+        return result
+    mine = next((metric for metric in result.metrics if metric.key == "median"), None)
+    theirs = sip.metric(result.name, "median")
+    if mine is None or theirs is None:
+        return result
+    over = None if mine.value is None or theirs.value is None else mine.value - theirs.value
+    kept = [
+        dataclasses.replace(metric, goal=None) if metric.key in ("median", "p95") else metric
+        for metric in result.metrics
+    ]
+    title = "voice-to-voice, median above that over SIP"
+    kept.insert(2, Metric("over_sip", title, over, "ms", min(mine.count, theirs.count), OVER_SIP_GOAL_MS))
+    return dataclasses.replace(result, metrics=kept)
 
 
 class UnreadableRun(Exception):

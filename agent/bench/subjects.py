@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,9 +19,11 @@ import httpx
 import yaml
 
 from agent.bench.texts import LONG_GREETING
+from agent.caller.script import Transport
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 40.0
+TWILIO_TOKEN = "OFFHOOK_CARRIERS__TWILIO__SECRET"
 ROOT = Path(__file__).resolve().parents[2]
 
 PersonaName = Literal["default", "talker"]
@@ -32,33 +35,50 @@ class SubjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where to call, and where to ask about the calls, if anywhere."""
+    """Where to call, and where to ask about the calls, if anywhere.
+
+    `environment` is what a caller needs to know besides: Twilio's auth token.
+    """
 
     target: str
     api: str | None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Subject(Protocol):
     name: str
 
-    def running(self, persona: PersonaName) -> contextlib.AbstractAsyncContextManager[Running]: ...
+    def running(
+        self, persona: PersonaName, transports: Sequence[Transport]
+    ) -> contextlib.AbstractAsyncContextManager[Running]:
+        """Ready to be called over all of `transports`, each of which it serves."""
+
     def can_be(self, persona: PersonaName) -> bool:
         """Whether it can be given this persona."""
 
+    def serves(self, transport: Transport) -> bool: ...
+
 
 class Target:
-    """A server that somebody else runs. Its persona is what it is."""
+    """A server that somebody else runs. Its persona is what it is.
 
-    def __init__(self, target: str, api: str | None = None) -> None:
-        self.name = target
-        self._running = Running(target, api)
+    `target` is where it speaks SIP, `api` its HTTP address, as Twilio would have it.
+    """
+
+    def __init__(self, target: str | None, api: str | None = None) -> None:
+        self.name = target or api or ""
+        self._sip = target is not None
+        self._running = Running(target or "", api)
 
     @contextlib.asynccontextmanager
-    async def running(self, persona: PersonaName) -> AsyncIterator[Running]:
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
         yield self._running
 
     def can_be(self, persona: PersonaName) -> bool:
         return persona == "default"
+
+    def serves(self, transport: Transport) -> bool:
+        return self._sip if transport == "sip" else self._running.api is not None
 
 
 class OffhookServer:
@@ -74,9 +94,14 @@ class OffhookServer:
     def can_be(self, persona: PersonaName) -> bool:
         return True
 
+    def serves(self, transport: Transport) -> bool:
+        return True
+
     @contextlib.asynccontextmanager
-    async def running(self, persona: PersonaName) -> AsyncIterator[Running]:
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
         sip_port, http_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+        api = f"http://127.0.0.1:{http_port}"
+        secret = {TWILIO_TOKEN: secrets.token_hex(16)} if "twilio" in transports else {}
         command = [sys.executable, "-c", "from agent.cli import app; app()", "serve"]
         if self._config is not None:
             command += ["--config", str(self._config)]
@@ -88,12 +113,23 @@ class OffhookServer:
                 "OFFHOOK_SIP__PORT": str(sip_port),
                 "OFFHOOK_HTTP__HOST": "127.0.0.1",
                 "OFFHOOK_HTTP__PORT": str(http_port),
+                **_settings(transports, api),
+                **secret,
             }
             log = (self._keep or Path(folder)) / f"server-{persona}.log"
             async with process(command, environment, log) as server:
-                api = f"http://127.0.0.1:{http_port}"
                 await _ready(f"{api}/readyz", server, log)
-                yield Running(f"127.0.0.1:{sip_port}", api)
+                yield Running(f"127.0.0.1:{sip_port}", api, secret)
+
+
+def _settings(transports: Sequence[Transport], api: str) -> dict[str, str]:
+    """What a server needs for these besides SIP."""
+    found = {}
+    if "webrtc" in transports:
+        found["OFFHOOK_WEBRTC__ENABLED"] = "true"
+    if "twilio" in transports:
+        found |= {"OFFHOOK_CARRIERS__ENABLED": '["twilio"]', "OFFHOOK_CARRIERS__PUBLIC_URL": api}
+    return found
 
 
 class StockBot:
@@ -109,8 +145,11 @@ class StockBot:
     def can_be(self, persona: PersonaName) -> bool:
         return True
 
+    def serves(self, transport: Transport) -> bool:
+        return transport == "sip"
+
     @contextlib.asynccontextmanager
-    async def running(self, persona: PersonaName) -> AsyncIterator[Running]:
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
         sip_port, http_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
         with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
             command = [

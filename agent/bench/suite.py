@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.bench.callers import CALLERS, CallFailed
+from agent.bench.callers import CallFailed, ScriptCaller
 from agent.bench.material import Material, Speaker
-from agent.bench.results import Machine, Run, ScenarioResult
+from agent.bench.results import Machine, Run, ScenarioResult, beside_sip
 from agent.bench.scenarios import SCENARIOS, Bench, Scenario
 from agent.bench.subjects import PersonaName, Running, Subject, SubjectError
 from agent.caller.g711 import Law
+from agent.caller.script import Transport
 
 PERSONAS: tuple[PersonaName, ...] = ("default", "talker")
 
@@ -25,7 +26,7 @@ class Plan:
     turns: int = 60
     calls: int = 4
     only: tuple[str, ...] = ()
-    transport: str = "sip"
+    transports: tuple[Transport, ...] = ("sip",)
     codec: Law = "pcmu"
     keep: Path | None = None
 
@@ -34,9 +35,13 @@ class Plan:
         return [one for one in wanted if one.persona == persona]
 
 
-async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Run:
-    """Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice."""
-    results: list[ScenarioResult] = []
+async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> list[Run]:
+    """One run for each transport that the subject serves.
+
+    Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice.
+    """
+    transports = [one for one in plan.transports if subject.serves(one)]
+    results: dict[Transport, list[ScenarioResult]] = {transport: [] for transport in transports}
     machine = Machine.this()
     with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
         speaker = await asyncio.to_thread(Speaker, Path(folder))
@@ -47,13 +52,15 @@ async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> R
                 if scenarios and not subject.can_be(persona):
                     skipped = ", ".join(one.name for one in scenarios)
                     say(f"skipped, since they need a persona of their own: {skipped}")
-                elif scenarios:
+                elif scenarios and transports:
                     say(f"{subject.name} starts")
-                    async with subject.running(persona) as running:
-                        results += await _run(scenarios, running, material, plan, say)
+                    async with subject.running(persona, transports) as running:
+                        await _run(scenarios, running, material, plan, results, say)
         finally:
             await speaker.close()
-    return Run(subject.name, plan.transport, results, machine)
+    runs = [Run(subject.name, transport, found, machine) for transport, found in results.items()]
+    sip = next((run for run in runs if run.transport == "sip"), None)
+    return [beside_sip(run, sip) for run in runs]
 
 
 async def _run(
@@ -61,18 +68,24 @@ async def _run(
     running: Running,
     material: Material,
     plan: Plan,
+    results: dict[Transport, list[ScenarioResult]],
     say: Callable[[str], None],
-) -> list[ScenarioResult]:
-    caller = CALLERS[plan.transport](running, plan.codec, plan.keep)
-    results = []
+) -> None:
+    """Each scenario over one transport after the other, so that the figures compare."""
+    callers = {transport: ScriptCaller(running, transport, plan.codec, plan.keep) for transport in results}
     for scenario in scenarios:
+        for transport, caller in callers.items():
+            name = scenario.name if len(callers) == 1 else f"{scenario.name} over {transport}"
 
-        def told(text: str, name: str = scenario.name) -> None:
-            say(f"{name}: {text}")
+            def told(text: str, name: str = name) -> None:
+                say(f"{name}: {text}")
 
-        told("begins")
-        try:
-            results.append(await scenario.run(Bench(caller, material, plan.turns, plan.calls, told)))
-        except CallFailed as error:
-            raise SubjectError(f"{scenario.name}: a call failed: {error}") from error
-    return results
+            if transport not in scenario.transports:
+                told(f"skipped, since it means nothing over {transport}")
+                continue
+            told("begins")
+            bench = Bench(caller, material, plan.turns, plan.calls, told, running.api)
+            try:
+                results[transport].append(await scenario.run(bench))
+            except CallFailed as error:
+                raise SubjectError(f"{name}: a call failed: {error}") from error

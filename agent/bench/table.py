@@ -7,35 +7,48 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from agent.bench.results import Metric, Run, ratio
+from agent.bench.columns import Column, columns, own, results, rows
+from agent.bench.results import Metric, Run
 
 
 def show(console: Console, runs: Sequence[Run], earlier: Sequence[Run]) -> None:
-    """One table: the first run's figures, and beside them those of every other, with ratios."""
-    first, others = runs[0], [*runs[1:], *earlier]
-    table = Table(title=f"{first.subject} over {first.transport}", title_justify="left", expand=False)
+    """One table: the first run's subject over every transport, and beside it all others, with ratios."""
+    first, mine = runs[0], own(runs)
+    beside = columns(runs, earlier)
+    over = ", ".join(run.transport for run in mine)
+    table = Table(title=f"{first.subject} over {over}", title_justify="left", expand=False)
     table.add_column("figure")
     table.add_column("goal", justify="right", style="dim")
-    table.add_column(first.subject, justify="right")
-    for other in others:
-        table.add_column(_heading(other, earlier), justify="right")
-        table.add_column("ratio", justify="right")
-    for result in first.scenarios:
+    for column in beside:
+        table.add_column(column.heading, justify="right")
+        if column.against is not None:
+            table.add_column("ratio", justify="right")
+    for group in results(mine):
+        (_, result), *_ = group
         table.add_section()
         table.add_row(f"[bold]{result.title}[/bold]")
-        for metric in result.metrics:
-            row = [f"{metric.title} [dim]({metric.count})[/dim]", _goal(metric), _mark(metric)]
-            for other in others:
-                theirs = other.metric(result.name, metric.key)
-                row += [shown(theirs) if theirs else "-", _ratio(metric, theirs)]
+        for metric in rows([one for _, one in group]):
+            row = [f"{metric.title} [dim]({metric.count})[/dim]", _goal(metric)]
+            for column in beside:
+                row += _cells(column, result.name, metric.key)
             table.add_row(*row)
     console.print(table)
-    for result in first.scenarios:
-        for note in result.notes:
-            console.print(f"[yellow]{result.title}:[/yellow] {note}", highlight=False)
+    for group in results(mine):
+        for run, result in group:
+            title = f"{result.title} over {run.transport}" if len(mine) > 1 else result.title
+            for note in result.notes:
+                console.print(f"[yellow]{title}:[/yellow] {note}", highlight=False)
     console.print(f"[dim]{first.machine}[/dim]", highlight=False)
     if first.machine.busy:
         console.print(f"[yellow]{first.machine.busy}[/yellow]", highlight=False)
+
+
+def _cells(column: Column, scenario: str, key: str) -> list[str]:
+    metric = column.metric(scenario, key)
+    if column.against is None:
+        return [_mark(metric) if metric else ""]
+    times = column.ratio(scenario, key)
+    return [shown(metric) if metric else "-", "-" if times is None else f"{times:.2f}×"]
 
 
 def shown(metric: Metric) -> str:
@@ -46,14 +59,12 @@ def shown(metric: Metric) -> str:
             return f"{metric.value:.0f} ms" if metric.value >= 100 else f"{metric.value:.1f} ms"
         case "%":
             return f"{metric.value:.1f} %"
+        case "MB":
+            return f"{metric.value:.1f} MB"
         case "s":
             return f"{metric.value:.2f} s"
         case "count":
             return f"{metric.value:.0f}"
-
-
-def _heading(run: Run, earlier: Sequence[Run]) -> str:
-    return f"{run.subject}, earlier" if run in earlier else run.subject
 
 
 def _goal(metric: Metric) -> str:
@@ -70,10 +81,3 @@ def _mark(metric: Metric) -> str:
             return f"[green]{shown(metric)}[/green]"
         case False:
             return f"[red]{shown(metric)}[/red]"
-
-
-def _ratio(metric: Metric, theirs: Metric | None) -> str:
-    times = ratio(metric, theirs)
-    if times is None:
-        return "-"
-    return f"{times:.2f}×"

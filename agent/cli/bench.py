@@ -17,13 +17,19 @@ def bench(
     stock: Annotated[bool, typer.Option(help="Measure plain Pipecat on the same weights as well.")] = False,
     compare: Annotated[Path | None, typer.Option(help="An earlier run's JSON, for ratios.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a running server; starts one if absent.")
+        str | None, typer.Option(help="HOST:PORT where a running server speaks SIP; starts one if absent.")
     ] = None,
     api: Annotated[
-        str | None, typer.Option(help="That server's control API, e.g. http://127.0.0.1:8080")
+        str | None,
+        typer.Option(help="That server's HTTP address; for twilio as in its carriers.public_url."),
     ] = None,
-    transport: Annotated[Literal["sip"], typer.Option(help="How to call.")] = "sip",
-    codec: Annotated[Literal["pcmu", "pcma"], typer.Option(help="What the caller offers.")] = "pcmu",
+    transport: Annotated[
+        list[str] | None,
+        typer.Option(help="sip, webrtc or twilio: how to call; may be repeated, for a comparison."),
+    ] = None,
+    codec: Annotated[
+        Literal["pcmu", "pcma"] | None, typer.Option(help="What is offered over SIP: pcmu if absent.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings of the server that is started.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with plots here.")] = None,
@@ -39,10 +45,11 @@ def bench(
 
     from rich.console import Console
 
+    from agent.bench.columns import own
     from agent.bench.material import MaterialError
     from agent.bench.report import page
-    from agent.bench.results import UnreadableRun, from_json, to_json
-    from agent.bench.scenarios import SCENARIOS
+    from agent.bench.results import Run, UnreadableRun, from_json, to_json
+    from agent.bench.scenarios import EVERY, SCENARIOS
     from agent.bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
     from agent.bench.suite import Plan, measure
     from agent.bench.table import show
@@ -54,13 +61,24 @@ def bench(
             _fail(f"--only {name}: there are {', '.join(known)}")
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-    plan = Plan(turns, calls, tuple(only or ()), transport, codec, keep)
+    for name in transport or ():
+        if name not in EVERY:
+            _fail(f"--transport {name}: there are {', '.join(EVERY)}")
+    transports = tuple(one for one in EVERY if one in (transport or ("sip",)))
+    if "sip" not in transports and (codec or stock):
+        _fail(f"{'--codec' if codec else '--stock'} is for calls over SIP: add --transport sip")
+    plan = Plan(turns, calls, tuple(only or ()), transports, codec or "pcmu", keep)
     try:
         earlier = from_json(compare) if compare else []
-        subjects: list[Subject] = [Target(target, api) if target else OffhookServer(config, keep=keep)]
+        subjects: list[Subject] = [Target(target, api) if target or api else OffhookServer(config, keep=keep)]
+        for name in transports:
+            if not subjects[0].serves(name):
+                _fail(
+                    f"--transport {name} of a running server needs {'--target' if name == 'sip' else '--api'}"
+                )
         if stock:
             subjects += [StockBot("smart-turn"), StockBot("timeout")]
-        runs = []
+        runs: list[Run] = []
         with console.status("…") as status:
             for subject in subjects:
 
@@ -69,7 +87,7 @@ def bench(
                     if not console.is_terminal:
                         console.print(text, highlight=False)
 
-                runs.append(asyncio.run(measure(subject, plan, say)))
+                runs += asyncio.run(measure(subject, plan, say))
     except (SubjectError, MaterialError, UnreadableRun) as error:
         _fail(str(error))
     show(console, runs, earlier)
@@ -77,7 +95,8 @@ def bench(
         json_out.write_text(to_json(runs))
     if html is not None:
         html.write_text(page(runs, earlier))
-    if any(metric.met is False for result in runs[0].scenarios for metric in result.metrics):
+    results = [result for run in own(runs) for result in run.scenarios]
+    if any(metric.met is False for result in results for metric in result.metrics):
         raise typer.Exit(1)
 
 

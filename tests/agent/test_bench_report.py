@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from agent.bench import svg
-from agent.bench.callers import AgentTurn, CallFailed, SipCaller
+from agent.bench.callers import AgentTurn, CallFailed, ScriptCaller
 from agent.bench.material import (
     Material,
     Speaker,
@@ -146,7 +146,7 @@ def test_the_talkers_persona_differs_only_in_its_greeting(tmp_path: Path) -> Non
 
 async def test_a_call_that_nobody_answers_fails_with_the_reason() -> None:
     with ScriptedAgent(status="486 Busy Here") as agent:
-        caller = SipCaller(Running(agent.target, None))
+        caller = ScriptCaller(Running(agent.target, None))
         with pytest.raises(CallFailed, match="refused: 486 Busy Here"):
             await asyncio.wait_for(caller.call((Hangup(),)), 20)
 
@@ -162,7 +162,7 @@ async def speaker(tmp_path: Path) -> AsyncIterator[Speaker]:
 
 
 def _bench(agent: ScriptedAgent, folder: Path, speaker: Speaker) -> Bench:
-    caller = SipCaller(Running(agent.target, None))
+    caller = ScriptCaller(Running(agent.target, None))
     return Bench(caller, Material(folder, speaker), turns=4, calls=1, say=lambda text: None)
 
 
