@@ -86,7 +86,9 @@ class EchoGuard:
         if far.any() or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
         clean = self._canceller.process(near, far)
-        kept = near if self._dry else clean
+        # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
+        # passes for a voice.
+        kept = near if self._dry or _rms(near.astype(np.float32)) < _AUDIBLE else clean
         self._heard = _slide(self._heard, _halve(kept))
         self._played = _slide(self._played, _halve(far))
         if now >= self._test_at:
