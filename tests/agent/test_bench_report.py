@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from agent.bench import svg
 from agent.bench.callers import AgentTurn, CallFailed, ScriptCaller
+from agent.bench.columns import columns, rows
 from agent.bench.material import (
     Material,
     Speaker,
@@ -34,12 +35,13 @@ from agent.bench.results import (
     Timeline,
     TurnRecord,
     UnreadableRun,
+    beside_sip,
     from_json,
     ratio,
     to_json,
 )
-from agent.bench.scenarios import Bench, stages, voice_to_voice
-from agent.bench.subjects import Running, persona_file
+from agent.bench.scenarios import EVERY, Bench, stages, voice_to_voice
+from agent.bench.subjects import OffhookServer, Running, StockBot, Subject, Target, persona_file
 from agent.bench.table import show
 from agent.caller.script import Hangup
 from tests.agent.scripted_agent import ScriptedAgent
@@ -94,6 +96,65 @@ def test_the_table_shows_every_run() -> None:
     assert "offhook, earlier" in text
     assert "1.00×" in text
     assert "a note" in text
+
+
+def _over(transport: str, median: float | None) -> Run:
+    metrics = [dataclasses.replace(RUN.scenarios[0].metrics[0], value=median), RUN.scenarios[0].metrics[1]]
+    result = dataclasses.replace(RUN.scenarios[0], metrics=metrics)
+    return Run("offhook", transport, [result])
+
+
+def test_another_transport_is_measured_against_sip() -> None:
+    webrtc = beside_sip(_over("webrtc", 500.0), RUN)
+    over = webrtc.metric("voice-to-voice", "over_sip")
+    assert over is not None
+    assert (over.value, over.goal, over.met) == (120.0, 150.0, True)
+    slow = beside_sip(_over("webrtc", 540.0), RUN).metric("voice-to-voice", "over_sip")
+    assert slow is not None
+    assert slow.met is False
+    median = webrtc.metric("voice-to-voice", "median")
+    assert median is not None
+    assert median.goal is None, "the goal in milliseconds is SIP's"
+    unanswered = beside_sip(_over("webrtc", None), RUN).metric("voice-to-voice", "over_sip")
+    assert unanswered is not None
+    assert (unanswered.value, unanswered.met) == (None, None)
+    assert beside_sip(RUN, RUN) is RUN
+    alone = _over("twilio", 380.0)
+    assert beside_sip(alone, None) is alone
+
+
+def test_transports_stand_side_by_side_and_others_beside_their_own() -> None:
+    webrtc = beside_sip(_over("webrtc", 500.0), RUN)
+    stock = Run("stock (timeout)", "sip", RUN.scenarios)
+    earlier = _over("webrtc", 1000.0)
+    beside = columns([RUN, webrtc, stock], [earlier])
+    assert [(one.heading, one.ratio("voice-to-voice", "median")) for one in beside] == [
+        ("sip", None),
+        ("webrtc", None),
+        ("stock (timeout) over sip", 1.0),
+        ("offhook over webrtc, earlier", 2.0),
+    ]
+    keys = [metric.key for metric in rows([RUN.scenarios[0], webrtc.scenarios[0]])]
+    assert keys == ["median", "p95", "over_sip"]
+    console = Console(record=True, width=200)
+    show(console, [RUN, webrtc, stock], [earlier])
+    text = console.export_text()
+    assert "offhook over sip, webrtc" in text
+    assert re.search(r"above that over SIP \(1\).*≤ 150 ms.*120 ms", text)
+    assert "Voice to voice over webrtc: a note" in text
+    html = page([RUN, webrtc, stock], [earlier])
+    assert "Turn by turn over webrtc" in html
+    assert "before any jitter buffer" in html
+
+
+def test_who_can_be_called_how() -> None:
+    def served(subject: Subject) -> list[str]:
+        return [transport for transport in EVERY if subject.serves(transport)]
+
+    assert served(OffhookServer(None)) == ["sip", "webrtc", "twilio"]
+    assert served(StockBot("timeout")) == ["sip"]
+    assert served(Target("127.0.0.1:5060")) == ["sip"]
+    assert served(Target(None, "http://127.0.0.1:8080")) == ["webrtc", "twilio"]
 
 
 def test_the_page_needs_nothing_else() -> None:
@@ -207,9 +268,38 @@ async def test_material_is_made_on_the_spot(tmp_path: Path, speaker: Speaker) ->
     assert kinds[1::2] == ["cough", "keyboard", "cough"]
 
 
-def test_an_unknown_scenario_is_one_sentence() -> None:
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--only", "nonsense"], "--only nonsense: there are greeting, voice-to-voice"),
+        (["--transport", "pigeon"], "--transport pigeon: there are sip, webrtc, twilio"),
+        (["--transport", "webrtc", "--codec", "pcma"], "--codec is for calls over SIP"),
+        (["--transport", "webrtc", "--stock"], "--stock is for calls over SIP"),
+        (
+            ["--transport", "webrtc", "--target", "127.0.0.1:5060"],
+            "--transport webrtc of a running server needs --api",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(options: list[str], sentence: str) -> None:
     from agent.cli import app
 
-    result = CliRunner().invoke(app, ["bench", "--only", "nonsense"])
+    result = CliRunner().invoke(app, ["bench", *options])
     assert result.exit_code == 2
-    assert "--only nonsense: there are greeting, voice-to-voice" in result.output
+    assert sentence in result.output
+
+
+async def test_the_browsers_session_is_the_new_one_that_nobody_has() -> None:
+    caller = ScriptCaller(Running("", "http://127.0.0.1:9"), "webrtc")
+    old, mine, other = (
+        {"id": name, "transport": transport, "from": "browser", "since": since}
+        for name, transport, since in (
+            ("old", "webrtc", "2020-01-01T00:00:00+00:00"),
+            ("mine", "webrtc", "2999-01-01T00:00:00+00:00"),
+            ("other", "sip", "2999-01-01T00:00:00+00:00"),
+        )
+    )
+    find, find_next = caller._finder("bench-a"), caller._finder("bench-b")
+    assert find([old, other]) == ""
+    assert find([old, other, mine]) == "mine"
+    assert find_next([old, other, mine]) == ""

@@ -9,12 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from agent.bench.material import write_wav
-from agent.caller import g711
+from agent.caller import g711, opus, rtp
 from agent.caller.impair import Jitter, Loss, Room, level_dbfs, load_wav
+from agent.caller.loudspeaker import Block, Loudspeaker, Reached
 from agent.caller.script import (
     PACKET_SAMPLES,
     PTIME_S,
+    RATE_HZ,
     AgentLine,
+    Cancel,
     Digits,
     Echo,
     Hangup,
@@ -27,6 +30,7 @@ from agent.caller.script import (
     Wait,
 )
 from agent.caller.sip import Dialog, Message, State, answer, offer, parse
+from agent.caller.twilio_call import signature
 
 QUIET = Line(noise_dbfs=None)
 
@@ -152,6 +156,101 @@ def test_script_refuses_what_it_doesnt_know() -> None:
         Script.model_validate({"steps": [{"do": "dance"}]})
     with pytest.raises(ValidationError):
         Script.model_validate({"steps": [], "volume": 3})
+
+
+def test_script_refuses_what_its_transport_cannot() -> None:
+    with pytest.raises(ValidationError, match="Loss and jitter are of RTP packets"):
+        Script(transport="twilio", steps=(), line=Line(jitter_ms=40))
+    with pytest.raises(ValidationError, match="Only a SIP call can be cancelled"):
+        Script(transport="webrtc", steps=(Cancel(),))
+    assert Script(transport="twilio", steps=(), line=Line(echo=Echo())).line.echo
+
+
+def test_opus_keeps_speech() -> None:
+    time = np.arange(RATE_HZ) / RATE_HZ
+    tone = (8000 * np.sin(2 * np.pi * 800 * time)).astype(np.int16)
+    encoder, decoder = opus.Encoder(), opus.Decoder()
+    packets = [encoder.encode(tone[at : at + PACKET_SAMPLES]) for at in range(0, RATE_HZ, PACKET_SAMPLES)]
+    decoded = [decoder.decode(packet) for packet in packets]
+    assert {len(samples) for samples in decoded} == {PACKET_SAMPLES}
+    assert level_dbfs(decoded[-1]) == pytest.approx(level_dbfs(tone), abs=1)
+    spectrum = np.abs(np.fft.rfft(np.concatenate(decoded)))
+    assert spectrum.argmax() == 800
+    with pytest.raises(ValueError, match="not an Opus packet"):
+        opus.Decoder().decode(b"\xff" * 40)
+
+
+def test_rtp_heads_count_on_and_an_event_keeps_its_time() -> None:
+    stream = rtp.Stream(160, ssrc=7)
+    packets = [rtp.parse(stream.next(0) + b"x")]
+    packets += [rtp.parse(stream.next(101, marker=back == 0, back=back)) for back in range(3)]
+    first = packets[0]
+    assert (first.ssrc, first.payload_type, first.payload) == (7, 0, b"x")
+    assert [one.sequence_number - first.sequence_number for one in packets] == [0, 1, 2, 3]
+    assert [one.timestamp - first.timestamp for one in packets] == [0, 160, 160, 160]
+    with pytest.raises(ValueError, match="not an RTP packet"):
+        rtp.parse(b"\0" * 20)
+
+
+def test_sound_is_put_in_time_by_its_timestamp() -> None:
+    clock = rtp.PlayClock(48_000)
+    assert clock.played_at(1, 0xFFFFFFFF - 959, 10.0) == 10.0
+    assert clock.played_at(1, 0, 10.035) == pytest.approx(10.02)  # wrapped, and 15 ms late
+    assert clock.played_at(1, 960 * 100, 10.06) == 10.06  # its clock jumped
+    assert clock.played_at(1, 960 * 101, 10.07) == pytest.approx(10.08)
+    assert clock.played_at(2, 5, 10.08) == 10.08
+
+
+def _spoken(speaker: Loudspeaker, now: float) -> list[tuple[float, int] | str]:
+    return [
+        one.name if isinstance(one, Reached) else (round(one.at, 3), one.sequence_number)
+        for one in speaker.play(now)
+    ]
+
+
+def test_the_loudspeaker_plays_in_its_own_time() -> None:
+    speaker = Loudspeaker()
+    assert speaker.due() is None
+    speaker.media(bytes(160 * 3), 1.0)
+    speaker.mark("end", 1.0)
+    (first,) = speaker.play(1.0)
+    assert isinstance(first, Block)
+    assert (first.at, len(first.payload)) == (1.0, 160)
+    assert speaker.due() == pytest.approx(1.02)
+    began = first.sequence_number
+    assert _spoken(speaker, 1.045) == [(1.02, began + 1), (1.04, began + 2)]
+    assert _spoken(speaker, 1.059) == []
+    assert _spoken(speaker, 1.2) == ["end"]
+    speaker.media(bytes(160), 1.3)  # after a silence
+    assert _spoken(speaker, 1.3) == [(1.3, (began + 2 + 0x8000) & 0xFFFF)]
+
+
+def test_what_is_cleared_is_not_heard_but_its_marks_are_reached() -> None:
+    speaker = Loudspeaker()
+    speaker.media(bytes(160 * 5), 1.0)
+    speaker.mark("goodbye", 1.0)
+    assert len(_spoken(speaker, 1.03)) == 2
+    assert speaker.clear() == [Reached("goodbye")]
+    assert _spoken(speaker, 2.0) == []
+    speaker.media(bytes(160), 1.031)
+    (after,) = speaker.play(2.0)
+    assert isinstance(after, Block)
+    assert after.at == pytest.approx(1.04), "what had begun is played out"
+
+
+def test_twilio_signs_the_url_and_the_sorted_form() -> None:
+    """The example in Twilio's documentation of webhook security."""
+    fields = {
+        "CallSid": "CA1234567890ABCDE",
+        "Caller": "+14158675310",
+        "Digits": "1234",
+        "From": "+14158675310",
+        "To": "+18005551212",
+    }
+    assert (
+        signature("12345", "https://example.com/myapp.php?foo=1&bar=2", fields)
+        == "L/OH5YylLD5NRKLltdqwSvS0BnU="
+    )
 
 
 def _dialog() -> Dialog:
