@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from importlib.resources import files
 from typing import Any
 
@@ -19,8 +20,10 @@ _SAMPLE_RATE = np.array(16_000, np.int64)
 _RESET_CHUNKS = -(-2 * 16_000 // CHUNK_SAMPLES)
 _CLEARLY_QUIET = 0.1
 _QUIET_CHUNKS = 5
-# After this much digital silence more of it changes nothing that matters: the model needn't run.
-_ZERO_CHUNKS = 8
+# After this much of nothing but the line's own noise more of it changes nothing that matters: the model,
+# which costs more than all else that a silent call needs, isn't run.
+_BACKGROUND_CHUNKS = 16
+_LEAD_CHUNKS = 6
 
 
 class SileroModel:
@@ -51,33 +54,43 @@ class VoiceActivity:
         self._inputs = {"input": self._window, "state": self._state, "sr": _SAMPLE_RATE}
         self._since_reset = 0
         self._quiet = 0
-        self._zeros = 0
-        self._zeros = 0
+        self._background = 0  # chunks of it in a row
+        self._sound = False  # whether the chunk in the making has something else
+        self._skipped: deque[npt.NDArray[np.int16]] = deque(maxlen=_LEAD_CHUNKS)
         self._score = 0.0
         # Set while the caller is taken to speak: the state isn't cleared then.
         self.in_speech = False
 
-    def process(self, pcm: bytes) -> list[float]:
+    def process(self, pcm: bytes, *, background: bool = False) -> list[float]:
         """Probabilities of speech, one for every complete chunk of 32 ms; the rest waits for more.
 
-        `pcm` is s16le mono at 16 kHz, of any length in whole samples.
+        `pcm` is s16le mono at 16 kHz, of any length in whole samples; `background` says that it is known
+        to be no more than the line's own noise. After half a second of that the score stays what it is.
         """
         self._pending += pcm
         whole = len(self._pending) // (2 * CHUNK_SAMPLES)
+        begun_with_sound, self._sound = self._sound, self._sound or not background
         if not whole:
             return []
         samples = np.frombuffer(bytes(self._pending[: whole * 2 * CHUNK_SAMPLES]), np.int16)
         del self._pending[: whole * 2 * CHUNK_SAMPLES]
-        return [self._probability(chunk) for chunk in samples.reshape(whole, CHUNK_SAMPLES)]
+        self._sound = bool(self._pending) and not background
+        first, *others = samples.reshape(whole, CHUNK_SAMPLES)
+        scores = [self._probability(first, background and not begun_with_sound)]
+        return scores + [self._probability(chunk, background) for chunk in others]
 
     def reset(self) -> None:
         """Forget everything heard."""
         self._pending.clear()
         self._forget()
 
-    def _probability(self, chunk: npt.NDArray[np.int16]) -> float:
-        self._zeros = 0 if chunk.any() else self._zeros + 1
-        if self._zeros <= _ZERO_CHUNKS:
+    def _probability(self, chunk: npt.NDArray[np.int16], background: bool) -> float:
+        self._background = self._background + 1 if background else 0
+        if self._background > _BACKGROUND_CHUNKS and not self.in_speech:
+            self._skipped.append(chunk)
+        else:
+            while self._skipped:  # the model hears best what comes after a little of the line's noise
+                self._infer(self._skipped.popleft())
             self._infer(chunk)
         self._reset_if_due()
         return self._score
@@ -101,4 +114,3 @@ class VoiceActivity:
         self._window[0, :_CONTEXT_SAMPLES] = 0.0
         self._since_reset = 0
         self._quiet = 0
-        self._zeros = 0

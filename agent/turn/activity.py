@@ -6,6 +6,7 @@ Thresholds were tuned on telephone audio at -4 to -38 dBFS and 10 to 60 dB above
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -131,6 +132,7 @@ class Leveler:
         self._peak = self._FIRST_PEAK
         self._noise = self._NOISE_CEILING  # until the line has been heard
         self._gain = 1.0
+        self.background = False  # whether the latest frame was no more than the line's own noise
 
     def process(self, pcm: bytes) -> bytes:
         """`pcm`, s16le mono, at an even level; the same length."""
@@ -138,14 +140,17 @@ class Leveler:
         if not len(samples):
             return pcm
         seconds = len(samples) / self._rate
-        peak = float(np.abs(samples).max())
-        rms = float(np.sqrt(np.mean(samples**2)))
+        peak = float(max(samples.max(), -samples.min()))
+        rms = math.sqrt(float(np.dot(samples, samples)) / len(samples))
         # The floor falls at once and rises by 3 dB a second, so that speech hardly moves it.
         self._noise = max(1.0, min(rms, self._noise * 10 ** (3 * seconds / 20)))
-        if peak > 4 * self._noise:
-            self._peak = max(peak, self._peak * float(np.exp(-seconds / self._RELEASE_S)))
+        self.background = peak <= 4 * self._noise
+        if not self.background:
+            self._peak = max(peak, self._peak * math.exp(-seconds / self._RELEASE_S))
         gain = min(self._TARGET_PEAK / self._peak, self._NOISE_CEILING / self._noise, self._MOST_GAIN)
         gain = max(1.0, gain)
+        if self.background and abs(gain - self._gain) < 0.01 * gain:
+            return bytes((samples * np.float32(self._gain)).astype(np.int16).tobytes())  # too faint to clip
         ramp = np.linspace(self._gain, gain, len(samples), dtype=np.float32)
         if peak * self._gain > 32000:  # a sudden loud sound: the old gain would clip its first part
             ramp[:] = gain

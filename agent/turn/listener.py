@@ -168,7 +168,9 @@ class Listener(FrameProcessor):
         else:
             self._preroll += pcm
             del self._preroll[: -int(PREROLL_S * BYTES_PER_S)]
-        for probability in self._voice.process(self._leveler.process(pcm)):
+        for probability in self._voice.process(
+            self._leveler.process(pcm), background=self._leveler.background
+        ):
             event = self._activity.process(probability, now)
             if event is None:
                 continue

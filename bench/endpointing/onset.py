@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import soxr
-from pipecat.audio.vad.silero import SileroVADAnalyzer
 
 from agent.turn.activity import CHUNK_S, Change, Leveler, SpeechActivity
 from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, mulaw
+from models.silero import SileroModel
 
 TEXTS = (
     "What's the weather like in Hamburg?",
@@ -40,21 +40,20 @@ def line(
     return wide.astype(np.int16).tobytes(), lead / RATE_HZ, (lead + len(voice)) / RATE_HZ
 
 
-def follow(silero: SileroVADAnalyzer, pcm: bytes, levelled: bool) -> list[tuple[float, Change, float]]:
+def follow(model: SileroModel, pcm: bytes, levelled: bool) -> list[tuple[float, Change, float]]:
     """(noticed, change, when it took place) of each event."""
-    leveler = Leveler()
-    if levelled:
-        pcm = b"".join(leveler.process(pcm[at : at + 640]) for at in range(0, len(pcm), 640))
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
-    silero._model.reset_states()
-    activity = SpeechActivity()
+    leveler, activity, voice = Leveler(), SpeechActivity(), model.voice_activity()
     events = []
-    for number in range(len(samples) // CHUNK):
-        chunk = samples[number * CHUNK : (number + 1) * CHUNK]
-        noticed = (number + 1) * CHUNK_S
-        event = activity.process(float(silero._model(chunk, RATE_HZ)[0][0]), noticed)
-        if event:
-            events.append((noticed, event.change, event.at))
+    number = 0
+    for at in range(0, len(pcm), 640):
+        frame = leveler.process(pcm[at : at + 640])
+        heard = voice.process(frame if levelled else pcm[at : at + 640], background=leveler.background)
+        for probability in heard:
+            number += 1
+            event = activity.process(probability, number * CHUNK_S)
+            if event:
+                events.append((number * CHUNK_S, event.change, event.at))
+                voice.in_speech = True
     return events
 
 
@@ -63,7 +62,7 @@ def main() -> None:
     piper, espeak = Piper(), Espeak()
     voices = [piper.speak(text, 1.0, 1.0).samples for text in TEXTS]
     voices += [espeak.speak(text, "en-gb+f3", 1.0, 55).samples for text in TEXTS]
-    silero = SileroVADAnalyzer(sample_rate=RATE_HZ)
+    silero = SileroModel()
     print("levelled  peak dBFS  SNR dB  onset p50  p90  missed  pause p50  p90  end off by")
     for levelled in (False, True):
         for peak_db in (-4, -24, -38):
