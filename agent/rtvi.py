@@ -26,7 +26,6 @@ class BrowserMessages(RTVIProcessor):
         text = data.content.strip()
         if not text:
             return
-        await self.broadcast_interruption()
         await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastapi import FastAPI
 
+from agent.http import problems
+from agent.http.page import page_router
+from agent.http.server import HttpServer
+from agent.http.webrtc import webrtc_router
+from agent.tls import server_context
+from config.settings import HttpSettings, WebRtcSettings
+from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent, rtvi, tone
 from transports.call import CallTransport
+from transports.webrtc.endpoint import WebRtcEndpoint
 
 GREETING = "Hello, this is the front desk."
 QUESTION = "Do you have a table for two tonight?"
@@ -74,10 +87,12 @@ class PageAgent(FakeAgent):
             await self.perform(call)
         elif said["type"] == "send-text":
             call.playout.interrupt()
-            await call.send_message(rtvi("bot-interrupted"))
+            # In the order in which the pipeline tells them.
             await call.send_message(
                 rtvi("user-transcription", {"text": said["data"]["content"], "final": True})
             )
+            await call.send_message(rtvi("bot-interrupted"))
+            await call.send_message(rtvi("bot-stopped-speaking"))
             await call.send_message(
                 rtvi(
                     "bot-output",
@@ -92,3 +107,29 @@ class PageAgent(FakeAgent):
                     },
                 )
             )
+
+
+@dataclass
+class Site:
+    agent: FakeAgent
+    url: str
+
+
+@asynccontextmanager
+async def site(folder: Path, agent: FakeAgent, **settings: Any) -> AsyncIterator[Site]:
+    """The page and what it calls, in this process. `settings` are WebRtcSettings."""
+    webrtc = WebRtcSettings(**settings)
+    endpoint = WebRtcEndpoint(agent, webrtc)
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(webrtc_router(endpoint, webrtc))
+    app.include_router(page_router())
+    server = HttpServer(
+        app, host=netns.HERE, port=0, ssl=server_context(HttpSettings(tls=True), folder / "cache")
+    )
+    await server.start()
+    try:
+        yield Site(agent, f"https://{netns.HERE}:{server.port}/")
+    finally:
+        await endpoint.close()
+        await server.stop(1)

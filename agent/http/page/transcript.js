@@ -4,6 +4,7 @@ export class Transcript {
   #log;
   #caller = null; // the caller's entry that may still change
   #agent = null; // the agent's answer being spoken: { p, segments: Map(id -> { said, unsaid }), cutOff }
+  #before = null; // the answer that the caller's words, if shown first, are about to interrupt
   #answers = new Map(); // segment -> its answer: words are told a little after they were heard
 
   constructor(element) {
@@ -12,7 +13,7 @@ export class Transcript {
 
   clear() {
     this.#log.replaceChildren();
-    this.#caller = this.#agent = null;
+    this.#caller = this.#agent = this.#before = null;
     this.#answers.clear();
   }
 
@@ -48,7 +49,7 @@ export class Transcript {
 
   /** The agent was cut off: what it hadn't said is struck. */
   interrupted() {
-    const answer = this.#agent;
+    const answer = this.#agent ?? this.#before;
     if (!answer) return;
     answer.cutOff = true;
     this.#scroll(() => this.#draw(answer));
@@ -58,6 +59,7 @@ export class Transcript {
   /** The agent's turn is over. */
   agentDone() {
     this.#finishAgent();
+    this.#before = null;
   }
 
   #openAgent() {
@@ -70,7 +72,9 @@ export class Transcript {
   }
 
   #finishAgent() {
-    this.#agent?.p.parentElement.setAttribute("aria-busy", "false");
+    if (!this.#agent) return;
+    this.#agent.p.parentElement.setAttribute("aria-busy", "false");
+    this.#before = this.#agent;
     this.#agent = null;
   }
 
