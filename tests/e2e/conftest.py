@@ -13,6 +13,14 @@ from models.catalog import Catalog
 from models.piper import Voice
 from models.whisper import Recognizer
 from tests.e2e.served import QUESTIONS
+from tests.transports import netns
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[netns.Cable]:
+    """The tests, and what they start, are at its server's end; browsers at the other."""
+    with netns.cable() as made, netns.inside(made.server):
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,27 @@ from typing import Any
 
 import httpx
 
+from config.persona import load_persona
 from tests.peers import free_port
 
 START_S = 90.0
 OFFHOOK = [sys.executable, "-c", "from agent.cli import app; app()"]
 # What callers ask: synthesized by the fixture `questions`.
 QUESTIONS = ("What is the capital of France?", "How many days are in a week?")
+
+# Long enough to be interrupted.
+GREETING = (
+    "Hello, and thank you for calling the front desk of the hotel. Everything that you would like to know "
+    "about our rooms, about the restaurant, or about the city around us, I will be very happy to tell you."
+)
+
+
+def talkative(folder: Path) -> str:
+    """The path of a persona that greets with GREETING."""
+    persona = load_persona("en").model_copy(update={"greeting": GREETING})
+    path = folder / "persona.yaml"
+    path.write_text(persona.model_dump_json(exclude_none=True))  # JSON is YAML
+    return str(path)
 
 
 class Served:

@@ -17,19 +17,13 @@ import numpy as np
 import pytest
 import soxr
 
-from config.persona import load_persona
 from models.whisper import Recognizer
-from tests.e2e.served import QUESTIONS, Served, plain, served
+from tests.e2e.served import QUESTIONS, Served, plain, served, talkative
 from tests.transports.carrier_stream import Stream, connect
 from tests.transports.media_carriers import PUBLIC, SIDES, FakeCarrier, loudness
 
 pytestmark = pytest.mark.models
 
-# Long enough to be interrupted.
-GREETING = (
-    "Hello, and thank you for calling the front desk of the hotel. Everything that you would like to know "
-    "about our rooms, about the restaurant, or about the city around us, I will be very happy to tell you."
-)
 AUDIBLE = 300.0
 CLEAR_WITHIN_S = 0.4  # from the first packet of speech; some carriers' packets are 0.1 s long
 
@@ -37,10 +31,8 @@ CLEAR_WITHIN_S = 0.4  # from the first packet of speech; some carriers' packets 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("carriers")
-    persona = load_persona("en").model_copy(update={"greeting": GREETING})
-    (folder / "persona.yaml").write_text(persona.model_dump_json(exclude_none=True))  # JSON is YAML
     settings = {
-        "OFFHOOK_PERSONA": str(folder / "persona.yaml"),
+        "OFFHOOK_PERSONA": talkative(folder),
         # What is tested here is the wire, on which nothing comes back.
         "OFFHOOK_TURN__ECHO_GUARD": "false",
         "OFFHOOK_CARRIERS__ENABLED": ",".join(side.name for side in SIDES),

@@ -5,101 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from playwright.async_api import Page, expect
 
-from agent.http import problems
-from agent.http.page import page_router
-from agent.http.server import HttpServer
-from agent.http.webrtc import webrtc_router
-from agent.tls import server_context
-from config.settings import HttpSettings, WebRtcSettings
-from tests.e2e.browser import chromium, speech
-from tests.e2e.page_agent import GREETING, QUESTION, PageAgent
+from tests.e2e.browser import opened, sounds, until, voice_like
+from tests.e2e.page_agent import GREETING, QUESTION, PageAgent, site
 from tests.transports import netns
 from transports.call import EndReason
-from transports.webrtc.endpoint import WebRtcEndpoint
 
 pytestmark = [pytest.mark.netns, pytest.mark.peers]
-
-
-@pytest.fixture(scope="module")
-def cable() -> Iterator[netns.Cable]:
-    with netns.cable() as made, netns.inside(made.server):
-        yield made
-
-
-@dataclass
-class Site:
-    agent: PageAgent
-    url: str
-
-
-@asynccontextmanager
-async def site(folder: Path, agent: PageAgent, **settings: Any) -> AsyncIterator[Site]:
-    webrtc = WebRtcSettings(**settings)
-    endpoint = WebRtcEndpoint(agent, webrtc)
-    app = FastAPI()
-    problems.install(app)
-    app.include_router(webrtc_router(endpoint, webrtc))
-    app.include_router(page_router())
-    server = HttpServer(
-        app, host=netns.HERE, port=0, ssl=server_context(HttpSettings(tls=True), folder / "cache")
-    )
-    await server.start()
-    try:
-        yield Site(agent, f"https://{netns.HERE}:{server.port}/")
-    finally:
-        await endpoint.close()
-        await server.stop(1)
-
-
-@asynccontextmanager
-async def opened(
-    cable: netns.Cable, folder: Path, url: str, *, microphone: bool = True, **context: Any
-) -> AsyncIterator[Page]:
-    """The page, which must ask nothing of any other host and log no error."""
-    asked: list[str] = []
-    errors: list[str] = []
-    said: list[str] = []
-    async with chromium(cable, folder, microphone=speech(folder) if microphone else None) as browser:
-        page = await browser.new_page(ignore_https_errors=True, **context)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
-        page.on("console", lambda message: said.append(message.text))
-        await page.goto(url)
-        try:
-            yield page
-        finally:
-            print("errors:", errors, "console:", said, "requests:", asked)
-        if not page.is_closed():
-            await page.close()
-    assert all(request.startswith(url) for request in asked)
 
 
 def shoot(page: Page, name: str) -> Any:
     """Keeps a picture where OFFHOOK_SCREENSHOTS says, for people to look at."""
     folder = os.environ.get("OFFHOOK_SCREENSHOTS")
     return page.screenshot(path=f"{folder}/{name}.png") if folder else asyncio.sleep(0)
-
-
-async def sounds(page: Page, who: str) -> bool:
-    meter = page.locator(f"#level-{who} [role=meter]")
-    return int(await meter.get_attribute("aria-valuenow") or 0) > 50
-
-
-async def until(condition: Any, deadline_s: float = 10) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +40,7 @@ async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str, conte
     agent = PageAgent()
     async with (
         site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, **context) as page,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), **context) as page,
     ):
         await shoot(page, f"{look}-idle")
         await page.get_by_role("button", name="Call", exact=True).click()
@@ -162,7 +85,7 @@ async def test_a_blocked_microphone_is_explained_and_typing_still_works(
     agent = PageAgent()
     async with (
         site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, microphone=False) as page,
+        opened(cable, tmp_path, here.url, microphone=None) as page,
     ):
         await page.get_by_role("button", name="Call", exact=True).click()
         await expect(page.get_by_role("alert")).to_contain_text("The microphone is blocked.")
@@ -178,7 +101,7 @@ async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Pa
     agent = PageAgent(max_calls=0)
     async with (
         site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url) as page,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
     ):
         await page.get_by_role("button", name="Call", exact=True).click()
         await expect(page.get_by_role("alert")).to_contain_text("All lines are busy.")
@@ -189,7 +112,10 @@ async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Pa
 
 async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with site(tmp_path, agent, gone_s=12) as here, opened(cable, tmp_path, here.url) as page:
+    async with (
+        site(tmp_path, agent, gone_s=12) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
         await page.get_by_role("button", name="Call", exact=True).click()
         await expect(page.get_by_role("log")).to_contain_text(GREETING)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -200,7 +126,10 @@ async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Pa
 
 async def test_a_cut_cable_is_survived(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with site(tmp_path, agent, gone_s=30) as here, opened(cable, tmp_path, here.url) as page:
+    async with (
+        site(tmp_path, agent, gone_s=30) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
         await page.get_by_role("button", name="Call", exact=True).click()
         await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
         cable.cut()
@@ -219,7 +148,10 @@ async def test_a_cut_cable_is_survived(cable: netns.Cable, tmp_path: Path) -> No
 
 async def test_a_reloaded_page_goes_on_with_its_call(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with site(tmp_path, agent) as here, opened(cable, tmp_path, here.url) as page:
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
         await page.get_by_role("button", name="Call", exact=True).click()
         await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
         await page.reload()
