@@ -184,7 +184,8 @@ class LlamaChild:
             return False
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
-        for stop in (process.terminate, process.kill):
+        assert process.stdin is not None
+        for stop in (process.stdin.close, process.kill):
             if process.returncode is None:
                 stop()
             try:
@@ -192,7 +193,7 @@ class LlamaChild:
                 break
             except TimeoutError:
                 continue
-        # The transport closes with its last pipe; ours to the child's stdin is still open.
+        # The transport closes with its last pipe, which may be one that isn't read to its end.
         transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
         transport.close()
 

@@ -36,7 +36,8 @@ class Launch:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it drains, then closes us
+    for stop in (signal.SIGINT, signal.SIGTERM):  # they are the parent's: it drains, then closes us
+        signal.signal(stop, signal.SIG_IGN)
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     die_with(launch.parent)
     os.nice(NICENESS)
