@@ -26,7 +26,7 @@ from transports.media_streams.inflow import Inflow
 from transports.media_streams.pacer import Pacer
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import SAMPLE_RATE_HZ, Playout
-from transports.sip.resampler import Resampler
+from transports.resampler import Resampler
 
 logger = logging.getLogger("offhook.media_streams")
 

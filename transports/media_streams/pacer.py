@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from transports.playout import SAMPLE_RATE_HZ, Playout
-from transports.sip.resampler import Resampler
+from transports.resampler import Resampler
 
 # What the carrier holds beyond the packet that it plays: covers one late packet.
 LEAD_PACKETS = 2

@@ -7,7 +7,7 @@ from baresip.audio import CallAudio
 from baresip.errors import AudioNotActive, AudioRestarted
 
 from transports.playout import SAMPLE_RATE_HZ
-from transports.sip.resampler import Resampler
+from transports.resampler import Resampler
 
 # A gap longer than jitter explains: the peer sends nothing (hold, a muted sender, loss).
 STARVED_S = 0.200

@@ -22,7 +22,7 @@ from baresip.errors import AudioNotActive, AudioRestarted
 from numpy.typing import NDArray
 
 from transports.playout import FADE_MS, SAMPLE_RATE_HZ, Playout
-from transports.sip.resampler import Resampler
+from transports.resampler import Resampler
 
 SLICE_MS = 10
 AHEAD_MS = 60

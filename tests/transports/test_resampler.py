@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from transports.sip.resampler import Resampler
+from transports.resampler import Resampler
 
 RATES = [(8000, 16000), (16000, 8000), (48000, 16000), (16000, 48000)]
 
