@@ -7,26 +7,20 @@ import json
 from pipecat.serializers.exotel import ExotelFrameSerializer
 
 from transports.media_streams import signatures
-from transports.media_streams.carrier import (
-    AnsweringCarrier,
-    Document,
-    Message,
-    Opened,
-    ProtocolError,
-    part,
-    text,
-)
+from transports.media_streams.carrier import Document, Message, Opened, ProtocolError, part, text
 from transports.media_streams.signatures import SignedRequest
 from transports.media_streams.tickets import Ticket
+from transports.media_streams.twilio_family import TwilioFamily
 
 
-class Exotel(AnsweringCarrier):
+class Exotel(TwilioFamily):
     """Exotel signs nothing. `account` and `secret` are a user and password of your choice, put into the
     applet's URL, which Exotel sends as HTTP Basic.
     """
 
     name = "exotel"
     codec = "L16/8000"
+    stream_key = "stream_sid"
     packet_ms = 100  # it wants 3,200 bytes at least, in multiples of 320
 
     def verify(self, request: SignedRequest, now: float) -> bool:
@@ -44,10 +38,7 @@ class Exotel(AnsweringCarrier):
     def refuse(self) -> None:
         return None
 
-    def open(self, message: Message) -> Opened | None:
-        if message.get("event") != "start":
-            return None
-        start = part(message, "start")
+    def start(self, message: Message, start: Message) -> Opened:
         stream_id, call_id = text(start, "stream_sid"), text(start, "call_sid")
         rate = str(part(start, "media_format").get("sample_rate", 8000))
         if rate not in ("8000", "16000"):
@@ -55,9 +46,3 @@ class Exotel(AnsweringCarrier):
         params = ExotelFrameSerializer.InputParams(exotel_sample_rate=int(rate), sample_rate=int(rate))
         serializer = ExotelFrameSerializer(stream_id, call_id, params)
         return Opened(stream_id, call_id, serializer, int(rate))
-
-    def mark(self, stream_id: str, name: str) -> str:
-        return json.dumps({"event": "mark", "stream_sid": stream_id, "mark": {"name": name}})
-
-    def reached(self, message: Message) -> str | None:
-        return part(message, "mark").get("name") if message.get("event") == "mark" else None

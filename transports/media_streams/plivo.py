@@ -8,23 +8,20 @@ from xml.sax.saxutils import escape
 from pipecat.serializers.plivo import PlivoFrameSerializer
 
 from transports.media_streams import signatures
-from transports.media_streams.carrier import AnsweringCarrier, Document, Message, Opened, part, text
+from transports.media_streams.carrier import Document, Message, Opened, text
 from transports.media_streams.signatures import SignedRequest
-from transports.media_streams.tickets import Ticket
+from transports.media_streams.twilio_family import TwilioFamily
 
 
-class Plivo(AnsweringCarrier):
+class Plivo(TwilioFamily):
     """`account` is the Auth ID, `secret` the Auth Token."""
 
     name = "plivo"
     codec = "PCMU/8000"
+    call_key = "CallUUID"
 
     def verify(self, request: SignedRequest, now: float) -> bool:
         return signatures.plivo(request, self.secret)
-
-    def ticket(self, request: SignedRequest) -> Ticket:
-        said = request.parameters()
-        return Ticket(self.name, said.get("CallUUID", ""), said.get("From", ""), said.get("To", ""))
 
     def answer(self, stream_url: str) -> Document:
         return Document(
@@ -35,10 +32,7 @@ class Plivo(AnsweringCarrier):
     def refuse(self) -> Document:
         return Document('<Response><Hangup reason="busy"/></Response>')
 
-    def open(self, message: Message) -> Opened | None:
-        if message.get("event") != "start":
-            return None
-        start = part(message, "start")
+    def start(self, message: Message, start: Message) -> Opened:
         stream_id, call_id = text(start, "streamId"), text(start, "callId")
         params = PlivoFrameSerializer.InputParams(sample_rate=8000, auto_hang_up=bool(self.account))
         serializer = PlivoFrameSerializer(stream_id, call_id, self.account, self.secret, params)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from xml.sax.saxutils import quoteattr
 
 from pipecat.serializers.telnyx import TelnyxFrameSerializer
 
 from transports.media_streams import signatures
-from transports.media_streams.carrier import (
-    AnsweringCarrier,
-    Document,
-    Message,
-    Opened,
-    ProtocolError,
-    part,
-    text,
-)
+from transports.media_streams.carrier import Document, Message, Opened, ProtocolError, part, text
 from transports.media_streams.signatures import SignedRequest
-from transports.media_streams.tickets import Ticket
+from transports.media_streams.twilio_family import REJECT_BUSY, TwilioFamily
 
 
-class Telnyx(AnsweringCarrier):
+class Telnyx(TwilioFamily):
     """`account` is the public key of its webhooks, `secret` an API key, with which calls are hung up."""
 
     name = "telnyx"
@@ -30,10 +21,6 @@ class Telnyx(AnsweringCarrier):
     def verify(self, request: SignedRequest, now: float) -> bool:
         return signatures.telnyx(request, self.account, now)
 
-    def ticket(self, request: SignedRequest) -> Ticket:
-        said = request.parameters()
-        return Ticket(self.name, said.get("CallSid", ""), said.get("From", ""), said.get("To", ""))
-
     def answer(self, stream_url: str) -> Document:
         return Document(
             f"<Response><Connect><Stream url={quoteattr(stream_url)} "
@@ -41,12 +28,9 @@ class Telnyx(AnsweringCarrier):
         )
 
     def refuse(self) -> Document:
-        return Document('<Response><Reject reason="busy"/></Response>')
+        return REJECT_BUSY
 
-    def open(self, message: Message) -> Opened | None:
-        if message.get("event") != "start":
-            return None
-        start = part(message, "start")
+    def start(self, message: Message, start: Message) -> Opened:
         stream_id, call_id = text(message, "stream_id"), text(start, "call_control_id")
         encoding = part(start, "media_format").get("encoding", "PCMU")
         if encoding not in ("PCMU", "PCMA"):
@@ -60,9 +44,3 @@ class Telnyx(AnsweringCarrier):
             params=TelnyxFrameSerializer.InputParams(sample_rate=8000, auto_hang_up=bool(self.secret)),
         )
         return Opened(stream_id, call_id, serializer)
-
-    def mark(self, stream_id: str, name: str) -> str:
-        return json.dumps({"event": "mark", "mark": {"name": name}})
-
-    def reached(self, message: Message) -> str | None:
-        return part(message, "mark").get("name") if message.get("event") == "mark" else None
