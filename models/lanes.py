@@ -125,6 +125,12 @@ class Lane:
             raise
 
     @property
+    def idle(self) -> bool:
+        """Whether work given now would begin at once."""
+        with self._changed:
+            return not (self._running or self._real.size or self._speculative.size)
+
+    @property
     def stats(self) -> LaneStats:
         with self._changed:
             return LaneStats(

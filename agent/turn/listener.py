@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -32,6 +33,7 @@ from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.activity import Change, Leveler, SpeechActivity
 from agent.turn.barge_in import Action, BargeIn, Overlap
+from agent.turn.ear import Ear
 from agent.turn.echo import EchoGuard
 from agent.turn.endpointing import Endpointer, Expects, Heard, expects
 from agent.turn.utterance import (
@@ -55,8 +57,10 @@ OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
-MODEL_DEADLINE_S = 6.0
-SIGNALS_DEADLINE_S = 0.5
+FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do when they pause
+FOLLOW_EVERY_MS = 400
+UNSURE_WORDS = 2
+FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Mind:
     """What the listener asks of the language model, about this conversation."""
 
     end_probability: Callable[[str], Awaitable[float | None]]  # that the caller's words so far are all
-    read_ahead: Callable[[], Awaitable[None]]  # the caller speaks: be ready for the answer
+    read_ahead: Callable[[str], Coroutine[Any, Any, None]]  # the caller has said this much
     fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
 
 
@@ -88,8 +92,8 @@ class Listener(FrameProcessor):
         turn = persona.turn.over(turn)
         self._playout = playout
         self._conversation = conversation
-        self._pool = pool
         self._persona = persona
+        self._ear = Ear(pool, call_id=call_id, language=persona.language_code)
         self._turn = turn
         self._call_id = call_id
         self._mind = mind
@@ -111,10 +115,10 @@ class Listener(FrameProcessor):
         self._utterance: Utterance | None = None
         self._speculated = ""
         self._considering: asyncio.Task[None] | None = None
-        self._overhearing: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._filling: asyncio.Task[None] | None = None
-        self._overheard_ms = 0.0
+        self._followed_ms = 0.0
         self._agent_since = 0.0
         self._agent_turns = 0
         self._deaf = False
@@ -189,7 +193,7 @@ class Listener(FrameProcessor):
         self._utterance = Utterance(onset=onset, pcm=self._preroll)
         self._voice.in_speech = True
         self._preroll = bytearray()
-        self._overheard_ms = 0.0
+        self._followed_ms = 0.0
         self._barge_in.reset()
 
     def _pause(self, speech_end: float) -> None:
@@ -218,6 +222,7 @@ class Listener(FrameProcessor):
         """Look at the utterance as it stands now; called on every frame and on every news."""
         if utterance.opened:
             await self._commit_if_over(utterance, now)
+            self._follow_if_due(utterance, now)
         elif self._playout.speaking or self._playout.held or self.awaiting_answer:
             await self._overlap(utterance, now)
         elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
@@ -229,8 +234,8 @@ class Listener(FrameProcessor):
             and utterance.silence_ms(now) >= EMPTY_AFTER_MS
         ):
             await self._forget(utterance)
-        elif utterance.audio_s > SPLIT_AFTER_S and (not self._overhearing or self._overhearing.done()):
-            self._overhearing = self._replace(None, self._split(utterance))
+        elif utterance.audio_s > SPLIT_AFTER_S and (not self._following or self._following.done()):
+            self._following = self._replace(None, self._split(utterance))
 
     async def _open(self, utterance: Utterance) -> None:
         """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
@@ -238,11 +243,8 @@ class Listener(FrameProcessor):
         self._barge_in.reset()
         self.awaiting_answer = False
         await self.push_frame(ProposedUserStartedSpeakingFrame())
-        self._reading = self._replace(self._reading, self._read_ahead())
+        self._read_ahead("")
         await self._speculate(utterance)
-
-    async def _read_ahead(self) -> None:
-        await self._mind.read_ahead()
 
     async def _forget(self, utterance: Utterance) -> None:
         """It was a noise, not a turn."""
@@ -289,9 +291,9 @@ class Listener(FrameProcessor):
         if utterance.paused_at is not None:
             if utterance.words is not None and not self._barge_in.held:
                 await self._forget(utterance)
-        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS:
-            self._overheard_ms = speech_ms
-            self._overhearing = self._replace(self._overhearing, self._overhear(utterance))
+        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._followed_ms >= OVERHEAR_EVERY_MS:
+            self._followed_ms = speech_ms
+            self._following = self._replace(self._following, self._overhear(utterance))
 
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
@@ -332,7 +334,7 @@ class Listener(FrameProcessor):
         if completeness is None and not verdict.now:
             # How it sounded adds nothing to what the words say (AUC 0.893 to 0.895), and costs a core.
             candidate.wait_ms = verdict.wait_ms
-            heard = replace(heard, acoustic=await self._acoustic(audio))
+            heard = replace(heard, acoustic=await self._ear.finality(audio))
             verdict = self._endpointer.decide(heard)
         candidate.wait_ms = verdict.wait_ms
         candidate.decided = True
@@ -346,15 +348,6 @@ class Listener(FrameProcessor):
         )
         if self._utterance is utterance:
             await self._weigh(utterance, asyncio.get_running_loop().time())
-
-    async def _acoustic(self, audio: bytes) -> float | None:
-        """How final the voice sounds; None if that isn't known in time."""
-        try:
-            async with asyncio.timeout(SIGNALS_DEADLINE_S):
-                return await self._pool.turn_detector.probability(audio, call_id=self._call_id)
-        except (TimeoutError, ModelError) as error:
-            logger.warning("call %s: no word from the turn detector: %r", self._call_id, error)
-            return None
 
     async def _commit_if_over(self, utterance: Utterance, now: float) -> None:
         candidate = utterance.candidate
@@ -400,6 +393,32 @@ class Listener(FrameProcessor):
 
     # Working ahead.
 
+    def _follow_if_due(self, utterance: Utterance, now: float) -> None:
+        """Read along while the caller speaks."""
+        speech_ms = utterance.speech_ms(now)
+        if (
+            self._turn.speculate
+            and self._utterance is utterance
+            and utterance.paused_at is None
+            and utterance.audio_s < FOLLOW_UNTIL_S
+            and speech_ms >= FOLLOW_FROM_MS
+            and speech_ms - self._followed_ms >= FOLLOW_EVERY_MS
+        ):
+            self._followed_ms = speech_ms
+            self._following = self._replace(self._following, self._follow(utterance))
+
+    async def _follow(self, utterance: Utterance) -> None:
+        heard = await self._ear.words_in_passing(bytes(utterance.pcm))
+        if heard and heard.text and self._utterance is utterance and utterance.candidate is None:
+            so_far = utterance.whole(heard.text)
+            await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
+            self._read_ahead(so_far)
+
+    def _read_ahead(self, so_far: str) -> None:
+        """Let the model read what won't change: the last words may yet turn out to be others."""
+        sure = " ".join(so_far.split()[:-UNSURE_WORDS])
+        self._reading = self._replace(self._reading, self._mind.read_ahead(sure))
+
     async def _speculate(self, utterance: Utterance) -> None:
         """Let the answer be made before the turn is surely over."""
         if not self._turn.speculate or utterance.candidate is None:
@@ -427,23 +446,18 @@ class Listener(FrameProcessor):
     async def _transcribe(self, audio: bytes) -> Transcript | None:
         """What was said; None where the recognizer failed (and the call ends)."""
         try:
-            async with asyncio.timeout(MODEL_DEADLINE_S):
-                return await self._pool.recognizer.transcribe(
-                    audio, call_id=self._call_id, language=self._persona.language_code
-                )
+            return await self._ear.words(audio)
         except (ModelError, TimeoutError) as error:
             await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
             return None
 
-    def _replace(
-        self, old: asyncio.Task[None] | None, work: Coroutine[None, None, None]
-    ) -> asyncio.Task[None]:
+    def _replace(self, old: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if old:
             old.cancel()
         return self.create_task(work)
 
     async def _stop_tasks(self) -> None:
-        for task in (self._considering, self._overhearing, self._reading, self._filling):
+        for task in (self._considering, self._following, self._reading, self._filling):
             if task and not task.done():
                 await self.cancel_task(task)
-        self._considering = self._overhearing = self._reading = self._filling = None
+        self._considering = self._following = self._reading = self._filling = None

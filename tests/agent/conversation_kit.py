@@ -155,7 +155,7 @@ class FakeModels:
         self.script = script
         self.ready = True
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
-        self.recognizer = SimpleNamespace(transcribe=self._transcribe)
+        self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
         self.turn_detector = SimpleNamespace(probability=self._acoustic)
         self.voices = SimpleNamespace(synthesize=self._synthesize)
         completeness = SimpleNamespace(end_probability=self._completeness, read_ahead=None)
@@ -205,7 +205,7 @@ class _FakeActivity:
     def __init__(self) -> None:
         self._rest = b""
 
-    def process(self, pcm: bytes) -> list[float]:
+    def process(self, pcm: bytes, **_: object) -> list[float]:
         pcm = self._rest + pcm
         chunks = [pcm[at : at + 1024] for at in range(0, len(pcm) - 1023, 1024)]
         self._rest = pcm[len(chunks) * 1024 :]
