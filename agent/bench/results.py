@@ -147,7 +147,7 @@ def _beside_sip(result: ScenarioResult, sip: Run) -> ScenarioResult:
         dataclasses.replace(metric, goal=None) if metric.key in ("median", "p95") else metric
         for metric in result.metrics
     ]
-    title = "voice-to-voice, median above that over SIP"
+    title = "voice-to-voice, median less SIP's"
     kept.insert(2, Metric("over_sip", title, over, "ms", min(mine.count, theirs.count), OVER_SIP_GOAL_MS))
     return dataclasses.replace(result, metrics=kept)
 

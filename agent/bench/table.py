@@ -56,7 +56,7 @@ def shown(metric: Metric) -> str:
         return "-"
     match metric.unit:
         case "ms":
-            return f"{metric.value:.0f} ms" if metric.value >= 100 else f"{metric.value:.1f} ms"
+            return f"{metric.value:.0f} ms" if abs(metric.value) >= 100 else f"{metric.value:.1f} ms"
         case "%":
             return f"{metric.value:.1f} %"
         case "MB":
