@@ -206,7 +206,7 @@ class WebRtcSettings(Section):
     turn: tuple[str, ...] = Field((), description="TURN servers, e.g. turn:turn.example.org:3478.")
     turn_secret: SecretStr | None = Field(None, description="coturn's static-auth-secret.")
     turn_ttl_s: int = Field(3600, ge=60, le=86400, description="How long TURN credentials hold.")
-    gone_s: float = Field(12.0, ge=2, le=60, description="A silent browser is gone after this long.")
+    gone_s: float = Field(10.0, ge=2, le=60, description="A silent browser is gone after this long.")
 
 
 class CarrierCredentials(Section):

@@ -33,7 +33,7 @@ export class Call extends EventTarget {
   #pc = null;
   #channel = null;
   #pcId = null;
-  #config = { ice_servers: [], gone_s: 12 };
+  #config = { ice_servers: [], gone_s: 10 };
   #track;
   #unsent = [];
   #timers = new Set();

@@ -73,7 +73,7 @@ async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(clien
 
 async def test_a_browser_is_told_its_servers(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/webrtc/config")
-    assert answer.json() == {"ice_servers": [{"urls": ["stun:stun.example:3478"]}], "gone_s": 12.0}
+    assert answer.json() == {"ice_servers": [{"urls": ["stun:stun.example:3478"]}], "gone_s": 10.0}
     assert answer.headers["cache-control"] == "no-store"
 
 
