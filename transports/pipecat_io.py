@@ -7,6 +7,7 @@ words pass on to the conversation's context only when the wire has really sent t
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -24,6 +25,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
+from pipecat.utils.utils import obj_id
 
 from transports.playout import SAMPLE_RATE_HZ, Playout
 
@@ -90,7 +92,7 @@ class CallOutput(BaseOutputTransport):
             )
         )
         self._playout = playout
-        self._cutting = False
+        self._cut_before = 0  # sound whose frame is older was interrupted
         self._pulled = asyncio.Event()
         self._heard: asyncio.Queue[Frame] = asyncio.Queue()
         self._heard_task: asyncio.Task[None] | None = None
@@ -117,13 +119,13 @@ class CallOutput(BaseOutputTransport):
             await super().process_frame(frame, direction)
             return
         # The base class still has speech queued until it has handled the frame: none of it may follow.
-        self._cutting = True
+        self._cut_before = sys.maxsize
         self._playout.interrupt()
         self._pulled.set()
         try:
             await super().process_frame(frame, direction)
         finally:
-            self._cutting = False
+            self._cut_before = obj_id()  # its task may still hold a piece of it, too
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if direction is FrameDirection.UPSTREAM or isinstance(
@@ -134,7 +136,7 @@ class CallOutput(BaseOutputTransport):
             self._playout.mark(lambda: self._heard.put_nowait(frame), word=isinstance(frame, TTSTextFrame))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        if self._cutting:
+        if frame.id < self._cut_before:
             return False
         self._playout.write(frame.audio)
         await self._wait_until_below(BACKLOG_MS)
