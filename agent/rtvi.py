@@ -15,6 +15,7 @@ from pipecat.processors.frameworks.rtvi import models as messages
 from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Ledger
+from transports.call import EndReason
 
 
 class BrowserMessages(RTVIProcessor):
@@ -51,3 +52,8 @@ def latency_message(ledger: Ledger) -> dict[str, Any]:
         "parts": {stage: round(ms, 1) for stage, ms in ledger.parts_ms().items()},
     }
     return messages.ServerMessage(data=data).model_dump()
+
+
+def ending_message(reason: EndReason) -> dict[str, Any]:
+    """Why the call is about to end: the wire itself only tells which side ended it."""
+    return messages.ServerMessage(data={"type": "ending", "reason": reason.value}).model_dump()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 
@@ -66,6 +67,9 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        # What is there now stays: the collector needn't look through it again, which stops the loop for long.
+        gc.collect()
+        gc.freeze()
         if self.sip:
             await self.sip.start()
 

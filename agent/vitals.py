@@ -23,6 +23,7 @@ class Vitals:
     memory_mb: float  # resident
     threads: int
     open_files: int
+    tasks: int  # asyncio's
     loop_lag_p99_ms: float | None  # over the last ten seconds; None at the start
 
 
@@ -50,5 +51,6 @@ class Pulse:
             memory_mb=pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
             threads=len(list((_SELF / "task").iterdir())),
             open_files=len(list((_SELF / "fd").iterdir())),
+            tasks=len(asyncio.all_tasks()),
             loop_lag_p99_ms=max(0.0, lags[int(len(lags) * 0.99)] * 1000) if lags else None,
         )

@@ -18,6 +18,7 @@ from agent.bench.callers import AgentTurn, Call, Caller
 from agent.bench.material import Material, Sound
 from agent.bench.results import Metric, ScenarioResult, Timeline, TurnRecord
 from agent.bench.subjects import PersonaName
+from agent.caller.api import api_headers
 from agent.caller.script import PTIME_S, Echo, Hangup, Line, Play, Step, Transport, Wait
 
 TURNS_PER_CALL = 12
@@ -282,10 +283,10 @@ async def greeting(bench: Bench) -> ScenarioResult:
     distribution = metrics.Distribution.of(values)
     found = [
         Metric(
-            "median", "ACK to greeting, median", distribution.median if values else None, "ms", len(values)
+            "median", "answer to greeting, median", distribution.median if values else None, "ms", len(values)
         ),
         Metric(
-            "worst", "ACK to greeting, longest", distribution.most if values else None, "ms", len(values), 500
+            "worst", "answer to greeting, longest", distribution.most if values else None, "ms", len(values), 500
         ),
     ]
     return ScenarioResult("greeting", "Greeting", found, samples={"greeting": values})
@@ -373,7 +374,7 @@ async def _vitals(api: str | None) -> dict[str, float] | None:
     """The server's process as its /health tells it."""
     if api is None:
         return None
-    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=5.0) as client:
+    async with httpx.AsyncClient(base_url=api, headers=api_headers(), trust_env=False, timeout=5.0) as client:
         return dict((await client.get("/health")).json()["process"])
 
 

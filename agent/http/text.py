@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response, WebSocket
@@ -181,8 +181,7 @@ class ChatSocket:
         await self._send({"type": "error", "status": status, "detail": detail})
 
     async def _send(self, message: dict[str, Any]) -> None:
-        try:
+        """Best effort: `run` notices a reader that is gone, and the server's ping one that takes nothing."""
+        with suppress(WebSocketDisconnect, TimeoutError, RuntimeError):
             async with asyncio.timeout(SEND_DEADLINE_S):
                 await self._socket.send_text(json.dumps(message, ensure_ascii=False))
-        except (WebSocketDisconnect, TimeoutError, RuntimeError):
-            pass  # the reader is gone, which `run` notices, or takes nothing, which the ping does

@@ -57,6 +57,7 @@ class ProcessView(BaseModel):
     memory_mb: float = Field(description="Resident; the bundled language model's process not counted.")
     threads: int
     open_files: int
+    tasks: int = Field(description="Of the event loop.")
     loop_lag_p99_ms: float | None = Field(
         None, description="How late the event loop woke sleepers in the last ten seconds."
     )
@@ -70,6 +71,7 @@ class ProcessView(BaseModel):
             memory_mb=round(vitals.memory_mb, 2),
             threads=vitals.threads,
             open_files=vitals.open_files,
+            tasks=vitals.tasks,
             loop_lag_p99_ms=None if lag is None else round(lag, 2),
         )
 

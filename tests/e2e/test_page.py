@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from agent.rtvi import ending_message
 from tests.e2e.browser import opened, sounds, until, voice_like
 from tests.e2e.page_agent import GREETING, QUESTION, PageAgent, site
 from tests.transports import netns
@@ -110,10 +112,25 @@ async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Pa
         await expect(page.get_by_role("alert")).to_contain_text("shutting down")
 
 
+async def test_the_page_says_why_the_call_ended(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        (call,) = agent.live
+        await call.send_message(ending_message(EndReason.DRAIN))
+        await call.hangup()
+        await expect(page.get_by_role("status")).to_have_text(re.compile("shutting down"))
+        await expect(page.get_by_role("log")).to_contain_text("shutting down")
+
+
 async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
     async with (
-        site(tmp_path, agent, gone_s=12) as here,
+        site(tmp_path, agent) as here,
         opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
     ):
         await page.get_by_role("button", name="Call", exact=True).click()

@@ -64,6 +64,8 @@ def cable() -> Iterator[Cable]:
             "peer", "name", "eth", "netns", ends.caller,
         )  # fmt: skip
         for name, address in ((ends.server, HERE), (ends.caller, THERE)):
+            # No IPv6: its address appears a second later, and Chromium then gives up what it is loading.
+            _run("ip", "-n", name, "link", "set", "eth", "addrgenmode", "none")
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", "eth")
             _run("ip", "-n", name, "link", "set", "eth", "up")
         yield ends

@@ -12,6 +12,11 @@ const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const ENDINGS = {
   caller_hangup: "You hung up.",
   agent_hangup: "The agent hung up.",
+  operator_hangup: "The server's operator ended the call.",
+  idle: "Nothing was heard for long, so the agent hung up.",
+  max_duration: "The call reached the longest time that the server allows.",
+  drain: "The server is shutting down. Call again in a while.",
+  model_failure: "Something went wrong on the server. Call again in a moment.",
   caller_gone: "The connection was lost, and the call with it.",
   transport_failure: "The call failed.",
 };
@@ -19,6 +24,7 @@ const ENDINGS = {
 const transcript = new Transcript($("transcript"));
 const latency = new Latency();
 let call = null;
+let ending = null; // why the server is about to end the call, where it said so
 let microphone = null; // the MediaStream that is sent
 let context = null;
 let meters = [];
@@ -62,11 +68,15 @@ async function start({ silent = false } = {}) {
     $("keys").textContent = "";
   }
   setMuted(false);
+  ending = null;
   call = new Call(microphone.getAudioTracks()[0]);
   call.addEventListener("connected", connected);
   call.addEventListener("lost", () => show("lost", "Connection lost. Trying again…"));
   call.addEventListener("back", () => show("talking", "Connected again"));
-  call.addEventListener("ended", ({ detail }) => ended(ENDINGS[detail] ?? "The call is over."));
+  call.addEventListener("ended", ({ detail }) => {
+    const reason = detail === "agent_hangup" ? ending ?? detail : detail;
+    ended(ENDINGS[reason] ?? "The call is over.");
+  });
   call.addEventListener("failed", ({ detail }) => ended("", detail));
   call.addEventListener("message", ({ detail }) => heard(detail));
   call.addEventListener("sound", ({ detail }) => play(detail));
@@ -178,6 +188,7 @@ function heard({ type, data }) {
       break;
     case "server-message":
       if (data.type === "latency") latency.add(data.voice_to_voice_ms, data.parts);
+      if (data.type === "ending") ending = data.reason;
       break;
   }
 }
