@@ -286,7 +286,12 @@ async def greeting(bench: Bench) -> ScenarioResult:
             "median", "answer to greeting, median", distribution.median if values else None, "ms", len(values)
         ),
         Metric(
-            "worst", "answer to greeting, longest", distribution.most if values else None, "ms", len(values), 500
+            "worst",
+            "answer to greeting, longest",
+            distribution.most if values else None,
+            "ms",
+            len(values),
+            500,
         ),
     ]
     return ScenarioResult("greeting", "Greeting", found, samples={"greeting": values})
