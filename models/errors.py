@@ -4,6 +4,7 @@
     ├── WeightsError   the weights are missing, incomplete or not what they should be
     ├── ModelBusy      too much work is waiting for the model; this piece was refused
     └── ModelFailed    the model raised while working, or is closed
+        └── ModelAway  its server can't be reached, or asks to try again
 
 Every message is a sentence for the operator. None of them holds what a caller said.
 """
@@ -25,3 +26,7 @@ class ModelBusy(ModelError):
 
 class ModelFailed(ModelError):
     """Inference failed, or the model is closed."""
+
+
+class ModelAway(ModelFailed):
+    """The model's server can't be reached, or asks to try again later."""

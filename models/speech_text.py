@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from pipecat.utils.string import match_endofsentence
 from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggregator, TextType
 
-FIRST_WORDS = 4
+FIRST_WORDS = 3
+SPARED_WORDS = 2  # so few aren't parted from the sentence that they end
 LONGEST_CHARACTERS = 400
 _CERTAIN_END = re.compile(r"[?!。！？][\"'”’»)\]]*|\n")
 _POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
@@ -20,7 +21,7 @@ _SPACE = re.compile(r"\s+")
 class Chunks(BaseTextAggregator):
     """Pipecat's aggregator for spoken text: whole sentences, but the first one's beginning at once.
 
-    The first piece of an answer ends with a clause, or after four words, so that it can be spoken
+    The first piece of an answer ends with a clause, or after three words, so that it can be spoken
     while the rest is still being written. A full stop may belong to "Dr." or "3.5", so it ends a
     sentence only once what follows it is known; a question mark needs no such proof.
     """
@@ -74,7 +75,11 @@ class Chunks(BaseTextAggregator):
             if len(self._text[: clause.start()].split()) >= 2:
                 return clause.end()
         words = [space.start() for space in _SPACE.finditer(self._text.rstrip()) if space.start()]
-        return words[FIRST_WORDS - 1] if len(words) >= FIRST_WORDS else 0
+        if len(words) < FIRST_WORDS:
+            return 0
+        end, sentence_end = words[FIRST_WORDS - 1], self._sentence_end()
+        few_follow = len(self._text[end:sentence_end].split()) <= SPARED_WORDS
+        return 0 if sentence_end and few_follow else end
 
     def _longest_end(self) -> int:
         if len(self._text) <= LONGEST_CHARACTERS:

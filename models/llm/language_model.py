@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
 from models.errors import ModelFailed
+from models.llm import bundled
 from models.llm.child import LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, ollama_url
@@ -28,7 +29,12 @@ READY_S = 30.0
 HEARTBEAT_S = 5.0
 # Against whole phrases said over and over. A penalty on single tokens is worse than the loops: it makes
 # "The capital of France is Paris" go on with ", not France".
-BUNDLED_SAMPLING = {"dry_multiplier": 0.8, "dry_allowed_length": 4, "top_p": 0.9}
+BUNDLED_SAMPLING = {
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 4,
+    "dry_sequence_breakers": ["\n"],  # each costs some milliseconds before the first token
+    "top_p": 0.9,
+}
 
 
 class Slots:
@@ -137,6 +143,8 @@ class Llm:
     async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
         """Open the stream of an answer to an OpenAI chat completion's parameters."""
         endpoint = self.endpoint
+        if endpoint.kind == "bundled" and self.child is not None and not params.get("tools"):
+            return bundled.chat(self.child, params)
         if endpoint.kind != "ollama":
             stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
             return stream

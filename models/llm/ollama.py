@@ -15,13 +15,9 @@ from typing import Any
 import httpx
 from openai.types.chat import ChatCompletionChunk
 
-from models.errors import ModelFailed
+from models.errors import ModelAway, ModelFailed
 
 FOREVER = -1  # keep_alive: never unload
-
-
-class OllamaBusy(ModelFailed):
-    """Ollama asks to try again later (HTTP 503), or can't be reached."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Ollama:
         try:
             answer = await self._http.request(method, self.url + path, json=body, timeout=timeout_s)
         except httpx.TransportError as error:
-            raise OllamaBusy(f"Ollama at {self.url} doesn't answer: {type(error).__name__}.") from error
+            raise ModelAway(f"Ollama at {self.url} doesn't answer: {type(error).__name__}.") from error
         self._check(answer.status_code, answer.text)
         result: dict[str, Any] = answer.json()
         return result
@@ -115,7 +111,7 @@ class Ollama:
                         raise ModelFailed(f"Ollama at {self.url}: {line['error']}")
                     yield line
         except httpx.TransportError as error:
-            raise OllamaBusy(f"Ollama at {self.url} broke off: {type(error).__name__}.") from error
+            raise ModelAway(f"Ollama at {self.url} broke off: {type(error).__name__}.") from error
 
     def _check(self, status: int, body: str) -> None:
         if status == 200:
@@ -124,7 +120,7 @@ class Ollama:
             reason = str(json.loads(body)["error"])
         except (ValueError, KeyError, TypeError):
             reason = f"HTTP {status}"
-        raise (OllamaBusy if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
+        raise (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
 
 
 def chunk(

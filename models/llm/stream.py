@@ -12,13 +12,12 @@ import openai
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from models.errors import ModelFailed
-from models.llm.ollama import OllamaBusy
+from models.errors import ModelAway, ModelFailed
 
 Chunks = AsyncIterator[ChatCompletionChunk]
 
 RETRY_PAUSE_S = 0.1
-TRANSPORT_ERRORS = (openai.APIConnectionError, httpx.TransportError, httpx2.TransportError, OllamaBusy)
+TRANSPORT_ERRORS = (openai.APIConnectionError, httpx.TransportError, httpx2.TransportError, ModelAway)
 LATER_STATUS = frozenset({429, 502, 503})  # 503: llama.cpp while it loads
 
 
