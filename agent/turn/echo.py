@@ -28,6 +28,7 @@ _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
 _DRY_S = 0.2  # of silence where an echo would be, until there is none on this line
 _TEST_EVERY_S = 0.04
+_ECHO_TESTS = 4  # in a row, until a line that was dry is taken to return an echo after all
 _WINDOW = 2560  # 320 ms at 8 kHz
 _LONGEST_DELAY = 4000  # 500 ms at 8 kHz
 _BLOCK = 1600  # 200 ms; four of them are longer than any echo's way, buffers included
@@ -63,6 +64,7 @@ class EchoGuard:
         self._test_at = 0.0
         self._dry_s = 0.0
         self._wet = False
+        self._matches = 0
         self.probability = 0.0
 
     @property
@@ -94,7 +96,9 @@ class EchoGuard:
         if now >= self._test_at:
             self._test_at = now + _TEST_EVERY_S
             self.probability = self._test()
-            if self._dry and self.probability >= 0.5:
+            # A voice matches what was played for a moment now and then; an echo goes on matching it.
+            self._matches = self._matches + 1 if self.probability >= 0.5 else 0
+            if self._dry and self._matches >= _ECHO_TESTS:
                 self._wet = True
         if not self._dry:
             self._raw = _slide(self._raw, _halve(near))
