@@ -12,7 +12,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.conversation import Conversation, Turn
 from agent.http.contracts import CallState
-from agent.rtvi import latency_message
+from agent.rtvi import ending_message, latency_message
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -161,6 +161,7 @@ class CallSession:
 
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
+        await self._call.send_message(ending_message(self._ending.result()[0]))
         await self._call.hangup()
         self._call.playout.close()
         await self._runner.cancel()

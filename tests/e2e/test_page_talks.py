@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import opened, recording, sounds, until
+from tests.e2e.browser import opened, recording, sounds, until, voice_like
 from tests.e2e.served import QUESTIONS, Served, plain, served, talkative
 from tests.transports import netns
 
@@ -37,7 +38,6 @@ def server(cable: netns.Cable, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "OFFHOOK_HTTP__HOST": netns.HERE,
         "OFFHOOK_HTTP__TLS": "true",
         "OFFHOOK_HTTP__API_KEY": KEY,
-        "OFFHOOK_TURN__ECHO_GUARD": "false",
     }
     with served(folder, **settings) as running:
         yield running
@@ -97,3 +97,16 @@ async def test_a_conversation(cable: netns.Cable, server: Served, microphone: Pa
 
 async def _gone(server: Served) -> bool:
     return not await asyncio.to_thread(server.sessions)
+
+
+async def test_a_server_that_stops_says_so(cable: netns.Cable, tmp_path: Path) -> None:
+    settings = {"OFFHOOK_HTTP__HOST": netns.HERE, "OFFHOOK_HTTP__TLS": "true", "OFFHOOK_HTTP__API_KEY": KEY}
+    with served(tmp_path, **settings) as server:
+        async with opened(cable, tmp_path, f"{server.url}/", microphone=voice_like(tmp_path)) as page:
+            await page.get_by_role("button", name="Call", exact=True).click()
+            await page.locator("#key").fill(KEY)
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("log")).to_contain_text("How can I help?")
+            server.process.send_signal(signal.SIGTERM)  # call.drain_s is 0
+            await expect(page.get_by_role("status")).to_have_text(re.compile("shutting down"), timeout=20_000)
+            assert await asyncio.to_thread(server.process.wait, 30) == 0
