@@ -18,7 +18,7 @@ LIKELY = 0.3  # two in a row are, too
 FAINT = 0.15  # where a voice that is heard now may have begun
 FALLING = 0.8  # of what it was: a voice may be ceasing
 PAUSED_S = 0.096  # a pause is more than the gap inside "stop it"
-HANGOVER_S = 0.025  # Silero stays up this long behind the last sound (median)
+HANGOVER_S = 0.050  # Silero, and the way through the line, stay this long behind the last sound (median)
 
 
 class Change(Enum):
@@ -144,8 +144,8 @@ class Leveler:
         rms = math.sqrt(float(np.dot(samples, samples)) / len(samples))
         # The floor falls at once and rises by 3 dB a second, so that speech hardly moves it.
         self._noise = max(1.0, min(rms, self._noise * 10 ** (3 * seconds / 20)))
-        self.background = peak <= 4 * self._noise
-        if not self.background:
+        self.background = peak <= 6 * self._noise
+        if peak > 4 * self._noise:
             self._peak = max(peak, self._peak * math.exp(-seconds / self._RELEASE_S))
         gain = min(self._TARGET_PEAK / self._peak, self._NOISE_CEILING / self._noise, self._MOST_GAIN)
         gain = max(1.0, gain)

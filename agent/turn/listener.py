@@ -58,8 +58,8 @@ EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgott
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
 FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do when they pause
-FOLLOW_EVERY_MS = 400
-UNSURE_WORDS = 2
+FOLLOW_EVERY_MS = 300
+UNSURE_WORDS = 1
 FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
 
 
@@ -367,7 +367,7 @@ class Listener(FrameProcessor):
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
-        if tuple(words.split(text)) in self._goodbyes:
+        if self._says_goodbye(text):
             await self._withdraw()
             self._on_goodbye()
             return
@@ -375,6 +375,9 @@ class Listener(FrameProcessor):
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
         if self._turn.filler:
             self._filling = self._replace(self._filling, self._fill(self._turn.filler))
+
+    def _says_goodbye(self, text: str) -> bool:
+        return tuple(words.split(text)) in self._goodbyes
 
     async def _fill(self, filler: str) -> None:
         """Bridge an answer that takes long."""
@@ -424,7 +427,7 @@ class Listener(FrameProcessor):
         if not self._turn.speculate or utterance.candidate is None:
             return
         text = utterance.whole(utterance.candidate.text)
-        if text == self._speculated:
+        if text == self._speculated or self._says_goodbye(text):
             return
         await self._withdraw()
         self._speculated = text
