@@ -98,6 +98,7 @@ def build(
         mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
         on_goodbye=on_goodbye,
     )
+    llm.stands = listener.stands
     aggregators = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

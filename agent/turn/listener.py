@@ -114,6 +114,7 @@ class Listener(FrameProcessor):
         self._preroll = bytearray()
         self._utterance: Utterance | None = None
         self._speculated = ""
+        self._withdrawn = ""
         self._considering: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -129,6 +130,13 @@ class Listener(FrameProcessor):
     def agent_said(self, text: str) -> None:
         """Note what the agent's last turn asks for."""
         self._expects = expects(text, self._persona.language_code)
+
+    def stands(self, text: str) -> bool:
+        """Whether a speculation on `text` that is still on its way to the model hasn't been withdrawn.
+
+        Pipecat's withdrawal is a system frame, which overtakes a speculation that has just been sent.
+        """
+        return text != self._withdrawn
 
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
@@ -427,15 +435,15 @@ class Listener(FrameProcessor):
         if not self._turn.speculate or utterance.candidate is None:
             return
         text = utterance.whole(utterance.candidate.text)
-        if text == self._speculated or self._says_goodbye(text):
+        if text == self._speculated:
             return
         await self._withdraw()
-        self._speculated = text
+        self._speculated, self._withdrawn = text, ""
         await self.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
 
     async def _withdraw(self) -> None:
         if self._speculated:
-            self._speculated = ""
+            self._speculated, self._withdrawn = "", self._speculated
             await self.broadcast_frame(EagerEndOfTurnCancelFrame)
 
     async def _split(self, utterance: Utterance) -> None:

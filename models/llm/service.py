@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
-from pipecat.frames.frames import EndFrame, Frame, StartFrame, SystemFrame
+from pipecat.frames.frames import EndFrame, Frame, LLMContextFrame, StartFrame, SystemFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
@@ -50,6 +50,8 @@ class CallLlmService(OpenAILLMService):
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._prompt = prompt
+        # Whether a speculation on this text is still wanted.
+        self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         super().__init__(
@@ -77,6 +79,13 @@ class CallLlmService(OpenAILLMService):
             self._priming = asyncio.create_task(
                 self._llm.prime(self._slot, self._instruction or ""), name=f"llm-prime-{self._call_id}"
             )
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, LLMContextFrame) and frame.speculation:
+            last = frame.context.messages[-1]
+            if isinstance(last, dict) and not self.stands(str(last.get("content"))):
+                return
+        await super().process_frame(frame, direction)
 
     async def cleanup(self) -> None:
         await super().cleanup()
