@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = {
         "OFFHOOK_PERSONA": talkative(folder),
         # What is tested here is the wire, on which nothing comes back.
+        "OFFHOOK_TURN__ECHO_GUARD": "false",
         "OFFHOOK_CARRIERS__ENABLED": ",".join(side.name for side in SIDES),
         "OFFHOOK_CARRIERS__PUBLIC_URL": PUBLIC,
     }

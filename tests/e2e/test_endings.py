@@ -151,9 +151,8 @@ def server(tmp_path: Path) -> Iterator[Served]:
         yield running
 
 
-@pytest.mark.parametrize(
-    "count", [WARM_UP, pytest.param(200, marks=pytest.mark.soak)], ids=["some", "two hundred"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [WARM_UP, 200], ids=["some", "two hundred"])
 async def test_calls_that_end_in_every_way_leave_nothing(
     server: Served, questions: list[Path], count: int
 ) -> None:

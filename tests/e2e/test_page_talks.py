@@ -38,6 +38,7 @@ def server(cable: netns.Cable, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "OFFHOOK_HTTP__HOST": netns.HERE,
         "OFFHOOK_HTTP__TLS": "true",
         "OFFHOOK_HTTP__API_KEY": KEY,
+        "OFFHOOK_TURN__ECHO_GUARD": "false",
     }
     with served(folder, **settings) as running:
         yield running
