@@ -171,7 +171,10 @@ class Caller:
                 self._answer_request(text)
 
     async def receive(self) -> str:
-        return (await asyncio.get_running_loop().sock_recv(self.sip, 65536)).decode()
+        while True:
+            packet = await asyncio.get_running_loop().sock_recv(self.sip, 65536)
+            if b"SIP/2.0" in packet:  # not a late one of a call that had this port before
+                return packet.decode()
 
     def _answer_request(self, text: str) -> None:
         method = text.split()[0]

@@ -51,6 +51,7 @@ class Served:
             "OFFHOOK_HTTP__HOST": "127.0.0.1",
             "OFFHOOK_HTTP__PORT": str(http),
             "OFFHOOK_CALL__DRAIN_S": "0",
+            "OFFHOOK_LLM__TEMPERATURE": "0",  # the same answers each time
             **environment,
         }
         scheme = "https" if environment.get("OFFHOOK_HTTP__TLS") else "http"
