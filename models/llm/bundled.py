@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from models.errors import ModelAway, ModelFailed
 from models.llm.chatml import prompt
 from models.llm.child import LlamaChild
+from models.llm.chunks import completion_chunk
 
 LIMITS = httpx.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 
@@ -46,19 +47,9 @@ async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[C
 
 
 def _chunk(model: str, said: Mapping[str, Any]) -> ChatCompletionChunk:
-    finish_reason = usage = None
-    if said.get("stop"):
-        finish_reason = "length" if said.get("stop_type") == "limit" else "stop"
-        read, written = said.get("tokens_evaluated", 0), said.get("tokens_predicted", 0)
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     delta = {"content": said["content"]} if said.get("content") else {}
-    return ChatCompletionChunk.model_validate(
-        {
-            "id": "bundled",
-            "created": 0,
-            "object": "chat.completion.chunk",
-            "model": model,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
-            "usage": usage,
-        }
-    )
+    if not said.get("stop"):
+        return completion_chunk("bundled", model, delta)
+    reason = "length" if said.get("stop_type") == "limit" else "stop"
+    tokens = said.get("tokens_evaluated", 0), said.get("tokens_predicted", 0)
+    return completion_chunk("bundled", model, delta, finish_reason=reason, tokens=tokens)

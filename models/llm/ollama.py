@@ -16,6 +16,7 @@ import httpx
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
+from models.llm.chunks import completion_chunk
 
 FOREVER = -1  # keep_alive: never unload
 
@@ -76,16 +77,16 @@ class Ollama:
         """Stream an answer, as chunks of an OpenAI chat completion."""
         calls = 0
         async for line in self._stream("/api/chat", request, httpx.Timeout(None, connect=3.0)):
-            message = line.get("message", {})
+            model, message = line.get("model", ""), line.get("message", {})
             for call in message.get("tool_calls") or ():
-                yield chunk(line, {"tool_calls": [openai_tool_call(call, calls)]})
+                yield completion_chunk("ollama", model, {"tool_calls": [openai_tool_call(call, calls)]})
                 calls += 1
             if message.get("content"):
-                yield chunk(line, {"content": message["content"]})
+                yield completion_chunk("ollama", model, {"content": message["content"]})
             if line.get("done"):
-                yield chunk(
-                    line, {}, finish_reason="length" if line.get("done_reason") == "length" else "stop"
-                )
+                reason = "length" if line.get("done_reason") == "length" else "stop"
+                tokens = line.get("prompt_eval_count", 0), line.get("eval_count", 0)
+                yield completion_chunk("ollama", model, {}, finish_reason=reason, tokens=tokens)
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
@@ -121,25 +122,6 @@ class Ollama:
         except (ValueError, KeyError, TypeError):
             reason = f"HTTP {status}"
         raise (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
-
-
-def chunk(
-    line: Mapping[str, Any], delta: dict[str, Any], *, finish_reason: str | None = None
-) -> ChatCompletionChunk:
-    usage = None
-    if finish_reason is not None:
-        prompt, answer = line.get("prompt_eval_count", 0), line.get("eval_count", 0)
-        usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
-    return ChatCompletionChunk.model_validate(
-        {
-            "id": "ollama",
-            "created": 0,
-            "object": "chat.completion.chunk",
-            "model": line.get("model", ""),
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
-            "usage": usage,
-        }
-    )
 
 
 def openai_tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""A model's answer in the one shape that the calls understand: OpenAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from openai.types.chat import ChatCompletionChunk
+
+
+def completion_chunk(
+    id: str,
+    model: str,
+    delta: Mapping[str, Any],
+    *,
+    finish_reason: str | None = None,
+    tokens: tuple[int, int] | None = None,
+) -> ChatCompletionChunk:
+    """`tokens`: how many were read and how many written, told with an answer's last chunk."""
+    usage = None
+    if tokens is not None:
+        read, written = tokens
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return ChatCompletionChunk.model_validate(
+        {
+            "id": id,
+            "created": 0,
+            "object": "chat.completion.chunk",
+            "model": model,
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+            "usage": usage,
+        }
+    )
