@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame
 from pipecat.workers.runner import WorkerRunner
@@ -23,6 +24,7 @@ logger = logging.getLogger("offhook.call")
 # RFC 3261, 13.3.1.4: a caller that hasn't acknowledged the answer after 64*T1 never will.
 CONNECT_DEADLINE_S = 32.0
 GOODBYE_DEADLINE_S = 12.0
+MESSAGE_DEADLINE_S = 0.5
 
 
 class CallSession:
@@ -145,6 +147,18 @@ class CallSession:
     async def _say(self, text: str) -> None:
         await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
 
+    async def _tell(self, message: dict[str, Any]) -> None:
+        """Send a message where the wire carries them. One that doesn't go out costs the call nothing."""
+        if not self._call.carries_messages:
+            return
+        try:
+            async with asyncio.timeout(MESSAGE_DEADLINE_S):
+                await self._call.send_message(message)
+        except TimeoutError:
+            logger.warning("call %s: a message didn't go out in time", self.info.id)
+        except Exception:
+            logger.warning("call %s: a message didn't go out", self.info.id, exc_info=True)
+
     async def _say_last(self, farewell: str) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
         await self._pipeline.listener.stop_listening()
@@ -161,7 +175,7 @@ class CallSession:
 
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
-        await self._call.send_message(ending_message(self._ending.result()[0]))
+        await self._tell(ending_message(self._ending.result()[0]))
         await self._call.hangup()
         self._call.playout.close()
         await self._runner.cancel()
@@ -204,10 +218,9 @@ class CallSession:
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
-            if self._call.carries_messages:
-                telling = asyncio.create_task(self._call.send_message(latency_message(ledger)))
-                self._telling.add(telling)
-                telling.add_done_callback(self._telling.discard)
+            telling = asyncio.create_task(self._tell(latency_message(ledger)))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

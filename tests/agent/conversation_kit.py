@@ -97,6 +97,7 @@ class FakeCall(CallTransport):
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._task: asyncio.Task[None] | None = None
+        self._start = 0.0
         self.keys: list[tuple[float, InputDTMFFrame]] = []
 
     def input(self) -> FrameProcessor:
@@ -112,6 +113,8 @@ class FakeCall(CallTransport):
         if self._task:
             self._task.cancel()
             self._task = None
+            at = asyncio.get_running_loop().time() - self._start
+            self._outcome.events.append(Event(at, "agent hangs up"))
             await self._call_event_handler("on_dialin_stopped", EndReason.AGENT_HANGUP)
 
     async def hang_up_by_caller(self) -> None:
@@ -123,10 +126,10 @@ class FakeCall(CallTransport):
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         await self._call_event_handler("on_dialin_connected")
-        start, sounding = loop.time(), False
-        due = start
+        self._start = due = loop.time()
+        sounding = False
         while True:
-            at = loop.time() - start
+            at = loop.time() - self._start
             while self.keys and self.keys[0][0] <= at:
                 await self._input.feed_dtmf(self.keys.pop(0)[1])
             await self._input.feed(self._packet(at))

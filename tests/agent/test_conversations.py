@@ -6,6 +6,7 @@ Times are seconds since the call was connected; the greeting, "Hello there.", la
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
@@ -162,6 +163,29 @@ def test_an_operator_ends_a_call_at_once() -> None:
     tasks: list[object] = []
     outcome = converse([], lasts=60, during=during)
     assert outcome.reason is EndReason.OPERATOR_HANGUP
+
+
+async def fails(*_: object) -> None:
+    raise ConnectionError("the channel is closed")
+
+
+async def hangs(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("send", [fails, hangs])
+def test_a_wire_that_takes_no_messages_is_hung_up_all_the_same(
+    send: Callable[..., Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def during(session: CallSession, _: FakeCall) -> None:
+        asyncio.get_running_loop().call_later(6.0, session.end, EndReason.OPERATOR_HANGUP)
+
+    monkeypatch.setattr(FakeCall, "carries_messages", True)
+    monkeypatch.setattr(FakeCall, "send_message", send)
+    outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=60, during=during)
+    assert outcome.reason is EndReason.OPERATOR_HANGUP
+    assert answers(outcome)[-1] == "Okay then."
+    assert outcome.at("agent hangs up") == pytest.approx(6.0, abs=0.6)
 
 
 def test_keys_are_a_turn() -> None:
