@@ -11,8 +11,9 @@ from pathlib import Path
 from agent.bench.callers import CallFailed, ScriptCaller
 from agent.bench.material import Material, Speaker
 from agent.bench.results import Machine, Run, ScenarioResult, beside_sip
-from agent.bench.scenarios import SCENARIOS, Bench, Scenario
+from agent.bench.scenarios import SCENARIOS, Scenario
 from agent.bench.subjects import PersonaName, Running, Subject, SubjectError
+from agent.bench.workbench import Bench
 from agent.caller.g711 import Law
 from agent.caller.script import Transport
 

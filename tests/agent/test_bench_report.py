@@ -40,9 +40,10 @@ from agent.bench.results import (
     ratio,
     to_json,
 )
-from agent.bench.scenarios import EVERY, Bench, stages, voice_to_voice
+from agent.bench.scenarios import EVERY, stages, voice_to_voice
 from agent.bench.subjects import OffhookServer, Running, StockBot, Subject, Target, persona_file
 from agent.bench.table import show
+from agent.bench.workbench import Bench
 from agent.caller.script import Hangup
 from tests.agent.scripted_agent import ScriptedAgent
 
