@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,17 @@ def shoot(page: Page, name: str) -> Any:
     """Keeps a picture where OFFHOOK_SCREENSHOTS says, for people to look at."""
     folder = os.environ.get("OFFHOOK_SCREENSHOTS")
     return page.screenshot(path=f"{folder}/{name}.png") if folder else asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def calling(cable: netns.Cable, folder: Path, agent: PageAgent, **settings: Any) -> AsyncIterator[Page]:
+    """The page with a voice at its microphone, once "Call" is pressed. `settings` are WebRtcSettings."""
+    async with (
+        site(folder, agent, **settings) as here,
+        opened(cable, folder, here.url, microphone=voice_like(folder)) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        yield page
 
 
 @pytest.mark.parametrize(
@@ -101,11 +114,7 @@ async def test_a_blocked_microphone_is_explained_and_typing_still_works(
 
 async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent(max_calls=0)
-    async with (
-        site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
-    ):
-        await page.get_by_role("button", name="Call", exact=True).click()
+    async with calling(cable, tmp_path, agent) as page:
         await expect(page.get_by_role("alert")).to_contain_text("All lines are busy.")
         agent.draining = True
         await page.get_by_role("button", name="Call", exact=True).click()
@@ -114,11 +123,7 @@ async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Pa
 
 async def test_the_page_says_why_the_call_ended(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with (
-        site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
-    ):
-        await page.get_by_role("button", name="Call", exact=True).click()
+    async with calling(cable, tmp_path, agent) as page:
         await expect(page.get_by_role("log")).to_contain_text(GREETING)
         (call,) = agent.live
         await call.send_message(ending_message(EndReason.DRAIN))
@@ -129,11 +134,7 @@ async def test_the_page_says_why_the_call_ended(cable: netns.Cable, tmp_path: Pa
 
 async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with (
-        site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
-    ):
-        await page.get_by_role("button", name="Call", exact=True).click()
+    async with calling(cable, tmp_path, agent) as page:
         await expect(page.get_by_role("log")).to_contain_text(GREETING)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         killed = asyncio.get_running_loop().time()
@@ -143,11 +144,7 @@ async def test_a_killed_browser_is_gone_in_time(cable: netns.Cable, tmp_path: Pa
 
 async def test_a_cut_cable_is_survived(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with (
-        site(tmp_path, agent, gone_s=30) as here,
-        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
-    ):
-        await page.get_by_role("button", name="Call", exact=True).click()
+    async with calling(cable, tmp_path, agent, gone_s=30) as page:
         await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
         cable.cut()
         try:
@@ -165,11 +162,7 @@ async def test_a_cut_cable_is_survived(cable: netns.Cable, tmp_path: Path) -> No
 
 async def test_a_reloaded_page_goes_on_with_its_call(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
-    async with (
-        site(tmp_path, agent) as here,
-        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
-    ):
-        await page.get_by_role("button", name="Call", exact=True).click()
+    async with calling(cable, tmp_path, agent) as page:
         await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
         await page.reload()
         await page.get_by_role("button", name="Rejoin").click()
