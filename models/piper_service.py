@@ -73,18 +73,19 @@ class PiperTTSService(TTSService):
         at_s = 0.0
         opening, self._context_begun = self._context_begun != context_id, context_id
         for piece in await pieces(text, language=self.text_aggregation_language, opening=opening):
+            parts = self._voices.stream(
+                piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative()
+            )
             try:
-                speech = await self._voices.synthesize(
-                    piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative()
-                )
+                async for speech in parts:
+                    await self.stop_ttfb_metrics()
+                    async for frame in self._in_order(speech, context_id, at_s):
+                        yield frame
+                    at_s += len(speech.pcm) / (_BYTES_PER_SAMPLE * SAMPLE_RATE_HZ)
             except ModelError as error:
                 logger.error(f"Call {self._call_id}: {error}")
                 yield ErrorFrame(error=str(error), exception=error)
                 return
-            await self.stop_ttfb_metrics()
-            async for frame in self._in_order(speech, context_id, at_s):
-                yield frame
-            at_s += len(speech.pcm) / (_BYTES_PER_SAMPLE * SAMPLE_RATE_HZ)
 
     async def tts_process_generator(
         self, context_id: str, generator: AsyncGenerator[Frame | None, None]
@@ -94,12 +95,20 @@ class PiperTTSService(TTSService):
         self._is_yielding_frames_synchronously = True
 
     async def _in_order(self, speech: Speech, context_id: str, at_s: float) -> AsyncGenerator[Frame, None]:
+        at = 0
         for word in speech.words:
-            sound = speech.pcm[_BYTES_PER_SAMPLE * word.start : _BYTES_PER_SAMPLE * word.end]
-            if sound:
-                yield TTSAudioRawFrame(sound, SAMPLE_RATE_HZ, 1, context_id=context_id)
+            if word.end > at:
+                yield self._sound(
+                    speech.pcm[_BYTES_PER_SAMPLE * at : _BYTES_PER_SAMPLE * word.end], context_id
+                )
             # By now the sound has been queued; the word is queued behind it.
             await self.add_word_timestamps([(word.text, at_s + word.end / SAMPLE_RATE_HZ)], context_id)
+            at = word.end
+        if rest := speech.pcm[_BYTES_PER_SAMPLE * at :]:
+            yield self._sound(rest, context_id)
+
+    def _sound(self, pcm: bytes, context_id: str) -> TTSAudioRawFrame:
+        return TTSAudioRawFrame(pcm, SAMPLE_RATE_HZ, 1, context_id=context_id)
 
     async def _drop_answer(self, direction: FrameDirection) -> None:
         """Do what an interruption does, but here alone: nobody has heard anything of this answer."""

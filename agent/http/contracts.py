@@ -112,6 +112,9 @@ class Voices(Protocol):
     async def synthesize(
         self, text: str, *, voice: str, call_id: str, speculative: bool = False
     ) -> Speech: ...
+    def stream(
+        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+    ) -> AsyncIterator[Speech]: ...
 
 
 class Transcript(Protocol):

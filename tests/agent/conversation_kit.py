@@ -8,7 +8,7 @@ something was. The wire pulls and feeds 20 ms at a time, as SIP does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -160,7 +160,7 @@ class FakeModels:
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
         self.turn_detector = SimpleNamespace(probability=self._acoustic)
-        self.voices = SimpleNamespace(synthesize=self._synthesize)
+        self.voices = SimpleNamespace(stream=self._speak)
         completeness = SimpleNamespace(end_probability=self._completeness, read_ahead=None)
         self.llm = ScriptedLlm(replies, outcome, completeness)
 
@@ -194,14 +194,12 @@ class FakeModels:
         said = self._said(pcm)
         return said[-1][0].acoustic if said else 0.5
 
-    async def _synthesize(self, text: str, **_: object) -> Speech:
+    async def _speak(self, text: str, **_: object) -> AsyncIterator[Speech]:
         await asyncio.sleep(TTS_S)
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()
         pcm = np.full(per_word * len(words), 3000, np.int16).tobytes()
-        return Speech(
-            pcm, tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words))
-        )
+        yield Speech(pcm, tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words)))
 
 
 class _FakeActivity:

@@ -1,11 +1,12 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.errors import ModelError, WeightsError
-from models.piper import Speech, Voice, Voices, _providers
+from models.piper import Speech, Voice, Voices, _providers, _spans
 from tests.models.conftest import VOICE
 
 
@@ -59,6 +60,38 @@ def test_sound_begins_at_once_and_is_even(steady_voice: Voice, text: str) -> Non
     assert sound[0] == sound[-1] == 0
 
 
+def test_a_speech_in_parts_is_the_whole(steady_voice: Voice) -> None:
+    text = "We are open from nine until five, Monday to Friday. Is that any good?"
+    parts = list(steady_voice.parts(text))
+    assert len(parts) > 3
+    assert len(parts[0].pcm) <= 2 * 16_000 * 0.25
+    joined, whole = Speech.joined(parts), steady_voice.synthesize(text)
+    assert joined.words == whole.words
+    np.testing.assert_allclose(
+        np.frombuffer(joined.pcm, np.int16), np.frombuffer(whole.pcm, np.int16), atol=8
+    )
+    assert " ".join(word.text for part in parts for word in part.words) == text
+
+
+def test_a_sound_needs_only_the_frames_around_it(steady_voice: Voice) -> None:
+    decoder = steady_voice._decoder
+    assert decoder is not None
+    (frames,), _ = steady_voice._encode("We are open from nine until five.")
+    count = frames.shape[1]
+    whole = decoder.sound(frames, 0, count)
+    pieces = np.concatenate([decoder.sound(frames, *span) for span in _spans(count, 20)])
+    np.testing.assert_allclose(pieces, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 39, 40, 500])
+def test_frames_are_taken_in_order_and_all(count: int) -> None:
+    spans = list(_spans(count, 20))
+    assert spans[0][0] == 0
+    assert spans[-1][1] == count
+    assert all(a[1] == b[0] for a, b in pairwise(spans))
+    assert all(until - at >= min(20, count) for at, until in spans)
+
+
 def test_too_much_text(steady_voice: Voice) -> None:
     with pytest.raises(ValueError, match=r"^2001 characters to speak; 2000 is the most\.$"):
         steady_voice.synthesize("a" * 2001)
@@ -79,8 +112,10 @@ async def test_voices_speak_on_their_lane(voices: Voices) -> None:
 def test_a_voice_without_durations_still_places_words(
     voice_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("models.piper.halves", lambda model: None)
     monkeypatch.setattr("models.piper.with_durations", lambda model: model)
     speech = Voice("plain", voice_file).synthesize("One two three.")
+    assert 0.5 < len(speech.pcm) / 32000 < 2.5
     assert [word.text for word in speech.words] == ["One", "two", "three."]
     assert [word.start for word in speech.words] == sorted({word.start for word in speech.words})
 

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 import pytest
 from pipecat.frames.frames import (
@@ -47,7 +47,7 @@ def sounds_and_words(frames: Sequence[Frame]) -> list[str]:
     for frame in frames:
         if isinstance(frame, TTSTextFrame):
             heard.append(frame.text)
-        elif isinstance(frame, TTSAudioRawFrame):
+        elif isinstance(frame, TTSAudioRawFrame) and heard[-1:] != ["~"]:
             heard.append("~")
     return heard
 
@@ -103,10 +103,13 @@ class SlowVoice(Voice):
         self.go_on = threading.Semaphore(0)
 
     def synthesize(self, text: str) -> Speech:
+        return Speech.joined(self.parts(text))
+
+    def parts(self, text: str, **_: object) -> Iterator[Speech]:
         self.asked.append(text)
         self.begun.release()
         assert self.go_on.acquire(timeout=5)
-        return Speech(bytes(3200), (Word(text, 0, 1600),))
+        yield Speech(bytes(3200), (Word(text, 0, 1600),))
 
 
 class Collector(FrameProcessor):
@@ -187,13 +190,15 @@ async def test_what_is_remembered_costs_no_work(slow: tuple[SlowVoice, Voices]) 
 async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -> None:
     voice, voices = slow
     asked: list[bool] = []
-    synthesize = voices.synthesize
+    stream = voices.stream
 
-    async def noting(text: str, *, voice: str, call_id: str, speculative: bool = False) -> Speech:
+    def noting(
+        text: str, *, voice: str, call_id: str, speculative: bool = False
+    ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
-        return await synthesize(text, voice=voice, call_id=call_id, speculative=speculative)
+        return stream(text, voice=voice, call_id=call_id, speculative=speculative)
 
-    voices.synthesize = noting  # type: ignore[method-assign]
+    voices.stream = noting  # type: ignore[method-assign]
     voice.go_on.release()
     tts = PiperTTSService(voices=voices, voice="slow", call_id="a", speculative=lambda: True)
     await run_test(tts, frames_to_send=answer("Hello."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -162,3 +162,8 @@ class ToneVoices:
             raise WeightsError("There is no voice named 'nobody'.")
         self.said.append(text)
         return FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))
+
+    async def stream(
+        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+    ) -> AsyncGenerator[FakeSpeech, None]:
+        yield await self.synthesize(text, voice=voice, call_id=call_id, speculative=speculative)
