@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
+ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
 MAX_TURNS = 2000
 
 
@@ -28,6 +29,11 @@ class Ledger:
     def mark(self, stage: Stage, now: float) -> None:
         """Note that `stage` was reached; only the first time counts."""
         self._reached.setdefault(stage, now)
+
+    def forget_answer(self) -> None:
+        """What was made of the answer so far won't be heard."""
+        for stage in ANSWER:
+            self._reached.pop(stage, None)
 
     @property
     def voice_to_voice_ms(self) -> float | None:
@@ -67,10 +73,17 @@ class Conversation:
         self.last_voice_to_voice_ms: float | None = None
         self._answer: Ledger | None = None
 
-    def caller_paused(self, speech_end: float) -> Ledger:
-        """The caller may be done: a new answer begins to be made."""
-        self.pending = Ledger(speech_end)
-        return self.pending
+    def caller_paused(self, speech_end: float, *, foreseen: bool = False) -> None:
+        """The caller may be done: a new answer begins to be made, or has been, `foreseen` as they spoke."""
+        if foreseen and self.pending:
+            self.pending.speech_end = speech_end
+        else:
+            self.pending = Ledger(speech_end)
+
+    def answer_withdrawn(self) -> None:
+        """The answer that is being made won't be heard."""
+        if self.pending:
+            self.pending.forget_answer()
 
     def mark(self, stage: Stage) -> None:
         """Note that the answer being made has reached `stage` now; ignored when none is."""

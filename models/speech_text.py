@@ -10,7 +10,7 @@ from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggrega
 
 FIRST_WORDS = 3
 SPARED_WORDS = 2  # so few aren't parted from the sentence that they end
-LONGEST_CHARACTERS = 400
+LONGEST_CHARACTERS = 200
 _CERTAIN_END = re.compile(r"[?!。！？][\"'”’»)\]]*|\n")
 _POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
 # A comma in "1,234" or a colon in "5:30" has no space behind it.

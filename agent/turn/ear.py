@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from models.errors import ModelError
 from models.pool import ModelPool
@@ -15,30 +16,59 @@ WORDS_DEADLINE_S = 6.0
 ACOUSTIC_DEADLINE_S = 0.5
 
 
+@dataclass(frozen=True)
+class _Look:
+    size: int  # bytes of the audio that was listened to
+    heard: asyncio.Task[Transcript | None]
+
+
 class Ear:
-    """One call's access to the recognizer and the turn detector."""
+    """One call's access to the recognizer and the turn detector.
+
+    It listens while the caller still speaks, where that keeps nobody waiting: what was heard then needn't
+    be heard again when they stop.
+    """
 
     def __init__(self, pool: ModelPool, *, call_id: str, language: str) -> None:
         self._pool = pool
         self._call_id = call_id
         self._language = language
+        self._look: _Look | None = None
 
-    async def words(self, pcm: bytes) -> Transcript:
-        """What was said in s16le mono PCM at 16 kHz. Raises ModelError and TimeoutError."""
+    def forget(self) -> None:
+        """The audio is another now."""
+        self._look = None
+
+    async def words(self, pcm: bytes, *, spoken: int | None = None) -> Transcript:
+        """What was said in s16le mono PCM at 16 kHz, of which silence follows the first `spoken` bytes.
+
+        Raises ModelError and TimeoutError.
+        """
+        if self._look and spoken is not None and self._look.size >= spoken:
+            heard = await asyncio.shield(self._look.heard)
+            if heard is not None:
+                return heard
+        return await self._transcribe(pcm, speculative=False)
+
+    async def words_so_far(self, pcm: bytes) -> Transcript | None:
+        """The same of a caller who is still speaking; None where it would keep others waiting, or failed."""
+        if not self._pool.recognizer.lane.idle:
+            return None
+        self._look = _Look(len(pcm), asyncio.create_task(self._in_passing(pcm), name="look"))
+        return await self._look.heard
+
+    async def _in_passing(self, pcm: bytes) -> Transcript | None:
+        try:
+            return await self._transcribe(pcm, speculative=True)
+        except (TimeoutError, ModelError) as error:
+            logger.debug("call %s: nothing heard in passing: %r", self._call_id, error)
+            return None
+
+    async def _transcribe(self, pcm: bytes, *, speculative: bool) -> Transcript:
         async with asyncio.timeout(WORDS_DEADLINE_S):
-            return await self._pool.recognizer.transcribe(pcm, call_id=self._call_id, language=self._language)
-
-    async def words_in_passing(self, pcm: bytes) -> Transcript | None:
-        """The same where it keeps nobody waiting, else None: it is wanted only for speed."""
-        if self._pool.recognizer.lane.idle:
-            try:
-                async with asyncio.timeout(WORDS_DEADLINE_S):
-                    return await self._pool.recognizer.transcribe(
-                        pcm, call_id=self._call_id, language=self._language, speculative=True
-                    )
-            except (TimeoutError, ModelError) as error:
-                logger.debug("call %s: nothing heard in passing: %r", self._call_id, error)
-        return None
+            return await self._pool.recognizer.transcribe(
+                pcm, call_id=self._call_id, language=self._language, speculative=speculative
+            )
 
     async def finality(self, pcm: bytes) -> float | None:
         """How final the voice sounds, 0 to 1; None if that isn't known in time."""

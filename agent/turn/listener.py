@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -53,22 +53,25 @@ from transports.playout import Playout
 
 logger = logging.getLogger("offhook.turn")
 
+T = TypeVar("T")
+
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
 FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do when they pause
-FOLLOW_EVERY_MS = 300
-UNSURE_WORDS = 1
+FOLLOW_EVERY_MS = 40
+FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
+COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
 @dataclass(frozen=True)
 class Mind:
     """What the listener asks of the language model, about this conversation."""
 
-    end_probability: Callable[[str], Awaitable[float | None]]  # that the caller's words so far are all
-    read_ahead: Callable[[str], Coroutine[Any, Any, None]]  # the caller has said this much
+    end_probability: Callable[[str], Coroutine[Any, Any, float | None]]  # that the words so far are all
+    read_ahead: Callable[[], Coroutine[Any, Any, None]]  # the caller begins to speak
     fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
 
 
@@ -117,7 +120,10 @@ class Listener(FrameProcessor):
         self._withdrawn = ""
         self._considering: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._overhearing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[float | None] | None = None
+        self._asked: list[str] = []  # about these words
         self._filling: asyncio.Task[None] | None = None
         self._followed_ms = 0.0
         self._agent_since = 0.0
@@ -202,13 +208,15 @@ class Listener(FrameProcessor):
         self._voice.in_speech = True
         self._preroll = bytearray()
         self._followed_ms = 0.0
+        self._ear.forget()
+        self._asked = []
         self._barge_in.reset()
 
     def _pause(self, speech_end: float) -> None:
         if not self._utterance:
             return
         self._utterance.paused_at = speech_end
-        self._conversation.caller_paused(speech_end)
+        self._conversation.caller_paused(speech_end, foreseen=bool(self._speculated))
         self._considering = self._replace(self._considering, self._consider(self._utterance))
 
     async def _resume(self, now: float) -> None:
@@ -221,6 +229,7 @@ class Listener(FrameProcessor):
         waited = self._utterance.silence_ms(now) > self._turn.max_silence_ms  # "hold on ...": they came back
         if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
             self._utterance.settle(candidate.text, candidate.audio_bytes)
+            self._ear.forget()
         self._utterance.paused_at = None
         self._utterance.candidate = None
         self._conversation.pending = None
@@ -242,8 +251,8 @@ class Listener(FrameProcessor):
             and utterance.silence_ms(now) >= EMPTY_AFTER_MS
         ):
             await self._forget(utterance)
-        elif utterance.audio_s > SPLIT_AFTER_S and (not self._following or self._following.done()):
-            self._following = self._replace(None, self._split(utterance))
+        elif utterance.audio_s > SPLIT_AFTER_S and _free(self._overhearing):
+            self._overhearing = self.create_task(self._split(utterance))
 
     async def _open(self, utterance: Utterance) -> None:
         """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
@@ -251,8 +260,9 @@ class Listener(FrameProcessor):
         self._barge_in.reset()
         self.awaiting_answer = False
         await self.push_frame(ProposedUserStartedSpeakingFrame())
-        self._read_ahead("")
-        await self._speculate(utterance)
+        self._reading = self._replace(self._reading, self._mind.read_ahead())
+        if utterance.candidate:
+            await self._speculate(utterance.whole(utterance.candidate.text))
 
     async def _forget(self, utterance: Utterance) -> None:
         """It was a noise, not a turn."""
@@ -301,7 +311,7 @@ class Listener(FrameProcessor):
                 await self._forget(utterance)
         elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._followed_ms >= OVERHEAR_EVERY_MS:
             self._followed_ms = speech_ms
-            self._following = self._replace(self._following, self._overhear(utterance))
+            self._overhearing = self._replace(self._overhearing, self._overhear(utterance))
 
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
@@ -315,7 +325,9 @@ class Listener(FrameProcessor):
     async def _consider(self, utterance: Utterance) -> None:
         """The caller pauses: find the words, begin the answer, and decide how long to wait."""
         audio = bytes(utterance.pcm)
-        transcript = await self._transcribe(audio)
+        silence_s = utterance.silence_ms(asyncio.get_running_loop().time()) / 1000
+        spoken = len(audio) - int((silence_s + COVERED_S) * BYTES_PER_S)
+        transcript = await self._transcribe(audio, spoken=spoken)
         if transcript is None:
             return
         self._conversation.mark("transcript")
@@ -326,9 +338,9 @@ class Listener(FrameProcessor):
         candidate = Candidate(text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
-        completeness = await self._mind.end_probability(utterance.words)
+        completeness = await self._completeness(utterance.words)
         if utterance.opened:
-            await self._speculate(utterance)
+            await self._speculate(utterance.words)
         now = asyncio.get_running_loop().time()
         heard = Heard(
             silence_ms=utterance.silence_ms(now),
@@ -369,13 +381,14 @@ class Listener(FrameProcessor):
         self._close_utterance()
         self.awaiting_answer = True
         self._conversation.mark("end_of_turn")
-        await self._say(utterance.whole(candidate.text))
+        text = self._speculated or utterance.whole(candidate.text)  # they may differ in a full stop
+        await self._say(text)
         self._speculated = ""
 
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
-        if self._says_goodbye(text):
+        if tuple(words.split(text)) in self._goodbyes:
             await self._withdraw()
             self._on_goodbye()
             return
@@ -383,9 +396,6 @@ class Listener(FrameProcessor):
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
         if self._turn.filler:
             self._filling = self._replace(self._filling, self._fill(self._turn.filler))
-
-    def _says_goodbye(self, text: str) -> bool:
-        return tuple(words.split(text)) in self._goodbyes
 
     async def _fill(self, filler: str) -> None:
         """Bridge an answer that takes long."""
@@ -405,7 +415,7 @@ class Listener(FrameProcessor):
     # Working ahead.
 
     def _follow_if_due(self, utterance: Utterance, now: float) -> None:
-        """Read along while the caller speaks."""
+        """Listen along while the caller speaks."""
         speech_ms = utterance.speech_ms(now)
         if (
             self._turn.speculate
@@ -414,28 +424,49 @@ class Listener(FrameProcessor):
             and utterance.audio_s < FOLLOW_UNTIL_S
             and speech_ms >= FOLLOW_FROM_MS
             and speech_ms - self._followed_ms >= FOLLOW_EVERY_MS
+            and _free(self._following)
         ):
             self._followed_ms = speech_ms
-            self._following = self._replace(self._following, self._follow(utterance))
+            self._following = self.create_task(self._follow(utterance))
 
     async def _follow(self, utterance: Utterance) -> None:
-        heard = await self._ear.words_in_passing(bytes(utterance.pcm))
-        if heard and heard.text and self._utterance is utterance and utterance.candidate is None:
-            so_far = utterance.whole(heard.text)
-            await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
-            self._read_ahead(so_far)
-
-    def _read_ahead(self, so_far: str) -> None:
-        """Let the model read what won't change: the last words may yet turn out to be others."""
-        sure = " ".join(so_far.split()[:-UNSURE_WORDS])
-        self._reading = self._replace(self._reading, self._mind.read_ahead(sure))
-
-    async def _speculate(self, utterance: Utterance) -> None:
-        """Let the answer be made before the turn is surely over."""
-        if not self._turn.speculate or utterance.candidate is None:
+        """Hear what a caller who is still speaking has said, and begin to answer it if it surely is all."""
+        heard = await self._ear.words_so_far(bytes(utterance.pcm))
+        if not heard or not heard.text or self._utterance is not utterance or utterance.paused_at is not None:
             return
-        text = utterance.whole(utterance.candidate.text)
-        if text == self._speculated:
+        so_far = utterance.whole(heard.text)
+        if words.split(so_far) == words.split(self._speculated):
+            return
+        await self._withdraw()
+        await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
+        # No look meanwhile: the models would only slow each other.
+        verdict = self._endpointer.decide(
+            Heard(
+                silence_ms=0.0,
+                speech_ms=utterance.speech_ms(asyncio.get_running_loop().time()),
+                completeness=await self._completeness(so_far),
+                transcript=so_far,
+                language=self._persona.language_code,
+                expects=self._expects,
+            )
+        )
+        sure = verdict.wait_ms <= self._turn.min_silence_ms
+        if sure and self._utterance is utterance and utterance.paused_at is None:
+            now = asyncio.get_running_loop().time()
+            self._conversation.caller_paused(now)
+            self._followed_ms = utterance.speech_ms(now) + FORESEEN_MS
+            await self._speculate(so_far)
+
+    async def _completeness(self, text: str) -> float | None:
+        """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
+        if self._asking is None or words.split(text) != self._asked:
+            self._asked = words.split(text)
+            self._asking = self._replace(self._asking, self._mind.end_probability(text))
+        return await asyncio.shield(self._asking)
+
+    async def _speculate(self, text: str) -> None:
+        """Let the answer be made before the turn is surely over."""
+        if not self._turn.speculate or words.split(text) == words.split(self._speculated):
             return
         await self._withdraw()
         self._speculated, self._withdrawn = text, ""
@@ -444,6 +475,7 @@ class Listener(FrameProcessor):
     async def _withdraw(self) -> None:
         if self._speculated:
             self._speculated, self._withdrawn = "", self._speculated
+            self._conversation.answer_withdrawn()
             await self.broadcast_frame(EagerEndOfTurnCancelFrame)
 
     async def _split(self, utterance: Utterance) -> None:
@@ -452,23 +484,37 @@ class Listener(FrameProcessor):
         transcript = await self._transcribe(audio)
         if self._utterance is utterance and transcript:
             utterance.settle(transcript.text, len(audio))
+            self._ear.forget()
             await self.push_frame(InterimTranscriptionFrame(utterance.settled, "", time_now_iso8601()))
 
-    async def _transcribe(self, audio: bytes) -> Transcript | None:
+    async def _transcribe(self, audio: bytes, *, spoken: int | None = None) -> Transcript | None:
         """What was said; None where the recognizer failed (and the call ends)."""
         try:
-            return await self._ear.words(audio)
+            return await self._ear.words(audio, spoken=spoken)
         except (ModelError, TimeoutError) as error:
             await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
             return None
 
-    def _replace(self, old: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _replace(self, old: asyncio.Task[T] | None, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         if old:
             old.cancel()
         return self.create_task(work)
 
     async def _stop_tasks(self) -> None:
-        for task in (self._considering, self._following, self._reading, self._filling):
+        tasks = (
+            self._considering,
+            self._following,
+            self._overhearing,
+            self._reading,
+            self._asking,
+            self._filling,
+        )
+        for task in tasks:
             if task and not task.done():
                 await self.cancel_task(task)
-        self._considering = self._following = self._reading = self._filling = None
+        self._considering = self._following = self._overhearing = self._reading = None
+        self._asking = self._filling = None
+
+
+def _free(task: asyncio.Task[Any] | None) -> bool:
+    return task is None or task.done()

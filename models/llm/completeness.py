@@ -63,12 +63,12 @@ class Completeness:
         self.last_ms = (time.monotonic() - began) * 1000
         return ends(answer.json())
 
-    async def read_ahead(self, history: Sequence[Message], words: str, *, slot: int) -> None:
-        """Have `slot` read the conversation and the first `words` of the turn, while the caller speaks."""
+    async def read_ahead(self, history: Sequence[Message], *, slot: int) -> None:
+        """Have `slot` read the conversation, while the caller begins to speak."""
         child = self._child
         if child is None or child.state != "ready":
             return
-        request = {"prompt": render(history) + words, "n_predict": 0, "cache_prompt": True, "id_slot": slot}
+        request = {"prompt": render(history), "n_predict": 0, "cache_prompt": True, "id_slot": slot}
         # Only speed is lost if it fails: the answer then reads it all itself.
         with contextlib.suppress(httpx.HTTPError):
             await child.http.post(f"{child.url}/completion", json=request, timeout=READ_AHEAD_S)

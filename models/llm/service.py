@@ -128,10 +128,10 @@ class CallLlmService(OpenAILLMService):
             words, history=await self._history(context), slot=self._slot
         )
 
-    async def read_ahead(self, context: LLMContext, words: str) -> None:
-        """Have the bundled model read the conversation, and the caller's `words` so far, while they speak."""
+    async def read_ahead(self, context: LLMContext) -> None:
+        """Have the bundled model read the conversation while the caller begins to speak."""
         if self._slot is not None:
-            await self._llm.completeness.read_ahead(await self._history(context), words, slot=self._slot)
+            await self._llm.completeness.read_ahead(await self._history(context), slot=self._slot)
 
     async def _history(self, context: LLMContext) -> list[dict[str, Any]]:
         """The conversation as the model is sent it; elsewhere than in the call's own slot, its last words."""

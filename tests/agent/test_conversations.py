@@ -38,7 +38,7 @@ def test_the_greeting_comes_at_once() -> None:
 def test_a_finished_question_is_answered_in_less_than_400_ms() -> None:
     outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6)
     assert callers(outcome) == ["What is the weather like?"]
-    assert 0.2 <= outcome.at("agent starts", 1) - 3.5 <= 0.4
+    assert 0.15 <= outcome.at("agent starts", 1) - 3.5 <= 0.4  # 200 ms from where the voice fell
     assert answers(outcome) == ["Hello there.", "Okay then."]
     assert outcome.contexts[-1][-1] == {"role": "user", "content": "What is the weather like?"}
 
