@@ -63,7 +63,7 @@ FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do
 FOLLOW_EVERY_MS = 40
 FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
-COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
+COVERED_S = 0.04  # of the speech may be missing from a look that heard it all
 
 
 @dataclass(frozen=True)
@@ -335,6 +335,7 @@ class Listener(FrameProcessor):
         utterance.words, utterance.logprob = utterance.whole(text), transcript.avg_logprob
         if not utterance.words:
             return
+        await self._withdraw_unless(utterance.words)
         candidate = Candidate(text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
@@ -435,9 +436,8 @@ class Listener(FrameProcessor):
         if not heard or not heard.text or self._utterance is not utterance or utterance.paused_at is not None:
             return
         so_far = utterance.whole(heard.text)
-        if words.split(so_far) == words.split(self._speculated):
+        if await self._withdraw_unless(so_far):
             return
-        await self._withdraw()
         await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
         # No look meanwhile: the models would only slow each other.
         verdict = self._endpointer.decide(
@@ -466,11 +466,17 @@ class Listener(FrameProcessor):
 
     async def _speculate(self, text: str) -> None:
         """Let the answer be made before the turn is surely over."""
-        if not self._turn.speculate or words.split(text) == words.split(self._speculated):
+        if not self._turn.speculate or await self._withdraw_unless(text):
             return
-        await self._withdraw()
         self._speculated, self._withdrawn = text, ""
         await self.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
+
+    async def _withdraw_unless(self, text: str) -> bool:
+        """Whether what is being answered is `text`; if not, that is given up."""
+        if self._speculated and words.split(text) == words.split(self._speculated):
+            return True
+        await self._withdraw()
+        return False
 
     async def _withdraw(self) -> None:
         if self._speculated:

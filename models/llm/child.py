@@ -72,7 +72,13 @@ class LlamaChild:
         self._last_line = ""
         # Plain HTTP to loopback: no proxy from the environment, no certificates to load.
         self.http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False, verify=False, timeout=30.0
+            headers={"Authorization": f"Bearer {self.api_key}"},
+            trust_env=False,
+            verify=False,
+            timeout=30.0,
+            # The server closes idle connections after 5 s, which is httpx's default as well: it would now and
+            # then ask on one that is just being closed.
+            limits=httpx.Limits(keepalive_expiry=2.0),
         )
         self._slot_dir = tempfile.TemporaryDirectory(prefix="offhook-llm-")
 

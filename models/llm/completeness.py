@@ -15,7 +15,7 @@ from models.llm.child import LlamaChild
 
 Message = Mapping[str, Any]
 
-DEADLINE_S = 0.15
+DEADLINE_S = 0.3
 TOP_TOKENS = 40
 READ_AHEAD_S = 2.0
 ENDS = (".", "?", "!", "<|")

@@ -49,8 +49,8 @@ async def socket_first_token_ms(socket: websockets.ClientConnection, conversatio
     await socket.send(json.dumps({"text": QUESTION, "conversation": f"c{conversation}"}))
     await socket.recv()
     took = (time.perf_counter() - began) * 1000
-    while json.loads(await socket.recv())["type"] != "done":
-        pass
+    while (message := json.loads(await socket.recv()))["type"] != "done":
+        assert message["type"] == "tokens", message
     return took
 
 
