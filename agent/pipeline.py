@@ -27,8 +27,9 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.conversation import Conversation
 from agent.rtvi import BrowserMessages, observer_params
+from agent.turn.foresight import Mind
 from agent.turn.gate import AnswerGate, FirstTokenTap
-from agent.turn.listener import Listener, Mind
+from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
 from models.piper_service import PiperTTSService
@@ -98,7 +99,7 @@ def build(
         mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
         on_goodbye=on_goodbye,
     )
-    llm.stands = listener.stands
+    llm.stands = listener.foresight.stands
     aggregators = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

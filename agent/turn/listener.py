@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     CancelFrame,
-    EagerEndOfTurnCancelFrame,
-    EagerTranscriptionFrame,
     EndFrame,
     Frame,
     InputAudioRawFrame,
@@ -36,6 +34,7 @@ from agent.turn.barge_in import Action, BargeIn, Overlap
 from agent.turn.ear import Ear
 from agent.turn.echo import EchoGuard
 from agent.turn.endpointing import Endpointer, Expects, Heard, expects
+from agent.turn.foresight import Foresight, Mind
 from agent.turn.utterance import (
     BYTES_PER_S,
     PREROLL_S,
@@ -63,16 +62,7 @@ FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do
 FOLLOW_EVERY_MS = 40
 FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
-COVERED_S = 0.04  # of the speech may be missing from a look that heard it all
-
-
-@dataclass(frozen=True)
-class Mind:
-    """What the listener asks of the language model, about this conversation."""
-
-    end_probability: Callable[[str], Coroutine[Any, Any, float | None]]  # that the words so far are all
-    read_ahead: Callable[[], Coroutine[Any, Any, None]]  # the caller begins to speak
-    fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
+COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
 class Listener(FrameProcessor):
@@ -100,6 +90,7 @@ class Listener(FrameProcessor):
         self._turn = turn
         self._call_id = call_id
         self._mind = mind
+        self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
         self._goodbyes = {tuple(words.split(text)) for text in persona.goodbye_words}
         self._voice = pool.vad.voice_activity()
@@ -116,14 +107,9 @@ class Listener(FrameProcessor):
         self._expects = Expects.ANYTHING
         self._preroll = bytearray()
         self._utterance: Utterance | None = None
-        self._speculated = ""
-        self._withdrawn = ""
         self._considering: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._overhearing: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[float | None] | None = None
-        self._asked: list[str] = []  # about these words
         self._filling: asyncio.Task[None] | None = None
         self._followed_ms = 0.0
         self._agent_since = 0.0
@@ -136,13 +122,6 @@ class Listener(FrameProcessor):
     def agent_said(self, text: str) -> None:
         """Note what the agent's last turn asks for."""
         self._expects = expects(text, self._persona.language_code)
-
-    def stands(self, text: str) -> bool:
-        """Whether a speculation on `text` that is still on its way to the model hasn't been withdrawn.
-
-        Pipecat's withdrawal is a system frame, which overtakes a speculation that has just been sent.
-        """
-        return text != self._withdrawn
 
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
@@ -209,14 +188,14 @@ class Listener(FrameProcessor):
         self._preroll = bytearray()
         self._followed_ms = 0.0
         self._ear.forget()
-        self._asked = []
+        self.foresight.begin()
         self._barge_in.reset()
 
     def _pause(self, speech_end: float) -> None:
         if not self._utterance:
             return
         self._utterance.paused_at = speech_end
-        self._conversation.caller_paused(speech_end, foreseen=bool(self._speculated))
+        self._conversation.caller_paused(speech_end, foreseen=bool(self.foresight.text))
         self._considering = self._replace(self._considering, self._consider(self._utterance))
 
     async def _resume(self, now: float) -> None:
@@ -233,7 +212,7 @@ class Listener(FrameProcessor):
         self._utterance.paused_at = None
         self._utterance.candidate = None
         self._conversation.pending = None
-        await self._withdraw()
+        await self.foresight.withdraw()
 
     async def _weigh(self, utterance: Utterance, now: float) -> None:
         """Look at the utterance as it stands now; called on every frame and on every news."""
@@ -260,9 +239,9 @@ class Listener(FrameProcessor):
         self._barge_in.reset()
         self.awaiting_answer = False
         await self.push_frame(ProposedUserStartedSpeakingFrame())
-        self._reading = self._replace(self._reading, self._mind.read_ahead())
+        self.foresight.read_ahead()
         if utterance.candidate:
-            await self._speculate(utterance.whole(utterance.candidate.text))
+            await self.foresight.answer(utterance.whole(utterance.candidate.text))
 
     async def _forget(self, utterance: Utterance) -> None:
         """It was a noise, not a turn."""
@@ -271,7 +250,7 @@ class Listener(FrameProcessor):
         self._conversation.pending = None
         if self._playout.held:
             self._playout.resume()
-        await self._withdraw()
+        await self.foresight.withdraw()
         if utterance.opened:
             await self.push_frame(ProposedUserStoppedSpeakingFrame())
 
@@ -335,13 +314,13 @@ class Listener(FrameProcessor):
         utterance.words, utterance.logprob = utterance.whole(text), transcript.avg_logprob
         if not utterance.words:
             return
-        await self._withdraw_unless(utterance.words)
+        await self.foresight.withdraw_unless(utterance.words)
         candidate = Candidate(text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
-        completeness = await self._completeness(utterance.words)
+        completeness = await self.foresight.completeness(utterance.words)
         if utterance.opened:
-            await self._speculate(utterance.words)
+            await self.foresight.answer(utterance.words)
         now = asyncio.get_running_loop().time()
         heard = Heard(
             silence_ms=utterance.silence_ms(now),
@@ -382,15 +361,16 @@ class Listener(FrameProcessor):
         self._close_utterance()
         self.awaiting_answer = True
         self._conversation.mark("end_of_turn")
-        text = self._speculated or utterance.whole(candidate.text)  # they may differ in a full stop
-        await self._say(text)
-        self._speculated = ""
+        await self._say(
+            self.foresight.text or utterance.whole(candidate.text)
+        )  # they may differ in a full stop
+        self.foresight.commit()
 
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
         if tuple(words.split(text)) in self._goodbyes:
-            await self._withdraw()
+            await self.foresight.withdraw()
             self._on_goodbye()
             return
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
@@ -406,7 +386,7 @@ class Listener(FrameProcessor):
 
     async def _take_typed(self, frame: TranscriptionFrame) -> None:
         """Keys pressed or words typed: a whole turn as they come."""
-        await self._withdraw()
+        await self.foresight.withdraw()
         self._close_utterance()
         self._conversation.caller_paused(asyncio.get_running_loop().time())
         self.awaiting_answer = True
@@ -436,7 +416,7 @@ class Listener(FrameProcessor):
         if not heard or not heard.text or self._utterance is not utterance or utterance.paused_at is not None:
             return
         so_far = utterance.whole(heard.text)
-        if await self._withdraw_unless(so_far):
+        if await self.foresight.withdraw_unless(so_far):
             return
         await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
         # No look meanwhile: the models would only slow each other.
@@ -444,7 +424,7 @@ class Listener(FrameProcessor):
             Heard(
                 silence_ms=0.0,
                 speech_ms=utterance.speech_ms(asyncio.get_running_loop().time()),
-                completeness=await self._completeness(so_far),
+                completeness=await self.foresight.completeness(so_far),
                 transcript=so_far,
                 language=self._persona.language_code,
                 expects=self._expects,
@@ -455,34 +435,7 @@ class Listener(FrameProcessor):
             now = asyncio.get_running_loop().time()
             self._conversation.caller_paused(now)
             self._followed_ms = utterance.speech_ms(now) + FORESEEN_MS
-            await self._speculate(so_far)
-
-    async def _completeness(self, text: str) -> float | None:
-        """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
-        if self._asking is None or words.split(text) != self._asked:
-            self._asked = words.split(text)
-            self._asking = self._replace(self._asking, self._mind.end_probability(text))
-        return await asyncio.shield(self._asking)
-
-    async def _speculate(self, text: str) -> None:
-        """Let the answer be made before the turn is surely over."""
-        if not self._turn.speculate or await self._withdraw_unless(text):
-            return
-        self._speculated, self._withdrawn = text, ""
-        await self.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
-
-    async def _withdraw_unless(self, text: str) -> bool:
-        """Whether what is being answered is `text`; if not, that is given up."""
-        if self._speculated and words.split(text) == words.split(self._speculated):
-            return True
-        await self._withdraw()
-        return False
-
-    async def _withdraw(self) -> None:
-        if self._speculated:
-            self._speculated, self._withdrawn = "", self._speculated
-            self._conversation.answer_withdrawn()
-            await self.broadcast_frame(EagerEndOfTurnCancelFrame)
+            await self.foresight.answer(so_far)
 
     async def _split(self, utterance: Utterance) -> None:
         """Settle the beginning of a turn that goes on and on."""
@@ -507,19 +460,11 @@ class Listener(FrameProcessor):
         return self.create_task(work)
 
     async def _stop_tasks(self) -> None:
-        tasks = (
-            self._considering,
-            self._following,
-            self._overhearing,
-            self._reading,
-            self._asking,
-            self._filling,
-        )
-        for task in tasks:
+        for task in (self._considering, self._following, self._overhearing, self._filling):
             if task and not task.done():
                 await self.cancel_task(task)
-        self._considering = self._following = self._overhearing = self._reading = None
-        self._asking = self._filling = None
+        self._considering = self._following = self._overhearing = self._filling = None
+        await self.foresight.stop()
 
 
 def _free(task: asyncio.Task[Any] | None) -> bool:

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
+from models.llm.chunks import completion_chunk
 from models.llm.endpoint import LlmEndpoint
 from models.llm.service import CallLlmService
 
@@ -60,12 +61,13 @@ class ScriptedLlm:
             raise RuntimeError("the fake model was told to fail")
         if reply == "!end_call":
             function = {"name": "end_call", "arguments": "{}"}
-            yield _chunk({"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": function}]})
+            call = {"index": 0, "id": "1", "type": "function", "function": function}
+            yield completion_chunk("fake", "fake", {"tool_calls": [call]})
             return
         for word in reply.split():
-            yield _chunk({"content": f"{word} "})
+            yield completion_chunk("fake", "fake", {"content": f"{word} "})
             await asyncio.sleep(TOKEN_S)
-        yield _chunk({}, "stop")
+        yield completion_chunk("fake", "fake", {}, finish_reason="stop")
 
 
 class _NoSlots:
@@ -74,15 +76,3 @@ class _NoSlots:
 
     def give_back(self, slot: int) -> None:
         return
-
-
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> ChatCompletionChunk:
-    return ChatCompletionChunk.model_validate(
-        {
-            "id": "fake",
-            "created": 0,
-            "model": "fake",
-            "object": "chat.completion.chunk",
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
-    )

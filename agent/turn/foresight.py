@@ -1,0 +1,106 @@
+"""What is begun before the caller's turn is surely over, and given up when it proves to go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipecat.frames.frames import EagerEndOfTurnCancelFrame, EagerTranscriptionFrame
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.utils.time import time_now_iso8601
+
+from agent.conversation import Conversation
+from agent.turn import words
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mind:
+    """What the listener asks of the language model, about this conversation."""
+
+    end_probability: Callable[[str], Coroutine[Any, Any, float | None]]  # that the words so far are all
+    read_ahead: Callable[[], Coroutine[Any, Any, None]]  # the caller begins to speak
+    fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
+
+
+class Foresight:
+    """One call's guess at what the caller will have said: the answer to it is made, and held.
+
+    `listener` is the processor whose place in the pipeline the frames are sent from.
+    """
+
+    def __init__(
+        self, listener: FrameProcessor, conversation: Conversation, mind: Mind, *, speculates: bool
+    ) -> None:
+        self._listener = listener
+        self._conversation = conversation
+        self._mind = mind
+        self._speculates = speculates
+        self.text = ""  # what is being answered
+        self._withdrawn: set[str] = set()  # in this turn
+        self._reading: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[float | None] | None = None
+        self._asked: list[str] = []  # about these words
+
+    def begin(self) -> None:
+        """A new turn: what was asked about the last one's words holds no more."""
+        self._asked = []
+        self._withdrawn.clear()
+
+    def read_ahead(self) -> None:
+        """Let the model read the conversation while the caller speaks."""
+        self._reading = self._replace(self._reading, self._mind.read_ahead())
+
+    async def completeness(self, text: str) -> float | None:
+        """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
+        if self._asking is None or words.split(text) != self._asked:
+            self._asked = words.split(text)
+            self._asking = self._replace(self._asking, self._mind.end_probability(text))
+        return await asyncio.shield(self._asking)
+
+    async def answer(self, text: str) -> None:
+        """Let the answer to `text` be made."""
+        if not self._speculates or await self.withdraw_unless(text):
+            return
+        self.text = text
+        self._withdrawn.discard(text)
+        await self._listener.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
+
+    async def withdraw_unless(self, text: str) -> bool:
+        """Whether what is being answered is `text`; if not, that is given up."""
+        if self.text and words.split(text) == words.split(self.text):
+            return True
+        await self.withdraw()
+        return False
+
+    async def withdraw(self) -> None:
+        if self.text:
+            self._withdrawn.add(self.text)
+            self.text = ""
+            self._conversation.answer_withdrawn()
+            await self._listener.broadcast_frame(EagerEndOfTurnCancelFrame)
+
+    def commit(self) -> None:
+        """It was all the caller said: what is being answered is no guess any more."""
+        self.text = ""
+
+    def stands(self, text: str) -> bool:
+        """Whether an answer to `text` that is still to be begun hasn't been withdrawn.
+
+        Pipecat's withdrawal is a system frame, which overtakes the frame that has just asked for it.
+        """
+        return text not in self._withdrawn
+
+    async def stop(self) -> None:
+        for task in (self._reading, self._asking):
+            if task and not task.done():
+                await self._listener.cancel_task(task)
+        self._reading = self._asking = None
+
+    def _replace(self, old: asyncio.Task[T] | None, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        if old:
+            old.cancel()
+        return self._listener.create_task(work)
