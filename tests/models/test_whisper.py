@@ -1,4 +1,5 @@
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -162,3 +163,20 @@ def test_no_weights(tmp_path: Path) -> None:
 def test_loops(text: str, repeats: bool, once: str) -> None:
     assert _repeats(text) is repeats
     assert _once(text) == once
+
+
+@pytest.mark.models
+def test_utterances_of_every_length_leave_nothing_behind(recognizer: Recognizer) -> None:
+    rng = np.random.default_rng(3)
+    sounds = [rng.normal(0, 500, 16_000 + 320 * n).astype(np.int16) for n in range(45)]
+    for sound in sounds[:5]:
+        recognizer._encode_short(sound)
+    before = resident_mb()
+    for sound in sounds[5:]:
+        recognizer._encode_short(sound)
+    assert resident_mb() - before < 6  # 13 with a compiled convolution kept for each length
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

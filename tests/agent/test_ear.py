@@ -1,0 +1,75 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agent.turn.ear import Ear
+from models.errors import ModelFailed
+from models.pool import ModelPool
+from models.whisper import Transcript
+
+
+class FakeRecognizer:
+    """Hears how many bytes it was given."""
+
+    def __init__(self) -> None:
+        self.lane = SimpleNamespace(idle=True)
+        self.heard: list[tuple[int, bool]] = []
+        self.fails = False
+
+    async def transcribe(self, pcm: bytes, *, speculative: bool, **_: Any) -> Transcript:
+        self.heard.append((len(pcm), speculative))
+        await asyncio.sleep(0.01)
+        if speculative and self.fails:
+            raise ModelFailed("A test.")
+        return Transcript(str(len(pcm)), "en", -0.1, 0.0, 10.0)
+
+
+@pytest.fixture
+def recognizer() -> FakeRecognizer:
+    return FakeRecognizer()
+
+
+@pytest.fixture
+def ear(recognizer: FakeRecognizer) -> Ear:
+    return Ear(cast(ModelPool, SimpleNamespace(recognizer=recognizer)), call_id="a", language="en")
+
+
+async def test_what_was_heard_in_passing_isnt_heard_again(ear: Ear, recognizer: FakeRecognizer) -> None:
+    look = asyncio.create_task(ear.words_so_far(bytes(1000)))
+    await asyncio.sleep(0)
+    assert (await ear.words(bytes(1500), spoken=1000)).text == "1000"
+    assert await look == await ear.words(bytes(1500), spoken=900)
+    assert recognizer.heard == [(1000, True)]
+
+
+async def test_a_look_that_missed_the_end_doesnt_count(ear: Ear, recognizer: FakeRecognizer) -> None:
+    await ear.words_so_far(bytes(1000))
+    assert (await ear.words(bytes(1500), spoken=1001)).text == "1500"
+    ear.forget()
+    assert (await ear.words(bytes(1600), spoken=10)).text == "1600"
+    assert recognizer.heard == [(1000, True), (1500, False), (1600, False)]
+
+
+async def test_a_look_that_failed_is_made_up_for(ear: Ear, recognizer: FakeRecognizer) -> None:
+    recognizer.fails = True
+    assert await ear.words_so_far(bytes(1000)) is None
+    assert (await ear.words(bytes(1500), spoken=1000)).text == "1500"
+
+
+async def test_nobody_waits_for_a_look(ear: Ear, recognizer: FakeRecognizer) -> None:
+    recognizer.lane.idle = False
+    assert await ear.words_so_far(bytes(1000)) is None
+    assert recognizer.heard == []
+
+
+async def test_a_turn_that_goes_on_doesnt_cost_the_look(ear: Ear, recognizer: FakeRecognizer) -> None:
+    look = asyncio.create_task(ear.words_so_far(bytes(1000)))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(ear.words(bytes(1500), spoken=1000))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    heard = await look
+    assert heard is not None
+    assert heard.text == "1000"
