@@ -1,7 +1,7 @@
 """The bundled model's answers, asked of llama.cpp's own endpoint.
 
-Its OpenAI endpoint gives the same answer 28 ms later (median): it runs a template engine over the
-conversation and a parser over every token, which a model without tools has no use for.
+Its OpenAI endpoint runs a template engine over the conversation and a parser over every token, which take
+time before the first token and which a model without tools has no use for.
 """
 
 from __future__ import annotations
