@@ -155,6 +155,22 @@ class Softphone:
         return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
+def _configure(folder: Path) -> int:
+    """Write baresip's settings, with free ports. Returns that of its control socket."""
+    control = free_port()
+    modules = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+    (folder / "config").write_text(
+        f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
+        f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
+        f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
+        f"module_path {BARESIP_MODULES}\n"
+        + "".join(
+            f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
+        )
+    )
+    return control
+
+
 async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         *(program, "-4", "-n", "127.0.0.1", "-f", folder),
@@ -179,29 +195,20 @@ async def softphone(
         rate_hz, channels = WAV_FORMATS[codec]
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
-    control = free_port()
-    modules = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
     (folder / "accounts").write_text(
         f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}\n"
     )
     (folder / "contacts").write_text("")
-    (folder / "config").write_text(
-        f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
-        f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
-        f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
-        f"module_path {BARESIP_MODULES}\n"
-        + "".join(
-            f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
-        )
-    )
-    phone = Softphone(folder, control)
+    phone = Softphone(folder, _configure(folder))
     process = await _start(program, folder)
     try:
         try:
             await phone.command("dial", dial)
-        except TimeoutError:  # now and then Debian's baresip stops in its own `dial`, before any packet
+        # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
+        except (TimeoutError, ConnectionRefusedError):
             process.kill()
             await process.communicate()
+            phone = Softphone(folder, _configure(folder))
             process = await _start(program, folder)
             await phone.command("dial", dial)
         yield phone
