@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm import bundled
-from models.llm.child import LlamaChild, State
+from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, ollama_url
 from models.llm.history import fit
@@ -212,6 +212,7 @@ class Llm:
             api_key=self.child.api_key,
             base_url="http://127.0.0.1/v1",
             max_retries=0,
+            default_headers=ONE_REQUEST,
             http_client=DefaultAsyncHttpxClient(trust_env=False, verify=False),
         )
         await self.child.wait_ready(READY_S)

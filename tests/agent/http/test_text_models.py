@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import time
@@ -46,12 +47,13 @@ async def http_first_token_ms(client: httpx.AsyncClient) -> float:
 
 async def socket_first_token_ms(socket: websockets.ClientConnection, conversation: int) -> float:
     began = time.perf_counter()
-    await socket.send(json.dumps({"text": QUESTION, "conversation": f"c{conversation}"}))
-    await socket.recv()
-    took = (time.perf_counter() - began) * 1000
-    while (message := json.loads(await socket.recv()))["type"] != "done":
-        assert message["type"] == "tokens", message
-    return took
+    times: list[float] = []
+    async with asyncio.timeout(30):
+        await socket.send(json.dumps({"text": QUESTION, "conversation": f"c{conversation}"}))
+        while (message := json.loads(await socket.recv()))["type"] != "done":
+            assert message["type"] == "tokens", message
+            times.append(time.perf_counter())
+    return (times[0] - began) * 1000
 
 
 async def test_text_is_spoken_transcribed_and_answered(
