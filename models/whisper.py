@@ -13,7 +13,8 @@ import os
 import re
 import time
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ _PADDING_FRAMES = 50  # own silence after the words, which the last of them need
 _TAIL_POSITIONS = 200  # silence appended at the least; a position is 20 ms
 _FEWEST_POSITIONS = 500  # with fewer the decoder repeats itself
 _HINT_TOKENS = 100
+_FRAME = SAMPLE_RATE_HZ // 50
+_LONG_S = 6  # more than one sentence, perhaps
 _SILENCE_PEAK = 33  # -60 dBFS
 # What Whisper says to noise. Real callers say some of these too, so they are dropped only when the
 # model itself doubts that there was speech.
@@ -138,6 +141,10 @@ class Recognizer:
         code = _primary(language) if language else None
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", code or "en", 0.0, 1.0, 0.0)
+        heard = self._hear(samples, code, hint)
+        return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
+
+    def _hear(self, samples: Samples, code: str | None, hint: str) -> Transcript:
         encoded = self._encode_short(samples)
         code = self._resolve(code, encoded)
         decoding = self._decode(encoded, len(samples), code, hint)
@@ -145,15 +152,12 @@ class Recognizer:
         if decoding.cut_off or _repeats(text):
             decoding = self._decode(self._encode(samples, _FULL_FRAMES), len(samples), code, hint)
             text = _once(self._text(decoding))
+        if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
+            # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
+            return _joined([self._hear(part, code, hint) for part in _halves(samples)])
         if _is_noise(text, decoding):
             text = ""
-        return Transcript(
-            text=text,
-            language=code,
-            avg_logprob=decoding.avg_logprob,
-            no_speech_prob=decoding.no_speech_prob,
-            decode_ms=(time.perf_counter() - began) * 1000,
-        )
+        return Transcript(text, code, decoding.avg_logprob, decoding.no_speech_prob, decode_ms=0.0)
 
     def _prepare(self) -> None:
         if self.device != "cpu":
@@ -247,6 +251,36 @@ def _load_model(folder: Path, device: str, compute_type: str, threads: int) -> c
         compute_type = next(kind for kind in preferred if kind in supported)
     return ctranslate2.models.Whisper(
         str(folder), device=device, compute_type=compute_type, intra_threads=threads or 1
+    )
+
+
+def _levels(samples: Samples) -> npt.NDArray[np.float32]:
+    """The RMS of each 20 ms."""
+    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float32)
+    return np.asarray(np.sqrt(np.mean(frames**2, axis=1)), np.float32)
+
+
+def _audible_s(samples: Samples) -> float:
+    levels = _levels(samples)
+    return float(np.sum(levels > 0.05 * levels.max())) * _FRAME / SAMPLE_RATE_HZ
+
+
+def _halves(samples: Samples) -> tuple[Samples, Samples]:
+    """Two parts, cut at the quietest 200 ms of the middle third."""
+    levels = np.convolve(_levels(samples), np.ones(10), "same")
+    third = len(levels) // 3
+    cut = (third + int(np.argmin(levels[third : 2 * third]))) * _FRAME
+    return samples[:cut], samples[cut:]
+
+
+def _joined(parts: Sequence[Transcript]) -> Transcript:
+    said = [part for part in parts if part.text] or parts[:1]
+    return Transcript(
+        " ".join(part.text for part in said),
+        said[0].language,
+        min(part.avg_logprob for part in said),
+        min(part.no_speech_prob for part in said),
+        decode_ms=0.0,
     )
 
 
