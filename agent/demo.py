@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import soxr
 
 from agent.bench import metrics
 from agent.bench.subjects import free_port
+from agent.caller.recording import read_agent
 from agent.caller.script import Hangup, Play, Script, Step, Wait
 from agent.conversation import Turn
+from agent.http.speech import transcribe
 from agent.server import Server
 from config.persona import Persona
 from config.settings import Settings
@@ -123,20 +125,10 @@ async def _watch(server: Server, turns: list[Turn]) -> None:
 
 
 async def _transcribe(server: Server, path: Path) -> str:
-    """What the agent's side of the stereo recording says, in pieces that the recognizer takes."""
-    with wave.open(str(path)) as recording:
-        rate = recording.getframerate()
-        frames = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
-    agent = frames.reshape(-1, 2)[:, 1]
-    repeated = np.repeat(agent, SAMPLE_RATE_HZ // rate) if rate < SAMPLE_RATE_HZ else agent
-    texts = []
-    for start in range(0, len(repeated), 25 * SAMPLE_RATE_HZ):
-        piece = repeated[start : start + 25 * SAMPLE_RATE_HZ].tobytes()
-        transcript = await server.pool.recognizer.transcribe(
-            piece, call_id="demo", language=server.persona.language_code
-        )
-        texts.append(transcript.text)
-    return " ".join(texts).strip()
+    """What the agent's side of the stereo recording says."""
+    line, rate = read_agent(path)
+    pcm = soxr.resample(line, rate, SAMPLE_RATE_HZ).tobytes()
+    return (await transcribe(server.pool, pcm, server.persona.language_code)).text
 
 
 def default_questions(persona: Persona) -> list[str]:

@@ -73,6 +73,13 @@ def write_stereo(path: Path, recording: Recording) -> None:
         out.writeframes(stereo.tobytes())
 
 
+def read_agent(path: Path) -> tuple[Samples, int]:
+    """The agent's side of what `write_stereo` wrote, and its rate in Hz."""
+    with wave.open(str(path)) as recording:
+        frames = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
+        return frames.reshape(-1, 2)[:, 1], recording.getframerate()
+
+
 def _lay(channel: Samples, position: int, samples: Samples) -> None:
     room = len(channel) - position
     channel[position : position + len(samples)] = samples[:room]

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import numpy.typing as npt
 
+from agent.http.speech import wav
 from config.persona import load_persona
 from tests.peers import free_port
 
@@ -74,6 +77,11 @@ class Served:
 
     def sessions(self) -> list[dict[str, Any]]:
         return list(self.get("/api/v1/sessions")["sessions"])
+
+    def transcribe(self, samples: npt.NDArray[np.int16]) -> str:
+        """What is said in `samples`, mono at 16 kHz."""
+        answer = self._http.post("/api/v1/stt", content=wav(samples.tobytes()), timeout=60)
+        return str(answer.json()["text"])
 
     def files(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))

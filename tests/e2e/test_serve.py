@@ -8,21 +8,20 @@ import os
 import signal
 import subprocess
 import sys
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jiwer
-import numpy as np
 import pytest
 import soxr
 
+from agent.caller.recording import read_agent
 from agent.caller.script import Hangup, Play, Script, Step, Wait
-from models.whisper import Recognizer
 from tests.e2e.served import OFFHOOK, QUESTIONS, Served, plain, served, until
 from tests.peers import require_peer
+from transports.playout import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
 
@@ -57,7 +56,7 @@ def ask(question: Path) -> list[Step]:
 
 
 def test_questions_are_understood_and_answered_aloud(
-    server: Served, questions: list[Path], recognizer: Recognizer, tmp_path: Path
+    server: Served, questions: list[Path], tmp_path: Path
 ) -> None:
     turns: dict[str, Any] = {}
 
@@ -79,14 +78,10 @@ def test_questions_are_understood_and_answered_aloud(
     answers = [turn for turn in transcript if turn["speaker"] == "agent"]
     assert len(answers) == 1 + len(QUESTIONS)
     assert all(turn["ledger"] for turn in answers[1:])
-    with wave.open(str(tmp_path / "call.wav")) as recording:
-        rate = recording.getframerate()
-        stereo = np.frombuffer(recording.readframes(recording.getnframes()), np.int16).reshape(-1, 2)
-    line = soxr.resample(stereo[:, 1].astype(np.float32), rate, 16_000).astype(np.int16)
-    pieces = [line[start : start + 25 * 16_000] for start in range(0, len(line), 25 * 16_000)]
-    heard = [recognizer.transcribe_now(piece, "en").text for piece in pieces]
+    line, rate = read_agent(tmp_path / "call.wav")
+    heard = server.transcribe(soxr.resample(line, rate, SAMPLE_RATE_HZ))
     said = plain(" ".join(turn["text"] for turn in answers))
-    assert jiwer.wer(said, plain(" ".join(heard))) <= 0.4  # a recognizer's slips, and numerals
+    assert jiwer.wer(said, plain(heard)) <= 0.4  # a recognizer's slips, and numerals
 
 
 @pytest.mark.peers
