@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
-PEERS  := sip-tester baresip-core espeak-ng sox iproute2 chromium libgomp1
+PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean

@@ -151,7 +151,7 @@ class LlmSettings(Section):
 
 class TurnSettings(Section):
     min_silence_ms: int = Field(200, ge=80, le=2000, description="Wait after a surely finished sentence.")
-    max_silence_ms: int = Field(1200, ge=200, le=5000, description="Wait after a surely unfinished one.")
+    max_silence_ms: int = Field(1600, ge=200, le=5000, description="Wait after a surely unfinished one.")
     speculate: bool = Field(True, description="Work on the answer before the turn is surely over.")
     barge_in: bool = Field(True, description="The caller may interrupt.")
     barge_in_min_ms: int = Field(300, ge=0, le=3000, description="Speech this long interrupts for good.")

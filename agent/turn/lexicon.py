@@ -40,12 +40,12 @@ ENGLISH = Lexicon(
     hanging=_set("""
         and or but because cause if unless although though whether than while since until plus the a
         an my your our their his its every i i'm i'd i'll i've we're we'd we'll we've you're you'd
-        they're he's she's of from with at into onto per via between toward towards
+        they're he's she's into onto per via between toward towards
     """),
     leaning=_set("""
-        to for in on about by as like is are was were be been am the that this so then very really
-        which who where when how what can could would will should do does did have has had not just
-        also maybe some any
+        of from with at to for in on about by as like is are was were be been am the that this so
+        then very really which who where when how what can could would will should do does did
+        have has had not just also maybe some any
     """),
     fillers=_set("um uh er erm uhm hmm hm well mm"),
     more_time=_phrases("""
@@ -59,8 +59,8 @@ ENGLISH = Lexicon(
         yes, yeah, yep, yup, no, nope, nah, sure, okay, ok, correct, exactly, right, absolutely,
         definitely, of course, please, yes please, no thanks, no thank you, thanks, thank you, thank
         you very much, bye, bye bye, goodbye, that's right, that's correct, that's all, that's it,
-        not really, hello, hi, i do, i don't, it is, i am, yes it is, yes i do, no i don't, yes i
-        am, fine, never mind, no problem, all right, alright, sounds good, perfect, great
+        not really, yes it is, yes i do, no i don't, yes i am, fine, never mind, no problem, all
+        right, alright, sounds good, perfect, great
     """),
     backchannels=_phrases("""
         mm, mmm, hm, hmm, mhm, mm hmm, mm hm, mhmm, uh huh, uhuh, uh, um, ah, oh, aha, right, okay,

@@ -5,12 +5,12 @@
     python -m bench.endpointing.fit --completeness   only ask for the completeness again (a minute)
 
 One logistic model for each set of signals that may be there. The curve from probability to wait comes
-from predictions for sentences that the model wasn't fitted on, at the places where callers hesitate (a cut
-at any word tells little: nobody pauses there). Many of them lie behind words that are a sentence as they
-stand ("Is it still raining | up there?"), so that no curve answers at once and never cuts off. This one
-answers after the shortest wait what is surer than 97% of the hesitations; after 430 ms, of 200 to 1200, what
-is surer than 91% of them; and all else after 860 ms or more, which a pause of 0.8 s, whose end takes 60 ms to
-be noticed, doesn't reach.
+from predictions for sentences that the model wasn't fitted on, at their ends and at the places where callers
+hesitate (a cut at any word tells little: nobody pauses there). Many of those lie behind words that are a
+sentence as they stand ("My flight was cancelled | and I need a new one"), so that no curve answers soon and
+never cuts off. This one answers after the shortest wait what is surer than 97% of the hesitations; what is
+less sure than 96% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
+noticed, doesn't reach; and what lies between after 430 to 620 ms.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ RIDGE = 1.0
 # Synthesized prosody tells smart-turn little (AUC 0.60 here, 0.71 on people), so that its weight
 # where the completeness isn't known is set to what suits people, and so is the curve.
 ACOUSTIC = {"bias": 0.3, "acoustic": 0.35}
-PLAIN_CURVE = ((0.0, 1.0), (0.25, 0.9), (0.5, 0.4), (0.7, 0.15), (0.85, 0.0), (1.0, 0.0))
-LATE, SOON = 0.91, 0.97  # shares of the hesitations that are less sure
+PLAIN_CURVE = ((0.0, 1.0), (0.25, 0.65), (0.5, 0.3), (0.7, 0.1), (0.85, 0.0), (1.0, 0.0))
+LATE = 0.04  # share of the ends that are less sure
+SOON = 0.97  # share of the hesitations that are
 WORDS = ("hangs", "leans", "asks", "stops", "opens", "short")
 SETS = {
     "acoustic": ("acoustic",),
@@ -45,7 +46,7 @@ SETS = {
     "acoustic+completeness+words": ("acoustic", "completeness", *WORDS),
 }
 ALL = "acoustic+completeness+words"
-SHORTEST_MS, LONGEST_MS = 200.0, 1200.0
+SHORTEST_MS, LONGEST_MS = 200.0, 1600.0
 Floats = NDArray[np.float64]
 
 
@@ -105,17 +106,22 @@ def auc(score: Floats, y: Floats) -> float:
 
 def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
     """(probability, share of the span of waits)."""
+    ends = np.array([bool(cut.done) for cut in table])
     hesitates = np.array([cut.place in ("hesitation", "lengthened") for cut in table])
-    late, soon = (float(np.quantile(probability[hesitates], q)) for q in (LATE, SOON))
-    points = [
-        (0.0, 1.0),
-        (0.1, 0.7),
-        (late, 0.66),
-        (late + 0.001, 0.23),
-        (soon, 0.23),
-        (soon + 0.001, 0.0),
+    late = float(np.quantile(probability[ends], LATE))
+    soon = float(np.quantile(probability[hesitates], SOON))
+    waits_ms = [
+        (0.0, LONGEST_MS),
+        (late / 3, 1400),
+        (late, 860),
+        (late + 0.001, 620),
+        (soon, 430),
+        (soon + 0.001, SHORTEST_MS),
+        (1.0, SHORTEST_MS),
     ]
-    return [[round(p, 4), share] for p, share in [*points, (1.0, 0.0)]]
+    span = LONGEST_MS - SHORTEST_MS
+    return [[round(p, 4), round((wait - SHORTEST_MS) / span, 3)] for p, wait in waits_ms]
+
 
 
 def summary(table: Sequence[Cut], decide: Callable[[Cut], float]) -> dict[str, float]:

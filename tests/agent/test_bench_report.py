@@ -213,7 +213,7 @@ async def test_a_call_that_nobody_answers_fails_with_the_reason() -> None:
             await asyncio.wait_for(caller.call((Hangup(),)), 20)
 
 
-needs_voice = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng isn't installed")
+needs_voice = pytest.mark.skipif(shutil.which("flite") is None, reason="flite isn't installed")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from agent.turn.endpointing import MORE_TIME_MS, Endpointer, Expects, Heard, expects
 
-SHORTEST_MS, LONGEST_MS = 200, 1200
+SHORTEST_MS, LONGEST_MS = 200, 1600
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from agent.turn.endpointing import Endpointer
 from bench.endpointing.fit import ALL, SHORTEST_MS, heard, made_out, summary
 from bench.endpointing.table import Cut, read
 
-LONGEST_MS = 1200.0
+LONGEST_MS = 1600.0
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def test_the_table_is_large_enough_to_mean_something(table: list[Cut]) -> None:
 def test_most_ends_are_answered_at_once_and_most_pauses_waited_out(table: list[Cut], kind: str) -> None:
     found = rates(table, kind)
     assert found["median_wait_ms"] == SHORTEST_MS
-    assert found["p95_wait_ms"] <= 1100
-    assert found["cut_off_at_400_ms"] <= 0.10
-    assert found["cut_off_at_800_ms"] <= 0.16
+    assert found["p95_wait_ms"] <= 620
+    assert found["cut_off_at_400_ms"] <= 0.06
+    assert found["cut_off_at_800_ms"] <= 0.42  # a third of them lie behind what is a sentence as it stands
 
 
 def test_pauses_right_behind_a_hanging_word_are_waited_out(table: list[Cut]) -> None:
