@@ -126,6 +126,7 @@ class Leveler:
     _MOST_GAIN = 10 ** (26 / 20)
     _FIRST_PEAK = 10 ** (-24 / 20) * 32768  # what a caller is expected to be until heard
     _RELEASE_S = 4.0
+    _HUSHED = 10 ** (-20 / 20)
 
     def __init__(self, sample_rate_hz: int = 16_000) -> None:
         self._rate = sample_rate_hz
@@ -133,6 +134,7 @@ class Leveler:
         self._noise = self._NOISE_CEILING  # until the line has been heard
         self._gain = 1.0
         self.background = False  # whether the latest frame was no more than the line's own noise
+        self.hushed = 0  # how many of the latest frames were far below the voice
 
     def process(self, pcm: bytes) -> bytes:
         """`pcm`, s16le mono, at an even level; the same length."""
@@ -145,6 +147,7 @@ class Leveler:
         # The floor falls at once and rises by 3 dB a second, so that speech hardly moves it.
         self._noise = max(1.0, min(rms, self._noise * 10 ** (3 * seconds / 20)))
         self.background = peak <= 6 * self._noise
+        self.hushed = self.hushed + 1 if peak < self._HUSHED * self._peak else 0
         if peak > 4 * self._noise:
             self._peak = max(peak, self._peak * math.exp(-seconds / self._RELEASE_S))
         gain = min(self._TARGET_PEAK / self._peak, self._NOISE_CEILING / self._noise, self._MOST_GAIN)

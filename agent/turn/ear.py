@@ -37,6 +37,8 @@ class Ear:
 
     def forget(self) -> None:
         """The audio is another now."""
+        if self._look:
+            self._look.heard.cancel()
         self._look = None
 
     async def words(self, pcm: bytes, *, spoken: int | None = None) -> Transcript:
@@ -52,10 +54,12 @@ class Ear:
 
     async def words_so_far(self, pcm: bytes) -> Transcript | None:
         """The same of a caller who is still speaking; None where it would keep others waiting, or failed."""
-        if not self._pool.recognizer.lane.idle:
+        looking = self._look is not None and not self._look.heard.done()
+        if not looking and not self._pool.recognizer.lane.idle:
             return None
+        self.forget()
         self._look = _Look(len(pcm), asyncio.create_task(self._in_passing(pcm), name="look"))
-        return await self._look.heard
+        return await asyncio.shield(self._look.heard)  # it may be wanted when nobody waits for it any more
 
     async def _in_passing(self, pcm: bytes) -> Transcript | None:
         try:

@@ -60,6 +60,7 @@ OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes
 OVERHEAR_EVERY_MS = 450
 FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do when they pause
 FOLLOW_EVERY_MS = 40
+HUSHED_FRAMES = 2  # when the voice falls, it may be for good: Silero says so 50 ms later
 FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
@@ -396,19 +397,19 @@ class Listener(FrameProcessor):
     # Working ahead.
 
     def _follow_if_due(self, utterance: Utterance, now: float) -> None:
-        """Listen along while the caller speaks."""
+        """Listen along while the caller speaks, and once more as soon as they fall silent."""
         speech_ms = utterance.speech_ms(now)
         if (
-            self._turn.speculate
-            and self._utterance is utterance
-            and utterance.paused_at is None
-            and utterance.audio_s < FOLLOW_UNTIL_S
-            and speech_ms >= FOLLOW_FROM_MS
-            and speech_ms - self._followed_ms >= FOLLOW_EVERY_MS
-            and _free(self._following)
+            not self._turn.speculate
+            or self._utterance is not utterance
+            or utterance.paused_at is not None
+            or utterance.audio_s >= FOLLOW_UNTIL_S
         ):
+            return
+        due = speech_ms >= FOLLOW_FROM_MS and speech_ms - self._followed_ms >= FOLLOW_EVERY_MS
+        if self._leveler.hushed == HUSHED_FRAMES or (due and _free(self._following)):
             self._followed_ms = speech_ms
-            self._following = self.create_task(self._follow(utterance))
+            self._following = self._replace(self._following, self._follow(utterance))
 
     async def _follow(self, utterance: Utterance) -> None:
         """Hear what a caller who is still speaking has said, and begin to answer it if it surely is all."""

@@ -112,7 +112,7 @@ def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
     soon = float(np.quantile(probability[hesitates], SOON))
     waits_ms = [
         (0.0, LONGEST_MS),
-        (late / 3, 1400),
+        (late / 3, 1000),
         (late, 860),
         (late + 0.001, 620),
         (soon, 430),
@@ -121,7 +121,6 @@ def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
     ]
     span = LONGEST_MS - SHORTEST_MS
     return [[round(p, 4), round((wait - SHORTEST_MS) / span, 3)] for p, wait in waits_ms]
-
 
 
 def summary(table: Sequence[Cut], decide: Callable[[Cut], float]) -> dict[str, float]:

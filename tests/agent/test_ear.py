@@ -73,3 +73,19 @@ async def test_a_turn_that_goes_on_doesnt_cost_the_look(ear: Ear, recognizer: Fa
     heard = await look
     assert heard is not None
     assert heard.text == "1000"
+
+
+async def test_the_last_look_counts_though_nobody_waits_for_it_any_more(
+    ear: Ear, recognizer: FakeRecognizer
+) -> None:
+    looks = []
+    for size in (1000, 1200):
+        looks.append(asyncio.create_task(ear.words_so_far(bytes(size))))
+        await asyncio.sleep(0)
+        recognizer.lane.idle = False  # our own look keeps nobody else waiting
+        looks[-1].cancel()
+    assert (await ear.words(bytes(1500), spoken=1200)).text == "1200"
+    assert all(
+        isinstance(end, asyncio.CancelledError)
+        for end in await asyncio.gather(*looks, return_exceptions=True)
+    )

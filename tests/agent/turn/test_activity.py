@@ -104,3 +104,13 @@ def test_line_noise_is_not_raised_beyond_a_silent_line() -> None:
     out = level(Leveler(), noise.tobytes())
     before = [20 * np.log10(np.abs(noise[at : at + 320]).max() / 32768) for at in range(0, 48_000, 320)]
     assert np.mean(out[-50:]) - np.mean(before[-50:]) < 2
+
+
+def test_a_voice_that_falls_silent_is_noticed_by_its_level() -> None:
+    leveler = Leveler()
+    level(leveler, tone(0.2, -20))
+    assert leveler.hushed == 0
+    level(leveler, tone(0.04, -45))
+    assert leveler.hushed == 2
+    level(leveler, tone(0.02, -22))
+    assert leveler.hushed == 0
