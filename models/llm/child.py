@@ -38,8 +38,12 @@ MISSED_HEARTBEATS = 3
 
 
 def default_threads() -> int:
-    """A model this small gains nothing from more than four threads."""
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """One core is left to the speech models: on two, a second thread waits for them more than it helps.
+
+    A model this small gains nothing from more than four.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores - 1))
 
 
 class LlamaChild:
