@@ -91,8 +91,8 @@ def _bundled_voice() -> Voices | None:
 
 
 def recordings_folder() -> Path | None:
-    """Where recordings of real people are, if anywhere: $OFFHOOK_SPEECH or ../shared/speech."""
-    named = os.environ.get("OFFHOOK_SPEECH")
+    """Where recordings of real people are, if anywhere: $SPEECH_RECORDINGS or ../shared/speech."""
+    named = os.environ.get("SPEECH_RECORDINGS")
     folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "speech"
     return folder if folder.is_dir() else None
 

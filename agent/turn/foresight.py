@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pipecat.frames.frames import EagerEndOfTurnCancelFrame, EagerTranscriptionFrame
 from pipecat.processors.frame_processor import FrameProcessor
@@ -13,8 +13,7 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Conversation
 from agent.turn import words
-
-T = TypeVar("T")
+from agent.turn.latest import Latest
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Foresight:
         self._speculates = speculates
         self.text = ""  # what is being answered
         self._withdrawn: set[str] = set()  # in this turn
-        self._reading: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[float | None] | None = None
+        self._reading: Latest[None] = Latest(listener)
+        self._asking: Latest[float | None] = Latest(listener)
         self._asked: list[str] = []  # about these words
 
     def begin(self) -> None:
@@ -52,14 +51,15 @@ class Foresight:
 
     def read_ahead(self) -> None:
         """Let the model read the conversation while the caller speaks."""
-        self._reading = self._replace(self._reading, self._mind.read_ahead())
+        self._reading.start(self._mind.read_ahead())
 
     async def completeness(self, text: str) -> float | None:
         """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
-        if self._asking is None or words.split(text) != self._asked:
+        if self._asking.task is None or words.split(text) != self._asked:
             self._asked = words.split(text)
-            self._asking = self._replace(self._asking, self._mind.end_probability(text))
-        return await asyncio.shield(self._asking)
+            self._asking.start(self._mind.end_probability(text))
+        assert self._asking.task is not None
+        return await asyncio.shield(self._asking.task)
 
     async def answer(self, text: str) -> None:
         """Let the answer to `text` be made."""
@@ -95,12 +95,5 @@ class Foresight:
         return text not in self._withdrawn
 
     async def stop(self) -> None:
-        for task in (self._reading, self._asking):
-            if task and not task.done():
-                await self._listener.cancel_task(task)
-        self._reading = self._asking = None
-
-    def _replace(self, old: asyncio.Task[T] | None, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        if old:
-            old.cancel()
-        return self._listener.create_task(work)
+        await self._reading.stop()
+        await self._asking.stop()

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -29,12 +27,13 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Conversation
 from agent.turn import words
-from agent.turn.activity import Change, Leveler, SpeechActivity
+from agent.turn.activity import Change
 from agent.turn.barge_in import Action, BargeIn, Overlap
 from agent.turn.ear import Ear
-from agent.turn.echo import EchoGuard
-from agent.turn.endpointing import Endpointer, Expects, Heard, expects
+from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
+from agent.turn.follower import Follower
 from agent.turn.foresight import Foresight, Mind
+from agent.turn.latest import Latest
 from agent.turn.utterance import (
     BYTES_PER_S,
     PREROLL_S,
@@ -43,6 +42,7 @@ from agent.turn.utterance import (
     Candidate,
     Utterance,
 )
+from agent.turn.voice import CallerVoice
 from config.persona import Persona
 from config.settings import TurnSettings
 from models.errors import ModelError
@@ -52,17 +52,10 @@ from transports.playout import Playout
 
 logger = logging.getLogger("offhook.turn")
 
-T = TypeVar("T")
-
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
-FOLLOW_FROM_MS = 600  # a caller who has the floor, so that little is left to do when they pause
-FOLLOW_EVERY_MS = 40
-HUSHED_FRAMES = 2  # when the voice falls, it may be for good: Silero says so 50 ms later
-FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
-FOLLOW_UNTIL_S = 8.0  # then each look would cost more than it saves
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
@@ -94,25 +87,24 @@ class Listener(FrameProcessor):
         self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
         self._goodbyes = {tuple(words.split(text)) for text in persona.goodbye_words}
-        self._voice = pool.vad.voice_activity()
-        self._leveler = Leveler()
-        self._activity = SpeechActivity()
+        self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
         self._barge_in = BargeIn(
             language=persona.language_code,
             min_ms=turn.barge_in_min_ms,
             min_words=turn.barge_in_min_words,
             enabled=turn.barge_in,
         )
-        self._echo = EchoGuard() if turn.echo_guard else None
         self._endpointer = Endpointer(min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms)
         self._expects = Expects.ANYTHING
         self._preroll = bytearray()
         self._utterance: Utterance | None = None
-        self._considering: asyncio.Task[None] | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._overhearing: asyncio.Task[None] | None = None
-        self._filling: asyncio.Task[None] | None = None
-        self._followed_ms = 0.0
+        self._follower = Follower(
+            self, conversation, self._ear, self.foresight, self._judge, sure_ms=turn.min_silence_ms
+        )
+        self._considering: Latest[None] = Latest(self)
+        self._overhearing: Latest[None] = Latest(self)
+        self._filling: Latest[None] = Latest(self)
+        self._overheard_ms = 0.0
         self._agent_since = 0.0
         self._agent_turns = 0
         self._deaf = False
@@ -158,20 +150,14 @@ class Listener(FrameProcessor):
     # Hearing.
 
     async def _hear(self, pcm: bytes, now: float) -> None:
-        if self._echo and (self._playout.speaking or self._echo.tail(now)):
-            pcm = self._echo.process(pcm, self._playout, now)
+        pcm, events = self._voice.process(pcm, now)
         utterance = self._utterance
         if utterance:
             utterance.pcm += pcm
         else:
             self._preroll += pcm
             del self._preroll[: -int(PREROLL_S * BYTES_PER_S)]
-        for probability in self._voice.process(
-            self._leveler.process(pcm), background=self._leveler.background
-        ):
-            event = self._activity.process(probability, now)
-            if event is None:
-                continue
+        for event in events:
             logger.debug("call %s: voice %s", self._call_id, event.change.name.lower())
             match event.change:
                 case Change.STARTED:
@@ -185,10 +171,11 @@ class Listener(FrameProcessor):
 
     def _begin(self, onset: float) -> None:
         self._utterance = Utterance(onset=onset, pcm=self._preroll)
-        self._voice.in_speech = True
+        self._voice.begin()
         self._preroll = bytearray()
-        self._followed_ms = 0.0
+        self._overheard_ms = 0.0
         self._ear.forget()
+        self._follower.begin()
         self.foresight.begin()
         self._barge_in.reset()
 
@@ -197,14 +184,13 @@ class Listener(FrameProcessor):
             return
         self._utterance.paused_at = speech_end
         self._conversation.caller_paused(speech_end, foreseen=bool(self.foresight.text))
-        self._considering = self._replace(self._considering, self._consider(self._utterance))
+        self._considering.start(self._consider(self._utterance))
 
     async def _resume(self, now: float) -> None:
         """The pause was none: what was made of it is void, except for words that stand for themselves."""
         if not self._utterance:
             return
-        if self._considering:
-            self._considering.cancel()
+        self._considering.cancel()
         candidate = self._utterance.candidate
         waited = self._utterance.silence_ms(now) > self._turn.max_silence_ms  # "hold on ...": they came back
         if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
@@ -219,20 +205,18 @@ class Listener(FrameProcessor):
         """Look at the utterance as it stands now; called on every frame and on every news."""
         if utterance.opened:
             await self._commit_if_over(utterance, now)
-            self._follow_if_due(utterance, now)
+            if self._turn.speculate and self._utterance is utterance:
+                self._follower.follow(utterance, now, hushed=self._voice.hushed)
         elif self._playout.speaking or self._playout.held or self.awaiting_answer:
             await self._overlap(utterance, now)
         elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
             await self._open(utterance)
             await self._commit_if_over(utterance, now)
-        if (
-            self._utterance is utterance
-            and utterance.words == ""
-            and utterance.silence_ms(now) >= EMPTY_AFTER_MS
-        ):
+        empty = utterance.words == "" and utterance.silence_ms(now) >= EMPTY_AFTER_MS
+        if empty and not utterance.over:
             await self._forget(utterance)
-        elif utterance.audio_s > SPLIT_AFTER_S and _free(self._overhearing):
-            self._overhearing = self.create_task(self._split(utterance))
+        elif utterance.audio_s > SPLIT_AFTER_S and not self._overhearing.running:
+            self._overhearing.start(self._split(utterance))
 
     async def _open(self, utterance: Utterance) -> None:
         """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
@@ -256,9 +240,10 @@ class Listener(FrameProcessor):
             await self.push_frame(ProposedUserStoppedSpeakingFrame())
 
     def _close_utterance(self) -> None:
+        if self._utterance:
+            self._utterance.over = True
         self._utterance = None
-        self._activity.reset()
-        self._voice.in_speech = False
+        self._voice.end()
 
     # Speaking over the agent.
 
@@ -271,7 +256,7 @@ class Listener(FrameProcessor):
                 silence_ms=utterance.silence_ms(now),
                 words=utterance.words,
                 logprob=utterance.logprob,
-                echo=self._echo.probability if self._echo else 0.0,
+                echo=self._voice.echo,
                 agent_ms=(now - self._agent_since) * 1000,
                 asked=self._expects is not Expects.ANYTHING,
                 interruptible=self._persona.greeting_interruptible or self._agent_turns > 1,
@@ -289,9 +274,9 @@ class Listener(FrameProcessor):
         if utterance.paused_at is not None:
             if utterance.words is not None and not self._barge_in.held:
                 await self._forget(utterance)
-        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._followed_ms >= OVERHEAR_EVERY_MS:
-            self._followed_ms = speech_ms
-            self._overhearing = self._replace(self._overhearing, self._overhear(utterance))
+        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS:
+            self._overheard_ms = speech_ms
+            self._overhearing.start(self._overhear(utterance))
 
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
@@ -322,49 +307,45 @@ class Listener(FrameProcessor):
         completeness = await self.foresight.completeness(utterance.words)
         if utterance.opened:
             await self.foresight.answer(utterance.words)
-        now = asyncio.get_running_loop().time()
-        heard = Heard(
-            silence_ms=utterance.silence_ms(now),
-            speech_ms=utterance.speech_ms(now),
-            completeness=completeness,
-            transcript=text,
-            language=self._persona.language_code,
-            expects=self._expects,
-        )
-        verdict = self._endpointer.decide(heard)
+        verdict = self._judge(utterance, text, completeness)
         if completeness is None and not verdict.now:
             # How it sounded adds nothing to what the words say (AUC 0.893 to 0.895), and costs a core.
             candidate.wait_ms = verdict.wait_ms
-            heard = replace(heard, acoustic=await self._ear.finality(audio))
-            verdict = self._endpointer.decide(heard)
+            verdict = self._judge(utterance, text, None, acoustic=await self._ear.finality(audio))
         candidate.wait_ms = verdict.wait_ms
         candidate.decided = True
-        logger.debug(
-            "call %s: silent for %.0f ms, wait %.0f (%s, done with p=%.2f)",
-            self._call_id,
-            heard.silence_ms,
-            verdict.wait_ms,
-            verdict.reason,
-            verdict.probability,
-        )
+        logger.debug("call %s: %s", self._call_id, verdict)
         if self._utterance is utterance:
             await self._weigh(utterance, asyncio.get_running_loop().time())
 
+    def _judge(
+        self, utterance: Utterance, text: str, completeness: float | None, acoustic: float | None = None
+    ) -> Verdict:
+        """How long to wait after `text`, the words so far or since the last that were settled."""
+        now = asyncio.get_running_loop().time()
+        return self._endpointer.decide(
+            Heard(
+                silence_ms=utterance.silence_ms(now),
+                speech_ms=utterance.speech_ms(now),
+                acoustic=acoustic,
+                completeness=completeness,
+                transcript=text,
+                language=self._persona.language_code,
+                expects=self._expects,
+            )
+        )
+
     async def _commit_if_over(self, utterance: Utterance, now: float) -> None:
         candidate = utterance.candidate
-        if (
-            candidate is None
-            or not candidate.decided
-            or self._utterance is not utterance
-            or utterance.silence_ms(now) < candidate.wait_ms
-        ):
+        if utterance.over or candidate is None or not candidate.decided:
+            return
+        if utterance.silence_ms(now) < candidate.wait_ms:
             return
         self._close_utterance()
         self.awaiting_answer = True
         self._conversation.mark("end_of_turn")
-        await self._say(
-            self.foresight.text or utterance.whole(candidate.text)
-        )  # they may differ in a full stop
+        # What is being answered may differ in a full stop.
+        await self._say(self.foresight.text or utterance.whole(candidate.text))
         self.foresight.commit()
 
     async def _say(self, text: str) -> None:
@@ -377,7 +358,7 @@ class Listener(FrameProcessor):
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
         if self._turn.filler:
-            self._filling = self._replace(self._filling, self._fill(self._turn.filler))
+            self._filling.start(self._fill(self._turn.filler))
 
     async def _fill(self, filler: str) -> None:
         """Bridge an answer that takes long."""
@@ -393,50 +374,6 @@ class Listener(FrameProcessor):
         self.awaiting_answer = True
         await self.push_frame(ProposedUserStartedSpeakingFrame())
         await self._say(frame.text)
-
-    # Working ahead.
-
-    def _follow_if_due(self, utterance: Utterance, now: float) -> None:
-        """Listen along while the caller speaks, and once more as soon as they fall silent."""
-        speech_ms = utterance.speech_ms(now)
-        if (
-            not self._turn.speculate
-            or self._utterance is not utterance
-            or utterance.paused_at is not None
-            or utterance.audio_s >= FOLLOW_UNTIL_S
-        ):
-            return
-        due = speech_ms >= FOLLOW_FROM_MS and speech_ms - self._followed_ms >= FOLLOW_EVERY_MS
-        if self._leveler.hushed == HUSHED_FRAMES or (due and _free(self._following)):
-            self._followed_ms = speech_ms
-            self._following = self._replace(self._following, self._follow(utterance))
-
-    async def _follow(self, utterance: Utterance) -> None:
-        """Hear what a caller who is still speaking has said, and begin to answer it if it surely is all."""
-        heard = await self._ear.words_so_far(bytes(utterance.pcm))
-        if not heard or not heard.text or self._utterance is not utterance or utterance.paused_at is not None:
-            return
-        so_far = utterance.whole(heard.text)
-        if await self.foresight.withdraw_unless(so_far):
-            return
-        await self.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
-        # No look meanwhile: the models would only slow each other.
-        verdict = self._endpointer.decide(
-            Heard(
-                silence_ms=0.0,
-                speech_ms=utterance.speech_ms(asyncio.get_running_loop().time()),
-                completeness=await self.foresight.completeness(so_far),
-                transcript=so_far,
-                language=self._persona.language_code,
-                expects=self._expects,
-            )
-        )
-        sure = verdict.wait_ms <= self._turn.min_silence_ms
-        if sure and self._utterance is utterance and utterance.paused_at is None:
-            now = asyncio.get_running_loop().time()
-            self._conversation.caller_paused(now)
-            self._followed_ms = utterance.speech_ms(now) + FORESEEN_MS
-            await self.foresight.answer(so_far)
 
     async def _split(self, utterance: Utterance) -> None:
         """Settle the beginning of a turn that goes on and on."""
@@ -455,18 +392,8 @@ class Listener(FrameProcessor):
             await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
             return None
 
-    def _replace(self, old: asyncio.Task[T] | None, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        if old:
-            old.cancel()
-        return self.create_task(work)
-
     async def _stop_tasks(self) -> None:
-        for task in (self._considering, self._following, self._overhearing, self._filling):
-            if task and not task.done():
-                await self.cancel_task(task)
-        self._considering = self._following = self._overhearing = self._filling = None
+        await self._follower.stop()
+        for work in (self._considering, self._overhearing, self._filling):
+            await work.stop()
         await self.foresight.stop()
-
-
-def _free(task: asyncio.Task[Any] | None) -> bool:
-    return task is None or task.done()

@@ -31,6 +31,7 @@ class Utterance:
     pcm: bytearray = field(default_factory=bytearray)
     settled: str = ""  # words of audio that `pcm` no longer holds
     paused_at: float | None = None  # where speech ended, while it does
+    over: bool = False
     opened: bool = False  # the conversation knows that the caller has the floor
     words: str | None = None  # heard so far; None until known
     logprob: float = 0.0  # how sure the recognizer is of them
@@ -41,6 +42,11 @@ class Utterance:
 
     def silence_ms(self, now: float) -> float:
         return 0.0 if self.paused_at is None else (now - self.paused_at) * 1000
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the caller is speaking."""
+        return self.paused_at is None and not self.over
 
     @property
     def audio_s(self) -> float:

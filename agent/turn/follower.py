@@ -1,0 +1,84 @@
+"""Listening along while the caller speaks, so that little is left to do when they pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pipecat.frames.frames import InterimTranscriptionFrame
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.utils.time import time_now_iso8601
+
+from agent.conversation import Conversation
+from agent.turn.ear import Ear
+from agent.turn.endpointing import Verdict
+from agent.turn.foresight import Foresight
+from agent.turn.latest import Latest
+from agent.turn.utterance import Utterance
+
+FROM_MS = 600  # of speech
+EVERY_MS = 40
+HUSHED_FRAMES = 2  # when the voice falls, it may be for good: Silero says so 50 ms later
+FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
+UNTIL_S = 8.0  # then each look would cost more than it saves
+
+
+class Follower:
+    """Hears what the caller has said so far, and has it answered where it surely is all.
+
+    `judge` says how long to wait after words, given how complete they are; after the shortest wait,
+    `sure_ms`, they surely are.
+    """
+
+    def __init__(
+        self,
+        listener: FrameProcessor,
+        conversation: Conversation,
+        ear: Ear,
+        foresight: Foresight,
+        judge: Callable[[Utterance, str, float | None], Verdict],
+        *,
+        sure_ms: float,
+    ) -> None:
+        self._listener = listener
+        self._conversation = conversation
+        self._ear = ear
+        self._foresight = foresight
+        self._judge = judge
+        self._sure_ms = sure_ms
+        self._look: Latest[None] = Latest(listener)
+        self._looked_ms = 0.0
+
+    def begin(self) -> None:
+        """A new turn."""
+        self._looked_ms = 0.0
+
+    def follow(self, utterance: Utterance, now: float, *, hushed: int) -> None:
+        """Called on every frame of a caller who has the floor; `hushed`: see `CallerVoice`."""
+        if utterance.paused_at is not None or utterance.audio_s >= UNTIL_S:
+            return
+        speech_ms = utterance.speech_ms(now)
+        due = speech_ms >= FROM_MS and speech_ms - self._looked_ms >= EVERY_MS
+        if hushed == HUSHED_FRAMES or (due and not self._look.running):
+            self._looked_ms = speech_ms
+            self._look.start(self._hear(utterance))
+
+    async def stop(self) -> None:
+        await self._look.stop()
+
+    async def _hear(self, utterance: Utterance) -> None:
+        heard = await self._ear.words_so_far(bytes(utterance.pcm))
+        if not heard or not heard.text or not utterance.goes_on:
+            return
+        so_far = utterance.whole(heard.text)
+        if await self._foresight.withdraw_unless(so_far):
+            return
+        await self._listener.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
+        # No look meanwhile: the models would only slow each other.
+        completeness = await self._foresight.completeness(so_far)
+        verdict = self._judge(utterance, so_far, completeness)
+        if verdict.wait_ms <= self._sure_ms and utterance.goes_on:
+            now = asyncio.get_running_loop().time()
+            self._conversation.caller_paused(now)
+            self._looked_ms = utterance.speech_ms(now) + FORESEEN_MS
+            await self._foresight.answer(so_far)
