@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame
@@ -176,9 +176,9 @@ class CallSession:
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
         await self._tell(ending_message(self._ending.result()[0]))
-        await self._call.hangup()
+        await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
-        await self._runner.cancel()
+        await self._in_time(self._runner.cancel(), "ending its pipeline")
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
             logger.error("call %s: its pipeline didn't end in time and is torn down", self.info.id)
@@ -187,6 +187,12 @@ class CallSession:
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
         self._call.playout.on_sounding = None
+
+    async def _in_time(self, work: Awaitable[None], what: str) -> None:
+        try:
+            await asyncio.wait_for(work, self._settings.call.end_deadline_s)
+        except TimeoutError:
+            logger.exception("call %s: %s took too long", self.info.id, what)
 
     def _goodbye(self) -> None:
         self.end(EndReason.AGENT_HANGUP, self._persona.goodbye)

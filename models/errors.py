@@ -2,7 +2,7 @@
 
     ModelError
     ├── WeightsError   the weights are missing, incomplete or not what they should be
-    ├── ModelBusy      too much work is waiting for the model; this piece was refused
+    ├── ModelBusy      this piece of work was refused: too much is waiting, or it is more than was asked for
     └── ModelFailed    the model raised while working, or is closed
         └── ModelAway  its server can't be reached, or asks to try again
 
@@ -21,7 +21,7 @@ class WeightsError(ModelError):
 
 
 class ModelBusy(ModelError):
-    """The model's queue is full."""
+    """The model's queue is full, or the work would take longer than it is worth."""
 
 
 class ModelFailed(ModelError):

@@ -195,7 +195,7 @@ class Lane:
                 self._busy_s += time.monotonic() - began
                 self._running = False
                 self._done += 1
-                if error is not None:
+                if error is not None and not isinstance(error, ModelBusy):  # a refusal is no failure
                     self._last_error = str(error)
             _settle(job, result, error)
             del job, result, error  # nothing of a call may outlive it while the lane is idle

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
-from models.errors import ModelError, WeightsError
+from models.errors import ModelBusy, ModelError, WeightsError
 from models.lanes import Lane
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 
@@ -123,38 +123,45 @@ class Recognizer:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
         `language` None detects it; an English-only model always hears English. `hint` is text that
-        makes its words and spelling likelier. Raises ValueError for longer audio, ModelBusy, ModelFailed.
+        makes its words and spelling likelier. Raises ValueError for longer audio, ModelBusy (where
+        `speculative`, also if a second listening were needed, which takes half a second), ModelFailed.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:
             raise ValueError(f"{len(samples) / SAMPLE_RATE_HZ:.1f} s of audio; {LONGEST_S} s is the most.")
         return await self.lane.run(
-            call_id, lambda: self.transcribe_now(samples, language, hint), speculative=speculative
+            call_id,
+            lambda: self.transcribe_now(samples, language, hint, once=speculative),
+            speculative=speculative,
         )
 
     async def close(self) -> None:
         await self.lane.close()
 
-    def transcribe_now(self, samples: Samples, language: str | None, hint: str = "") -> Transcript:
-        """`transcribe`, on the calling thread."""
+    def transcribe_now(
+        self, samples: Samples, language: str | None, hint: str = "", *, once: bool = False
+    ) -> Transcript:
+        """`transcribe`, on the calling thread; `once`: raise ModelBusy rather than listen a second time."""
         began = time.perf_counter()
         code = _primary(language) if language else None
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", code or "en", 0.0, 1.0, 0.0)
-        heard = self._hear(samples, code, hint)
+        heard = self._hear(samples, code, hint, once)
         return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
 
-    def _hear(self, samples: Samples, code: str | None, hint: str) -> Transcript:
+    def _hear(self, samples: Samples, code: str | None, hint: str, once: bool) -> Transcript:
         encoded = self._encode_short(samples)
         code = self._resolve(code, encoded)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
         if decoding.cut_off or _repeats(text):
+            if once:
+                raise ModelBusy("This is only heard well by listening twice.")
             decoding = self._decode(self._encode(samples, _FULL_FRAMES), len(samples), code, hint)
             text = _once(self._text(decoding))
         if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
-            return _joined([self._hear(part, code, hint) for part in _halves(samples)])
+            return _joined([self._hear(part, code, hint, once) for part in _halves(samples)])
         if _is_noise(text, decoding):
             text = ""
         return Transcript(text, code, decoding.avg_logprob, decoding.no_speech_prob, decode_ms=0.0)

@@ -21,6 +21,7 @@ from agent.turn.lexicon import Lexicon, lexicon
 
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
+INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
 SHORT_SPEECH_MS = 900  # "yes", "no thanks": one breath
 _LOGIT_LIMIT = 6.0
 
@@ -51,6 +52,7 @@ class Heard:
     transcript: str | None = None
     language: str = "en"
     expects: Expects = Expects.ANYTHING
+    interrupts: bool = False  # it was begun over the agent
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class Endpointer:
         """How long to wait, with what is known now; ask again when more is."""
         probability = self.probability(heard)
         wait, reason = self._wait(heard, probability)
+        if heard.interrupts and heard.expects is Expects.ANYTHING:
+            wait = max(wait, min(INTERRUPTING_MS, self._longest))
         return Verdict(wait, max(0.0, wait - heard.silence_ms), probability, reason)
 
     def probability(self, heard: Heard) -> float:

@@ -267,6 +267,7 @@ class Listener(FrameProcessor):
         if action is Action.HOLD:
             self._playout.hold()
         elif action is Action.INTERRUPT:
+            utterance.interrupts = True
             await self._open(utterance)
             return
         elif action is Action.RESUME:
@@ -332,6 +333,7 @@ class Listener(FrameProcessor):
                 transcript=text,
                 language=self._persona.language_code,
                 expects=self._expects,
+                interrupts=utterance.interrupts,
             )
         )
 

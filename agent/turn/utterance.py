@@ -32,6 +32,7 @@ class Utterance:
     settled: str = ""  # words of audio that `pcm` no longer holds
     paused_at: float | None = None  # where speech ended, while it does
     over: bool = False
+    interrupts: bool = False  # it was begun over the agent
     opened: bool = False  # the conversation knows that the caller has the floor
     words: str | None = None  # heard so far; None until known
     logprob: float = 0.0  # how sure the recognizer is of them

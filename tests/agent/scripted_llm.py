@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
+SLOW_S = 3.0  # longer than any caller's second thought in these conversations
 
 
 class ScriptedLlm:
@@ -55,7 +56,7 @@ class ScriptedLlm:
     async def _stream(self, reply: str) -> AsyncIterator[ChatCompletionChunk]:
         await asyncio.sleep(FIRST_TOKEN_S)
         if reply.startswith("!slow "):
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(SLOW_S)
             reply = reply.removeprefix("!slow ")
         if reply == "!fail":
             raise RuntimeError("the fake model was told to fail")

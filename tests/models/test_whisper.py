@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from models.errors import WeightsError
+from models.errors import ModelBusy, WeightsError
 from models.piper import Voice
 from models.whisper import Recognizer, _once, _repeats
 
@@ -91,6 +91,8 @@ async def test_what_a_caller_repeats_stays(recognizer: Recognizer, steady_voice:
     sound = np.tile(on_the_phone(steady_voice, "No."), 3)
     transcript = await recognizer.transcribe(sound.tobytes(), call_id="a", language="en")
     assert plain(transcript.text) == "no no no"
+    with pytest.raises(ModelBusy, match="listening twice"):
+        await recognizer.transcribe(sound.tobytes(), call_id="a", language="en", speculative=True)
 
 
 @pytest.mark.models

@@ -11,6 +11,7 @@ from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, dialled
 
 SEED = 20
+A_WORD_S = 0.1  # how long a short call lasts
 
 
 def mangled(message: bytes, chance: random.Random) -> bytes:
@@ -128,7 +129,7 @@ async def one_call(server: tuple[str, int], reception: Reception, way: int) -> N
             call = reception.live[caller.call_id]
             await asyncio.gather(call.hangup(), asyncio.wait_for(caller.serve(), 5))
             return
-        await asyncio.sleep(0.1 if way == 3 else 0)
+        await asyncio.sleep(A_WORD_S if way == 3 else 0)
         await caller.bye()
     finally:
         caller.close()

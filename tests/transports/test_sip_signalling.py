@@ -15,6 +15,8 @@ from transports.call import EndReason
 from transports.sip.errors import NoAddress, PortInUse
 from transports.sip.server import SipServer
 
+COMMAND_S = 0.1  # the stack has taken a command by then
+
 
 async def soon(awaitable: Any, timeout_s: float = 5.0) -> Any:
     return await asyncio.wait_for(awaitable, timeout_s)
@@ -212,7 +214,7 @@ async def test_draining_refuses_new_calls_and_waits_for_the_others() -> None:
     try:
         async with dialled(("127.0.0.1", port)):
             draining = asyncio.create_task(server.drain())
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(COMMAND_S)
             late = Caller(("127.0.0.1", port))
             answer = await late.invite()
             late.ack(answer)

@@ -17,6 +17,7 @@ from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent, rtvi, tone
 from transports.call import CallRefused, EndReason
 from transports.webrtc.audio import SpeechTrack
+from transports.webrtc.call import STALLED_S
 from transports.webrtc.endpoint import OfferError, UnknownCall, WebRtcEndpoint
 
 pytestmark = [pytest.mark.netns, pytest.mark.peers]
@@ -195,7 +196,7 @@ async def test_a_browser_that_comes_back_goes_on_with_its_call(network: None) ->
         token = await first.call(endpoint)
         await until(lambda: first.peak() > 7000)
         await first.vanish()
-        await asyncio.sleep(2.5)  # longer than what counts as stalled: the rest of the greeting waits
+        await asyncio.sleep(STALLED_S + 0.5)  # by then the rest of the greeting waits
         second = Browser()
         assert await second.call(endpoint, token) == token
         await until(lambda: second.peak() > 7000)

@@ -110,6 +110,13 @@ def test_short_answers_are_short_turns(policy: Endpointer, text: str, language: 
     assert policy.decide(heard).now
 
 
+def test_who_takes_the_floor_gets_to_say_more_than_no(policy: Endpointer) -> None:
+    heard = Heard(silence_ms=300, completeness=0.9, transcript="No.", interrupts=True)
+    assert not policy.decide(heard).now
+    assert policy.decide(replace(heard, silence_ms=500)).now
+    assert policy.decide(replace(heard, expects=Expects.YES_NO)).now  # asked, they answer early
+
+
 def test_an_expected_yes_is_quick_before_its_word_is_known(policy: Endpointer) -> None:
     heard = Heard(silence_ms=200, speech_ms=400, acoustic=0.3)
     quick = policy.decide(replace(heard, expects=Expects.YES_NO)).wait_ms
