@@ -56,6 +56,7 @@ OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
+GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
@@ -86,7 +87,6 @@ class Listener(FrameProcessor):
         self._mind = mind
         self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
-        self._goodbyes = {tuple(words.split(text)) for text in persona.goodbye_words}
         self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
         self._barge_in = BargeIn(
             language=persona.language_code,
@@ -109,8 +109,6 @@ class Listener(FrameProcessor):
         self._agent_turns = 0
         self._deaf = False
         self.awaiting_answer = False
-
-    # What the session says.
 
     def agent_said(self, text: str) -> None:
         """Note what the agent's last turn asks for."""
@@ -314,6 +312,8 @@ class Listener(FrameProcessor):
             candidate.wait_ms = verdict.wait_ms
             verdict = self._judge(utterance, text, None, acoustic=await self._ear.finality(audio))
         candidate.wait_ms = verdict.wait_ms
+        if words.is_one_of(utterance.words, self._persona.goodbye_words):
+            candidate.wait_ms = max(GOODBYE_MS, verdict.wait_ms)
         candidate.decided = True
         logger.debug("call %s: %s", self._call_id, verdict)
         if self._utterance is utterance:
@@ -341,7 +341,8 @@ class Listener(FrameProcessor):
         candidate = utterance.candidate
         if utterance.over or candidate is None or not candidate.decided:
             return
-        if utterance.silence_ms(now) < candidate.wait_ms:
+        silence_ms = utterance.silence_ms(now)
+        if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < self._turn.max_silence_ms):
             return
         self._close_utterance()
         self.awaiting_answer = True
@@ -353,7 +354,7 @@ class Listener(FrameProcessor):
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
-        if tuple(words.split(text)) in self._goodbyes:
+        if words.is_one_of(text, self._persona.goodbye_words):
             await self.foresight.withdraw()
             self._on_goodbye()
             return
@@ -395,7 +396,5 @@ class Listener(FrameProcessor):
             return None
 
     async def _stop_tasks(self) -> None:
-        await self._follower.stop()
-        for work in (self._considering, self._overhearing, self._filling):
+        for work in (self._follower, self._considering, self._overhearing, self._filling, self.foresight):
             await work.stop()
-        await self.foresight.stop()

@@ -28,6 +28,11 @@ class CallerVoice:
         """How many of the latest frames were far below the voice."""
         return self._leveler.hushed
 
+    @property
+    def sounds(self) -> bool:
+        """Whether the line is about as loud as the voice, though Silero may not take it for one."""
+        return not self._leveler.hushed and not self._leveler.background
+
     def process(self, pcm: bytes, now: float) -> tuple[bytes, list[VoiceEvent]]:
         """`pcm`, s16le mono at 16 kHz in whole 10 ms, without the echo; and what it changes."""
         if self._echo and (self._playout.speaking or self._echo.tail(now)):

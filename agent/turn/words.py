@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from agent.turn.lexicon import Lexicon
 
@@ -26,6 +27,11 @@ def _covers(words: list[str], phrases: tuple[tuple[str, ...], ...]) -> bool:
         else:
             return False
     return bool(words)
+
+
+def is_one_of(text: str, phrases: Iterable[str]) -> bool:
+    """Whether `text` has just the words of one of `phrases`."""
+    return any(split(text) == split(phrase) for phrase in phrases)
 
 
 def hangs(words: list[str], lex: Lexicon) -> bool:
