@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soxr
-
 from agent.bench import metrics
 from agent.bench.subjects import free_port
 from agent.caller.recording import read_agent
@@ -126,8 +124,7 @@ async def _watch(server: Server, turns: list[Turn]) -> None:
 
 async def _transcribe(server: Server, path: Path) -> str:
     """What the agent's side of the stereo recording says."""
-    line, rate = read_agent(path)
-    pcm = soxr.resample(line, rate, SAMPLE_RATE_HZ).tobytes()
+    pcm = read_agent(path, SAMPLE_RATE_HZ).tobytes()
     return (await transcribe(server.pool, pcm, server.persona.language_code)).text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 
 from agent.caller.script import RATE_HZ, Samples
 
@@ -73,11 +74,11 @@ def write_stereo(path: Path, recording: Recording) -> None:
         out.writeframes(stereo.tobytes())
 
 
-def read_agent(path: Path) -> tuple[Samples, int]:
-    """The agent's side of what `write_stereo` wrote, and its rate in Hz."""
+def read_agent(path: Path, rate_hz: int) -> Samples:
+    """The agent's side of what `write_stereo` wrote, at `rate_hz`."""
     with wave.open(str(path)) as recording:
         frames = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
-        return frames.reshape(-1, 2)[:, 1], recording.getframerate()
+        return np.asarray(soxr.resample(frames.reshape(-1, 2)[:, 1], recording.getframerate(), rate_hz))
 
 
 def _lay(channel: Samples, position: int, samples: Samples) -> None:
