@@ -1,7 +1,7 @@
 """Fits the endpointing model on `cuts.csv`, and writes `agent/turn/endpointing.json`.
 
     python -m bench.endpointing.fit             fit what was measured
-    python -m bench.endpointing.fit --measure   make the speech and measure it first (15 minutes)
+    python -m bench.endpointing.fit --measure   make the speech and measure it (15 minutes, libespeak-ng)
     python -m bench.endpointing.fit --completeness   only ask for the completeness again (a minute)
 
 One logistic model for each set of signals that may be there. The curve from probability to wait comes

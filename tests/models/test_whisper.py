@@ -117,6 +117,7 @@ def test_half_a_minute_is_heard_to_its_end(
     sound = np.concatenate([on_the_phone(steady_voice, text) for text in SENTENCES * 3])[: 30 * 16_000]
     heard = plain(request.getfixturevalue(model).transcribe_now(sound, "en").text).split()
     assert len(heard) > 100
+    assert "capital" in heard
     assert jiwer.wer(" ".join(plain(" ".join(SENTENCES * 3)).split()[: len(heard)]), " ".join(heard)) <= 0.15
 
 
