@@ -12,13 +12,16 @@ import os
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from models.errors import ModelBusy, ModelError, ModelFailed
 
 T = TypeVar("T")
+
+Speculative = bool | Callable[[], bool]
+"""Whether work may yet prove not to be wanted; asked again and again, on the lane's thread."""
 
 NICENESS = 5
 
@@ -39,9 +42,13 @@ class LaneStats:
 class _Job:
     call_id: str
     work: Callable[[], Any]
-    speculative: bool
+    speculative: Speculative
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+
+    @property
+    def guess(self) -> bool:
+        return self.speculative() if callable(self.speculative) else self.speculative
 
 
 class _Turns:
@@ -77,6 +84,9 @@ class _Turns:
             del self._calls[job.call_id]
         return True
 
+    def __iter__(self) -> Iterator[_Job]:
+        return iter([job for jobs in self._calls.values() for job in jobs])
+
     def evict(self) -> _Job | None:
         """Take away the newest job of the call that has the most waiting."""
         if not self._calls:
@@ -105,9 +115,10 @@ class Lane:
         self._thread = threading.Thread(target=self._work, name=f"lane-{name}", daemon=True)
         self._thread.start()
 
-    async def run(self, call_id: str, work: Callable[[], T], *, speculative: bool = False) -> T:
+    async def run(self, call_id: str, work: Callable[[], T], *, speculative: Speculative = False) -> T:
         """Run `work` on the lane's thread and return what it returns.
 
+        Speculative work becomes real where it waits, once it isn't speculative any more.
         Cancelling drops work that hasn't begun; work that has is finished and its result thrown away.
         Raises ModelBusy when the queue is full, ModelFailed when `work` raises or the lane is closed.
         A ModelError of `work` passes unchanged.
@@ -161,21 +172,28 @@ class Lane:
         if self._closed:
             raise ModelFailed(f"{self.name} is closed.")
         if self._real.size + self._speculative.size >= self._max_queued:
-            evicted = None if job.speculative else self._speculative.evict()
+            evicted = None if job.guess else self._speculative.evict()
             if evicted is None:
                 raise ModelBusy(f"{self.name} has {self._max_queued} pieces of work waiting.")
             self._dropped += 1
             _settle(evicted, error=ModelBusy(f"{self.name} dropped speculative work for real work."))
-        (self._speculative if job.speculative else self._real).add(job)
+        (self._speculative if job.guess else self._real).add(job)
 
     def _drop(self, job: _Job) -> None:
         with self._changed:
-            if (self._speculative if job.speculative else self._real).discard(job):
+            if self._real.discard(job) or self._speculative.discard(job):
                 self._dropped += 1
+
+    def _next(self) -> _Job | None:
+        for job in self._speculative:
+            if not job.guess:
+                self._speculative.discard(job)
+                self._real.add(job)
+        return self._real.next() or self._speculative.next()
 
     def _take_all(self) -> list[_Job]:
         waiting = []
-        while job := self._real.next() or self._speculative.next():
+        while job := self._next():
             waiting.append(job)
         return waiting
 
@@ -184,7 +202,7 @@ class Lane:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             with self._changed:
-                while not (job := self._real.next() or self._speculative.next()) and not self._closed:
+                while not (job := self._next()) and not self._closed:
                     self._changed.wait()
                 self._running = job is not None
             if job is None:

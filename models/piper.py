@@ -22,7 +22,7 @@ from piper.config import PiperConfig
 from piper.const import BOS, EOS, PAD
 
 from models.errors import ModelError, WeightsError
-from models.lanes import Lane
+from models.lanes import Lane, Speculative
 from models.piper_graph import halves, with_durations
 from models.word_times import Timed, spoken_words, word_ends
 
@@ -256,7 +256,9 @@ class Voices:
     def device(self) -> str:
         return next(iter(self._voices.values())).device if self._voices else "cpu"
 
-    async def synthesize(self, text: str, *, voice: str, call_id: str, speculative: bool = False) -> Speech:
+    async def synthesize(
+        self, text: str, *, voice: str, call_id: str, speculative: Speculative = False
+    ) -> Speech:
         """Speak `text` (at most 2,000 characters). What has nothing to speak gives empty speech.
 
         Raises ValueError for longer text, ModelError for a voice that isn't loaded, ModelBusy, ModelFailed.
@@ -268,7 +270,7 @@ class Voices:
         return await self.lane.run(call_id, lambda: speaker.synthesize(text), speculative=speculative)
 
     async def stream(
-        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+        self, text: str, *, voice: str, call_id: str, speculative: Speculative = False
     ) -> AsyncGenerator[Speech, None]:
         """The same, part by part; other calls' work comes in between. Raises what `synthesize` raises."""
         speaker = self._speaker(text, voice)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -21,6 +21,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
 from models.errors import ModelError
+from models.lanes import Speculative
 from models.piper import SAMPLE_RATE_HZ, Speech, Voices
 from models.speech_text import Chunks, pieces
 
@@ -42,7 +43,7 @@ class PiperTTSService(TTSService):
         voice: str,
         call_id: str,
         language: str = "en",
-        speculative: Callable[[], bool] = lambda: False,
+        speculative: Speculative = False,
     ) -> None:
         super().__init__(
             push_text_frames=False,
@@ -74,7 +75,7 @@ class PiperTTSService(TTSService):
         opening, self._context_begun = self._context_begun != context_id, context_id
         for piece in await pieces(text, language=self.text_aggregation_language, opening=opening):
             parts = self._voices.stream(
-                piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative()
+                piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative
             )
             try:
                 async for speech in parts:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
 
-from models.lanes import Lane
+from models.lanes import Lane, Speculative
 
 _WINDOW_SAMPLES = 8 * 16_000
 
@@ -28,7 +28,7 @@ class TurnDetector:
         )
         self.lane = Lane("turn detector")
 
-    async def probability(self, pcm: bytes, *, call_id: str, speculative: bool = False) -> float:
+    async def probability(self, pcm: bytes, *, call_id: str, speculative: Speculative = False) -> float:
         """How finished the turn sounds, 0 to 1, from its last 8 s (s16le mono at 16 kHz).
 
         Raises ModelBusy, ModelFailed.

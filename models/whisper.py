@@ -25,7 +25,7 @@ import numpy.typing as npt
 import tokenizers
 
 from models.errors import ModelBusy, ModelError, WeightsError
-from models.lanes import Lane
+from models.lanes import Lane, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 
 LONGEST_S = 30
@@ -118,7 +118,13 @@ class Recognizer:
         return self._language_token(code) is not None if self._model.is_multilingual else code == "en"
 
     async def transcribe(
-        self, pcm: bytes, *, call_id: str, language: str | None, speculative: bool = False, hint: str = ""
+        self,
+        pcm: bytes,
+        *,
+        call_id: str,
+        language: str | None,
+        speculative: Speculative = False,
+        hint: str = "",
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
@@ -131,7 +137,7 @@ class Recognizer:
             raise ValueError(f"{len(samples) / SAMPLE_RATE_HZ:.1f} s of audio; {LONGEST_S} s is the most.")
         return await self.lane.run(
             call_id,
-            lambda: self.transcribe_now(samples, language, hint, once=speculative),
+            lambda: self.transcribe_now(samples, language, hint, once=bool(speculative)),
             speculative=speculative,
         )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.errors import ModelError
+from models.lanes import Speculative
 from models.pool import ModelPool
 from models.whisper import Transcript
 
@@ -16,10 +17,11 @@ WORDS_DEADLINE_S = 6.0
 ACOUSTIC_DEADLINE_S = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Look:
-    size: int  # bytes of the audio that was listened to
-    heard: asyncio.Task[Transcript | None]
+    size: int  # bytes of the audio that is listened to
+    wanted: bool = False  # for a turn that may be over
+    heard: asyncio.Task[Transcript | None] = field(init=False)
 
 
 class Ear:
@@ -47,6 +49,7 @@ class Ear:
         Raises ModelError and TimeoutError.
         """
         if self._look and spoken is not None and self._look.size >= spoken:
+            self._look.wanted = True
             heard = await asyncio.shield(self._look.heard)
             if heard is not None:
                 return heard
@@ -58,17 +61,18 @@ class Ear:
         if not looking and not self._pool.recognizer.lane.idle:
             return None
         self.forget()
-        self._look = _Look(len(pcm), asyncio.create_task(self._in_passing(pcm), name="look"))
-        return await asyncio.shield(self._look.heard)  # it may be wanted when nobody waits for it any more
+        self._look = look = _Look(len(pcm))
+        look.heard = asyncio.create_task(self._in_passing(pcm, lambda: not look.wanted), name="look")
+        return await asyncio.shield(look.heard)  # it may be wanted when nobody waits for it any more
 
-    async def _in_passing(self, pcm: bytes) -> Transcript | None:
+    async def _in_passing(self, pcm: bytes, speculative: Speculative) -> Transcript | None:
         try:
-            return await self._transcribe(pcm, speculative=True)
+            return await self._transcribe(pcm, speculative=speculative)
         except (TimeoutError, ModelError) as error:
             logger.debug("call %s: nothing heard in passing: %r", self._call_id, error)
             return None
 
-    async def _transcribe(self, pcm: bytes, *, speculative: bool) -> Transcript:
+    async def _transcribe(self, pcm: bytes, *, speculative: Speculative) -> Transcript:
         async with asyncio.timeout(WORDS_DEADLINE_S):
             return await self._pool.recognizer.transcribe(
                 pcm, call_id=self._call_id, language=self._language, speculative=speculative

@@ -6,6 +6,7 @@ import pytest
 
 from agent.turn.ear import Ear
 from models.errors import ModelFailed
+from models.lanes import Speculative
 from models.pool import ModelPool
 from models.whisper import Transcript
 
@@ -17,11 +18,14 @@ class FakeRecognizer:
         self.lane = SimpleNamespace(idle=True)
         self.heard: list[tuple[int, bool]] = []
         self.fails = False
+        self.speculative: Speculative = False
 
-    async def transcribe(self, pcm: bytes, *, speculative: bool, **_: Any) -> Transcript:
-        self.heard.append((len(pcm), speculative))
+    async def transcribe(self, pcm: bytes, *, speculative: Speculative, **_: Any) -> Transcript:
+        self.speculative = speculative
+        guess = speculative() if callable(speculative) else speculative
+        self.heard.append((len(pcm), guess))
         await asyncio.sleep(0.01)
-        if speculative and self.fails:
+        if guess and self.fails:
             raise ModelFailed("A test.")
         return Transcript(str(len(pcm)), "en", -0.1, 0.0, 10.0)
 
@@ -38,10 +42,23 @@ def ear(recognizer: FakeRecognizer) -> Ear:
 
 async def test_what_was_heard_in_passing_isnt_heard_again(ear: Ear, recognizer: FakeRecognizer) -> None:
     look = asyncio.create_task(ear.words_so_far(bytes(1000)))
-    await asyncio.sleep(0)
+    for _ in range(2):  # the look begins, then the recognizer
+        await asyncio.sleep(0)
     assert (await ear.words(bytes(1500), spoken=1000)).text == "1000"
     assert await look == await ear.words(bytes(1500), spoken=900)
     assert recognizer.heard == [(1000, True)]
+
+
+async def test_a_look_that_a_turn_waits_for_is_no_guess_any_more(
+    ear: Ear, recognizer: FakeRecognizer
+) -> None:
+    look = asyncio.create_task(ear.words_so_far(bytes(1000)))
+    await asyncio.sleep(0)
+    turn = asyncio.create_task(ear.words(bytes(1500), spoken=1000))
+    await asyncio.sleep(0)
+    assert callable(recognizer.speculative)
+    assert not recognizer.speculative()
+    assert await look == await turn
 
 
 async def test_a_look_that_missed_the_end_doesnt_count(ear: Ear, recognizer: FakeRecognizer) -> None:

@@ -3,11 +3,12 @@ import gc
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
 from models.errors import ModelBusy, ModelFailed, WeightsError
-from models.lanes import Lane
+from models.lanes import Lane, Speculative
 
 
 class Gate:
@@ -43,7 +44,7 @@ def noting(order: list[str], name: str) -> Callable[[], None]:
 
 
 async def queue(
-    lane: Lane, call_id: str, work: Callable[[], object], *, speculative: bool = False
+    lane: Lane, call_id: str, work: Callable[[], object], *, speculative: Speculative = False
 ) -> "asyncio.Task[object]":
     task = asyncio.create_task(lane.run(call_id, work, speculative=speculative))
     await asyncio.sleep(0)
@@ -73,6 +74,20 @@ async def test_real_work_goes_before_speculation(lane: Lane) -> None:
     gate.go_on.set()
     await asyncio.gather(holder, guess, real)
     assert order == ["real", "guess"]
+
+
+async def test_a_guess_that_came_true_where_it_waits_is_real_work(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    open_turns = {"a", "b"}
+    guesses = [
+        await queue(lane, call, noting(order, call), speculative=partial(open_turns.__contains__, call))
+        for call in ("a", "b")
+    ]
+    open_turns.remove("b")
+    gate.go_on.set()
+    await asyncio.gather(holder, *guesses)
+    assert order == ["b", "a"]
 
 
 async def test_cancelled_work_is_never_run(lane: Lane) -> None:

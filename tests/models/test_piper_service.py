@@ -24,6 +24,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import run_test
 from pipecat.workers.runner import WorkerRunner
 
+from models.lanes import Speculative
 from models.piper import Speech, Voice, Voices, Word
 from models.piper_service import PiperTTSService
 from models.speech_text import pieces
@@ -187,19 +188,23 @@ async def test_what_is_remembered_costs_no_work(slow: tuple[SlowVoice, Voices]) 
     assert len(voice.asked) == 2
 
 
+def guess() -> bool:
+    return True
+
+
 async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -> None:
     voice, voices = slow
-    asked: list[bool] = []
+    asked: list[Speculative] = []
     stream = voices.stream
 
     def noting(
-        text: str, *, voice: str, call_id: str, speculative: bool = False
+        text: str, *, voice: str, call_id: str, speculative: Speculative = False
     ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
         return stream(text, voice=voice, call_id=call_id, speculative=speculative)
 
     voices.stream = noting  # type: ignore[method-assign]
     voice.go_on.release()
-    tts = PiperTTSService(voices=voices, voice="slow", call_id="a", speculative=lambda: True)
+    tts = PiperTTSService(voices=voices, voice="slow", call_id="a", speculative=guess)
     await run_test(tts, frames_to_send=answer("Hello."))
-    assert asked == [True]
+    assert asked == [guess]
