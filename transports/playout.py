@@ -141,7 +141,7 @@ class Playout:
             return
         self._held = False
         self._fade_out = False
-        self.unpull(self.position - self._last_word)
+        self.unpull(max(0, self.position - self._last_word))
         self._fade_in = True
 
     def interrupt(self) -> None:
@@ -158,6 +158,7 @@ class Playout:
             self._queue.append(fade)
             self._queued = len(fade)
             self._fade_out = True
+        self._last_word = self.position + self._queued  # there is no going back behind it
 
     def close(self) -> None:
         """Nobody pulls any more: forget what is queued, and take nothing new."""

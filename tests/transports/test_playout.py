@@ -110,6 +110,21 @@ def test_an_interruption_while_held_is_silent(playout: Playout) -> None:
     assert not playout.held
 
 
+def test_resume_never_goes_back_behind_an_interruption(playout: Playout) -> None:
+    playout.write(speech(60, level=100))
+    for _ in range(2):
+        pull(playout)
+    playout.interrupt()
+    pull(playout)
+    playout.write(speech(60, level=LOUD))
+    pull(playout)
+    playout.hold()
+    pull(playout)
+    playout.resume()
+    again = np.concatenate([pull(playout) for _ in range(4)])
+    assert set(again[again > 0][SAMPLE_RATE_HZ * FADE_MS // 1000 :]) == {LOUD}
+
+
 def test_what_the_wire_gives_back_is_said_again(playout: Playout) -> None:
     ramp = np.arange(1, 1 + 3 * PACKET, dtype=np.int16)
     playout.write(ramp.tobytes())
