@@ -57,11 +57,12 @@ class Completeness:
         try:
             answer = await child.http.post(f"{child.url}/completion", json=request, timeout=self.deadline_s)
             answer.raise_for_status()
-        except httpx.HTTPError:
+            probability = ends(answer.json())
+        except (httpx.HTTPError, LookupError, ValueError):  # late, or an answer without probabilities
             self.late += 1
             return None
         self.last_ms = (time.monotonic() - began) * 1000
-        return ends(answer.json())
+        return probability
 
     async def read_ahead(self, history: Sequence[Message], *, slot: int) -> None:
         """Have `slot` read the conversation, while the caller begins to speak."""
