@@ -95,10 +95,7 @@ class ModelPool:
         self._vad: SileroModel | None = None
         self._turn_detector: TurnDetector | None = None
         self._llm: Llm | None = None
-        self._stt_model = settings.stt.model
-        if settings.stt.model == "auto":
-            english = all(language.partition("-")[0] == "en" for language in languages)
-            self._stt_model = "tiny.en" if english else "base"
+        self._stt_model = speech_model(settings, languages)
         self._hearing = _Component("speech-to-text", self._stt_model)
         self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
         self._activity = _Component("voice activity", "silero")
@@ -252,6 +249,13 @@ class ModelPool:
         await llm.start(prompts=self._prompts)
         self._thinking.model = llm.endpoint.model
         self._thinking.device = llm.endpoint.kind
+
+
+def speech_model(settings: Settings, languages: Sequence[str]) -> str:
+    """The Whisper model that hears `languages`: stt.model, or what it chooses where it is auto."""
+    if settings.stt.model != "auto":
+        return settings.stt.model
+    return "tiny.en" if all(language.partition("-")[0] == "en" for language in languages) else "base"
 
 
 def _loaded(model: T | None) -> T:

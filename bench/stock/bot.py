@@ -39,6 +39,7 @@ from config.persona import Persona, load_persona
 from config.settings import Settings, SipSettings
 from models.catalog import Catalog
 from models.llm.language_model import Llm
+from models.pool import speech_model
 from transports.call import CallTransport, EndReason
 from transports.sip.server import SipServer
 
@@ -54,7 +55,8 @@ class Weights:
     @classmethod
     def find(cls, settings: Settings, persona: Persona) -> Weights:
         catalog = Catalog(settings.cache_dir)
-        return cls(catalog.whisper(settings.stt.model), catalog.voice(settings.tts.voice or persona.voice))
+        whisper = catalog.whisper(speech_model(settings, [persona.language]))
+        return cls(whisper, catalog.voice(settings.tts.voice or persona.voice))
 
 
 class StockBot:
