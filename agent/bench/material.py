@@ -70,8 +70,9 @@ class Speaker:
 
     async def _say_flite(self, text: str, voice: str) -> tuple[Audio, int]:
         path = self._folder / "flite.wav"
+        what = ("-p", texts.HUMS[text]) if text in texts.HUMS else ("-t", text)
         process = await asyncio.create_subprocess_exec(
-            str(self._flite), "-voice", voice, "-t", text, "-o", str(path)
+            str(self._flite), "-voice", voice, *what, "-o", str(path)
         )
         if await process.wait():
             raise MaterialError(f"flite cannot speak with the voice {voice}")

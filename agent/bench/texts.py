@@ -96,6 +96,13 @@ INTERRUPTIONS = (
 
 BACKCHANNELS = ("Mm-hmm.", "Right.", "Uh-huh.", "Okay.", "Yeah.", "I see.", "Sure.", "Mhm.")
 
+# flite spells out what isn't a word ("em em aitch em em"): as the sounds that people make.
+HUMS = {
+    "Mm-hmm.": "pau m m hh m m pau",
+    "Mhm.": "pau m hh m pau",
+    "Uh-huh.": "pau ah hh ah pau",
+}
+
 # The greeting of the persona that listens to interruptions and noises: long, and plain to follow.
 LONG_GREETING = (
     "Hello, and welcome to the Harbour Museum. Before we begin, let me tell you what there is to see "

@@ -49,7 +49,7 @@ async def test_wav_with_its_length_and_latency(client: httpx.AsyncClient) -> Non
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
         length_ms = file.getnframes() / 16
     assert float(response.headers["x-audio-ms"]) == length_ms == 100
-    assert float(response.headers["x-latency-ms"]) > 0
+    assert float(response.headers["x-latency-ms"]) >= 0  # a fake voice takes no time
 
 
 async def test_streamed_samples_come_in_the_order_asked_for(
