@@ -12,6 +12,7 @@ from typing import Literal
 Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
 ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
 MAX_TURNS = 2000
+RECENT_WORDS = 30
 
 
 class Ledger:
@@ -68,44 +69,73 @@ class Conversation:
 
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
-        self.pending: Ledger | None = None
-        self.speculations_discarded = 0
+        self.agent_words: deque[str] = deque(maxlen=RECENT_WORDS)  # that the caller heard last
+        self.guesses = 0  # answers begun before the caller's turn was surely over
+        self.guesses_discarded = 0
         self.last_voice_to_voice_ms: float | None = None
-        self._answer: Ledger | None = None
+        self._pause: Ledger | None = None  # of a turn that may be over
+        self._awaited: Ledger | None = None  # of one that is, until its answer sounds
+        self._heard: Ledger | None = None
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the caller is done and hears nothing yet."""
+        return self._awaited is not None
 
     def caller_paused(self, speech_end: float, *, foreseen: bool = False) -> None:
         """The caller may be done: a new answer begins to be made, or has been, `foreseen` as they spoke."""
-        if foreseen and self.pending:
-            self.pending.speech_end = speech_end
+        if foreseen and self._pause:
+            self._pause.speech_end = speech_end
         else:
-            self.pending = Ledger(speech_end)
+            self._pause = Ledger(speech_end)
+
+    def caller_goes_on(self) -> None:
+        """The pause was none, or what came before it no turn."""
+        self._pause = None
+
+    def caller_takes_floor(self) -> None:
+        """What was still to be answered won't be."""
+        self._awaited = None
+
+    def turn_over(self, speech_end: float) -> None:
+        """What the caller said before the pause is answered now."""
+        self.mark("end_of_turn")
+        if self._pause:
+            self._pause.speech_end = speech_end
+        self._awaited, self._pause = self._pause, None
+
+    def answer_begun(self) -> None:
+        """An answer is being made on a guess that the turn is over."""
+        self.guesses += 1
 
     def answer_withdrawn(self) -> None:
-        """The answer that is being made won't be heard."""
-        if self.pending:
-            self.pending.forget_answer()
+        """It won't be heard."""
+        self.guesses_discarded += 1
+        if self._pause:
+            self._pause.forget_answer()
 
     def mark(self, stage: Stage) -> None:
         """Note that the answer being made has reached `stage` now; ignored when none is."""
-        if self.pending:
-            self.pending.mark(stage, asyncio.get_running_loop().time())
+        ledger = self._awaited if self._awaited and stage in ANSWER else self._pause
+        if ledger:
+            ledger.mark(stage, asyncio.get_running_loop().time())
 
     def caller_said(self, text: str) -> None:
         self.turns.append(Turn("caller", text))
 
     def answer_sounds(self, now: float) -> Ledger | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
-        ledger, self.pending = self.pending, None
+        ledger, self._awaited = self._awaited, None
         if ledger is None:
             return None
         ledger.mark("first_packet", now)
-        self._answer = ledger
+        self._heard = ledger
         self.last_voice_to_voice_ms = ledger.voice_to_voice_ms
         return ledger
 
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
-        ledger, self._answer = self._answer, None
+        ledger, self._heard = self._heard, None
         if not text:
             return None
         turn = Turn("agent", text, cut_off=cut_off)

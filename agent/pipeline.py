@@ -8,7 +8,7 @@ from functools import partial
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import FunctionCallResultProperties, TTSSpeakFrame
+from pipecat.frames.frames import FunctionCallResultProperties, LLMTextFrame, TTSSpeakFrame, TTSTextFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
@@ -28,7 +28,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.conversation import Conversation
 from agent.rtvi import BrowserMessages, observer_params
 from agent.turn.foresight import Mind
-from agent.turn.gate import AnswerGate, FirstTokenTap
+from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
@@ -47,6 +47,13 @@ END_CALL = FunctionSchema(
     properties={},
     required=[],
 )
+
+
+class Keys(DTMFAggregator):
+    """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make."""
+
+    async def broadcast_interruption(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ def build(
         voice=settings.tts.voice or persona.voice,
         call_id=call.info.id,
         language=persona.language,
+        speculative=lambda: bool(listener.foresight.text),
     )
 
     async def first_sentence(*_: object) -> None:
@@ -130,13 +138,12 @@ def build(
     tts.add_event_handler("on_tts_request", first_sentence)
 
     async def agent_turn(_: object, message: AssistantTurnStoppedMessage) -> None:
-        turn = conversation.agent_said(message.content, cut_off=message.interrupted)
-        if turn and message.content:
-            listener.agent_said(message.content)
+        conversation.agent_said(message.content, cut_off=message.interrupted)
+        await listener.agent_done(message.content)
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 
-    keys = DTMFAggregator(enable_direct_mode=True)
+    keys = Keys(enable_direct_mode=True)
     pipeline = Pipeline(
         [
             call.input(),
@@ -144,10 +151,11 @@ def build(
             listener,
             user,
             llm,
-            FirstTokenTap(conversation),
+            Tap(LLMTextFrame, lambda _: conversation.mark("first_token")),
             tts,
             AnswerGate(conversation),
             call.output(),
+            Tap(TTSTextFrame, conversation.agent_words.append),
             assistant,
         ]
     )

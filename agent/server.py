@@ -15,7 +15,7 @@ from agent.http.server import HttpServer
 from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
 from agent.tls import server_context
-from agent.vitals import Pulse
+from agent.vitals import Pulse, return_memory
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
@@ -68,7 +68,7 @@ class Server:
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
-        gc.collect()
+        return_memory()
         gc.freeze()
         if self.sip:
             await self.sip.start()

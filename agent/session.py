@@ -71,8 +71,9 @@ class CallSession:
         return self._conversation.last_voice_to_voice_ms
 
     @property
-    def speculations_discarded(self) -> int:
-        return self._conversation.speculations_discarded
+    def guesses(self) -> tuple[int, int]:
+        """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
+        return self._conversation.guesses, self._conversation.guesses_discarded
 
     @property
     def state(self) -> CallState:
@@ -82,7 +83,7 @@ class CallSession:
             return "ringing"
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
-        return "thinking" if self._pipeline.listener.awaiting_answer else "listening"
+        return "thinking" if self._pipeline.listener.answering else "listening"
 
     def end(self, reason: EndReason, farewell: str | None = None) -> None:
         """End the call, after saying `farewell` if there is one. Only the first reason counts."""
@@ -106,11 +107,12 @@ class CallSession:
             self.end(reason)
             await self._close(running)
             logger.info(
-                "call %s over: %s after %.0f s, %d turns",
+                "call %s over: %s after %.0f s, %d turns, %d of %d guesses thrown away",
                 self.info.id,
                 reason.value,
                 asyncio.get_running_loop().time() - started,
                 len(self._conversation.turns),
+                *reversed(self.guesses),
             )
         return reason
 
@@ -122,7 +124,8 @@ class CallSession:
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
-            await self._say(self._persona.greeting)
+            for part in self._persona.opening:
+                await self._say(part)
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
                 reason, farewell = await asyncio.shield(self._ending)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from agent.session import CallSession
+from agent.vitals import return_memory
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -14,6 +15,8 @@ from models.speech_text import pieces
 from transports.call import CallRefused, CallTransport, EndReason
 
 logger = logging.getLogger("offhook.calls")
+
+TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 
 
 class Sessions:
@@ -66,12 +69,17 @@ class Sessions:
             self.ended += 1
             if not self._live:
                 self._empty.set()
+                asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+
+    def _tidy(self) -> None:
+        if not self._live:
+            return_memory()
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
         persona = self._persona
         voice = self._settings.tts.voice or persona.voice
-        for phrase in (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts):
+        for phrase in (*persona.opening, persona.goodbye, persona.apology, *persona.idle_prompts):
             said = await pieces(phrase, language=persona.language)
             await self._pool.voices.remember(said, voice=voice)
         self._ready = True

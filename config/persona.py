@@ -34,8 +34,11 @@ class Persona(Section):
     name: Text
     language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47: en, fr-CA.")
     voice: Text = Field(description="A Piper voice, or the path of an .onnx file.")
-    greeting: Text = Field(description="Said first; short, since the caller waits to speak.")
-    greeting_interruptible: bool = Field(True, description="False for a notice that must be heard.")
+    notice: Text | None = Field(
+        None, description="Said before the greeting and never interrupted: 'This call is recorded.'"
+    )
+    greeting: Text = Field(description="Short, since the caller waits to speak.")
+    greeting_interruptible: bool = Field(True, description="False for a greeting that must be heard out.")
     prompt: Text = Field(description="Instructs the model.")
     goodbye: Text = Field(description="Said before the agent hangs up.")
     goodbye_words: tuple[Text, ...] = Field(
@@ -44,6 +47,11 @@ class Persona(Section):
     idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """What a caller hears first, each part a turn of its own."""
+        return (self.notice, self.greeting) if self.notice else (self.greeting,)
 
     @property
     def language_code(self) -> str:

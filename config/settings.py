@@ -154,8 +154,13 @@ class TurnSettings(Section):
     max_silence_ms: int = Field(1600, ge=200, le=5000, description="Wait after a surely unfinished one.")
     speculate: bool = Field(True, description="Work on the answer before the turn is surely over.")
     barge_in: bool = Field(True, description="The caller may interrupt.")
-    barge_in_min_ms: int = Field(300, ge=0, le=3000, description="Speech this long interrupts for good.")
-    barge_in_min_words: int = Field(1, ge=1, le=10, description="Words that interrupt for good.")
+    barge_in_min_ms: int = Field(
+        1200,
+        ge=0,
+        le=3000,
+        description="Speech this long interrupts for good; shorter where its words are sure.",
+    )
+    barge_in_min_words: int = Field(1, ge=1, le=10, description="Fewer words never interrupt for good.")
     echo_guard: bool = Field(True, description="Ignore the agent's own voice coming back.")
     filler: str | None = Field(None, description="Said when the answer takes long, e.g. 'One moment.'")
     filler_after_ms: int = Field(1500, ge=300, le=10000, description="How long an answer may take before it.")

@@ -49,6 +49,8 @@ class Call:
     ended_by: str = "caller"
     agent_turns: list[AgentTurn] = field(default_factory=list)
     caller_words: list[str] = field(default_factory=list)
+    guesses: int = 0  # answers begun before the turn was surely over
+    guesses_discarded: int = 0
 
 
 class Caller(Protocol):
@@ -98,7 +100,15 @@ class ScriptCaller:
             if turn["speaker"] == "agent"
         ]
         said = [turn["text"] for turn in seen.transcript if turn["speaker"] == "caller"]
-        return Call(CallLog.of(result), result["findings"], result["ended_by"], agent_turns, said)
+        return Call(
+            CallLog.of(result),
+            result["findings"],
+            result["ended_by"],
+            agent_turns,
+            said,
+            seen.guesses,
+            seen.guesses_discarded,
+        )
 
     def _finder(self, name: str) -> Callable[[list[dict[str, Any]]], str]:
         """Picks this call's session from those that live.
@@ -148,6 +158,8 @@ async def _perform(script: Script, folder: Path, environment: Mapping[str, str])
 @dataclass(slots=True)
 class _Seen:
     transcript: list[dict[str, Any]] = field(default_factory=list)
+    guesses: int = 0
+    guesses_discarded: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -176,7 +188,9 @@ async def _watch(api: str, find: Callable[[list[dict[str, Any]]], str], seen: _S
                 else:
                     answer = await client.get(f"/api/v1/sessions/{session}")
                     if answer.status_code == 200:
-                        seen.transcript = answer.json()["transcript"]
+                        told = answer.json()
+                        seen.transcript = told["transcript"]
+                        seen.guesses, seen.guesses_discarded = told["guesses"], told["guesses_discarded"]
             await asyncio.sleep(POLL_S)
 
 

@@ -69,17 +69,11 @@ def _records(calls: Sequence[Call]) -> list[TurnRecord]:
 
 
 def stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
-    """The server's account of this turn: the first answer that it wrote down after the caller was done.
-
-    An account that differs from the wire by more than half a second is another turn's.
-    """
+    """The server's account of this turn: the first answer that it wrote down after the caller was done."""
     if turn.voice_to_voice_ms is None:
         return {}
-    for agent_turn in told:
-        if agent_turn.at > turn.last_speech and agent_turn.stages:
-            off = abs(sum(agent_turn.stages.values()) - turn.voice_to_voice_ms)
-            return agent_turn.stages if off < 500 else {}
-    return {}
+    later = (one.stages for one in told if one.at > turn.last_speech and one.stages)
+    return next(later, {})
 
 
 def _latency_metrics(
@@ -118,6 +112,9 @@ async def voice_to_voice(bench: Bench) -> ScenarioResult:
     if told:
         off = [abs(sum(one.stages.values()) - (one.voice_to_voice_ms or 0)) for one in told]
         found.append(Metric("ledger_off", "ledger against wire, median", _median(off), "ms", len(off), 30))
+        lost = sum(record.voice_to_voice_ms is not None for record in records) - len(told)
+        found.append(Metric("ledger_lost", "answers without a ledger", lost, "count", len(records)))
+    found.append(_discarded("", calls))
     samples = {"voice-to-voice": [r.voice_to_voice_ms for r in records if r.voice_to_voice_ms is not None]}
     return ScenarioResult(
         "voice-to-voice", "Voice to voice", found, turns=records, samples=samples, notes=_findings(calls)
@@ -305,6 +302,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
         records = _records(calls)
         notes += _findings(calls)
         found += _latency_metrics(f"{size} calls: ", records, len(sounds), 1500 if size == 4 else None)
+        found.append(_discarded(f"{size} calls: ", calls))
         gaps = [pace.p99_ms for call in calls if (pace := metrics.pacing(call.log)) is not None]
         found.append(
             Metric(
@@ -318,6 +316,13 @@ async def many_calls(bench: Bench) -> ScenarioResult:
 async def _together(bench: Bench, sounds: Sequence[Sound], place: int) -> Call:
     steps = [Wait(timeout_s=3 + 0.3 * place), *(step for sound in sounds for step in _ask(sound)), Hangup()]
     return await bench.caller.call(tuple(steps))
+
+
+def _discarded(prefix: str, calls: Sequence[Call]) -> Metric:
+    made = sum(call.guesses for call in calls)
+    discarded = sum(call.guesses_discarded for call in calls)
+    share = 100 * discarded / made if made else None
+    return Metric(f"{prefix}discarded", f"{prefix}guesses thrown away", share, "%", made)
 
 
 def _median(values: Sequence[float]) -> float | None:

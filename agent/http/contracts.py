@@ -45,6 +45,10 @@ class LiveCall(Protocol):
     def turns(self) -> Sequence[Turn]: ...
     @property
     def last_voice_to_voice_ms(self) -> float | None: ...
+    @property
+    def guesses(self) -> tuple[int, int]:
+        """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
+
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once or when the call has ended."""
 

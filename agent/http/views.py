@@ -100,6 +100,8 @@ class SessionView(BaseModel):
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
     )
+    guesses: int = Field(description="Answers begun before the caller's turn was surely over.")
+    guesses_discarded: int = Field(description="How many of them were thrown away, since the caller went on.")
 
     model_config = {"populate_by_name": True, "serialize_by_alias": True}
 
@@ -155,6 +157,8 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "state": call.state,
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
+        "guesses": call.guesses[0],
+        "guesses_discarded": call.guesses[1],
     }
 
 

@@ -127,6 +127,7 @@ class Leveler:
     _FIRST_PEAK = 10 ** (-24 / 20) * 32768  # what a caller is expected to be until heard
     _RELEASE_S = 4.0
     _HUSHED = 10 ** (-20 / 20)
+    _SILENT = 10 ** (-30 / 20)
 
     def __init__(self, sample_rate_hz: int = 16_000) -> None:
         self._rate = sample_rate_hz
@@ -135,6 +136,8 @@ class Leveler:
         self._gain = 1.0
         self.background = False  # whether the latest frame was no more than the line's own noise
         self.hushed = 0  # how many of the latest frames were far below the voice
+        self.silent = 0  # how many were so far below it that they can't be speech
+        self.tells = False  # whether the line's own noise is as faint as that
 
     def process(self, pcm: bytes) -> bytes:
         """`pcm`, s16le mono, at an even level; the same length."""
@@ -150,6 +153,8 @@ class Leveler:
         self.hushed = self.hushed + 1 if peak < self._HUSHED * self._peak else 0
         if peak > 4 * self._noise:
             self._peak = max(peak, self._peak * math.exp(-seconds / self._RELEASE_S))
+        self.silent = self.silent + 1 if peak < self._SILENT * self._peak else 0
+        self.tells = 6 * self._noise <= self._SILENT * self._peak
         gain = min(self._TARGET_PEAK / self._peak, self._NOISE_CEILING / self._noise, self._MOST_GAIN)
         gain = max(1.0, gain)
         if self.background and abs(gain - self._gain) < 0.01 * gain:

@@ -2,8 +2,7 @@
 
 The agent falls silent provisionally at once (HOLD) and for good (INTERRUPT) when it is a turn: words
 that are more than "mm-hmm". What proves to be a backchannel, a cough, noise or the agent's own echo lets
-it go on (RESUME) within a second. A voice that goes on with its words still unknown keeps it silent: to
-hold costs nothing, to talk over someone does.
+it go on (RESUME) within a second. Doubt keeps it silent: to hold costs nothing, to talk over someone does.
 """
 
 from __future__ import annotations
@@ -13,16 +12,19 @@ from enum import Enum, auto
 
 from agent.turn import words
 from agent.turn.lexicon import lexicon
+from config.settings import TurnSettings
 
 ECHO = 0.5  # the guard's probability from which a voice is taken for the agent's own
-RESUME_BY_MS = 900  # from HOLD, unless the voice goes on; leaves 100 ms to be audible within a second
-LONG_SPEECH_MS = 2000  # a voice that lasts so long is a turn, even if its words never come
+# From HOLD, unless a voice goes on that may be saying something. After a sound in which no sure words were
+# heard more may come, as after the "No" of "No, please stop"; and the agent is audible within a second,
+# the pause counted in which it may have been.
+RESUME_BY_MS = 700
 PAUSED_MS = 250  # a voice silent this long has said its piece
-# Of words over the agent: what Whisper makes of "mm-hmm", a cough or a keyboard scores below it, a real
-# interruption's whole words above. Longer speech may score less, being surely speech.
-DOUBTFUL_LOGPROB = -0.65
-SHORT_MS = 1200
-EARLY_MS = 600  # a caller who goes on this soon was cut off: it is still the same turn
+# Of words over the agent: what Whisper makes of "mm-hmm" ("in my month"), a cough or a keyboard scores below
+# it, three quarters of those that are really said above. For "stop" and the like less will do.
+SURE_LOGPROB = -0.45
+STOP_LOGPROB = -0.6
+SCRAP_MS = 400  # what an echo canceller lets through is shorter, and may sound like words
 
 
 class Action(Enum):
@@ -44,23 +46,32 @@ class Overlap:
     words: str | None = None
     logprob: float = 0.0  # the recognizer's mean over the words: how sure it is of them
     echo: float = 0.0  # probability that it is the agent's own voice
-    agent_ms: float = 10_000.0  # how long the agent has been heard
-    asked: bool = False  # the agent has put its question: "yes" answers it
-    interruptible: bool = True
+    echoes: bool = False  # the line may return the agent's voice: scraps of it come through
+    asked: bool = False  # the agent has put a question: "yes" answers it
 
 
 class BargeIn:
     """One overlap after another: ask at the voice's onset, then on anything new, at least every 50 ms."""
 
     def __init__(
-        self, *, language: str, min_ms: float = 300, min_words: int = 1, enabled: bool = True
+        self, *, language: str, min_ms: float = 1200, min_words: int = 1, enabled: bool = True
     ) -> None:
         self._lexicon = lexicon(language)
         self._min_ms = min_ms
         self._min_words = min_words
         self._enabled = enabled
         self._held_at: float | None = None
+        self._paused = False
         self._dismissed = False  # this voice proved to be nothing; only words can change that
+
+    @classmethod
+    def of(cls, turn: TurnSettings, language: str) -> BargeIn:
+        return cls(
+            language=language,
+            min_ms=turn.barge_in_min_ms,
+            min_words=turn.barge_in_min_words,
+            enabled=turn.barge_in,
+        )
 
     @property
     def held(self) -> bool:
@@ -69,50 +80,54 @@ class BargeIn:
     def reset(self) -> None:
         """The voice is gone, or the agent is: whatever comes next is judged anew."""
         self._held_at = None
-        self._dismissed = False
+        self._paused = self._dismissed = False
 
     def decide(self, now: float, overlap: Overlap) -> Action:
         """What to do with the agent's voice. `now` in seconds, on any clock that goes on."""
-        if not (self._enabled and overlap.interruptible):
-            return self._resume()
-        held_ms = 0.0 if self._held_at is None else (now - self._held_at) * 1000
+        if not self._enabled:
+            return Action.NOTHING
         turn = self._is_turn(overlap)
         if turn:
             self.reset()
             return Action.INTERRUPT
+        before, self._paused = self._paused, overlap.silence_ms >= PAUSED_MS
+        paused = self._paused
         if self._held_at is None:
-            if self._dismissed or overlap.echo >= ECHO or overlap.silence_ms >= PAUSED_MS or turn is False:
+            if self._dismissed or overlap.echo >= ECHO or paused or turn is False:
                 return Action.NOTHING
             self._held_at = now
             return Action.HOLD
-        paused = overlap.silence_ms >= PAUSED_MS
-        if overlap.echo >= ECHO or (turn is False and paused):
+        if before and overlap.silence_ms == 0:
+            self._held_at = now  # the voice is back: what it says now isn't known yet
+        held_ms = (now - self._held_at) * 1000
+        nodded = turn is False and paused and bool(overlap.words)
+        leftover = paused and overlap.echoes and overlap.words is not None
+        nothing = held_ms >= RESUME_BY_MS and (turn is False or paused)
+        if overlap.echo >= ECHO or nodded or leftover or nothing:
             return self._resume()
-        if held_ms >= RESUME_BY_MS and (paused or overlap.words is not None):
-            return self._resume()  # by now the words of a turn would be known, and be sure
         return Action.NOTHING
 
     def _is_turn(self, overlap: Overlap) -> bool | None:
         """True for a turn, False for none, None where it can't be told yet."""
-        if overlap.words is not None:
-            said = words.split(overlap.words)
-            if said and overlap.logprob < DOUBTFUL_LOGPROB and overlap.speech_ms < SHORT_MS:
-                return False if overlap.silence_ms >= PAUSED_MS else None
-            if words.takes_floor(said, self._lexicon):
-                return overlap.echo < ECHO
-            if not said:
-                return False
-            if words.is_backchannel(said, self._lexicon):
-                return overlap.asked and overlap.silence_ms >= PAUSED_MS
-            long_enough = overlap.speech_ms >= self._min_ms or overlap.silence_ms >= PAUSED_MS
-            return overlap.echo < ECHO and len(said) >= self._min_words and long_enough
         if overlap.echo >= ECHO:
             return False
-        if overlap.agent_ms <= EARLY_MS and overlap.speech_ms >= self._min_ms and self._min_words <= 1:
+        if overlap.words is None:
+            return None
+        said = words.split(overlap.words)
+        if not said:
+            return False
+        long_enough = overlap.speech_ms >= self._min_ms
+        if words.takes_floor(said, self._lexicon) and (long_enough or overlap.logprob >= STOP_LOGPROB):
             return True
-        if overlap.speech_ms >= max(LONG_SPEECH_MS, self._min_ms) and self._min_words <= 1:
+        paused = overlap.silence_ms >= PAUSED_MS
+        nod = words.is_backchannel(said, self._lexicon)
+        if nod or len(said) < self._min_words:
+            # Of a voice that goes on more words may come, and to wait for them costs nothing.
+            return nod and overlap.asked if paused else None
+        if long_enough:
             return True
-        return None
+        scrap = overlap.echoes and overlap.speech_ms < SCRAP_MS
+        return True if paused and not scrap and overlap.logprob >= SURE_LOGPROB else None
 
     def _resume(self) -> Action:
         if self._held_at is None:

@@ -65,10 +65,15 @@ class EchoGuard:
         self._dry_s = 0.0
         self._wet = False
         self._matches = 0
-        self.probability = 0.0
+        self._match = 0.0
 
     @property
-    def _dry(self) -> bool:
+    def probability(self) -> float:
+        """That what is heard is the agent; 0 on a line that returns nothing, where a match is chance."""
+        return 0.0 if self.dry else self._match
+
+    @property
+    def dry(self) -> bool:
         """Whether this line has been seen to return nothing. The canceller then only dulls the caller."""
         return self._dry_s >= _DRY_S and not self._wet
 
@@ -90,17 +95,17 @@ class EchoGuard:
         clean = self._canceller.process(near, far)
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
-        kept = near if self._dry or _rms(near.astype(np.float32)) < _AUDIBLE else clean
+        kept = near if self.dry or _rms(near.astype(np.float32)) < _AUDIBLE else clean
         self._heard = _slide(self._heard, _halve(kept))
         self._played = _slide(self._played, _halve(far))
         if now >= self._test_at:
             self._test_at = now + _TEST_EVERY_S
-            self.probability = self._test()
+            self._match = self._test()
             # A voice matches what was played for a moment now and then; an echo goes on matching it.
-            self._matches = self._matches + 1 if self.probability >= 0.5 else 0
-            if self._dry and self._matches >= _ECHO_TESTS:
+            self._matches = self._matches + 1 if self._match >= 0.5 else 0
+            if self.dry and self._matches >= _ECHO_TESTS:
                 self._wet = True
-        if not self._dry:
+        if not self.dry:
             self._raw = _slide(self._raw, _halve(near))
             if self._nothing_returns():
                 self._dry_s += len(near) / RATE_HZ
@@ -120,7 +125,7 @@ class EchoGuard:
         self._heard[:] = 0
         self._raw[:] = 0
         self._played[:] = 0
-        self.probability = 0.0
+        self._match = 0.0
         self._quiet_at = -math.inf
 
     def _take(self, played: Played, samples: int) -> Samples:

@@ -22,7 +22,6 @@ from agent.turn.lexicon import Lexicon, lexicon
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
-SHORT_SPEECH_MS = 900  # "yes", "no thanks": one breath
 _LOGIT_LIMIT = 6.0
 
 
@@ -146,18 +145,13 @@ class Endpointer:
             return dictation, "dictates"
         if words.is_answer(said, lex):
             return self._shortest, "short answer"
-        if (
-            heard.transcript is None
-            and heard.expects is Expects.YES_NO
-            and heard.speech_ms <= SHORT_SPEECH_MS
-        ):
-            probability = max(probability, 0.8)
         curve = self._fit.curve if "completeness" in features(heard) else self._fit.plain_curve
         return self._on_curve(curve, probability), "model"
 
     def _dictation(self, heard: Heard, lex: Lexicon) -> float | None:
         """The wait inside a number or a spelling; None where there is none."""
-        count = words.dictated(heard.transcript or "", lex)
+        announced = heard.expects is Expects.DICTATION
+        count = words.dictated(heard.transcript or "", lex, announced=announced)
         if not count:
             return None
         if count < DICTATION_DIGITS:

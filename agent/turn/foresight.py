@@ -55,7 +55,9 @@ class Foresight:
 
     async def completeness(self, text: str) -> float | None:
         """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
-        if self._asking.task is None or words.split(text) != self._asked:
+        task = self._asking.task
+        unknown = task is None or (task.done() and (task.cancelled() or task.result() is None))
+        if unknown or words.split(text) != self._asked:
             self._asked = words.split(text)
             self._asking.start(self._mind.end_probability(text))
         assert self._asking.task is not None
@@ -67,6 +69,7 @@ class Foresight:
             return
         self.text = text
         self._withdrawn.discard(text)
+        self._conversation.answer_begun()
         await self._listener.push_frame(EagerTranscriptionFrame(text, "", time_now_iso8601()))
 
     async def withdraw_unless(self, text: str) -> bool:

@@ -6,15 +6,17 @@ so that its sound is ready when the turn ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipecat.frames.frames import (
     Frame,
     LLMFullResponseStartFrame,
-    LLMTextFrame,
+    TextFrame,
     TTSAudioRawFrame,
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate, SpeculationState
+from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
 from agent.conversation import Conversation
 
@@ -47,23 +49,20 @@ class AnswerGate(FrameProcessor):
         elif isinstance(frame, LLMFullResponseStartFrame):
             # Whatever answers while a turn is open is speculative; the gate knows whether one is.
             self._gate.begin_speculation(True)
-        holding = self._gate.state is SpeculationState.HOLDING
-        emitted = self._gate.process(frame, direction)
-        if holding and self._gate.state is SpeculationState.OPEN and len(emitted) <= 1:
-            self._conversation.speculations_discarded += 1
-        for passed, way in emitted:
+        for passed, way in self._gate.process(frame, direction):
             await self.push_frame(passed, way)
 
 
-class FirstTokenTap(FrameProcessor):
-    """Notes in the ledger when the model's first word passes."""
+class Tap(FrameProcessor):
+    """Tells `note` of each text of a kind that passes."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, kind: type[TextFrame], note: Callable[[str], None]) -> None:
         super().__init__(enable_direct_mode=True)
-        self._conversation = conversation
+        self._kind = kind
+        self._note = note
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        if isinstance(frame, LLMTextFrame) and direction is FrameDirection.DOWNSTREAM:
-            self._conversation.mark("first_token")
+        if isinstance(frame, self._kind) and direction is FrameDirection.DOWNSTREAM:
+            self._note(frame.text)
         await self.push_frame(frame, direction)

@@ -63,10 +63,10 @@ ENGLISH = Lexicon(
         right, alright, sounds good, perfect, great
     """),
     backchannels=_phrases("""
-        mm, mmm, hm, hmm, mhm, mm hmm, mm hm, mhmm, uh huh, uhuh, uh, um, ah, oh, aha, right, okay,
+        m, h, mm, mmm, hm, hmm, mhm, mm hmm, mm hm, mhmm, uh huh, uhuh, uh, um, ah, oh, aha, right, okay,
         ok, yeah, yep, yup, yes, sure, i see, got it, cool, nice, great, good, wow, really, oh okay,
         all right, alright, of course, exactly, true, huh, oh really, oh i see, fine, perfect, makes
-        sense, i know
+        sense, i know, thank you, thanks
     """),
     stops=_phrases("""
         stop, wait, no, hold on, hang on, excuse me, pause, enough, one moment, one second, be

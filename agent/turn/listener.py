@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from pipecat.frames.frames import (
-    BotStartedSpeakingFrame,
     CancelFrame,
     EndFrame,
     Frame,
@@ -28,12 +28,14 @@ from pipecat.utils.time import time_now_iso8601
 from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.activity import Change
-from agent.turn.barge_in import Action, BargeIn, Overlap
+from agent.turn.barge_in import Action, BargeIn
 from agent.turn.ear import Ear
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
 from agent.turn.follower import Follower
 from agent.turn.foresight import Foresight, Mind
 from agent.turn.latest import Latest
+from agent.turn.lexicon import lexicon
+from agent.turn.overlap import Overlaps
 from agent.turn.utterance import (
     BYTES_PER_S,
     PREROLL_S,
@@ -54,8 +56,6 @@ logger = logging.getLogger("offhook.turn")
 
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
-OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
-OVERHEAR_EVERY_MS = 450
 GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
@@ -88,31 +88,39 @@ class Listener(FrameProcessor):
         self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
         self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
-        self._barge_in = BargeIn(
-            language=persona.language_code,
-            min_ms=turn.barge_in_min_ms,
-            min_words=turn.barge_in_min_words,
-            enabled=turn.barge_in,
+        policy = BargeIn.of(turn, persona.language_code)
+        self._overlaps = Overlaps(
+            self, playout, conversation, self._voice, policy, self._overhear, call_id=call_id
         )
         self._endpointer = Endpointer(min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms)
         self._expects = Expects.ANYTHING
+        self._completes = lexicon(persona.language_code).completes
         self._preroll = bytearray()
         self._utterance: Utterance | None = None
         self._follower = Follower(
             self, conversation, self._ear, self.foresight, self._judge, sure_ms=turn.min_silence_ms
         )
         self._considering: Latest[None] = Latest(self)
-        self._overhearing: Latest[None] = Latest(self)
+        self._splitting: Latest[None] = Latest(self)
         self._filling: Latest[None] = Latest(self)
-        self._overheard_ms = 0.0
-        self._agent_since = 0.0
-        self._agent_turns = 0
+        # So many of the agent's first turns are heard out, whatever the caller does.
+        self._to_hear_out = bool(persona.notice) + (not persona.greeting_interruptible)
+        self._typed: deque[str] = deque()
         self._deaf = False
-        self.awaiting_answer = False
 
-    def agent_said(self, text: str) -> None:
-        """Note what the agent's last turn asks for."""
-        self._expects = expects(text, self._persona.language_code)
+    @property
+    def answering(self) -> bool:
+        """Whether the agent is making an answer, or giving it."""
+        return self._overlaps.answering
+
+    async def agent_done(self, text: str) -> None:
+        """The agent's turn is over, of which the caller heard `text`."""
+        self._overlaps.answering = False
+        self._to_hear_out = max(0, self._to_hear_out - 1)
+        if text:
+            self._expects = expects(text, self._persona.language_code)
+        while self._typed and not (self._to_hear_out or self._deaf):
+            await self._take_typed(self._typed.popleft())
 
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
@@ -131,13 +139,12 @@ class Listener(FrameProcessor):
                 await self._hear(frame.audio, asyncio.get_running_loop().time())
             return
         if isinstance(frame, TranscriptionFrame) and direction is FrameDirection.DOWNSTREAM:
-            await self._take_typed(frame)
+            if self._to_hear_out:
+                self._typed.append(frame.text)
+            else:
+                await self._take_typed(frame.text)
             return
-        if isinstance(frame, BotStartedSpeakingFrame):
-            self._agent_since = asyncio.get_running_loop().time()
-            self._agent_turns += 1
-            self.awaiting_answer = False
-        elif isinstance(frame, EndFrame | CancelFrame):
+        if isinstance(frame, EndFrame | CancelFrame):
             await self._stop_tasks()
         await self.push_frame(frame, direction)
 
@@ -161,21 +168,21 @@ class Listener(FrameProcessor):
                 case Change.STARTED:
                     self._begin(event.at)
                 case Change.PAUSING:
-                    self._pause(event.at)
+                    self._pause(self._voice.paused_at or event.at)
                 case Change.RESUMED:
                     await self._resume(now)
         if self._utterance:
+            self._utterance.paused_at = self._voice.paused_at
             await self._weigh(self._utterance, now)
 
     def _begin(self, onset: float) -> None:
         self._utterance = Utterance(onset=onset, pcm=self._preroll)
         self._voice.begin()
         self._preroll = bytearray()
-        self._overheard_ms = 0.0
         self._ear.forget()
         self._follower.begin()
         self.foresight.begin()
-        self._barge_in.reset()
+        self._overlaps.begin()
 
     def _pause(self, speech_end: float) -> None:
         if not self._utterance:
@@ -196,7 +203,8 @@ class Listener(FrameProcessor):
             self._ear.forget()
         self._utterance.paused_at = None
         self._utterance.candidate = None
-        self._conversation.pending = None
+        self._utterance.words = self._utterance.words or None  # there are some now, perhaps
+        self._conversation.caller_goes_on()
         await self.foresight.withdraw()
 
     async def _weigh(self, utterance: Utterance, now: float) -> None:
@@ -205,7 +213,9 @@ class Listener(FrameProcessor):
             await self._commit_if_over(utterance, now)
             if self._turn.speculate and self._utterance is utterance:
                 self._follower.follow(utterance, now, hushed=self._voice.hushed)
-        elif self._playout.speaking or self._playout.held or self.awaiting_answer:
+        elif self._to_hear_out:
+            pass  # what they say is kept until then
+        elif self._overlaps.over_agent(utterance):
             await self._overlap(utterance, now)
         elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
             await self._open(utterance)
@@ -213,14 +223,15 @@ class Listener(FrameProcessor):
         empty = utterance.words == "" and utterance.silence_ms(now) >= EMPTY_AFTER_MS
         if empty and not utterance.over:
             await self._forget(utterance)
-        elif utterance.audio_s > SPLIT_AFTER_S and not self._overhearing.running:
-            self._overhearing.start(self._split(utterance))
+        elif utterance.audio_s > SPLIT_AFTER_S and not self._splitting.running:
+            self._splitting.start(self._split(utterance))
 
     async def _open(self, utterance: Utterance) -> None:
         """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
         utterance.opened = True
-        self._barge_in.reset()
-        self.awaiting_answer = False
+        self._overlaps.begin()
+        self._overlaps.answering = False
+        self._conversation.caller_takes_floor()
         await self.push_frame(ProposedUserStartedSpeakingFrame())
         self.foresight.read_ahead()
         if utterance.candidate:
@@ -229,8 +240,8 @@ class Listener(FrameProcessor):
     async def _forget(self, utterance: Utterance) -> None:
         """It was a noise, not a turn."""
         self._close_utterance()
-        self._barge_in.reset()
-        self._conversation.pending = None
+        self._overlaps.begin()
+        self._conversation.caller_goes_on()
         if self._playout.held:
             self._playout.resume()
         await self.foresight.withdraw()
@@ -246,41 +257,20 @@ class Listener(FrameProcessor):
     # Speaking over the agent.
 
     async def _overlap(self, utterance: Utterance, now: float) -> None:
-        speech_ms = utterance.speech_ms(now)
-        action = self._barge_in.decide(
-            now,
-            Overlap(
-                speech_ms=speech_ms,
-                silence_ms=utterance.silence_ms(now),
-                words=utterance.words,
-                logprob=utterance.logprob,
-                echo=self._voice.echo,
-                agent_ms=(now - self._agent_since) * 1000,
-                asked=self._expects is not Expects.ANYTHING,
-                interruptible=self._persona.greeting_interruptible or self._agent_turns > 1,
-            ),
-        )
-        if action is not Action.NOTHING:
-            logger.debug("call %s: %s after %.0f ms of speech", self._call_id, action.name, speech_ms)
-        if action is Action.HOLD:
-            self._playout.hold()
-        elif action is Action.INTERRUPT:
+        asked = self._expects is not Expects.ANYTHING
+        if self._overlaps.weigh(utterance, now, asked=asked) is Action.INTERRUPT:
             utterance.interrupts = True
             await self._open(utterance)
-            return
-        elif action is Action.RESUME:
-            self._playout.resume()
-        if utterance.paused_at is not None:
-            if utterance.words is not None and not self._barge_in.held:
-                await self._forget(utterance)
-        elif speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS:
-            self._overheard_ms = speech_ms
-            self._overhearing.start(self._overhear(utterance))
+        elif utterance.paused_at is not None and utterance.words is not None and not self._overlaps.held:
+            await self._forget(utterance)
 
     async def _overhear(self, utterance: Utterance) -> None:
         """Find out what a caller who hasn't paused yet is saying over the agent."""
+        settled = utterance.settled
         heard = await self._transcribe(bytes(utterance.pcm))
-        if self._utterance is utterance and heard and (heard.text or utterance.words is None):
+        if self._utterance is not utterance or utterance.settled != settled:
+            return
+        if heard and (heard.text or utterance.words is None):
             utterance.words, utterance.logprob = utterance.whole(heard.text), heard.avg_logprob
             await self._weigh(utterance, asyncio.get_running_loop().time())
 
@@ -288,11 +278,14 @@ class Listener(FrameProcessor):
 
     async def _consider(self, utterance: Utterance) -> None:
         """The caller pauses: find the words, begin the answer, and decide how long to wait."""
-        audio = bytes(utterance.pcm)
-        silence_s = utterance.silence_ms(asyncio.get_running_loop().time()) / 1000
-        spoken = len(audio) - int((silence_s + COVERED_S) * BYTES_PER_S)
-        transcript = await self._transcribe(audio, spoken=spoken)
-        if transcript is None:
+        settled = None
+        while settled != utterance.settled:  # again if the beginning was settled meanwhile
+            settled = utterance.settled
+            audio = bytes(utterance.pcm)
+            silence_s = utterance.silence_ms(asyncio.get_running_loop().time()) / 1000
+            spoken = len(audio) - int((silence_s + COVERED_S) * BYTES_PER_S)
+            transcript = await self._transcribe(audio, spoken=spoken)
+        if transcript is None or utterance.over:
             return
         self._conversation.mark("transcript")
         text = transcript.text
@@ -304,13 +297,16 @@ class Listener(FrameProcessor):
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self.foresight.completeness(utterance.words)
+        if utterance.over:
+            return
         if utterance.opened:
             await self.foresight.answer(utterance.words)
         verdict = self._judge(utterance, text, completeness)
-        if completeness is None and not verdict.now:
+        if (completeness is None or not self._completes) and not verdict.now:
             # How it sounded adds nothing to what the words say (AUC 0.893 to 0.895), and costs a core.
             candidate.wait_ms = verdict.wait_ms
-            verdict = self._judge(utterance, text, None, acoustic=await self._ear.finality(audio))
+            acoustic = await self._ear.finality(audio)
+            verdict = self._judge(utterance, text, completeness, acoustic)
         candidate.wait_ms = verdict.wait_ms
         if words.is_one_of(utterance.words, self._persona.goodbye_words):
             candidate.wait_ms = max(GOODBYE_MS, verdict.wait_ms)
@@ -345,8 +341,8 @@ class Listener(FrameProcessor):
         if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < self._turn.max_silence_ms):
             return
         self._close_utterance()
-        self.awaiting_answer = True
-        self._conversation.mark("end_of_turn")
+        self._overlaps.answering = True
+        self._conversation.turn_over(now - silence_ms / 1000)
         # What is being answered may differ in a full stop.
         await self._say(self.foresight.text or utterance.whole(candidate.text))
         self.foresight.commit()
@@ -366,17 +362,19 @@ class Listener(FrameProcessor):
     async def _fill(self, filler: str) -> None:
         """Bridge an answer that takes long."""
         await asyncio.sleep(self._turn.filler_after_ms / 1000)
-        if self.awaiting_answer and not self._utterance:
+        if self._conversation.awaits_answer and not self._utterance:
             await self._mind.fill(filler)
 
-    async def _take_typed(self, frame: TranscriptionFrame) -> None:
+    async def _take_typed(self, text: str) -> None:
         """Keys pressed or words typed: a whole turn as they come."""
         await self.foresight.withdraw()
         self._close_utterance()
-        self._conversation.caller_paused(asyncio.get_running_loop().time())
-        self.awaiting_answer = True
+        now = asyncio.get_running_loop().time()
+        self._conversation.caller_paused(now)
+        self._conversation.turn_over(now)
+        self._overlaps.answering = True
         await self.push_frame(ProposedUserStartedSpeakingFrame())
-        await self._say(frame.text)
+        await self._say(text)
 
     async def _split(self, utterance: Utterance) -> None:
         """Settle the beginning of a turn that goes on and on."""
@@ -396,5 +394,6 @@ class Listener(FrameProcessor):
             return None
 
     async def _stop_tasks(self) -> None:
-        for work in (self._follower, self._considering, self._overhearing, self._filling, self.foresight):
+        tasks = (self._considering, self._splitting, self._filling)
+        for work in (self._follower, self._overlaps, self.foresight, *tasks):
             await work.stop()

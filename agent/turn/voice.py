@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from agent.turn.activity import Leveler, SpeechActivity, VoiceEvent
+from agent.turn.activity import Change, Leveler, SpeechActivity, VoiceEvent
 from agent.turn.echo import EchoGuard
 from models.pool import ModelPool
 from transports.playout import Playout
+
+FRAME_S = 0.020
+WAY_S = 0.020  # from the socket to here
+EARLIER_S, LATER_S = 0.1, 0.25  # by so much the level may correct Silero
 
 
 class CallerVoice:
@@ -17,11 +21,18 @@ class CallerVoice:
         self._leveler = Leveler()
         self._silero = pool.vad.voice_activity()
         self._activity = SpeechActivity()
+        self._ceased_at: float | None = None
+        self.paused_at: float | None = None  # when the voice was last heard, while the caller pauses
 
     @property
     def echo(self) -> float:
         """How probable it is that what is heard is the agent, coming back."""
         return self._echo.probability if self._echo else 0.0
+
+    @property
+    def may_echo(self) -> bool:
+        """Whether this line may return what the agent says: not where it has been seen not to."""
+        return self._echo is not None and not self._echo.dry
 
     @property
     def hushed(self) -> int:
@@ -38,8 +49,15 @@ class CallerVoice:
         if self._echo and (self._playout.speaking or self._echo.tail(now)):
             pcm = self._echo.process(pcm, self._playout, now)
         probabilities = self._silero.process(self._leveler.process(pcm), background=self._leveler.background)
-        events = [self._activity.process(probability, now) for probability in probabilities]
-        return pcm, [event for event in events if event]
+        found = [self._activity.process(probability, now) for probability in probabilities]
+        events = [event for event in found if event]
+        for event in events:
+            if event.change is Change.PAUSING:
+                self._ceased_at = event.at
+            elif event.change is not Change.PAUSED:
+                self._ceased_at = None
+        self.paused_at = None if self._ceased_at is None else self._speech_end(self._ceased_at, now)
+        return pcm, events
 
     def begin(self) -> None:
         """A turn begins."""
@@ -49,3 +67,14 @@ class CallerVoice:
         """The turn is over: the next voice begins another."""
         self._silero.in_speech = False
         self._activity.reset()
+        self._ceased_at = self.paused_at = None
+
+    def _speech_end(self, ceased_at: float, now: float) -> float:
+        """By the level where the line is quiet enough, near where Silero says that the voice ceased.
+
+        Silero may hold a voice for over while its last syllable sounds, and hears some end late.
+        """
+        if not self._leveler.tells:
+            return ceased_at
+        end = now - self._leveler.silent * FRAME_S - WAY_S
+        return min(max(end, ceased_at - EARLIER_S), ceased_at + LATER_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from agent.turn.lexicon import Lexicon
 
@@ -63,15 +64,24 @@ def is_backchannel(words: list[str], lex: Lexicon) -> bool:
     return len(words) <= 5 and _covers(words, lex.backchannels)
 
 
+def repeats(words: list[str], heard: list[str]) -> bool:
+    """Whether most of `words`, three or more, stand in `heard` in their order, two or more at a time."""
+    if len(words) < 3:
+        return False
+    blocks = SequenceMatcher(None, words, heard, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks if block.size > 1) > len(words) / 2
+
+
 def takes_floor(words: list[str], lex: Lexicon) -> bool:
     """Whether the words begin with "stop", "wait", "no" and the like."""
     return any(tuple(words[: len(phrase)]) == phrase for phrase in lex.stops)
 
 
-def dictated(text: str, lex: Lexicon) -> int:
+def dictated(text: str, lex: Lexicon, *, announced: bool = False) -> int:
     """How many digits or letters the caller has dictated so far, at the end of `text`; 0 when not dictating.
 
-    "My number is oh two", "4 1 5", "K A T": each counts. "A table for two", "at 10" don't.
+    "My number is oh two", "4 1 5", "K A T": each counts. "A table for two", "at 10" don't, unless a number
+    is `announced`, as by the agent's having asked for one.
     """
     numeral = _DIGITS_AT_END.search(text)
     if numeral:
@@ -80,12 +90,12 @@ def dictated(text: str, lex: Lexicon) -> int:
         groups = re.findall(r"\d+", run)
         count = sum(map(len, groups))
         dictating = len(groups) > 1 and all(len(group) < 5 for group in groups) and "." not in run.strip(" .")
-        if groups[0].startswith("0") or dictating or _announced(before, lex):
+        if groups[0].startswith("0") or dictating or announced or _announced(before, lex):
             return count + _spelled(before, lex)
         return 0
     words = split(text)
     count = _spelled(words, lex)
-    return count if count > 1 or (count and _announced(words[:-1], lex)) else 0
+    return count if count > 1 or (count and (announced or _announced(words[:-1], lex))) else 0
 
 
 def _announced(before: list[str], lex: Lexicon) -> bool:

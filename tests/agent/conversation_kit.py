@@ -52,14 +52,16 @@ PERSONA = Persona(
 class Says:
     """The caller says `text` from `start` to `end`, in seconds after the call is connected.
 
-    `completeness` and `acoustic` are what the models would make of it. A text of "" is a noise.
+    `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
+    A text of "" is a noise.
     """
 
     start: float
     end: float
     text: str
-    completeness: float = 0.95
+    completeness: float | None = 0.95
     acoustic: float = 0.9
+    logprob: float = -0.2
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Outcome:
     turns: list[tuple[str, str, bool]] = field(default_factory=list)
     contexts: list[list[dict[str, Any]]] = field(default_factory=list)
     discarded: int = 0
+    ledgers: list[dict[str, float]] = field(default_factory=list)
+    sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
 
     def at(self, what: str, nth: int = 0) -> float:
         """When `what` was seen for the nth time."""
@@ -87,10 +91,18 @@ class Outcome:
         return sum(event.what == what for event in self.events)
 
 
+def answers(outcome: Outcome) -> list[str]:
+    return [text for speaker, text, _ in outcome.turns if speaker == "agent"]
+
+
+def callers(outcome: Outcome) -> list[str]:
+    return [text for speaker, text, _ in outcome.turns if speaker == "caller"]
+
+
 class FakeCall(CallTransport):
     """A wire without packets."""
 
-    def __init__(self, script: Iterable[Says], outcome: Outcome, echo_db: float | None = None) -> None:
+    def __init__(self, script: Iterable[Says], outcome: Outcome) -> None:
         super().__init__(CallInfo("fake", "caller", "agent", id="test"), Playout())
         self._script = list(script)
         self._outcome = outcome
@@ -134,6 +146,7 @@ class FakeCall(CallTransport):
                 await self._input.feed_dtmf(self.keys.pop(0)[1])
             await self._input.feed(self._packet(at))
             heard = np.frombuffer(self.playout.pull(PACKET), np.int16)
+            self._outcome.sound += heard.tobytes()
             if bool(heard.any()) != sounding:
                 sounding = not sounding
                 self._outcome.events.append(Event(at, "agent starts" if sounding else "agent stops"))
@@ -177,10 +190,12 @@ class FakeModels:
     async def _transcribe(self, pcm: bytes, **_: object) -> Transcript:
         await asyncio.sleep(STT_S)
         words: list[str] = []
-        for says, share in self._said(pcm):
+        said = self._said(pcm)
+        for says, share in said:
             own = says.text.split()
             words += own[: round(len(own) * share)] if share < 0.85 else own
-        return Transcript(" ".join(words), "en", -0.2, 0.01, STT_S * 1000)
+        logprob = min((says.logprob for says, _ in said), default=0.0)
+        return Transcript(" ".join(words), "en", logprob, 0.01, STT_S * 1000)
 
     async def _completeness(self, text: str, **_: object) -> float | None:
         await asyncio.sleep(0.02)
@@ -249,8 +264,9 @@ def converse(
         outcome.reason = await session.run()
         handle.cancel()
         await asyncio.gather(*hangups)
+        outcome.ledgers = [dict(turn.ledger) for turn in session.turns if turn.speaker == "agent"]
         outcome.turns = [(turn.speaker, turn.text, turn.cut_off) for turn in session.turns]
-        outcome.discarded = session.speculations_discarded
+        outcome.discarded = session.guesses[1]
 
     virtual_time.run(main)
     return outcome

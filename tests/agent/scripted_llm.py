@@ -25,7 +25,7 @@ SLOW_S = 3.0  # longer than any caller's second thought in these conversations
 
 class ScriptedLlm:
     """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails,
-    "!slow ..." takes three seconds more."""
+    "!slow ..." takes three seconds more, and so does what stands behind " !pause "."""
 
     def __init__(self, replies: dict[str, str], outcome: Outcome, completeness: Any) -> None:
         self.completeness = completeness
@@ -66,6 +66,9 @@ class ScriptedLlm:
             yield completion_chunk("fake", "fake", {"tool_calls": [call]})
             return
         for word in reply.split():
+            if word == "!pause":
+                await asyncio.sleep(SLOW_S)
+                continue
             yield completion_chunk("fake", "fake", {"content": f"{word} "})
             await asyncio.sleep(TOKEN_S)
         yield completion_chunk("fake", "fake", {}, finish_reason="stop")

@@ -48,6 +48,7 @@ def test_an_answer_keeps_its_ledger_until_it_was_heard() -> None:
         now = asyncio.get_running_loop().time()
         conversation.caller_paused(now)
         conversation.mark("transcript")
+        conversation.turn_over(now)
         conversation.caller_said("Hello?")
         assert conversation.answer_sounds(now + 0.4)
         turn = conversation.agent_said("Hi there", cut_off=True)
@@ -56,6 +57,25 @@ def test_an_answer_keeps_its_ledger_until_it_was_heard() -> None:
         assert turn.voice_to_voice_ms is not None
         assert round(turn.voice_to_voice_ms) == 400
         assert conversation.last_voice_to_voice_ms == turn.voice_to_voice_ms
+
+    asyncio.run(main())
+
+
+def test_a_noise_while_an_answer_is_awaited_costs_it_no_ledger() -> None:
+    async def main() -> None:
+        conversation = Conversation()
+        now = asyncio.get_running_loop().time()
+        conversation.caller_paused(now)
+        conversation.turn_over(now)
+        conversation.caller_paused(now + 0.2)
+        conversation.mark("transcript")
+        conversation.mark("first_token")
+        conversation.caller_goes_on()
+        ledger = conversation.answer_sounds(now + 0.4)
+        assert ledger
+        assert "first_token" in ledger.parts_ms()
+        assert "transcript" not in ledger.parts_ms()
+        assert round(ledger.voice_to_voice_ms or 0) == 400
 
     asyncio.run(main())
 

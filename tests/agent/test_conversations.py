@@ -14,18 +14,10 @@ from pipecat.frames.frames import InputDTMFFrame
 
 from agent.session import CallSession
 from config.settings import CallSettings, Settings, TurnSettings
-from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, converse
+from tests.agent.conversation_kit import PERSONA, FakeCall, Says, answers, callers, converse
 from transports.call import EndReason
 
 LONG = "one two three four five six seven eight nine ten eleven twelve."
-
-
-def answers(outcome: Outcome) -> list[str]:
-    return [text for speaker, text, _ in outcome.turns if speaker == "agent"]
-
-
-def callers(outcome: Outcome) -> list[str]:
-    return [text for speaker, text, _ in outcome.turns if speaker == "caller"]
 
 
 def test_the_greeting_comes_at_once() -> None:

@@ -35,6 +35,7 @@ class FakeCall:
     state: CallState = "listening"
     turns: list[FakeTurn] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
+    guesses: tuple[int, int] = (0, 0)
 
     async def hangup(self) -> None:
         self.directory.calls.remove(self)

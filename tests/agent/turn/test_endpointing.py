@@ -117,11 +117,12 @@ def test_who_takes_the_floor_gets_to_say_more_than_no(policy: Endpointer) -> Non
     assert policy.decide(replace(heard, expects=Expects.YES_NO)).now  # asked, they answer early
 
 
-def test_an_expected_yes_is_quick_before_its_word_is_known(policy: Endpointer) -> None:
-    heard = Heard(silence_ms=200, speech_ms=400, acoustic=0.3)
-    quick = policy.decide(replace(heard, expects=Expects.YES_NO)).wait_ms
-    assert quick < policy.decide(heard).wait_ms
-    assert quick <= 400
+@pytest.mark.parametrize("said", ["415.", "Four one five", "K"])
+def test_a_number_that_was_asked_for_gets_time(policy: Endpointer, said: str) -> None:
+    heard = Heard(silence_ms=200, completeness=0.9, transcript=said)
+    asked = policy.decide(replace(heard, expects=Expects.DICTATION))
+    assert asked.reason == "dictates"
+    assert asked.wait_ms == 1600
 
 
 def test_the_wait_never_leaves_the_configured_span() -> None:

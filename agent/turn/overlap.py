@@ -1,0 +1,95 @@
+"""The caller's voice over the agent's: the agent falls silent, goes on, or gives up the floor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pipecat.processors.frame_processor import FrameProcessor
+
+from agent.conversation import Conversation
+from agent.turn import words
+from agent.turn.barge_in import ECHO, Action, BargeIn, Overlap
+from agent.turn.latest import Latest
+from agent.turn.utterance import Utterance
+from agent.turn.voice import CallerVoice
+from transports.playout import Playout
+
+logger = logging.getLogger("offhook.turn")
+
+OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
+OVERHEAR_EVERY_MS = 450
+
+
+class Overlaps:
+    """One call's. `overhear` finds out what a caller who hasn't paused yet is saying."""
+
+    def __init__(
+        self,
+        listener: FrameProcessor,
+        playout: Playout,
+        conversation: Conversation,
+        voice: CallerVoice,
+        policy: BargeIn,
+        overhear: Callable[[Utterance], Coroutine[Any, Any, None]],
+        *,
+        call_id: str,
+    ) -> None:
+        self._playout = playout
+        self._conversation = conversation
+        self._voice = voice
+        self._policy = policy
+        self._overhear = overhear
+        self._call_id = call_id
+        self._overhearing: Latest[None] = Latest(listener)
+        self._overheard_ms = 0.0
+        self.answering = False  # the agent is making an answer, or giving it
+
+    @property
+    def held(self) -> bool:
+        return self._policy.held
+
+    def begin(self) -> None:
+        """Another voice, or nobody to be talked over any more."""
+        self._overheard_ms = 0.0
+        self._policy.reset()
+
+    def over_agent(self, utterance: Utterance) -> bool:
+        """Whether this is spoken over the agent, or is the agent."""
+        agent_has_floor = self._playout.speaking or self._playout.held or self.answering
+        return agent_has_floor or self._echo(utterance) >= ECHO
+
+    def weigh(self, utterance: Utterance, now: float, *, asked: bool) -> Action:
+        """Silence the agent, or let it go on. An INTERRUPT is left to whoever asks."""
+        speech_ms = utterance.speech_ms(now)
+        overlap = Overlap(
+            speech_ms=speech_ms,
+            silence_ms=utterance.silence_ms(now),
+            words=utterance.words,
+            logprob=utterance.logprob,
+            echo=self._echo(utterance),
+            echoes=self._voice.may_echo,
+            asked=asked,
+        )
+        action = self._policy.decide(now, overlap)
+        if action is not Action.NOTHING:
+            logger.debug("call %s: %s after %.0f ms of speech", self._call_id, action.name, speech_ms)
+        if action is Action.HOLD:
+            self._playout.hold()
+        elif action is Action.RESUME:
+            self._playout.resume()
+        due = speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS
+        if due and utterance.goes_on and action is not Action.INTERRUPT and not self._overhearing.running:
+            self._overheard_ms = speech_ms
+            self._overhearing.start(self._overhear(utterance))
+        return action
+
+    async def stop(self) -> None:
+        await self._overhearing.stop()
+
+    def _echo(self, utterance: Utterance) -> float:
+        """How probable it is that this is the agent's own voice: by its sound, or by its words."""
+        said = words.split(utterance.words or "")
+        heard = words.split(" ".join(self._conversation.agent_words))
+        return 1.0 if self._voice.may_echo and words.repeats(said, heard) else self._voice.echo
