@@ -114,8 +114,10 @@ class LlamaChild:
         while True:
             try:
                 await self._run()
-            except (ModelFailed, OSError, httpx.HTTPError) as error:
-                self.last_error = str(error) or type(error).__name__
+            except ModelFailed as error:
+                self.last_error = str(error)
+            except Exception as error:  # whatever it was: without a supervisor the model is gone for good
+                self.last_error = f"It failed: {type(error).__name__}: {error}."
             delay_s = self._backoff.failed(time.monotonic())
             logger.warning(f"Language model: {self.last_error} Next start in {delay_s:.2f} s.")
             await self._set("down" if self._backoff.hopeless else "restarting")

@@ -142,6 +142,23 @@ async def test_a_process_that_never_comes_up_is_down_with_its_reason(tmp_path: P
         await child.close()
 
 
+async def test_a_process_that_answers_nonsense_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho nonsense\nread launch\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    child = LlamaChild(tmp_path / "m.gguf", backoff=Backoff(first_s=0.01, give_up_after=2))
+    await child.start()
+    try:
+        with pytest.raises(ModelFailed, match="doesn't stay up: It failed: JSONDecodeError: Expecting value"):
+            await child.wait_ready(10)
+        assert child.restarts
+    finally:
+        await child.close()
+
+
 async def test_close_leaves_no_process(child: LlamaChild) -> None:
     pid = child.pid
     assert pid is not None
