@@ -69,6 +69,8 @@ class Ollama:
         """Download a model. Raises ModelFailed with Ollama's own reason."""
         # Layers can be gigabytes, but a minute without any news is a stall.
         async for line in self._stream("/api/pull", {"model": model, "stream": True}, httpx.Timeout(60.0)):
+            if "error" in line:
+                raise ModelFailed(f"Ollama at {self.url}: {line['error']}")
             yield PullProgress(
                 str(line.get("status", "")), int(line.get("completed", 0)), int(line.get("total", 0))
             )
@@ -77,6 +79,8 @@ class Ollama:
         """Stream an answer, as chunks of an OpenAI chat completion."""
         calls = 0
         async for line in self._stream("/api/chat", request, httpx.Timeout(None, connect=3.0)):
+            if "error" in line:  # what it says may repeat what the caller said
+                raise ModelFailed(f"Ollama at {self.url} failed in mid-answer.")
             model, message = line.get("model", ""), line.get("message", {})
             for call in message.get("tool_calls") or ():
                 yield completion_chunk("ollama", model, {"tool_calls": [openai_tool_call(call, calls)]})
@@ -95,7 +99,8 @@ class Ollama:
             answer = await self._http.request(method, self.url + path, json=body, timeout=timeout_s)
         except httpx.TransportError as error:
             raise ModelAway(f"Ollama at {self.url} doesn't answer: {type(error).__name__}.") from error
-        self._check(answer.status_code, answer.text)
+        if answer.status_code != 200:
+            raise self._refusal(answer.status_code, _reason(answer))
         result: dict[str, Any] = answer.json()
         return result
 
@@ -104,24 +109,23 @@ class Ollama:
     ) -> AsyncGenerator[dict[str, Any], None]:
         try:
             async with self._http.stream("POST", self.url + path, json=body, timeout=limits) as answer:
-                if answer.status_code != 200:
-                    self._check(answer.status_code, (await answer.aread()).decode(errors="replace"))
+                if answer.status_code != 200:  # the reason may repeat what the caller said
+                    raise self._refusal(answer.status_code, f"HTTP {answer.status_code}")
                 async for text in answer.aiter_lines():
-                    line = json.loads(text)
-                    if "error" in line:
-                        raise ModelFailed(f"Ollama at {self.url}: {line['error']}")
-                    yield line
+                    yield json.loads(text)
         except httpx.TransportError as error:
             raise ModelAway(f"Ollama at {self.url} broke off: {type(error).__name__}.") from error
 
-    def _check(self, status: int, body: str) -> None:
-        if status == 200:
-            return
-        try:
-            reason = str(json.loads(body)["error"])
-        except (ValueError, KeyError, TypeError):
-            reason = f"HTTP {status}"
-        raise (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
+    def _refusal(self, status: int, reason: str) -> ModelFailed:
+        return (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Why Ollama refused a request that holds nothing of a conversation."""
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"
 
 
 def openai_tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:

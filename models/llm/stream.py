@@ -48,10 +48,10 @@ async def answer(
             raise ModelFailed(f"The language model gave no first token within {timeout_s:.1f} s.") from None
         except (openai.APIError, *TRANSPORT_ERRORS) as error:
             if not may_retry(error):
-                raise ModelFailed(f"The language model refused the request: {error}") from error
+                raise ModelFailed(f"The language model refused the request: {_kind(error)}.") from None
             remaining_s = deadline - time.monotonic()
             if remaining_s <= RETRY_PAUSE_S:
-                raise ModelFailed(f"The language model didn't answer within {timeout_s:.1f} s.") from error
+                raise ModelFailed(f"The language model didn't answer within {timeout_s:.1f} s.") from None
             logger.info(f"Asking the language model again: {type(error).__name__}")
             await asyncio.sleep(RETRY_PAUSE_S)
             if wait_ready is not None:
@@ -69,7 +69,7 @@ async def answer(
     except TimeoutError:
         raise ModelFailed(f"The language model stopped for {timeout_s:.1f} s in mid-answer.") from None
     except (openai.APIError, *TRANSPORT_ERRORS) as error:
-        raise ModelFailed("The language model broke off in mid-answer.") from error
+        raise ModelFailed(f"The language model broke off in mid-answer: {_kind(error)}.") from None
     finally:
         await _close(chunks)
 
@@ -92,6 +92,13 @@ async def _first(
             await _close(chunks)
         raise
     return chunks, held
+
+
+def _kind(error: Exception) -> str:
+    """What may be logged of an error. Its message may not, nor may it be a cause, which tracebacks show:
+    servers repeat the request in it, and so what the caller said."""
+    status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
+    return f"{type(error).__name__}{status}"
 
 
 def _says_something(chunk: ChatCompletionChunk) -> bool:

@@ -47,10 +47,12 @@ class FakeOpenAI:
         return {"object": "list", "data": [{"id": "scripted", "object": "model"}]}
 
     async def complete(self, request: Request) -> Response:
-        self.requests.append(await request.json())
+        asked = await request.json()
+        self.requests.append(asked)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Refuse):
-            return JSONResponse({"error": {"message": "scripted"}}, status_code=step.status)
+            # As some servers do, it repeats what it was asked.
+            return JSONResponse({"error": {"message": f"Refused: {asked}"}}, status_code=step.status)
         return StreamingResponse(self._events(step), media_type="text/event-stream")
 
     async def _events(self, step: Say | CallTool) -> AsyncIterator[bytes]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -23,6 +25,7 @@ from pipecat.tests.utils import run_test
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
+from models.llm.ollama import Ollama
 from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
 from tests.ollama_server import served
 
@@ -111,8 +114,29 @@ async def test_a_refused_request_is_an_error_at_once_and_the_next_one_is_normal(
         assert text(down) == "Fine."
         (error,) = errors(up)
         assert isinstance(error.exception, ModelFailed)
+        assert str(error.exception) == "The language model refused the request: BadRequestError (HTTP 400)."
+        assert "Hello?" not in error.error + "".join(traceback.format_exception(error.exception))
         assert service.is_usable
         assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx.Response(400, json={"error": "can't read: Hello?"}), "Ollama at http://ollama: HTTP 400"),
+        (
+            httpx.Response(200, json={"error": "can't read: Hello?"}),
+            "Ollama at http://ollama failed in mid-answer.",
+        ),
+    ],
+)
+async def test_what_ollama_repeats_of_a_conversation_is_not_told(answer: httpx.Response, said: str) -> None:
+    transport = httpx.MockTransport(lambda _: answer)
+    async with httpx.AsyncClient(transport=transport) as http:
+        with pytest.raises(ModelFailed) as failed:
+            await anext(Ollama("http://ollama", http).chat({}))
+    assert "".join(traceback.format_exception(failed.value)).count("Hello?") == 0
+    assert str(failed.value) == said
 
 
 def hang_up_tool(called: list[str]) -> ToolsSchema:
