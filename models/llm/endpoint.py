@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
 
-from config.settings import LlmSettings
+from config.settings import PRIVATE_NETWORKS, LlmSettings
 from models.errors import ModelError, WeightsError
 from models.llm.ollama import Ollama, named
 
@@ -43,6 +44,16 @@ def ollama_url(environ: Mapping[str, str]) -> str:
     default_port = {"http": 80, "https": 443}[parts.scheme] if "://" in value else OLLAMA_PORT
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}:{parts.port or default_port}{parts.path.rstrip('/')}"
+
+
+def nearby(url: str) -> bool:
+    """Whether the host is this machine or on its network: a private address, or a name without a dot."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "." not in host
+    return any(address in ip_network(network) for network in PRIVATE_NETWORKS)
 
 
 async def choose(

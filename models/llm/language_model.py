@@ -19,7 +19,7 @@ from models.errors import ModelFailed
 from models.llm import bundled
 from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
-from models.llm.endpoint import LlmEndpoint, choose, ollama_url
+from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import Ollama, PullProgress, chat_request
 from models.llm.service import CallLlmService
@@ -35,6 +35,8 @@ BUNDLED_SAMPLING = {
     "dry_sequence_breakers": ["\n"],  # each costs some milliseconds before the first token
     "top_p": 0.9,
 }
+# For httpx: no proxy, whatever the environment names.
+DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 
 
 class Slots:
@@ -64,7 +66,9 @@ class Llm:
         self.settings = settings
         self.slots = Slots(0)
         self._environ = os.environ if environ is None else environ
-        self._http = httpx.AsyncClient(timeout=10.0)
+        # Who sets a proxy has distant servers in mind; what is said to one nearby doesn't pass through it.
+        self._mounts = DIRECT if nearby(settings.url or ollama_url(self._environ)) else None
+        self._http = httpx.AsyncClient(timeout=10.0, mounts=self._mounts)
         self._endpoint: LlmEndpoint | None = None
         self._client: AsyncOpenAI | None = None
         self._remote_state: State = "loading"
@@ -225,6 +229,7 @@ class Llm:
             api_key=key.get_secret_value() if key is not None else "none",
             base_url=endpoint.url if endpoint.kind == "openai" else f"{endpoint.url}/v1",
             max_retries=0,
+            http_client=DefaultAsyncHttpxClient(mounts=self._mounts),
         )
         if endpoint.kind == "ollama":
             await Ollama(endpoint.url, self._http).load(

@@ -7,7 +7,7 @@ import pytest
 
 from models.llm.backoff import Backoff
 from models.llm.completeness import clean, ends
-from models.llm.endpoint import ollama_url
+from models.llm.endpoint import nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import chat_request, named, ollama_message
 
@@ -50,6 +50,21 @@ def test_crashes_in_a_row_are_hopeless_and_a_long_life_forgives_them() -> None:
 )
 def test_ollama_host_is_read_as_ollama_reads_it(value: str, url: str) -> None:
     assert ollama_url({"OLLAMA_HOST": value} if value else {}) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("http://localhost:11434", True),
+        ("http://[::1]:8000/v1", True),
+        ("https://192.168.1.5/v1", True),
+        ("http://gpu-box:8000/v1", True),
+        ("https://api.example.com/v1", False),
+        ("http://203.0.113.7/v1", False),
+    ],
+)
+def test_which_servers_are_nearby(url: str, near: bool) -> None:
+    assert nearby(url) is near
 
 
 def test_a_model_without_a_tag_means_latest() -> None:

@@ -139,6 +139,17 @@ async def test_what_ollama_repeats_of_a_conversation_is_not_told(answer: httpx.R
     assert str(failed.value) == said
 
 
+async def test_a_conversation_with_a_server_nearby_takes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with scripted(Say(("Hello.",))) as (llm, _fake):
+        assert llm.state == "ready"
+        down, _up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
+        assert text(down) == "Hello."
+
+
 def hang_up_tool(called: list[str]) -> ToolsSchema:
     async def hang_up(params: FunctionCallParams) -> None:
         called.append(str(params.arguments["reason"]))
