@@ -126,7 +126,7 @@ class SttSettings(Section):
 class TtsSettings(Section):
     voice: str | None = Field(None, description="A Piper voice or .onnx file; the persona's by default.")
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use.")
-    threads: int = Field(0, ge=0, le=64, description="0 uses all cores.")
+    threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 
 
 class LlmSettings(Section):
@@ -138,15 +138,29 @@ class LlmSettings(Section):
     temperature: float = Field(0.2, ge=0, le=2, description="0 always says the likeliest word.")
     max_tokens: int = Field(160, ge=8, le=4096, description="Longest answer.")
     num_ctx: int = Field(
-        4096, ge=512, le=131072, description="Tokens of context; a change reloads the model."
+        4096,
+        ge=512,
+        le=131072,
+        description="Tokens of context; a change reloads the model. The bundled one always has 1536 a call.",
     )
-    threads: int = Field(0, ge=0, le=64, description="Of the bundled model; 0 uses all cores.")
+    threads: int = Field(
+        0, ge=0, le=64, description="Of the bundled model; 0 uses every core but one, and at most four."
+    )
     tools: Literal["auto", "on", "off"] = Field(
         "auto", description="auto offers tools to every model but the bundled one, too small for them."
     )
     first_token_timeout_s: float = Field(
         8.0, ge=0.5, le=120, description="An answer that begins later counts as failed."
     )
+
+    @model_validator(mode="after")
+    def _room_for_the_conversation(self) -> Self:
+        if self.max_tokens > self.num_ctx // 2:
+            raise ValueError(
+                f"llm.max_tokens is {self.max_tokens}; it must be at most half of llm.num_ctx, which is "
+                f"{self.num_ctx}: the other half is for what was said before."
+            )
+        return self
 
 
 class TurnSettings(Section):

@@ -168,7 +168,11 @@ class Llm:
             context = self.child.slot_ctx
             extra = BUNDLED_SAMPLING | {"cache_prompt": True, "id_slot": -1 if slot is None else slot}
             params["extra_body"] = extra | (params.get("extra_body") or {})
-        params["messages"] = fit(params["messages"], context - self.settings.max_tokens)
+        # llm.max_tokens is within llm.num_ctx, but perhaps not within the bundled model's context.
+        longest = min(self.settings.max_tokens, context // 2)
+        if "max_tokens" in params:
+            params["max_tokens"] = min(params["max_tokens"], longest)
+        params["messages"] = fit(params["messages"], context - longest)
         return params
 
     async def wait_ready(self, timeout_s: float) -> None:

@@ -133,6 +133,11 @@ def test_variables_may_be_empty_null_and_in_small_letters(monkeypatch: pytest.Mo
             "llm.url in offhook.yaml is 'localhost'; it must be a URL that begins with http:// or https://.",
         ),
         (
+            "llm: {max_tokens: 513, num_ctx: 1024}",
+            "llm.max_tokens is 513; it must be at most half of llm.num_ctx, which is 1024: "
+            "the other half is for what was said before.",
+        ),
+        (
             "turn: {min_silence_ms: 900, max_silence_ms: 800}",
             "turn.min_silence_ms is 900; it must be at most turn.max_silence_ms, which is 800.",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from pipecat.tests.utils import run_test
 
 from config.settings import LlmSettings
 from models.errors import ModelFailed
+from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
 from models.llm.ollama import Ollama
 from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
@@ -148,6 +150,20 @@ async def test_a_conversation_with_a_server_nearby_takes_no_proxy(monkeypatch: p
         assert llm.state == "ready"
         down, _up = await run_test(llm.service("c", prompt=""), frames_to_send=[asked()])
         assert text(down) == "Hello."
+
+
+async def test_a_long_answer_leaves_the_bundled_model_room_for_the_conversation(tmp_path: Path) -> None:
+    llm = Llm(LlmSettings(max_tokens=2048), weights=tmp_path / "m.gguf", environ={})
+    llm._endpoint = LlmEndpoint("bundled", "", "m", "", supports_tools=False)
+    assert llm.child is not None
+    try:
+        said = [{"role": "user", "content": "Hello? " * 20} for _ in range(10)]
+        params = llm.fit({"messages": said, "max_tokens": 2048}, slot=0)
+        assert params["max_tokens"] == llm.child.slot_ctx // 2
+        assert params["messages"] == said
+        assert f" {llm.child.slot_ctx} " in (LlmSettings.model_fields["num_ctx"].description or "")
+    finally:
+        await llm.close()
 
 
 def hang_up_tool(called: list[str]) -> ToolsSchema:
