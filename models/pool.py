@@ -248,7 +248,7 @@ class ModelPool:
         self._llm = llm = Llm(self._settings.llm, weights=weights)
         await llm.start(prompts=self._prompts)
         self._thinking.model = llm.endpoint.model
-        self._thinking.device = llm.endpoint.kind
+        self._thinking.device = llm.device
 
 
 def speech_model(settings: Settings, languages: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ class OllamaServer:
     def __init__(self, child: LlamaChild, models: Sequence[str] = ("llama3.2:latest",)) -> None:
         self.models = list(models)
         self.capabilities = ["completion", "tools"]
+        self.size_vram = 0
         self.loaded: list[int | None] = []
         self.chats: list[dict[str, Any]] = []
         self._child = child
@@ -55,7 +56,8 @@ class OllamaServer:
         return {"models": [self._model(name) for name in self.models]}
 
     async def ps(self) -> dict[str, Any]:
-        return {"models": [self._model(name) for name in self.models] if self.loaded else []}
+        running = [self._model(name) | {"size_vram": self.size_vram} for name in self.models]
+        return {"models": running if self.loaded else []}
 
     async def show(self, request: Request) -> Response:
         body = await request.json()

@@ -65,6 +65,7 @@ class Llm:
     ) -> None:
         self.settings = settings
         self.slots = Slots(0)
+        self.device = ""  # what the model runs on, as far as that is known
         self._environ = os.environ if environ is None else environ
         # Who sets a proxy has distant servers in mind; what is said to one nearby doesn't pass through it.
         self._mounts = DIRECT if nearby(settings.url or ollama_url(self._environ)) else None
@@ -216,6 +217,7 @@ class Llm:
     async def _start_bundled(self, prompts: tuple[str, ...]) -> None:
         assert self.child is not None
         self.slots = Slots(self.child.slots - 1)  # the last is for completeness
+        self.device = "cpu"
         self._client = AsyncOpenAI(
             api_key=self.child.api_key,
             base_url="http://127.0.0.1/v1",
@@ -236,9 +238,9 @@ class Llm:
             http_client=DefaultAsyncHttpxClient(mounts=self._mounts),
         )
         if endpoint.kind == "ollama":
-            await Ollama(endpoint.url, self._http).load(
-                endpoint.model, num_ctx=self.settings.num_ctx, timeout_s=LOAD_S
-            )
+            ollama = Ollama(endpoint.url, self._http)
+            await ollama.load(endpoint.model, num_ctx=self.settings.num_ctx, timeout_s=LOAD_S)
+            self.device = await ollama.device(endpoint.model)
         if await self._remote_answers():
             self._remote_state = "ready"
         else:

@@ -65,6 +65,18 @@ class Ollama:
         request = {"model": model, "keep_alive": FOREVER, "options": {"num_ctx": num_ctx}, "stream": False}
         await self._ask("POST", "/api/generate", request, timeout_s)
 
+    async def device(self, model: str, *, timeout_s: float = 3.0) -> str:
+        """What a loaded model runs on: cpu, gpu, or both; empty where Ollama doesn't tell."""
+        try:
+            running = await self._ask("GET", "/api/ps", None, timeout_s)
+        except ModelFailed:
+            return ""
+        for loaded in running.get("models", []):
+            if loaded.get("name") == model and "size_vram" in loaded:
+                on_gpu = loaded["size_vram"]
+                return "cpu" if not on_gpu else "gpu" if on_gpu >= loaded.get("size", 0) else "cpu and gpu"
+        return ""
+
     async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Download a model. Raises ModelFailed with Ollama's own reason."""
         # Layers can be gigabytes, but a minute without any news is a stall.

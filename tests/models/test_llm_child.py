@@ -86,6 +86,7 @@ async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_sl
         "it is small and not clever."
     )
     assert llm.state == "ready"
+    assert llm.device == "cpu"
     assert not llm.tools
     down, up = await run_test(
         llm.service("c", prompt=PROMPT), frames_to_send=[asked("Hello, who is there?")], start_timeout=10
@@ -240,6 +241,7 @@ async def test_an_ollama_with_the_model_is_preferred_and_loaded_once(child: Llam
             await llm.start()
             assert llm.endpoint.why == f"Ollama at {url} has llama3.2:latest."
             assert llm.endpoint.kind == "ollama"
+            assert llm.device == "cpu"
             assert llm.tools
             assert llm.state == "ready"
             down, up = await run_test(

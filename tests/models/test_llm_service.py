@@ -123,6 +123,22 @@ async def test_a_refused_request_is_an_error_at_once_and_the_next_one_is_normal(
 
 
 @pytest.mark.parametrize(
+    ("loaded", "device"),
+    [
+        ([{"name": "m:latest", "size": 9, "size_vram": 0}], "cpu"),
+        ([{"name": "m:latest", "size": 9, "size_vram": 9}], "gpu"),
+        ([{"name": "m:latest", "size": 9, "size_vram": 4}], "cpu and gpu"),
+        ([{"name": "m:latest", "size": 9}], ""),
+        ([{"name": "other", "size": 9, "size_vram": 9}], ""),
+    ],
+)
+async def test_ollama_tells_what_its_model_runs_on(loaded: list[dict[str, Any]], device: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"models": loaded}))
+    async with httpx.AsyncClient(transport=transport) as http:
+        assert await Ollama("http://ollama", http).device("m:latest") == device
+
+
+@pytest.mark.parametrize(
     ("answer", "said"),
     [
         (httpx.Response(400, json={"error": "can't read: Hello?"}), "Ollama at http://ollama: HTTP 400"),
