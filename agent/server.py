@@ -51,13 +51,16 @@ class Server:
     async def start(self, on_progress: Callable[[str], None]) -> None:
         """Bind, load, warm, listen; returns once calls are answered.
 
-        Raises an error of the part that can't start, with a sentence that says what to do.
+        Raises ConfigError, or an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
-        self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
+        if settings.http.enabled:
+            require_free("http", settings.http.host, settings.http.port, "tcp")
+        self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
+        if settings.sip.enabled:
             self.sip = SipServer(
                 settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
             )

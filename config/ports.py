@@ -11,11 +11,12 @@ from config.errors import ConfigError
 
 def require_free(section: str, host: str, port: int, kind: Literal["tcp", "udp"]) -> None:
     """Raises ConfigError unless `section`.port can be bound at `section`.host."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET  # localhost is listened on over IPv4
     try:
-        infos = socket.getaddrinfo(host, port, type=_KINDS[kind])
+        infos = socket.getaddrinfo(host, port, family, _KINDS[kind])
     except OSError as error:
         raise ConfigError(f"{section}.host is {host}, which can't be resolved.") from error
-    family, type_, proto, _, address = infos[0]
+    _, type_, proto, _, address = infos[0]
     try:
         with socket.socket(family, type_, proto) as probe:
             if kind == "tcp":  # a server that just stopped leaves its port in TIME_WAIT, which is free enough

@@ -45,20 +45,20 @@ class Served:
     """A running server. `environment` is settings, by variable."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.sip, http = free_port(), free_port()
+        self.sip, self.http = free_port(), free_port()
         while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
             self.sip = free_port()
         environment = {
             "OFFHOOK_SIP__HOST": "127.0.0.1",
             "OFFHOOK_SIP__PORT": str(self.sip),
             "OFFHOOK_HTTP__HOST": "127.0.0.1",
-            "OFFHOOK_HTTP__PORT": str(http),
+            "OFFHOOK_HTTP__PORT": str(self.http),
             "OFFHOOK_CALL__DRAIN_S": "0",
             "OFFHOOK_LLM__TEMPERATURE": "0",  # the same answers each time
             **environment,
         }
         scheme = "https" if environment.get("OFFHOOK_HTTP__TLS") else "http"
-        self.url = f"{scheme}://{environment['OFFHOOK_HTTP__HOST']}:{http}"
+        self.url = f"{scheme}://{environment['OFFHOOK_HTTP__HOST']}:{self.http}"
         self.ws_url = self.url.replace("http", "ws", 1)
         self._http = httpx.Client(
             base_url=self.url,

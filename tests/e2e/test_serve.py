@@ -19,7 +19,7 @@ import pytest
 from agent.caller.recording import read_agent
 from agent.caller.script import Hangup, Play, Script, Step, Wait
 from tests.e2e.served import OFFHOOK, QUESTIONS, Served, plain, served, until
-from tests.peers import require_peer
+from tests.peers import free_port, require_peer
 from transports.playout import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
@@ -150,11 +150,15 @@ def test_the_page_and_the_reference_are_served(server: Served) -> None:
         assert "text/html" in answer.headers["content-type"]
 
 
-def test_a_port_in_use_is_one_sentence(server: Served) -> None:
-    environment = {**os.environ, "OFFHOOK_SIP__HOST": "127.0.0.1", "OFFHOOK_SIP__PORT": str(server.sip)}
+@pytest.mark.parametrize("section", ["sip", "http"])
+def test_a_port_in_use_is_one_sentence(server: Served, section: str) -> None:
+    free = {"OFFHOOK_SIP__PORT": str(free_port()), "OFFHOOK_HTTP__PORT": str(free_port())}
+    port = server.sip if section == "sip" else server.http
+    environment = {**os.environ, "OFFHOOK_SIP__HOST": "127.0.0.1", **free}
+    environment[f"OFFHOOK_{section.upper()}__PORT"] = str(port)
     done = subprocess.run(
         [*OFFHOOK, "serve"], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
-    assert "sip.port" in done.stderr
+    assert f"offhook: {section}.port is {port}, but another program already uses" in done.stderr
     assert "Traceback" not in done.stderr
