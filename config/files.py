@@ -41,6 +41,11 @@ _Loader.add_constructor(_NULL, _null)
 _Loader.add_implicit_resolver(_NULL, re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 
 
+def names_a_path(text: str) -> bool:
+    """Whether a model is named by its place. `owner/name` is a hub's name."""
+    return text.startswith(("/", "./", "../", "~")) or text.endswith(".onnx")
+
+
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """The file's mapping; leaves are text, None or lists of those. `what` names the file in errors."""
     try:

@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ConfigError
-from config.files import read_secret, read_yaml
+from config.files import names_a_path, read_secret, read_yaml
 from config.keys import KEYS, PREFIX, SECRET_FILES, Key, suggest, variable_of
 from config.settings import Settings
 
@@ -240,3 +240,15 @@ def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
         path = value_of(settings, name)
         if path is not None and not path.is_file():
             raise ConfigError(f"{given[name].origin.of(name)} is '{path}'; there is no such file.")
+    for name, allowed in _MODELS.items():
+        value = value_of(settings, name)
+        if value is not None and names_a_path(value) and not Path(value).expanduser().exists():
+            raise ConfigError(
+                f"{given[name].origin.of(name)} is '{value}', which isn't there; it must be {allowed}."
+            )
+
+
+_MODELS = {
+    "stt.model": "the folder of a CTranslate2 Whisper model, or a model's name, such as base or small",
+    "tts.voice": "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+}

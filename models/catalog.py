@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from config.files import names_a_path
 from models.bundled import BUNDLED, BY_NAME, Bundled, File, Kind, Part
 from models.errors import ModelError, WeightsError
 
@@ -59,9 +60,7 @@ class Catalog:
         for folder in (Path(name).expanduser(), self._whisper_folder(name)):
             if (folder / "model.bin").is_file():
                 return folder
-        raise WeightsError(
-            f"The speech-to-text model {name} isn't here; fetch it: offhook models pull {name}"
-        )
+        raise WeightsError(f"The speech-to-text model {name} isn't here; {_how_to_get(name)}")
 
     def voice(self, name: str) -> Path:
         """The .onnx file of a voice: a bundled name, a path, or a pulled name. Raises WeightsError."""
@@ -72,7 +71,7 @@ class Catalog:
                 if path.with_name(f"{path.name}.json").is_file():
                     return path
                 raise WeightsError(f"The voice {path} lacks its settings, {path.name}.json.")
-        raise WeightsError(f"The voice {name} isn't here; fetch it: offhook models pull {name}")
+        raise WeightsError(f"The voice {name} isn't here; {_how_to_get(name)}")
 
     def language_model(self) -> Path | None:
         """The bundled GGUF file, or None where its package isn't installed. Raises WeightsError."""
@@ -244,6 +243,10 @@ def _check(path: Path, size: int, sha256: str, progress: Progress | None) -> Non
                 progress(path.name, done, size)
     if digest.hexdigest() != sha256:
         raise WeightsError(f"{path} is not the file that it should be (its SHA-256 differs); {_remedy(path)}")
+
+
+def _how_to_get(name: str) -> str:
+    return "give the right path." if names_a_path(name) else f"fetch it: offhook models pull {name}"
 
 
 def _remedy(path: Path) -> str:

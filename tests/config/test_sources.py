@@ -209,6 +209,39 @@ def test_a_missing_certificate() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        (
+            "tts.voice",
+            "./me.onnx",
+            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+        ),
+        (
+            "tts.voice",
+            "me.onnx",
+            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+        ),
+        (
+            "stt.model",
+            "~/no/whisper",
+            "the folder of a CTranslate2 Whisper model, or a model's name, such as base or small",
+        ),
+    ],
+)
+def test_a_model_that_isnt_where_its_path_says(key: str, value: str, allowed: str) -> None:
+    assert refused(None, **{key: value}) == (
+        f"{key}, given as a flag, is '{value}', which isn't there; it must be {allowed}."
+    )
+
+
+def test_models_by_name_are_looked_for_later(tmp_path: Path) -> None:
+    (tmp_path / "me.onnx").touch()
+    flags = {"tts.voice": str(tmp_path / "me.onnx"), "stt.model": "owner/name"}
+
+    assert load(None, flags).settings.stt.model == "owner/name"
+
+
 class TestSecrets:
     def test_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")

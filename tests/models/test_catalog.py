@@ -159,6 +159,11 @@ def test_a_voice_that_isnt_here(shelf: Catalog) -> None:
         shelf.voice("fr_FR-siwis-medium")
 
 
+def test_a_path_isnt_to_be_fetched(shelf: Catalog) -> None:
+    with pytest.raises(WeightsError, match=r"^The voice \./x\.onnx isn't here; give the right path\.$"):
+        shelf.voice("./x.onnx")
+
+
 def test_a_name_of_another_kind(shelf: Catalog) -> None:
     with pytest.raises(WeightsError, match=r"^fake is a speech-to-text, not a voice\.$"):
         shelf.voice("fake")
