@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from config.files import names_a_path
+from models import hub
 from models.bundled import BUNDLED, BY_NAME, Bundled, File, Kind, Part
 from models.errors import ModelError, WeightsError
 
@@ -24,7 +25,6 @@ Progress = Callable[[str, int, int], None]
 
 _VOICE_NAME = re.compile(r"[a-z]{2,3}_[A-Z]{2}-\w+-(x_low|low|medium|high)")
 _WHISPER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*", "preprocessor_config.json")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -135,18 +135,13 @@ class Catalog:
     def _pull_voice(self, name: str) -> Path:
         path = self._voices / f"{name}.onnx"
         if not path.is_file():
-            from models.piper import download
-
-            download(name, self._voices)
+            hub.fetch_voice(name, self._voices)
         return path
 
     def _pull_whisper(self, name: str) -> Path:
-        from huggingface_hub import snapshot_download
-
         folder = self._whisper_folder(name)
         if not (folder / "model.bin").is_file():
-            repository = name if "/" in name else f"Systran/faster-whisper-{name}"
-            snapshot_download(repository, local_dir=folder, allow_patterns=list(_WHISPER_FILES))
+            hub.fetch_whisper(name, folder)
         return folder
 
     def _entry(self, model: Bundled) -> Entry:

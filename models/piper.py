@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,18 +296,6 @@ class Voices:
 
     async def close(self) -> None:
         await self.lane.close()
-
-
-def download(voice: str, folder: Path) -> Path:
-    """Fetch a voice such as "fr_FR-siwis-medium" from Piper's hub into `folder`, whole or not at all."""
-    from piper.download_voices import download_voice
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
-        download_voice(voice, Path(unfinished))
-        for name in (f"{voice}.onnx.json", f"{voice}.onnx"):
-            (Path(unfinished) / name).replace(folder / name)
-    return folder / f"{voice}.onnx"
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

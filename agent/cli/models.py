@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.console import Console
@@ -54,8 +54,8 @@ def pull(
         with _failures():
             asyncio.run(_pull_llm(loaded))
         return
-    with _failures(), _bars() as bars:
-        path = _catalog(loaded).pull(name, _Told(bars))
+    with _failures(), _Told() as told:
+        path = _catalog(loaded).pull(name, told)
     typer.echo(f"{name} is here: {path}")
 
 
@@ -71,8 +71,8 @@ def verify(
     catalog = _catalog(load_settings(config, settings).settings)
     chosen = names or [entry.name for entry in catalog.entries() if entry.state != "not installed"]
     for name in chosen:
-        with _failures(), _bars() as bars:
-            catalog.verify(name, _Told(bars))
+        with _failures(), _Told() as told:
+            catalog.verify(name, told)
         typer.echo(f"{name} is what it should be.")
 
 
@@ -93,16 +93,23 @@ async def _pull_llm(settings: Settings) -> None:
 
 
 class _Told:
-    """A bar for every file of which the catalog tells."""
+    """A bar for every file of which the catalog tells. Without any, the hub's own bars can be seen."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
+    def __init__(self) -> None:
+        self._bars = _bars()
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, name: str, done: int, size: int) -> None:
         if name not in self._tasks:
+            self._bars.start()
             self._tasks[name] = self._bars.add_task(name, total=size)
         self._bars.update(self._tasks[name], completed=done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
 
 
 def _catalog(settings: Settings) -> Catalog:

@@ -1,0 +1,83 @@
+"""Fetching weights, by the hub's own client from a small hub on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Response
+
+from models.catalog import Catalog
+from tests.ollama_server import served
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+VOICE = "fr/fr_FR/siwis/medium/fr_FR-siwis-medium.onnx"
+FILES = {
+    "rhasspy/piper-voices": {f"{VOICE}.json": b"{}", VOICE: b"a voice", "README.md": b"not wanted"},
+    "Systran/faster-whisper-small": {"model.bin": b"weights", "config.json": b"{}", "README.md": b"no"},
+    "owner/name": {"model.bin": b"others"},
+}
+
+
+def hub() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/api/models/{owner}/{name}/revision/{revision}")
+    async def info(owner: str, name: str) -> dict[str, object]:
+        files = FILES[f"{owner}/{name}"]
+        return {
+            "id": f"{owner}/{name}",
+            "sha": COMMIT,
+            "siblings": [{"rfilename": file} for file in files],
+        }
+
+    @app.get("/api/models/{owner}/{name}/tree/{revision}")
+    async def tree(owner: str, name: str) -> list[dict[str, object]]:
+        files = FILES[f"{owner}/{name}"]
+        return [
+            {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+            for path, content in files.items()
+        ]
+
+    @app.api_route("/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"])
+    async def file(owner: str, name: str, path: str) -> Response:
+        content = FILES[f"{owner}/{name}"][path]
+        return Response(content, headers={"ETag": f'"{len(content)}"', "X-Repo-Commit": COMMIT})
+
+    return app
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalog]:
+    async with served(hub()) as url:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+        template = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield Catalog(tmp_path / "cache")
+
+
+async def test_a_voice_is_fetched_with_its_settings(
+    catalog: Catalog, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars, though there is no terminal
+    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    assert path.read_bytes() == b"a voice"
+    assert catalog.voice("fr_FR-siwis-medium") == path
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "fr_FR-siwis-medium.onnx",
+        "fr_FR-siwis-medium.onnx.json",
+    ]
+    assert "fr_FR-siwis-medium.onnx: 100%" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "weights"), [("small", b"weights"), ("owner/name", b"others")])
+async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
+    catalog: Catalog, name: str, weights: bytes
+) -> None:
+    folder = await asyncio.to_thread(catalog.pull, name)
+    assert (folder / "model.bin").read_bytes() == weights
+    assert not (folder / "README.md").exists()
+    assert catalog.whisper(name) == folder
