@@ -17,9 +17,11 @@ from typing import Literal
 from config.files import names_a_path
 from models import hub
 from models.bundled import BUNDLED, BY_NAME, Bundled, File, Kind, Part
+from models.checksums import record, recorded
 from models.errors import ModelError, WeightsError
 
 State = Literal["ready", "not unpacked", "not installed", "damaged", "not downloaded"]
+Verdict = Literal["right", "as fetched", "unknown"]
 Progress = Callable[[str, int, int], None]
 """Told a file's name, how many bytes of it are done, and how many there are."""
 
@@ -90,8 +92,11 @@ class Catalog:
         found += [_pulled(voice.stem, "voice", voice) for voice in sorted(self._voices.glob("*.onnx"))]
         return found
 
-    def verify(self, name: str, progress: Progress | None = None) -> None:
-        """Read a model's every byte. Raises WeightsError that names the file which isn't as it should be."""
+    def verify(self, name: str, progress: Progress | None = None) -> Verdict:
+        """Read a model's every byte. Raises WeightsError that names the file which isn't as it should be.
+
+        A fetched one can only be compared with what it was then, and is "unknown" where that wasn't noted.
+        """
         if name in BY_NAME:
             for file in BY_NAME[name].files:
                 for part in file.parts:
@@ -99,8 +104,17 @@ class Catalog:
                 joined = self._joined(BY_NAME[name], file)
                 if len(file.parts) > 1 and joined.is_file():
                     _check(joined, file.size, file.sha256, progress)
-        elif name not in {entry.name for entry in self.entries()}:
+            return "right"
+        kind = next((entry.kind for entry in self.entries() if entry.name == name), None)
+        if kind is None:
             raise WeightsError(f"{name} is neither bundled nor pulled; `offhook models list` shows what is.")
+        noted = recorded(self._voice_sums(name) if kind == "voice" else self._whisper_sums(name))
+        again = f"delete it, and fetch it again: offhook models pull {name}"
+        for path, sha256 in noted.items():
+            if not path.is_file():
+                raise WeightsError(f"{path} is gone; fetch it again: offhook models pull {name}")
+            _check(path, path.stat().st_size, sha256, progress, remedy=again)
+        return "as fetched" if noted else "unknown"
 
     def pull(self, name: str, progress: Progress | None = None) -> Path:
         """Fetch a model from its hub, unless it is here. Returns where it is. Raises WeightsError."""
@@ -132,16 +146,22 @@ class Catalog:
     def _whisper_folder(self, name: str) -> Path:
         return self._whispers / name.replace("/", "--")
 
+    def _voice_sums(self, name: str) -> Path:
+        return self._voices / f"{name}.sha256"
+
+    def _whisper_sums(self, name: str) -> Path:
+        return self._whisper_folder(name) / "model.sha256"
+
     def _pull_voice(self, name: str) -> Path:
-        path = self._voices / f"{name}.onnx"
-        if not path.is_file():
-            hub.fetch_voice(name, self._voices)
-        return path
+        sums = self._voice_sums(name)
+        if not _complete(sums):
+            record(sums, hub.fetch_voice(name, self._voices))
+        return self._voices / f"{name}.onnx"
 
     def _pull_whisper(self, name: str) -> Path:
-        folder = self._whisper_folder(name)
-        if not (folder / "model.bin").is_file():
-            hub.fetch_whisper(name, folder)
+        folder, sums = self._whisper_folder(name), self._whisper_sums(name)
+        if not _complete(sums):
+            record(sums, hub.fetch_whisper(name, folder))
         return folder
 
     def _entry(self, model: Bundled) -> Entry:
@@ -224,10 +244,13 @@ def _identity(path: Path, sha256: str) -> list[object]:
     return [sha256, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _check(path: Path, size: int, sha256: str, progress: Progress | None) -> None:
+def _check(
+    path: Path, size: int, sha256: str, progress: Progress | None, *, remedy: str | None = None
+) -> None:
+    remedy = remedy or _remedy(path)
     actual = path.stat().st_size
     if actual != size:
-        raise WeightsError(f"{path} has {actual} bytes instead of {size}; {_remedy(path)}")
+        raise WeightsError(f"{path} has {actual} bytes instead of {size}; {remedy}")
     digest = hashlib.sha256()
     done = 0
     with path.open("rb") as file:
@@ -237,7 +260,13 @@ def _check(path: Path, size: int, sha256: str, progress: Progress | None) -> Non
             if progress:
                 progress(path.name, done, size)
     if digest.hexdigest() != sha256:
-        raise WeightsError(f"{path} is not the file that it should be (its SHA-256 differs); {_remedy(path)}")
+        raise WeightsError(f"{path} is not the file that it should be (its SHA-256 differs); {remedy}")
+
+
+def _complete(sums: Path) -> bool:
+    """Whether all is there that was noted, which is done when all was fetched."""
+    noted = recorded(sums)
+    return bool(noted) and all(path.is_file() for path in noted)
 
 
 def _how_to_get(name: str) -> str:

@@ -10,16 +10,17 @@ _WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*", 
 _VOICES = "rhasspy/piper-voices"
 
 
-def fetch_whisper(name: str, folder: Path) -> None:
-    """Fetch a CTranslate2 Whisper model, "small" or "owner/repository", into `folder`."""
+def fetch_whisper(name: str, folder: Path) -> list[Path]:
+    """Fetch a CTranslate2 Whisper model, "small" or "owner/repository", into `folder`. Returns its files."""
     from huggingface_hub import snapshot_download
 
     repository = name if "/" in name else f"Systran/faster-whisper-{name}"
     snapshot_download(repository, local_dir=folder, allow_patterns=list(_WHISPER_FILES))
+    return [path for pattern in _WHISPER_FILES for path in folder.glob(pattern)]
 
 
-def fetch_voice(name: str, folder: Path) -> None:
-    """Fetch a Piper voice such as "fr_FR-siwis-medium" into `folder`, whole or not at all."""
+def fetch_voice(name: str, folder: Path) -> list[Path]:
+    """Fetch a Piper voice, "fr_FR-siwis-medium", into `folder`, whole or not at all. Returns its files."""
     from huggingface_hub import hf_hub_download
 
     # Not by Piper's own downloader, which shows nothing and waits for ever.
@@ -28,5 +29,4 @@ def fetch_voice(name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
         fetched = [hf_hub_download(_VOICES, file, local_dir=unfinished) for file in (f"{place}.json", place)]
-        for path in map(Path, fetched):
-            path.replace(folder / path.name)
+        return [path.replace(folder / path.name) for path in map(Path, fetched)]

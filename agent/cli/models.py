@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
 
 _STATES = {"ready": "green", "not unpacked": "yellow", "not installed": "dim", "damaged": "red"}
+_VERDICTS = {
+    "right": "{name} is what it should be.",
+    "as fetched": "{name} is what it was when it was fetched.",
+    "unknown": "{name} can't be checked: it has no checksums. Fetch it again: offhook models pull {name}",
+}
 
 
 @app.command("list")
@@ -67,13 +72,20 @@ def verify(
     config: ConfigFile = None,
     settings: Set = None,
 ) -> None:
-    """Read every byte of the weights and compare them with what they must be."""
+    """Read every byte of the weights and compare them with what they must be.
+
+    What was fetched is compared with what it was then.
+    """
     catalog = _catalog(load_settings(config, settings).settings)
     chosen = names or [entry.name for entry in catalog.entries() if entry.state != "not installed"]
+    unknown = False
     for name in chosen:
         with _failures(), _Told() as told:
-            catalog.verify(name, told)
-        typer.echo(f"{name} is what it should be.")
+            verdict = catalog.verify(name, told)
+        typer.echo(_VERDICTS[verdict].format(name=name))
+        unknown |= verdict == "unknown"
+    if unknown:
+        raise typer.Exit(1)
 
 
 async def _pull_llm(settings: Settings) -> None:

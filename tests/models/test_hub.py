@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI, Response
 
 from models.catalog import Catalog
+from models.errors import WeightsError
 from tests.ollama_server import served
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -69,6 +70,7 @@ async def test_a_voice_is_fetched_with_its_settings(
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "fr_FR-siwis-medium.onnx",
         "fr_FR-siwis-medium.onnx.json",
+        "fr_FR-siwis-medium.sha256",
     ]
     assert "fr_FR-siwis-medium.onnx: 100%" in capfd.readouterr().err
 
@@ -81,3 +83,25 @@ async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
     assert (folder / "model.bin").read_bytes() == weights
     assert not (folder / "README.md").exists()
     assert catalog.whisper(name) == folder
+
+
+async def test_what_was_fetched_is_compared_with_what_it_was(catalog: Catalog) -> None:
+    folder = await asyncio.to_thread(catalog.pull, "small")
+    assert catalog.verify("small") == "as fetched"
+    (folder / "model.bin").write_bytes(b"weighty")
+    with pytest.raises(WeightsError, match=r"model\.bin is not the file .* fetch it again: .* pull small$"):
+        catalog.verify("small")
+    (folder / "model.bin").unlink()
+    await asyncio.to_thread(catalog.pull, "small")
+    assert catalog.verify("small") == "as fetched"
+
+
+async def test_what_nobody_noted_is_unknown_until_it_is_fetched_again(catalog: Catalog) -> None:
+    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    path.with_suffix(".sha256").unlink()
+    assert catalog.verify("fr_FR-siwis-medium") == "unknown"
+    await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    assert catalog.verify("fr_FR-siwis-medium") == "as fetched"
+    (path.with_suffix(".onnx.json")).unlink()
+    with pytest.raises(WeightsError, match=r"onnx\.json is gone; fetch it again"):
+        catalog.verify("fr_FR-siwis-medium")

