@@ -20,6 +20,7 @@ from piper import PiperVoice
 from piper.config import PiperConfig
 from piper.const import BOS, EOS, PAD
 
+from config.packages import ONNXRUNTIME_FOR_CUDA
 from models.errors import ModelError, WeightsError
 from models.lanes import Lane, Speculative
 from models.piper_graph import halves, with_durations
@@ -314,7 +315,10 @@ def _providers(device: str) -> list[str]:
     if device != "cpu" and "CUDAExecutionProvider" in available:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
     if device == "cuda":
-        raise ModelError("tts.device is cuda, but this onnxruntime has no CUDA; install offhook[gpu].")
+        raise ModelError(
+            "tts.device is cuda, but this onnxruntime has no CUDA; put the one that has in its place: "
+            f"{ONNXRUNTIME_FOR_CUDA}."
+        )
     return ["CPUExecutionProvider"]
 
 

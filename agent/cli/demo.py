@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
+from config.packages import require_one_onnxruntime
 from config.persona import load_persona
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def demo(
     understood and was heard to answer.
     """
     loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
+    require_one_onnxruntime()
     who = load_persona(loaded.settings.persona)
     raise typer.Exit(asyncio.run(_demo(loaded.settings, who, question or [], wav)))
 

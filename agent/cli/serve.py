@@ -24,6 +24,7 @@ from agent.cli.options import (
     SipPort,
     load_settings,
 )
+from config.packages import require_one_onnxruntime
 from config.persona import load_persona
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def serve(
             "log.level": log_level,
         },
     )
+    require_one_onnxruntime()
     who = load_persona(loaded.settings.persona)
     raise typer.Exit(asyncio.run(_serve(loaded.settings, who)))
 
