@@ -170,6 +170,8 @@ async def test_a_websocket_without_the_key_is_refused_before_it_opens(keyed: htt
 async def test_other_sites_pages_are_refused(client: httpx.AsyncClient) -> None:
     foreign = await client.get("/api/v1/sessions", headers={"Origin": "https://evil.example"})
     assert_problem(foreign, 403, "other sites")
+    broken = await client.get("/api/v1/sessions", headers={"Origin": "http://["})
+    assert_problem(broken, 403, "other sites")
     own = await client.get("/api/v1/sessions", headers={"Origin": str(client.base_url).rstrip("/")})
     assert own.status_code == 200
 
