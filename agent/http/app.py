@@ -15,7 +15,7 @@ from agent.http.admission import TextAdmission
 from agent.http.chat import Chat
 from agent.http.contracts import Calls, HasHealth, Models
 from agent.http.control import control_router
-from agent.http.guard import ApiKeyGuard, BodyLimit, OriginGuard
+from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard
 from agent.http.problems import Problem
 from agent.http.reference import reference_page
 from agent.http.speech import STT_BODY_BYTES, speech_router
@@ -31,6 +31,7 @@ _ABOUT = """A telephone agent on your own machine. Calls arrive over SIP, from a
 carrier; this is where you watch them, end them, and use the same models without a call.
 
 Where an API key is set (`http.api_key`), send it as `Authorization: Bearer <key>` or as `X-API-Key`.
+Without one, the API answers only as `localhost` or a loopback address.
 
 Every error is an RFC 9457 problem document whose `detail` says what to do."""
 
@@ -95,6 +96,8 @@ def create_app(
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())
+    else:
+        app.add_middleware(HostGuard)
     app.add_middleware(OriginGuard)
     return app
 

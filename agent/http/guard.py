@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,6 +90,37 @@ class OriginGuard:
                 await refuse(scope, receive, send, 403, "Pages of other sites may not use this API.")
                 return
         await self._app(scope, receive, send)
+
+
+class HostGuard:
+    """Where no key is asked for: answers only to names that always mean this machine.
+
+    Another site can have its own name resolve to this machine (DNS rebinding). Its page then reads what
+    it likes here, as of its own origin; only `Host` still tells.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and _guarded(scope["path"]):
+            host = Headers(scope=scope).get("host", "")
+            if not _is_loopback(host):
+                detail = (
+                    f"Without an API key this server answers only as localhost or 127.0.0.1, not as "
+                    f"{host[:80]!r}. Set http.api_key to reach it by another name."
+                )
+                await refuse(scope, receive, send, 403, detail)
+                return
+        await self._app(scope, receive, send)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class BodyLimit:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import websockets
+from fastapi import APIRouter
 
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
@@ -174,6 +175,50 @@ async def test_other_sites_pages_are_refused(client: httpx.AsyncClient) -> None:
     assert_problem(broken, 403, "other sites")
     own = await client.get("/api/v1/sessions", headers={"Origin": str(client.base_url).rstrip("/")})
     assert own.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:8080", "192.0.2.7", "127.0.0.1.evil.example", "localhost@evil", "["]
+)
+async def test_without_a_key_only_this_machine_s_names_are_answered(
+    client: httpx.AsyncClient, host: str
+) -> None:
+    # As from a page whose own name was made to resolve to this machine.
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    assert (await client.get("/api/v1/sessions", headers=headers)).status_code == 403
+    assert_problem(await client.get("/health", headers={"Host": host}), 403, "Set http.api_key to reach it")
+    assert (await client.get("/livez", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"])
+async def test_every_name_of_this_machine_is_answered(client: httpx.AsyncClient, host: str) -> None:
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    assert (await client.get("/api/v1/sessions", headers=headers)).status_code == 200
+
+
+async def test_with_a_key_any_name_will_do(keyed: httpx.AsyncClient) -> None:
+    headers = {"Host": "phone.example", "X-API-Key": "s3cret"}
+    assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
+
+
+async def test_a_rebound_page_gets_no_websocket(client: httpx.AsyncClient) -> None:
+    port = client.base_url.port
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(f"ws://evil.example:{port}/api/v1/chat", host="127.0.0.1", port=port)
+    assert refused.value.response.status_code == 403
+    assert "localhost" in json.loads(refused.value.response.body)["detail"]
+
+
+async def test_carriers_call_by_another_name(serve: Serve, calls: FakeCalls, models: FakeModels) -> None:
+    signed = APIRouter()
+
+    @signed.post("/api/v1/carriers/twilio/answer")
+    async def answer() -> dict[str, str]:
+        return {}
+
+    client = await serve(create_app(settings=Settings(), calls=calls, models=models, routers=[signed]))
+    asked = await client.post("/api/v1/carriers/twilio/answer", headers={"Host": "phone.example.com"})
+    assert asked.status_code == 200
 
 
 async def test_a_declared_large_body_is_refused_unread(client: httpx.AsyncClient) -> None:
