@@ -50,13 +50,16 @@ class LiveCall(Protocol):
         """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
 
     async def hangup(self) -> None:
-        """Ask for the end of the call. Returns at once or when the call has ended."""
+        """Ask for the end of the call. Returns at once."""
 
 
 class Calls(Protocol):
     """The directory of live calls, over every transport."""
 
     def live(self) -> Sequence[LiveCall]: ...
+    async def gone(self, id: str) -> None:
+        """Return once no live call has this id."""
+
     @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""

@@ -98,21 +98,18 @@ def control_router(
     )
     async def hang_up(id: str) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        hangup = asyncio.ensure_future(_find(calls, id).hangup())
-        done, _ = await asyncio.wait({hangup}, timeout=HANGUP_WAIT_S)
-        if not done:
-            _ending.add(hangup)
-            hangup.add_done_callback(_ending.discard)
+        await _find(calls, id).hangup()
+        try:
+            async with asyncio.timeout(HANGUP_WAIT_S):
+                await calls.gone(id)
+        except TimeoutError:
             return Response(status_code=202)
-        hangup.result()
-        gone = all(call.info.id != id for call in calls.live())
-        return Response(status_code=204 if gone else 202)
+        return Response(status_code=204)
 
     return router
 
 
 _FINE = ("ready", "off")
-_ending: set[asyncio.Future[None]] = set()
 
 
 def overall(states: Sequence[str]) -> OverallState:

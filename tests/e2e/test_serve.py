@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,16 @@ def test_calls_leave_nothing_behind(server: Served, tmp_path: Path) -> None:
         call(server, [Wait(timeout_s=0.3)], tmp_path)
     assert until(lambda: not server.sessions(), 15)
     assert until(lambda: server.files() <= files + 1 and server.threads() <= threads, 15)
+
+
+def test_hanging_up_is_done_when_it_says_so(server: Served, tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as threads:
+        calling = threads.submit(call, server, [Wait(timeout_s=20)], tmp_path)
+        assert until(lambda: bool(server.sessions()), 10)
+        id = server.sessions()[0]["id"]
+        assert httpx.delete(f"{server.url}/api/v1/sessions/{id}", timeout=10).status_code == 204
+        assert server.sessions() == []
+        assert calling.result(30)["ended_by"] == "agent"
 
 
 def test_health_tells_what_is_loaded(server: Served) -> None:

@@ -36,9 +36,18 @@ class FakeCall:
     turns: list[FakeTurn] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
+    ends: bool = True
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hangup(self) -> None:
+        """As a real call: asked at once, over a little later."""
+        self.state = "ending"
+        if self.ends:
+            asyncio.get_running_loop().call_later(0.05, self.end)
+
+    def end(self) -> None:
         self.directory.calls.remove(self)
+        self.over.set()
 
 
 @dataclass
@@ -48,6 +57,11 @@ class FakeCalls:
 
     def live(self) -> list[FakeCall]:
         return list(self.calls)
+
+    async def gone(self, id: str) -> None:
+        for call in self.live():
+            if call.info.id == id:
+                await call.over.wait()
 
     def add(self, caller: str = "sip:alice@127.0.0.1") -> FakeCall:
         call = FakeCall(self, CallInfo("sip", caller, "sip:agent@127.0.0.1", codec="PCMU/8000"))

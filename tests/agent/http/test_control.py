@@ -130,6 +130,16 @@ async def test_hang_up(client: httpx.AsyncClient, calls: FakeCalls) -> None:
     assert_problem(await client.delete(f"/api/v1/sessions/{call.info.id}"), 404, "/api/v1/sessions lists")
 
 
+async def test_a_call_that_doesnt_end_in_time_is_ending(
+    client: httpx.AsyncClient, calls: FakeCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.http.control.HANGUP_WAIT_S", 0.05)
+    call = calls.add()
+    call.ends = False
+    assert (await client.delete(f"/api/v1/sessions/{call.info.id}")).status_code == 202
+    assert (await client.get(f"/api/v1/sessions/{call.info.id}")).json()["state"] == "ending"
+
+
 async def test_unknown_paths_and_methods_are_problems(client: httpx.AsyncClient) -> None:
     assert_problem(await client.get("/nowhere"), 404, "There is nothing at /nowhere")
     assert_problem(await client.post("/livez"), 405, "POST doesn't work on /livez")
