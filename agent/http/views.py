@@ -17,11 +17,11 @@ OverallState = Literal["ok", "starting", "degraded", "down"]
 
 class Ready(BaseModel):
     ready: bool
-    reasons: list[str] = Field([], examples=[["stt is loading.", "The server is draining."]])
+    reasons: list[str] = Field([], examples=[["speech-to-text is loading.", "The models are still loading."]])
 
 
 class ComponentView(BaseModel):
-    name: str = Field(examples=["stt"])
+    name: str = Field(examples=["speech-to-text"])
     state: str = Field(examples=["ready"], description="ready, loading, restarting, down, failed or off")
     device: str | None = Field(None, examples=["cpu (int8)"])
     model: str | None = Field(None, examples=["base"])
@@ -42,9 +42,9 @@ class ComponentView(BaseModel):
 
 class LlmView(BaseModel):
     kind: str = Field(examples=["ollama"])
-    model: str = Field(examples=["llama3.2"])
-    url: str = Field(examples=["http://localhost:11434/v1"])
-    why: str = Field(examples=["Ollama answers on localhost:11434 and has llama3.2."])
+    model: str = Field(examples=["llama3.2:latest"])
+    url: str = Field(examples=["http://127.0.0.1:11434"])
+    why: str = Field(examples=["Ollama at http://127.0.0.1:11434 has llama3.2:latest."])
 
     @classmethod
     def of(cls, endpoint: LlmEndpoint) -> LlmView:
@@ -90,10 +90,10 @@ class Health(BaseModel):
 class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
     transport: str = Field(examples=["sip"])
-    from_: str = Field(alias="from", examples=["sip:alice@192.0.2.7"])
-    to: str = Field(examples=["sip:agent@192.0.2.1"])
-    remote: str = Field(description="The peer's network address.", examples=["192.0.2.7:5060"])
-    codec: str = Field(examples=["PCMU/8000"])
+    from_: str = Field(alias="from", examples=["alice"])
+    to: str = Field(examples=["agent"])
+    remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
+    codec: str = Field(examples=["pcmu"])
     since: datetime
     state: CallState
     turns: int = Field(description="Turns so far, both sides counted.")
@@ -117,7 +117,16 @@ class TurnView(BaseModel):
     at: datetime
     ledger: dict[str, float] = Field(
         description="Where the time went, in milliseconds.",
-        examples=[{"end_of_turn": 220.0, "transcript": 90.0, "first_token": 40.0, "first_audio": 60.0}],
+        examples=[
+            {
+                "transcript": 90.0,
+                "end_of_turn": 220.0,
+                "first_token": 40.0,
+                "first_sentence": 80.0,
+                "first_audio": 60.0,
+                "first_packet": 12.0,
+            }
+        ],
     )
 
     @classmethod

@@ -63,8 +63,8 @@ class FakeCalls:
             if call.info.id == id:
                 await call.over.wait()
 
-    def add(self, caller: str = "sip:alice@127.0.0.1") -> FakeCall:
-        call = FakeCall(self, CallInfo("sip", caller, "sip:agent@127.0.0.1", codec="PCMU/8000"))
+    def add(self, caller: str = "alice") -> FakeCall:
+        call = FakeCall(self, CallInfo("sip", caller, "agent", remote="192.0.2.7", codec="pcmu"))
         self.calls.append(call)
         return call
 

@@ -101,12 +101,20 @@ async def test_health_shows_each_part(
 
 
 async def test_sessions_are_listed_oldest_first(client: httpx.AsyncClient, calls: FakeCalls) -> None:
-    older, newer = calls.add("sip:alice@127.0.0.1"), calls.add("sip:bob@127.0.0.1")
+    older, newer = calls.add("alice"), calls.add("bob")
     calls.calls.reverse()
     listed = (await client.get("/api/v1/sessions")).json()["sessions"]
     assert [entry["id"] for entry in listed] == [older.info.id, newer.info.id]
-    assert listed[0]["from"] == "sip:alice@127.0.0.1"
+    assert listed[0]["from"] == "alice"
     assert listed[0]["state"] == "listening"
+
+
+async def test_the_examples_are_what_is_answered(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+    calls.add()
+    (session,) = (await client.get("/api/v1/sessions")).json()["sessions"]
+    schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["SessionView"]
+    for key in ("transport", "from", "to", "remote", "codec"):
+        assert schema["properties"][key]["examples"] == [session[key]]
 
 
 async def test_a_transcript_shows_what_was_cut_off(client: httpx.AsyncClient, calls: FakeCalls) -> None:
@@ -261,7 +269,7 @@ async def test_docs_name_every_operation_and_no_other_host(client: httpx.AsyncCl
         assert path in page
         for operation in operations.values():
             assert operation["summary"] in page.replace("&#x27;", "'")
-    assert "http://" not in page.replace("http://localhost:11434", "")
+    assert "http://" not in page.replace("http://127.0.0.1:11434", "")
     assert "https://" not in page
     assert "<script" not in page
 
