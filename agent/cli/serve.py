@@ -6,11 +6,13 @@ import asyncio
 import signal
 import sys
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import ifaddr
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import (
@@ -87,7 +89,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
         except (ModelError, SipError, ListenError, TlsError) as error:
-            console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+            console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             await server.close(drain_s=0)
             return EXIT_CANNOT_START
     _introduce(console, server, time.monotonic() - started)
@@ -95,7 +97,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
     try:
         await server.wait(stop)
     except SipDied as error:
-        console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+        console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         await server.close(drain_s=0)
         return EXIT_SIP_DIED
     calls = len(server.sessions.live())
@@ -121,14 +123,16 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _to_dial(host: str, port: int) -> list[str]:
-    """SIP addresses under which this machine answers, the nearest first."""
+def _hosts(host: str) -> list[str]:
+    """By what names this server is reached, as URIs have them, the nearest first."""
     hosts = [host]
-    if host == "0.0.0.0":
-        hosts = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)]
-        hosts.sort(key=lambda ip: not ip.startswith("127."))
-    where = "" if port == 5060 else f":{port}"
-    return [f"sip:agent@{ip}{where}" for ip in hosts]
+    if host in ("0.0.0.0", "::"):  # every IPv4 address, every address
+        ips = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+        every = [ip if isinstance(ip, str) else ip[0] for ip in ips]
+        # Link-local ones need a scope, which URIs don't have.
+        hosts = [ip for ip in every if not ip.startswith("fe80:") and (host == "::" or ":" not in ip)]
+        hosts.sort(key=lambda ip: not ip_address(ip).is_loopback)
+    return [f"[{host}]" if ":" in host else host for host in hosts]
 
 
 def _introduce(console: Console, server: Server, took_s: float) -> None:
@@ -138,9 +142,11 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     if server.sip:
-        table.add_row("Dial", "  ".join(_to_dial(sip.host, sip.port)))
+        where = "" if sip.port == 5060 else f":{sip.port}"
+        dial = "  ".join(f"sip:agent@{host}{where}" for host in _hosts(sip.host))
+        table.add_row("Dial", escape(dial))  # an IPv6 address's brackets are no markup
     if server.http:
-        here = f"{'https' if http.tls else 'http'}://{http.host}:{server.http.port}"
+        here = escape(f"{'https' if http.tls else 'http'}://{_hosts(http.host)[0]}:{server.http.port}")
         table.add_row("Browser", f"{here}/")
         table.add_row("Control", f"{here}/health  {here}/docs")
     table.add_row("Persona", f"{server.persona.name} ({server.persona.language})")

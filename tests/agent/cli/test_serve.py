@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agent.cli.serve import _hosts, _introduce
+from config.persona import load_persona
+from config.settings import Settings, SipSettings
+
+ADAPTERS = [
+    SimpleNamespace(ips=[SimpleNamespace(ip="192.0.2.7"), SimpleNamespace(ip=("2001:db8::7", 0, 0))]),
+    SimpleNamespace(ips=[SimpleNamespace(ip=("fe80::1", 0, 2))]),
+    SimpleNamespace(ips=[SimpleNamespace(ip="127.0.0.1"), SimpleNamespace(ip=("::1", 0, 0))]),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts"),
+    [
+        ("192.0.2.7", ["192.0.2.7"]),
+        ("2001:db8::7", ["[2001:db8::7]"]),
+        ("localhost", ["localhost"]),
+        ("0.0.0.0", ["127.0.0.1", "192.0.2.7"]),
+        ("::", ["127.0.0.1", "[::1]", "192.0.2.7", "[2001:db8::7]"]),
+    ],
+)
+def test_where_it_is_reached(host: str, hosts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ifaddr.get_adapters", lambda: ADAPTERS)
+    assert _hosts(host) == hosts
+
+
+def test_the_brackets_of_an_address_are_printed() -> None:
+    pool = SimpleNamespace(health=list, llm=SimpleNamespace(endpoint=SimpleNamespace(why="")))
+    settings = Settings(sip=SipSettings(host="fd00::2"))
+    server: Any = SimpleNamespace(
+        settings=settings, sip=True, http=None, persona=load_persona("en"), pool=pool
+    )
+    console = Console(file=io.StringIO(), width=100)
+    _introduce(console, server, 1.0)
+    assert "sip:agent@[fd00::2]\n" in console.file.getvalue().replace(" ", "")  # type: ignore[attr-defined]
