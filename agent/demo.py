@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import socket
 import sys
 import tempfile
+import time
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +22,29 @@ from agent.caller.script import Hangup, Play, Script, Step, Wait
 from agent.conversation import Turn
 from agent.http.speech import transcribe
 from agent.server import Server
+from agent.session import CallSession
 from config.persona import Persona
 from config.settings import Settings
 from transports.playout import SAMPLE_RATE_HZ
 
 CALL_DEADLINE_S = 90.0
-POLL_S = 0.2
+END_DEADLINE_S = 10.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came after one question."""
+
+    turn: Turn | None = (
+        None  # None too where the agent only excused itself, or asked whether anybody is there
+    )
+    heard: str = ""  # on the line, transcribed again
+    voice_to_voice_ms: float | None = None  # at the packets
+
+    @property
+    def given(self) -> bool:
+        return self.turn is not None and bool(self.heard)
 
 
 @dataclass(frozen=True)
@@ -32,27 +52,28 @@ class Demo:
     """What came of it."""
 
     turns: Sequence[Turn]
-    heard: str  # the agent's side of the line, transcribed again
+    answers: Sequence[Answer]  # one for each question
     greeting_ms: float | None  # from the ACK to the first audible packet
-    voice_to_voice_ms: Sequence[float]  # of each answer, at the packets
     wav: Path
 
     @property
-    def answered(self) -> bool:
-        """Whether the agent understood, and was heard to answer."""
-        speakers = [turn.speaker for turn in self.turns]
-        return (
-            "caller" in speakers
-            and speakers[-1] == "agent"
-            and bool(self.voice_to_voice_ms)
-            and bool(self.heard)
-        )
+    def unanswered(self) -> list[int]:
+        """The questions without an answer, counted from 1."""
+        return [number for number, answer in enumerate(self.answers, 1) if not answer.given]
 
 
 def loopback(settings: Settings) -> Settings:
-    """The settings, on free loopback ports."""
-    port = free_port(socket.SOCK_DGRAM)
-    sip = settings.sip.model_copy(update={"host": "127.0.0.1", "port": port, "enabled": True})
+    """The settings, on free loopback ports, and such that the demo's own caller gets through."""
+    sip = settings.sip.model_copy(
+        update={
+            "enabled": True,
+            "host": "127.0.0.1",
+            "port": free_port(socket.SOCK_DGRAM),
+            "users": (),
+            "allow": ("127.0.0.0/8",),
+            "codecs": ("pcmu",),
+        }
+    )
     http = settings.http.model_copy(update={"enabled": False})
     return settings.model_copy(update={"sip": sip, "http": http})
 
@@ -77,19 +98,61 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
         steps.append(Hangup())
         script = Script(target=f"127.0.0.1:{server.settings.sip.port}", steps=tuple(steps), wav=wav)
         (folder / "script.json").write_text(script.model_dump_json())
-        turns: list[Turn] = []
-        watching = asyncio.create_task(_watch(server, turns))
         result_file = folder / "result.json"
-        await _run_caller(folder / "script.json", result_file)
-        watching.cancel()
+        arriving = asyncio.create_task(_arrival(server))
+        try:
+            await _run_caller(folder / "script.json", result_file)
+            turns = await _turns(server, arriving.result()) if arriving.done() else []
+        finally:
+            arriving.cancel()
         result = json.loads(result_file.read_text()) if result_file.exists() else {}
-        answered = result.get("outcome") == "answered"
-        heard = await _transcribe(server, wav) if answered else ""
-    if not answered:
-        return Demo(turns, heard, None, (), wav)
+    nothing = [Answer() for _ in questions]
+    if result.get("outcome") != "answered" or not result["received"]:
+        return Demo(turns, nothing, None, wav)
     log = metrics.CallLog.of(result)
-    latencies = [turn.voice_to_voice_ms for turn in metrics.turns(log)]
-    return Demo(turns, heard, metrics.greeting_ms(log), [ms for ms in latencies if ms is not None], wav)
+    unix_s = time.time() - time.monotonic()
+    heard = await _transcribe(server, wav, unix_s + min(log.sent_at[0], log.received_at[0]))
+    found = answers(metrics.turns(log), turns, heard, server.persona, unix_s=unix_s)
+    # A call that ends early leaves questions unasked.
+    return Demo(turns, (found + nothing)[: len(questions)], metrics.greeting_ms(log), wav)
+
+
+def answers(
+    asked: Sequence[metrics.Turn],
+    turns: Sequence[Turn],
+    heard: Sequence[tuple[float, str]],
+    persona: Persona,
+    *,
+    unix_s: float,
+) -> list[Answer]:
+    """What followed each question, up to the end of the next.
+
+    `heard`: Unix times and what was heard then on the agent's side of the line. `unix_s`: the Unix time at
+    the zero of the clock of `asked`.
+    """
+    ends = [question.last_speech + unix_s for question in asked]
+    found = []
+    for question, since, until in zip(asked, ends, [*ends[1:], float("inf")], strict=True):
+        said = [turn for turn in turns if turn.speaker == "agent" and since <= turn.at < until]
+        turn = next((turn for turn in said if not _evasive(turn, persona)), None)
+        words = " ".join(text for at, text in heard if since <= at < until)
+        found.append(Answer(turn, words, question.voice_to_voice_ms))
+    return found
+
+
+def _evasive(turn: Turn, persona: Persona) -> bool:
+    """Whether it is, or ends in, what the agent says instead of an answer. The end of that may be missing."""
+    said = _plain(turn.text)
+    for text in (persona.apology, persona.goodbye, *persona.idle_prompts):
+        beginning = re.split(r"(?<=[.!?])\s", text)[0]
+        if _plain(beginning) in said or _plain(text).startswith(said):
+            return True
+    return False
+
+
+def _plain(text: str) -> str:
+    words = re.findall(r"\w+", text.lower())
+    return f" {' '.join(words)} "
 
 
 async def _speak(server: Server, text: str, path: Path) -> None:
@@ -114,18 +177,25 @@ async def _run_caller(script: Path, result: Path) -> None:
         await process.wait()
 
 
-async def _watch(server: Server, turns: list[Turn]) -> None:
-    """Keep the latest state of the call's turns: they go with the call."""
-    while True:
-        for session in server.sessions.live():
-            turns[:] = session.turns
+async def _arrival(server: Server) -> CallSession:
+    """The call, as soon as it is there."""
+    while not (live := server.sessions.live()):  # noqa: ASYNC110  # the directory tells of no arrivals
         await asyncio.sleep(POLL_S)
+    return live[0]
 
 
-async def _transcribe(server: Server, path: Path) -> str:
-    """What the agent's side of the stereo recording says."""
+async def _turns(server: Server, session: CallSession) -> Sequence[Turn]:
+    """All turns of the call, once it is over."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.sessions.gone(session.info.id), END_DEADLINE_S)
+    return session.turns
+
+
+async def _transcribe(server: Server, path: Path, began: float) -> list[tuple[float, str]]:
+    """What the agent's side of the stereo recording says, and when, if the recording began at `began`."""
     pcm = read_agent(path, SAMPLE_RATE_HZ).tobytes()
-    return (await transcribe(server.pool, pcm, server.persona.language_code)).text
+    reply = await transcribe(server.pool, pcm, server.persona.language_code)
+    return [(began + (part.start_ms + part.end_ms) / 2000, part.text) for part in reply.segments]
 
 
 def default_questions(persona: Persona) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
@@ -34,8 +35,8 @@ def demo(
 ) -> None:
     """Call the agent from a second process over real SIP, and show what was said.
 
-    Runs on free loopback ports beside a server that may already be up. Exits 0 only if the agent
-    understood and was heard to answer.
+    Runs on free loopback ports beside a server that may already be up. Exits 0 only if every question
+    was heard to be answered.
     """
     loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
     require_one_onnxruntime()
@@ -61,12 +62,12 @@ async def _demo(settings: Settings, persona: Persona, questions: list[str], wav:
             asked = [Path(text) if text.endswith(".wav") else text for text in questions]
             result = await make_call(server, asked or default_questions(persona), wav)
         except (ModelError, SipError) as error:
-            console.print(f"offhook: {error}", style="red", highlight=False, soft_wrap=True)
+            console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             return 1
         finally:
             await server.close(drain_s=0)
     _show(console, result)
-    return 0 if result.answered else 1
+    return 1 if result.unanswered else 0
 
 
 def _show(console: Console, demo: Demo) -> None:
@@ -74,22 +75,20 @@ def _show(console: Console, demo: Demo) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(style="dim", justify="right", no_wrap=True)
-    latencies = iter(demo.voice_to_voice_ms)
-    asked = False
+    latencies = {id(answer.turn): answer.voice_to_voice_ms for answer in demo.answers}
     for turn in demo.turns:
-        note = ""
-        if turn.speaker == "agent" and asked:
-            ms = next(latencies, None)
-            note = f"{ms:.0f} ms" if ms is not None else ""
-        asked = turn.speaker == "caller"
-        table.add_row("Caller" if asked else "Agent", turn.text + ("—" if turn.cut_off else ""), note)
+        ms = latencies.get(id(turn))
+        note = f"{ms:.0f} ms" if ms is not None else ""
+        text = turn.text + ("—" if turn.cut_off else "")
+        table.add_row(turn.speaker.capitalize(), escape(text), note)
     console.print(table)
     if demo.greeting_ms is not None:
         console.print(
             f"[dim]Greeted {demo.greeting_ms:.0f} ms after the call was up; the figures at the answers are"
         )
         console.print("[dim]from the caller's last speech packet to the agent's first audible one.")
-    console.print(f"[dim]On the line, transcribed again:[/dim] {demo.heard or 'nothing'}")
-    console.print(f"[dim]Recorded to[/dim] {demo.wav}")
-    if not demo.answered:
-        console.print("[red]The agent was not heard to answer.")
+    heard = " / ".join(answer.heard or "nothing" for answer in demo.answers)
+    console.print(f"[dim]On the line after each question, transcribed again:[/dim] {escape(heard)}")
+    console.print(f"[dim]Recorded to[/dim] {escape(str(demo.wav))}")
+    for number in demo.unanswered:
+        console.print(f"[red]The agent was not heard to answer question {number}.")

@@ -1,0 +1,78 @@
+"""What counts as an answer in the demo, and that its own caller gets through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from agent.bench import metrics
+from agent.conversation import Turn
+from agent.demo import Answer, answers, loopback
+from config.persona import load_persona
+from config.settings import Settings, SipSettings
+
+PERSONA = load_persona("en")
+UNIX_S = 1_000_000.0
+
+
+def asked(last_speech: float, answer_at: float | None) -> metrics.Turn:
+    return metrics.Turn("", "question", last_speech - 2, last_speech, answer_at, False, False, None)
+
+
+def said(at: float, text: str, *, cut_off: bool = False) -> Turn:
+    return Turn("agent", text, at=UNIX_S + at, cut_off=cut_off)
+
+
+def judged(questions: Sequence[metrics.Turn], turns: Sequence[Turn]) -> list[Answer]:
+    heard = [(turn.at - 0.5, turn.text) for turn in turns]
+    return answers(questions, turns, heard, PERSONA, unix_s=UNIX_S)
+
+
+GREETING = said(2, PERSONA.greeting)
+
+
+def test_each_question_has_the_answer_that_follows_it() -> None:
+    turns = [GREETING, said(8, "It is Paris."), said(15, "Not far.")]
+    first, second = judged([asked(5, 5.4), asked(12, 12.3)], turns)
+    assert (first.turn, second.turn) == (turns[1], turns[2])
+    assert (first.heard, second.heard) == ("It is Paris.", "Not far.")
+    assert (first.voice_to_voice_ms, second.voice_to_voice_ms) == pytest.approx((400, 300))
+
+
+def test_a_greeting_answers_nothing() -> None:
+    (answer,) = judged([asked(5, None)], [GREETING])
+    assert not answer.given
+
+
+@pytest.mark.parametrize("text", [PERSONA.apology, PERSONA.goodbye, *PERSONA.idle_prompts])
+def test_what_is_said_instead_of_an_answer_is_none(text: str) -> None:
+    for turn in (said(8, text), said(8, f"It is {text}"), said(8, text.rpartition(" ")[0], cut_off=True)):
+        (answer,) = judged([asked(5, 5.4)], [GREETING, turn])
+        assert not answer.given
+
+
+def test_one_answer_is_not_one_to_two_questions() -> None:
+    turns = [GREETING, said(8, "It is Paris."), said(25, PERSONA.idle_prompts[0])]
+    first, second = judged([asked(5, 5.4), asked(12, 24)], turns)
+    assert first.given
+    assert not second.given
+
+
+def test_an_answer_that_nobody_heard_is_none() -> None:
+    turns = [GREETING, said(8, "It is Paris.")]
+    (answer,) = answers([asked(5, None)], turns, [], PERSONA, unix_s=UNIX_S)
+    assert not answer.given
+
+
+def test_a_latency_that_is_unknown_is_nobody_else_s() -> None:
+    turns = [GREETING, said(8, "It is Paris."), said(15, "Not far.")]
+    first, second = judged([asked(5, None), asked(12, 12.3)], turns)
+    assert first.voice_to_voice_ms is None
+    assert second.voice_to_voice_ms == pytest.approx(300)
+
+
+def test_the_demo_s_caller_gets_through_whatever_is_set() -> None:
+    sip = SipSettings(enabled=False, users=("reception",), allow=("192.0.2.0/24",), codecs=("opus",))
+    own = loopback(Settings(sip=sip)).sip
+    assert (own.enabled, own.users, own.allow, own.codecs) == (True, (), ("127.0.0.0/8",), ("pcmu",))
