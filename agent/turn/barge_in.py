@@ -24,7 +24,9 @@ PAUSED_MS = 250  # a voice silent this long has said its piece
 # it, three quarters of those that are really said above. For "stop" and the like less will do.
 SURE_LOGPROB = -0.45
 STOP_LOGPROB = -0.6
-SCRAP_MS = 400  # what an echo canceller lets through is shorter, and may sound like words
+SCRAP_MS = (
+    400  # what an echo canceller lets through, or a turn leaves behind, is shorter; it may sound like words
+)
 
 
 class Action(Enum):
@@ -46,7 +48,7 @@ class Overlap:
     words: str | None = None
     logprob: float = 0.0  # the recognizer's mean over the words: how sure it is of them
     echo: float = 0.0  # probability that it is the agent's own voice
-    echoes: bool = False  # the line may return the agent's voice: scraps of it come through
+    scraps: bool = False  # a short sound may be the rest of another: of an echo, or of the turn before
     asked: bool = False  # the agent has put a question: "yes" answers it
 
 
@@ -101,7 +103,7 @@ class BargeIn:
             self._held_at = now  # the voice is back: what it says now isn't known yet
         held_ms = (now - self._held_at) * 1000
         nodded = turn is False and paused and bool(overlap.words)
-        leftover = paused and overlap.echoes and overlap.words is not None
+        leftover = paused and overlap.scraps and overlap.words is not None
         nothing = held_ms >= RESUME_BY_MS and (turn is False or paused)
         if overlap.echo >= ECHO or nodded or leftover or nothing:
             return self._resume()
@@ -126,7 +128,7 @@ class BargeIn:
             return nod and overlap.asked if paused else None
         if long_enough:
             return True
-        scrap = overlap.echoes and overlap.speech_ms < SCRAP_MS
+        scrap = overlap.scraps and overlap.speech_ms < SCRAP_MS
         return True if paused and not scrap and overlap.logprob >= SURE_LOGPROB else None
 
     def _resume(self) -> Action:

@@ -69,7 +69,7 @@ class Overlaps:
             words=utterance.words,
             logprob=utterance.logprob,
             echo=self._echo(utterance),
-            echoes=self._voice.may_echo,
+            scraps=self._voice.may_echo or self._conversation.awaits_answer,
             asked=asked,
         )
         action = self._policy.decide(now, overlap)

@@ -96,6 +96,14 @@ def test_a_noise_while_the_answer_is_awaited_costs_neither_it_nor_its_ledger() -
     )
 
 
+def test_the_last_breath_of_a_turn_hardly_delays_its_answer() -> None:
+    replies = {"What is the weather like?": "It is sunny."}
+    script = [Says(2.0, 3.5, "What is the weather like?"), Says(3.74, 3.8, "")]
+    outcome = converse(script, replies, lasts=8)
+    assert answers(outcome)[-1] == "It is sunny."
+    assert outcome.at("agent starts", 1) - 3.8 <= 0.4
+
+
 def test_a_yes_that_was_asked_for_is_an_answer_and_elsewhere_a_nod() -> None:
     script = [Says(2.0, 3.5, "Count to twelve."), Says(5.5, 5.8, "Yes.")]
     nodded = converse(script, {"Count to twelve.": LONG}, lasts=12)

@@ -116,9 +116,9 @@ def test_yes_answers_a_question_and_is_a_backchannel_elsewhere() -> None:
     assert act(english(), (10.12, Overlap(speech_ms=120)), (10.6, nodded))[-1][1] is Action.RESUME
 
 
-def test_on_a_line_that_echoes_more_words_are_not_waited_for() -> None:
-    scrap = Overlap(speech_ms=80, silence_ms=260, words="", echoes=True)
-    assert act(english(), (10.12, Overlap(speech_ms=80, echoes=True)), (10.42, scrap)) == [
+def test_where_sounds_may_be_scraps_more_words_are_not_waited_for() -> None:
+    scrap = Overlap(speech_ms=80, silence_ms=260, words="", scraps=True)
+    assert act(english(), (10.12, Overlap(speech_ms=80, scraps=True)), (10.42, scrap)) == [
         (10.12, Action.HOLD),
         (10.42, Action.RESUME),
     ]
