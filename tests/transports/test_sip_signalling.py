@@ -15,8 +15,6 @@ from transports.call import EndReason
 from transports.sip.errors import NoAddress, PortInUse
 from transports.sip.server import SipServer
 
-COMMAND_S = 0.1  # the stack has taken a command by then
-
 
 async def soon(awaitable: Any, timeout_s: float = 5.0) -> Any:
     return await asyncio.wait_for(awaitable, timeout_s)
@@ -204,23 +202,3 @@ async def test_an_address_of_another_machine_is_said_so() -> None:
     server = SipServer(SipSettings(host="203.0.113.9", port=free_port()), 2, Reception())
     with pytest.raises(NoAddress, match=r"203\.0\.113\.9"):
         await server.start()
-
-
-async def test_draining_refuses_new_calls_and_waits_for_the_others() -> None:
-    reception = Reception()
-    port = free_port()
-    server = SipServer(SipSettings(host="127.0.0.1", port=port), 5, reception)
-    await server.start()
-    try:
-        async with dialled(("127.0.0.1", port)):
-            draining = asyncio.create_task(server.drain())
-            await asyncio.sleep(COMMAND_S)
-            late = Caller(("127.0.0.1", port))
-            answer = await late.invite()
-            late.ack(answer)
-            late.close()
-            assert answer.status == 486
-            assert not draining.done()
-        await soon(draining)
-    finally:
-        await server.close()

@@ -69,10 +69,6 @@ class SipServer:
     def listening(self) -> bool:
         return self._runtime is not None and not self._dead
 
-    @property
-    def calls(self) -> int:
-        return len(self._calls)
-
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
         _redact(logging.getLogger("baresip.native"))
@@ -96,14 +92,6 @@ class SipServer:
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
-
-    async def drain(self) -> None:
-        """Refuse new calls, and return when the last one is over."""
-        if self._runtime is None or self._dead:
-            return
-        await self._runtime.cmd(lib.BP_CMD_SET_DRAIN)
-        while self._calls:
-            await asyncio.wait(list(self._calls.values()))
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
