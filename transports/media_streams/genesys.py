@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loguru import logger
+from loguru import logger as loguru_logger
 from pipecat.serializers.genesys import GenesysAudioHookSerializer
 
 from config.settings import CarrierCredentials
@@ -12,7 +12,7 @@ from transports.media_streams.signatures import SignedRequest
 from transports.media_streams.tickets import Nonces
 
 # It logs callers' numbers.
-logger.disable("pipecat.serializers.genesys")
+loguru_logger.disable("pipecat.serializers.genesys")
 
 _PROBE = "00000000-0000-0000-0000-000000000000"
 

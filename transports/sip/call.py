@@ -29,7 +29,7 @@ _ENDED_BY_PEER = "Connection reset by peer"
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("offhook.sip")
 
 
 class SipCall(CallTransport):

@@ -10,7 +10,7 @@ TICK_S = 0.010
 # A loop that was away longer than this goes on from now, not through all that it missed.
 MAX_CATCH_UP_S = 0.100
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("offhook.sip")
 
 
 class Pumped(Protocol):

@@ -33,7 +33,7 @@ _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
 _BYTES_PER_SAMPLE = 2
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("offhook.sip")
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ _FILES_ELSE = 1024
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("offhook.sip")
 
 
 class SipServer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
 from aiortc import RTCIceServer
-from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
     InputDTMFFrame,
@@ -24,6 +24,8 @@ from transports.playout import Playout
 from transports.webrtc.audio import IncomingSpeech, SpeechTrack
 from transports.webrtc.peer import OfferError, Peer
 from transports.webrtc.reorder import VoicePacket
+
+logger = logging.getLogger("offhook.webrtc")
 
 MESSAGE_LABEL = "rtvi-ai"
 # A browser whose packets stop has probably lost its network: what the agent still has to say waits for
@@ -183,7 +185,7 @@ class WebRtcCall(CallTransport):
         self._messages_in_second = (int(now), count + 1 if second == int(now) else 1)
         if self._messages_in_second[1] > MAX_MESSAGES_PER_S:
             if not self.over:
-                logger.warning("call {}: the browser floods its data channel", self.info.id)
+                logger.warning("call %s: the browser floods its data channel", self.info.id)
                 self._start(self._end(EndReason.TRANSPORT_FAILURE))
             return
         if isinstance(text, bytes) or len(text) > MAX_MESSAGE_BYTES or text.startswith("ping"):

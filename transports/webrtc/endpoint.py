@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
-
-from loguru import logger
 
 from config.settings import WebRtcSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused
 from transports.webrtc.call import WebRtcCall
 from transports.webrtc.ice import IceServer, ice_servers, own_ice_servers
 from transports.webrtc.peer import OfferError, check_offer
+
+logger = logging.getLogger("offhook.webrtc")
 
 
 class UnknownCall(LookupError):
@@ -108,7 +109,7 @@ class WebRtcEndpoint:
         except CallGone:
             pass
         except Exception:
-            logger.exception("call {} failed", call.info.id)
+            logger.exception("call %s failed", call.info.id)
         finally:
             self._calls.pop(token, None)
             await call.hangup()
