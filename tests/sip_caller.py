@@ -130,12 +130,13 @@ class Caller:
             f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000\r\na={direction}\r\n"
         )
 
-    def send_request(self, method: str, body: str = "") -> None:
+    def send_request(self, method: str, body: str = "", headers: str = "") -> None:
+        """`headers` are whole lines, each with its CRLF."""
         self.cseq += 1
         self.branch = "z9hG4bK" + secrets.token_hex(8)
-        self.send(self.request(method, body, cseq=self.cseq, branch=self.branch))
+        self.send(self.request(method, body, headers, cseq=self.cseq, branch=self.branch))
 
-    def request(self, method: str, body: str = "", *, cseq: int, branch: str = "") -> str:
+    def request(self, method: str, body: str = "", headers: str = "", *, cseq: int, branch: str = "") -> str:
         host, port = self.sip.getsockname()
         tag = f";tag={self.to_tag}" if self.to_tag else ""
         content = "Content-Type: application/sdp\r\n" if body else ""
@@ -144,7 +145,7 @@ class Caller:
             f"Via: SIP/2.0/UDP {host}:{port};branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
             f"Max-Forwards: 70\r\nFrom: <sip:caller@{host}>;tag={self.tag}\r\n"
             f"To: <sip:{self.user}@{self.server[0]}>{tag}\r\nCall-ID: {self.call_id}\r\n"
-            f"CSeq: {cseq} {method}\r\nContact: <sip:caller@{host}:{port}>\r\n{content}"
+            f"CSeq: {cseq} {method}\r\nContact: <sip:caller@{host}:{port}>\r\n{headers}{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
 

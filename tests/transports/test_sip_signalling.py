@@ -122,6 +122,21 @@ async def test_a_caller_who_holds_may_be_silent() -> None:
                 await asyncio.sleep(0.02)
 
 
+async def test_nobody_can_transfer_us() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        await soon(reception.connected.get())
+        caller.send_request("REFER", headers="Refer-To: <sip:someone@127.0.0.1>\r\n")
+        answer = await caller.final_answer()
+        assert answer.status == 501
+        with pytest.raises(TimeoutError):
+            await soon(caller.serve(), 0.5)
+        assert caller.requests == []  # no NOTIFY of a transfer
+        assert reception.ended.empty()
+        caller.send_request("OPTIONS")
+        assert "REFER" not in (await caller.final_answer()).header("Allow")
+
+
 async def test_keys_are_heard() -> None:
     reception = Reception()
     async with sip_server(reception) as server, dialled(server) as caller:

@@ -140,6 +140,8 @@ class SipServer:
             # No transport parameter: with one, calls over the other transport get 404.
             "<sip:offhook@127.0.0.1>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
             f";audio_codecs={codecs}"
+            # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
+            ";call_transfer=no"
             # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
             # settle it, since VP8 is compiled in.
             ";video_codecs"
