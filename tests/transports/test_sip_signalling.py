@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from config.settings import SipSettings
 from tests.peers import Reception, free_port, sip_server, sipp
 from tests.sip_caller import Caller, dialled
 from transports.call import EndReason
-from transports.sip.errors import NoAddress, PortInUse
+from transports.sip import native
+from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.server import SipServer
 
 
@@ -174,6 +176,30 @@ async def test_strangers_get_no_answer() -> None:
         async with dialled(server):
             await soon(reception.connected.get())
         assert reception.calls.qsize() == 1
+
+
+@pytest.mark.parametrize("found", [set(), {socket.SOCK_DGRAM}, {socket.SOCK_STREAM}])
+async def test_no_socket_listens_unfiltered(
+    found: set[socket.SocketKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+
+    def find_some(address: str, port: int) -> Iterator[socket.socket]:
+        for sock in find_all(address, port):
+            if sock.type in found:
+                yield sock
+            else:
+                sock.close()
+
+    find_all = native._find_sockets
+    monkeypatch.setattr(native, "_find_sockets", find_some)
+    server = SipServer(SipSettings(host="127.0.0.1", port=port), 2, Reception())
+    with pytest.raises(SipError, match=f"127.0.0.1:{port}"):
+        await server.start()
+    monkeypatch.undo()
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", port))
+        udp.bind(("127.0.0.1", port))
 
 
 async def test_every_address_of_the_machine_is_answered_as_itself() -> None:

@@ -145,8 +145,12 @@ class Stack:
         try:
             for address in addresses:
                 self._listen_on(address, port)
-                for handle in _find_sockets(address, port):
-                    handles.append(handle)
+                found = list(_find_sockets(address, port))
+                handles += found
+                if {handle.type for handle in found} != {socket.SOCK_DGRAM, socket.SOCK_STREAM}:
+                    # Never listen unprepared: whoever sends could not be told from a stranger.
+                    raise SipError(f"the sockets that listen on {address}:{port} can't be found.")
+                for handle in found:
                     prepare(handle)
         except BaseException:
             for handle in handles:
