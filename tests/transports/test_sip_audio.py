@@ -18,7 +18,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from tests.peers import Reception, sip_server, softphone
 from tests.sip_caller import Caller, Packet, dialled, ulaw_decode
-from transports.call import CallTransport
+from transports.call import CallTransport, EndReason
 
 TONE_HZ = 440
 AUDIBLE = 150
@@ -252,6 +252,31 @@ async def test_two_callers_hear_their_own_call(reception: Reception) -> None:
         for caller, frequency_hz in ((one, 440), (two, 880)):
             await fallen_silent(caller)
             assert abs(pitch_hz(loud_part(caller), 8000) - frequency_hz) < 5
+
+
+@pytest.mark.parametrize("part", ["_receiver.read", "_sender.feed"])
+async def test_a_call_whose_audio_fails_is_ended_and_no_other(
+    reception: Reception, part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no audio")
+
+    async with sip_server(reception) as server, dialled(server) as one, dialled(server) as two:
+        first: CallTransport = await reception.connected.get()
+        second: CallTransport = await reception.connected.get()
+        owner, method = part.split(".")
+        monkeypatch.setattr(getattr(first, owner), method, fails)
+        talking = asyncio.gather(speak(first, tone(16000, 0.1)), speak(second, tone(16000, 1)))
+        await asyncio.wait_for(one.serve(), 5)
+        assert one.requests == ["BYE"]
+        assert await asyncio.wait_for(reception.ended.get(), 5) is EndReason.TRANSPORT_FAILURE
+        await talking
+        await fallen_silent(two)
+        assert abs(len(loud_part(two)) / 8000 - 1) < 0.1
+        assert reception.ended.empty()
+    failures = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.exc_info and str(record.exc_info[1]) for record in failures] == ["no audio"]
+    assert first.info.id in failures[0].message
 
 
 def loud_part(caller: Caller) -> NDArray[np.int16]:

@@ -111,6 +111,14 @@ class SipCall(CallTransport):
         """The stack is dead, and the call with it."""
         self._stop(EndReason.TRANSPORT_FAILURE)
 
+    def break_off(self, error: Exception) -> None:
+        """The call's audio can't go on: tell why, and hang up."""
+        self._mute()
+        if self._reason is None and not self._stopped:
+            logger.error("call %s: its audio failed", self.info.id, exc_info=error)
+            self._reason = EndReason.TRANSPORT_FAILURE
+            self._start(self._hang_up(self._reason))
+
     async def settle(self) -> None:
         """Wait until the call's own tasks are done."""
         while self._tasks:
@@ -127,7 +135,7 @@ class SipCall(CallTransport):
     def _connect(self) -> None:
         if self._receiver is None and not self._stopped:
             self._receiver = Receiver(self._call.audio, self._loop.time())
-            self._feeder.add(self._sender)
+            self._feeder.add(self._sender, self._feeding_failed)
             self._pump.add(self)
             self._start(self._connected())
 
@@ -148,8 +156,7 @@ class SipCall(CallTransport):
         if self._stopped:
             return
         self._stopped = True
-        self._pump.remove(self)
-        self._feeder.remove(self._sender)
+        self._mute()
         self._call.off(self._on_event)
         self.playout.on_cut = None
         self._start(self._call_event_handler("on_dialin_stopped", reason))
@@ -174,6 +181,15 @@ class SipCall(CallTransport):
             return
         await self._input.feed_dtmf(InputDTMFFrame(button=key))
         await self._call_event_handler("on_dtmf_event", digit)
+
+    def _mute(self) -> None:
+        """Move no more audio."""
+        self._pump.remove(self)
+        self._feeder.remove(self._sender)
+
+    def _feeding_failed(self, error: Exception) -> None:
+        """On the feeder's thread."""
+        self._loop.call_soon_threadsafe(self.break_off, error)
 
     def _cut(self) -> None:
         self._sender.cut()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Protocol
 
 TICK_S = 0.010
 # A loop that was away longer than this goes on from now, not through all that it missed.
 MAX_CATCH_UP_S = 0.100
 
-logger = logging.getLogger("offhook.sip")
-
 
 class Pumped(Protocol):
     async def tick(self, now: float) -> None: ...
+    def break_off(self, error: Exception) -> None: ...
 
 
 class Pump:
@@ -47,9 +45,8 @@ class Pump:
             for call in list(self._calls):
                 try:
                     await call.tick(now)
-                except Exception:
-                    logger.exception("a call's audio stopped")
-                    self.remove(call)
+                except Exception as error:  # one call may die, the others not
+                    call.break_off(error)
             due = max(due + TICK_S, loop.time() - MAX_CATCH_UP_S)
             await asyncio.sleep(max(0.0, due - loop.time()))
         self._task = None

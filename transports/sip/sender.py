@@ -9,7 +9,6 @@ an interruption is heard after `RING_MS` and the fade at most: within two packet
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -32,8 +31,6 @@ FEED_INTERVAL_S = 0.005
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
 _BYTES_PER_SAMPLE = 2
-
-logger = logging.getLogger("offhook.sip")
 
 
 @dataclass(slots=True)
@@ -153,7 +150,7 @@ class Feeder:
     """The thread that feeds every call which has something to say; asleep when none has."""
 
     def __init__(self) -> None:
-        self._senders: tuple[Sender, ...] = ()
+        self._senders: dict[Sender, Callable[[Exception], None]] = {}
         self._work = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sip-feeder", daemon=True)
@@ -165,11 +162,12 @@ class Feeder:
     def start(self) -> None:
         self._thread.start()
 
-    def add(self, sender: Sender) -> None:
-        self._senders = (*self._senders, sender)
+    def add(self, sender: Sender, on_error: Callable[[Exception], None]) -> None:
+        """`on_error` is called on the feeder's thread, each time that feeding this one fails."""
+        self._senders = {**self._senders, sender: on_error}
 
     def remove(self, sender: Sender) -> None:
-        self._senders = tuple(s for s in self._senders if s is not sender)
+        self._senders = {other: on_error for other, on_error in self._senders.items() if other is not sender}
 
     def wake(self) -> None:
         self._work.set()
@@ -185,11 +183,12 @@ class Feeder:
             if self._stopping:
                 return
             self._work.clear()
-            try:
-                busy = [sender.feed() for sender in self._senders]
-            except Exception:
-                logger.exception("audio could not be handed to the SIP stack")
-                busy = [False]
-            if any(busy):
+            busy = False
+            for sender, on_error in self._senders.items():
+                try:
+                    busy |= sender.feed()
+                except Exception as error:  # one call may die, the others not
+                    on_error(error)
+            if busy:
                 self._work.set()
                 time.sleep(FEED_INTERVAL_S)
