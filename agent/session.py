@@ -101,8 +101,8 @@ class CallSession:
         started = asyncio.get_running_loop().time()
         try:
             reason = await self._live()
-        except CallGone:
-            reason = EndReason.CALLER_CANCELLED
+        except CallGone as gone:
+            reason = gone.reason
         finally:
             self.end(reason)
             await self._close(running)

@@ -75,7 +75,7 @@ class CallTransport(BaseTransport, abc.ABC):
     async def answer(self) -> None:
         """Accept the call. Returns when accepted, before media flows.
 
-        Raises CallGone if the caller has already left.
+        Raises CallGone if the caller has already left, or the wire fails.
         """
 
     @abc.abstractmethod
@@ -88,7 +88,11 @@ class CallTransport(BaseTransport, abc.ABC):
 
 
 class CallGone(Exception):
-    """The caller left before the command reached the wire."""
+    """The call ended, for `reason`, before the command reached the wire."""
+
+    def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 # What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be

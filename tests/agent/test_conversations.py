@@ -15,7 +15,7 @@ from pipecat.frames.frames import InputDTMFFrame
 from agent.session import CallSession
 from config.settings import CallSettings, Settings, TurnSettings
 from tests.agent.conversation_kit import PERSONA, FakeCall, Says, answers, callers, converse
-from transports.call import EndReason
+from transports.call import CallGone, EndReason
 
 LONG = "one two three four five six seven eight nine ten eleven twelve."
 
@@ -155,6 +155,17 @@ def test_an_operator_ends_a_call_at_once() -> None:
     tasks: list[object] = []
     outcome = converse([], lasts=60, during=during)
     assert outcome.reason is EndReason.OPERATOR_HANGUP
+
+
+@pytest.mark.parametrize("reason", [EndReason.CALLER_CANCELLED, EndReason.TRANSPORT_FAILURE])
+def test_a_call_that_is_gone_before_it_is_answered_says_why(
+    reason: EndReason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: FakeCall) -> None:
+        raise CallGone("A test.", reason)
+
+    monkeypatch.setattr(FakeCall, "answer", answer)
+    assert converse([], lasts=5).reason is reason
 
 
 async def fails(*_: object) -> None:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from baresip.call import Call
+from baresip.errors import BaresipError
 
 from config.settings import SipSettings
 from tests.peers import Reception, free_port, sip_server, sipp
 from tests.sip_caller import Caller, dialled
-from transports.call import EndReason
+from transports.call import CallGone, EndReason
 from transports.sip import native
 from transports.sip.errors import NoAddress, PortInUse, SipError
+from transports.sip.native import Stack
 from transports.sip.server import SipServer
 
 
@@ -69,6 +72,32 @@ async def test_a_call_that_the_handler_refuses_is_busy() -> None:
         caller.ack(answer)
         caller.close()
         assert answer.status == 486
+
+
+@pytest.mark.parametrize("status", [500, 486])
+async def test_a_call_that_cannot_be_answered_is_declined(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise BaresipError("it can't be done")
+
+    monkeypatch.setattr(Call, "answer", fails)
+    if status == 486:  # what the stack says by itself
+        monkeypatch.setattr(Stack, "reject", fails)
+    reception = Reception()
+    reception.ring_s = 10
+    async with sip_server(reception) as server:
+        caller = Caller(server)
+        caller.send_request("INVITE", caller.sdp())
+        call = await soon(reception.calls.get())
+        with pytest.raises(CallGone) as gone:
+            await call.answer()
+        answer = await caller.final_answer()
+        caller.ack(answer)
+        caller.close()
+        assert answer.status == status
+        assert gone.value.reason is EndReason.TRANSPORT_FAILURE
+        assert await soon(reception.ended.get()) is EndReason.TRANSPORT_FAILURE
 
 
 async def test_what_is_known_of_a_call() -> None:

@@ -89,7 +89,7 @@ class MediaStreamCall(CallTransport):
     async def answer(self) -> None:
         """The carrier has answered already: sound begins to flow."""
         if self._stopped is not None:
-            raise CallGone("The stream has ended.")
+            raise CallGone("The stream has ended.", self._stopped)
         self.playout.on_cut = self._cut
         self._due = self._loop.time()
         self._pace()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from baresip.call import Call, CallState
@@ -19,6 +19,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from transports.call import CallGone, CallInfo, CallTransport, EndReason
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
+from transports.sip.native import Stack
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
 from transports.sip.sender import Feeder, Sender
@@ -43,20 +44,20 @@ class SipCall(CallTransport):
         pump: Pump,
         feeder: Feeder,
         rtp_timeout_s: float,
-        codec: Callable[[str], Awaitable[str]],
+        stack: Stack,
     ) -> None:
         super().__init__(info, Playout())
         self._call = call
         self._pump = pump
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
-        self._codec = codec
+        self._stack = stack
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
         self._receiver: Receiver | None = None
         self._reason: EndReason | None = None  # why we end it, if we do
-        self._stopped = False
+        self._stopped: EndReason | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self.send_delay_s = SEND_DELAY_S
@@ -72,7 +73,7 @@ class SipCall(CallTransport):
 
     @property
     def over(self) -> bool:
-        return self._stopped
+        return self._stopped is not None
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""
@@ -80,14 +81,17 @@ class SipCall(CallTransport):
 
     async def answer(self) -> None:
         if self._stopped:
-            raise CallGone("The caller hung up before the call was answered.")
+            raise CallGone("The call ended before it was answered.", self._stopped)
         try:
             await self._call.answer()
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
         except BaresipError as error:
-            self._stop(EndReason.TRANSPORT_FAILURE)
-            raise CallGone(f"The call could not be answered: {error}.") from error
+            self._reason = self._reason or EndReason.TRANSPORT_FAILURE
+            with contextlib.suppress(BaresipError):
+                await self._stack.reject(self.info.call_id, 500, "Server Internal Error")
+            await self._hang_up(self._reason)  # nothing is left to hang up, unless that failed
+            raise CallGone(f"The call could not be answered: {error}.", self._reason) from error
 
     async def hangup(self) -> None:
         await self._hang_up(EndReason.AGENT_HANGUP)
@@ -141,7 +145,7 @@ class SipCall(CallTransport):
 
     async def _connected(self) -> None:
         with contextlib.suppress(BaresipError):
-            self.info = dataclasses.replace(self.info, codec=await self._codec(self.info.call_id))
+            self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
         await self._call_event_handler("on_dialin_connected")
 
     def _reason_of(self, text: str) -> EndReason:
@@ -155,7 +159,7 @@ class SipCall(CallTransport):
     def _stop(self, reason: EndReason) -> None:
         if self._stopped:
             return
-        self._stopped = True
+        self._stopped = reason
         self._mute()
         self._call.off(self._on_event)
         self.playout.on_cut = None

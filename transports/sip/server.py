@@ -173,7 +173,7 @@ class SipServer:
             pump=self._pump,
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
-            codec=self._stack.codec,
+            stack=self._stack,
         )
         task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
         self._calls[sip_call] = task

@@ -103,7 +103,7 @@ class WebRtcCall(CallTransport):
             if not self.answered.done():
                 self.answered.set_exception(exc)
             await self._end(EndReason.TRANSPORT_FAILURE)
-            raise CallGone(str(exc)) from exc
+            raise CallGone(str(exc), EndReason.TRANSPORT_FAILURE) from exc
         self._heard_at = time.monotonic()
         self._start(self._watch())
         self._start(self._deliver())
