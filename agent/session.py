@@ -97,10 +97,11 @@ class CallSession:
     async def run(self) -> EndReason:
         """Answer, talk, end, clean up; each with a deadline. Returns why the call ended."""
         running = asyncio.create_task(self._run_pipeline(), name=f"call-{self.info.id}")
+        running.add_done_callback(self._on_pipeline_over)
         reason = EndReason.TRANSPORT_FAILURE
         started = asyncio.get_running_loop().time()
         try:
-            reason = await self._live()
+            reason = await self._live(running)
         except CallGone as gone:
             reason = gone.reason
         finally:
@@ -116,7 +117,7 @@ class CallSession:
             )
         return reason
 
-    async def _live(self) -> EndReason:
+    async def _live(self, running: asyncio.Task[None]) -> EndReason:
         await self._call.answer()
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
@@ -128,11 +129,12 @@ class CallSession:
                 await self._say(part)
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
-                reason, farewell = await asyncio.shield(self._ending)
+                await asyncio.shield(self._ending)
         except TimeoutError:
-            reason, farewell = EndReason.MAX_DURATION, self._persona.goodbye
+            self.end(EndReason.MAX_DURATION, self._persona.goodbye)
+        reason, farewell = self._ending.result()
         if farewell and not self._gone.is_set():
-            await self._say_last(farewell)
+            await self._say_last(farewell, running)
         return reason
 
     async def _either(self, event: object) -> None:
@@ -162,18 +164,16 @@ class CallSession:
         except Exception:
             logger.warning("call %s: a message didn't go out", self.info.id, exc_info=True)
 
-    async def _say_last(self, farewell: str) -> None:
+    async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
         await self._pipeline.listener.stop_listening()
         await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
-        finished = asyncio.create_task(self._pipeline.worker.wait())
         gone = asyncio.create_task(self._gone.wait())
         try:
             await asyncio.wait(
-                {finished, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+                {running, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            finished.cancel()
             gone.cancel()
 
     async def _close(self, running: asyncio.Task[None]) -> None:
@@ -223,6 +223,12 @@ class CallSession:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
         self.end(EndReason.MODEL_FAILURE, self._persona.apology)
+
+    def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
+        """Unless the call is ending, its pipeline failed, and can't even apologize."""
+        if not self._ending.done():
+            logger.error("call %s: its pipeline ended before the call", self.info.id)
+            self.end(EndReason.MODEL_FAILURE)
 
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)

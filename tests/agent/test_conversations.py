@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
+from pipecat.pipeline.worker import PipelineWorker
 
 from agent.session import CallSession
 from config.settings import CallSettings, Settings, TurnSettings
@@ -140,11 +142,40 @@ def test_a_failed_model_is_apologized_for() -> None:
     assert answers(outcome)[-1] == "I am sorry."
 
 
-def test_a_call_ends_at_its_longest() -> None:
+def test_a_call_ends_at_its_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(_: FakeCall, message: dict[str, Any]) -> None:
+        told.append(message["data"].get("reason"))
+
+    told: list[str | None] = []
+    monkeypatch.setattr(FakeCall, "carries_messages", True)
+    monkeypatch.setattr(FakeCall, "send_message", send)
     settings = Settings(call=CallSettings(max_duration_s=10, idle_prompt_s=300))
     outcome = converse([], lasts=60, settings=settings)
     assert outcome.reason is EndReason.MAX_DURATION
     assert answers(outcome)[-1] == "Goodbye now."
+    assert told == ["max_duration"]
+
+
+def test_a_pipeline_that_ends_by_itself_ends_the_call() -> None:
+    def during(session: CallSession, _: FakeCall) -> None:
+        loop = asyncio.get_running_loop()
+        worker = session._pipeline.worker
+        loop.call_later(3.0, lambda: tasks.append(loop.create_task(worker.cancel())))
+
+    tasks: list[object] = []
+    outcome = converse([], lasts=60, during=during)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert outcome.at("agent hangs up") == pytest.approx(3.0, abs=0.2)
+
+
+def test_a_pipeline_that_does_not_start_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(*_: object) -> None:
+        raise RuntimeError("it doesn't start")
+
+    monkeypatch.setattr(PipelineWorker, "run", run)
+    outcome = converse([], lasts=60)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert outcome.at("agent hangs up") < 0.2
 
 
 def test_an_operator_ends_a_call_at_once() -> None:
