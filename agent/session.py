@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame
+from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame, UserIdleTimeoutUpdateFrame
 from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
@@ -42,6 +42,7 @@ class CallSession:
         self._gone = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
         self._idle_prompts_left = settings.call.idle_prompts
+        self._was_on_hold = False  # when last found idle
         self._pipeline = pipeline.build(
             call,
             self._conversation,
@@ -212,6 +213,14 @@ class CallSession:
         self._idle_prompts_left = self._settings.call.idle_prompts
 
     async def _on_idle(self, _: object) -> None:
+        was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
+        if was_on_hold or self._was_on_hold:
+            # Nobody listens, or has just come back: the idle time begins anew, which the timer by itself
+            # does only after the agent spoke.
+            await self._pipeline.worker.queue_frame(
+                UserIdleTimeoutUpdateFrame(self._settings.call.idle_prompt_s)
+            )
+            return
         if self._idle_prompts_left <= 0:
             self.end(EndReason.IDLE, self._persona.goodbye)
             return

@@ -71,6 +71,11 @@ class CallTransport(BaseTransport, abc.ABC):
         self._register_event_handler("on_dtmf_event")
         self._register_event_handler("on_message")
 
+    @property
+    def on_hold(self) -> bool:
+        """Whether the caller holds the call: silent by agreement, and not listening."""
+        return False
+
     @abc.abstractmethod
     async def answer(self) -> None:
         """Accept the call. Returns when accepted, before media flows.

@@ -111,6 +111,11 @@ class FakeCall(CallTransport):
         self._task: asyncio.Task[None] | None = None
         self._start = 0.0
         self.keys: list[tuple[float, InputDTMFFrame]] = []
+        self.held = False
+
+    @property
+    def on_hold(self) -> bool:
+        return self.held
 
     def input(self) -> FrameProcessor:
         return self._input

@@ -122,6 +122,18 @@ def test_a_silent_caller_is_asked_twice_and_then_let_go() -> None:
     assert outcome.at("agent starts", 1) - outcome.at("agent stops", 0) == pytest.approx(4.0, abs=0.3)
 
 
+def test_a_caller_on_hold_is_neither_asked_nor_let_go() -> None:
+    def during(_: CallSession, call: FakeCall) -> None:
+        for at, held in ((2.0, True), (42.0, False)):
+            asyncio.get_running_loop().call_later(at, setattr, call, "held", held)
+
+    settings = Settings(call=CallSettings(idle_prompt_s=4.0, idle_prompts=2))
+    outcome = converse([], lasts=90, settings=settings, during=during)
+    assert outcome.reason is EndReason.IDLE
+    assert answers(outcome) == ["Hello there.", "Are you there?", "Are you there?", "Goodbye now."]
+    assert 42.0 + 4.0 <= outcome.at("agent starts", 1) <= 42.0 + 2 * 4.0 + 0.3
+
+
 def test_the_model_may_hang_up_after_a_goodbye() -> None:
     outcome = converse([Says(2.0, 3.0, "That was all.")], {"That was all.": "!end_call"}, lasts=20)
     assert outcome.reason is EndReason.AGENT_HANGUP

@@ -139,17 +139,19 @@ async def test_a_caller_who_holds_may_be_silent() -> None:
     reception = Reception()
     async with sip_server(reception, rtp_timeout_s=2) as server, dialled(server) as caller:
         call = await soon(reception.connected.get())
+        assert not call.on_hold
         caller.ack(await caller.invite("sendonly"))
         caller.silent = True
         with pytest.raises(TimeoutError):
             await soon(caller.serve(), 3.5)
+        assert call.on_hold
         caller.ack(await caller.invite("sendrecv"))
         caller.silent = False
         assert reception.ended.empty()
         received = len(caller.received)
         call.playout.write(bytes(16000 * 2))
         async with asyncio.timeout(3):
-            while len(caller.received) < received + 20:  # noqa: ASYNC110
+            while call.on_hold or len(caller.received) < received + 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
 

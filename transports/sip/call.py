@@ -75,6 +75,10 @@ class SipCall(CallTransport):
     def over(self) -> bool:
         return self._stopped is not None
 
+    @property
+    def on_hold(self) -> bool:
+        return self._call.remote_on_hold
+
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""
         self.info = dataclasses.replace(self.info, remote=remote)
@@ -106,7 +110,7 @@ class SipCall(CallTransport):
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if self._call.remote_on_hold:  # silent by agreement
+            if self.on_hold:
                 self._receiver.heard_at = now
             else:
                 self._start(self._hang_up(EndReason.CALLER_GONE))
