@@ -56,6 +56,14 @@ class Keys(DTMFAggregator):
         pass
 
 
+class _TurnStop(EagerUserTurnStopStrategy):
+    """Stops its clock when the call ends in mid-speculation, which Pipecat 1.14 leaves running."""
+
+    async def cleanup(self) -> None:
+        await self._take_speculation()
+        await super().cleanup()
+
+
 @dataclass(frozen=True)
 class CallPipeline:
     """What a session needs of its pipeline."""
@@ -112,11 +120,7 @@ def build(
         user_params=LLMUserAggregatorParams(
             user_turn_strategies=UserTurnStrategies(
                 start=[ExternalUserTurnStartStrategy()],
-                stop=[
-                    EagerUserTurnStopStrategy(
-                        wait_for_transcript=False, speculation_timeout=SPECULATION_TIMEOUT_S
-                    )
-                ],
+                stop=[_TurnStop(wait_for_transcript=False, speculation_timeout=SPECULATION_TIMEOUT_S)],
             ),
             user_turn_stop_timeout=TURN_TIMEOUT_S,
             user_idle_timeout=settings.call.idle_prompt_s,

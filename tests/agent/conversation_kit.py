@@ -82,6 +82,7 @@ class Outcome:
     discarded: int = 0
     ledgers: list[dict[str, float]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
+    left: list[str] = field(default_factory=list)  # tasks that outlived the call
 
     def at(self, what: str, nth: int = 0) -> float:
         """When `what` was seen for the nth time."""
@@ -270,6 +271,8 @@ def converse(
         handle.cancel()
         await asyncio.gather(*hangups)
         outcome.ledgers = [dict(turn.ledger) for turn in session.turns if turn.speaker == "agent"]
+        ours = {asyncio.current_task(), *hangups}
+        outcome.left = [task.get_name() for task in asyncio.all_tasks() if task not in ours]
         outcome.turns = [(turn.speaker, turn.text, turn.cut_off) for turn in session.turns]
         outcome.discarded = session.guesses[1]
 

@@ -154,6 +154,12 @@ def test_a_failed_model_is_apologized_for() -> None:
     assert answers(outcome)[-1] == "I am sorry."
 
 
+@pytest.mark.parametrize("lasts", [2.5, 3.6, 3.8, 4.0, 4.4, 5.0])
+def test_a_call_leaves_no_task_whenever_it_ends(lasts: float) -> None:
+    hesitant = Says(2.0, 3.5, "What is the weather like?", completeness=0.3)
+    assert converse([hesitant], lasts=lasts).left == []
+
+
 def test_a_call_ends_at_its_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     async def send(_: FakeCall, message: dict[str, Any]) -> None:
         told.append(message["data"].get("reason"))
