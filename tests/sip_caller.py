@@ -71,6 +71,7 @@ class Caller:
     server: tuple[str, int]
     host: str = "127.0.0.1"
     user: str = "agent"
+    name: str = "caller"
     received: list[Packet] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)  # what the server asked of us
 
@@ -143,9 +144,9 @@ class Caller:
         return (
             f"{method} sip:{self.user}@{self.server[0]}:{self.server[1]} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {host}:{port};branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:caller@{host}>;tag={self.tag}\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:{self.name}@{host}>;tag={self.tag}\r\n"
             f"To: <sip:{self.user}@{self.server[0]}>{tag}\r\nCall-ID: {self.call_id}\r\n"
-            f"CSeq: {cseq} {method}\r\nContact: <sip:caller@{host}:{port}>\r\n{headers}{content}"
+            f"CSeq: {cseq} {method}\r\nContact: <sip:{self.name}@{host}:{port}>\r\n{headers}{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
