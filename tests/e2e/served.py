@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,11 @@ def talkative(folder: Path) -> str:
 
 
 class Served:
-    """A running server. `environment` is settings, by variable."""
+    """A running server. `environment` is settings, by variable; `program` stands in for `offhook`."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], program: Sequence[str] = tuple(OFFHOOK)
+    ) -> None:
         self.sip, self.http = free_port(), free_port()
         while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
             self.sip = free_port()
@@ -69,7 +71,7 @@ class Served:
         self.log = folder / "serve.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*OFFHOOK, "serve"], env={**os.environ, **environment}, stderr=log
+                [*program, "serve"], env={**os.environ, **environment}, stderr=log
             )
 
     def get(self, path: str) -> Any:
