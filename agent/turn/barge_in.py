@@ -21,9 +21,10 @@ ECHO = 0.5  # the guard's probability from which a voice is taken for the agent'
 RESUME_BY_MS = 700
 PAUSED_MS = 250  # a voice silent this long has said its piece
 # Of words over the agent: what Whisper makes of "mm-hmm" ("in my month"), a cough or a keyboard scores below
-# it, three quarters of those that are really said above. For "stop" and the like less will do.
+# it, three quarters of those that are really said above. For "stop" and the like, which it doesn't make of
+# them, less will do.
 SURE_LOGPROB = -0.45
-STOP_LOGPROB = -0.6
+STOP_LOGPROB = -0.8
 SCRAP_MS = (
     400  # what an echo canceller lets through, or a turn leaves behind, is shorter; it may sound like words
 )

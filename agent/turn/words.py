@@ -73,8 +73,8 @@ def repeats(words: list[str], heard: list[str]) -> bool:
 
 
 def takes_floor(words: list[str], lex: Lexicon) -> bool:
-    """Whether the words begin with "stop", "wait", "no" and the like."""
-    return any(tuple(words[: len(phrase)]) == phrase for phrase in lex.stops)
+    """Whether the words are nothing but "stop", "wait", "no" and the like."""
+    return _covers(words, lex.stops)
 
 
 def dictated(text: str, lex: Lexicon, *, announced: bool = False) -> int:

@@ -109,6 +109,13 @@ def test_stop_words_interrupt_however_short(said: str) -> None:
     ) == [(10.12, Action.HOLD), (10.55, Action.INTERRUPT)]
 
 
+@pytest.mark.parametrize(("said", "action"), [("No.", Action.INTERRUPT), ("No, chat.", Action.RESUME)])
+def test_stop_words_may_be_doubtful_if_they_are_all(said: str, action: Action) -> None:
+    mumbled = Overlap(speech_ms=350, silence_ms=80, words=said, logprob=-0.7)
+    later = replace(mumbled, silence_ms=500)
+    assert act(english(), (10.12, Overlap(speech_ms=120)), (10.55, mumbled), (10.9, later))[-1][1] is action
+
+
 def test_yes_answers_a_question_and_is_a_backchannel_elsewhere() -> None:
     answered = Overlap(speech_ms=300, silence_ms=300, words="Yes.", asked=True)
     assert act(english(), (10.12, Overlap(speech_ms=120)), (10.6, answered))[-1][1] is Action.INTERRUPT
