@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -168,9 +169,9 @@ async def test_an_interruption_stops_within_two_packets_without_a_click(
                 spoken = [i for i, p in enumerate(caller.received) if p.at < cut_at][10:-1]
                 steady = np.abs(np.diff(heard[spoken[0] * 160 : spoken[-1] * 160])).max()
                 clicks.append(np.abs(np.diff(heard[spoken[-1] * 160 :])).max() > steady * 1.05)
-    # Not each of five: a machine busy with other things delays packets, and the sender then takes more
-    # slack. test_sip_sender.py holds the exact limit.
-    assert min(late) <= 2
+    # Not each of five: what the stack took just before the cut, it may send just after.
+    # test_sip_sender.py holds the exact limit.
+    assert statistics.median(late) <= 2
     assert sum(clicks) <= 1
 
 

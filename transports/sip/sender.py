@@ -25,8 +25,7 @@ from transports.resampler import Resampler
 
 SLICE_MS = 10
 AHEAD_MS = 60
-RING_MS = 30
-MAX_RING_MS = 60
+RING_MS = 30  # with the fade, just under two packets
 FEED_INTERVAL_S = 0.005
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
@@ -54,7 +53,6 @@ class Sender:
         self._channels = 1
         self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         self._tail = False  # the resampler still holds the end of what was said
-        self._ring_ms = RING_MS
 
     def unsent(self) -> int:
         """Samples of speech that a cut would take back."""
@@ -118,11 +116,7 @@ class Sender:
             self._rate_hz, self._channels = info.tx_sample_rate, info.tx_channels
             self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
         slice_bytes = self._rate_hz * self._channels * _BYTES_PER_SAMPLE * SLICE_MS // 1000
-        if self._tail and not info.tx_buffered:  # it ran dry in mid-speech: this machine needs more slack
-            self._ring_ms = min(self._ring_ms + 2 * SLICE_MS, MAX_RING_MS)
-        elif not self._tail:
-            self._ring_ms = max(self._ring_ms - SLICE_MS, RING_MS)
-        return max(0, self._ring_ms // SLICE_MS - -(-info.tx_buffered // slice_bytes))
+        return max(0, RING_MS // SLICE_MS - -(-info.tx_buffered // slice_bytes))
 
     def _take(self, count: int) -> list[NDArray[np.int16]]:
         with self._lock:
