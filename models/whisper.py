@@ -37,6 +37,7 @@ _FEWEST_POSITIONS = 500  # with fewer the decoder repeats itself
 _HINT_TOKENS = 100
 _FRAME = SAMPLE_RATE_HZ // 50
 _LONG_S = 6  # more than one sentence, perhaps
+_LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half alone
 _SILENCE_PEAK = 33  # -60 dBFS
 # What Whisper says to noise. Real callers say some of these too, so they are dropped only when the
 # model itself doubts that there was speech.
@@ -156,6 +157,8 @@ class Recognizer:
         return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
 
     def _hear(self, samples: Samples, code: str | None, hint: str, once: bool) -> Transcript:
+        if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
+            return _joined([self._hear(part, code, hint, once) for part in _halves(samples)])
         encoded = self._encode_short(samples)
         code = self._resolve(code, encoded)
         decoding = self._decode(encoded, len(samples), code, hint)
@@ -333,7 +336,7 @@ def _is_noise(text: str, decoding: _Decoding) -> bool:
     plain = _plain(text)
     if not plain:
         return True
-    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.4 and decoding.avg_logprob < -0.6:
+    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.3 and decoding.avg_logprob < -0.6:
         return True
     # A digit by itself is hard to hear, and nothing that noise is taken for.
     doubtful = -2.0 if plain.isdigit() else -1.2
