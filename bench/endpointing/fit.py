@@ -10,7 +10,8 @@ hesitate (a cut at any word tells little: nobody pauses there). Many of those li
 sentence as they stand ("My flight was cancelled | and I need a new one"), so that no curve answers soon and
 never cuts off. This one answers after the shortest wait what is surer than 97% of the hesitations; what is
 less sure than 96% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
-noticed, doesn't reach; and what lies between after 430 to 620 ms.
+noticed, doesn't reach; and what lies between after 730 ms: its answer, ready by then, is heard 35 ms later,
+when who pauses for 0.8 s is about to go on, and who is done hasn't waited so long.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ SETS = {
     "acoustic+completeness+words": ("acoustic", "completeness", *WORDS),
 }
 ALL = "acoustic+completeness+words"
-SHORTEST_MS, LONGEST_MS = 200.0, 1600.0
+SHORTEST_MS, UNSURE_MS, LONGEST_MS = 200.0, 730.0, 1600.0
 Floats = NDArray[np.float64]
 
 
@@ -114,8 +115,8 @@ def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
         (0.0, LONGEST_MS),
         (late / 3, 1000),
         (late, 860),
-        (late + 0.001, 620),
-        (soon, 430),
+        (late + 0.001, UNSURE_MS),
+        (soon, UNSURE_MS),
         (soon + 0.001, SHORTEST_MS),
         (1.0, SHORTEST_MS),
     ]

@@ -28,7 +28,7 @@ def test_the_table_is_large_enough_to_mean_something(table: list[Cut]) -> None:
 def test_most_ends_are_answered_at_once_and_most_pauses_waited_out(table: list[Cut], kind: str) -> None:
     found = rates(table, kind)
     assert found["median_wait_ms"] == SHORTEST_MS
-    assert found["p95_wait_ms"] <= 620
+    assert found["p95_wait_ms"] <= 740
     assert found["cut_off_at_400_ms"] <= 0.06
     assert found["cut_off_at_800_ms"] <= 0.42  # a third of them lie behind what is a sentence as it stands
 
