@@ -119,7 +119,9 @@ class BargeIn:
         said = words.split(overlap.words)
         if not said:
             return False
-        long_enough = overlap.speech_ms >= self._min_ms
+        # An echo that gets through is misheard for seconds: "old fishing boats" as "auditions".
+        doubtful = overlap.scraps and overlap.logprob < SURE_LOGPROB
+        long_enough = overlap.speech_ms >= self._min_ms * (2 if doubtful else 1)
         if words.takes_floor(said, self._lexicon) and (long_enough or overlap.logprob >= STOP_LOGPROB):
             return True
         paused = overlap.silence_ms >= PAUSED_MS

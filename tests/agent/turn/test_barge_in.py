@@ -131,6 +131,15 @@ def test_where_sounds_may_be_scraps_more_words_are_not_waited_for() -> None:
     ]
 
 
+def test_where_sounds_may_be_scraps_even_long_speech_must_be_sure() -> None:
+    misheard = Overlap(speech_ms=1500, words="about the auditions", logprob=-0.6, scraps=True)
+    assert act(english(), (10.12, Overlap(speech_ms=120, scraps=True)), (11.5, misheard)) == [
+        (10.12, Action.HOLD)
+    ]
+    assert act(english(), (11.5, replace(misheard, logprob=-0.3))) == [(11.5, Action.INTERRUPT)]
+    assert act(english(), (12.5, replace(misheard, speech_ms=2500))) == [(12.5, Action.INTERRUPT)]
+
+
 def test_an_echo_never_holds_and_a_voice_over_it_does() -> None:
     assert act(
         english(),
