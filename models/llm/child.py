@@ -19,6 +19,7 @@ from loguru import logger
 import models
 from models.errors import ModelFailed
 from models.llm.backoff import Backoff
+from models.llm.cancellable import CancellableTransport
 from models.llm.child_main import Launch
 
 State = Literal["loading", "ready", "restarting", "down"]
@@ -77,11 +78,10 @@ class LlamaChild:
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._last_line = ""
-        # Plain HTTP to loopback: no proxy from the environment, no certificates to load.
         self.http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {self.api_key}", **ONE_REQUEST},
-            trust_env=False,
-            verify=False,
+            transport=CancellableTransport(),
+            trust_env=False,  # no proxy
             timeout=30.0,
         )
         self._slot_dir = tempfile.TemporaryDirectory(prefix="offhook-llm-")

@@ -21,6 +21,7 @@ from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import chatml
 from models.llm.backoff import Backoff
+from models.llm.cancellable import CancellableTransport
 from models.llm.child import LlamaChild
 from models.llm.endpoint import choose
 from models.llm.language_model import Llm
@@ -175,6 +176,7 @@ async def test_the_child_dies_with_its_parent_however_that_dies() -> None:
 import asyncio
 from pathlib import Path
 from models.llm import chatml
+from models.llm.cancellable import CancellableTransport
 from models.llm.child import LlamaChild
 
 async def main():
@@ -292,3 +294,18 @@ async def test_a_pull_shows_its_progress_and_its_failure(child: LlamaChild) -> N
         finally:
             await llm.close()
             await missing.close()
+
+
+async def test_requests_that_are_cancelled_leave_no_connection(child: LlamaChild) -> None:
+    async def ask() -> None:
+        await child.http.post(f"{child.url}/completion", json={"prompt": "Hello", "n_predict": 1})
+
+    for steps in [step for step in range(12) for _ in range(40)]:
+        asking = asyncio.create_task(ask())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    transport = child.http._transport
+    assert isinstance(transport, CancellableTransport)
+    assert transport._pool.connections == []
