@@ -25,9 +25,7 @@ PAUSED_MS = 250  # a voice silent this long has said its piece
 # them, less will do.
 SURE_LOGPROB = -0.45
 STOP_LOGPROB = -0.8
-SCRAP_MS = (
-    400  # what an echo canceller lets through, or a turn leaves behind, is shorter; it may sound like words
-)
+SCRAP_MS = 400  # what a canceller or a turn leaves behind is shorter, and may sound like words
 
 
 class Action(Enum):
@@ -93,8 +91,8 @@ class BargeIn:
         if turn:
             self.reset()
             return Action.INTERRUPT
-        before, self._paused = self._paused, overlap.silence_ms >= PAUSED_MS
-        paused = self._paused
+        paused = overlap.silence_ms >= PAUSED_MS
+        before, self._paused = self._paused, paused
         if self._held_at is None:
             if self._dismissed or overlap.echo >= ECHO or paused or turn is False:
                 return Action.NOTHING

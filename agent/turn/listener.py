@@ -213,18 +213,20 @@ class Listener(FrameProcessor):
             await self._commit_if_over(utterance, now)
             if self._turn.speculate and self._utterance is utterance:
                 self._follower.follow(utterance, now, hushed=self._voice.hushed)
-        elif self._to_hear_out:
-            pass  # what they say is kept until then
-        elif self._overlaps.over_agent(utterance):
-            await self._overlap(utterance, now)
-        elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
-            await self._open(utterance)
-            await self._commit_if_over(utterance, now)
+        elif not self._to_hear_out:  # until then, what they say is kept
+            await self._seek_floor(utterance, now)
         empty = utterance.words == "" and utterance.silence_ms(now) >= EMPTY_AFTER_MS
         if empty and not utterance.over:
             await self._forget(utterance)
         elif utterance.audio_s > SPLIT_AFTER_S and not self._splitting.running:
             self._splitting.start(self._split(utterance))
+
+    async def _seek_floor(self, utterance: Utterance, now: float) -> None:
+        if self._overlaps.over_agent(utterance):
+            await self._overlap(utterance, now)
+        elif utterance.speech_ms(now) >= OPEN_AFTER_MS or utterance.words:
+            await self._open(utterance)
+            await self._commit_if_over(utterance, now)
 
     async def _open(self, utterance: Utterance) -> None:
         """Give the caller the floor. The aggregator interrupts whatever the agent is at."""
@@ -257,8 +259,7 @@ class Listener(FrameProcessor):
     # Speaking over the agent.
 
     async def _overlap(self, utterance: Utterance, now: float) -> None:
-        asked = self._expects is not Expects.ANYTHING
-        if self._overlaps.weigh(utterance, now, asked=asked) is Action.INTERRUPT:
+        if self._overlaps.weigh(utterance, now, self._expects) is Action.INTERRUPT:
             utterance.interrupts = True
             await self._open(utterance)
         elif utterance.paused_at is not None and utterance.words is not None and not self._overlaps.held:

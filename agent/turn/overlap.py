@@ -11,6 +11,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.barge_in import ECHO, Action, BargeIn, Overlap
+from agent.turn.endpointing import Expects
 from agent.turn.latest import Latest
 from agent.turn.utterance import Utterance
 from agent.turn.voice import CallerVoice
@@ -60,7 +61,7 @@ class Overlaps:
         agent_has_floor = self._playout.speaking or self._playout.held or self.answering
         return agent_has_floor or self._echo(utterance) >= ECHO
 
-    def weigh(self, utterance: Utterance, now: float, *, asked: bool) -> Action:
+    def weigh(self, utterance: Utterance, now: float, expects: Expects) -> Action:
         """Silence the agent, or let it go on. An INTERRUPT is left to whoever asks."""
         speech_ms = utterance.speech_ms(now)
         overlap = Overlap(
@@ -70,7 +71,7 @@ class Overlaps:
             logprob=utterance.logprob,
             echo=self._echo(utterance),
             scraps=self._voice.may_echo or self._conversation.awaits_answer,
-            asked=asked,
+            asked=expects is not Expects.ANYTHING,
         )
         action = self._policy.decide(now, overlap)
         if action is not Action.NOTHING:
@@ -90,6 +91,7 @@ class Overlaps:
 
     def _echo(self, utterance: Utterance) -> float:
         """How probable it is that this is the agent's own voice: by its sound, or by its words."""
-        said = words.split(utterance.words or "")
+        if not (utterance.words and self._voice.may_echo):
+            return self._voice.echo
         heard = words.split(" ".join(self._conversation.agent_words))
-        return 1.0 if self._voice.may_echo and words.repeats(said, heard) else self._voice.echo
+        return 1.0 if words.repeats(words.split(utterance.words), heard) else self._voice.echo
