@@ -13,10 +13,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from transports.sent import Sent
+
 SAMPLE_RATE_HZ = 16_000
 FADE_MS = 8
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
-_REFERENCE_SAMPLES = SAMPLE_RATE_HZ  # 1 s, for the echo guard
 
 Samples = NDArray[np.int16]
 
@@ -32,16 +33,19 @@ class Playout:
     `hold` or `interrupt` wants silence at once, to take back with `unpull` what it hasn't sent before
     the fade is pulled; and `unsent`, which tells how many samples of speech that would be. It then
     calls `settle` as its buffer empties.
+
+    `sent` is for the echo guard. What is pulled goes there, unless the wire, not `records`, puts it there
+    itself when it knows the place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, records: bool = True) -> None:
+        self.sent = Sent()
+        self._records = records
         self._queue: deque[Samples] = deque()
         self._queued = 0  # samples in _queue
         self.position = 0
-        self.pulled = 0  # samples given to the wire in all, silence included
         self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
         self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
-        self._reference = np.zeros(_REFERENCE_SAMPLES, np.int16)  # what the wire got, silence included
         self._held = False
         self._fade_out = False
         self._fade_in = False
@@ -109,8 +113,8 @@ class Playout:
         if not self.speaking:
             # Here rather than at the next pull: a wire that is silent by itself doesn't pull silence.
             self._sounding = False
-        self._reference = np.concatenate((self._reference, out))[-_REFERENCE_SAMPLES:]
-        self.pulled += samples
+        if self._records:
+            self.sent.append(out)
         self.settle()
         if self.on_pulled:
             self.on_pulled()
@@ -118,13 +122,9 @@ class Playout:
 
     def unpull(self, samples: int) -> None:
         """Give back the last `samples` of speech pulled: the wire dropped them before sending."""
-        back = min(samples, len(self._history))
-        if back:
-            self._queue.appendleft(self._history[-back:])
-            self._queued += back
-            self._history = self._history[:-back]
-            self.position -= back
-            self._reference[-back:] = 0
+        self._go_back(samples)
+        if self._records:
+            self.sent.take_back(samples)
 
     def hold(self) -> None:
         """Fall silent with a fade, and keep what is left to say."""
@@ -141,7 +141,7 @@ class Playout:
             return
         self._held = False
         self._fade_out = False
-        self.unpull(max(0, self.position - self._last_word))
+        self._go_back(max(0, self.position - self._last_word))
         self._fade_in = True
 
     def interrupt(self) -> None:
@@ -170,9 +170,13 @@ class Playout:
         if self.on_pulled:
             self.on_pulled()
 
-    def reference(self, samples: int) -> Samples:
-        """The last `samples` (16,000 at most) given to the wire, silence included, as int16."""
-        return self._reference[-samples:]
+    def _go_back(self, samples: int) -> None:
+        back = min(samples, len(self._history))
+        if back:
+            self._queue.appendleft(self._history[-back:])
+            self._queued += back
+            self._history = self._history[:-back]
+            self.position -= back
 
     def _take(self, samples: int) -> Samples:
         taken = self._take_quietly(samples)

@@ -12,6 +12,7 @@ left out: it would take some of the caller's voice over the agent's away.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Protocol
 
 import numpy as np
@@ -20,10 +21,11 @@ from pywebrtc_audio import EchoCanceller
 
 RATE_HZ = 16_000
 TAIL_S = 0.6  # echoes come this long after the agent has fallen silent
-_CUSHION = (
-    RATE_HZ * 40 // 1000
-)  # played audio held back, for packets that come in bunches; < any echo's delay
-_DRIFT = RATE_HZ * 100 // 1000  # more than this is no bunch: the two directions have come apart
+# The caller's sound is set against what was sent this long before: less than any echo's way, and enough for
+# a caller's packets that come in bunches.
+_BEHIND = RATE_HZ * 40 // 1000
+_APART = RATE_HZ * 40 // 1000  # further behind than that for a second: packets of the caller's were lost
+_WATCHED = 50  # frames, a second
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
 _DRY_S = 0.2  # of silence where an echo would be, until there is none on this line
@@ -40,14 +42,11 @@ Samples = NDArray[np.int16]
 
 
 class Played(Protocol):
-    """What the wire was given."""
+    """What the wire was given, at its place in the wire's time (`transports.sent.Sent`)."""
 
     @property
-    def pulled(self) -> int:
-        """Samples in all, silence included."""
-
-    def reference(self, samples: int) -> Samples:
-        """The last `samples` of them."""
+    def end(self) -> int: ...
+    def read(self, place: int, samples: int) -> Samples: ...
 
 
 class EchoGuard:
@@ -55,8 +54,10 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self._canceller = EchoCanceller(RATE_HZ, 1)
-        self._taken: int | None = None  # of what was pulled, how much is in `_far`
-        self._far = np.zeros(0, np.int16)
+        self._came = 0  # samples from the caller, those that weren't processed included
+        self._shift: int | None = None  # from a place there to the place in the wire's time
+        self._behind: deque[int] = deque(maxlen=_WATCHED)
+        self._end = 0
         self._heard = np.zeros(_WINDOW, np.float32)  # cleaned, at 8 kHz
         self._raw = np.zeros(_WINDOW, np.float32)  # as it came, at 8 kHz, while it isn't known to be dry
         self._played = np.zeros(_WINDOW + _LONGEST_DELAY, np.float32)
@@ -81,15 +82,19 @@ class EchoGuard:
         """Whether the agent's voice may still be coming back."""
         return now < self._quiet_at
 
+    def skip(self, pcm: bytes) -> None:
+        """`pcm` came while nothing could echo."""
+        self._came += len(pcm) // 2
+
     def process(self, pcm: bytes, played: Played, now: float) -> bytes:
         """`pcm` from the caller (s16le, 16 kHz, whole 10 ms) without the agent's voice; the same length.
 
-        Call it for all that comes while the agent speaks and for `tail` after it.
+        Call it for all that comes while the agent speaks and for `tail` after it, and `skip` for the rest.
         """
         if not self.tail(now):
-            self._start(played)
+            self._start()
         near = np.frombuffer(pcm, np.int16)
-        far = self._take(played, len(near))
+        far = self._far(played, len(near))
         if far.any() or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
         clean = self._canceller.process(near, far)
@@ -118,29 +123,33 @@ class EchoGuard:
         blocks = self._played[-4 * _BLOCK :].reshape(4, _BLOCK)
         return bool((np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD).all())
 
-    def _start(self, played: Played) -> None:
+    def _start(self) -> None:
         """The agent begins: what was played before is silence."""
-        self._taken = max(0, played.pulled - _CUSHION)
-        self._far = np.zeros(0, np.int16)
         self._heard[:] = 0
         self._raw[:] = 0
         self._played[:] = 0
         self._match = 0.0
         self._quiet_at = -math.inf
 
-    def _take(self, played: Played, samples: int) -> Samples:
-        """As much of what was played as the caller sent, in step with it."""
-        assert self._taken is not None
-        new = played.pulled - self._taken
-        if new > 0:
-            self._far = np.concatenate((self._far, played.reference(new)))
-            self._taken = played.pulled
-        if len(self._far) > samples + _DRIFT:
-            self._far = self._far[-(samples + _CUSHION) :]
-        far, self._far = self._far[:samples], self._far[samples:]
-        if len(far) < samples:
-            far = np.concatenate((far, np.zeros(samples - len(far), np.int16)))
-        return far
+    def _far(self, played: Played, samples: int) -> Samples:
+        """What was sent while the next `samples` of the caller's were recorded, or a fixed time before.
+
+        Both directions are counted in samples, whatever a late machine or a bunch of packets does to the
+        clock: a canceller needs a delay that stays the same.
+        """
+        self._came += samples
+        if self._end != (end := played.end):
+            self._end = end
+            if self._shift is None:
+                self._shift = end - _BEHIND - self._came
+            self._behind.append(end - self._shift - self._came)
+            least = min(self._behind)
+            if least < 0 or (least > _BEHIND + _APART and len(self._behind) == _WATCHED):
+                self._shift += least - _BEHIND
+                self._behind.clear()
+        if self._shift is None:
+            return np.zeros(samples, np.int16)
+        return played.read(self._came + self._shift - samples, samples)
 
     def _test(self) -> float:
         """How probable it is that what the canceller left is what was played."""

@@ -46,8 +46,11 @@ class CallerVoice:
 
     def process(self, pcm: bytes, now: float) -> tuple[bytes, list[VoiceEvent]]:
         """`pcm`, s16le mono at 16 kHz in whole 10 ms, without the echo; and what it changes."""
-        if self._echo and (self._playout.speaking or self._echo.tail(now)):
-            pcm = self._echo.process(pcm, self._playout, now)
+        if self._echo:
+            if self._playout.speaking or self._echo.tail(now):
+                pcm = self._echo.process(pcm, self._playout.sent, now)
+            else:
+                self._echo.skip(pcm)
         probabilities = self._silero.process(self._leveler.process(pcm), background=self._leveler.background)
         found = [self._activity.process(probability, now) for probability in probabilities]
         events = [event for event in found if event]

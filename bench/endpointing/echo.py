@@ -18,6 +18,7 @@ from agent.turn.activity import Change, SpeechActivity
 from agent.turn.barge_in import ECHO
 from agent.turn.echo import RATE_HZ, EchoGuard
 from bench.endpointing.voices import Espeak, Piper, Samples, mulaw
+from transports.sent import Sent
 
 FRAME = RATE_HZ // 50
 CHUNK = 512
@@ -30,17 +31,6 @@ AGENT = (
     "send you a confirmation by email.",
 )
 CALLER = ("Wait, I only need one night.", "Excuse me, that is too expensive for me.", "Stop, please.")
-
-
-class Line:
-    """What the wire was given, as `Playout` tells it."""
-
-    def __init__(self, samples: NDArray[np.int16]) -> None:
-        self._samples = samples
-        self.pulled = 0
-
-    def reference(self, samples: int) -> NDArray[np.int16]:
-        return self._samples[max(0, self.pulled - samples) : self.pulled]
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ def _integers(samples: Samples) -> NDArray[np.int16]:
 
 def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:
     """Play a scene through the guard. `bunch` frames arrive at a time."""
-    guard, activity, line = EchoGuard(), SpeechActivity(), Line(call.played)
+    guard, activity, sent = EchoGuard(), SpeechActivity(), Sent()
     spent, buffered = 0.0, np.zeros(0, np.int16)
     starts: list[float] = []
     held = 0.0
@@ -121,11 +111,11 @@ def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:
     silero._model.reset_states()
     frames = len(call.heard) // FRAME
     for number in range(frames):
-        line.pulled = (number // bunch + 1) * bunch * FRAME
+        sent.append(call.played[sent.end : (number // bunch + 1) * bunch * FRAME])
         now = (number + 1) * FRAME / RATE_HZ
         frame = call.heard[number * FRAME : (number + 1) * FRAME].tobytes()
         begun = time.process_time()
-        clean = guard.process(frame, line, now)
+        clean = guard.process(frame, sent, now)
         spent += time.process_time() - begun
         buffered = np.concatenate((buffered, np.frombuffer(clean, np.int16)))
         while len(buffered) >= CHUNK:

@@ -154,14 +154,39 @@ def test_the_hook_for_the_first_sound_fires_once_per_stretch(playout: Playout) -
     assert sounded == [0, 2 * PACKET]
 
 
-def test_the_reference_is_what_the_wire_got(playout: Playout) -> None:
+def test_what_was_sent_is_known_by_its_place(playout: Playout) -> None:
     playout.write(speech(20))
     pull(playout)
     pull(playout)
-    reference = playout.reference(3 * PACKET)
-    assert (reference[:PACKET] == 0).all()
-    assert (reference[PACKET : 2 * PACKET] == LOUD).all()
-    assert (reference[2 * PACKET :] == 0).all()
+    assert playout.sent.end == 2 * PACKET
+    sent = playout.sent.read(-PACKET, 4 * PACKET)
+    assert (sent[:PACKET] == 0).all()
+    assert (sent[PACKET : 2 * PACKET] == LOUD).all()
+    assert (sent[2 * PACKET :] == 0).all()
+
+
+def test_what_was_taken_back_was_not_sent_but_what_is_said_again_was(playout: Playout) -> None:
+    playout.write(speech(80))
+    pull(playout)
+    pull(playout)
+    playout.unpull(PACKET)
+    assert (playout.sent.read(0, PACKET) == LOUD).all()
+    assert not playout.sent.read(PACKET, PACKET).any()
+    playout.hold()
+    playout.resume()  # no word was heard whole: from the beginning
+    assert (playout.sent.read(0, PACKET) == LOUD).all()
+
+
+def test_a_wire_that_is_silent_by_itself_says_where_a_sound_is() -> None:
+    playout = Playout(records=False)
+    playout.write(speech(20))
+    pull(playout)
+    assert playout.sent.end == 0
+    playout.sent.put(1000, np.full(10, LOUD, np.int16))
+    playout.sent.append(np.full(10, LOUD, np.int16))
+    assert np.flatnonzero(playout.sent.read(0, 2000)).tolist() == list(range(1000, 1020))
+    playout.sent.put(50_000, np.full(10, LOUD, np.int16))  # a second is kept
+    assert not playout.sent.read(1000, 20).any()
 
 
 def test_a_mark_waits_for_a_wire_that_buffers(playout: Playout) -> None:

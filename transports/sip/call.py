@@ -46,7 +46,7 @@ class SipCall(CallTransport):
         rtp_timeout_s: float,
         stack: Stack,
     ) -> None:
-        super().__init__(info, Playout())
+        super().__init__(info, Playout(records=False))
         self._call = call
         self._pump = pump
         self._feeder = feeder

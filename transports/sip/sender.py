@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from baresip.audio import CallAudio
+from baresip.audio import AudioInfo, AudioStats, CallAudio
 from baresip.errors import AudioNotActive, AudioRestarted
 from numpy.typing import NDArray
 
@@ -53,6 +53,7 @@ class Sender:
         self._channels = 1
         self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         self._tail = False  # the resampler still holds the end of what was said
+        self._clock = _StackClock()
 
     def unsent(self) -> int:
         """Samples of speech that a cut would take back."""
@@ -93,12 +94,15 @@ class Sender:
     def feed(self) -> bool:
         """Hand over what the stack needs now. Returns whether more is to come.
 
-        Two native calls at most: each lets go of the GIL, and under a busy loop waits for it again.
+        Two native calls until then: each lets go of the GIL, and under a busy loop waits for it again.
         """
         try:
-            slices = self._take(self._room())
+            info = self._audio.info()
+            slices = self._take(self._room(info))
             if slices:
-                self._audio.write(self._convert(np.concatenate(slices)))
+                samples = np.concatenate(slices)
+                self._audio.write(self._convert(samples))
+                self._record(samples, info)
         except AudioRestarted:
             pass
         except AudioNotActive:
@@ -107,9 +111,18 @@ class Sender:
             return False
         return bool(self._ahead) or self._tail
 
-    def _room(self) -> int:
+    def _record(self, samples: NDArray[np.int16], info: AudioInfo) -> None:
+        """`samples` were written when the ring was as `info` says."""
+        packet_ms = info.tx_ptime_ms
+        packet_bytes = info.tx_sample_rate * info.tx_channels * _BYTES_PER_SAMPLE * packet_ms // 1000
+        if info.tx_buffered < packet_bytes:  # the stack may have sent silence
+            packet = SAMPLE_RATE_HZ * packet_ms // 1000
+            self._clock.follow(self._audio.stats(), dry=info.tx_buffered == 0, packet=packet)
+        sent = self._playout.sent
+        sent.put(self._clock.take(len(samples), earliest=sent.end), samples)
+
+    def _room(self, info: AudioInfo) -> int:
         """How many slices the stack's ring may take."""
-        info = self._audio.info()
         if not info.tx_ready:
             raise AudioNotActive("no audio goes out on this call")
         if (info.tx_sample_rate, info.tx_channels) != (self._rate_hz, self._channels):
@@ -131,6 +144,35 @@ class Sender:
     def _convert(self, samples: NDArray[np.int16]) -> bytes:
         converted = self._resampler.process(samples)
         return (np.repeat(converted, self._channels) if self._channels > 1 else converted).tobytes()
+
+
+class _StackClock:
+    """Where in the wire's time, in samples at 16 kHz, the stack sends what is written.
+
+    Every 20 ms it sends a packet: of what was written, or of silence. It counts the latter, and those that
+    it had to fill up.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0  # its counts start anew with each negotiation of the call
+        self._sounding = 0  # length of the packets with sound that are over
+        self._silent = 0  # length of those without
+        self._written = 0  # since the last of them
+        self._filled_up = 0
+
+    def follow(self, stats: AudioStats, *, dry: bool, packet: int) -> None:
+        """`stats` right after a write; `dry` if the ring was empty before it."""
+        if dry or stats.tx_starved_frames != self._filled_up:
+            self._sounding += -(-self._written // packet) * packet
+            self._written = 0
+        self._silent, self._filled_up = stats.tx_silence_frames * packet, stats.tx_starved_frames
+
+    def take(self, samples: int, *, earliest: int) -> int:
+        """The place of the next `samples`."""
+        place = self._began + self._silent + self._sounding + self._written
+        self._written += samples
+        self._began += max(0, earliest - place)
+        return max(place, earliest)
 
 
 def _fade(samples: NDArray[np.int16]) -> NDArray[np.int16]:

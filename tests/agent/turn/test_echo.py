@@ -47,12 +47,13 @@ class Call:
         self.now = 100.0
         self.probabilities: list[float] = []
 
-    def hear(self, line: Samples) -> Samples:
-        """What the guard makes of the line."""
+    def hear(self, line: Samples, *, bunch: int = 1) -> Samples:
+        """What the guard makes of the line, of which so many frames come at a time."""
         data, out = pcm(line), []
         for at in range(0, len(data), FRAME * 2):
-            self.playout.pull(FRAME)
-            out.append(self.guard.process(data[at : at + FRAME * 2], self.playout, self.now))
+            if at // (FRAME * 2) % bunch == 0:
+                self.playout.pull(FRAME * bunch)
+            out.append(self.guard.process(data[at : at + FRAME * 2], self.playout.sent, self.now))
             self.probabilities.append(self.guard.probability)
             self.now += 0.02
         return np.frombuffer(b"".join(out), np.int16).astype(np.float64)
@@ -70,6 +71,26 @@ def test_an_echo_is_taken_out(delay_ms: int) -> None:
     later = slice(RATE_HZ, None)
     assert len(clean) == len(back)
     assert rms_db(clean[later]) < rms_db(back[later]) - 18
+
+
+def test_a_machine_that_is_late_changes_no_delay() -> None:
+    agent = voice(6, seed=1)
+    back = echo(agent, 100)
+    call, half = Call(agent), 3 * RATE_HZ
+    call.hear(back[:half])
+    clean = call.hear(back[half:], bunch=6)
+    assert rms_db(clean) < rms_db(back[half:]) - 18
+
+
+def test_lost_packets_are_followed() -> None:
+    agent = voice(8, seed=1)
+    back = echo(agent, 300)
+    call, lost = Call(agent), slice(3 * RATE_HZ, 3 * RATE_HZ + 15 * FRAME)
+    call.hear(back[: lost.start])
+    call.playout.pull(15 * FRAME)
+    clean = call.hear(back[lost.stop :])
+    later = slice(3 * RATE_HZ, None)
+    assert rms_db(clean[later]) < rms_db(back[lost.stop :][later]) - 18
 
 
 @pytest.mark.parametrize("delay_ms", [50, 200, 400])
@@ -118,8 +139,9 @@ def test_a_second_speech_starts_from_where_the_wire_is_now() -> None:
     agent = voice(3, seed=1)
     call = Call(agent)
     call.hear(echo(agent, 200))
-    for _ in range(500):
-        call.playout.pull(FRAME)  # ten seconds in which the agent is silent and the guard isn't asked
+    for _ in range(500):  # ten seconds in which the agent is silent, and the guard isn't asked
+        call.playout.pull(FRAME)
+        call.guard.skip(bytes(2 * FRAME))
     call.now += 10
     again = voice(3, seed=4)
     call.playout.write(bytes(again.astype(np.int16).tobytes()))
