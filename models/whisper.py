@@ -53,13 +53,17 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard; `text` is empty for silence and noise."""
+    """What was heard; `text` is empty for silence and noise.
+
+    The log probabilities are those of all tokens, on average, and of the last word.
+    """
 
     text: str
     language: str
     avg_logprob: float
     no_speech_prob: float
     decode_ms: float
+    word_logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class _Decoding:
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
+    word_logprob: float
     cut_off: bool
 
 
@@ -173,7 +178,9 @@ class Recognizer:
             return _joined([self._hear(part, code, hint, once) for part in _halves(samples)])
         if _is_noise(text, decoding):
             text = ""
-        return Transcript(text, code, decoding.avg_logprob, decoding.no_speech_prob, decode_ms=0.0)
+        return Transcript(
+            text, code, decoding.avg_logprob, decoding.no_speech_prob, 0.0, word_logprob=decoding.word_logprob
+        )
 
     def _prepare(self) -> None:
         if self.device != "cpu":
@@ -220,14 +227,29 @@ class Recognizer:
             max_length=2 * room,  # CTranslate2 generates half of it, as OpenAI does
             return_scores=True,
             return_no_speech_prob=True,
+            return_logits_vocab=True,
         )[0]
         tokens = tuple(result.sequences_ids[0])
         return _Decoding(
             tokens=tokens,
             avg_logprob=result.scores[0] * len(tokens) / (len(tokens) + 1),  # the end counts too
             no_speech_prob=result.no_speech_prob,
+            word_logprob=self._word_logprob(tokens, result.logits[0]),
             cut_off=len(tokens) >= room,
         )
+
+    def _word_logprob(self, tokens: Sequence[int], logits: Sequence[ctranslate2.StorageView]) -> float:
+        """Of the last word's tokens, without what punctuation follows it. 0 where there is no word."""
+        total = 0.0
+        for token, view in zip(reversed(tokens), reversed(logits[: len(tokens)]), strict=False):
+            piece = str(self._tokenizer.id_to_token(token))
+            if piece.startswith("<|") or not any(map(str.isalnum, piece)):
+                continue
+            scores = np.asarray(view.to_device(ctranslate2.Device.cpu), np.float32).ravel()
+            total += float(scores[token] - scores.max() - np.log(np.exp(scores - scores.max()).sum()))
+            if piece.startswith("Ġ"):  # a space, in this tokenizer's spelling
+                break
+        return total
 
     def _prompt(self, code: str, hint: str) -> list[int]:
         prompt = []
@@ -297,6 +319,7 @@ def _joined(parts: Sequence[Transcript]) -> Transcript:
         min(part.avg_logprob for part in said),
         min(part.no_speech_prob for part in said),
         decode_ms=0.0,
+        word_logprob=said[-1].word_logprob,
     )
 
 

@@ -15,6 +15,7 @@ from agent.turn.endpointing import Verdict
 from agent.turn.foresight import Foresight
 from agent.turn.latest import Latest
 from agent.turn.utterance import Utterance
+from models.whisper import Transcript
 
 FROM_MS = 600  # of speech
 EVERY_MS = 40
@@ -36,7 +37,7 @@ class Follower:
         conversation: Conversation,
         ear: Ear,
         foresight: Foresight,
-        judge: Callable[[Utterance, str, float | None], Verdict],
+        judge: Callable[[Utterance, Transcript, float | None], Verdict],
         *,
         sure_ms: float,
     ) -> None:
@@ -76,7 +77,7 @@ class Follower:
         await self._listener.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
         # No look meanwhile: the models would only slow each other.
         completeness = await self._foresight.completeness(so_far)
-        verdict = self._judge(utterance, so_far, completeness)
+        verdict = self._judge(utterance, heard, completeness)
         if verdict.wait_ms <= self._sure_ms and utterance.goes_on:
             now = asyncio.get_running_loop().time()
             self._conversation.caller_paused(now)

@@ -289,12 +289,11 @@ class Listener(FrameProcessor):
         if transcript is None or utterance.over:
             return
         self._conversation.mark("transcript")
-        text = transcript.text
-        utterance.words, utterance.logprob = utterance.whole(text), transcript.avg_logprob
+        utterance.words, utterance.logprob = utterance.whole(transcript.text), transcript.avg_logprob
         if not utterance.words:
             return
         await self.foresight.withdraw_unless(utterance.words)
-        candidate = Candidate(text, len(audio), self._turn.max_silence_ms)
+        candidate = Candidate(transcript.text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self.foresight.completeness(utterance.words)
@@ -302,12 +301,12 @@ class Listener(FrameProcessor):
             return
         if utterance.opened:
             await self.foresight.answer(utterance.words)
-        verdict = self._judge(utterance, text, completeness)
+        verdict = self._judge(utterance, transcript, completeness)
         if (completeness is None or not self._completes) and not verdict.now:
             # How it sounded adds nothing to what the words say (AUC 0.893 to 0.895), and costs a core.
             candidate.wait_ms = verdict.wait_ms
             acoustic = await self._ear.finality(audio)
-            verdict = self._judge(utterance, text, completeness, acoustic)
+            verdict = self._judge(utterance, transcript, completeness, acoustic)
         candidate.wait_ms = verdict.wait_ms
         if words.is_one_of(utterance.words, self._persona.goodbye_words):
             candidate.wait_ms = max(GOODBYE_MS, verdict.wait_ms)
@@ -317,17 +316,18 @@ class Listener(FrameProcessor):
             await self._weigh(utterance, asyncio.get_running_loop().time())
 
     def _judge(
-        self, utterance: Utterance, text: str, completeness: float | None, acoustic: float | None = None
+        self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None
     ) -> Verdict:
-        """How long to wait after `text`, the words so far or since the last that were settled."""
+        """How long to wait after these words."""
         now = asyncio.get_running_loop().time()
         return self._endpointer.decide(
             Heard(
                 silence_ms=utterance.silence_ms(now),
                 speech_ms=utterance.speech_ms(now),
                 acoustic=acoustic,
-                completeness=completeness,
-                transcript=text,
+                completeness=complete,
+                transcript=heard.text,
+                word_logprob=heard.word_logprob,
                 language=self._persona.language_code,
                 expects=self._expects,
                 interrupts=utterance.interrupts,

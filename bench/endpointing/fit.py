@@ -1,17 +1,18 @@
 """Fits the endpointing model on `cuts.csv`, and writes `agent/turn/endpointing.json`.
 
     python -m bench.endpointing.fit             fit what was measured
-    python -m bench.endpointing.fit --measure   make the speech and measure it (15 minutes, libespeak-ng)
+    python -m bench.endpointing.fit --measure   make the speech and measure it (minutes; libespeak-ng, onnx)
     python -m bench.endpointing.fit --completeness   only ask for the completeness again (a minute)
 
 One logistic model for each set of signals that may be there. The curve from probability to wait comes
 from predictions for sentences that the model wasn't fitted on, at their ends and at the places where callers
 hesitate (a cut at any word tells little: nobody pauses there). Many of those lie behind words that are a
 sentence as they stand ("My flight was cancelled | and I need a new one"), so that no curve answers soon and
-never cuts off. This one answers after the shortest wait what is surer than 97% of the hesitations; what is
-less sure than 96% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
+never cuts off. This one answers after the shortest wait what is surer than 95% of the hesitations; what is
+less sure than 98% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
 noticed, doesn't reach; and what lies between after 730 ms: its answer, ready by then, is heard 35 ms later,
-when who pauses for 0.8 s is about to go on, and who is done hasn't waited so long.
+when who pauses for 0.8 s is about to go on, and who is done hasn't waited so long. Where the recognizer
+guessed the last word, the policy has a rule of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.turn import words
-from agent.turn.endpointing import Endpointer, Fit, Heard, features
+from agent.turn.endpointing import GUESSED_LOGPROB, Endpointer, Fit, Heard, features
 from bench.endpointing.table import Cut, read
 
 OUT = Path(__file__).parents[2] / "agent/turn/endpointing.json"
@@ -36,8 +37,8 @@ RIDGE = 1.0
 # where the completeness isn't known is set to what suits people, and so is the curve.
 ACOUSTIC = {"bias": 0.3, "acoustic": 0.35}
 PLAIN_CURVE = ((0.0, 1.0), (0.25, 0.65), (0.5, 0.3), (0.7, 0.1), (0.85, 0.0), (1.0, 0.0))
-LATE = 0.04  # share of the ends that are less sure
-SOON = 0.97  # share of the hesitations that are
+LATE = 0.02  # share of the ends that are less sure
+SOON = 0.95  # share of the hesitations that are
 WORDS = ("hangs", "leans", "asks", "stops", "opens", "short")
 SETS = {
     "acoustic": ("acoustic",),
@@ -59,6 +60,7 @@ def heard(cut: Cut, kind: str = ALL) -> Heard:
         acoustic=cut.acoustic if "acoustic" in kind else None,
         completeness=cut.completeness if "completeness" in kind else None,
         transcript=cut.transcript if "words" in kind else None,
+        word_logprob=cut.word_logprob if "words" in kind else 0.0,
     )
 
 
@@ -106,9 +108,10 @@ def auc(score: Floats, y: Floats) -> float:
 
 
 def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
-    """(probability, share of the span of waits)."""
-    ends = np.array([bool(cut.done) for cut in table])
-    hesitates = np.array([cut.place in ("hesitation", "lengthened") for cut in table])
+    """(probability, share of the span of waits). Behind a guessed word another rule holds."""
+    known = np.array([cut.word_logprob >= GUESSED_LOGPROB for cut in table])
+    ends = known & np.array([bool(cut.done) for cut in table])
+    hesitates = known & np.array([cut.place in ("hesitation", "lengthened") for cut in table])
     late = float(np.quantile(probability[ends], LATE))
     soon = float(np.quantile(probability[hesitates], SOON))
     waits_ms = [

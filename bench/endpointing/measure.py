@@ -15,14 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import xllamacpp
+from numpy.typing import NDArray
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
-from bench.endpointing.recognizer import recognizer
 from bench.endpointing.table import Cut, read, write
 from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, Spoken, telephone, trimmed
 from config.persona import load_persona
+from config.settings import Settings
+from models.catalog import Catalog
 from models.llm.chatml import render
 from models.llm.completeness import TOP_TOKENS, clean, ends
+from models.pool import speech_model
+from models.whisper import Recognizer
 
 HERE = Path(__file__).parent
 SENTENCES = HERE / "sentences.txt"
@@ -126,6 +130,10 @@ def cuts(
         yield "word", " ".join(flat[:at]), faded(whole.samples[: whole.ends[at - 1]])
 
 
+def _integers(samples: Samples) -> NDArray[np.int16]:
+    return np.asarray(np.clip(samples, -1, 1) * 32767, np.int16)
+
+
 def faded(samples: Samples) -> Samples:
     samples = samples.copy()
     samples[-320:] *= np.linspace(1, 0, 320, dtype=np.float32)[-len(samples) :]
@@ -135,7 +143,9 @@ def faded(samples: Samples) -> Samples:
 def measure(limit: int | None = None) -> list[Cut]:
     rng = np.random.default_rng(7)
     piper, espeak = Piper(), Espeak()
-    hear = recognizer()
+    settings = Settings()
+    name = speech_model(settings, ["en"])
+    recognizer = Recognizer.load(Catalog(settings.cache_dir).whisper(name), name=name)
     turn = LocalSmartTurnAnalyzerV3()
     completeness = Completeness(str(bundled_llm()))
     table: list[Cut] = []
@@ -150,7 +160,7 @@ def measure(limit: int | None = None) -> list[Cut]:
                     peak_db=float(rng.choice([-4, -12, -24])),
                     snr_db=float(rng.choice([20, 30, 45])),
                 )
-                transcript = hear(heard)
+                transcript = recognizer.transcribe_now(_integers(heard), "en")
                 table.append(
                     Cut(
                         number,
@@ -160,9 +170,10 @@ def measure(limit: int | None = None) -> list[Cut]:
                         int(place == "end"),
                         len(sound) * 1000 // RATE_HZ,
                         said,
-                        transcript,
+                        transcript.text,
                         round(turn._predict_endpoint(heard)["probability"], 5),
-                        round(completeness.end_probability(transcript), 5),
+                        round(completeness.end_probability(transcript.text), 5),
+                        round(transcript.word_logprob, 2),
                     )
                 )
         write(table)

@@ -21,6 +21,7 @@ class Cut:
     transcript: str
     acoustic: float
     completeness: float
+    word_logprob: float
 
 
 def write(table: list[Cut], path: Path = TABLE) -> None:
@@ -44,6 +45,7 @@ def read(path: Path = TABLE) -> list[Cut]:
                 transcript=row["transcript"],
                 acoustic=float(row["acoustic"]),
                 completeness=float(row["completeness"]),
+                word_logprob=float(row["word_logprob"]),
             )
             for row in csv.DictReader(file)
         ]

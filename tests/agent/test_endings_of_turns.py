@@ -43,14 +43,19 @@ def test_a_spelled_name_gets_time() -> None:
 
 def test_a_yes_is_a_short_turn() -> None:
     outcome = converse([Says(3.0, 3.4, "Yes.", completeness=0.1, acoustic=0.1)], lasts=6)
-    assert wait_s(outcome, 3.4) <= 0.45
+    assert wait_s(outcome, 3.4) <= 0.6
+
+
+def test_a_yes_before_a_comma_is_none_yet() -> None:
+    outcome = converse([Says(3.0, 3.3, "Yes,"), Says(3.62, 4.0, "please.")], lasts=6)
+    assert callers(outcome) == ["Yes, please."]
 
 
 @pytest.mark.parametrize(("acoustic", "least", "most"), [(0.95, 0.15, 0.75), (0.02, 0.75, 1.8)])
 def test_where_the_words_completeness_never_comes_the_sound_tells(
     acoustic: float, least: float, most: float
 ) -> None:
-    says = Says(2.0, 3.5, "What is the weather like", completeness=None, acoustic=acoustic)
+    says = Says(2.0, 3.5, "What is the weather like?", completeness=None, acoustic=acoustic)
     assert least <= wait_s(converse([says], lasts=8), 3.5) <= most
 
 

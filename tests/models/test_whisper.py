@@ -80,6 +80,16 @@ def test_noise_says_nothing(recognizer: Recognizer, name: str) -> None:
 
 
 @pytest.mark.models
+def test_a_last_word_that_breaks_off_is_less_sure(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sounds = [on_the_phone(steady_voice, text) for text in SENTENCES]
+    whole = [recognizer.transcribe_now(sound, "en").word_logprob for sound in sounds]
+    broken = [recognizer.transcribe_now(sound[: -len(sound) // 6], "en").word_logprob for sound in sounds]
+    assert -0.5 < min(whole) <= max(whole) <= 0
+    assert min(broken) < -0.5
+    assert np.mean(broken) < np.mean(whole) - 0.1
+
+
+@pytest.mark.models
 async def test_silence_costs_nothing(recognizer: Recognizer) -> None:
     for pcm in (b"", bytes(32_000)):
         transcript = await recognizer.transcribe(pcm, call_id="a", language="en")

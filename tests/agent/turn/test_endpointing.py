@@ -106,12 +106,24 @@ def test_a_number_in_a_sentence_is_not_dictation(policy: Endpointer, text: str) 
     [("Yes.", "en"), ("No, thank you.", "en"), ("Bye.", "en"), ("Oui.", "fr"), ("Sí, claro.", "es")],
 )
 def test_short_answers_are_short_turns(policy: Endpointer, text: str, language: str) -> None:
-    heard = Heard(silence_ms=200, acoustic=0.02, completeness=0.02, transcript=text, language=language)
+    heard = Heard(silence_ms=400, acoustic=0.02, completeness=0.02, transcript=text, language=language)
     assert policy.decide(heard).now
 
 
+def test_after_one_word_there_may_be_a_comma(policy: Endpointer) -> None:
+    heard = Heard(silence_ms=200, completeness=0.9, transcript="Yes.", expects=Expects.YES_NO)
+    assert policy.decide(heard).remaining_ms == 200
+    assert policy.decide(replace(heard, transcript="Yes, please.")).now
+
+
+def test_a_last_word_that_was_guessed_may_be_none(policy: Endpointer) -> None:
+    heard = replace(FINISHED, transcript="My name is Anna N.", word_logprob=-2.0)
+    assert policy.decide(heard).wait_ms > 800
+    assert policy.decide(replace(heard, word_logprob=-0.5)).now
+
+
 def test_who_takes_the_floor_gets_to_say_more_than_no(policy: Endpointer) -> None:
-    heard = Heard(silence_ms=300, completeness=0.9, transcript="No.", interrupts=True)
+    heard = Heard(silence_ms=400, completeness=0.9, transcript="No.", interrupts=True)
     assert not policy.decide(heard).now
     assert policy.decide(replace(heard, silence_ms=500)).now
     assert policy.decide(replace(heard, expects=Expects.YES_NO)).now  # asked, they answer early
