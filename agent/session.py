@@ -40,6 +40,7 @@ class CallSession:
             asyncio.get_running_loop().create_future()
         )
         self._gone = asyncio.Event()
+        self.forgotten = asyncio.Event()  # set by whoever ran it, when nothing is left of it
         self._telling: set[asyncio.Task[None]] = set()
         self._idle_prompts_left = settings.call.idle_prompts
         self._was_on_hold = False  # when last found idle

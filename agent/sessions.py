@@ -27,7 +27,6 @@ class Sessions:
         self._persona = persona
         self._pool = pool
         self._live: dict[str, CallSession] = {}
-        self._over: dict[str, asyncio.Event] = {}
         self._ready = False
         self._draining = False
         self._empty = asyncio.Event()
@@ -59,7 +58,6 @@ class Sessions:
             raise CallRefused(why_not)
         session = CallSession(call, settings=self._settings, persona=self._persona, pool=self._pool)
         self._live[call.info.id] = session
-        over = self._over[call.info.id] = asyncio.Event()
         self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
         try:
@@ -67,8 +65,8 @@ class Sessions:
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", call.info.id)
         finally:
-            del self._live[call.info.id], self._over[call.info.id]
-            over.set()
+            del self._live[call.info.id]
+            session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
@@ -80,8 +78,8 @@ class Sessions:
 
     async def gone(self, id: str) -> None:
         """Return once no live call has this id."""
-        if over := self._over.get(id):
-            await over.wait()
+        if session := self._live.get(id):
+            await session.forgotten.wait()
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""

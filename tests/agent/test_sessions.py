@@ -17,7 +17,7 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
     over = asyncio.Event()
 
     def session(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(run=over.wait)
+        return SimpleNamespace(run=over.wait, forgotten=asyncio.Event())
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
     sessions = Sessions(settings=Settings(), persona=load_persona("en"), pool=cast(ModelPool, None))
