@@ -22,9 +22,9 @@ from agent.turn.lexicon import Lexicon, lexicon
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
 COMMA_MS = 400  # "yes, please": a voice rests this long at a comma
-# Where a sentence breaks off, Whisper makes up an end for it. Half of the last words that it so gets wrong
-# are less sure than this, and one in twenty of those that it gets right at an end (bench/endpointing).
-GUESSED_LOGPROB = -0.6
+# Where a sentence breaks off, Whisper makes up an end for it. A third of the last words that it so gets wrong
+# are less sure than this, and one in forty of those that it gets right at an end (bench/endpointing).
+GUESSED_LOGPROB = -0.8
 GUESSED_MS = 860  # a pause of 0.8 s, and the time in which its end is noticed
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
 _LOGIT_LIMIT = 8.0

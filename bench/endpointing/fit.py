@@ -9,7 +9,7 @@ from predictions for sentences that the model wasn't fitted on, at their ends an
 hesitate (a cut at any word tells little: nobody pauses there). Many of those lie behind words that are a
 sentence as they stand ("My flight was cancelled | and I need a new one"), so that no curve answers soon and
 never cuts off. This one answers after the shortest wait what is surer than 97% of the hesitations; what is
-less sure than 98.5% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
+less sure than 98% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
 noticed, doesn't reach; and what lies between after 730 ms: its answer, ready by then, is heard 35 ms later,
 when who pauses for 0.8 s is about to go on, and who is done hasn't waited so long. Where the recognizer
 guessed the last word, the policy has a rule of its own.
@@ -37,7 +37,7 @@ RIDGE = 1.0
 # where the completeness isn't known is set to what suits people, and so is the curve.
 ACOUSTIC = {"bias": 0.3, "acoustic": 0.35}
 PLAIN_CURVE = ((0.0, 1.0), (0.25, 0.65), (0.5, 0.3), (0.7, 0.1), (0.85, 0.0), (1.0, 0.0))
-LATE = 0.015  # share of the ends that are less sure
+LATE = 0.02  # share of the ends that are less sure
 SOON = 0.97  # share of the hesitations that are
 WORDS = ("hangs", "leans", "asks", "stops", "opens", "short")
 SETS = {
