@@ -10,7 +10,7 @@ hesitate (a cut at any word tells little: nobody pauses there). Many of those li
 sentence as they stand ("My flight was cancelled | and I need a new one"), so that no curve answers soon and
 never cuts off. This one answers after the shortest wait what is surer than 97% of the hesitations; what is
 less sure than 98% of the ends after 860 to 1600 ms, which a pause of 0.8 s, whose end takes 60 ms to be
-noticed, doesn't reach; and what lies between after 730 ms: its answer, ready by then, is heard 35 ms later,
+noticed, doesn't reach; and what lies between after 715 ms: its answer, ready by then, is heard 35 ms later,
 when who pauses for 0.8 s is about to go on, and who is done hasn't waited so long. Where the recognizer
 guessed the last word, the policy has a rule of its own.
 """
@@ -49,7 +49,7 @@ SETS = {
 }
 ALL = "acoustic+completeness+words"
 IN_CALLS = "completeness+words"  # how it sounds is asked where the completeness isn't known
-SHORTEST_MS, UNSURE_MS, LONGEST_MS = 200.0, 730.0, 1600.0
+SHORTEST_MS, UNSURE_MS, LONGEST_MS = 200.0, 715.0, 1600.0
 Floats = NDArray[np.float64]
 
 
