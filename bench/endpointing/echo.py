@@ -17,7 +17,7 @@ from pipecat.audio.vad.silero import SileroVADAnalyzer
 from agent.turn.activity import Change, SpeechActivity
 from agent.turn.barge_in import ECHO
 from agent.turn.echo import RATE_HZ, EchoGuard
-from bench.endpointing.voices import Espeak, Piper, Samples, mulaw
+from bench.endpointing.voices import Espeak, Piper, Samples, integers, mulaw
 from transports.sent import Sent
 
 FRAME = RATE_HZ // 50
@@ -94,11 +94,7 @@ def scene(
         near = from_onset(at_peak(caller, -12))[: len(heard) - at]
         heard[at : at + len(near)] += near
     heard = pcmu(heard + rng.normal(0, 10 ** (-65 / 20), len(heard)).astype(np.float32))
-    return Scene(_integers(played), _integers(heard)[: len(played)])
-
-
-def _integers(samples: Samples) -> NDArray[np.int16]:
-    return np.asarray(np.clip(samples, -1, 1) * 32767, np.int16)
+    return Scene(integers(played), integers(heard)[: len(played)])
 
 
 def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.turn import words
-from agent.turn.endpointing import GUESSED_LOGPROB, Endpointer, Fit, Heard, features
+from agent.turn.endpointing import GUESSED_LOGPROB, GUESSED_MS, Endpointer, Fit, Heard, features
 from bench.endpointing.table import Cut, read
 
 OUT = Path(__file__).parents[2] / "agent/turn/endpointing.json"
@@ -118,7 +118,7 @@ def curve(probability: Floats, table: Sequence[Cut]) -> list[list[float]]:
     waits_ms = [
         (0.0, LONGEST_MS),
         (late / 2, 1250),
-        (late, 860),
+        (late, GUESSED_MS),
         (late + 0.001, UNSURE_MS),
         (soon, UNSURE_MS),
         (soon + 0.001, SHORTEST_MS),

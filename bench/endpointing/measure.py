@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import xllamacpp
-from numpy.typing import NDArray
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
 from bench.endpointing.table import Cut, read, write
-from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, Spoken, telephone, trimmed
+from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, Spoken, integers, telephone, trimmed
 from config.persona import load_persona
 from config.settings import Settings
 from models.catalog import Catalog
@@ -130,10 +129,6 @@ def cuts(
         yield "word", " ".join(flat[:at]), faded(whole.samples[: whole.ends[at - 1]])
 
 
-def _integers(samples: Samples) -> NDArray[np.int16]:
-    return np.asarray(np.clip(samples, -1, 1) * 32767, np.int16)
-
-
 def faded(samples: Samples) -> Samples:
     samples = samples.copy()
     samples[-320:] *= np.linspace(1, 0, 320, dtype=np.float32)[-len(samples) :]
@@ -160,7 +155,7 @@ def measure(limit: int | None = None) -> list[Cut]:
                     peak_db=float(rng.choice([-4, -12, -24])),
                     snr_db=float(rng.choice([20, 30, 45])),
                 )
-                transcript = recognizer.transcribe_now(_integers(heard), "en")
+                transcript = recognizer.transcribe_now(integers(heard), "en")
                 table.append(
                     Cut(
                         number,

@@ -131,6 +131,10 @@ def telephone(samples: Samples, rng: np.random.Generator, *, peak_db: float, snr
     return np.asarray(soxr.resample(mulaw(np.asarray(narrow + noise, np.float32)), 8000, RATE_HZ), np.float32)
 
 
+def integers(samples: Samples) -> NDArray[np.int16]:
+    return np.asarray(np.clip(samples, -1, 1) * 32767, np.int16)
+
+
 def mulaw(samples: Samples) -> Samples:
     """There and back through ITU-T G.711 mu-law, by its continuous companding curve in 8 bits."""
     clipped = np.clip(samples, -1, 1)
