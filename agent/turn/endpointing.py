@@ -26,7 +26,9 @@ COMMA_MS = 400  # "yes, please": a voice rests this long at a comma
 # are less sure than this, and one in forty of those that it gets right at an end (bench/endpointing).
 GUESSED_LOGPROB = -0.8
 GUESSED_MS = 860  # a pause of 0.8 s, and the time in which its end is noticed
+HEAR_AGAIN_MS = 400  # a word that was heard as it faded is surer with the silence behind it
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
+GUESSED = "guessed word"
 _LOGIT_LIMIT = 8.0
 
 
@@ -66,6 +68,7 @@ class Verdict:
     remaining_ms: float  # of it, from now; 0 is "now"
     probability: float  # that the caller is done
     reason: str
+    hear_again_ms: float | None = None  # in that much silence the words are surer: ask again with them
 
     @property
     def now(self) -> bool:
@@ -127,7 +130,8 @@ class Endpointer:
         wait, reason = self._wait(heard, probability)
         if heard.interrupts and heard.expects is Expects.ANYTHING:
             wait = max(wait, self._at_least(INTERRUPTING_MS))
-        return Verdict(wait, max(0.0, wait - heard.silence_ms), probability, reason)
+        again = HEAR_AGAIN_MS if reason == GUESSED and heard.silence_ms < HEAR_AGAIN_MS else None
+        return Verdict(wait, max(0.0, wait - heard.silence_ms), probability, reason, again)
 
     def probability(self, heard: Heard) -> float:
         """That the caller is done, from the signals that are there; 0.5 where there are none."""
@@ -154,7 +158,7 @@ class Endpointer:
         curve = self._fit.curve if "completeness" in features(heard) else self._fit.plain_curve
         wait = self._on_curve(curve, probability)
         if heard.word_logprob < GUESSED_LOGPROB:
-            return max(wait, self._at_least(GUESSED_MS)), "guessed word"
+            return max(wait, self._at_least(GUESSED_MS)), GUESSED
         return wait, "model"
 
     def _at_least(self, wait_ms: float) -> float:

@@ -279,6 +279,15 @@ class Listener(FrameProcessor):
 
     async def _consider(self, utterance: Utterance) -> None:
         """The caller pauses: find the words, begin the answer, and decide how long to wait."""
+        verdict = await self._look(utterance)
+        if verdict and verdict.hear_again_ms:
+            silence_ms = utterance.silence_ms(asyncio.get_running_loop().time())
+            await asyncio.sleep((verdict.hear_again_ms - silence_ms) / 1000)
+            self._ear.forget()  # what it has heard of this pause
+            await self._look(utterance)
+
+    async def _look(self, utterance: Utterance) -> Verdict | None:
+        """What to make of the pause by now; None where there are no words."""
         settled = None
         while settled != utterance.settled:  # again if the beginning was settled meanwhile
             settled = utterance.settled
@@ -286,19 +295,19 @@ class Listener(FrameProcessor):
             silence_s = utterance.silence_ms(asyncio.get_running_loop().time()) / 1000
             spoken = len(audio) - int((silence_s + COVERED_S) * BYTES_PER_S)
             transcript = await self._transcribe(audio, spoken=spoken)
-        if transcript is None or utterance.over:
-            return
+        if transcript is None or utterance.over or (utterance.candidate and not transcript.text):
+            return None
         self._conversation.mark("transcript")
         utterance.words, utterance.logprob = utterance.whole(transcript.text), transcript.avg_logprob
         if not utterance.words:
-            return
+            return None
         await self.foresight.withdraw_unless(utterance.words)
         candidate = Candidate(transcript.text, len(audio), self._turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self.foresight.completeness(utterance.words)
         if utterance.over:
-            return
+            return None
         if utterance.opened:
             await self.foresight.answer(utterance.words)
         verdict = self._judge(utterance, transcript, completeness)
@@ -314,6 +323,7 @@ class Listener(FrameProcessor):
         logger.debug("call %s: %s", self._call_id, verdict)
         if self._utterance is utterance:
             await self._weigh(utterance, asyncio.get_running_loop().time())
+        return verdict
 
     def _judge(
         self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None

@@ -32,6 +32,7 @@ PACKET = int(SAMPLE_RATE_HZ * PACKET_S)
 BASE = 4000
 WORD_S = 0.3  # how long a word of the agent's takes
 STT_S = 0.1
+FADED_S = 0.3
 FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 TTS_S = 0.04
@@ -53,7 +54,8 @@ class Says:
     """The caller says `text` from `start` to `end`, in seconds after the call is connected.
 
     `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
-    A text of "" is a noise.
+    `word_logprob` is that of the last word, while it fades and with silence behind it (None: no word is
+    heard then). A text of "" is a noise.
     """
 
     start: float
@@ -62,6 +64,7 @@ class Says:
     completeness: float | None = 0.95
     acoustic: float = 0.9
     logprob: float = -0.2
+    word_logprob: tuple[float, float | None] = (0.0, 0.0)
 
 
 @dataclass
@@ -201,7 +204,11 @@ class FakeModels:
             own = says.text.split()
             words += own[: round(len(own) * share)] if share < 0.85 else own
         logprob = min((says.logprob for says, _ in said), default=0.0)
-        return Transcript(" ".join(words), "en", logprob, 0.01, STT_S * 1000)
+        silence_s = len(pcm[len(pcm.rstrip(b"\0")) :]) / 2 / SAMPLE_RATE_HZ
+        last = said[-1][0].word_logprob[silence_s >= FADED_S] if said else 0.0
+        if last is None:
+            return Transcript("", "en", logprob, 0.9, STT_S * 1000)
+        return Transcript(" ".join(words), "en", logprob, 0.01, STT_S * 1000, word_logprob=last)
 
     async def _completeness(self, text: str, **_: object) -> float | None:
         await asyncio.sleep(0.02)

@@ -51,6 +51,25 @@ def test_a_yes_before_a_comma_is_none_yet() -> None:
     assert callers(outcome) == ["Yes, please."]
 
 
+def test_a_last_word_that_faded_is_heard_again_with_the_silence_behind_it() -> None:
+    says = Says(2.0, 3.5, "What is the weather like?", word_logprob=(-2.0, -0.1))
+    assert 0.4 <= wait_s(converse([says], lasts=8), 3.5) <= 0.6
+
+
+def test_words_that_are_not_heard_again_stand() -> None:
+    says = Says(2.0, 3.5, "What is the weather like?", word_logprob=(-2.0, None))
+    outcome = converse([says], lasts=8)
+    assert callers(outcome) == ["What is the weather like?"]
+    assert 0.8 <= wait_s(outcome, 3.5) <= 1.0
+
+
+def test_a_last_word_that_is_guessed_again_may_not_be_the_last() -> None:
+    guessed = Says(2.0, 3.5, "My name is Anna N.", word_logprob=(-2.0, -2.0))
+    assert 0.8 <= wait_s(converse([guessed], lasts=8), 3.5) <= 1.0
+    outcome = converse([guessed, Says(4.3, 5.5, "I have moved.")], lasts=8)
+    assert callers(outcome) == ["My name is Anna N. I have moved."]
+
+
 @pytest.mark.parametrize(("acoustic", "least", "most"), [(0.95, 0.15, 0.75), (0.02, 0.75, 1.8)])
 def test_where_the_words_completeness_never_comes_the_sound_tells(
     acoustic: float, least: float, most: float

@@ -122,6 +122,13 @@ def test_a_last_word_that_was_guessed_may_be_none(policy: Endpointer) -> None:
     assert policy.decide(replace(heard, word_logprob=-0.5)).now
 
 
+def test_a_guessed_word_is_to_be_heard_again_once(policy: Endpointer) -> None:
+    heard = replace(FINISHED, transcript="My name is Anna N.", word_logprob=-2.0)
+    assert policy.decide(heard).hear_again_ms == 400
+    assert policy.decide(replace(heard, silence_ms=400)).hear_again_ms is None
+    assert policy.decide(replace(heard, word_logprob=-0.5)).hear_again_ms is None
+
+
 def test_who_takes_the_floor_gets_to_say_more_than_no(policy: Endpointer) -> None:
     heard = Heard(silence_ms=400, completeness=0.9, transcript="No.", interrupts=True)
     assert not policy.decide(heard).now
