@@ -48,6 +48,7 @@ class Overlap:
     logprob: float = 0.0  # the recognizer's mean over the words: how sure it is of them
     echo: float = 0.0  # probability that it is the agent's own voice
     scraps: bool = False  # a short sound may be the rest of another: of an echo, or of the turn before
+    leaks: bool = False  # so short, or so faint by now, as what a canceller lets through
     asked: bool = False  # the agent has put a question: "yes" answers it
 
 
@@ -94,7 +95,7 @@ class BargeIn:
         paused = overlap.silence_ms >= PAUSED_MS
         before, self._paused = self._paused, paused
         if self._held_at is None:
-            if self._dismissed or overlap.echo >= ECHO or paused or turn is False:
+            if self._dismissed or overlap.echo >= ECHO or overlap.leaks or paused or turn is False:
                 return Action.NOTHING
             self._held_at = now
             return Action.HOLD

@@ -21,6 +21,7 @@ logger = logging.getLogger("offhook.turn")
 
 OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
 OVERHEAR_EVERY_MS = 450
+LEAK_MS = 100  # most of what gets through the canceller is shorter
 
 
 class Overlaps:
@@ -71,6 +72,7 @@ class Overlaps:
             logprob=utterance.logprob,
             echo=self._echo(utterance),
             scraps=self._voice.may_echo or self._conversation.awaits_answer,
+            leaks=self._voice.may_echo and (speech_ms < LEAK_MS or not self._voice.sounds),
             asked=expects is not Expects.ANYTHING,
         )
         action = self._policy.decide(now, overlap)

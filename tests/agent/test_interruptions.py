@@ -182,3 +182,18 @@ def test_the_agents_own_words_coming_back_are_no_turn(at: float) -> None:
     outcome = converse([Says(at, at + 0.6, "Hello there.")], lasts=5)
     assert callers(outcome) == []
     assert outcome.turns == [("agent", "Hello there.", False)]
+
+
+@pytest.fixture
+def may_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line may return what the agent says, as far as is known."""
+    monkeypatch.setattr(CallerVoice, "may_echo", property(lambda _: True))
+
+
+@pytest.mark.usefixtures("may_echo")
+def test_on_a_line_that_echoes_a_scrap_of_sound_silences_nobody_and_a_voice_does() -> None:
+    undisturbed = counting().count("agent stops")
+    assert counting(Says(5.5, 5.58, "")).count("agent stops") == undisturbed
+    stopped = counting(Says(5.5, 7.5, "Excuse me I meant something else."))
+    assert stopped.at("agent stops", 1) <= 5.7
+    assert stopped.turns[2][2]

@@ -149,6 +149,14 @@ def test_an_echo_never_holds_and_a_voice_over_it_does() -> None:
     ) == [(11.00, Action.HOLD)]
 
 
+def test_what_may_be_a_leak_never_holds_and_a_voice_that_goes_on_does() -> None:
+    leak = Overlap(speech_ms=60, scraps=True, leaks=True)
+    assert act(english(), (10.06, leak), (10.36, replace(leak, silence_ms=260, words=""))) == []
+    assert act(english(), (10.06, leak), (10.12, replace(leak, speech_ms=120, leaks=False))) == [
+        (10.12, Action.HOLD)
+    ]
+
+
 def test_a_hold_that_proves_to_be_echo_is_let_go() -> None:
     assert act(
         english(), (10.12, Overlap(speech_ms=120, echo=0.3)), (10.30, Overlap(speech_ms=300, echo=0.8))
