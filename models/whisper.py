@@ -359,7 +359,7 @@ def _is_noise(text: str, decoding: _Decoding) -> bool:
     plain = _plain(text)
     if not plain:
         return True
-    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.3 and decoding.avg_logprob < -0.6:
+    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
         return True
     # A digit by itself is hard to hear, and nothing that noise is taken for.
     doubtful = -2.0 if plain.isdigit() else -1.2
