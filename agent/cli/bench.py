@@ -7,6 +7,8 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+PIPED_WIDTH = 120  # columns: three subjects and their ratios don't fit into rich's 80
+
 
 def bench(
     turns: Annotated[
@@ -55,6 +57,8 @@ def bench(
     from agent.bench.table import show
 
     console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
     known = [scenario.name for scenario in SCENARIOS]
     for name in only or ():
         if name not in known:
