@@ -2,10 +2,11 @@
 
     python bench/stock/bot.py --turns smart-turn|timeout --sip-port 5080
 
-What it shares with offhook is what Pipecat doesn't have, the SIP line, and the weights: Whisper base in
-int8, the Piper voice, SmolLM2 on the same llama.cpp server (or Ollama), the persona. Everything else is
-what Pipecat's examples put together: WhisperSTTService, OpenAILLMService, PiperTTSService,
-SileroVADAnalyzer, and either the default turn strategies (smart-turn v3) or a fixed 0.6 s of silence.
+What it shares with offhook is what Pipecat doesn't have, the SIP line, and the weights: the Whisper that
+offhook would choose, in int8, the Piper voice, SmolLM2 on the same llama.cpp server (or Ollama), the
+persona. Everything else is what Pipecat's examples put together: WhisperSTTService, OpenAILLMService,
+PiperTTSService, SileroVADAnalyzer, and either the default turn strategies (smart-turn v3) or a fixed 0.6 s
+of silence.
 """
 
 from __future__ import annotations
