@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 
 from agent.bench.metrics import CallLog
 from agent.bench.subjects import ROOT, Running
@@ -180,9 +180,11 @@ async def _watched(api: str | None, find: Callable[[list[dict[str, Any]]], str])
 
 async def _watch(api: str, find: Callable[[list[dict[str, Any]]], str], seen: _Seen) -> None:
     session = ""
-    async with httpx.AsyncClient(base_url=api, headers=api_headers(), trust_env=False, timeout=5.0) as client:
+    async with httpx2.AsyncClient(
+        base_url=api, headers=api_headers(), trust_env=False, timeout=5.0
+    ) as client:
         while True:
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 if not session:
                     session = find((await client.get("/api/v1/sessions")).json().get("sessions", []))
                 else:

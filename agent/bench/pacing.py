@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
+import httpx2
 
 from agent.bench import metrics
 from agent.bench.callers import Call
@@ -59,5 +59,7 @@ async def _vitals(api: str | None) -> dict[str, float] | None:
     """The server's process as its /health tells it."""
     if api is None:
         return None
-    async with httpx.AsyncClient(base_url=api, headers=api_headers(), trust_env=False, timeout=5.0) as client:
+    async with httpx2.AsyncClient(
+        base_url=api, headers=api_headers(), trust_env=False, timeout=5.0
+    ) as client:
         return dict((await client.get("/health")).json()["process"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-import httpx
+import httpx2
 import yaml
 
 from agent.bench.texts import LONG_GREETING
@@ -199,11 +199,11 @@ async def process(
 
 async def _ready(url: str, child: asyncio.subprocess.Process, log: Path) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         while time.monotonic() < deadline:
             if child.returncode is not None:
                 raise SubjectError(f"It ended with code {child.returncode}:\n{_last_words(log)}")
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 if (await client.get(url, timeout=2.0)).status_code == 200:
                     return
             await asyncio.sleep(0.1)

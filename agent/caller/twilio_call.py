@@ -19,7 +19,7 @@ import time
 from typing import Any
 from xml.etree import ElementTree
 
-import httpx
+import httpx2
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
@@ -53,7 +53,7 @@ def call(script: Script, media: Media) -> Outcome:
                 _Stream(socket, script, media, outcome).run(call_sid)
     except InvalidHandshake as error:
         outcome.outcome, outcome.ended_by, outcome.reason = "refused", "refused", str(error)
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         outcome.findings.append(f"the server can't be reached: {error or type(error).__name__}")
     return outcome
 
@@ -76,7 +76,7 @@ def _ask(script: Script, call_sid: str, auth_token: str, outcome: Outcome) -> st
         "Direction": "inbound",
         "ApiVersion": "2010-04-01",
     }
-    with httpx.Client(trust_env=False, timeout=script.answer_timeout_s) as http:
+    with httpx2.Client(trust_env=False, timeout=script.answer_timeout_s) as http:
         asked = http.post(
             url, data=fields, headers={"X-Twilio-Signature": signature(auth_token, url, fields)}
         )

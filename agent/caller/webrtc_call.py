@@ -16,7 +16,7 @@ import re
 import time
 from typing import Any
 
-import httpx
+import httpx2
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from agent.caller import opus, rtp
@@ -49,20 +49,20 @@ class _Call:
     async def make(self) -> Outcome:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         peer.on("connectionstatechange", lambda: self._take_state(peer.connectionState))
-        http = httpx.AsyncClient(
+        http = httpx2.AsyncClient(
             base_url=self._script.api, headers=api_headers(), trust_env=False, timeout=HTTP_TIMEOUT_S
         )
         try:
             async with http:
                 await self._over(peer, http)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             self._outcome.findings.append(f"the server can't be asked: {error or type(error).__name__}")
         finally:
             await asyncio.to_thread(self._media.stop)
             await peer.close()
         return self._outcome
 
-    async def _over(self, peer: Any, http: httpx.AsyncClient) -> None:
+    async def _over(self, peer: Any, http: httpx2.AsyncClient) -> None:
         transceiver = peer.addTransceiver("audio", direction="sendrecv")
         codecs = RTCRtpSender.getCapabilities("audio").codecs
         transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType == "audio/opus"])
@@ -90,7 +90,7 @@ class _Call:
             self._outcome.ended_by = await self._ended(peer)
         finally:
             # The one who left may be unknown already.
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 gone = await http.delete(f"{OFFER}/{answer['pc_id']}")
                 self._log("out", f"DELETE {OFFER}: {gone.status_code}")
 
@@ -200,7 +200,7 @@ def _opus_payload_type(sdp: str) -> int:
     return int(found[1])
 
 
-def _detail(response: httpx.Response) -> str:
+def _detail(response: httpx2.Response) -> str:
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

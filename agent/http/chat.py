@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 from openai import APIConnectionError, APIError, APITimeoutError, AsyncStream
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
@@ -114,7 +114,7 @@ class Chat:
                         patience.reschedule(loop.time() + settings.first_token_timeout_s)
         except (TimeoutError, APITimeoutError):
             raise ProblemError(504, "The language model took too long to go on. Try again.") from None
-        except (APIConnectionError, httpx.HTTPError) as error:
+        except (APIConnectionError, httpx2.HTTPError) as error:
             logger.warning("the language model can't be reached: %s", type(error).__name__)
             raise ProblemError(503, "The language model can't be reached. GET /health says more.") from error
         except (APIError, ModelError) as error:

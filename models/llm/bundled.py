@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-import httpx
+import httpx2
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
@@ -18,13 +18,13 @@ from models.llm.chatml import prompt
 from models.llm.child import LlamaChild
 from models.llm.chunks import completion_chunk
 
-LIMITS = httpx.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
+LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 
 
 async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
     """Stream an answer to an OpenAI chat completion's parameters.
 
-    Raises ModelFailed and httpx.TransportError.
+    Raises ModelFailed and httpx2.TransportError.
     """
     request = {
         "prompt": prompt(params["messages"]),

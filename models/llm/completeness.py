@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
+import httpx2
 
 from models.llm.chatml import render
 from models.llm.child import LlamaChild
@@ -58,7 +58,7 @@ class Completeness:
             answer = await child.http.post(f"{child.url}/completion", json=request, timeout=self.deadline_s)
             answer.raise_for_status()
             probability = ends(answer.json())
-        except (httpx.HTTPError, LookupError, ValueError):  # late, or an answer without probabilities
+        except (httpx2.HTTPError, LookupError, ValueError):  # late, or an answer without probabilities
             self.late += 1
             return None
         self.last_ms = (time.monotonic() - began) * 1000
@@ -71,7 +71,7 @@ class Completeness:
             return
         request = {"prompt": render(history), "n_predict": 0, "cache_prompt": True, "id_slot": slot}
         # Only speed is lost if it fails: the answer then reads it all itself.
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             await child.http.post(f"{child.url}/completion", json=request, timeout=READ_AHEAD_S)
 
 

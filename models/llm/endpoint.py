@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from config.settings import PRIVATE_NETWORKS, LlmSettings
 from models.errors import ModelError, WeightsError
@@ -57,7 +57,7 @@ def nearby(url: str) -> bool:
 
 
 async def choose(
-    settings: LlmSettings, *, bundled: bool, environ: Mapping[str, str], http: httpx.AsyncClient
+    settings: LlmSettings, *, bundled: bool, environ: Mapping[str, str], http: httpx2.AsyncClient
 ) -> LlmEndpoint:
     """`llm.url` if it is set; else a local Ollama that has the model; else the bundled model.
 
@@ -91,7 +91,7 @@ async def choose(
     )
 
 
-async def _configured(url: str, model: str, http: httpx.AsyncClient) -> LlmEndpoint:
+async def _configured(url: str, model: str, http: httpx2.AsyncClient) -> LlmEndpoint:
     root = url.rstrip("/").removesuffix("/v1")
     ollama = Ollama(root, http)
     if await ollama.version(timeout_s=PROBE_S) is None:

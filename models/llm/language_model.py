@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from loguru import logger
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
@@ -35,7 +35,7 @@ BUNDLED_SAMPLING = {
     "dry_sequence_breakers": ["\n"],  # each costs some milliseconds before the first token
     "top_p": 0.9,
 }
-# For httpx: no proxy, whatever the environment names.
+# No proxy, whatever the environment names.
 DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 
 
@@ -69,7 +69,7 @@ class Llm:
         self._environ = os.environ if environ is None else environ
         # Who sets a proxy has distant servers in mind; what is said to one nearby doesn't pass through it.
         self._mounts = DIRECT if nearby(settings.url or ollama_url(self._environ)) else None
-        self._http = httpx.AsyncClient(timeout=10.0, mounts=self._mounts)
+        self._http = httpx2.AsyncClient(timeout=10.0, mounts=self._mounts)
         self._endpoint: LlmEndpoint | None = None
         self._client: AsyncOpenAI | None = None
         self._remote_state: State = "loading"
@@ -204,7 +204,7 @@ class Llm:
             answer = await child.http.post(f"{child.url}/slots/{slot}?action=save", json={"filename": name})
             answer.raise_for_status()
             self._primed[name] = name
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             # Only speed is lost: the first answer reads the prompt itself.
             logger.debug(f"The prompt wasn't read ahead: {type(error).__name__}")
 
@@ -259,7 +259,7 @@ class Llm:
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
         try:
             answer = await self._http.get(endpoint.url + path, headers=headers, timeout=3.0)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             self._remote_error = f"{endpoint.url} doesn't answer: {type(error).__name__}."
             return False
         if answer.status_code in (401, 403):

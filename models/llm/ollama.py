@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
@@ -37,7 +37,7 @@ def named(model: str, names: Sequence[str]) -> str | None:
 
 
 class Ollama:
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
         """`url` is the server's root, without /api or /v1."""
         self.url = url.rstrip("/")
         self._http = http
@@ -47,7 +47,7 @@ class Ollama:
         try:
             answer = await self._http.get(f"{self.url}/api/version", timeout=timeout_s)
             version = answer.json()["version"] if answer.status_code == 200 else None
-        except (httpx.TransportError, ValueError, KeyError, TypeError):
+        except (httpx2.TransportError, ValueError, KeyError, TypeError):
             return None
         return version if isinstance(version, str) else None
 
@@ -80,7 +80,7 @@ class Ollama:
     async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Download a model. Raises ModelFailed with Ollama's own reason."""
         # Layers can be gigabytes, but a minute without any news is a stall.
-        async for line in self._stream("/api/pull", {"model": model, "stream": True}, httpx.Timeout(60.0)):
+        async for line in self._stream("/api/pull", {"model": model, "stream": True}, httpx2.Timeout(60.0)):
             if "error" in line:
                 raise ModelFailed(f"Ollama at {self.url}: {line['error']}")
             yield PullProgress(
@@ -90,7 +90,7 @@ class Ollama:
     async def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         """Stream an answer, as chunks of an OpenAI chat completion."""
         calls = 0
-        async for line in self._stream("/api/chat", request, httpx.Timeout(None, connect=3.0)):
+        async for line in self._stream("/api/chat", request, httpx2.Timeout(None, connect=3.0)):
             if "error" in line:  # what it says may repeat what the caller said
                 raise ModelFailed(f"Ollama at {self.url} failed in mid-answer.")
             model, message = line.get("model", ""), line.get("message", {})
@@ -109,7 +109,7 @@ class Ollama:
     ) -> dict[str, Any]:
         try:
             answer = await self._http.request(method, self.url + path, json=body, timeout=timeout_s)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ModelAway(f"Ollama at {self.url} doesn't answer: {type(error).__name__}.") from error
         if answer.status_code != 200:
             raise self._refusal(answer.status_code, _reason(answer))
@@ -117,7 +117,7 @@ class Ollama:
         return result
 
     async def _stream(
-        self, path: str, body: Mapping[str, Any], limits: httpx.Timeout
+        self, path: str, body: Mapping[str, Any], limits: httpx2.Timeout
     ) -> AsyncGenerator[dict[str, Any], None]:
         try:
             async with self._http.stream("POST", self.url + path, json=body, timeout=limits) as answer:
@@ -125,14 +125,14 @@ class Ollama:
                     raise self._refusal(answer.status_code, f"HTTP {answer.status_code}")
                 async for text in answer.aiter_lines():
                     yield json.loads(text)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ModelAway(f"Ollama at {self.url} broke off: {type(error).__name__}.") from error
 
     def _refusal(self, status: int, reason: str) -> ModelFailed:
         return (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: httpx2.Response) -> str:
     """Why Ollama refused a request that holds nothing of a conversation."""
     try:
         return str(answer.json()["error"])

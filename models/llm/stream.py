@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-import httpx
 import httpx2
 import openai
 from loguru import logger
@@ -17,7 +16,7 @@ from models.errors import ModelAway, ModelFailed
 Chunks = AsyncIterator[ChatCompletionChunk]
 
 RETRY_PAUSE_S = 0.1
-TRANSPORT_ERRORS = (openai.APIConnectionError, httpx.TransportError, httpx2.TransportError, ModelAway)
+TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.TransportError, ModelAway)
 LATER_STATUS = frozenset({429, 502, 503})  # 503: llama.cpp while it loads
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import numpy.typing as npt
 
@@ -62,7 +62,7 @@ class Served:
         scheme = "https" if environment.get("OFFHOOK_HTTP__TLS") else "http"
         self.url = f"{scheme}://{environment['OFFHOOK_HTTP__HOST']}:{self.http}"
         self.ws_url = self.url.replace("http", "ws", 1)
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=self.url,
             timeout=5,
             verify=False,
@@ -95,7 +95,7 @@ class Served:
         assert self.process.poll() is None, self.log.read_text()
         try:
             return self._http.get("/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     def stop(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ async def gone_without_a_word(bench: Bench, caller: Caller) -> None:
 async def by_an_operator(bench: Bench, caller: Caller) -> None:
     live = await asyncio.to_thread(bench.server.sessions)
     (own,) = [session for session in live if session["from"] == caller.name]
-    deleted = await asyncio.to_thread(httpx.delete, f"{bench.server.url}/api/v1/sessions/{own['id']}")
+    deleted = await asyncio.to_thread(httpx2.delete, f"{bench.server.url}/api/v1/sessions/{own['id']}")
     assert deleted.status_code in (202, 204)
     await asyncio.wait_for(caller.serve(), 5)  # sooner than it would end by itself
 

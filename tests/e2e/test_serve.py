@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import jiwer
 import pytest
 
@@ -142,7 +142,7 @@ def test_hanging_up_is_done_when_it_says_so(server: Served, tmp_path: Path) -> N
         calling = threads.submit(call, server, [Wait(timeout_s=20)], tmp_path)
         assert until(lambda: bool(server.sessions()), 10)
         id = server.sessions()[0]["id"]
-        assert httpx.delete(f"{server.url}/api/v1/sessions/{id}", timeout=10).status_code == 204
+        assert httpx2.delete(f"{server.url}/api/v1/sessions/{id}", timeout=10).status_code == 204
         assert server.sessions() == []
         assert calling.result(30)["ended_by"] == "agent"
 
@@ -156,7 +156,7 @@ def test_health_tells_what_is_loaded(server: Served) -> None:
 
 def test_the_page_and_the_reference_are_served(server: Served) -> None:
     for path in ("/", "/docs"):
-        answer = httpx.get(server.url + path, timeout=5)
+        answer = httpx2.get(server.url + path, timeout=5)
         assert answer.status_code == 200
         assert "text/html" in answer.headers["content-type"]
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pipecat.frames.frames import ErrorFrame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -21,7 +22,6 @@ from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import chatml
 from models.llm.backoff import Backoff
-from models.llm.cancellable import CancellableTransport
 from models.llm.child import LlamaChild
 from models.llm.endpoint import choose
 from models.llm.language_model import Llm
@@ -176,7 +176,6 @@ async def test_the_child_dies_with_its_parent_however_that_dies() -> None:
 import asyncio
 from pathlib import Path
 from models.llm import chatml
-from models.llm.cancellable import CancellableTransport
 from models.llm.child import LlamaChild
 
 async def main():
@@ -307,5 +306,5 @@ async def test_requests_that_are_cancelled_leave_no_connection(child: LlamaChild
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     transport = child.http._transport
-    assert isinstance(transport, CancellableTransport)
+    assert isinstance(transport, httpx2.AsyncHTTPTransport)
     assert transport._pool.connections == []

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -133,24 +133,24 @@ async def test_a_refused_request_is_an_error_at_once_and_the_next_one_is_normal(
     ],
 )
 async def test_ollama_tells_what_its_model_runs_on(loaded: list[dict[str, Any]], device: str) -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"models": loaded}))
-    async with httpx.AsyncClient(transport=transport) as http:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"models": loaded}))
+    async with httpx2.AsyncClient(transport=transport) as http:
         assert await Ollama("http://ollama", http).device("m:latest") == device
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (httpx.Response(400, json={"error": "can't read: Hello?"}), "Ollama at http://ollama: HTTP 400"),
+        (httpx2.Response(400, json={"error": "can't read: Hello?"}), "Ollama at http://ollama: HTTP 400"),
         (
-            httpx.Response(200, json={"error": "can't read: Hello?"}),
+            httpx2.Response(200, json={"error": "can't read: Hello?"}),
             "Ollama at http://ollama failed in mid-answer.",
         ),
     ],
 )
-async def test_what_ollama_repeats_of_a_conversation_is_not_told(answer: httpx.Response, said: str) -> None:
-    transport = httpx.MockTransport(lambda _: answer)
-    async with httpx.AsyncClient(transport=transport) as http:
+async def test_what_ollama_repeats_of_a_conversation_is_not_told(answer: httpx2.Response, said: str) -> None:
+    transport = httpx2.MockTransport(lambda _: answer)
+    async with httpx2.AsyncClient(transport=transport) as http:
         with pytest.raises(ModelFailed) as failed:
             await anext(Ollama("http://ollama", http).chat({}))
     assert "".join(traceback.format_exception(failed.value)).count("Hello?") == 0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-import httpx
+import httpx2
 import websockets
 
 from tests.transports.media_carriers import FakeCarrier, GenesysSide, Wire
@@ -14,10 +14,10 @@ from tests.transports.media_carriers import FakeCarrier, GenesysSide, Wire
 DEADLINE_S = 10.0
 
 
-async def ask(url: str, side: FakeCarrier, **change: Any) -> httpx.Response:
+async def ask(url: str, side: FakeCarrier, **change: Any) -> httpx2.Response:
     """The carrier's request about a call; `change` replaces its body, or some of its headers."""
     headers, body = side.request()
-    async with httpx.AsyncClient() as client:
+    async with httpx2.AsyncClient() as client:
         return await client.post(
             f"{url}/api/v1/carriers/{side.name}/answer",
             content=change.get("body", body),

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
@@ -46,7 +46,7 @@ class Server:
     agent: KeyedAgent
     url: str
 
-    async def ask(self, side: FakeCarrier, **change: Any) -> httpx.Response:
+    async def ask(self, side: FakeCarrier, **change: Any) -> httpx2.Response:
         return await carrier_stream.ask(self.url, side, **change)
 
     async def connect(self, side: FakeCarrier, path: str | None = None) -> websockets.ClientConnection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import ASGIApp
 
@@ -21,18 +21,18 @@ async def until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
             await asyncio.sleep(0.002)
 
 
-Serve = Callable[[ASGIApp], Awaitable[httpx.AsyncClient]]
+Serve = Callable[[ASGIApp], Awaitable[httpx2.AsyncClient]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Serves an application on a free port and returns a client whose base is that server."""
-    opened: list[tuple[HttpServer, httpx.AsyncClient]] = []
+    opened: list[tuple[HttpServer, httpx2.AsyncClient]] = []
 
-    async def start(app: ASGIApp) -> httpx.AsyncClient:
+    async def start(app: ASGIApp) -> httpx2.AsyncClient:
         server = HttpServer(app, host="127.0.0.1", port=0)
         await server.start()
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10)
+        client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10)
         opened.append((server, client))
         return client
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -45,19 +45,21 @@ async def refuse(_: CallTransport) -> None:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
     settings = WebRtcSettings(stun=("stun:stun.example:3478",))
     endpoint = WebRtcEndpoint(refuse, settings)
     app = FastAPI()
     problems.install(app)
     app.include_router(webrtc_router(endpoint, settings))
     app.include_router(page_router())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as made:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as made:
         yield made
     await endpoint.close()
 
 
-async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(client: httpx.AsyncClient) -> None:
+async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(
+    client: httpx2.AsyncClient,
+) -> None:
     page = await client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -71,13 +73,13 @@ async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(clien
         assert (await client.get(f"/{name}")).status_code == 200, name
 
 
-async def test_a_browser_is_told_its_servers(client: httpx.AsyncClient) -> None:
+async def test_a_browser_is_told_its_servers(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/api/v1/webrtc/config")
     assert answer.json() == {"ice_servers": [{"urls": ["stun:stun.example:3478"]}], "gone_s": 10.0}
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx.AsyncClient) -> None:
+async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": OFFER})
     assert answer.status_code == 503
     assert answer.json()["detail"] == "All 1 lines are busy."
@@ -93,13 +95,13 @@ async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx.Async
         (OFFER.replace("a=fingerprint", "a=nothing"), "DTLS fingerprint"),
     ],
 )
-async def test_a_useless_offer_is_a_bad_request(client: httpx.AsyncClient, sdp: str, why: str) -> None:
+async def test_a_useless_offer_is_a_bad_request(client: httpx2.AsyncClient, sdp: str, why: str) -> None:
     answer = await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": sdp})
     assert answer.status_code == 400
     assert why in answer.json()["detail"]
 
 
-async def test_an_unknown_call_is_not_found(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_call_is_not_found(client: httpx2.AsyncClient) -> None:
     candidate = {"candidate": "", "sdp_mid": "0", "sdp_mline_index": 0}
     again = {"type": "offer", "sdp": OFFER, "pc_id": "nobody"}
     for answer in (
@@ -114,5 +116,5 @@ async def test_an_unknown_call_is_not_found(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"type": "answer", "sdp": OFFER}, {"type": "offer", "sdp": "x" * 70_000}]
 )
-async def test_a_malformed_request_is_refused(client: httpx.AsyncClient, body: dict[str, str]) -> None:
+async def test_a_malformed_request_is_refused(client: httpx2.AsyncClient, body: dict[str, str]) -> None:
     assert (await client.post("/api/v1/webrtc/offer", json=body)).status_code == 422

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import websockets
 
@@ -23,7 +23,7 @@ from tests.agent.http.fakes import FakeCalls, FakeEndpoint, FakeLlm, FakeModels,
 
 @dataclass
 class Running:
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     script: ScriptedLlm
     calls: FakeCalls
     llm: FakeLlm
@@ -32,7 +32,7 @@ class Running:
     def socket(self) -> websockets.connect:
         return websockets.connect(f"ws://127.0.0.1:{self.client.base_url.port}/api/v1/chat")
 
-    async def ask(self, text: str, **more: str) -> httpx.Response:
+    async def ask(self, text: str, **more: str) -> httpx2.Response:
         return await self.client.post("/api/v1/chat", json={"text": text, **more})
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 import websockets
 from fastapi import APIRouter
@@ -42,17 +42,17 @@ def sip() -> Listener:
 
 
 @pytest.fixture
-async def client(serve: Serve, calls: FakeCalls, models: FakeModels, sip: Listener) -> httpx.AsyncClient:
+async def client(serve: Serve, calls: FakeCalls, models: FakeModels, sip: Listener) -> httpx2.AsyncClient:
     return await serve(create_app(settings=Settings(), calls=calls, models=models, listeners=[sip]))
 
 
 @pytest.fixture
-async def keyed(serve: Serve, calls: FakeCalls, models: FakeModels) -> httpx.AsyncClient:
+async def keyed(serve: Serve, calls: FakeCalls, models: FakeModels) -> httpx2.AsyncClient:
     settings = Settings(http=HttpSettings.model_validate({"api_key": "s3cret"}))
     return await serve(create_app(settings=settings, calls=calls, models=models))
 
 
-def assert_problem(response: httpx.Response, status: int, words: str) -> None:
+def assert_problem(response: httpx2.Response, status: int, words: str) -> None:
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
@@ -60,18 +60,18 @@ def assert_problem(response: httpx.Response, status: int, words: str) -> None:
     assert words in document["detail"]
 
 
-async def test_alive(client: httpx.AsyncClient) -> None:
+async def test_alive(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/livez")).json() == {"status": "alive"}
 
 
-async def test_ready_when_every_part_is(client: httpx.AsyncClient) -> None:
+async def test_ready_when_every_part_is(client: httpx2.AsyncClient) -> None:
     response = await client.get("/readyz")
     assert response.status_code == 200
     assert response.json() == {"ready": True, "reasons": []}
 
 
 async def test_not_ready_says_why(
-    client: httpx.AsyncClient, calls: FakeCalls, models: FakeModels, sip: Listener
+    client: httpx2.AsyncClient, calls: FakeCalls, models: FakeModels, sip: Listener
 ) -> None:
     models.components[0].state = "loading"
     sip.component.state = "down"
@@ -82,7 +82,7 @@ async def test_not_ready_says_why(
 
 
 async def test_health_shows_each_part(
-    client: httpx.AsyncClient, calls: FakeCalls, models: FakeModels
+    client: httpx2.AsyncClient, calls: FakeCalls, models: FakeModels
 ) -> None:
     calls.add()
     models.components[1] = FakeComponent("llm", "restarting", last_error="It exited with code 137.", queued=2)
@@ -100,7 +100,7 @@ async def test_health_shows_each_part(
     }
 
 
-async def test_sessions_are_listed_oldest_first(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+async def test_sessions_are_listed_oldest_first(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     older, newer = calls.add("alice"), calls.add("bob")
     calls.calls.reverse()
     listed = (await client.get("/api/v1/sessions")).json()["sessions"]
@@ -109,7 +109,7 @@ async def test_sessions_are_listed_oldest_first(client: httpx.AsyncClient, calls
     assert listed[0]["state"] == "listening"
 
 
-async def test_the_examples_are_what_is_answered(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+async def test_the_examples_are_what_is_answered(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     calls.add()
     (session,) = (await client.get("/api/v1/sessions")).json()["sessions"]
     schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["SessionView"]
@@ -117,7 +117,7 @@ async def test_the_examples_are_what_is_answered(client: httpx.AsyncClient, call
         assert schema["properties"][key]["examples"] == [session[key]]
 
 
-async def test_a_transcript_shows_what_was_cut_off(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+async def test_a_transcript_shows_what_was_cut_off(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     call = calls.add()
     call.turns = [
         FakeTurn("caller", "What's the time?"),
@@ -130,7 +130,7 @@ async def test_a_transcript_shows_what_was_cut_off(client: httpx.AsyncClient, ca
     assert detail["turns"] == 2
 
 
-async def test_hang_up(client: httpx.AsyncClient, calls: FakeCalls) -> None:
+async def test_hang_up(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     call = calls.add()
     response = await client.delete(f"/api/v1/sessions/{call.info.id}")
     assert response.status_code == 204
@@ -139,7 +139,7 @@ async def test_hang_up(client: httpx.AsyncClient, calls: FakeCalls) -> None:
 
 
 async def test_a_call_that_doesnt_end_in_time_is_ending(
-    client: httpx.AsyncClient, calls: FakeCalls, monkeypatch: pytest.MonkeyPatch
+    client: httpx2.AsyncClient, calls: FakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.http.control.HANGUP_WAIT_S", 0.05)
     call = calls.add()
@@ -148,13 +148,13 @@ async def test_a_call_that_doesnt_end_in_time_is_ending(
     assert (await client.get(f"/api/v1/sessions/{call.info.id}")).json()["state"] == "ending"
 
 
-async def test_unknown_paths_and_methods_are_problems(client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_and_methods_are_problems(client: httpx2.AsyncClient) -> None:
     assert_problem(await client.get("/nowhere"), 404, "There is nothing at /nowhere")
     assert_problem(await client.post("/livez"), 405, "POST doesn't work on /livez")
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer s3cret"}, {"X-API-Key": "s3cret"}])
-async def test_the_key_opens(keyed: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_the_key_opens(keyed: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
 
 
@@ -167,26 +167,26 @@ async def test_the_key_opens(keyed: httpx.AsyncClient, headers: dict[str, str]) 
         ({"Authorization": "Basic s3cret"}, "wants its API key"),
     ],
 )
-async def test_no_key_no_answer(keyed: httpx.AsyncClient, headers: dict[str, str], words: str) -> None:
+async def test_no_key_no_answer(keyed: httpx2.AsyncClient, headers: dict[str, str], words: str) -> None:
     response = await keyed.get("/api/v1/sessions", headers=headers)
     assert_problem(response, 401, words)
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_probes_need_no_key(keyed: httpx.AsyncClient) -> None:
+async def test_probes_need_no_key(keyed: httpx2.AsyncClient) -> None:
     assert (await keyed.get("/livez")).status_code == 200
     assert (await keyed.get("/readyz")).status_code == 200
     assert_problem(await keyed.get("/health"), 401, "API key")
 
 
-async def test_a_websocket_without_the_key_is_refused_before_it_opens(keyed: httpx.AsyncClient) -> None:
+async def test_a_websocket_without_the_key_is_refused_before_it_opens(keyed: httpx2.AsyncClient) -> None:
     with pytest.raises(websockets.InvalidStatus) as refused:
         await websockets.connect(f"ws://127.0.0.1:{keyed.base_url.port}/api/v1/chat")
     assert refused.value.response.status_code == 401
     assert "API key" in json.loads(refused.value.response.body)["detail"]
 
 
-async def test_other_sites_pages_are_refused(client: httpx.AsyncClient) -> None:
+async def test_other_sites_pages_are_refused(client: httpx2.AsyncClient) -> None:
     foreign = await client.get("/api/v1/sessions", headers={"Origin": "https://evil.example"})
     assert_problem(foreign, 403, "other sites")
     broken = await client.get("/api/v1/sessions", headers={"Origin": "http://["})
@@ -199,7 +199,7 @@ async def test_other_sites_pages_are_refused(client: httpx.AsyncClient) -> None:
     "host", ["evil.example:8080", "192.0.2.7", "127.0.0.1.evil.example", "localhost@evil", "["]
 )
 async def test_without_a_key_only_this_machine_s_names_are_answered(
-    client: httpx.AsyncClient, host: str
+    client: httpx2.AsyncClient, host: str
 ) -> None:
     # As from a page whose own name was made to resolve to this machine.
     headers = {"Host": host, "Origin": f"http://{host}"}
@@ -209,17 +209,17 @@ async def test_without_a_key_only_this_machine_s_names_are_answered(
 
 
 @pytest.mark.parametrize("host", ["localhost", "LocalHost:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"])
-async def test_every_name_of_this_machine_is_answered(client: httpx.AsyncClient, host: str) -> None:
+async def test_every_name_of_this_machine_is_answered(client: httpx2.AsyncClient, host: str) -> None:
     headers = {"Host": host, "Origin": f"http://{host}"}
     assert (await client.get("/api/v1/sessions", headers=headers)).status_code == 200
 
 
-async def test_with_a_key_any_name_will_do(keyed: httpx.AsyncClient) -> None:
+async def test_with_a_key_any_name_will_do(keyed: httpx2.AsyncClient) -> None:
     headers = {"Host": "phone.example", "X-API-Key": "s3cret"}
     assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
 
 
-async def test_a_rebound_page_gets_no_websocket(client: httpx.AsyncClient) -> None:
+async def test_a_rebound_page_gets_no_websocket(client: httpx2.AsyncClient) -> None:
     port = client.base_url.port
     with pytest.raises(websockets.InvalidStatus) as refused:
         await websockets.connect(f"ws://evil.example:{port}/api/v1/chat", host="127.0.0.1", port=port)
@@ -239,7 +239,7 @@ async def test_carriers_call_by_another_name(serve: Serve, calls: FakeCalls, mod
     assert asked.status_code == 200
 
 
-async def test_a_declared_large_body_is_refused_unread(client: httpx.AsyncClient) -> None:
+async def test_a_declared_large_body_is_refused_unread(client: httpx2.AsyncClient) -> None:
     response = await client.post("/livez", content=b"x" * (BODY_BYTES + 1))
     assert_problem(response, 413, "larger than")
 
@@ -262,7 +262,7 @@ async def test_an_undeclared_large_body_is_refused(
     assert_problem(await client.post("/echo", json=["no"]), 422, "See /docs")
 
 
-async def test_docs_name_every_operation_and_no_other_host(client: httpx.AsyncClient) -> None:
+async def test_docs_name_every_operation_and_no_other_host(client: httpx2.AsyncClient) -> None:
     openapi = (await client.get("/openapi.json")).json()
     page = (await client.get("/docs")).text
     for path, operations in openapi["paths"].items():
@@ -274,7 +274,7 @@ async def test_docs_name_every_operation_and_no_other_host(client: httpx.AsyncCl
     assert "<script" not in page
 
 
-async def test_a_port_in_use_is_one_clear_sentence(client: httpx.AsyncClient) -> None:
+async def test_a_port_in_use_is_one_clear_sentence(client: httpx2.AsyncClient) -> None:
     port = client.base_url.port
     assert port is not None
     server = HttpServer(
@@ -296,10 +296,10 @@ async def test_stopping_leaves_no_task_and_cuts_off_what_hangs() -> None:
 
     server = HttpServer(app, host="127.0.0.1", port=0)
     await server.start()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
         request = asyncio.create_task(client.get("/hang"))
         await asyncio.wait_for(hanging.wait(), 5)
         await asyncio.wait_for(server.stop(1), 5)
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises(httpx2.HTTPError):
             (await request).raise_for_status()
     assert asyncio.all_tasks() == before

@@ -6,7 +6,7 @@ import io
 import wave
 
 import av
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -27,7 +27,7 @@ def voices() -> ToneVoices:
 
 
 @pytest.fixture
-async def client(serve: Serve, voices: ToneVoices) -> httpx.AsyncClient:
+async def client(serve: Serve, voices: ToneVoices) -> httpx2.AsyncClient:
     calls, models = FakeCalls(), FakeModels(voices=voices)
     router = speech_router(
         models, TextAdmission(calls, 2), voice="tone", language="en", settings=TextSettings(max_audio_s=2)
@@ -42,7 +42,7 @@ async def client(serve: Serve, voices: ToneVoices) -> httpx.AsyncClient:
     return await serve(app)
 
 
-async def test_wav_with_its_length_and_latency(client: httpx.AsyncClient) -> None:
+async def test_wav_with_its_length_and_latency(client: httpx2.AsyncClient) -> None:
     response = await client.post("/api/v1/tts", json={"text": "Hello. You."})
     assert response.headers["content-type"] == "audio/wav"
     with wave.open(io.BytesIO(response.content)) as file:
@@ -53,7 +53,7 @@ async def test_wav_with_its_length_and_latency(client: httpx.AsyncClient) -> Non
 
 
 async def test_streamed_samples_come_in_the_order_asked_for(
-    client: httpx.AsyncClient, voices: ToneVoices
+    client: httpx2.AsyncClient, voices: ToneVoices
 ) -> None:
     text = {"text": "Hello there. How are you?"}
     little = await client.post("/api/v1/tts", json=text | {"format": "pcm"})
@@ -65,7 +65,7 @@ async def test_streamed_samples_come_in_the_order_asked_for(
     assert "x-latency-ms" in big.headers
 
 
-async def test_a_voice_that_isnt_there(client: httpx.AsyncClient) -> None:
+async def test_a_voice_that_isnt_there(client: httpx2.AsyncClient) -> None:
     response = await client.post("/api/v1/tts", json={"text": "Hi", "voice": "nobody"})
     assert response.status_code == 422
     assert "no voice named" in response.json()["detail"]
@@ -83,7 +83,7 @@ async def test_a_voice_that_isnt_there(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_uploads_that_are_refused(
-    client: httpx.AsyncClient, body: bytes, status: int, words: str
+    client: httpx2.AsyncClient, body: bytes, status: int, words: str
 ) -> None:
     response = await client.post("/api/v1/stt", content=body)
     assert response.status_code == status

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 
-import httpx
+import httpx2
 import pytest
 import websockets
 
@@ -26,17 +26,17 @@ ROUNDS = 5
 
 
 @pytest.fixture
-async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve) -> AsyncIterator[httpx2.AsyncClient]:
     settings, persona = Settings(), load_persona("en")
     pool = ModelPool(settings, voices=[persona.voice], languages=[persona.language], prompts=[persona.prompt])
     await pool.start()
     client = await serve(create_app(settings=settings, calls=FakeCalls(), models=pool, persona=persona))
-    client.timeout = httpx.Timeout(30)
+    client.timeout = httpx2.Timeout(30)
     yield client
     await pool.close()
 
 
-async def http_first_token_ms(client: httpx.AsyncClient) -> float:
+async def http_first_token_ms(client: httpx2.AsyncClient) -> float:
     began = time.perf_counter()
     async with client.stream(
         "POST", "/api/v1/chat", json={"text": QUESTION}, headers={"Accept": "text/event-stream"}
@@ -57,7 +57,7 @@ async def socket_first_token_ms(socket: websockets.ClientConnection, conversatio
 
 
 async def test_text_is_spoken_transcribed_and_answered(
-    client: httpx.AsyncClient, record_property: Callable[[str, object], None]
+    client: httpx2.AsyncClient, record_property: Callable[[str, object], None]
 ) -> None:
     spoken = await client.post("/api/v1/tts", json={"text": QUESTION})
     assert spoken.status_code == 200, spoken.text
