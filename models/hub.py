@@ -3,11 +3,37 @@ nothing for ten seconds."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx2
+
+from models.bundled import Hub
+from models.checksums import BLOCK_BYTES
 
 _WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*", "preprocessor_config.json")
 _VOICES = "rhasspy/piper-voices"
+
+
+@contextmanager
+def fetched(hub: Hub, name: str, folder: Path) -> Iterator[Iterator[bytes]]:
+    """The contents of a file of a bundled model. What was fetched in vain by half lies in `folder`."""
+    if hub.web:
+        with httpx2.stream("GET", f"{hub.web}/{name}", follow_redirects=True, timeout=10.0) as response:
+            response.raise_for_status()
+            yield response.iter_bytes(BLOCK_BYTES)
+        return
+    from huggingface_hub import hf_hub_download
+
+    path = f"{hub.folder}/{name}" if hub.folder else name
+    unfinished = folder / ".hub"
+    fetched = hf_hub_download(hub.repository, path, revision=hub.revision, local_dir=unfinished)
+    with Path(fetched).open("rb") as file:
+        yield iter(lambda: file.read(BLOCK_BYTES), b"")
+    shutil.rmtree(unfinished)
 
 
 def fetch_whisper(name: str, folder: Path) -> list[Path]:

@@ -244,7 +244,7 @@ class ModelPool:
         await detector.probability(_question(), call_id="warm-up")
 
     async def _load_llm(self, run: _Run) -> None:
-        weights = await run(self.catalog.language_model)
+        weights = await run(partial(self.catalog.language_model, "smollm2-135m"))
         self._llm = llm = Llm(self._settings.llm, weights=weights)
         await llm.start(prompts=self._prompts)
         self._thinking.model = llm.endpoint.model

@@ -137,7 +137,7 @@ class StockBot:
 async def serve(arguments: argparse.Namespace) -> None:
     settings, persona = Settings(), load_persona(arguments.persona)
     weights = await asyncio.to_thread(Weights.find, settings, persona)
-    gguf = await asyncio.to_thread(Catalog(settings.cache_dir).language_model)
+    gguf = await asyncio.to_thread(Catalog(settings.cache_dir).language_model, "smollm2-135m")
     llm = Llm(settings.llm, weights=gguf)
     await llm.start(prompts=(persona.prompt,))
     bot = StockBot(persona, weights, llm, arguments.turns)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from models import bundled, catalog
-from models.bundled import Bundled, File, Part
+from models import bundled, store
+from models.bundled import Bundled, File, Hub, Package, Part
 from models.catalog import Catalog
 from models.errors import WeightsError
 
@@ -16,37 +16,35 @@ def sha256(data: bytes) -> str:
 
 
 def part(name: str) -> Part:
-    return Part("fake_weights", f"data/{name}", len(CONTENTS[name]), sha256(CONTENTS[name]))
+    package = Package("fake-weights", "1", 1, "")
+    return Part(package, f"data/{name}", len(CONTENTS[name]), sha256(CONTENTS[name]))
+
+
+def fake() -> Bundled:
+    """A model in two parts and a small file."""
+    whole, settings = CONTENTS["one.bin"] + CONTENTS["two.bin"], part("settings.json")
+    files = (
+        File("model.bin", len(whole), sha256(whole), (part("one.bin"), part("two.bin"))),
+        File("settings.json", settings.size, settings.sha256, (settings,)),
+    )
+    return Bundled("fake", "speech-to-text", files, files, Hub("owner/fake"))
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package whose model comes in two parts and a small file; the catalog knows of it alone."""
+    """The package with the fake model's files, installed."""
     root = tmp_path / "site-packages" / "fake_weights"
     (root / "data").mkdir(parents=True)
     (root / "__init__.py").touch()
     for name, content in CONTENTS.items():
         (root / "data" / name).write_bytes(content)
     monkeypatch.syspath_prepend(root.parent)
-    whole = CONTENTS["one.bin"] + CONTENTS["two.bin"]
-    settings = part("settings.json")
-    model = Bundled(
-        "fake",
-        "speech-to-text",
-        (
-            File("model.bin", (part("one.bin"), part("two.bin")), sha256(whole)),
-            File("settings.json", (settings,), settings.sha256),
-        ),
-        ("fake-weights==1",),
-    )
-    monkeypatch.setattr(catalog, "BUNDLED", (model,))
-    monkeypatch.setattr(catalog, "BY_NAME", {"fake": model})
     return root / "data"
 
 
 @pytest.fixture
 def shelf(tmp_path: Path, package: Path) -> Catalog:
-    return Catalog(tmp_path / "cache")
+    return Catalog(tmp_path / "cache", [fake()])
 
 
 def test_parts_are_joined_once(shelf: Catalog, package: Path) -> None:
@@ -69,8 +67,8 @@ def test_a_half_written_file_is_made_anew(shelf: Catalog) -> None:
 
 def test_what_was_checked_isnt_read_again(shelf: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf.whisper("fake")
-    monkeypatch.setattr(catalog, "_check", lambda *_: pytest.fail("read again"))
-    Catalog(shelf.cache).whisper("fake")
+    monkeypatch.setattr(store, "check", lambda *_, **__: pytest.fail("read again"))
+    Catalog(shelf.cache, [fake()]).whisper("fake")
 
 
 def test_changed_bytes_are_found_and_named(shelf: Catalog, package: Path) -> None:
@@ -97,13 +95,13 @@ def test_a_part_of_the_wrong_size(shelf: Catalog, package: Path) -> None:
     (package / "two.bin").write_bytes(b"second")
     with pytest.raises(WeightsError, match=r"two\.bin has the wrong size"):
         shelf.whisper("fake")
-    assert not list((shelf.cache / "bundled" / "fake").iterdir())
+    assert not list(shelf.cache.glob("bundled/fake/*"))
     assert shelf.entries()[0].state == "damaged"
 
 
 def test_a_package_that_isnt_installed(shelf: Catalog, package: Path) -> None:
     (package / "one.bin").unlink()
-    with pytest.raises(WeightsError, match=r"one\.bin isn't installed; the model fake needs fake-weights==1"):
+    with pytest.raises(WeightsError, match=r"fake isn't here; fetch it: offhook models pull fake$"):
         shelf.whisper("fake")
     assert shelf.entries()[0].state == "not installed"
 
@@ -117,7 +115,7 @@ def test_states(shelf: Catalog) -> None:
 def test_a_spoiled_memory_of_checks_is_ignored(shelf: Catalog) -> None:
     shelf.cache.mkdir(parents=True)
     (shelf.cache / "verified.json").write_text("{not json")
-    assert Catalog(shelf.cache).whisper("fake").is_dir()
+    assert Catalog(shelf.cache, [fake()]).whisper("fake").is_dir()
 
 
 def test_a_folder_and_a_voice_by_path(shelf: Catalog, tmp_path: Path) -> None:
@@ -188,6 +186,9 @@ def test_a_name_that_is_none(shelf: Catalog) -> None:
 
 def test_every_bundled_file_is_pinned() -> None:
     for model in bundled.BUNDLED:
-        for file in model.files:
-            assert all(len(piece.sha256) == 64 and piece.size > 0 for piece in file.parts)
-            assert file.sha256 == file.parts[0].sha256 or len(file.parts) > 1
+        for file in (*model.files, *model.hub_files):
+            assert len(file.sha256) == 64
+            assert all(len(piece.sha256) == 64 for piece in file.parts)
+            assert not file.parts or sum(piece.size for piece in file.parts) == file.size
+            assert len(file.parts) != 1 or file.parts[0].sha256 == file.sha256
+        assert all(len(package.sha256) == 64 for package in model.packages)

@@ -17,7 +17,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 VOICE = "fr/fr_FR/siwis/medium/fr_FR-siwis-medium.onnx"
 FILES = {
     "rhasspy/piper-voices": {f"{VOICE}.json": b"{}", VOICE: b"a voice", "README.md": b"not wanted"},
-    "Systran/faster-whisper-small": {"model.bin": b"weights", "config.json": b"{}", "README.md": b"no"},
+    "Systran/faster-whisper-medium": {"model.bin": b"weights", "config.json": b"{}", "README.md": b"no"},
     "owner/name": {"model.bin": b"others"},
 }
 
@@ -75,7 +75,7 @@ async def test_a_voice_is_fetched_with_its_settings(
     assert "fr_FR-siwis-medium.onnx: 100%" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "weights"), [("small", b"weights"), ("owner/name", b"others")])
+@pytest.mark.parametrize(("name", "weights"), [("medium", b"weights"), ("owner/name", b"others")])
 async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
     catalog: Catalog, name: str, weights: bytes
 ) -> None:
@@ -86,14 +86,14 @@ async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
 
 
 async def test_what_was_fetched_is_compared_with_what_it_was(catalog: Catalog) -> None:
-    folder = await asyncio.to_thread(catalog.pull, "small")
-    assert catalog.verify("small") == "as fetched"
+    folder = await asyncio.to_thread(catalog.pull, "medium")
+    assert catalog.verify("medium") == "as fetched"
     (folder / "model.bin").write_bytes(b"weighty")
-    with pytest.raises(WeightsError, match=r"model\.bin is not the file .* fetch it again: .* pull small$"):
-        catalog.verify("small")
+    with pytest.raises(WeightsError, match=r"model\.bin is not the file .* fetch it again: .* pull medium$"):
+        catalog.verify("medium")
     (folder / "model.bin").unlink()
-    await asyncio.to_thread(catalog.pull, "small")
-    assert catalog.verify("small") == "as fetched"
+    await asyncio.to_thread(catalog.pull, "medium")
+    assert catalog.verify("medium") == "as fetched"
 
 
 async def test_what_nobody_noted_is_unknown_until_it_is_fetched_again(catalog: Catalog) -> None:
