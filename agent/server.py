@@ -38,7 +38,7 @@ class Server:
         self.settings = settings
         self.persona = persona
         self.pool = ModelPool(
-            settings, voices=[persona.voice], languages=[persona.language], prompts=[persona.prompt]
+            settings, voices=[persona.voice], languages=[persona.language], primers=[persona.primer]
         )
         self.sessions = Sessions(settings=settings, persona=persona, pool=self.pool)
         self.sip: SipServer | None = None

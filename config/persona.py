@@ -54,6 +54,11 @@ class Persona(Section):
         return (self.notice, self.greeting) if self.notice else (self.greeting,)
 
     @property
+    def primer(self) -> tuple[dict[str, str], ...]:
+        """What the model is sent before the conversation."""
+        return ({"role": "system", "content": self.prompt},)
+
+    @property
     def language_code(self) -> str:
         """The ISO 639 part, as Whisper takes it."""
         return self.language.partition("-")[0]

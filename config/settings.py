@@ -52,6 +52,7 @@ HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
+BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -135,16 +136,22 @@ class LlmSettings(Section):
     )
     model: str = Field("llama3.2", description="Asked of Ollama or of the endpoint at llm.url.")
     api_key: SecretStr | None = Field(None, description="Sent to the endpoint at llm.url.")
+    bundled: Literal["auto"] | BundledLlm = Field(
+        "auto",
+        description="Which bundled model speaks where no other does; auto takes the largest that is "
+        "installed and that the machine bears.",
+    )
     temperature: float = Field(0.2, ge=0, le=2, description="0 always says the likeliest word.")
     max_tokens: int = Field(160, ge=8, le=4096, description="Longest answer.")
     num_ctx: int = Field(
         4096,
         ge=512,
         le=131072,
-        description="Tokens of context; a change reloads the model. The bundled one always has 1536 a call.",
+        description="Tokens of context; a change reloads the model. A bundled one always has 2048 a call, "
+        "smollm2-135m 1536.",
     )
     threads: int = Field(
-        0, ge=0, le=64, description="Of the bundled model; 0 uses every core but one, and at most four."
+        0, ge=0, le=64, description="Of the bundled model; 0 uses what is fastest, at most eight."
     )
     tools: Literal["auto", "on", "off"] = Field(
         "auto", description="auto offers tools to every model but the bundled one, too small for them."

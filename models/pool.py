@@ -19,6 +19,7 @@ from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
+from models.llm.slots import Message
 from models.piper import Voice, Voices
 from models.silero import SileroModel
 from models.smart_turn import TurnDetector
@@ -73,8 +74,8 @@ class _Component:
 class ModelPool:
     """Loads, warms and owns the models. `start` it before anything else is asked of it.
 
-    `voices` and `languages` are those of the personas that will answer; `prompts` are the instructions
-    that the language model reads ahead.
+    `voices` and `languages` are those of the personas that will answer; `primers` are what the language
+    model reads ahead.
     """
 
     def __init__(
@@ -83,13 +84,13 @@ class ModelPool:
         *,
         voices: Sequence[str],
         languages: Sequence[str],
-        prompts: Sequence[str] = (),
+        primers: Sequence[Sequence[Message]] = (),
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
         self._settings = settings
         self._voice_names = (settings.tts.voice,) if settings.tts.voice else tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
-        self._prompts = tuple(prompts)
+        self._primers = tuple(primers)
         self._recognizer: Recognizer | None = None
         self._voices: Voices | None = None
         self._vad: SileroModel | None = None
@@ -243,10 +244,11 @@ class ModelPool:
         self._turns.lane = detector.lane
         await detector.probability(_question(), call_id="warm-up")
 
-    async def _load_llm(self, run: _Run) -> None:
-        weights = await run(partial(self.catalog.language_model, "smollm2-135m"))
-        self._llm = llm = Llm(self._settings.llm, weights=weights)
-        await llm.start(prompts=self._prompts)
+    async def _load_llm(self, _run: _Run) -> None:
+        self._llm = llm = Llm(
+            self._settings.llm, weights=self.catalog.language_model, cache=self.catalog.cache
+        )
+        await llm.start(primers=self._primers)
         self._thinking.model = llm.endpoint.model
         self._thinking.device = llm.device
 

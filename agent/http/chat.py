@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -40,17 +40,22 @@ class Answer:
 
 class Chat:
     def __init__(
-        self, models: Models, admission: TextAdmission, prompt: str, settings: LlmSettings, text: TextSettings
+        self,
+        models: Models,
+        admission: TextAdmission,
+        primer: Sequence[Mapping[str, str]],
+        settings: LlmSettings,
+        text: TextSettings,
     ) -> None:
         self._models = models
         self._admission = admission
-        self._system: ChatCompletionMessageParam = {"role": "system", "content": prompt}
+        self._primer = primer
         self._settings = settings
         history_tokens = settings.num_ctx - settings.max_tokens
         self._conversations = Conversations(
             limit=text.conversations,
             ttl_s=text.conversation_ttl_s,
-            history_chars=max(500, history_tokens * CHARS_PER_TOKEN - len(prompt)),
+            history_chars=max(500, history_tokens * CHARS_PER_TOKEN - sum(len(m["content"]) for m in primer)),
         )
 
     def open(self, conversation: str | None) -> Answer:
@@ -96,12 +101,12 @@ class Chat:
                 llm = self._models.llm
                 request = {
                     "model": answer.model,
-                    "messages": [self._system, *messages],
+                    "messages": [*self._primer, *messages],
                     "stream": True,
                     "temperature": settings.temperature,
                     "max_tokens": settings.max_tokens,
                 }
-                stream = await llm.chat(llm.fit(request, slot=None))
+                stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)))
                 async with _closing(stream):
                     async for chunk in stream:
                         token = _content(chunk)

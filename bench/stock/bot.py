@@ -137,9 +137,9 @@ class StockBot:
 async def serve(arguments: argparse.Namespace) -> None:
     settings, persona = Settings(), load_persona(arguments.persona)
     weights = await asyncio.to_thread(Weights.find, settings, persona)
-    gguf = await asyncio.to_thread(Catalog(settings.cache_dir).language_model, "smollm2-135m")
-    llm = Llm(settings.llm, weights=gguf)
-    await llm.start(prompts=(persona.prompt,))
+    catalog = Catalog(settings.cache_dir)
+    llm = Llm(settings.llm, weights=catalog.language_model, cache=catalog.cache)
+    await llm.start(primers=(persona.primer,))
     bot = StockBot(persona, weights, llm, arguments.turns)
     sip = SipServer(
         SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.call.max_calls, bot.handle

@@ -1,4 +1,4 @@
-"""The bundled model's answers, asked of llama.cpp's own endpoint.
+"""The bundled models' answers, asked of llama.cpp's own endpoint.
 
 Its OpenAI endpoint runs a template engine over the conversation and a parser over every token, which take
 time before the first token and which a model without tools has no use for.
@@ -6,19 +6,23 @@ time before the first token and which a model without tools has no use for.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import httpx2
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
-from models.llm.chatml import prompt
+from models.llm.chatml import prompt, render
 from models.llm.child import LlamaChild
 from models.llm.chunks import completion_chunk
 
 LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
+READ_DEADLINE_S = 30.0
+# A history from which the beginning was cut is moved up, not read again, where it is as it was for so long.
+CACHE = {"cache_prompt": True, "n_cache_reuse": 32}
 
 
 async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
@@ -31,6 +35,7 @@ async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[C
         "n_predict": params.get("max_tokens", -1),
         "temperature": params.get("temperature", 0.0),
         "stream": True,
+        **CACHE,
         **params.get("extra_body", {}),
     }
     async with child.http.stream("POST", f"{child.url}/completion", json=request, timeout=LIMITS) as answer:
@@ -44,6 +49,22 @@ async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[C
                 raise ModelFailed("The bundled language model failed.")
             if kind == "data":
                 yield _chunk(params["model"], json.loads(data))
+
+
+async def read_ahead(
+    child: LlamaChild, messages: Sequence[Mapping[str, Any]], words: str, *, slot: int
+) -> None:
+    """Have `slot` read a conversation and the caller's words so far, while the caller speaks.
+
+    What differs from what the slot knows is rolled back to where it begins to. A request that is cancelled
+    leaves what it has read by then.
+    """
+    if child.state != "ready":
+        return
+    request = {"prompt": render(messages) + words, "n_predict": 0, "id_slot": slot, **CACHE}
+    # Only speed is lost if it fails: the answer then reads it all itself.
+    with contextlib.suppress(httpx2.HTTPError):
+        await child.http.post(f"{child.url}/completion", json=request, timeout=READ_DEADLINE_S)
 
 
 def _chunk(model: str, said: Mapping[str, Any]) -> ChatCompletionChunk:

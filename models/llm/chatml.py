@@ -1,4 +1,4 @@
-"""The bundled model's chat format, as its own template renders it.
+"""The bundled models' chat format, as their own templates render it.
 
 Written out here because a prompt is wanted that breaks off in the middle of the caller's turn, which no
 template gives, and because the server takes long over the template. A test holds it against the server's.
@@ -15,15 +15,16 @@ OPEN_ANSWER = "<|im_start|>assistant\n"
 
 def render(messages: Iterable[Mapping[str, Any]]) -> str:
     """`messages`, each with a role and a text, up to where the caller's next turn begins."""
-    return _turns(messages) + OPEN_TURN
+    return turns(messages) + OPEN_TURN
 
 
 def prompt(messages: Iterable[Mapping[str, Any]]) -> str:
     """The same up to where the answer begins."""
-    return _turns(messages) + OPEN_ANSWER
+    return turns(messages) + OPEN_ANSWER
 
 
-def _turns(messages: Iterable[Mapping[str, Any]]) -> str:
+def turns(messages: Iterable[Mapping[str, Any]]) -> str:
+    """The messages alone, whole."""
     return "".join(f"<|im_start|>{one['role']}\n{_plain(one['content'])}<|im_end|>\n" for one in messages)
 
 

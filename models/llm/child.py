@@ -19,11 +19,11 @@ from loguru import logger
 import models
 from models.errors import ModelFailed
 from models.llm.backoff import Backoff
-from models.llm.child_main import Launch
+from models.llm.child_main import NICENESS, Launch
 
 State = Literal["loading", "ready", "restarting", "down"]
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0  # a gigabyte from a slow disk
 STOP_DEADLINE_S = 1.0
 POLL_S = 0.02
 # llama.cpp's threads meet several hundred times a token, and GNU's OpenMP lets them spin for each other.
@@ -34,7 +34,13 @@ ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 # one that is just being closed fails. A new connection costs half a millisecond.
 ONE_REQUEST = {"Connection": "close"}
 HEARTBEAT_S = 5.0
+WARM_UP = {"prompt": "Good morning! " * 12, "n_predict": 8, "ignore_eos": True}  # and what speeds are told by
 MISSED_HEARTBEATS = 3
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int:
@@ -42,8 +48,7 @@ def default_threads() -> int:
 
     A model this small gains nothing from more than four.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, cores - 1))
+    return max(1, min(4, cores() - 1))
 
 
 class LlamaChild:
@@ -59,9 +64,12 @@ class LlamaChild:
         threads: int = 0,
         slots: int = 8,
         slot_ctx: int = 1536,
+        niceness: int = NICENESS,
+        states: Path | None = None,
         backoff: Backoff | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> None:
+        """`states` is the folder for what slots know; a temporary one where it isn't given."""
         self.weights = weights
         self.slots = slots
         self.slot_ctx = slot_ctx
@@ -71,7 +79,10 @@ class LlamaChild:
         self.restarts = 0
         self.last_error = ""
         self.state: State = "loading"
-        self._threads = threads or default_threads()
+        self.threads = threads or default_threads()
+        self.prompt_tokens_s = 0.0  # as measured when it last came up
+        self.answer_tokens_s = 0.0
+        self._niceness = niceness
         self._backoff = backoff or Backoff()
         self._on_state = on_state
         self._changed = asyncio.Condition()
@@ -83,7 +94,8 @@ class LlamaChild:
             trust_env=False,  # no proxy
             timeout=30.0,
         )
-        self._slot_dir = tempfile.TemporaryDirectory(prefix="offhook-llm-")
+        self._temporary = tempfile.TemporaryDirectory(prefix="offhook-llm-") if states is None else None
+        self.states = states or Path(self._temporary.name if self._temporary else "")
 
     async def start(self) -> None:
         """Begin to load; `wait_ready` tells when it is done."""
@@ -107,7 +119,8 @@ class LlamaChild:
             self._task = None
         await self._set("down")
         await self.http.aclose()
-        self._slot_dir.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     async def _supervise(self) -> None:
         while True:
@@ -146,10 +159,11 @@ class LlamaChild:
                 weights=str(self.weights),
                 api_key=self.api_key,
                 parent=os.getpid(),
-                threads=self._threads,
+                threads=self.threads,
+                niceness=self._niceness,
                 slots=self.slots,
                 slot_ctx=self.slot_ctx,
-                slot_dir=self._slot_dir.name + "/",
+                slot_dir=f"{self.states}/",
             )
             process.stdin.write(launch.to_line())
             try:
@@ -174,8 +188,11 @@ class LlamaChild:
         self.url = json.loads(line)["address"]
         while not await self._healthy():  # noqa: ASYNC110  # another process's state has no event
             await asyncio.sleep(POLL_S)
-        answer = await self.http.post(f"{self.url}/completion", json={"prompt": "Hello", "n_predict": 1})
+        answer = await self.http.post(f"{self.url}/completion", json=WARM_UP)
         answer.raise_for_status()
+        timings = answer.json()["timings"]
+        self.prompt_tokens_s = float(timings["prompt_per_second"])
+        self.answer_tokens_s = float(timings["predicted_per_second"])
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         missed = 0

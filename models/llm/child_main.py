@@ -19,6 +19,8 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 # Below the speech models too: a sentence that is written is spoken before the next is thought of.
 NICENESS = 15
+# As fast as larger ones, and no request waits longer for another's, nor for its own to be given up.
+BATCH_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Launch:
     slots: int
     slot_ctx: int
     slot_dir: str
+    niceness: int
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -40,7 +43,7 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     die_with(launch.parent)
-    os.nice(NICENESS)
+    os.nice(launch.niceness)
     # llama.cpp may print to standard output: give it standard error, and keep the pipe for the address.
     report = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -68,7 +71,7 @@ def serve(launch: Launch) -> Any:
     params.api_keys = [launch.api_key]
     params.n_parallel = launch.slots
     params.n_ctx = launch.slot_ctx * launch.slots
-    params.n_batch = params.n_ubatch = 512
+    params.n_batch = params.n_ubatch = BATCH_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = launch.threads
     params.n_gpu_layers = 0
     params.slot_save_path = launch.slot_dir

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -17,15 +16,14 @@ Message = Mapping[str, Any]
 
 DEADLINE_S = 0.3
 TOP_TOKENS = 40
-READ_AHEAD_S = 2.0
 ENDS = (".", "?", "!", "<|")
 
 
 class Completeness:
     """P(the sentence ends here): the next token is `.?!` or the end of the turn."""
 
-    def __init__(self, child: LlamaChild | None) -> None:
-        self._child = child
+    def __init__(self, child: LlamaChild | None = None) -> None:
+        self.child = child
         self.deadline_s = DEADLINE_S
         self.asked = 0
         self.late = 0
@@ -37,10 +35,10 @@ class Completeness:
         """How probable it is that the caller's turn, `text` so far, ends here.
 
         `history` is the conversation before it. Asked in the `slot` in which the answer will be made,
-        the question leaves behind all that the answer has to read. None when the model isn't there or
-        doesn't answer in time.
+        the question leaves behind all that the answer has to read; without one, wherever something like it
+        was asked before. None when the model isn't there or doesn't answer in time.
         """
-        child = self._child
+        child = self.child
         words = clean(text)
         if child is None or child.state != "ready" or not words:
             return None
@@ -51,7 +49,7 @@ class Completeness:
             "n_probs": TOP_TOKENS,
             "temperature": 0.0,
             "cache_prompt": True,
-            "id_slot": child.slots - 1 if slot is None else slot,
+            "id_slot": -1 if slot is None else slot,
         }
         began = time.monotonic()
         try:
@@ -63,16 +61,6 @@ class Completeness:
             return None
         self.last_ms = (time.monotonic() - began) * 1000
         return probability
-
-    async def read_ahead(self, history: Sequence[Message], *, slot: int) -> None:
-        """Have `slot` read the conversation, while the caller begins to speak."""
-        child = self._child
-        if child is None or child.state != "ready":
-            return
-        request = {"prompt": render(history), "n_predict": 0, "cache_prompt": True, "id_slot": slot}
-        # Only speed is lost if it fails: the answer then reads it all itself.
-        with contextlib.suppress(httpx2.HTTPError):
-            await child.http.post(f"{child.url}/completion", json=request, timeout=READ_AHEAD_S)
 
 
 def clean(text: str) -> str:

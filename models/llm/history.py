@@ -12,21 +12,18 @@ BLOCK = 8
 M = TypeVar("M")
 
 
-def fit(messages: Sequence[M], budget_tokens: int) -> list[M]:
-    """Keep the system messages at the start and as much of the end as fits the budget.
+def fit(messages: Sequence[M], budget_tokens: int, *, keep: int = 0) -> list[M]:
+    """Keep the first `keep` messages and as much of the end as fits the budget.
 
     Cuts in blocks of eight messages: cutting one message a turn would change the start of the prompt
     every time, and the model would have to read all of it again. The last message always stays.
     """
-    head = 0
-    while head < len(messages) and _get(messages[head], "role") == "system":
-        head += 1
-    fixed = sum(map(_tokens, messages[:head]))
-    turns = messages[head:]
+    fixed = sum(map(_tokens, messages[:keep]))
+    turns = messages[keep:]
     cut = 0
     while cut < len(turns) - 1 and fixed + sum(map(_tokens, turns[cut:])) > budget_tokens:
         cut = min(cut + BLOCK, len(turns) - 1)
-    return [*messages[:head], *turns[cut:]]
+    return [*messages[:keep], *turns[cut:]]
 
 
 def _tokens(message: Any) -> int:

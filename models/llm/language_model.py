@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,20 @@ from loguru import logger
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
-from models.errors import ModelFailed
+from config.settings import BundledLlm, LlmSettings
+from models.errors import ModelFailed, WeightsError
 from models.llm import bundled
-from models.llm.child import ONE_REQUEST, LlamaChild, State
+from models.llm.child import ONE_REQUEST, LlamaChild, State, cores
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import Ollama, PullProgress, chat_request
+from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates, too_slow
 from models.llm.service import CallLlmService
+from models.llm.slots import Message, Primers, Slots
 
 LOAD_S = 300.0  # a large model from a slow disk
-READY_S = 30.0
+READY_S = 90.0
 HEARTBEAT_S = 5.0
 # Against whole phrases said over and over. A penalty on single tokens is worse than the loops: it makes
 # "The capital of France is Paris" go on with ", not France".
@@ -39,31 +40,34 @@ BUNDLED_SAMPLING = {
 DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 
 
-class Slots:
-    """The child's places for conversations, each with its own prompt cache."""
+# Between the speech models and the model that speaks: its questions are short, and turns wait for them.
+JUDGE_NICENESS = 10
+JUDGE_SLOTS = 4
+FOLDER = "prompts"
 
-    def __init__(self, count: int) -> None:
-        self._free = list(range(count))
-
-    def take(self) -> int | None:
-        """None when all are taken: the server then picks one for each request."""
-        return self._free.pop(0) if self._free else None
-
-    def give_back(self, slot: int) -> None:
-        self._free.append(slot)
+Weights = Callable[[BundledLlm], Path | None]
+"""The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
 
 
 class Llm:
-    """`weights` is the bundled model's GGUF file, or None where it isn't installed.
+    """`weights` finds the bundled models, or is None where they aren't wanted. `cache` is where what they
+    know of prompts is kept.
 
-    The bundled server runs whenever its weights are there: with another model speaking it still
-    tells finished sentences from unfinished ones.
+    The smallest of them runs whenever it is there: with another model speaking it still tells finished
+    sentences from unfinished ones.
     """
 
     def __init__(
-        self, settings: LlmSettings, *, weights: Path | None, environ: Mapping[str, str] | None = None
+        self,
+        settings: LlmSettings,
+        *,
+        weights: Weights | None,
+        cache: Path | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
+        self._weights = weights or (lambda _: None)
+        self._states = cache / FOLDER if cache is not None else None
         self.slots = Slots(0)
         self.device = ""  # what the model runs on, as far as that is known
         self._environ = os.environ if environ is None else environ
@@ -75,9 +79,9 @@ class Llm:
         self._remote_state: State = "loading"
         self._remote_error: str | None = None
         self._heartbeat: asyncio.Task[None] | None = None
-        self._primed: dict[str, str] = {}
-        self.child = LlamaChild(weights, threads=settings.threads) if weights is not None else None
-        self.completeness = Completeness(self.child)
+        self._primers: Primers | None = None
+        self.child: LlamaChild | None = None  # that speaks
+        self.completeness = Completeness()
 
     @property
     def endpoint(self) -> LlmEndpoint:
@@ -109,41 +113,49 @@ class Llm:
         return (self.child.last_error or None) if self.child is not None else None
 
     @property
+    def judges_itself(self) -> bool:
+        """Whether the model that speaks is also the one that knows finished sentences."""
+        return self.child is not None and self.child is self.completeness.child
+
+    @property
     def tools(self) -> bool:
         """Whether the model is offered tools."""
         if self.settings.tools == "auto":
             return self.endpoint.supports_tools
         return self.settings.tools == "on"
 
-    async def start(self, *, prompts: tuple[str, ...] = ()) -> None:
-        """Choose, load and warm; `prompts` are read ahead, so that no call waits for that.
+    async def start(self, *, primers: Sequence[Sequence[Message]] = ()) -> None:
+        """Choose, load and warm; `primers` are read ahead, so that no call waits for that.
 
         Raises ModelError when the chosen model can't be used.
         """
-        if self.child is not None:
-            await self.child.start()
-        self._endpoint = await choose(
-            self.settings, bundled=self.child is not None, environ=self._environ, http=self._http
-        )
-        logger.info(f"Language model: {self._endpoint.why}")
-        if self._endpoint.kind == "bundled":
-            await self._start_bundled(prompts)
-        else:
+        judge = await asyncio.to_thread(self._weights, JUDGE.name)
+        if judge is not None:
+            self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS, niceness=JUDGE_NICENESS)
+            await self.completeness.child.start()
+        chosen = await choose(self.settings, environ=self._environ, http=self._http)
+        if isinstance(chosen, LlmEndpoint):
+            self._endpoint = chosen
             await self._start_remote()
+        else:
+            await self._start_bundled(chosen, primers)
+        logger.info(f"Language model: {self.endpoint.why}")
 
     async def close(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             await asyncio.gather(self._heartbeat, return_exceptions=True)
-        if self.child is not None:
-            await self.child.close()
+        for child in {self.child, self.completeness.child} - {None}:
+            assert child is not None
+            await child.close()
         if self._client is not None:
             await self._client.close()
         await self._http.aclose()
         self._remote_state = "down"
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
-        return CallLlmService(self, call_id=call_id, prompt=prompt)
+    def service(self, call_id: str, *, primer: Sequence[Message]) -> CallLlmService:
+        """One call's share; `primer` is what every conversation begins with, its first the system message."""
+        return CallLlmService(self, call_id=call_id, primer=primer)
 
     async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
         """Open the stream of an answer to an OpenAI chat completion's parameters."""
@@ -162,18 +174,21 @@ class Llm:
         )
         return Ollama(endpoint.url, self._http).chat(request)
 
-    def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
-        """The parameters with what the endpoint needs besides: history that fits, and the call's slot."""
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
+        """The parameters with what the endpoint needs besides: history that fits, and the call's slot.
+
+        The first `keep` messages stay. The bundled server's last slot serves whoever has none.
+        """
         context = self.settings.num_ctx
         if self.endpoint.kind == "bundled" and self.child is not None:
             context = self.child.slot_ctx
-            extra = BUNDLED_SAMPLING | {"cache_prompt": True, "id_slot": -1 if slot is None else slot}
+            extra = BUNDLED_SAMPLING | {"id_slot": self.child.slots - 1 if slot is None else slot}
             params["extra_body"] = extra | (params.get("extra_body") or {})
         # llm.max_tokens is within llm.num_ctx, but perhaps not within the bundled model's context.
         longest = min(self.settings.max_tokens, context // 2)
         if "max_tokens" in params:
             params["max_tokens"] = min(params["max_tokens"], longest)
-        params["messages"] = fit(params["messages"], context - longest)
+        params["messages"] = fit(params["messages"], context - longest, keep=keep)
         return params
 
     async def wait_ready(self, timeout_s: float) -> None:
@@ -181,32 +196,15 @@ class Llm:
         if self.endpoint.kind == "bundled" and self.child is not None:
             await self.child.wait_ready(timeout_s)
 
-    async def prime(self, slot: int, prompt: str) -> None:
-        """Have a slot of the bundled server know the prompt before the first question comes.
+    async def prime(self, slot: int, primer: Sequence[Message]) -> None:
+        """Have a slot of the bundled server know the primer before the first question comes."""
+        if self._primers is not None and self.endpoint.kind == "bundled":
+            await self._primers.prime(slot, primer)
 
-        The prompt is read once; other slots get it from a saved copy (2 ms instead of 4 ms a token).
-        """
-        child = self.child
-        if child is None or self.endpoint.kind != "bundled":
-            return
-        name = hashlib.sha256(prompt.encode()).hexdigest()[:32]
-        try:
-            if name in self._primed:
-                answer = await child.http.post(
-                    f"{child.url}/slots/{slot}?action=restore", json={"filename": name}
-                )
-                answer.raise_for_status()
-                return
-            messages = [{"role": "system", "content": prompt}]
-            request = {"messages": messages, "max_tokens": 1, "id_slot": slot, "cache_prompt": True}
-            answer = await child.http.post(f"{child.url}/v1/chat/completions", json=request)
-            answer.raise_for_status()
-            answer = await child.http.post(f"{child.url}/slots/{slot}?action=save", json={"filename": name})
-            answer.raise_for_status()
-            self._primed[name] = name
-        except httpx2.HTTPError as error:
-            # Only speed is lost: the first answer reads the prompt itself.
-            logger.debug(f"The prompt wasn't read ahead: {type(error).__name__}")
+    async def read_ahead(self, messages: Sequence[Message], words: str, *, slot: int) -> None:
+        """Have a slot of the bundled server read the conversation and what the caller has said by now."""
+        if self.child is not None:
+            await bundled.read_ahead(self.child, messages, words, slot=slot)
 
     def pull(self) -> AsyncGenerator[PullProgress, None]:
         """Have Ollama fetch the configured model."""
@@ -214,20 +212,75 @@ class Llm:
         root = url.rstrip("/").removesuffix("/v1") if url else ollama_url(self._environ)
         return Ollama(root, self._http).pull(self.settings.model)
 
-    async def _start_bundled(self, prompts: tuple[str, ...]) -> None:
-        assert self.child is not None
-        self.slots = Slots(self.child.slots - 1)  # the last is for completeness
+    async def _start_bundled(self, reason: str, primers: Sequence[Sequence[Message]]) -> None:
+        """Start the largest bundled model that the machine bears; `reason`: why no other speaks."""
+        wanted, judge = self.settings.bundled, self.completeness.child
+        smaller: list[str] = []
+        for resident in candidates(wanted, available_memory_mb()):
+            if resident is JUDGE and judge is not None:
+                weights: Path | None = judge.weights
+                await judge.close()  # it now needs a slot for each call
+            else:
+                weights = await asyncio.to_thread(self._weights, resident.name)
+            if weights is None:
+                continue
+            self.child = child = self._child(resident, weights)
+            if resident is JUDGE:
+                self.completeness.child = child
+            await child.start()
+            await child.wait_ready(READY_S)
+            speed = f"{child.answer_tokens_s:.0f} tokens/s"
+            if (
+                wanted == "auto"
+                and resident is not JUDGE
+                and (too_slow(child.prompt_tokens_s, child.answer_tokens_s))
+            ):
+                logger.warning(f"{resident.title} is too slow on this machine: {speed}.")
+                smaller.append(f"{resident.title} is too slow here ({speed})")
+                await child.close()
+                continue
+            break
+        else:
+            self.child = None
+            raise WeightsError(
+                f"{reason}, and "
+                + ("no bundled model is" if wanted == "auto" else f"the bundled {wanted} isn't")
+                + f" installed. Start Ollama and pull {self.settings.model}, set llm.url, or run "
+                f"'offhook models pull {'qwen2.5-coder-1.5b' if wanted == 'auto' else wanted}'."
+            )
+        self._endpoint = LlmEndpoint(
+            kind="bundled",
+            url="",
+            model=resident.title,
+            why=f"{'; '.join([reason, *smaller])}, so the bundled {resident.title} speaks ({speed})"
+            + (f"; {resident.warning}." if resident.warning else "."),
+            supports_tools=resident.calls_tools,
+        )
+        self.slots = Slots(child.slots - 1)  # the last is for whoever has none
         self.device = "cpu"
+        self._primers = Primers(child)
         self._client = AsyncOpenAI(
-            api_key=self.child.api_key,
+            api_key=child.api_key,
             base_url="http://127.0.0.1/v1",
             max_retries=0,
             default_headers=ONE_REQUEST,
             http_client=DefaultAsyncHttpxClient(trust_env=False, verify=False),
         )
-        await self.child.wait_ready(READY_S)
-        for prompt in prompts:
-            await self.prime(0, prompt)
+        for primer in primers:
+            await self._primers.prime(0, primer)
+
+    def _child(self, resident: Resident, weights: Path) -> LlamaChild:
+        threads = self.settings.threads
+        if resident is not JUDGE:
+            # It reads while the caller speaks, and what it writes is awaited: it takes what the others leave.
+            threads = threads or min(8, cores())
+        return LlamaChild(
+            weights,
+            threads=threads,
+            slots=resident.slots,
+            slot_ctx=resident.slot_ctx,
+            states=self._states,
+        )
 
     async def _start_remote(self) -> None:
         endpoint, key = self.endpoint, self.settings.api_key

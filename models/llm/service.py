@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
@@ -14,10 +14,9 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
-from pipecat.services.settings import LLMSettings
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
-from pipecat.utils.types import assert_given
 
+from models.llm.completeness import clean
 from models.llm.stream import answer
 
 if TYPE_CHECKING:
@@ -46,18 +45,18 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
+    def __init__(self, llm: Llm, *, call_id: str, primer: Sequence[Mapping[str, Any]]) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
-        self._prompt = prompt
+        self._primer = primer
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         super().__init__(
             settings=BaseOpenAILLMService.Settings(
                 model=llm.endpoint.model,
-                system_instruction=prompt,
                 temperature=llm.settings.temperature,
                 max_tokens=llm.settings.max_tokens,
             )
@@ -68,16 +67,12 @@ class CallLlmService(OpenAILLMService):
         """All calls share one client: its connections stay warm and outlive the call."""
         return self._llm.client
 
-    @property
-    def _instruction(self) -> str | None:
-        return assert_given(cast(LLMSettings, self._settings).system_instruction)
-
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         self._slot = self._llm.slots.take()
         if self._slot is not None:
             self._priming = asyncio.create_task(
-                self._llm.prime(self._slot, self._instruction or ""), name=f"llm-prime-{self._call_id}"
+                self._llm.prime(self._slot, self._primer), name=f"llm-prime-{self._call_id}"
             )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -89,10 +84,11 @@ class CallLlmService(OpenAILLMService):
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        if self._priming is not None:
-            self._priming.cancel()
-            await asyncio.gather(self._priming, return_exceptions=True)
-            self._priming = None
+        for task in (self._priming, self._reading):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._priming = self._reading = None
         if self._slot is not None:
             self._llm.slots.give_back(self._slot)
             self._slot = None
@@ -102,7 +98,7 @@ class CallLlmService(OpenAILLMService):
         if not self._llm.tools:
             params.pop("tools", None)
             params.pop("tool_choice", None)
-        return self._llm.fit(params, slot=self._slot)
+        return self._llm.fit(params, slot=self._slot, keep=len(self._primer))
 
     async def run_inference(
         self,
@@ -113,7 +109,8 @@ class CallLlmService(OpenAILLMService):
     ) -> str | None:
         """One answer outside the conversation, on the same path: Ollama's /v1 would load the model again."""
         self._check_response_schema(response_schema)
-        params = await self._params(context, system_instruction or self._instruction)
+        instead = None if system_instruction is None else [{"role": "system", "content": system_instruction}]
+        params = await self._params(context, instead)
         if max_tokens is not None:
             params["max_tokens"] = max_tokens
         said = [piece.choices[0].delta.content or "" async for piece in self._answer(params) if piece.choices]
@@ -122,46 +119,52 @@ class CallLlmService(OpenAILLMService):
     async def end_probability(self, context: LLMContext, words: str) -> float | None:
         """How probable it is that the caller, who has said `words` after `context`, is done; None if unknown.
 
-        With the bundled model this is also the first part of making the answer: it reads all but its end.
+        With a bundled model this is also the first part of making the answer: it reads all but its end.
         """
-        return await self._llm.completeness.end_probability(
-            words, history=await self._history(context), slot=self._slot
-        )
+        completeness, history = self._llm.completeness, await self._history(context)
+        if self._llm.judges_itself:
+            return await completeness.end_probability(words, history=history, slot=self._slot)
+        self._read(history, words)
+        return await completeness.end_probability(words, history=history[-1:])
 
     async def read_ahead(self, context: LLMContext) -> None:
         """Have the bundled model read the conversation while the caller begins to speak."""
-        if self._slot is not None:
-            await self._llm.completeness.read_ahead(await self._history(context), slot=self._slot)
+        self._read(await self._history(context), "")
 
-    async def _history(self, context: LLMContext) -> list[dict[str, Any]]:
-        """The conversation as the model is sent it; elsewhere than in the call's own slot, its last words."""
-        params = await self.get_llm_adapter().get_llm_invocation_params(
-            context,
-            system_instruction=self._prompt,
-            convert_developer_to_user=True,
-        )
-        messages = [
-            dict(m) for m in self._llm.fit({"messages": list(params["messages"])}, slot=None)["messages"]
-        ]
-        texts = [m for m in messages if isinstance(m.get("content"), str)]
-        return texts if self._slot is not None else [*texts[:1], *texts[1:][-1:]]
+    def _read(self, history: Sequence[Mapping[str, Any]], words: str) -> None:
+        """Have the call's slot read so far, in the background; only the latest is wanted."""
+        if self._slot is not None:
+            self._stop_reading()
+            self._reading = asyncio.create_task(
+                self._llm.read_ahead(history, clean(words), slot=self._slot), name=f"llm-read-{self._call_id}"
+            )
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _history(self, context: LLMContext) -> list[Mapping[str, Any]]:
+        """The conversation as the model is sent it, with the primer."""
+        messages = (await self._params(context))["messages"]
+        return [message for message in messages if isinstance(message.get("content"), str)]
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
-        return self._answer(await self._params(context, self._instruction))
+        return self._answer(await self._params(context))
 
-    async def _params(self, context: LLMContext, instruction: str | None) -> dict[str, Any]:
-        return self.build_chat_completion_params(
-            await self.get_llm_adapter().get_llm_invocation_params(
-                context,
-                system_instruction=instruction,
-                convert_developer_to_user=not self.supports_developer_role,
-            )
+    async def _params(
+        self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        said = await self.get_llm_adapter().get_llm_invocation_params(
+            context, convert_developer_to_user=not self.supports_developer_role
         )
+        said["messages"] = [*(self._primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
+        return self.build_chat_completion_params(said)
 
     def _answer(self, params: dict[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        self._stop_reading()  # the answer reads the rest itself
         return answer(
             lambda: self._llm.chat(params),
             timeout_s=self._llm.settings.first_token_timeout_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
@@ -37,12 +37,13 @@ class ScriptedLlm:
         )
         self.client = cast(AsyncOpenAI, None)
         self.slots = _NoSlots()
+        self.judges_itself = False
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), call_id=call_id, prompt=prompt)
+    def service(self, call_id: str, *, primer: Sequence[Mapping[str, Any]]) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), call_id=call_id, primer=primer)
 
-    def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         return params
 
     async def wait_ready(self, timeout_s: float) -> None:

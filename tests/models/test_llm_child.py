@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import re
 import signal
 import sys
 import time
@@ -55,12 +56,17 @@ async def child() -> AsyncIterator[LlamaChild]:
 
 @pytest.fixture
 async def llm() -> AsyncIterator[Llm]:
-    llm = Llm(LlmSettings(max_tokens=24), weights=weights(), environ=NOWHERE)
+    settings = LlmSettings(max_tokens=24, bundled="smollm2-135m")
+    llm = Llm(settings, weights=lambda _: weights(), environ=NOWHERE)
     try:
-        await llm.start(prompts=(PROMPT,))
+        await llm.start(primers=(system(PROMPT),))
         yield llm
     finally:
         await llm.close()
+
+
+def system(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": prompt}]
 
 
 def asked(question: str) -> LLMContextFrame:
@@ -82,15 +88,18 @@ async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None
 
 async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_slot(llm: Llm) -> None:
     assert llm.endpoint.kind == "bundled"
-    assert llm.endpoint.why == (
-        "No Ollama answers at http://127.0.0.1:9, so the bundled SmolLM2-135M-Instruct speaks; "
-        "it is small and not clever."
+    assert re.fullmatch(
+        r"No Ollama answers at http://127\.0\.0\.1:9, so the bundled SmolLM2-135M-Instruct speaks "
+        r"\(\d+ tokens/s\); it is small and not clever\.",
+        llm.endpoint.why,
     )
     assert llm.state == "ready"
     assert llm.device == "cpu"
     assert not llm.tools
     down, up = await run_test(
-        llm.service("c", prompt=PROMPT), frames_to_send=[asked("Hello, who is there?")], start_timeout=10
+        llm.service("c", primer=system(PROMPT)),
+        frames_to_send=[asked("Hello, who is there?")],
+        start_timeout=10,
     )
     said = "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame))
     assert said.strip()
@@ -99,7 +108,7 @@ async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_sl
 
 async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
     assert llm.child is not None
-    await llm.prime(2, PROMPT)
+    await llm.prime(2, system(PROMPT))
     messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Hello?"}]
     reply = await llm.child.http.post(
         f"{llm.child.url}/v1/chat/completions", json={"messages": messages, "max_tokens": 1, "id_slot": 2}
@@ -111,7 +120,7 @@ async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
 
 async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal(llm: Llm) -> None:
     assert llm.child is not None
-    service = llm.service("c", prompt=PROMPT)
+    service = llm.service("c", primer=system(PROMPT))
     story = [{"role": "user", "content": "Tell me a long story."}]
     params: dict[str, Any] = {"model": "", "messages": story, "stream": True, "max_tokens": 400}
 
@@ -246,7 +255,7 @@ async def test_an_ollama_with_the_model_is_preferred_and_loaded_once(child: Llam
             assert llm.tools
             assert llm.state == "ready"
             down, up = await run_test(
-                llm.service("c", prompt=PROMPT), frames_to_send=[asked("Hello?")], start_timeout=10
+                llm.service("c", primer=system(PROMPT)), frames_to_send=[asked("Hello?")], start_timeout=10
             )
             assert any(isinstance(frame, LLMTextFrame) for frame in down)
             assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
@@ -270,13 +279,25 @@ async def test_an_ollama_named_by_its_v1_address_is_asked_natively(child: LlamaC
 async def test_an_ollama_without_the_model_leaves_the_bundled_one(child: LlamaChild) -> None:
     settings = LlmSettings(model="other")
     async with served(OllamaServer(child).app) as url:
-        endpoint = await choose(settings, bundled=True, environ={"OLLAMA_HOST": url}, http=child.http)
-        assert endpoint.kind == "bundled"
-        assert endpoint.why.startswith(f"Ollama at {url} doesn't have other, so the bundled")
-        with pytest.raises(WeightsError, match="the bundled model isn't installed"):
-            await choose(settings, bundled=False, environ={"OLLAMA_HOST": url}, http=child.http)
+        reason = await choose(settings, environ={"OLLAMA_HOST": url}, http=child.http)
+        assert reason == f"Ollama at {url} doesn't have other"
         with pytest.raises(WeightsError, match="offhook models pull"):
-            await choose(LlmSettings(url=url, model="other"), bundled=True, environ={}, http=child.http)
+            await choose(LlmSettings(url=url, model="other"), environ={}, http=child.http)
+
+
+@pytest.mark.parametrize(
+    ("bundled", "missing"),
+    [("auto", "no bundled model is"), ("smollm2-135m", "the bundled smollm2-135m isn't")],
+)
+async def test_without_any_model_the_start_says_what_to_do(bundled: Any, missing: str) -> None:
+    llm = Llm(LlmSettings(bundled=bundled), weights=lambda _: None, environ=NOWHERE)
+    try:
+        with pytest.raises(
+            WeightsError, match=f"No Ollama answers at .*, and {missing} installed. Start Ollama"
+        ):
+            await llm.start()
+    finally:
+        await llm.close()
 
 
 async def test_a_pull_shows_its_progress_and_its_failure(child: LlamaChild) -> None:

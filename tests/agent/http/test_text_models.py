@@ -28,7 +28,7 @@ ROUNDS = 5
 @pytest.fixture
 async def client(serve: Serve) -> AsyncIterator[httpx2.AsyncClient]:
     settings, persona = Settings(), load_persona("en")
-    pool = ModelPool(settings, voices=[persona.voice], languages=[persona.language], prompts=[persona.prompt])
+    pool = ModelPool(settings, voices=[persona.voice], languages=[persona.language], primers=[persona.primer])
     await pool.start()
     client = await serve(create_app(settings=settings, calls=FakeCalls(), models=pool, persona=persona))
     client.timeout = httpx2.Timeout(30)

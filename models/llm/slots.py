@@ -1,0 +1,90 @@
+"""A llama.cpp server's places for conversations, and how each comes to know a conversation's beginning."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from loguru import logger
+
+from models.llm.chatml import turns
+from models.llm.child import LlamaChild
+
+MOST_STATES = 32  # some 20 MB each with the largest model
+PRIME_DEADLINE_S = 120.0  # for a long primer on a slow machine
+
+Message = Mapping[str, Any]
+
+
+class Slots:
+    """Places for conversations, each with its own prompt cache."""
+
+    def __init__(self, count: int) -> None:
+        self._free = list(range(count))
+
+    def take(self) -> int | None:
+        """None when all are taken: the server's last one then serves, as it does whoever has none."""
+        return self._free.pop(0) if self._free else None
+
+    def give_back(self, slot: int) -> None:
+        self._free.append(slot)
+
+
+class Primers:
+    """Has slots know primers, the messages with which conversations begin, before the first question comes.
+
+    A primer is read once, at some 60 tokens a second; what the model then knows is kept in a file, from which
+    every slot gets it in some 5 ms, at later starts too.
+    """
+
+    def __init__(self, child: LlamaChild) -> None:
+        self._child = child
+        self._build = f"{version('xllamacpp')} {child.weights.name} {child.weights.stat().st_size}"
+
+    def known(self, primer: Sequence[Message]) -> bool:
+        return (self._child.states / self._name(primer)).is_file()
+
+    async def prime(self, slot: int, primer: Sequence[Message]) -> None:
+        """Have `slot` know `primer`. Only speed is lost where that fails: the first answer then reads it."""
+        name = self._name(primer)
+        state = self._child.states / name
+        try:
+            if not state.is_file():
+                await self._read(slot, primer, state)
+            elif not await self._did(slot, "restore", name):
+                state.unlink(missing_ok=True)  # of a run that was killed in mid-writing
+                await self._read(slot, primer, state)
+            else:
+                os.utime(state)
+        except httpx2.HTTPError as error:
+            logger.debug(f"A prompt wasn't read ahead: {type(error).__name__}")
+
+    async def _read(self, slot: int, primer: Sequence[Message], state: Path) -> None:
+        request = {"prompt": turns(primer), "n_predict": 0, "cache_prompt": True, "id_slot": slot}
+        answer = await self._child.http.post(
+            f"{self._child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
+        )
+        answer.raise_for_status()
+        part = f"{state.name}.{os.getpid()}"
+        if await self._did(slot, "save", part):
+            (state.parent / part).replace(state)
+            _forget_oldest(state.parent.iterdir())
+
+    async def _did(self, slot: int, action: str, name: str) -> bool:
+        answer = await self._child.http.post(
+            f"{self._child.url}/slots/{slot}?action={action}", json={"filename": name}
+        )
+        return answer.status_code == 200
+
+    def _name(self, primer: Sequence[Message]) -> str:
+        return hashlib.sha256(f"{self._build}\n{turns(primer)}".encode()).hexdigest()[:32]
+
+
+def _forget_oldest(states: Iterable[Path]) -> None:
+    for state in sorted(states, key=lambda state: state.stat().st_mtime, reverse=True)[MOST_STATES:]:
+        state.unlink(missing_ok=True)
