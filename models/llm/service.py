@@ -75,6 +75,17 @@ class CallLlmService(OpenAILLMService):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         self._slot = self._llm.slots.take()
+        self._prime()
+
+    def become(self, prompt: str) -> None:
+        """Answer by another prompt from now on; what was said stays."""
+        self._prompt = prompt
+        cast(LLMSettings, self._settings).system_instruction = prompt
+        self._prime()
+
+    def _prime(self) -> None:
+        if self._priming is not None:
+            self._priming.cancel()
         if self._slot is not None:
             self._priming = asyncio.create_task(
                 self._llm.prime(self._slot, self._instruction or ""), name=f"llm-prime-{self._call_id}"

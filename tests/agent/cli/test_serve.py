@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from agent.cli.serve import _hosts, _introduce
+from config.answering import Personas
 from config.persona import load_persona
 from config.settings import Settings, SipSettings
 
@@ -37,7 +38,7 @@ def test_the_brackets_of_an_address_are_printed() -> None:
     pool = SimpleNamespace(health=list, llm=SimpleNamespace(endpoint=SimpleNamespace(why="")))
     settings = Settings(sip=SipSettings(host="fd00::2"))
     server: Any = SimpleNamespace(
-        settings=settings, sip=True, http=None, persona=load_persona("en"), pool=pool
+        settings=settings, sip=True, http=None, personas=Personas((load_persona("en"),)), pool=pool
     )
     console = Console(file=io.StringIO(), width=100)
     _introduce(console, server, 1.0)
