@@ -65,7 +65,7 @@ class CallSession:
         self._pipeline.user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
-        self._answering.on_change(self._tell_who_answers)
+        self._answering.on_change(lambda persona: self._tell_soon(persona_message(persona)))
 
     @property
     def info(self) -> CallInfo:
@@ -139,7 +139,6 @@ class CallSession:
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
-            self._tell_who_answers(self.persona)
             for part in self.persona.opening:
                 await self._say(part)
         try:
@@ -183,9 +182,6 @@ class CallSession:
         telling = asyncio.create_task(self._tell(message))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
-
-    def _tell_who_answers(self, persona: Persona) -> None:
-        self._tell_soon(persona_message(persona))
 
     async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""

@@ -80,7 +80,8 @@ class CallLlmService(OpenAILLMService):
     def become(self, prompt: str) -> None:
         """Answer by another prompt from now on; what was said stays."""
         self._prompt = prompt
-        cast(LLMSettings, self._settings).system_instruction = prompt
+        self._base_system_instruction = prompt
+        self._compose_system_instruction()
         self._prime()
 
     def _prime(self) -> None:

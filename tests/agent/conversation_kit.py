@@ -56,7 +56,7 @@ class Says:
     `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
     `word_logprob` is that of the last word, while it fades and with silence behind it (None: no word is
     heard then). A text of "" is a noise. `languages` are the recognizer's probabilities, where it is asked
-    for them; what is heard in another language than `speaks` comes out garbled.
+    for them; what is heard in another language than `speaks`, if it is given, comes out garbled.
     """
 
     start: float
@@ -66,7 +66,7 @@ class Says:
     acoustic: float = 0.9
     logprob: float = -0.2
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
-    speaks: str = "en"
+    speaks: str | None = None
     languages: tuple[tuple[str, float], ...] = ()
 
 
@@ -214,7 +214,7 @@ class FakeModels:
             languages = Languages(dict(longest.languages if longest else ()), seconds)
             language = language(languages)
         for says, share in said:
-            own = says.text.split() if not says.languages or says.speaks == language else ["Gibberish."]
+            own = says.text.split() if says.speaks in (None, language) else ["Gibberish."]
             words += own[: round(len(own) * share)] if share < 0.85 else own
         logprob = min((says.logprob for says, _ in said), default=0.0)
         silence_s = len(pcm[len(pcm.rstrip(b"\0")) :]) / 2 / SAMPLE_RATE_HZ
