@@ -143,13 +143,8 @@ def _personas(personas: Personas) -> list[tuple[str, str]]:
     def named(persona: Persona) -> str:
         return f"{persona.name} ({persona.language})"
 
-    greets, *others = personas.candidates
-    rows = [
-        (
-            "Persona",
-            ", or ".join([named(greets), *(f"{named(one)} as the caller speaks it" for one in others)]),
-        )
-    ]
+    choice = ", or ".join(map(named, personas.candidates))
+    rows = [("Persona", choice if len(personas.candidates) == 1 else f"{choice}, as the caller speaks")]
     for persona in dict.fromkeys(personas.by_number.values()):
         numbers = [number for number, one in personas.by_number.items() if one == persona]
         more = f" and {len(numbers) - SHOWN_NUMBERS} more" if len(numbers) > SHOWN_NUMBERS else ""
