@@ -29,6 +29,7 @@ FRENCH = Persona(
     idle_prompts=("Vous êtes là ?",),
     apology="Désolée.",
 )
+LONG = "one two three four five six seven eight nine ten eleven twelve."
 REPLIES = {"Je voudrais réserver une table.": "Pour combien de personnes ?"}
 
 
@@ -84,6 +85,37 @@ def test_an_answer_begun_in_the_wrong_language_is_never_heard() -> None:
     assert answers(outcome) == ["Hello there.", "Okay then."]
 
 
+def test_the_same_words_are_answered_anew_in_another_language() -> None:
+    # They are complete, and being answered, when what follows them makes the language another.
+    script = [
+        replace(english(Says(2.0, 3.2, "Taxi, taxi.")), speaks=None),
+        replace(french(Says(3.2, 4.6, "")), speaks=None),
+    ]
+    outcome = converse(script, lasts=8, others=[FRENCH])
+    assert callers(outcome) == ["Taxi, taxi."]
+    assert prompts(outcome) == ["Be brief.", "Sois bref."]
+    assert outcome.discarded == 1
+    assert "".join(voices(outcome, FRENCH)).replace(" ", "") == "Okaythen."
+
+
+@pytest.mark.parametrize("speculate", [True, False])
+def test_a_short_bonjour_is_enough(speculate: bool) -> None:
+    bonjour = french(Says(2.0, 2.5, "Bonjour."), fr=0.76, en=0.08)
+    settings = Settings(turn=TurnSettings(speculate=speculate))
+    outcome = converse([bonjour], lasts=6, settings=settings, others=[FRENCH])
+    assert callers(outcome) == ["Bonjour."]
+    assert set(prompts(outcome)) == {"Sois bref."}
+
+
+def test_turns_that_leave_it_open_add_up() -> None:
+    script = [
+        replace(english(Says(start, start + 1.0, "Taxi, taxi."), en=0.5, fr=0.2), speaks=None)
+        for start in (2.0, 5.0)
+    ]
+    outcome = converse(script, lasts=9, others=[FRENCH])
+    assert (prompts(outcome)[0], prompts(outcome)[-1]) == ("Be brief.", "Sois bref.")
+
+
 def test_hello_leaves_it_open() -> None:
     hello = english(Says(2.0, 2.5, "Hello?"), en=0.66, fr=0.008)
     later = french(Says(5.0, 7.0, "Je voudrais réserver une table."))
@@ -99,23 +131,30 @@ def test_hello_leaves_it_open() -> None:
     ]
 
 
-def test_who_interrupts_the_greeting_in_french_is_answered_in_french() -> None:
-    long = PERSONA.model_copy(update={"greeting": "one two three four five six seven eight nine ten eleven."})
-    interrupting = french(Says(1.0, 3.0, "Je voudrais réserver une table."))
+@pytest.mark.parametrize("end", [1.7, 3.0])  # the agent gives up the floor behind the words, and before
+def test_who_interrupts_the_greeting_in_french_is_answered_in_french(end: float) -> None:
+    long = PERSONA.model_copy(update={"greeting": LONG})
+    interrupting = french(Says(1.0, end, "Je voudrais réserver une table."))
     outcome = converse([interrupting], REPLIES, lasts=8, persona=long, others=[FRENCH])
     assert answers(outcome)[-1] == "Pour combien de personnes ?"
     assert set(prompts(outcome)) == {"Sois bref."}
     assert outcome.turns[0][2]
 
 
+def test_who_nods_in_french_interrupts_no_french_answer() -> None:
+    nod = french(Says(6.0, 6.4, "D'accord."))
+    outcome = converse([TABLE, nod], {TABLE.text: LONG}, lasts=12, others=[FRENCH])
+    assert answers(outcome) == ["Hello there.", LONG]
+    assert callers(outcome) == [TABLE.text]
+
+
 def test_what_is_murmured_over_the_agent_changes_nothing() -> None:
-    long = "one two three four five six seven eight nine ten eleven twelve."
     script = [
         english(Says(2.0, 3.5, "Count to twelve, please.")),
         Says(5.5, 5.8, "ah", languages=(("en", 0.01), ("fr", 0.9))),
     ]
-    outcome = converse(script, {"Count to twelve, please.": long}, lasts=12, others=[FRENCH])
-    assert outcome.turns[2] == ("agent", long, False)
+    outcome = converse(script, {"Count to twelve, please.": LONG}, lasts=12, others=[FRENCH])
+    assert outcome.turns[2] == ("agent", LONG, False)
     assert voices(outcome, FRENCH) == []
 
 
