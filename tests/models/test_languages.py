@@ -88,7 +88,7 @@ def test_long_speech_is_heard_in_one_language(
 
 
 @needs_recordings
-@pytest.mark.parametrize(("greets", "other"), itertools.permutations(SPOKEN, 2))
+@pytest.mark.parametrize(("greets", "other"), [*itertools.permutations(SPOKEN, 2)])
 def test_people(recognizer: Recognizer, greets: str, other: str) -> None:
     for language in (greets, other):
         for name in SPOKEN[language]:
