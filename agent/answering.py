@@ -10,7 +10,7 @@ from config.persona import Persona
 from config.settings import TurnSettings
 from models.whisper import LanguageChoice, Languages
 
-Listener = Callable[[Persona], None]
+Tell = Callable[[Persona], None]
 
 
 class Answering:
@@ -23,7 +23,7 @@ class Answering:
         self._personas = {persona.language_code: persona for persona in personas}
         self._settings = turn
         self._policy = LanguagePolicy(list(self._personas))
-        self._told: list[Listener] = []
+        self._told: list[Tell] = []
         self._answer(personas[0])
 
     def _answer(self, persona: Persona) -> None:
@@ -43,7 +43,7 @@ class Answering:
             return self.language
         return lambda heard: self._policy.weigh(heard.probabilities, heard.audible_s)
 
-    def on_change(self, tell: Listener) -> None:
+    def on_change(self, tell: Tell) -> None:
         """Have `tell` called with the persona that answers from then on."""
         self._told.append(tell)
 

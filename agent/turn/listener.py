@@ -198,9 +198,8 @@ class Listener(FrameProcessor):
             return
         self._considering.cancel()
         candidate = self._utterance.candidate
-        waited = (
-            self._utterance.silence_ms(now) > self._answering.turn.max_silence_ms
-        )  # "hold on ...": they came back
+        longest_ms = self._answering.turn.max_silence_ms
+        waited = self._utterance.silence_ms(now) > longest_ms  # "hold on ...": they came back
         if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
             self._answering.turn_over(candidate.heard.languages)
             self._utterance.settle(candidate.text, candidate.audio_bytes)
@@ -343,10 +342,8 @@ class Listener(FrameProcessor):
         candidate = utterance.candidate
         if utterance.over or candidate is None or not candidate.decided:
             return
-        silence_ms = utterance.silence_ms(now)
-        if silence_ms < candidate.wait_ms or (
-            self._voice.sounds and silence_ms < self._answering.turn.max_silence_ms
-        ):
+        silence_ms, longest_ms = utterance.silence_ms(now), self._answering.turn.max_silence_ms
+        if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < longest_ms):
             return
         self._close_utterance()
         self._answering.turn_over(candidate.heard.languages)
