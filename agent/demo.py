@@ -156,7 +156,7 @@ def _plain(text: str) -> str:
 
 
 async def _speak(server: Server, text: str, path: Path) -> None:
-    voice = server.settings.tts.voice or server.persona.voice
+    voice = server.persona.voice
     speech = await server.pool.voices.synthesize(text, voice=voice, call_id="demo")
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)

@@ -25,6 +25,7 @@ from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_stop import EagerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from agent.answering import Answering
 from agent.conversation import Conversation
 from agent.rtvi import BrowserMessages, observer_params
 from agent.turn.foresight import Mind
@@ -79,7 +80,7 @@ def build(
     conversation: Conversation,
     *,
     settings: Settings,
-    persona: Persona,
+    answering: Answering,
     pool: ModelPool,
     on_goodbye: Callable[[], None],
 ) -> CallPipeline:
@@ -87,6 +88,7 @@ def build(
 
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
+    persona = answering.persona
     llm = pool.llm.service(call.info.id, primer=persona.primer)
     context = LLMContext()
     if pool.llm.tools:
@@ -108,8 +110,7 @@ def build(
         call.playout,
         conversation,
         pool,
-        persona,
-        settings.turn,
+        answering,
         call_id=call.info.id,
         mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
         on_goodbye=on_goodbye,
@@ -130,11 +131,17 @@ def build(
     user, assistant = aggregators.user(), aggregators.assistant()
     tts = PiperTTSService(
         voices=pool.voices,
-        voice=settings.tts.voice or persona.voice,
+        voice=persona.voice,
         call_id=call.info.id,
         language=persona.language,
         speculative=lambda: bool(listener.foresight.text),
     )
+
+    def become(persona: Persona) -> None:
+        llm.become(persona.primer)
+        tts.become(voice=persona.voice, language=persona.language)
+
+    answering.on_change(become)
 
     async def first_sentence(*_: object) -> None:
         conversation.mark("first_sentence")

@@ -15,6 +15,7 @@ from pipecat.processors.frameworks.rtvi import models as messages
 from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Ledger
+from config.persona import Persona
 from transports.call import EndReason
 
 
@@ -51,6 +52,12 @@ def latency_message(ledger: Ledger) -> dict[str, Any]:
         "voice_to_voice_ms": round(ledger.voice_to_voice_ms or 0.0, 1),
         "parts": {stage: round(ms, 1) for stage, ms in ledger.parts_ms().items()},
     }
+    return messages.ServerMessage(data=data).model_dump()
+
+
+def persona_message(persona: Persona) -> dict[str, Any]:
+    """Who answers from now on, and in which language."""
+    data = {"type": "persona", "name": persona.name, "language": persona.language}
     return messages.ServerMessage(data=data).model_dump()
 
 

@@ -16,6 +16,7 @@ from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
 from agent.tls import server_context
 from agent.vitals import Pulse, return_memory
+from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
@@ -34,19 +35,27 @@ class SipDied(Exception):
 class Server:
     """Models, telephone lines and the control plane."""
 
-    def __init__(self, settings: Settings, persona: Persona) -> None:
+    def __init__(self, settings: Settings, personas: Personas) -> None:
         self.settings = settings
-        self.persona = persona
+        self.personas = personas
         self.pool = ModelPool(
-            settings, voices=[persona.voice], languages=[persona.language], primers=[persona.primer]
+            settings,
+            voices=[persona.voice for persona in personas.all],
+            languages=[persona.language for persona in personas.all],
+            primers=[persona.primer for persona in personas.all],
         )
-        self.sessions = Sessions(settings=settings, persona=persona, pool=self.pool)
+        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
+
+    @property
+    def persona(self) -> Persona:
+        """Who answers unless the caller's number or language decides otherwise."""
+        return self.personas.default
 
     async def start(self, on_progress: Callable[[str], None]) -> None:
         """Bind, load, warm, listen; returns once calls are answered.

@@ -11,9 +11,10 @@ from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame, UserIdleT
 from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
+from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.http.contracts import CallState
-from agent.rtvi import ending_message, latency_message
+from agent.rtvi import ending_message, latency_message, persona_message
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -28,12 +29,17 @@ MESSAGE_DEADLINE_S = 0.5
 
 
 class CallSession:
-    """Runs one call. `run` returns when nothing of the call is left."""
+    """Runs one call. `run` returns when nothing of the call is left.
 
-    def __init__(self, call: CallTransport, *, settings: Settings, persona: Persona, pool: ModelPool) -> None:
+    The first of `personas` greets; which of them goes on is decided by the language that the caller speaks.
+    """
+
+    def __init__(
+        self, call: CallTransport, *, settings: Settings, personas: Sequence[Persona], pool: ModelPool
+    ) -> None:
         self._call = call
         self._settings = settings
-        self._persona = persona
+        self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._connected = asyncio.Event()
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
@@ -48,7 +54,7 @@ class CallSession:
             call,
             self._conversation,
             settings=settings,
-            persona=persona,
+            answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
         )
@@ -59,10 +65,16 @@ class CallSession:
         self._pipeline.user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
+        self._answering.on_change(lambda persona: self._tell_soon(persona_message(persona)))
 
     @property
     def info(self) -> CallInfo:
         return self._call.info
+
+    @property
+    def persona(self) -> Persona:
+        """Who answers it now."""
+        return self._answering.persona
 
     @property
     def turns(self) -> Sequence[Turn]:
@@ -127,13 +139,13 @@ class CallSession:
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
-            for part in self._persona.opening:
+            for part in self.persona.opening:
                 await self._say(part)
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
                 await asyncio.shield(self._ending)
         except TimeoutError:
-            self.end(EndReason.MAX_DURATION, self._persona.goodbye)
+            self.end(EndReason.MAX_DURATION, self.persona.goodbye)
         reason, farewell = self._ending.result()
         if farewell and not self._gone.is_set():
             await self._say_last(farewell, running)
@@ -165,6 +177,11 @@ class CallSession:
             logger.warning("call %s: a message didn't go out in time", self.info.id)
         except Exception:
             logger.warning("call %s: a message didn't go out", self.info.id, exc_info=True)
+
+    def _tell_soon(self, message: dict[str, Any]) -> None:
+        telling = asyncio.create_task(self._tell(message))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
@@ -200,7 +217,7 @@ class CallSession:
             logger.exception("call %s: %s took too long", self.info.id, what)
 
     def _goodbye(self) -> None:
-        self.end(EndReason.AGENT_HANGUP, self._persona.goodbye)
+        self.end(EndReason.AGENT_HANGUP, self.persona.goodbye)
 
     async def _on_connected(self, _: CallTransport) -> None:
         self._connected.set()
@@ -223,16 +240,16 @@ class CallSession:
             )
             return
         if self._idle_prompts_left <= 0:
-            self.end(EndReason.IDLE, self._persona.goodbye)
+            self.end(EndReason.IDLE, self.persona.goodbye)
             return
         asked = self._settings.call.idle_prompts - self._idle_prompts_left
         self._idle_prompts_left -= 1
-        await self._say(self._persona.idle_prompt(asked))
+        await self._say(self.persona.idle_prompt(asked))
 
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
-        self.end(EndReason.MODEL_FAILURE, self._persona.apology)
+        self.end(EndReason.MODEL_FAILURE, self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
@@ -243,9 +260,7 @@ class CallSession:
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
-            telling = asyncio.create_task(self._tell(latency_message(ledger)))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            self._tell_soon(latency_message(ledger))
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

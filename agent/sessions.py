@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from agent.session import CallSession
 from agent.vitals import return_memory
-from config.persona import Persona
+from config.answering import Personas
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
@@ -22,9 +22,9 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, persona: Persona, pool: ModelPool) -> None:
+    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
         self._settings = settings
-        self._persona = persona
+        self._personas = personas
         self._pool = pool
         self._live: dict[str, CallSession] = {}
         self._ready = False
@@ -56,7 +56,8 @@ class Sessions:
         accepting, why_not = self.accepting
         if not accepting:
             raise CallRefused(why_not)
-        session = CallSession(call, settings=self._settings, persona=self._persona, pool=self._pool)
+        personas = self._personas.answering(call.info.called)
+        session = CallSession(call, settings=self._settings, personas=personas, pool=self._pool)
         self._live[call.info.id] = session
         self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
@@ -83,11 +84,10 @@ class Sessions:
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
-        persona = self._persona
-        voice = self._settings.tts.voice or persona.voice
-        for phrase in (*persona.opening, persona.goodbye, persona.apology, *persona.idle_prompts):
-            said = await pieces(phrase, language=persona.language)
-            await self._pool.voices.remember(said, voice=voice)
+        for persona in self._personas.all:
+            for phrase in (*persona.opening, persona.goodbye, persona.apology, *persona.idle_prompts):
+                said = await pieces(phrase, language=persona.language)
+                await self._pool.voices.remember(said, voice=persona.voice)
         self._ready = True
 
     async def drain(self, deadline_s: float) -> None:
@@ -96,7 +96,7 @@ class Sessions:
         if await self._emptied(deadline_s):
             return
         for session in self.live():
-            session.end(EndReason.DRAIN, self._persona.goodbye)
+            session.end(EndReason.DRAIN, session.persona.goodbye)
         if not await self._emptied(self._settings.call.end_deadline_s * 2):
             logger.error("%d calls didn't end in time", len(self._live))
 

@@ -40,6 +40,10 @@ class Key:
     def is_list(self) -> bool:
         return any(get_origin(member) is tuple for member in _members(self.field.annotation))
 
+    @property
+    def is_mapping(self) -> bool:
+        return get_origin(self.field.annotation) is dict
+
     def allowed(self) -> str:
         """What the key takes, to follow "must be"."""
         return _allowed(self.field.annotation, self.field.metadata)
@@ -93,6 +97,12 @@ def _range(metadata: list[Any]) -> str:
     return f", at most {high}" if high is not None else ""
 
 
+def _length(metadata: list[Any]) -> str:
+    least = next((m.min_length for m in metadata if hasattr(m, "min_length")), 0)
+    most = next((m.max_length for m in metadata if hasattr(m, "max_length")), None)
+    return f" of at least {least}" if least else f" of at most {most}" if most else ""
+
+
 def _allowed(annotation: Any, metadata: list[Any]) -> str:
     origin, members = get_origin(annotation), _members(annotation)
     if origin is Annotated:
@@ -108,8 +118,10 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
         items = get_args(annotation)
         if items[-1] is not Ellipsis:
             return f"a list of {len(items)}, each {_allowed(items[0], [])}"
-        at_least = next((m.min_length for m in metadata if hasattr(m, "min_length")), 0)
-        return f"a list{f' of at least {at_least}' if at_least else ''}, each {_allowed(items[0], [])}"
+        return f"a list{_length(metadata)}, each {_allowed(items[0], [])}"
+    if origin is dict:
+        name, value = (_allowed(kind, []) for kind in get_args(annotation))
+        return f"a mapping{_length(metadata)}, each {name} to {value}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
     return names.get(annotation, "text") + _range(metadata)
 

@@ -125,7 +125,11 @@ class SttSettings(Section):
 
 
 class TtsSettings(Section):
-    voice: str | None = Field(None, description="A Piper voice or .onnx file; the persona's by default.")
+    voice: str | None = Field(
+        None,
+        description="A Piper voice or .onnx file; the persona's by default. Of personas in several "
+        "languages, those speak with it that share the first one's.",
+    )
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use.")
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 
@@ -289,7 +293,16 @@ class TextSettings(Section):
 class Settings(Section):
     """The whole tree. `Settings()` is a server that works."""
 
-    persona: str = Field("en", description="A file under config/personas/ by name, or a path.")
+    persona: str = Field("en", description="Who answers: a persona that is shipped, by name, or a path.")
+    languages: tuple[str, ...] = Field(
+        (),
+        max_length=16,
+        description="Personas of as many languages. The first greets, unless persona is given; the language "
+        "that the caller then speaks decides who goes on.",
+    )
+    numbers: dict[str, str] = Field(
+        {}, max_length=1000, description="Called number or SIP user part: the persona that answers there."
+    )
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -99,7 +99,7 @@ class _Tree(Settings, BaseSettings):  # type: ignore[misc]  # the two type model
 
 
 class _Environment(EnvSettingsSource):
-    """Takes lists as `a, b` besides JSON."""
+    """Takes lists as `a, b` and mappings as `a=b, c=d`, besides JSON."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -111,7 +111,7 @@ class _Environment(EnvSettingsSource):
         )
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return _split(value)
+        return _pairs(value) if get_origin(field.annotation) is dict else _split(value)
 
 
 def _from_file(path: Path) -> dict[str, _Given]:
@@ -178,6 +178,8 @@ def _layer(leaves: Iterable[tuple[str, Any]], origin: Origin) -> dict[str, _Give
             )
         elif key.is_list:
             value = _split(value)
+        elif key.is_mapping:
+            value = _pairs(value)
         layer[key.name] = _Given(key, value, here)
     return layer
 
@@ -190,6 +192,19 @@ def _split(value: Any) -> Any:
         with suppress(ValueError):
             return json.loads(value)
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _pairs(value: Any) -> Any:
+    """A mapping from `a=b, c=d` or `{"a": "b", "c": "d"}`; other text as it is, to be refused."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        with suppress(ValueError):
+            return json.loads(value)
+    pairs = [item.partition("=") for item in _split(value)]
+    if not all(equals for _, equals, _ in pairs):
+        return value
+    return {name.strip(): item.strip() for name, _, item in pairs}
 
 
 def _validated(given: Mapping[str, _Given]) -> Settings:

@@ -60,6 +60,11 @@ class PiperTTSService(TTSService):
         self._text_aggregator = Chunks(language=language)  # type: ignore[assignment]
         self._context_begun = ""
 
+    def become(self, *, voice: str, language: str) -> None:
+        """Speak what comes from now on with another voice, in its language."""
+        self._voice = voice
+        self._text_aggregator.set_language(language)
+
     def can_generate_metrics(self) -> bool:
         return True
 

@@ -88,7 +88,7 @@ class ModelPool:
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
         self._settings = settings
-        self._voice_names = (settings.tts.voice,) if settings.tts.voice else tuple(dict.fromkeys(voices))
+        self._voice_names = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
         self._primers = tuple(primers)
         self._recognizer: Recognizer | None = None

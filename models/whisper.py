@@ -13,7 +13,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -52,10 +52,23 @@ Samples = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
+class Languages:
+    """How probable each language is, by its code, of so many seconds that are louder than the pauses."""
+
+    probabilities: Mapping[str, float]
+    audible_s: float
+
+
+LanguageChoice = Callable[[Languages], str]
+"""Says in which language to write down what was heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What was heard; `text` is empty for silence and noise.
 
-    The log probabilities are those of all tokens, on average, and of the last word.
+    The log probabilities are those of all tokens, on average, and of the last word. `languages` is
+    what `language` was chosen by; None where it was given.
     """
 
     text: str
@@ -64,6 +77,7 @@ class Transcript:
     no_speech_prob: float
     decode_ms: float
     word_logprob: float = 0.0
+    languages: Languages | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +142,16 @@ class Recognizer:
         pcm: bytes,
         *,
         call_id: str,
-        language: str | None,
+        language: str | LanguageChoice | None,
         speculative: Speculative = False,
         hint: str = "",
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
-        `language` None detects it; an English-only model always hears English. `hint` is text that
-        makes its words and spelling likelier. Raises ValueError for longer audio, ModelBusy (where
-        `speculative`, also if a second listening were needed, which takes half a second), ModelFailed.
+        `language` None takes the likeliest; a choice is asked on the recognizer's thread, between hearing
+        and writing. An English-only model always hears English. `hint` is text that makes its words and
+        spelling likelier. Raises ValueError for longer audio, ModelBusy (where `speculative`, also if a
+        second listening were needed, which takes half a second), ModelFailed.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:
@@ -151,21 +166,21 @@ class Recognizer:
         await self.lane.close()
 
     def transcribe_now(
-        self, samples: Samples, language: str | None, hint: str = "", *, once: bool = False
+        self, samples: Samples, language: str | LanguageChoice | None, hint: str = "", *, once: bool = False
     ) -> Transcript:
         """`transcribe`, on the calling thread; `once`: raise ModelBusy rather than listen a second time."""
         began = time.perf_counter()
-        code = _primary(language) if language else None
+        wanted = _primary(language) if isinstance(language, str) else language or _likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
-            return Transcript("", code or "en", 0.0, 1.0, 0.0)
-        heard = self._hear(samples, code, hint, once)
+            return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
+        heard = self._hear(samples, wanted, hint, once)
         return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
 
-    def _hear(self, samples: Samples, code: str | None, hint: str, once: bool) -> Transcript:
+    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> Transcript:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
-            return _joined([self._hear(part, code, hint, once) for part in _halves(samples)])
+            return self._hear_halves(samples, wanted, hint, once)
         encoded = self._encode_short(samples)
-        code = self._resolve(code, encoded)
+        code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
         if decoding.cut_off or _repeats(text):
@@ -175,12 +190,19 @@ class Recognizer:
             text = _once(self._text(decoding))
         if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
-            return _joined([self._hear(part, code, hint, once) for part in _halves(samples)])
+            return replace(self._hear_halves(samples, code, hint, once), languages=languages)
         if _is_noise(text, decoding):
             text = ""
-        return Transcript(
-            text, code, decoding.avg_logprob, decoding.no_speech_prob, 0.0, word_logprob=decoding.word_logprob
-        )
+        logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
+        return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages)
+
+    def _hear_halves(
+        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool
+    ) -> Transcript:
+        """Both in the language of the first."""
+        before, after = _halves(samples)
+        first = self._hear(before, wanted, hint, once)
+        return _joined([first, self._hear(after, first.language, hint, once)])
 
     def _prepare(self) -> None:
         if self.device != "cpu":
@@ -207,13 +229,18 @@ class Recognizer:
         features = log_mel(samples, frames, self._mels)
         return self._model.encode(ctranslate2.StorageView.from_array(features[np.newaxis]))
 
-    def _resolve(self, code: str | None, encoded: ctranslate2.StorageView) -> str:
+    def _resolve(
+        self, wanted: str | LanguageChoice, encoded: ctranslate2.StorageView, samples: Samples
+    ) -> tuple[str, Languages | None]:
+        """The language to write in, and what it was chosen by, which takes a step of the decoder."""
         if not self._model.is_multilingual:
-            return "en"
-        if code is not None and self._language_token(code) is not None:
-            return code
-        token, _ = self._model.detect_language(encoded)[0][0]
-        return str(token).strip("<|>")
+            return "en", None
+        if isinstance(wanted, str) and self._language_token(wanted) is not None:
+            return wanted, None
+        found = self._model.detect_language(encoded)[0]
+        probabilities = {str(token).strip("<|>"): float(probability) for token, probability in found}
+        languages = Languages(probabilities, _audible_s(samples))
+        return _likeliest(languages) if isinstance(wanted, str) else wanted(languages), languages
 
     def _decode(self, encoded: ctranslate2.StorageView, samples: int, code: str, hint: str) -> _Decoding:
         prompt = self._prompt(code, hint)
@@ -313,14 +340,17 @@ def _halves(samples: Samples) -> tuple[Samples, Samples]:
 
 def _joined(parts: Sequence[Transcript]) -> Transcript:
     said = [part for part in parts if part.text] or parts[:1]
-    return Transcript(
-        " ".join(part.text for part in said),
-        said[0].language,
-        min(part.avg_logprob for part in said),
-        min(part.no_speech_prob for part in said),
-        decode_ms=0.0,
+    return replace(
+        said[0],
+        text=" ".join(part.text for part in said),
+        avg_logprob=min(part.avg_logprob for part in said),
+        no_speech_prob=min(part.no_speech_prob for part in said),
         word_logprob=said[-1].word_logprob,
     )
+
+
+def _likeliest(languages: Languages) -> str:
+    return max(languages.probabilities, key=languages.probabilities.__getitem__)
 
 
 def _primary(language: str) -> str:

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, Set, load_settings
+from config.answering import load_personas
 from config.errors import ConfigError
 from config.keys import KEYS, Key, suggest
-from config.persona import load_persona
 from config.sources import Loaded, load, value_of
 
 app = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
@@ -47,13 +47,14 @@ def show(
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file to check.")],
 ) -> None:
-    """Check a settings file, together with the environment and the persona that it names."""
+    """Check a settings file, together with the environment and the personas that it names."""
     loaded = load(file, {})
-    persona = load_persona(loaded.settings.persona)
+    personas = load_personas(loaded.settings).all
     count = sum(origin.kind == "file" for origin in loaded.origins.values())
     typer.echo(
         f"{file} is right: it sets {count} {'key' if count == 1 else 'keys'}; "
-        f"{persona.name} answers, in '{persona.language}'."
+        + ", ".join(f"{persona.name} answers, in '{persona.language}'" for persona in personas)
+        + "."
     )
 
 
@@ -106,6 +107,8 @@ def _text(value: object) -> str:
             return "(set, not shown)"
         case tuple():
             return ", ".join(str(item) for item in value) or "-"
+        case dict():
+            return ", ".join(f"{name}={item}" for name, item in value.items()) or "-"
         case _:
             return str(value) or "-"
 

@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
+from config.answering import load_personas
 from config.packages import require_one_onnxruntime
-from config.persona import load_persona
 
 if TYPE_CHECKING:
     from agent.demo import Demo
-    from config.persona import Persona
+    from config.answering import Personas
     from config.settings import Settings
 
 
@@ -40,11 +40,11 @@ def demo(
     """
     loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
     require_one_onnxruntime()
-    who = load_persona(loaded.settings.persona)
-    raise typer.Exit(asyncio.run(_demo(loaded.settings, who, question or [], wav)))
+    personas = load_personas(loaded.settings)
+    raise typer.Exit(asyncio.run(_demo(loaded.settings, personas, question or [], wav)))
 
 
-async def _demo(settings: Settings, persona: Persona, questions: list[str], wav: Path) -> int:
+async def _demo(settings: Settings, personas: Personas, questions: list[str], wav: Path) -> int:
     console = Console()
     with console.status("Starting ...") as status:
         from agent import logs
@@ -55,12 +55,12 @@ async def _demo(settings: Settings, persona: Persona, questions: list[str], wav:
 
         settings = loopback(settings)
         logs.set_up(settings.log)
-        server = Server(settings, persona)
+        server = Server(settings, personas)
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
             status.update("Calling ...")
             asked = [Path(text) if text.endswith(".wav") else text for text in questions]
-            result = await make_call(server, asked or default_questions(persona), wav)
+            result = await make_call(server, asked or default_questions(server.persona), wav)
         except (ModelError, SipError) as error:
             console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             return 1

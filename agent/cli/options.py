@@ -51,7 +51,11 @@ HttpPort = Annotated[
 PersonaName = Annotated[
     str | None,
     typer.Option(
-        "--persona", "-p", metavar="NAME", help="Who answers: a name or a YAML file.", show_default=False
+        "--persona",
+        "-p",
+        metavar="NAME",
+        help="Who answers: a name or a YAML file. More of them: --set languages=en,fr, --set numbers=600=fr.",
+        show_default=False,
     ),
 ]
 LogLevel = Annotated[

@@ -26,16 +26,18 @@ from agent.cli.options import (
     SipPort,
     load_settings,
 )
+from config.answering import load_personas
 from config.packages import require_one_onnxruntime
-from config.persona import load_persona
 
 if TYPE_CHECKING:
     from agent.server import Server
+    from config.answering import Personas
     from config.persona import Persona
     from config.settings import Settings
 
 EXIT_CANNOT_START = 1
 EXIT_SIP_DIED = 3
+SHOWN_NUMBERS = 5  # of one persona
 
 
 def serve(
@@ -69,11 +71,11 @@ def serve(
         },
     )
     require_one_onnxruntime()
-    who = load_persona(loaded.settings.persona)
-    raise typer.Exit(asyncio.run(_serve(loaded.settings, who)))
+    personas = load_personas(loaded.settings)
+    raise typer.Exit(asyncio.run(_serve(loaded.settings, personas)))
 
 
-async def _serve(settings: Settings, persona: Persona) -> int:
+async def _serve(settings: Settings, personas: Personas) -> int:
     started = time.monotonic()
     console = Console(stderr=True)
     with console.status("Starting ...") as status:
@@ -85,7 +87,7 @@ async def _serve(settings: Settings, persona: Persona) -> int:
         from transports.sip.errors import SipError
 
         logs.set_up(settings.log)
-        server = Server(settings, persona)
+        server = Server(settings, personas)
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
         except (ModelError, SipError, ListenError, TlsError) as error:
@@ -135,6 +137,21 @@ def _hosts(host: str) -> list[str]:
     return [f"[{host}]" if ":" in host else host for host in hosts]
 
 
+def _personas(personas: Personas) -> list[tuple[str, str]]:
+    """Who answers, and which numbers of their own they have."""
+
+    def named(persona: Persona) -> str:
+        return f"{persona.name} ({persona.language})"
+
+    choice = ", or ".join(map(named, personas.candidates))
+    rows = [("Persona", choice if len(personas.candidates) == 1 else f"{choice}, as the caller speaks")]
+    for persona in dict.fromkeys(personas.by_number.values()):
+        numbers = [number for number, one in personas.by_number.items() if one == persona]
+        more = f" and {len(numbers) - SHOWN_NUMBERS} more" if len(numbers) > SHOWN_NUMBERS else ""
+        rows.append(("", f"{named(persona)} on {', '.join(numbers[:SHOWN_NUMBERS])}{more}"))
+    return rows
+
+
 def _introduce(console: Console, server: Server, took_s: float) -> None:
     """Say what to dial and what answers."""
     sip, http = server.settings.sip, server.settings.http
@@ -149,7 +166,8 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         here = escape(f"{'https' if http.tls else 'http'}://{_hosts(http.host)[0]}:{server.http.port}")
         table.add_row("Browser", f"{here}/")
         table.add_row("Control", f"{here}/health  {here}/docs")
-    table.add_row("Persona", f"{server.persona.name} ({server.persona.language})")
+    for what, who in _personas(server.personas):
+        table.add_row(what, escape(who))
     for component in server.pool.health():
         what = " on ".join(part for part in (component.model, component.device) if part)
         table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")

@@ -105,10 +105,11 @@ def create_app(
 def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) -> list[APIRouter]:
     admission = TextAdmission(calls, settings.text.max_requests)
     chat = Chat(models, admission, persona.primer, settings.llm, settings.text)
-    voice = settings.tts.voice or persona.voice
     return [
         chat_router(chat, settings.text.group_tokens),
-        speech_router(models, admission, voice=voice, language=persona.language_code, settings=settings.text),
+        speech_router(
+            models, admission, voice=persona.voice, language=persona.language_code, settings=settings.text
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
 
+from config.persona import Persona
 from transports.call import CallInfo
 
 CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
@@ -39,6 +40,10 @@ class Turn(Protocol):
 class LiveCall(Protocol):
     @property
     def info(self) -> CallInfo: ...
+    @property
+    def persona(self) -> Persona:
+        """Who answers it now."""
+
     @property
     def state(self) -> CallState: ...
     @property

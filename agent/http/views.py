@@ -96,6 +96,8 @@ class SessionView(BaseModel):
     codec: str = Field(examples=["pcmu"])
     since: datetime
     state: CallState
+    persona: str = Field(description="Who answers.", examples=["Joe"])
+    language: str = Field(description="In which language.", examples=["en"])
     turns: int = Field(description="Turns so far, both sides counted.")
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
@@ -164,6 +166,8 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "codec": info.codec,
         "since": _time(info.since),
         "state": call.state,
+        "persona": call.persona.name,
+        "language": call.persona.language,
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],

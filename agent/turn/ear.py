@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from models.errors import ModelError
 from models.lanes import Speculative
 from models.pool import ModelPool
-from models.whisper import Transcript
+from models.whisper import LanguageChoice, Transcript
 
 logger = logging.getLogger("offhook.turn")
 
@@ -31,7 +31,7 @@ class Ear:
     be heard again when they stop.
     """
 
-    def __init__(self, pool: ModelPool, *, call_id: str, language: str) -> None:
+    def __init__(self, pool: ModelPool, *, call_id: str, language: str | LanguageChoice) -> None:
         self._pool = pool
         self._call_id = call_id
         self._language = language

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import InterimTranscriptionFrame
 from pipecat.processors.frame_processor import FrameProcessor
@@ -11,8 +11,8 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Conversation
 from agent.turn.ear import Ear
-from agent.turn.endpointing import Verdict
 from agent.turn.foresight import Foresight
+from agent.turn.judge import Judge
 from agent.turn.latest import Latest
 from agent.turn.utterance import Utterance
 from models.whisper import Transcript
@@ -27,8 +27,8 @@ UNTIL_S = 8.0  # then each look would cost more than it saves
 class Follower:
     """Hears what the caller has said so far, and has it answered where it surely is all.
 
-    `judge` says how long to wait after words, given how complete they are; after the shortest wait,
-    `sure_ms`, they surely are.
+    `hold` has the call held in the language of what was heard. Words that `judge` waits after no longer
+    than the shortest time, `sure_ms`, surely are complete.
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class Follower:
         conversation: Conversation,
         ear: Ear,
         foresight: Foresight,
-        judge: Callable[[Utterance, Transcript, float | None], Verdict],
+        judge: Judge,
+        hold: Callable[[Transcript], Awaitable[None]],
         *,
         sure_ms: float,
     ) -> None:
@@ -46,6 +47,7 @@ class Follower:
         self._ear = ear
         self._foresight = foresight
         self._judge = judge
+        self._hold = hold
         self._sure_ms = sure_ms
         self._look: Latest[None] = Latest(listener)
         self._looked_ms = 0.0
@@ -72,12 +74,13 @@ class Follower:
         if not heard or not heard.text or not utterance.goes_on:
             return
         so_far = utterance.whole(heard.text)
+        await self._hold(heard)
         if await self._foresight.withdraw_unless(so_far):
             return
         await self._listener.push_frame(InterimTranscriptionFrame(so_far, "", time_now_iso8601()))
         # No look meanwhile: the models would only slow each other.
         completeness = await self._foresight.completeness(so_far)
-        verdict = self._judge(utterance, heard, completeness)
+        verdict = self._judge.decide(utterance, heard, completeness)
         if verdict.wait_ms <= self._sure_ms and utterance.goes_on:
             now = asyncio.get_running_loop().time()
             self._conversation.caller_paused(now)

@@ -25,16 +25,18 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.time import time_now_iso8601
 
+from agent.answering import Answering
 from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.activity import Change
-from agent.turn.barge_in import Action, BargeIn
+from agent.turn.barge_in import Action
 from agent.turn.ear import Ear
-from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
+from agent.turn.endpointing import Verdict
+from agent.turn.filler import Filler
 from agent.turn.follower import Follower
 from agent.turn.foresight import Foresight, Mind
+from agent.turn.judge import Judge
 from agent.turn.latest import Latest
-from agent.turn.lexicon import lexicon
 from agent.turn.overlap import Overlaps
 from agent.turn.utterance import (
     BYTES_PER_S,
@@ -45,8 +47,6 @@ from agent.turn.utterance import (
     Utterance,
 )
 from agent.turn.voice import CallerVoice
-from config.persona import Persona
-from config.settings import TurnSettings
 from models.errors import ModelError
 from models.pool import ModelPool
 from models.whisper import Transcript
@@ -68,8 +68,7 @@ class Listener(FrameProcessor):
         playout: Playout,
         conversation: Conversation,
         pool: ModelPool,
-        persona: Persona,
-        turn: TurnSettings,
+        answering: Answering,
         *,
         call_id: str,
         mind: Mind,
@@ -77,31 +76,33 @@ class Listener(FrameProcessor):
     ) -> None:
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
-        turn = persona.turn.over(turn)
+        persona, turn = answering.persona, answering.turn
         self._playout = playout
         self._conversation = conversation
-        self._persona = persona
-        self._ear = Ear(pool, call_id=call_id, language=persona.language_code)
-        self._turn = turn
+        self._answering = answering
+        self._ear = Ear(pool, call_id=call_id, language=answering.hears)
         self._call_id = call_id
-        self._mind = mind
         self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
         self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
-        policy = BargeIn.of(turn, persona.language_code)
         self._overlaps = Overlaps(
-            self, playout, conversation, self._voice, policy, self._overhear, call_id=call_id
+            self, playout, conversation, self._voice, answering, self._overhear, call_id=call_id
         )
-        self._endpointer = Endpointer(min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms)
-        self._expects = Expects.ANYTHING
-        self._completes = lexicon(persona.language_code).completes
+        self._judge = Judge(answering)
         self._preroll = bytearray()
         self._utterance: Utterance | None = None
         self._follower = Follower(
-            self, conversation, self._ear, self.foresight, self._judge, sure_ms=turn.min_silence_ms
+            self,
+            conversation,
+            self._ear,
+            self.foresight,
+            self._judge,
+            self._hold,
+            sure_ms=turn.min_silence_ms,
         )
         self._considering: Latest[None] = Latest(self)
         self._splitting: Latest[None] = Latest(self)
+        self._filler = Filler(answering, mind, lambda: conversation.awaits_answer and not self._utterance)
         self._filling: Latest[None] = Latest(self)
         # So many of the agent's first turns are heard out, whatever the caller does.
         self._to_hear_out = bool(persona.notice) + (not persona.greeting_interruptible)
@@ -118,7 +119,7 @@ class Listener(FrameProcessor):
         self._overlaps.answering = False
         self._to_hear_out = max(0, self._to_hear_out - 1)
         if text:
-            self._expects = expects(text, self._persona.language_code)
+            self._judge.agent_said(text)
         while self._typed and not (self._to_hear_out or self._deaf):
             await self._take_typed(self._typed.popleft())
 
@@ -197,8 +198,10 @@ class Listener(FrameProcessor):
             return
         self._considering.cancel()
         candidate = self._utterance.candidate
-        waited = self._utterance.silence_ms(now) > self._turn.max_silence_ms  # "hold on ...": they came back
+        longest_ms = self._answering.turn.max_silence_ms
+        waited = self._utterance.silence_ms(now) > longest_ms  # "hold on ...": they came back
         if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
+            self._answering.turn_over(candidate.heard.languages)
             self._utterance.settle(candidate.text, candidate.audio_bytes)
             self._ear.forget()
         self._utterance.paused_at = None
@@ -211,7 +214,7 @@ class Listener(FrameProcessor):
         """Look at the utterance as it stands now; called on every frame and on every news."""
         if utterance.opened:
             await self._commit_if_over(utterance, now)
-            if self._turn.speculate and self._utterance is utterance:
+            if self._answering.turn.speculate and self._utterance is utterance:
                 self._follower.follow(utterance, now, hushed=self._voice.hushed)
         elif not self._to_hear_out:  # until then, what they say is kept
             await self._seek_floor(utterance, now)
@@ -237,6 +240,7 @@ class Listener(FrameProcessor):
         await self.push_frame(ProposedUserStartedSpeakingFrame())
         self.foresight.read_ahead()
         if utterance.candidate:
+            await self._hold(utterance.candidate.heard)
             await self.foresight.answer(utterance.whole(utterance.candidate.text))
 
     async def _forget(self, utterance: Utterance) -> None:
@@ -259,7 +263,7 @@ class Listener(FrameProcessor):
     # Speaking over the agent.
 
     async def _overlap(self, utterance: Utterance, now: float) -> None:
-        if self._overlaps.weigh(utterance, now, self._expects) is Action.INTERRUPT:
+        if self._overlaps.weigh(utterance, now, self._judge.expects) is Action.INTERRUPT:
             utterance.interrupts = True
             await self._open(utterance)
         elif utterance.paused_at is not None and utterance.words is not None and not self._overlaps.held:
@@ -301,8 +305,10 @@ class Listener(FrameProcessor):
         utterance.words, utterance.logprob = utterance.whole(transcript.text), transcript.avg_logprob
         if not utterance.words:
             return None
+        if utterance.opened:
+            await self._hold(transcript)
         await self.foresight.withdraw_unless(utterance.words)
-        candidate = Candidate(transcript.text, len(audio), self._turn.max_silence_ms)
+        candidate = Candidate(transcript, len(audio), self._answering.turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self.foresight.completeness(utterance.words)
@@ -310,14 +316,14 @@ class Listener(FrameProcessor):
             return None
         if utterance.opened:
             await self.foresight.answer(utterance.words)
-        verdict = self._judge(utterance, transcript, completeness)
-        if (completeness is None or not self._completes) and not verdict.now:
+        verdict = self._judge.decide(utterance, transcript, completeness)
+        if (completeness is None or not self._judge.knows_sentences) and not verdict.now:
             # How it sounded adds nothing to what the words say (AUC 0.903 to 0.906), and costs a core.
             candidate.wait_ms = verdict.wait_ms
             acoustic = await self._ear.finality(audio)
-            verdict = self._judge(utterance, transcript, completeness, acoustic)
+            verdict = self._judge.decide(utterance, transcript, completeness, acoustic)
         candidate.wait_ms = verdict.wait_ms
-        if words.is_one_of(utterance.words, self._persona.goodbye_words):
+        if words.is_one_of(utterance.words, self._answering.persona.goodbye_words):
             candidate.wait_ms = max(GOODBYE_MS, verdict.wait_ms)
         candidate.decided = True
         logger.debug("call %s: %s", self._call_id, verdict)
@@ -325,33 +331,22 @@ class Listener(FrameProcessor):
             await self._weigh(utterance, asyncio.get_running_loop().time())
         return verdict
 
-    def _judge(
-        self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None
-    ) -> Verdict:
-        """How long to wait after these words."""
-        now = asyncio.get_running_loop().time()
-        return self._endpointer.decide(
-            Heard(
-                silence_ms=utterance.silence_ms(now),
-                speech_ms=utterance.speech_ms(now),
-                acoustic=acoustic,
-                completeness=complete,
-                transcript=heard.text,
-                word_logprob=heard.word_logprob,
-                language=self._persona.language_code,
-                expects=self._expects,
-                interrupts=utterance.interrupts,
-            )
-        )
+    async def _hold(self, heard: Transcript) -> None:
+        """Hold the call in the language that the caller speaks; what was begun in another is given up."""
+        if heard.text and not self._answering.answers_in(heard.language):
+            await self.foresight.withdraw()
+            self._answering.become(heard.language)
+            logger.info("call %s goes on in %s", self._call_id, heard.language)
 
     async def _commit_if_over(self, utterance: Utterance, now: float) -> None:
         candidate = utterance.candidate
         if utterance.over or candidate is None or not candidate.decided:
             return
-        silence_ms = utterance.silence_ms(now)
-        if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < self._turn.max_silence_ms):
+        silence_ms, longest_ms = utterance.silence_ms(now), self._answering.turn.max_silence_ms
+        if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < longest_ms):
             return
         self._close_utterance()
+        self._answering.turn_over(candidate.heard.languages)
         self._overlaps.answering = True
         self._conversation.turn_over(now - silence_ms / 1000)
         # What is being answered may differ in a full stop.
@@ -361,20 +356,13 @@ class Listener(FrameProcessor):
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
-        if words.is_one_of(text, self._persona.goodbye_words):
+        if words.is_one_of(text, self._answering.persona.goodbye_words):
             await self.foresight.withdraw()
             self._on_goodbye()
             return
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
-        if self._turn.filler:
-            self._filling.start(self._fill(self._turn.filler))
-
-    async def _fill(self, filler: str) -> None:
-        """Bridge an answer that takes long."""
-        await asyncio.sleep(self._turn.filler_after_ms / 1000)
-        if self._conversation.awaits_answer and not self._utterance:
-            await self._mind.fill(filler)
+        self._filling.start(self._filler.bridge())
 
     async def _take_typed(self, text: str) -> None:
         """Keys pressed or words typed: a whole turn as they come."""
@@ -392,6 +380,7 @@ class Listener(FrameProcessor):
         audio = bytes(utterance.pcm)
         transcript = await self._transcribe(audio)
         if self._utterance is utterance and transcript:
+            self._answering.turn_over(transcript.languages)
             utterance.settle(transcript.text, len(audio))
             self._ear.forget()
             await self.push_frame(InterimTranscriptionFrame(utterance.settled, "", time_now_iso8601()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
 
+from agent.answering import Answering
 from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.barge_in import ECHO, Action, BargeIn, Overlap
@@ -33,7 +34,7 @@ class Overlaps:
         playout: Playout,
         conversation: Conversation,
         voice: CallerVoice,
-        policy: BargeIn,
+        answering: Answering,
         overhear: Callable[[Utterance], Coroutine[Any, Any, None]],
         *,
         call_id: str,
@@ -41,7 +42,8 @@ class Overlaps:
         self._playout = playout
         self._conversation = conversation
         self._voice = voice
-        self._policy = policy
+        self._answering = answering
+        self._policy = BargeIn.of(answering.turn, answering.language)
         self._overhear = overhear
         self._call_id = call_id
         self._overhearing: Latest[None] = Latest(listener)
@@ -55,7 +57,7 @@ class Overlaps:
     def begin(self) -> None:
         """Another voice, or nobody to be talked over any more."""
         self._overheard_ms = 0.0
-        self._policy.reset()
+        self._policy = BargeIn.of(self._answering.turn, self._answering.language)
 
     def over_agent(self, utterance: Utterance) -> bool:
         """Whether this is spoken over the agent, or is the agent."""

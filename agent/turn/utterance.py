@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from models.whisper import Transcript
 from transports.playout import SAMPLE_RATE_HZ
 
 BYTES_PER_S = SAMPLE_RATE_HZ * 2
@@ -17,10 +18,14 @@ SPLIT_AFTER_S = 25.0
 class Candidate:
     """The words of a turn that may be over, and the silence after which it is."""
 
-    text: str
+    heard: Transcript
     audio_bytes: int
     wait_ms: float
     decided: bool = False  # all signals are in
+
+    @property
+    def text(self) -> str:
+        return self.heard.text
 
 
 @dataclass

@@ -70,6 +70,16 @@ class CallLlmService(OpenAILLMService):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         self._slot = self._llm.slots.take()
+        self._prime()
+
+    def become(self, primer: Sequence[Mapping[str, Any]]) -> None:
+        """Answer by another primer from now on; what was said stays."""
+        self._primer = primer
+        self._prime()
+
+    def _prime(self) -> None:
+        if self._priming is not None:
+            self._priming.cancel()
         if self._slot is not None:
             self._priming = asyncio.create_task(
                 self._llm.prime(self._slot, self._primer), name=f"llm-prime-{self._call_id}"

@@ -8,7 +8,7 @@ something was. The wire pulls and feeds 20 ms at a time, as SIP does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from agent.session import CallSession
 from config.persona import Persona
 from config.settings import Settings
 from models.piper import Speech, Word
-from models.whisper import Transcript
+from models.whisper import LanguageChoice, Languages, Transcript
 from tests import virtual_time
 from transports.call import CallInfo, CallTransport, EndReason
 from transports.pipecat_io import CallInput, CallOutput
@@ -55,7 +55,8 @@ class Says:
 
     `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
     `word_logprob` is that of the last word, while it fades and with silence behind it (None: no word is
-    heard then). A text of "" is a noise.
+    heard then). A text of "" is a noise. `languages` are the recognizer's probabilities, where it is asked
+    for them; what is heard in another language than `speaks`, if it is given, comes out garbled.
     """
 
     start: float
@@ -65,6 +66,8 @@ class Says:
     acoustic: float = 0.9
     logprob: float = -0.2
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
+    speaks: str | None = None
+    languages: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Outcome:
     discarded: int = 0
     ledgers: list[dict[str, float]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
+    spoken: list[tuple[str, str]] = field(default_factory=list)  # voices and what they were given to say
     left: list[str] = field(default_factory=list)  # tasks that outlived the call
 
     def at(self, what: str, nth: int = 0) -> float:
@@ -178,6 +182,7 @@ class FakeModels:
         from tests.agent.scripted_llm import ScriptedLlm
 
         self.script = script
+        self._outcome = outcome
         self.ready = True
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
@@ -196,19 +201,28 @@ class FakeModels:
                 found.append((says, min(1.0, share)))
         return found
 
-    async def _transcribe(self, pcm: bytes, **_: object) -> Transcript:
+    async def _transcribe(
+        self, pcm: bytes, *, language: str | LanguageChoice = "en", **_: object
+    ) -> Transcript:
         await asyncio.sleep(STT_S)
         words: list[str] = []
         said = self._said(pcm)
+        languages = None
+        if callable(language):
+            longest = max(said, key=lambda item: item[0].end - item[0].start)[0] if said else None
+            seconds = sum((says.end - says.start) * share for says, share in said)
+            languages = Languages(dict(longest.languages if longest else ()), seconds)
+            language = language(languages)
         for says, share in said:
-            own = says.text.split()
+            own = says.text.split() if says.speaks in (None, language) else ["Gibberish."]
             words += own[: round(len(own) * share)] if share < 0.85 else own
         logprob = min((says.logprob for says, _ in said), default=0.0)
         silence_s = len(pcm[len(pcm.rstrip(b"\0")) :]) / 2 / SAMPLE_RATE_HZ
         last = said[-1][0].word_logprob[silence_s >= FADED_S] if said else 0.0
         if last is None:
-            return Transcript("", "en", logprob, 0.9, STT_S * 1000)
-        return Transcript(" ".join(words), "en", logprob, 0.01, STT_S * 1000, word_logprob=last)
+            return Transcript("", language, logprob, 0.9, STT_S * 1000)
+        text = " ".join(words)
+        return Transcript(text, language, logprob, 0.01, STT_S * 1000, last, languages)
 
     async def _completeness(self, text: str, **_: object) -> float | None:
         await asyncio.sleep(0.02)
@@ -222,7 +236,8 @@ class FakeModels:
         said = self._said(pcm)
         return said[-1][0].acoustic if said else 0.5
 
-    async def _speak(self, text: str, **_: object) -> AsyncIterator[Speech]:
+    async def _speak(self, text: str, *, voice: str = "", **_: object) -> AsyncIterator[Speech]:
+        self._outcome.spoken.append((voice, text))
         await asyncio.sleep(TTS_S)
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()
@@ -258,17 +273,23 @@ def converse(
     lasts: float = 20.0,
     settings: Settings | None = None,
     persona: Persona = PERSONA,
+    others: Sequence[Persona] = (),
     during: Callable[[CallSession, FakeCall], Any] | None = None,
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
 ) -> Outcome:
-    """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it."""
+    """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
+
+    `persona` greets; the caller's language decides among it and `others`.
+    """
     outcome = Outcome()
 
     async def main() -> None:
         call = FakeCall(script, outcome)
         call.keys = list(keys or ())
         models: Any = FakeModels(script, replies or {}, outcome)
-        session = CallSession(call, settings=_without_echo_guard(settings), persona=persona, pool=models)
+        session = CallSession(
+            call, settings=_without_echo_guard(settings), personas=[persona, *others], pool=models
+        )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []

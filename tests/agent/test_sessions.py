@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from agent.sessions import Sessions
+from config.answering import Personas
 from config.persona import load_persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -20,7 +21,9 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
         return SimpleNamespace(run=over.wait, forgotten=asyncio.Event())
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
-    sessions = Sessions(settings=Settings(), persona=load_persona("en"), pool=cast(ModelPool, None))
+    sessions = Sessions(
+        settings=Settings(), personas=Personas((load_persona("en"),)), pool=cast(ModelPool, None)
+    )
     sessions._ready = True
     call = SimpleNamespace(info=CallInfo("sip", "alice", "agent"))
     await sessions.gone(call.info.id)  # it isn't there yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +16,14 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
     ErrorFrame,
+    Frame,
     LLMContextFrame,
     LLMTextFrame,
     UserStartedSpeakingFrame,
 )
+from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import run_test
 
@@ -30,6 +34,7 @@ from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
 from models.llm.ollama import Ollama
 from models.llm.resident import RESIDENTS
+from models.llm.service import CallLlmService
 from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
 from tests.ollama_server import served
 
@@ -74,6 +79,38 @@ async def test_an_answer_streams_with_the_persona_s_prompt() -> None:
         assert not errors(up)
         assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Be kind."}
         assert fake.requests[0]["max_tokens"] == llm.settings.max_tokens
+
+
+async def test_another_primer_holds_from_then_on_and_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prime(slot: int, primer: list[dict[str, str]]) -> None:
+        primed.append((slot, primer[0]["content"]))
+
+    primed: list[tuple[int, str]] = []
+    async with scripted(Say(("Bien.",))) as (llm, fake):
+        monkeypatch.setattr(llm, "prime", prime)
+        llm.slots.give_back(7)
+        service = llm.service("c", primer=system("Be kind."))
+        service.become(system("Be brief."))  # no slot yet: nothing to read it
+        asking = AskingLate(service, "Sois gentil.")
+        await run_test(Pipeline([asking, service]), frames_to_send=[asked()])
+        assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Sois gentil."}
+    assert primed == [(7, "Be brief."), (7, "Sois gentil.")]
+
+
+class AskingLate(FrameProcessor):
+    """Has the service become another before it is asked."""
+
+    def __init__(self, service: CallLlmService, prompt: str) -> None:
+        super().__init__()
+        self._service = service
+        self._prompt = prompt
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await asyncio.sleep(0)  # the first primer is being read
+            self._service.become(system(self._prompt))
+        await self.push_frame(frame, direction)
 
 
 async def test_an_inference_outside_the_conversation_takes_the_same_path() -> None:

@@ -188,9 +188,14 @@ function heard({ type, data }) {
       break;
     case "server-message":
       if (data.type === "latency") latency.add(data.voice_to_voice_ms, data.parts);
+      if (data.type === "persona") transcript.note(`${data.name} goes on, in ${languageName(data.language)}.`);
       if (data.type === "ending") ending = data.reason;
       break;
   }
+}
+
+function languageName(tag) {
+  return new Intl.DisplayNames("en", { type: "language" }).of(tag);
 }
 
 function mood(text) {

@@ -74,9 +74,28 @@ def test_check_accepts_a_right_file() -> None:
     )
 
 
+def test_check_loads_every_persona() -> None:
+    Path("mine.yaml").write_text("languages: [en, fr]\nnumbers: {600: fr}")
+
+    assert offhook("config", "check", "mine.yaml")[0] == (
+        "mine.yaml is right: it sets 2 keys; Joe answers, in 'en', Claire answers, in 'fr'.\n"
+    )
+
+
+def test_a_mapping_is_shown_as_it_is_given() -> None:
+    out, _ = offhook("config", "show", "numbers", "--set", "numbers=600=fr, 601=en")
+    assert "600=fr, 601=en" in out
+    out, _ = offhook("config", "show", "numbers", "--json", "--set", "numbers=600=fr")
+    assert json.loads(out)["numbers"]["value"] == {"600": "fr"}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        (
+            "numbers: {600: frr}",
+            "numbers.600 can't be used: There is no persona 'frr'; did you mean fr?",
+        ),
         ("sip: {prot: 1}", "sip.prot in mine.yaml is not a setting; did you mean sip.port?"),
         ("persona: frr", "There is no persona 'frr'; did you mean fr?"),
     ],

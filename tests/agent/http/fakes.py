@@ -15,6 +15,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from agent.http.contracts import CallState
+from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
 from transports.call import CallInfo
 
@@ -36,6 +37,7 @@ class FakeCall:
     turns: list[FakeTurn] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
+    persona: Persona = field(default_factory=lambda: load_persona("fr"))
     ends: bool = True
     over: asyncio.Event = field(default_factory=asyncio.Event)
 

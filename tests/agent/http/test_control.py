@@ -107,6 +107,7 @@ async def test_sessions_are_listed_oldest_first(client: httpx2.AsyncClient, call
     assert [entry["id"] for entry in listed] == [older.info.id, newer.info.id]
     assert listed[0]["from"] == "alice"
     assert listed[0]["state"] == "listening"
+    assert (listed[0]["persona"], listed[0]["language"]) == ("Claire", "fr")
 
 
 async def test_the_examples_are_what_is_answered(client: httpx2.AsyncClient, calls: FakeCalls) -> None:

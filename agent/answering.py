@@ -1,0 +1,64 @@
+"""Who answers a call now: one persona at a time, of those among which the caller's language decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.turn.language import LanguagePolicy
+from agent.turn.lexicon import Lexicon, lexicon
+from config.persona import Persona
+from config.settings import TurnSettings
+from models.whisper import LanguageChoice, Languages
+
+Tell = Callable[[Persona], None]
+
+
+class Answering:
+    """One call's. Whoever hears, thinks or speaks for the agent asks here, or is told of a change.
+
+    The first of `personas` greets; each speaks another language.
+    """
+
+    def __init__(self, personas: Sequence[Persona], turn: TurnSettings) -> None:
+        self._personas = {persona.language_code: persona for persona in personas}
+        self._settings = turn
+        self._policy = LanguagePolicy(list(self._personas))
+        self._told: list[Tell] = []
+        self._answer(personas[0])
+
+    def _answer(self, persona: Persona) -> None:
+        self.persona = persona
+        self.turn: TurnSettings = persona.turn.over(self._settings)
+        self.lexicon: Lexicon = lexicon(persona.language_code)
+
+    @property
+    def language(self) -> str:
+        """Its ISO 639 code."""
+        return self.persona.language_code
+
+    @property
+    def hears(self) -> str | LanguageChoice:
+        """What the recognizer is to listen for, all through the call."""
+        if len(self._personas) == 1:
+            return self.language
+        return lambda heard: self._policy.weigh(heard.probabilities, heard.audible_s)
+
+    def on_change(self, tell: Tell) -> None:
+        """Have `tell` called with the persona that answers from then on."""
+        self._told.append(tell)
+
+    def answers_in(self, language: str) -> bool:
+        """Whether nobody else would answer what is said in `language`."""
+        return language == self.language or language not in self._personas
+
+    def become(self, language: str) -> None:
+        """Let the persona of this language go on, if there is one."""
+        if not self.answers_in(language):
+            self._answer(self._personas[language])
+            for tell in self._told:
+                tell(self.persona)
+
+    def turn_over(self, heard: Languages | None) -> None:
+        """The caller has said this for good; None where it has no sound, or no other language is answered."""
+        if heard:
+            self._policy.turn_over(heard.probabilities, heard.audible_s)

@@ -1,0 +1,105 @@
+"""Who answers which call: every persona that the settings name, loaded and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import unquote
+
+from config.errors import ConfigError
+from config.persona import Persona, load_persona
+from config.settings import Settings
+
+_SEPARATORS = re.compile(r"[\s().\-/]")
+
+
+@dataclass(frozen=True)
+class Personas:
+    """The personas of one server.
+
+    The first of `candidates` greets; where there are more, each speaks another language, and the
+    caller's decides. A number in `by_number` has a persona of its own, and nothing to decide.
+    """
+
+    candidates: tuple[Persona, ...]
+    by_number: Mapping[str, Persona] = field(default_factory=dict)
+
+    @property
+    def default(self) -> Persona:
+        return self.candidates[0]
+
+    @property
+    def all(self) -> tuple[Persona, ...]:
+        """Each of them once, the default one first."""
+        return tuple(dict.fromkeys((*self.candidates, *self.by_number.values())))
+
+    def answering(self, called: str) -> tuple[Persona, ...]:
+        """Who may answer a call to `called`, as the wire writes it; the first of them greets."""
+        persona = self.by_number.get(plain_number(called))
+        return (persona,) if persona else self.candidates
+
+
+def load_personas(settings: Settings) -> Personas:
+    """Every persona that answers. Raises ConfigError, which names the key."""
+    loaded: dict[str, Persona] = {}
+
+    def load(key: str, name: str) -> Persona:
+        if name not in loaded:
+            try:
+                loaded[name] = load_persona(name)
+            except ConfigError as error:
+                raise ConfigError(f"{key} can't be used: {error}") from None
+        return loaded[name]
+
+    candidates = [load("languages", name) for name in settings.languages]
+    _require_distinct(settings.languages, candidates)
+    if not candidates or "persona" in settings.model_fields_set:
+        first = loaded.get(settings.persona) or load_persona(settings.persona)
+        others = [one for one in candidates if one.language_code != first.language_code]
+        candidates = [first, *others]
+    by_number: dict[str, Persona] = {}
+    for called, name in settings.numbers.items():
+        number = plain_number(called)
+        if not number:
+            raise ConfigError(
+                f"numbers has '{called}'; it must be a number or the user part of a SIP address."
+            )
+        if number in by_number:
+            raise ConfigError(
+                f"numbers has {called} twice, as it is called with or without a plus; give it once."
+            )
+        by_number[number] = load(f"numbers.{called}", name)
+    voice, language = settings.tts.voice, candidates[0].language_code
+
+    def speaking(persona: Persona) -> Persona:
+        own = voice is None or persona.language_code != language
+        return persona if own else persona.model_copy(update={"voice": voice})
+
+    return Personas(
+        tuple(speaking(one) for one in candidates),
+        MappingProxyType({number: speaking(one) for number, one in by_number.items()}),
+    )
+
+
+def plain_number(called: str) -> str:
+    """A called number or user part as it is compared: "+33 1 23", "%2B33123" and "33123" are one.
+
+    Of a SIP or tel URI only the user part counts, without parameters; letters in either case.
+    """
+    user = re.sub(r"^(sips?|tel):", "", unquote(called).strip(), flags=re.IGNORECASE)
+    user = user.partition("@")[0].partition(";")[0]
+    digits = _SEPARATORS.sub("", user).removeprefix("+")
+    return digits if digits.isdecimal() or not digits else user.strip().lower()
+
+
+def _require_distinct(names: Sequence[str], personas: Sequence[Persona]) -> None:
+    speakers: dict[str, str] = {}
+    for name, persona in zip(names, personas, strict=True):
+        if other := speakers.get(persona.language_code):
+            raise ConfigError(
+                f"languages has {other} and {name}, which both speak '{persona.language_code}'; "
+                "each must speak another language."
+            )
+        speakers[persona.language_code] = name

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.answering import Personas, load_personas, plain_number
+from config.errors import ConfigError
+from config.persona import load_persona
+from config.settings import Settings, TtsSettings
+from config.sources import load
+
+
+def mine(path: Path, name: str, language: str) -> str:
+    persona = load_persona("en").model_copy(update={"name": name, "language": language})
+    path.write_text(persona.model_dump_json(exclude_none=True))  # JSON is YAML
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("called", "number"),
+    [
+        ("+33 1 23 45 67 89", "33123456789"),
+        ("33123456789", "33123456789"),
+        ("%2B33123456789", "33123456789"),
+        ("+33123456789;npdi", "33123456789"),
+        ("tel:+33-1-23-45-67-89", "33123456789"),
+        ("sip:+33123456789@192.0.2.1;user=phone", "33123456789"),
+        ("0600", "0600"),
+        ("Front.Desk", "front.desk"),
+        ("", ""),
+        (" + ", ""),
+    ],
+)
+def test_one_number_however_it_is_written(called: str, number: str) -> None:
+    assert plain_number(called) == number
+
+
+def test_one_persona_answers_everything() -> None:
+    personas = load_personas(Settings())
+    assert [one.name for one in personas.all] == ["Joe"]
+    assert personas.answering("600") == (personas.default,)
+
+
+def test_a_number_has_a_persona_of_its_own() -> None:
+    personas = load_personas(Settings(numbers={"+33 1 23": "fr", "600": "fr"}))
+    assert [one.name for one in personas.all] == ["Joe", "Claire"]
+    for called in ("+33123", "33123", "%2B33123", "600"):
+        assert [one.name for one in personas.answering(called)] == ["Claire"]
+    for called in ("", "601", "agent"):
+        assert [one.name for one in personas.answering(called)] == ["Joe"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (Settings(languages=("fr", "en")), ["Claire", "Joe"]),
+        (Settings(languages=("en", "fr"), persona="fr"), ["Claire", "Joe"]),
+        (Settings(languages=("fr",), persona="en"), ["Joe", "Claire"]),
+        (Settings(languages=("en", "fr"), numbers={"600": "fr"}), ["Joe", "Claire"]),
+    ],
+)
+def test_the_first_language_greets_unless_a_persona_is_named(settings: Settings, names: list[str]) -> None:
+    personas = load_personas(settings)
+    assert [one.name for one in personas.answering("1")] == names
+    assert [one.name for one in personas.all] == names
+
+
+def test_a_persona_of_ones_own_takes_its_languages_place(tmp_path: Path) -> None:
+    path = mine(tmp_path / "eve.yaml", "Eve", "en-GB")
+    personas = load_personas(Settings(persona=path, languages=("en", "fr")))
+    assert [one.name for one in personas.candidates] == ["Eve", "Claire"]
+
+
+def test_a_voice_that_is_set_speaks_for_the_language_that_greets(tmp_path: Path) -> None:
+    path = mine(tmp_path / "eve.yaml", "Eve", "en-GB")
+    tree = Settings(languages=("en", "fr"), numbers={"600": path}, tts=TtsSettings(voice="mine.onnx"))
+    voices = {one.name: one.voice for one in load_personas(tree).all}
+    assert voices == {"Joe": "mine.onnx", "Eve": "mine.onnx", "Claire": load_persona("fr").voice}
+
+
+def test_what_cant_be_is_said(tmp_path: Path) -> None:
+    path = mine(tmp_path / "eve.yaml", "Eve", "en-GB")
+    for settings, sentence in (
+        (Settings(languages=("en", "dd")), "languages can't be used: There is no persona 'dd'; "),
+        (Settings(numbers={"600": "ed"}), "numbers.600 can't be used: There is no persona 'ed'; "),
+        (Settings(persona="frr"), "There is no persona 'frr'; did you mean fr?"),
+        (Settings(numbers={" + ": "en"}), "numbers has ' + '; it must be a number or the user part"),
+        (
+            Settings(numbers={"+60": "en", "60": "fr"}),
+            "numbers has 60 twice, as it is called with or without",
+        ),
+        (Settings(languages=("en", path)), f"languages has en and {path}, which both speak 'en'; each must"),
+        (Settings(languages=("fr", "fr")), "languages has fr and fr, which both speak 'fr'; each must"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            load_personas(settings)
+        assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("numbers", ["600=fr, +33 1=en", '{"600": "fr", "+33 1": "en"}'])
+def test_numbers_come_from_every_source(
+    numbers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"600": "fr", "+33 1": "en"}
+    assert load(None, {"numbers": numbers}).settings.numbers == wanted
+    file = tmp_path / "offhook.yaml"
+    file.write_text("numbers: {600: fr, +33 1: en}\nlanguages: [en, fr]")
+    assert load(file, {}).settings.numbers == wanted
+    assert load(file, {}).settings.languages == ("en", "fr")
+    monkeypatch.setenv("OFFHOOK_NUMBERS", numbers)
+    monkeypatch.setenv("OFFHOOK_LANGUAGES", "fr, en")
+    loaded = load(None, {}).settings
+    assert (loaded.numbers, loaded.languages) == (wanted, ("fr", "en"))
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        load(None, {"numbers": "600"})
+    assert str(error.value) == (
+        "numbers, given as a flag, is '600'; it must be a mapping of at most 1000, each text to text."
+    )
+    many = {str(number): "en" for number in range(1001)}
+    with pytest.raises(ConfigError, match="is a mapping; it must be a mapping of at most 1000"):
+        load(None, {"numbers": many})
+    with pytest.raises(ConfigError, match="it must be a list of at most 16, each text"):
+        load(None, {"languages": ["en"] * 17})
+
+
+def test_a_persona_alone() -> None:
+    persona = load_persona("en")
+    personas = Personas((persona,))
+    assert personas.default is persona
+    assert personas.all == (persona,)
