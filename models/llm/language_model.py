@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm import bundled
+from models.llm.brevity import Brevity
 from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
@@ -142,14 +143,19 @@ class Llm:
         await self._http.aclose()
         self._remote_state = "down"
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
-        return CallLlmService(self, call_id=call_id, prompt=prompt)
+    def service(self, call_id: str, *, prompt: str, language: str | None = None) -> CallLlmService:
+        return CallLlmService(self, call_id=call_id, prompt=prompt, language=language)
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
-        """Open the stream of an answer to an OpenAI chat completion's parameters."""
+    async def chat(
+        self, params: dict[str, Any], *, brevity: Brevity | None = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
+        """Open the stream of an answer to an OpenAI chat completion's parameters.
+
+        `brevity` is for the bundled models, which don't know when to stop.
+        """
         endpoint = self.endpoint
         if endpoint.kind == "bundled" and self.child is not None and not params.get("tools"):
-            return bundled.chat(self.child, params)
+            return bundled.chat(self.child, params, brevity)
         if endpoint.kind != "ollama":
             stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
             return stream

@@ -18,6 +18,7 @@ from pipecat.services.settings import LLMSettings
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 from pipecat.utils.types import assert_given
 
+from models.llm.brevity import Brevity
 from models.llm.stream import answer
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
+    def __init__(self, llm: Llm, *, call_id: str, prompt: str, language: str | None = None) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._prompt = prompt
+        self._language = language
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
@@ -150,7 +152,11 @@ class CallLlmService(OpenAILLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
-        return self._answer(await self._params(context, self._instruction))
+        before = _last_answer(context)
+        return self._answer(
+            await self._params(context, self._instruction),
+            brevity=lambda: Brevity(language=self._language, before=before),
+        )
 
     async def _params(self, context: LLMContext, instruction: str | None) -> dict[str, Any]:
         return self.build_chat_completion_params(
@@ -161,9 +167,18 @@ class CallLlmService(OpenAILLMService):
             )
         )
 
-    def _answer(self, params: dict[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+    def _answer(
+        self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
         return answer(
-            lambda: self._llm.chat(params),
+            lambda: self._llm.chat(params, brevity=brevity() if brevity else None),
             timeout_s=self._llm.settings.first_token_timeout_s,
             wait_ready=self._llm.wait_ready,
         )
+
+
+def _last_answer(context: LLMContext) -> str:
+    for message in reversed(context.messages):
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            return str(message.get("content") or "")
+    return ""
