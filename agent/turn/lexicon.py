@@ -205,7 +205,7 @@ PORTUGUESE = Lexicon(
         nossa este esta esse essa aquele aquela com para pra sem por em sobre entre desde eu
     """),
     leaning=_set("à é são era está estou tô muito mais não já quando te me"),
-    fillers=_set("é eh hum ah ã hã ahn bom né tipo então"),
+    fillers=_set("eh hum ã hã ahn tipo"),
     more_time=_phrases("""
         um momento, um momentinho, um segundo, um minuto, um minutinho, um instante, só um momento,
         só um minuto, só um segundo, só um pouquinho, espera, espere, espera aí, peraí, aguarde,
