@@ -198,8 +198,16 @@ async def _transcribe(server: Server, path: Path, began: float) -> list[tuple[fl
     return [(began + (part.start_ms + part.end_ms) / 2000, part.text) for part in reply.segments]
 
 
-def default_questions(persona: Persona) -> list[str]:
-    """Something to ask in the persona's language."""
-    if persona.language_code == "fr":
-        return ["Bonjour, quelle est la capitale de la France ?"]
-    return ["What is the capital of France?", "And how far is it from London?"]
+QUESTIONS = {
+    "en": ("What is the capital of France?", "And how far is it from London?"),
+    "fr": ("Bonjour, quelle est la capitale de la France ?", "Et celle de l'Espagne ?"),
+    "es": ("Hola, ¿cuál es la capital de Francia?", "¿Y la de Italia?"),
+    "it": ("Buongiorno, qual è la capitale della Francia?", "E quella della Spagna?"),
+    "pt": ("Olá, qual é a capital da França?", "E a da Espanha?"),
+    "hi": ("नमस्ते, फ़्रांस की राजधानी क्या है?", "और स्पेन की?"),
+}
+
+
+def default_questions(persona: Persona) -> Sequence[str]:
+    """Something to ask in the persona's language, or in English."""
+    return QUESTIONS.get(persona.language_code, QUESTIONS["en"])

@@ -89,7 +89,7 @@ def build(
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
     persona = answering.persona
-    llm = pool.llm.service(call.info.id, primer=persona.primer)
+    llm = pool.llm.service(call.info.id, primer=persona.primer, language=persona.language)
     context = LLMContext()
     if pool.llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
@@ -138,7 +138,7 @@ def build(
     )
 
     def become(persona: Persona) -> None:
-        llm.become(persona.primer)
+        llm.become(persona.primer, language=persona.language)
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)

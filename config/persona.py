@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.primer import Example, Text, lessons
 from config.settings import Section, TurnSettings
 
 FOLDER = Path(__file__).parent / "personas"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# Each is read before the first call and takes room in the model's context from then on.
+MAX_FACTS = 40
+MAX_FACT_CHARACTERS = 300
+MAX_EXAMPLES = 20
+
+
+def _with_colon(fact: Any) -> Any:
+    """YAML takes `Address: 3 Pier Street` for a key and its value."""
+    if isinstance(fact, dict) and len(fact) == 1:
+        return ": ".join(str(part) for part in next(iter(fact.items())))
+    return fact
+
+
+Fact = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_FACT_CHARACTERS),
+    BeforeValidator(_with_colon),
+]
 
 
 class PersonaTurn(Section):
@@ -40,6 +59,12 @@ class Persona(Section):
     greeting: Text = Field(description="Short, since the caller waits to speak.")
     greeting_interruptible: bool = Field(True, description="False for a greeting that must be heard out.")
     prompt: Text = Field(description="Instructs the model.")
+    facts: tuple[Fact, ...] = Field(
+        (), max_length=MAX_FACTS, description="Sentences: all that answers may state about the place."
+    )
+    examples: tuple[Example, ...] = Field(
+        (), max_length=MAX_EXAMPLES, description="Exchanges in the persona's manner; general ones by default."
+    )
     goodbye: Text = Field(description="Said before the agent hangs up.")
     goodbye_words: tuple[Text, ...] = Field(
         (), description="The caller saying just one of these ends the call."
@@ -54,14 +79,27 @@ class Persona(Section):
         return (self.notice, self.greeting) if self.notice else (self.greeting,)
 
     @property
-    def primer(self) -> tuple[dict[str, str], ...]:
-        """What the model is sent before the conversation."""
-        return ({"role": "system", "content": self.prompt},)
-
-    @property
     def language_code(self) -> str:
         """The ISO 639 part, as Whisper takes it."""
         return self.language.partition("-")[0]
+
+    @property
+    def primer(self) -> tuple[Mapping[str, str], ...]:
+        """What the model reads before a conversation: the system message, then exchanges as if they had been.
+
+        A small model learns little from instructions and much from examples. So whoever gives no examples
+        gets the language's own, and whoever has facts, some in which what was asked isn't among them.
+        """
+        taught = lessons(self.language_code)
+        system = self.prompt.strip()
+        if self.facts:
+            system = "\n".join(
+                [system, "", taught.facts, *(f"- {fact}" for fact in self.facts), taught.unknown]
+            )
+        examples = self.examples or taught.examples
+        if self.facts:
+            examples += taught.unknown_examples
+        return ({"role": "system", "content": system}, *(turn for one in examples for turn in one.turns))
 
     def idle_prompt(self, asked: int) -> str:
         """The prompt for a caller who was asked `asked` times already; the last one repeats."""
@@ -90,7 +128,8 @@ def _choice(name: str) -> str:
     near = difflib.get_close_matches(name, persona_names(), n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"shipped are {' and '.join(persona_names())}, and the path of a YAML file is taken too."
+    *others, last = persona_names()
+    return f"shipped are {', '.join(others)} and {last}, and the path of a YAML file is taken too."
 
 
 def _sentence(error: ValidationError, path: Path) -> str:
@@ -101,13 +140,33 @@ def _sentence(error: ValidationError, path: Path) -> str:
         case "missing":
             return f"{key} is missing in the persona file {path}; it must be given."
         case "extra_forbidden":
-            model = PersonaTurn if key.startswith("turn.") else Persona
+            model = _model(key)
             known = ", ".join(model.model_fields)
             near = difflib.get_close_matches(key.rpartition(".")[2], model.model_fields, n=1)
             return f"{here} is not a key; {f'did you mean {near[0]}?' if near else f'it may have {known}.'}"
         case "string_pattern_mismatch":
             return f"{here} is '{first['input']}'; it must be a language code such as en, fr or fr-CA."
         case "tuple_type":
-            return f"{here} must be a list of texts."
+            what = "exchanges, each with a caller and an agent" if key == "examples" else "texts"
+            return f"{here} must be a list of {what}."
+        case "string_type":
+            return f"{here} must be a text."
+        case "model_type":
+            return f"{here} must be an exchange, with a caller and an agent."
+        case "too_long":
+            given, most = first["ctx"]["actual_length"], first["ctx"]["max_length"]
+            return f"{here} has {given} entries; at most {most} fit."
+        case "string_too_long":
+            return f"{here} has more than {first['ctx']['max_length']} characters; make it several."
+        case "value_error":
+            return f"{here} {first['ctx']['error']}."
         case _:
             return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
+
+
+def _model(key: str) -> type[Section]:
+    """What the key is in."""
+    section, _, rest = key.partition(".")
+    if not rest:
+        return Persona
+    return Example if section == "examples" else PersonaTurn

@@ -167,7 +167,101 @@ GERMAN = Lexicon(
     dictates=_set("nummer code karte konto kontonummer telefonnummer postleitzahl kundennummer buchstabiere"),
 )
 
-_LEXICONS = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "de": GERMAN}
+ITALIAN = Lexicon(
+    hanging=_set("""
+        e ed o oppure ma però perché poiché siccome se mentre che il lo la i gli le un uno una del
+        dello della dei degli delle al allo alla ai agli alle dal dalla dai dalle nel nella nei nelle
+        sul sulla sui sulle mio mia miei mie tuo tua suo sua nostro nostra vostro vostra questo
+        questa quel quella con per senza tra fra di da in su io cui
+    """),
+    leaning=_set("a è sono era ero sto sta molto più non come quando ci si mi"),
+    fillers=_set("eh ehm em mmm beh allora cioè dunque"),
+    more_time=_phrases("""
+        un momento, un attimo, un secondo, un minuto, un istante, un attimino, aspetti, aspetta,
+        attenda, resti in linea, mi faccia vedere, mi faccia controllare, fammi vedere, vediamo,
+        guardo, controllo
+    """),
+    answers=_phrases("""
+        sì, si, no, certo, certamente, va bene, d'accordo, esatto, giusto, grazie, no grazie, sì
+        grazie, grazie mille, prego, arrivederci, ciao, pronto, per favore, ok, okay, perfetto, è
+        tutto, va bene così, sì certo
+    """),
+    backchannels=_phrases("""
+        mm, mmm, hm, hmm, mhm, ah, ah sì, sì, si, sì sì, certo, ok, okay, va bene, bene, benissimo,
+        d'accordo, capisco, ho capito, capito, esatto, giusto, ecco, perfetto, già, davvero
+    """),
+    stops=_phrases("""
+        stop, basta, fermo, ferma, si fermi, aspetti, aspetta, no, scusi, scusa, mi scusi, un
+        momento, un attimo, pronto, senta
+    """),
+    digits=_set("zero uno due tre quattro cinque sei sette otto nove"),
+    dictates=_set("numero codice carta conto riferimento telefono cellulare cap ordine lettere scrive"),
+)
+
+PORTUGUESE = Lexicon(
+    hanging=_set("""
+        e ou mas porque porém pois se como embora que o a os as um uma uns umas do da dos das de no
+        na nos nas ao aos pelo pela num numa meu minha meus minhas teu tua seu sua seus suas nosso
+        nossa este esta esse essa aquele aquela com para pra sem por em sobre entre desde eu
+    """),
+    leaning=_set("à é são era está estou tô muito mais não já quando te me"),
+    fillers=_set("eh hum ã hã ahn tipo"),
+    more_time=_phrases("""
+        um momento, um momentinho, um segundo, um minuto, um minutinho, um instante, só um momento,
+        só um minuto, só um segundo, só um pouquinho, espera, espere, espera aí, peraí, aguarde,
+        deixa eu ver, deixe me ver, deixa ver, vou ver, vou verificar
+    """),
+    answers=_phrases("""
+        sim, não, claro, isso, isso mesmo, exato, certo, correto, tá, tá bom, está bem, está bom, tudo
+        bem, beleza, pode ser, com certeza, obrigado, obrigada, muito obrigado, muito obrigada, não
+        obrigado, não obrigada, sim por favor, por favor, tchau, até logo, oi, olá, alô, ok, okay,
+        perfeito, só isso, é só isso
+    """),
+    backchannels=_phrases("""
+        mm, mmm, hm, hmm, mhm, aham, uhum, ah, ah tá, ah sim, sim, sim sim, tá, tá bom, certo, claro,
+        ok, okay, bom, muito bem, entendi, sei, isso, isso mesmo, exato, é, pois é, perfeito, legal,
+        beleza
+    """),
+    stops=_phrases("""
+        para, pare, chega, espera, espere, espera aí, peraí, não, desculpa, desculpe, com licença, um
+        momento, um minuto, alô, escuta, stop
+    """),
+    digits=_set("zero um dois três quatro cinco seis meia sete oito nove"),
+    dictates=_set("número código cartão conta referência telefone celular cep cpf protocolo pedido soletro"),
+)
+
+HINDI = Lexicon(
+    hanging=_set("""
+        और या लेकिन मगर पर क्योंकि अगर यदि तो कि जब जो जिस का की के को से में ने तक मेरा मेरी मेरे
+        आपका आपकी आपके हमारा हमारी हमारे इस उस एक मैं वह यह
+    """),
+    leaning=_set("भी ही बहुत कुछ नहीं कब कैसे लिए साथ"),
+    fillers=_set("उम अं हम्म मतलब अच्छा"),
+    more_time=_phrases("""
+        एक मिनट, एक सेकंड, एक क्षण, ज़रा रुकिए, जरा रुकिए, रुकिए, रुको, ठहरिए, देखता हूँ, देखती हूँ,
+        देखने दीजिए
+    """),
+    answers=_phrases("""
+        हाँ, हां, जी, जी हाँ, जी हां, नहीं, जी नहीं, ठीक, ठीक है, सही, बिल्कुल, धन्यवाद, शुक्रिया, नमस्ते,
+        हेलो, अलविदा, बस, बस इतना ही, कृपया, ओके
+    """),
+    backchannels=_phrases("""
+        हम्म, हूँ, हाँ, हां, जी, अच्छा, ठीक, ठीक है, सही, हाँ हाँ, समझ गया, समझ गई, ओके, बिल्कुल, वाह
+    """),
+    stops=_phrases("रुकिए, रुको, ठहरिए, बस, नहीं, सुनिए, माफ़ कीजिए, एक मिनट, हेलो, चुप"),
+    digits=_set("शून्य एक दो तीन चार पाँच पांच छह सात आठ नौ"),
+    dictates=_set("नंबर नम्बर संख्या कोड कार्ड खाता फ़ोन फोन मोबाइल पिन"),
+)
+
+_LEXICONS = {
+    "en": ENGLISH,
+    "fr": FRENCH,
+    "es": SPANISH,
+    "de": GERMAN,
+    "it": ITALIAN,
+    "pt": PORTUGUESE,
+    "hi": HINDI,
+}
 _UNKNOWN = Lexicon(frozenset(), frozenset(), frozenset(), (), (), (), ())
 
 

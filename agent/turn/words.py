@@ -8,7 +8,9 @@ from difflib import SequenceMatcher
 
 from agent.turn.lexicon import Lexicon
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Devanagari's vowel signs are no letters to `re`.
+_LETTER = r"(?:[^\W_]|[\u0900-\u0903\u093a-\u094f])"
+_WORD = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
 _DIGITS_AT_END = re.compile(r"((?:\+?\d[\d\s,.\-()]*)+)[\s.,!?…-]*$")
 
 

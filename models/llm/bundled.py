@@ -15,6 +15,7 @@ import httpx2
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
+from models.llm.brevity import Brevity
 from models.llm.chatml import prompt, render
 from models.llm.child import LlamaChild
 from models.llm.chunks import completion_chunk
@@ -25,8 +26,10 @@ READ_DEADLINE_S = 30.0
 CACHE = {"cache_prompt": True, "n_cache_reuse": 32}
 
 
-async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
-    """Stream an answer to an OpenAI chat completion's parameters.
+async def chat(
+    child: LlamaChild, params: Mapping[str, Any], brevity: Brevity | None = None
+) -> AsyncGenerator[ChatCompletionChunk, None]:
+    """Stream an answer to an OpenAI chat completion's parameters; `brevity` ends it early.
 
     Raises ModelFailed and httpx2.TransportError.
     """
@@ -48,7 +51,20 @@ async def chat(child: LlamaChild, params: Mapping[str, Any]) -> AsyncGenerator[C
             if kind == "error":
                 raise ModelFailed("The bundled language model failed.")
             if kind == "data":
-                yield _chunk(params["model"], json.loads(data))
+                said = json.loads(data)
+                if brevity is not None:
+                    said = _brief(said, brevity)
+                yield _chunk(params["model"], said)
+                if said.get("stop"):
+                    return  # which closes the response, and so stops the model
+
+
+def _brief(said: Mapping[str, Any], brevity: Brevity) -> dict[str, Any]:
+    """What the model said, as far as it is to be spoken, and with a stop where the answer is over."""
+    text = brevity.take(said.get("content") or "")
+    if said.get("stop"):
+        text += brevity.finish(cut_off=said.get("stop_type") == "limit")
+    return {**said, "content": text, "stop": said.get("stop") or brevity.over}
 
 
 async def read_ahead(

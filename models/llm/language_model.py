@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from config.settings import BundledLlm, LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import bundled
+from models.llm.brevity import Brevity
 from models.llm.child import ONE_REQUEST, LlamaChild, State, cores
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
@@ -153,15 +154,22 @@ class Llm:
         await self._http.aclose()
         self._remote_state = "down"
 
-    def service(self, call_id: str, *, primer: Sequence[Message]) -> CallLlmService:
+    def service(
+        self, call_id: str, *, primer: Sequence[Message], language: str | None = None
+    ) -> CallLlmService:
         """One call's share; `primer` is what every conversation begins with, its first the system message."""
-        return CallLlmService(self, call_id=call_id, primer=primer)
+        return CallLlmService(self, call_id=call_id, primer=primer, language=language)
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
-        """Open the stream of an answer to an OpenAI chat completion's parameters."""
+    async def chat(
+        self, params: dict[str, Any], *, brevity: Brevity | None = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
+        """Open the stream of an answer to an OpenAI chat completion's parameters.
+
+        `brevity` is for the bundled models, which don't know when to stop.
+        """
         endpoint = self.endpoint
         if endpoint.kind == "bundled" and self.child is not None and not params.get("tools"):
-            return bundled.chat(self.child, params)
+            return bundled.chat(self.child, params, brevity)
         if endpoint.kind != "ollama":
             stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
             return stream

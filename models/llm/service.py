@@ -16,6 +16,7 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
+from models.llm.brevity import Brevity
 from models.llm.completeness import clean
 from models.llm.stream import answer
 
@@ -45,10 +46,13 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(self, llm: Llm, *, call_id: str, primer: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, llm: Llm, *, call_id: str, primer: Sequence[Mapping[str, Any]], language: str | None = None
+    ) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._primer = primer
+        self._language = language
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
@@ -72,9 +76,10 @@ class CallLlmService(OpenAILLMService):
         self._slot = self._llm.slots.take()
         self._prime()
 
-    def become(self, primer: Sequence[Mapping[str, Any]]) -> None:
+    def become(self, primer: Sequence[Mapping[str, Any]], *, language: str | None = None) -> None:
         """Answer by another primer from now on; what was said stays."""
         self._primer = primer
+        self._language = language
         self._prime()
 
     def _prime(self) -> None:
@@ -162,7 +167,11 @@ class CallLlmService(OpenAILLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
-        return self._answer(await self._params(context))
+        before = _last_answer(context)
+        return self._answer(
+            await self._params(context),
+            brevity=lambda: Brevity(language=self._language, before=before),
+        )
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
@@ -173,10 +182,19 @@ class CallLlmService(OpenAILLMService):
         said["messages"] = [*(self._primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
         return self.build_chat_completion_params(said)
 
-    def _answer(self, params: dict[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+    def _answer(
+        self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
         self._stop_reading()  # the answer reads the rest itself
         return answer(
-            lambda: self._llm.chat(params),
+            lambda: self._llm.chat(params, brevity=brevity() if brevity else None),
             timeout_s=self._llm.settings.first_token_timeout_s,
             wait_ready=self._llm.wait_ready,
         )
+
+
+def _last_answer(context: LLMContext) -> str:
+    for message in reversed(context.messages):
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            return str(message.get("content") or "")
+    return ""

@@ -40,18 +40,22 @@ class ScriptedLlm:
         self.judges_itself = False
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(self, call_id: str, *, primer: Sequence[Mapping[str, Any]]) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), call_id=call_id, primer=primer)
+    def service(
+        self, call_id: str, *, primer: Sequence[Mapping[str, Any]], language: str | None = None
+    ) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), call_id=call_id, primer=primer, language=language)
 
     def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
+        self._primer = keep
         return params
 
     async def wait_ready(self, timeout_s: float) -> None:
         return
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(self, params: dict[str, Any], brevity: Any = None) -> AsyncIterator[ChatCompletionChunk]:
         messages = params["messages"]
-        self._outcome.contexts.append([dict(message) for message in messages])
+        # Without the persona's examples.
+        self._outcome.contexts.append([dict(message) for message in [messages[0], *messages[self._primer :]]])
         return self._stream(self._replies.get(messages[-1]["content"], "Okay then."))
 
     async def _stream(self, reply: str) -> AsyncIterator[ChatCompletionChunk]:

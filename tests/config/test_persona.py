@@ -6,7 +6,9 @@ import pytest
 
 from config.errors import ConfigError
 from config.persona import FOLDER, Persona, PersonaTurn, load_persona, persona_names
+from config.primer import Example, lessons
 from config.settings import TurnSettings
+from models.llm.brevity import sentences
 
 
 def edited(key: str, line: str) -> str:
@@ -27,15 +29,32 @@ def refused(name: str) -> str:
 def test_what_is_shipped_can_be_spoken(name: str) -> None:
     persona = load_persona(name)
 
-    assert persona.language == name
-    assert persona.voice.startswith(f"{name}_")
+    assert name in (persona.language_code, "restaurant")
     assert len(persona.greeting) < 60  # three seconds at 20 characters a second
     spoken = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
     assert not any(mark in text for text in spoken for mark in "*#_`")
 
 
-def test_both_languages_are_shipped() -> None:
-    assert persona_names() == ["en", "fr"]
+def test_six_languages_and_an_example_are_shipped() -> None:
+    assert persona_names() == ["en", "es", "fr", "hi", "it", "pt", "restaurant"]
+
+
+@pytest.mark.parametrize("name", persona_names())
+def test_every_language_shipped_has_lessons_of_its_own(name: str) -> None:
+    taught = lessons(load_persona(name).language_code)
+
+    assert taught.examples
+    assert taught.unknown_examples
+
+
+@pytest.mark.parametrize("name", persona_names())
+def test_examples_are_what_an_answer_may_be(name: str) -> None:
+    persona = load_persona(name)
+
+    for message in persona.primer[1:]:
+        if message["role"] == "assistant":
+            assert len(message["content"].split()) <= 30
+            assert len(sentences(message["content"], language=persona.language)) <= 2
 
 
 def test_a_file_of_ones_own() -> None:
@@ -49,7 +68,8 @@ def test_a_file_of_ones_own() -> None:
         ("fra", "There is no persona 'fra'; did you mean fr?"),
         (
             "klingon",
-            "There is no persona 'klingon'; shipped are en and fr, and the path of a YAML file is taken too.",
+            "There is no persona 'klingon'; shipped are en, es, fr, hi, it, pt and restaurant, "
+            "and the path of a YAML file is taken too.",
         ),
         ("./none.yaml", "The persona file none.yaml doesn't exist."),
     ],
@@ -90,6 +110,57 @@ def test_no_such_persona(name: str, sentence: str) -> None:
             "goodbye_words: bye",
             "goodbye_words in the persona file mine.yaml must be a list of texts.",
         ),
+        (
+            "name",
+            "name: Ann\nfacts: We are open.",
+            "facts in the persona file mine.yaml must be a list of texts.",
+        ),
+        (
+            "name",
+            "name: Ann\nfacts: [[We are open.]]",
+            "facts.0 in the persona file mine.yaml must be a text.",
+        ),
+        (
+            "name",
+            f"name: Ann\nfacts: [{'x' * 301}]",
+            "facts.0 in the persona file mine.yaml has more than 300 characters; make it several.",
+        ),
+        (
+            "name",
+            f"name: Ann\nfacts: [{', '.join('x' * 41)}]",
+            "facts in the persona file mine.yaml has 41 entries; at most 40 fit.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: [Hello.]",
+            "examples.0 in the persona file mine.yaml must be an exchange, with a caller and an agent.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: Hello.",
+            "examples in the persona file mine.yaml must be a list of exchanges, "
+            "each with a caller and an agent.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: [{caller: Hello}]",
+            "examples.0 in the persona file mine.yaml must have either an agent, who answers, or a tool.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: [{caller: Hello, agent: Hi., tool: end_call}]",
+            "examples.0 in the persona file mine.yaml must have either an agent, who answers, or a tool.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: [{caller: Hello, agent: Hi., arguments: {day: Monday}}]",
+            "examples.0 in the persona file mine.yaml has arguments, but no tool that takes them.",
+        ),
+        (
+            "name",
+            "name: Ann\nexamples: [{caller: Hello, agnt: Hi.}]",
+            "examples.0.agnt in the persona file mine.yaml is not a key; did you mean agent?",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(key: str, line: str, sentence: str) -> None:
@@ -114,3 +185,43 @@ def test_the_language_code_is_whispers() -> None:
     persona: Persona = load_persona("fr").model_copy(update={"language": "fr-CA"})
 
     assert persona.language_code == "fr"
+
+
+def written(**more: object) -> Persona:
+    return load_persona("en").model_copy(update={"prompt": "You are Ann.", **more})
+
+
+def test_the_primer_is_the_prompt_and_exchanges() -> None:
+    system, *turns = written().primer
+
+    assert system == {"role": "system", "content": "You are Ann."}
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * len(lessons("en").examples)
+
+
+def test_facts_stand_in_the_system_message_and_absent_ones_are_taught() -> None:
+    system, *turns = written(facts=("We open at nine.", "We close at six.")).primer
+
+    assert "- We open at nine.\n- We close at six.\n" in system["content"]
+    unknown = lessons("en").unknown_examples
+    assert turns[-1]["content"] == unknown[-1].agent
+    assert len(turns) == 2 * (len(lessons("en").examples) + len(unknown))
+
+
+def test_examples_of_ones_own_take_the_place_of_the_general_ones() -> None:
+    greeting = Example(caller="Hello", agent="Good day.")
+    booking = Example(caller="A table for two", tool="book_table", arguments={"people": "2"})
+    primer = written(examples=(greeting, booking)).primer
+
+    assert [message["content"] for message in primer] == ["You are Ann.", "Hello", "Good day."]
+
+
+def test_a_language_without_lessons_gets_no_english_examples() -> None:
+    primer = written(language="nl", facts=("Wij zijn open.",)).primer
+
+    assert [message["role"] for message in primer] == ["system"]
+
+
+def test_a_fact_may_have_a_colon() -> None:
+    persona = load_persona(edited("name", "name: Ann\nfacts:\n  - Address: 3 Pier Street"))
+
+    assert persona.facts == ("Address: 3 Pier Street",)

@@ -194,6 +194,12 @@ def test_nothing_interrupts_a_persona_without_barge_in() -> None:
         ("es", "espera", Action.INTERRUPT),
         ("de", "ja, genau", Action.RESUME),
         ("de", "Moment!", Action.INTERRUPT),
+        ("it", "sì, capisco", Action.RESUME),
+        ("it", "Aspetti!", Action.INTERRUPT),
+        ("pt", "uhum, sim", Action.RESUME),
+        ("pt", "peraí", Action.INTERRUPT),
+        ("hi", "हाँ, ठीक है", Action.RESUME),
+        ("hi", "रुकिए", Action.INTERRUPT),
         ("xx", "any word at all", Action.INTERRUPT),
     ],
 )

@@ -57,6 +57,9 @@ def test_completeness_is_asked_only_where_it_was_measured(policy: Endpointer, la
         ("Je voudrais une table et", "fr"),
         ("Quiero una mesa para", "es"),
         ("Ich möchte einen Tisch und", "de"),
+        ("Vorrei un tavolo per", "it"),
+        ("Queria uma mesa para", "pt-BR"),
+        ("मुझे एक टेबल चाहिए और", "hi"),
     ],
 )
 def test_a_hanging_word_waits_however_finished_it_sounds(
@@ -74,6 +77,9 @@ def test_a_hanging_word_waits_however_finished_it_sounds(
         ("Un instant, s'il vous plaît.", "fr"),
         ("Espere un momento.", "es"),
         ("Einen Moment bitte.", "de"),
+        ("Aspetti un attimo.", "it"),
+        ("Só um minutinho.", "pt-BR"),
+        ("एक मिनट रुकिए।", "hi"),
     ],
 )
 def test_a_caller_who_asks_for_time_gets_seconds(policy: Endpointer, text: str, language: str) -> None:
@@ -103,7 +109,16 @@ def test_a_number_in_a_sentence_is_not_dictation(policy: Endpointer, text: str) 
 
 @pytest.mark.parametrize(
     ("text", "language"),
-    [("Yes.", "en"), ("No, thank you.", "en"), ("Bye.", "en"), ("Oui.", "fr"), ("Sí, claro.", "es")],
+    [
+        ("Yes.", "en"),
+        ("No, thank you.", "en"),
+        ("Bye.", "en"),
+        ("Oui.", "fr"),
+        ("Sí, claro.", "es"),
+        ("Va bene.", "it"),
+        ("Tá bom.", "pt"),
+        ("जी हाँ।", "hi"),
+    ],
 )
 def test_short_answers_are_short_turns(policy: Endpointer, text: str, language: str) -> None:
     heard = Heard(silence_ms=400, acoustic=0.02, completeness=0.02, transcript=text, language=language)

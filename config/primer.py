@@ -1,0 +1,62 @@
+"""What a language model is shown before a conversation, where a persona doesn't say it itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from config.files import read_yaml
+from config.settings import Section
+
+FOLDER = Path(__file__).parent / "primers"
+MAX_CHARACTERS = 300
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_CHARACTERS)]
+
+
+class Example(Section):
+    """What a caller says, and what the agent answers or does."""
+
+    caller: Line
+    agent: Line | None = None
+    tool: Text | None = Field(None, description="The tool that is used instead of an answer.")
+    arguments: Mapping[str, str] = Field({}, description="What the tool is given.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.agent is None) == (self.tool is None):
+            raise ValueError("must have either an agent, who answers, or a tool")
+        if self.arguments and self.tool is None:
+            raise ValueError("has arguments, but no tool that takes them")
+        return self
+
+    @property
+    def turns(self) -> tuple[Mapping[str, str], ...]:
+        """The exchange as a model reads it; nothing where a tool answers."""
+        if self.agent is None:
+            return ()
+        return ({"role": "user", "content": self.caller}, {"role": "assistant", "content": self.agent})
+
+
+class Lessons(Section):
+    """One language's."""
+
+    facts: Text  # stands before a persona's facts
+    unknown: Text  # and behind them
+    examples: tuple[Example, ...] = ()  # for personas without
+    unknown_examples: tuple[Example, ...] = ()  # for personas with facts: what isn't among them
+
+
+@functools.cache
+def lessons(language: str) -> Lessons:
+    """For an ISO 639 code. A language without any gets English instructions and no examples."""
+    path = FOLDER / f"{language}.yaml"
+    if path.is_file():
+        return Lessons.model_validate(read_yaml(path, "The primer"))
+    english = lessons("en")
+    return Lessons(facts=english.facts, unknown=english.unknown)

@@ -1,0 +1,103 @@
+"""What the bundled language model says as the shipped personas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+import pytest_asyncio
+
+from config.persona import Persona, load_persona
+from models.catalog import Catalog
+from models.llm import bundled
+from models.llm.brevity import LONGEST_WORDS, Brevity, sentences
+from models.llm.child import LlamaChild
+from models.llm.language_model import BUNDLED_SAMPLING
+
+pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
+
+UNKNOWN = r"(don't|do not) know|not sure|message|call you back"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LlamaChild]:
+    weights = Catalog(tmp_path_factory.mktemp("cache")).language_model("qwen2.5-coder-1.5b")
+    if weights is None:
+        pytest.skip("needs the bundled weights (qwen2.5-coder-1.5b)")
+    child = LlamaChild(weights, threads=2, slots=1)
+    await child.start()
+    try:
+        await child.wait_ready(60)
+        yield child
+    finally:
+        await child.close()
+
+
+async def answers(child: LlamaChild, persona: Persona, callers: Sequence[str]) -> list[str]:
+    conversation: list[dict[str, str]] = []
+    said = [""]
+    for caller in callers:
+        conversation.append({"role": "user", "content": caller})
+        params = {
+            "model": "bundled",
+            "messages": [*persona.primer, *conversation],
+            "temperature": 0.0,
+            "max_tokens": 160,
+            "extra_body": BUNDLED_SAMPLING | {"cache_prompt": True},
+        }
+        brevity = Brevity(language=persona.language, before=said[-1])
+        chunks = [chunk async for chunk in bundled.chat(child, params, brevity)]
+        said.append("".join(chunk.choices[0].delta.content or "" for chunk in chunks).strip())
+        conversation.append({"role": "assistant", "content": said[-1]})
+    return said[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "exchanges"),
+    [
+        (
+            "en",
+            [
+                ("what is the capital of france", "paris"),
+                ("and of spain", "madrid"),
+                ("i'd like to talk to a human", "message|human|person"),
+            ],
+        ),
+        ("fr", [("quelle est la capitale de l'italie", "rome"), ("et celle du portugal", "lisbonne")]),
+        ("es", [("cuál es la capital de francia", "parís"), ("y la de italia", "roma")]),
+        ("it", [("qual è la capitale della francia", "parigi"), ("e della spagna", "madrid")]),
+        ("pt", [("qual é a capital da frança", "paris"), ("e da itália", "roma")]),
+        (
+            "restaurant",
+            [
+                ("are you open on mondays", "closed|no"),
+                ("where are you", "12|twelve|mill"),
+                ("do you have live music", UNKNOWN),
+                ("what is your wifi password", UNKNOWN),
+            ],
+        ),
+    ],
+)
+async def test_the_answers_hold_what_was_asked(
+    child: LlamaChild, name: str, exchanges: list[tuple[str, str]]
+) -> None:
+    persona = load_persona(name)
+
+    said = await answers(child, persona, [caller for caller, _ in exchanges])
+
+    for answer, (_, wanted) in zip(said, exchanges, strict=True):
+        assert re.search(wanted, answer.lower()), said
+        assert len(answer.split()) <= LONGEST_WORDS
+        assert len(sentences(answer, language=persona.language)) <= 2
+
+
+async def test_an_answer_that_is_over_stops_the_model(child: LlamaChild) -> None:
+    messages = [{"role": "user", "content": "Count from one to one hundred, each number in a sentence."}]
+    params = {"model": "bundled", "messages": messages, "max_tokens": 400}
+
+    chunks = [chunk async for chunk in bundled.chat(child, params, Brevity(language="en"))]
+
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert len(said.split()) <= LONGEST_WORDS
+    assert chunks[-1].choices[0].finish_reason == "stop"
