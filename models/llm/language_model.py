@@ -22,9 +22,9 @@ from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import Ollama, PullProgress, chat_request
+from models.llm.primers import Message, Primers, Slots
 from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates, too_slow
 from models.llm.service import CallLlmService
-from models.llm.slots import Message, Primers, Slots
 
 LOAD_S = 300.0  # a large model from a slow disk
 READY_S = 90.0
