@@ -87,7 +87,7 @@ def build(
 
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
-    llm = pool.llm.service(call.info.id, prompt=persona.prompt)
+    llm = pool.llm.service(call.info.id, prompt=persona.prompt, language=persona.language)
     context = LLMContext()
     if pool.llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))

@@ -12,6 +12,7 @@ import httpx2
 
 from config.settings import PRIVATE_NETWORKS, LlmSettings
 from models.errors import ModelError, WeightsError
+from models.llm.acts import supported
 from models.llm.ollama import Ollama, named
 
 Kind = Literal["ollama", "openai", "bundled"]
@@ -87,7 +88,7 @@ async def choose(
         url="",
         model=BUNDLED_MODEL,
         why=f"{reason}, so the bundled {BUNDLED_MODEL} speaks; it is small and not clever.",
-        supports_tools=False,
+        supports_tools=supported(BUNDLED_MODEL),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from openai.types.chat import ChatCompletionChunk
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm import bundled
+from models.llm.acting import Acting
+from models.llm.acts import ActExample
 from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
@@ -142,14 +144,26 @@ class Llm:
         await self._http.aclose()
         self._remote_state = "down"
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
-        return CallLlmService(self, call_id=call_id, prompt=prompt)
+    def service(
+        self, call_id: str, *, prompt: str, language: str = "en", examples: Sequence[ActExample] = ()
+    ) -> CallLlmService:
+        """`examples` of what is done about a caller's words help the bundled model choose a tool."""
+        return CallLlmService(self, call_id=call_id, prompt=prompt, acting=self.acting(language, examples))
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
+        """What chooses tools for the bundled model in one call; None where the model does so itself."""
+        if self.child is None or self.endpoint.kind != "bundled" or not self.endpoint.supports_tools:
+            return None
+        return Acting(self.child, slot=self.child.slots - 2, language=language, examples=examples)
+
+    async def chat(
+        self, params: dict[str, Any], acting: Acting | None = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
         """Open the stream of an answer to an OpenAI chat completion's parameters."""
         endpoint = self.endpoint
-        if endpoint.kind == "bundled" and self.child is not None and not params.get("tools"):
-            return bundled.chat(self.child, params)
+        bundled_answers = acting is not None or not params.get("tools")
+        if endpoint.kind == "bundled" and self.child is not None and bundled_answers:
+            return bundled.chat(self.child, params, acting)
         if endpoint.kind != "ollama":
             stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
             return stream
@@ -216,7 +230,8 @@ class Llm:
 
     async def _start_bundled(self, prompts: tuple[str, ...]) -> None:
         assert self.child is not None
-        self.slots = Slots(self.child.slots - 1)  # the last is for completeness
+        # The last is for completeness, the one before for the choice of tools.
+        self.slots = Slots(self.child.slots - (2 if self.endpoint.supports_tools else 1))
         self.device = "cpu"
         self._client = AsyncOpenAI(
             api_key=self.child.api_key,

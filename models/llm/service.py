@@ -21,6 +21,7 @@ from pipecat.utils.types import assert_given
 from models.llm.stream import answer
 
 if TYPE_CHECKING:
+    from models.llm.acting import Acting
     from models.llm.language_model import Llm
 
 
@@ -46,10 +47,11 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(self, llm: Llm, *, call_id: str, prompt: str) -> None:
+    def __init__(self, llm: Llm, *, call_id: str, prompt: str, acting: Acting | None = None) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._prompt = prompt
+        self._acting = acting
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
@@ -132,6 +134,8 @@ class CallLlmService(OpenAILLMService):
         """Have the bundled model read the conversation while the caller begins to speak."""
         if self._slot is not None:
             await self._llm.completeness.read_ahead(await self._history(context), slot=self._slot)
+        if self._acting is not None and self._llm.tools:
+            await self._acting.read_ahead(await self._params(context, self._instruction))
 
     async def _history(self, context: LLMContext) -> list[dict[str, Any]]:
         """The conversation as the model is sent it; elsewhere than in the call's own slot, its last words."""
@@ -163,7 +167,7 @@ class CallLlmService(OpenAILLMService):
 
     def _answer(self, params: dict[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         return answer(
-            lambda: self._llm.chat(params),
+            lambda: self._llm.chat(params, self._acting),
             timeout_s=self._llm.settings.first_token_timeout_s,
             wait_ready=self._llm.wait_ready,
         )

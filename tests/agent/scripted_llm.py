@@ -39,7 +39,7 @@ class ScriptedLlm:
         self.slots = _NoSlots()
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
+    def service(self, call_id: str, *, prompt: str, language: str = "en") -> CallLlmService:
         return CallLlmService(cast("Llm", self), call_id=call_id, prompt=prompt)
 
     def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class ScriptedLlm:
     async def wait_ready(self, timeout_s: float) -> None:
         return
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(self, params: dict[str, Any], acting: None = None) -> AsyncIterator[ChatCompletionChunk]:
         messages = params["messages"]
         self._outcome.contexts.append([dict(message) for message in messages])
         return self._stream(self._replies.get(messages[-1]["content"], "Okay then."))

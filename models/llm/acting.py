@@ -1,0 +1,103 @@
+"""Asking the bundled model which tool a caller wants and with what arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import httpx2
+from loguru import logger
+
+from models.llm import acts, slots
+from models.llm.acts import ActExample, Tool
+from models.llm.child import LlamaChild
+
+CHOICE_S = 3.0  # then it is an answer in words
+FILL_S = 15.0
+FILL_TOKENS = 160
+
+
+class Acting:
+    """One call's choices, made in a slot in which the tools and examples have been evaluated.
+
+    `language` is what the caller speaks, a BCP 47 tag; it may change in the call.
+    """
+
+    def __init__(
+        self,
+        child: LlamaChild,
+        *,
+        slot: int,
+        language: str = "en",
+        examples: Sequence[ActExample] = (),
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.language = language
+        self._child = child
+        self._slot = slot
+        self._examples = tuple(examples)
+        self._now = now
+
+    async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
+        """Have the slot read the tools, the call and what the caller has said so far of the next turn."""
+        tools = acts.tools_of(params.get("tools"))
+        messages = [*params.get("messages", ()), {"role": "user", "content": words}]
+        if tools:
+            await self._ask(self._prefix(tools) + acts.question(messages), CHOICE_S, n_predict=0)
+
+    async def choose(self, params: Mapping[str, Any]) -> Tool | None:
+        """The tool that the caller's last words ask for; None is an answer in words."""
+        tools = acts.tools_of(params["tools"])
+        prompt = self._prefix(tools) + acts.asked(acts.question(params["messages"]))
+        said = await self._ask(prompt, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
+        if said is None or acts.wanted(said) < acts.THRESHOLD:
+            return None
+        said = await self._ask(prompt, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
+        name = said["content"].strip() if said is not None else ""
+        return next((tool for tool in tools if tool.name == name), None)
+
+    async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
+        """The tool's arguments, and what to ask the model to ask for where required ones are missing."""
+        if not tool.parameters.get("properties"):
+            return {}, ""
+        messages = params["messages"][-acts.FILL_TURNS :]
+        prompt = self._prefix(acts.tools_of(params["tools"]))
+        prompt += acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
+        said = await self._ask(
+            prompt, FILL_S, n_predict=FILL_TOKENS, json_schema=slots.copies(tool.parameters)
+        )
+        values = slots.arguments(
+            _object(said["content"] if said is not None else ""),
+            tool.parameters,
+            language=self.language,
+            now=self._now(),
+            heard=acts.heard(messages),
+        )
+        missing = slots.missing(values, tool.parameters)
+        return values, acts.ask_for(tool, missing) if missing else ""
+
+    def _prefix(self, tools: Sequence[Tool]) -> str:
+        return acts.prefix(tools, self.language, self._examples)
+
+    async def _ask(self, prompt: str, deadline_s: float, **how: Any) -> dict[str, Any] | None:
+        request = {"prompt": prompt, "temperature": 0.0, "cache_prompt": True, "id_slot": self._slot, **how}
+        try:
+            answer = await self._child.http.post(
+                f"{self._child.url}/completion", json=request, timeout=deadline_s
+            )
+            answer.raise_for_status()
+            said: dict[str, Any] = answer.json()
+        except (httpx2.HTTPError, ValueError) as error:
+            logger.info(f"No tool was chosen: {type(error).__name__}")
+            return None
+        return said
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        read = json.loads(text)
+    except ValueError:  # cut off
+        return {}
+    return read if isinstance(read, dict) else {}
