@@ -56,6 +56,19 @@ GOODBYES = {
     "pt": (("", "Obrigado, tchau."), ("", "Era tudo.")),
 }
 
+# How arguments are written, shown on tools that nobody here has, so that no word of them is copied.
+FILLED = """\
+# Calls to a taxi firm, and what the caller said, word for word, null where they said nothing:
+Caller: I need a taxi to the station at noon. -> call_taxi \
+{"destination": "the station", "time": "at noon", "passengers": null}
+Caller: I want a taxi. Agent: Where to, and how many are you? Caller: to the old harbour we're three \
+-> call_taxi {"destination": "the old harbour", "time": null, "passengers": "three"}
+Caller: Tell the driver I'm waiting outside. -> tell_driver {"message": "I'm waiting outside"}
+Caller: Can you tell my driver something? -> tell_driver {"message": null}
+Caller: A taxi, please. -> call_taxi {"destination": null, "time": null, "passengers": null}
+
+"""
+
 # By what a tool's name has in it; the first that fits.
 KINDS = {
     r"cancel": {

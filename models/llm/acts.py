@@ -1,4 +1,4 @@
-"""Which tool, if any, a caller's last words ask for: the bundled model chooses, from descriptions and examples.
+"""Which tool, if any, a caller's last words ask for: the bundled model's choice, from what tools are for.
 
 The model goes on with a list of callers' words, each with what was done about them. What it puts behind the
 last line is "answer" or a tool's name; how probable "answer" is, is the verdict. Pure: the prompts and what
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
 
-from models.llm.act_examples import GOODBYES, KINDS, TALK
+from models.llm.act_examples import FILLED, GOODBYES, KINDS, TALK
 
 Message = Mapping[str, Any]
 
@@ -62,7 +62,8 @@ def tools_of(tools: Any) -> tuple[Tool, ...]:
 
 def prefix(tools: Sequence[Tool], language: str, examples: Sequence[ActExample] = ()) -> str:
     """What stands before every question and is evaluated once: the tools and the examples."""
-    head = "# Telephone calls, and what the agent does about the caller's last words:\n"
+    head = FILLED if any(tool.parameters.get("properties") for tool in tools) else ""
+    head += "# Telephone calls, and what the agent does about the caller's last words:\n"
     head += "".join(f"# {tool.name}: {_line(tool.description)}\n" for tool in tools)
     head += f"# {ANSWER}: Answer in words. For questions, small talk and all else.\n\n"
     names = {tool.name for tool in tools} | {None}
@@ -101,10 +102,8 @@ def wanted(completion: Mapping[str, Any]) -> float:
 
 
 def fill(tool: Tool) -> str:
-    """What follows the tool's name, to have its arguments written."""
-    names = ", ".join(tool.parameters.get("properties", {}))
-    told = f"# The caller's own words for {names}, copied from above; null where they said nothing:"
-    return f" {tool.name}\n{told}\n"
+    """What follows the question, to have the tool's arguments written."""
+    return f" {tool.name} "
 
 
 def heard(messages: Sequence[Message]) -> str:

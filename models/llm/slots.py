@@ -33,13 +33,14 @@ def copies(parameters: Schema) -> dict[str, Any]:
             for name, one in properties.items()
         },
         "required": list(properties),
+        "additionalProperties": False,
     }
 
 
 def arguments(
     copied: Mapping[str, Any], parameters: Schema, *, language: str, now: datetime, heard: str
 ) -> dict[str, Any]:
-    """What of the `copied` words was `heard` from the caller and can be read, by the names of the arguments."""
+    """What of the `copied` words was `heard` from the caller and can be read, by the arguments' names."""
     values = {
         name: read(copied.get(name), schema, language, now, heard=heard)
         for name, schema in parameters.get("properties", {}).items()

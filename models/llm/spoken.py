@@ -81,10 +81,9 @@ def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
             month = next(
                 (n for n, name in enumerate(words.months.split(), 1) if name == groups.get("mon")), None
             )
-            coming = _coming(int(groups["d"]), month, today)
-            if coming is not None:
+            said = said.replace(match[0], " ")  # even if there is no such day: it's no other day either
+            if (coming := _coming(int(groups["d"]), month, today)) is not None:
                 found.add(coming)
-                said = said.replace(match[0], " ")
     return found, said
 
 
