@@ -59,22 +59,21 @@ class Acting:
         return next((tool for tool in tools if tool.name == name), None)
 
     async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
-        """The tool's arguments, and what to ask the model to ask for where required ones are missing."""
-        if not tool.parameters.get("properties"):
-            return {}, ""
+        """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""
         messages = params["messages"][-acts.FILL_TURNS :]
-        prompt = self._prefix(acts.tools_of(params["tools"]))
-        prompt += acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
-        said = await self._ask(
-            prompt, FILL_S, n_predict=FILL_TOKENS, json_schema=slots.copies(tool.parameters)
-        )
-        values = slots.arguments(
-            _object(said["content"] if said is not None else ""),
-            tool.parameters,
-            language=self.language,
-            now=self._now(),
-            heard=acts.heard(messages),
-        )
+        turns, now = acts.caller_turns(messages), self._now()
+        values = slots.spotted(tool.parameters, turns, language=self.language, now=now)
+        unread = slots.without(tool.parameters, values)
+        if unread["properties"]:
+            line = acts.question(messages, turns=acts.FILL_TURNS)
+            said = await self._ask(
+                self._prefix(acts.tools_of(params["tools"])) + acts.asked(line) + acts.fill(tool),
+                FILL_S,
+                n_predict=FILL_TOKENS,
+                json_schema=slots.copies(unread),
+            )
+            copied = _object(said["content"] if said is not None else "")
+            values |= slots.arguments(copied, unread, turns, language=self.language, now=now)
         missing = slots.missing(values, tool.parameters)
         return values, acts.ask_for(tool, missing) if missing else ""
 

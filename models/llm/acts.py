@@ -106,9 +106,9 @@ def fill(tool: Tool) -> str:
     return f" {tool.name} "
 
 
-def heard(messages: Sequence[Message]) -> str:
-    """What the caller has said."""
-    return " ".join(_text(one) for one in messages if one["role"] == "user")
+def caller_turns(messages: Sequence[Message]) -> list[str]:
+    """What the caller has said, turn by turn."""
+    return [_text(one) for one in messages if one["role"] == "user"]
 
 
 def ask_for(tool: Tool, names: Sequence[str]) -> str:

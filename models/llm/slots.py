@@ -7,7 +7,7 @@ certain, is left out, so that the agent can ask for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from typing import Any
 
@@ -18,6 +18,7 @@ Schema = Mapping[str, Any]
 
 LONGEST_WORDS = 60  # characters of a day, a time or a number
 LONGEST_TEXT = 240
+ANSWER_WORDS = 4  # of a turn that only answers what was asked
 PHONES = ("phone", "tel", "telephone")
 
 
@@ -38,14 +39,74 @@ def copies(parameters: Schema) -> dict[str, Any]:
 
 
 def arguments(
-    copied: Mapping[str, Any], parameters: Schema, *, language: str, now: datetime, heard: str
+    copied: Mapping[str, Any], parameters: Schema, turns: Sequence[str], *, language: str, now: datetime
 ) -> dict[str, Any]:
-    """What of the `copied` words was `heard` from the caller and can be read, by the arguments' names."""
-    values = {
-        name: read(copied.get(name), schema, language, now, heard=heard)
-        for name, schema in parameters.get("properties", {}).items()
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    """What of the `copied` words is in the caller's `turns` and can be read, by the arguments' names."""
+    heard = " ".join(turns)
+    values = {}
+    for name, schema in parameters.get("properties", {}).items():
+        words = copied.get(name)
+        if (
+            _spottable(schema) == "time"
+            and isinstance(words, str)
+            and not _stands_alone(words, turns, language)
+        ):
+            continue
+        value = read(words, schema, language, now, heard=heard)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _stands_alone(words: str, turns: Sequence[str], language: str) -> bool:
+    """Whether a number alone can be an hour: the "two" of "for two tonight" isn't, that of "two, please" is."""
+    if not spoken.bare(words, _known(language)):
+        return True
+    return any(words in turn and len(turn.split()) <= ANSWER_WORDS for turn in turns)
+
+
+def without(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without the arguments that have a value."""
+    properties = parameters.get("properties", {})
+    return {"properties": {name: one for name, one in properties.items() if name not in values}}
+
+
+def spotted(parameters: Schema, turns: Sequence[str], *, language: str, now: datetime) -> dict[str, Any]:
+    """What can be read off the caller's `turns` without a model, the latest first.
+
+    Only arguments that are alone in what they are: of two dates, code doesn't know which is which.
+    """
+    known = _known(language)
+    by_kind: dict[str, list[str]] = {}
+    for name, schema in parameters.get("properties", {}).items():
+        if kind := _spottable(schema):
+            by_kind.setdefault(kind, []).append(name)
+    several = len(by_kind) > 1
+    values = {}
+    for kind, names in by_kind.items():
+        if len(names) > 1 or (kind == "date-time" and several):
+            continue
+        schema = parameters["properties"][names[0]]
+        for turn in reversed(turns):
+            if several and spoken.bare(turn, known):
+                break  # an hour, or how many people: the model sees what was asked
+            words = spoken.without_moments(turn, known) if kind == "number" else turn
+            value = read(words, schema, language, now, heard=f"{' '.join(turns)} {words}")
+            if value is not None:
+                values[names[0]] = value
+            if value is not None or (kind == "date" and spoken.names_day(turn, known, now.date())):
+                break
+    return values
+
+
+def _spottable(schema: Schema) -> str:
+    if "enum" in schema:
+        return ""
+    if schema.get("format") in ("date", "time", "date-time"):
+        return str(schema["format"])
+    if schema.get("format") in PHONES:
+        return "phone"
+    return "number" if _type(schema) in ("integer", "number") else ""
 
 
 def missing(values: Mapping[str, Any], parameters: Schema) -> list[str]:
@@ -61,8 +122,7 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
     """
     if not isinstance(value, str) or not said(value, heard):
         return None
-    known = language.partition("-")[0]
-    known = known if known in LANGUAGES else "en"
+    known = _known(language)
     kind, form = _type(schema), schema.get("format")
     if "enum" in schema:
         options = {spoken.plain(str(option)): option for option in schema["enum"]}
@@ -81,6 +141,11 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
         text = spoken.digits(value, known) or ""
         return text if re.search(schema["pattern"], text) else None
     return text or None
+
+
+def _known(language: str) -> str:
+    code = language.partition("-")[0]
+    return code if code in LANGUAGES else "en"
 
 
 def said(value: str, heard: str) -> bool:

@@ -24,6 +24,8 @@ A_DAY = 1440  # minutes
 DIGITAL = r"\b(?P<h>[01]?\d|2[0-4])[:h](?P<m>[0-5]\d)\b"
 FRACTIONS = {"½": 0.5, "¼": 0.25}
 ACCENTED = {"veintidos": "veintidós", "veintitres": "veintitrés", "veintiseis": "veintiséis"}  # for text2num
+ARTICLE = r"(?:une?|una|uno|uma?|one)"
+PEOPLE = r"person|pessoa|adult|enfant|nin[oa]|bambin|crianca|bebe|neonato|child|kid|guest|baby"
 GREETING = r"\b(?:good|buen[oa]s?|buon[oa]?|bo[am]|bonne?) ?(?:morning|afternoon|evening|\w+)"
 
 
@@ -53,7 +55,30 @@ def plain(text: str) -> str:
 
 def day(text: str, language: str, today: date) -> date | None:
     """The day, from today on, that `text` names."""
-    words, said = LANGUAGES[language], fold(text, language)
+    words = LANGUAGES[language]
+    found, rest = _days(fold(text, language), words, today)
+    if len(found) != 1 or re.search(rf"\b(?:{words.vague}|{words.choice})\b", rest):
+        return None
+    return found.pop()
+
+
+def names_day(text: str, language: str, today: date) -> bool:
+    """Whether `text` names any day, for certain or not."""
+    return bool(_days(fold(text, language), LANGUAGES[language], today)[0])
+
+
+def without_moments(text: str, language: str) -> str:
+    """`text` folded, without the days and times that it names: their numbers count nothing else."""
+    words = LANGUAGES[language]
+    said = fold(_without_articles(plain(text), words, language), language)
+    said = _days(said, words, date(2000, 1, 1))[1]
+    for pattern in words.ahead:
+        said = re.sub(pattern, " ", said)
+    return _times(said, words)[1]
+
+
+def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:
+    """The days, and `said` without them."""
     found: set[date] = set()
     for pattern in words.ahead:
         for match in re.finditer(pattern, said):
@@ -66,10 +91,7 @@ def day(text: str, language: str, today: date) -> date | None:
             said = re.sub(rf"\b(?:{phrase})\b", " ", said)
     dates, said = _dates(said, words, today)
     weekdays, said = _weekdays(said, words, today)
-    found |= dates or weekdays
-    if len(found) != 1 or re.search(rf"\b(?:{words.vague}|{words.choice})\b", said):
-        return None
-    return found.pop()
+    return found | (dates or weekdays), said
 
 
 def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
@@ -139,17 +161,7 @@ def clock(
     for pattern in words.ahead:
         if (match := re.search(pattern, said)) and _minutes(match, words) < A_DAY:
             return (now + timedelta(minutes=_minutes(match, words))).time().replace(second=0, microsecond=0)
-    said = re.sub(rf"\b(?:{words.noon[0]})\b", words.noon[1], said)
-    said = re.sub(rf"\b(?:{words.midnight[0]})\b", words.midnight[1], said)
-    found: set[tuple[int, int, bool]] = set()
-    for pattern in (DIGITAL, *words.clock, r"^(?P<h>[01]?\d|2[0-4])$"):
-        for match in list(re.finditer(pattern, said)):
-            groups = match.groupdict()
-            hour, minute = int(groups["h"]), _part_of_hour(groups.get("m") or "0")
-            if groups.get("minus"):
-                minute = -_part_of_hour(groups["minus"])
-            found.add((hour, minute, groups["h"].startswith("0")))
-            said = said.replace(match[0], " ", 1)
+    found, said = ({(int(said), 0, said[0] == "0")}, "") if _hour_alone(said) else _times(said, words)
     if len(found) != 1 or re.search(rf"\b(?:{words.choice})\b", said):
         return None
     hour, minute, exact = found.pop()
@@ -165,6 +177,31 @@ def clock(
     return next((_at(t) for t in (total, total + 720) if within[0] <= _at(t) <= within[1]), None)
 
 
+def bare(text: str, language: str) -> bool:
+    """Whether `text` is a number alone, which may be an hour or count people."""
+    return fold(text, language).isdigit()
+
+
+def _hour_alone(said: str) -> bool:
+    return said.isdigit() and int(said) <= 24
+
+
+def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str]:
+    """Hours, minutes and whether the hour can be no other, and `said` without them."""
+    found = set()
+    for phrase, clock_says in (words.noon, words.midnight):
+        said = re.sub(rf"\b(?:{phrase})\b", clock_says, said)
+    for pattern in (DIGITAL, *words.clock):
+        for match in list(re.finditer(pattern, said)):
+            groups = match.groupdict()
+            hour, minute = int(groups["h"]), _part_of_hour(groups.get("m") or "0")
+            if groups.get("minus"):
+                minute = -_part_of_hour(groups["minus"])
+            found.add((hour, minute, groups["h"].startswith("0")))
+            said = said.replace(match[0], " ", 1)
+    return found, said
+
+
 def _at(minutes: int) -> time:
     return time(minutes // 60, minutes % 60)
 
@@ -178,7 +215,7 @@ def number(text: str, language: str) -> float | None:
     words, said = LANGUAGES[language], plain(text)
     for phrase, count in words.counts.items():
         said = re.sub(rf"\b(?:{phrase})\b", str(count), said)
-    said = fold(said, language)
+    said = fold(_without_articles(said, words, language), language)
     said = re.sub(rf"(?<=\d)(.*?\b(?:{words.added})) (?:{words.one}) (?=[a-z])", r"\1 1 ", said)
     found = list(re.finditer(r"\d+(?:[.,]\d+)?", said))
     if not found:
@@ -190,6 +227,18 @@ def number(text: str, language: str) -> float | None:
     if not any(gap.strip() for gap in between) and all(len(one[0]) == 1 for one in found):
         return float("".join(one[0] for one in found))  # an order's number
     return None
+
+
+def _without_articles(said: str, words: Words, language: str) -> str:
+    """`said` without the "une" of "une table", which text2num takes for a number."""
+
+    def article(match: re.Match[str]) -> str:
+        counts = (
+            match["added"] or re.match(PEOPLE, match["next"]) or fold(match["next"], language)[:1].isdigit()
+        )
+        return match[0] if counts else match["next"]
+
+    return re.sub(rf"(?P<added>\b(?:{words.added}) )?\b{ARTICLE} (?P<next>\w+)", article, said)
 
 
 def digits(text: str, language: str) -> str | None:
