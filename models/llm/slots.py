@@ -18,7 +18,7 @@ Schema = Mapping[str, Any]
 
 LONGEST_WORDS = 60  # characters of a day, a time or a number
 LONGEST_TEXT = 240
-ANSWER_WORDS = 4  # of a turn that only answers what was asked
+ANSWER_WORDS = 3  # of a turn that only answers what was asked
 PHONES = ("phone", "tel", "telephone")
 
 
@@ -46,11 +46,8 @@ def arguments(
     values = {}
     for name, schema in parameters.get("properties", {}).items():
         words = copied.get(name)
-        if (
-            _spottable(schema) == "time"
-            and isinstance(words, str)
-            and not _stands_alone(words, turns, language)
-        ):
+        hour = isinstance(words, str) and _kind(schema) == "time"
+        if hour and not _stands_alone(str(words), turns, language):
             continue
         value = read(words, schema, language, now, heard=heard)
         if value is not None:
@@ -59,7 +56,7 @@ def arguments(
 
 
 def _stands_alone(words: str, turns: Sequence[str], language: str) -> bool:
-    """Whether a number alone can be an hour: the "two" of "for two tonight" isn't, that of "two, please" is."""
+    """Whether `words`, if they are only a number, can be an hour: not those of "for two tonight, please"."""
     if not spoken.bare(words, _known(language)):
         return True
     return any(words in turn and len(turn.split()) <= ANSWER_WORDS for turn in turns)
@@ -79,7 +76,7 @@ def spotted(parameters: Schema, turns: Sequence[str], *, language: str, now: dat
     known = _known(language)
     by_kind: dict[str, list[str]] = {}
     for name, schema in parameters.get("properties", {}).items():
-        if kind := _spottable(schema):
+        if kind := _kind(schema):
             by_kind.setdefault(kind, []).append(name)
     several = len(by_kind) > 1
     values = {}
@@ -90,7 +87,7 @@ def spotted(parameters: Schema, turns: Sequence[str], *, language: str, now: dat
         for turn in reversed(turns):
             if several and spoken.bare(turn, known):
                 break  # an hour, or how many people: the model sees what was asked
-            words = spoken.without_moments(turn, known) if kind == "number" else turn
+            words = spoken.without_moments(turn, known) if kind in ("number", "phone") else turn
             value = read(words, schema, language, now, heard=f"{' '.join(turns)} {words}")
             if value is not None:
                 values[names[0]] = value
@@ -99,7 +96,8 @@ def spotted(parameters: Schema, turns: Sequence[str], *, language: str, now: dat
     return values
 
 
-def _spottable(schema: Schema) -> str:
+def _kind(schema: Schema) -> str:
+    """What code can read of it; empty for what only the model can tell from the rest."""
     if "enum" in schema:
         return ""
     if schema.get("format") in ("date", "time", "date-time"):
@@ -150,7 +148,7 @@ def _known(language: str) -> str:
 
 def said(value: str, heard: str) -> bool:
     """Whether the words of `value` are among those `heard`; of a long text a few may be others."""
-    words, theirs = spoken.plain(value).split(), set(spoken.plain(heard[-spoken.LONGEST :]).split())
+    words, theirs = spoken.plain(value).split(), set(spoken.plain(heard).split())
     own = sum(word in theirs for word in words)
     return bool(words) and own >= (len(words) if len(words) < 5 else 0.75 * len(words))
 

@@ -32,7 +32,7 @@ GREETING = r"\b(?:good|buen[oa]s?|buon[oa]?|bo[am]|bonne?) ?(?:morning|afternoon
 def fold(text: str, language: str) -> str:
     """In lower case, without accents and punctuation, numbers as digits: as `spoken_words` is written."""
     words = LANGUAGES[language]
-    said = plain(text)
+    said = plain(text[:LONGEST])
     for number, weekday in enumerate(words.weekdays.split()):  # before numbers: some are ordinals besides
         said = re.sub(rf"\b{weekday}s?\b", f"weekday{'abcdefg'[number]}", said)
     said = re.sub(rf"\b(?:{words.half})\b", "½", said)
@@ -46,7 +46,7 @@ def fold(text: str, language: str) -> str:
 
 def plain(text: str) -> str:
     """In lower case, without accents, and without punctuation but in 19:30 and 2.50."""
-    said = unicodedata.normalize("NFD", text[:LONGEST].lower().replace("’", "'"))
+    said = unicodedata.normalize("NFD", text.lower().replace("’", "'"))
     said = "".join(letter for letter in said if not unicodedata.combining(letter))
     said = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", said)
     said = re.sub(r"(?<=\d)(?=[ap]m\b)", " ", said)
@@ -70,7 +70,7 @@ def names_day(text: str, language: str, today: date) -> bool:
 def without_moments(text: str, language: str) -> str:
     """`text` folded, without the days and times that it names: their numbers count nothing else."""
     words = LANGUAGES[language]
-    said = fold(_without_articles(plain(text), words, language), language)
+    said = fold(_without_articles(plain(text[:LONGEST]), words, language), language)
     said = _days(said, words, date(2000, 1, 1))[1]
     for pattern in words.ahead:
         said = re.sub(pattern, " ", said)
@@ -212,7 +212,7 @@ def _part_of_hour(text: str) -> int:
 
 def number(text: str, language: str) -> float | None:
     """The number that `text` names; people that are told one kind after the other are added up."""
-    words, said = LANGUAGES[language], plain(text)
+    words, said = LANGUAGES[language], plain(text[:LONGEST])
     for phrase, count in words.counts.items():
         said = re.sub(rf"\b(?:{phrase})\b", str(count), said)
     said = fold(_without_articles(said, words, language), language)
@@ -243,7 +243,7 @@ def _without_articles(said: str, words: Words, language: str) -> str:
 
 def digits(text: str, language: str) -> str | None:
     """The digits of a telephone number, a plus before them where it is said."""
-    words, said = LANGUAGES[language], plain(text)
+    words, said = LANGUAGES[language], plain(text[:LONGEST])
     said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
     for word, times in words.repeated.items():
         said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
