@@ -19,6 +19,7 @@ Schema = Mapping[str, Any]
 LONGEST_WORDS = 60  # characters of a day, a time or a number
 LONGEST_TEXT = 240
 ANSWER_WORDS = 3  # of a turn that only answers what was asked
+LONG_WORDS = 5  # of a text that is told in slightly other words
 PHONES = ("phone", "tel", "telephone")
 
 
@@ -118,9 +119,9 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
     `format` date, time and date-time give ISO 8601 without a zone, phone gives digits; `formatMinimum` and
     `formatMaximum` tell which eight o'clock is meant. Languages that aren't read take only what is digits.
     """
-    if not isinstance(value, str) or not said(value, heard):
-        return None
     known = _known(language)
+    if not isinstance(value, str) or not said(value, heard, known):
+        return None
     kind, form = _type(schema), schema.get("format")
     if "enum" in schema:
         options = {spoken.plain(str(option)): option for option in schema["enum"]}
@@ -146,11 +147,13 @@ def _known(language: str) -> str:
     return code if code in LANGUAGES else "en"
 
 
-def said(value: str, heard: str) -> bool:
+def said(value: str, heard: str, language: str = "en") -> bool:
     """Whether the words of `value` are among those `heard`; of a long text a few may be others."""
+    if value.strip().isdigit():  # "773" for "seven seven three"
+        return value.strip() in "".join(re.findall(r"\d+", spoken.fold(heard[-spoken.LONGEST :], language)))
     words, theirs = spoken.plain(value).split(), set(spoken.plain(heard).split())
     own = sum(word in theirs for word in words)
-    return bool(words) and own >= (len(words) if len(words) < 5 else 0.75 * len(words))
+    return bool(words) and own >= (len(words) if len(words) < LONG_WORDS else 0.75 * len(words))
 
 
 def _moment(value: str, form: str, schema: Schema, language: str, now: datetime, heard: str) -> str | None:

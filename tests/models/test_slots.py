@@ -90,6 +90,12 @@ def test_a_long_text_may_be_told_in_slightly_other_words() -> None:
     assert read("the pizza is cold and we want money back", {"type": "string"}, heard) is None
 
 
+def test_digits_may_be_written_for_spoken_ones() -> None:
+    heard = "it's order seven seven three"
+    assert read("773", {"type": "string"}, heard) == "773"
+    assert read("774", {"type": "string"}, heard) is None
+
+
 @pytest.mark.parametrize(
     ("schema", "words", "value"),
     [
