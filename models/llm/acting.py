@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -16,45 +18,100 @@ from models.llm.child import LlamaChild
 
 CHOICE_S = 3.0  # then it is an answer in words
 FILL_S = 15.0
+PRIME_S = 120.0  # some 700 tokens, perhaps while calls go on
 FILL_TOKENS = 160
+COMPLETION = {"temperature": 0.0, "cache_prompt": True}
+
+
+class ActSlot:
+    """The child's slot in which all calls choose: it knows which prefix has been evaluated in it.
+
+    A prefix is evaluated once; where another comes between, it is restored from a saved copy.
+    """
+
+    def __init__(self, child: LlamaChild, slot: int) -> None:
+        self._child = child
+        self._slot = slot
+        self._turn = asyncio.Lock()
+        self._holds = ""
+        self._saved: set[str] = set()
+        self._lives = child.restarts
+
+    async def prime(self, prefix: str) -> None:
+        """Evaluate a prefix, so that no call waits for that. Does nothing where the model isn't there."""
+        await self.ask(prefix, "", PRIME_S, n_predict=0)
+
+    async def ask(self, prefix: str, line: str, deadline_s: float, **how: Any) -> dict[str, Any] | None:
+        """What the model makes of `line` behind the prefix; None where it doesn't answer in time."""
+        try:
+            async with asyncio.timeout(deadline_s), self._turn:
+                await self._hold(prefix)
+                return await self._post("completion", {"prompt": prefix + line, **COMPLETION, **how})
+        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+            logger.info(f"No tool was chosen: {type(error).__name__}")
+            return None
+
+    async def _hold(self, prefix: str) -> None:
+        if self._lives != self._child.restarts:  # a new process has an empty slot
+            self._lives, self._holds = self._child.restarts, ""
+        if self._holds == prefix:
+            return
+        self._holds = ""
+        name = f"acts-{hashlib.sha256(prefix.encode()).hexdigest()[:32]}"
+        if name in self._saved:
+            await self._post(f"slots/{self._slot}?action=restore", {"filename": name})
+        else:
+            await self._post("completion", {"prompt": prefix, **COMPLETION, "n_predict": 0})
+            await self._post(f"slots/{self._slot}?action=save", {"filename": name})
+            self._saved.add(name)
+        self._holds = prefix
+
+    async def _post(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
+        request = {**request, "id_slot": self._slot}
+        answer = await self._child.http.post(f"{self._child.url}/{path}", json=request, timeout=PRIME_S)
+        answer.raise_for_status()
+        said: dict[str, Any] = answer.json()
+        return said
 
 
 class Acting:
-    """One call's choices, made in a slot in which the tools and examples have been evaluated.
+    """One call's choices.
 
     `language` is what the caller speaks, a BCP 47 tag; it may change in the call.
     """
 
     def __init__(
         self,
-        child: LlamaChild,
+        slot: ActSlot,
         *,
-        slot: int,
         language: str = "en",
         examples: Sequence[ActExample] = (),
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.language = language
-        self._child = child
         self._slot = slot
         self._examples = tuple(examples)
         self._now = now
 
+    async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        """Have the tools, as OpenAI describes them, read before the first call."""
+        await self._slot.prime(self._prefix(acts.tools_of(tools)))
+
     async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
-        """Have the slot read the tools, the call and what the caller has said so far of the next turn."""
+        """Have the slot read the call and what the caller has said so far of the next turn."""
         tools = acts.tools_of(params.get("tools"))
-        messages = [*params.get("messages", ()), {"role": "user", "content": words}]
+        messages = [*params["messages"], {"role": "user", "content": words}]
         if tools:
-            await self._ask(self._prefix(tools) + acts.question(messages), CHOICE_S, n_predict=0)
+            await self._ask(tools, acts.question(messages), CHOICE_S, n_predict=0)
 
     async def choose(self, params: Mapping[str, Any]) -> Tool | None:
         """The tool that the caller's last words ask for; None is an answer in words."""
         tools = acts.tools_of(params["tools"])
-        prompt = self._prefix(tools) + acts.asked(acts.question(params["messages"]))
-        said = await self._ask(prompt, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
+        line = acts.asked(acts.question(params["messages"]))
+        said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
         if said is None or acts.wanted(said) < acts.THRESHOLD:
             return None
-        said = await self._ask(prompt, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
+        said = await self._ask(tools, line, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
         name = said["content"].strip() if said is not None else ""
         return next((tool for tool in tools if tool.name == name), None)
 
@@ -65,9 +122,10 @@ class Acting:
         values = slots.spotted(tool.parameters, turns, language=self.language, now=now)
         unread = slots.without(tool.parameters, values)
         if unread["properties"]:
-            line = acts.question(messages, turns=acts.FILL_TURNS)
+            line = acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
             said = await self._ask(
-                self._prefix(acts.tools_of(params["tools"])) + acts.asked(line) + acts.fill(tool),
+                acts.tools_of(params["tools"]),
+                line,
                 FILL_S,
                 n_predict=FILL_TOKENS,
                 json_schema=slots.copies(unread),
@@ -80,18 +138,10 @@ class Acting:
     def _prefix(self, tools: Sequence[Tool]) -> str:
         return acts.prefix(tools, self.language, self._examples)
 
-    async def _ask(self, prompt: str, deadline_s: float, **how: Any) -> dict[str, Any] | None:
-        request = {"prompt": prompt, "temperature": 0.0, "cache_prompt": True, "id_slot": self._slot, **how}
-        try:
-            answer = await self._child.http.post(
-                f"{self._child.url}/completion", json=request, timeout=deadline_s
-            )
-            answer.raise_for_status()
-            said: dict[str, Any] = answer.json()
-        except (httpx2.HTTPError, ValueError) as error:
-            logger.info(f"No tool was chosen: {type(error).__name__}")
-            return None
-        return said
+    async def _ask(
+        self, tools: Sequence[Tool], line: str, deadline_s: float, **how: Any
+    ) -> dict[str, Any] | None:
+        return await self._slot.ask(self._prefix(tools), line, deadline_s, **how)
 
 
 def _object(text: str) -> dict[str, Any]:

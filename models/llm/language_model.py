@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm import bundled
-from models.llm.acting import Acting
+from models.llm.acting import Acting, ActSlot
 from models.llm.acts import ActExample
 from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
@@ -78,6 +78,7 @@ class Llm:
         self._remote_error: str | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._primed: dict[str, str] = {}
+        self._act_slot: ActSlot | None = None
         self.child = LlamaChild(weights, threads=settings.threads) if weights is not None else None
         self.completeness = Completeness(self.child)
 
@@ -152,9 +153,9 @@ class Llm:
 
     def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
         """What chooses tools for the bundled model in one call; None where the model does so itself."""
-        if self.child is None or self.endpoint.kind != "bundled" or not self.endpoint.supports_tools:
+        if self._act_slot is None:
             return None
-        return Acting(self.child, slot=self.child.slots - 2, language=language, examples=examples)
+        return Acting(self._act_slot, language=language, examples=examples)
 
     async def chat(
         self, params: dict[str, Any], acting: Acting | None = None
@@ -231,7 +232,9 @@ class Llm:
     async def _start_bundled(self, prompts: tuple[str, ...]) -> None:
         assert self.child is not None
         # The last is for completeness, the one before for the choice of tools.
-        self.slots = Slots(self.child.slots - (2 if self.endpoint.supports_tools else 1))
+        self.slots = Slots(self.child.slots - (2 if self.tools else 1))
+        if self.tools:
+            self._act_slot = ActSlot(self.child, self.child.slots - 2)
         self.device = "cpu"
         self._client = AsyncOpenAI(
             api_key=self.child.api_key,

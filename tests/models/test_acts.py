@@ -28,7 +28,7 @@ from pipecat.tests.utils import run_test
 from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm import acts, bundled, chatml
-from models.llm.acting import Acting
+from models.llm.acting import Acting, ActSlot
 from models.llm.acts import ActExample, Tool
 from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
@@ -143,13 +143,17 @@ class FakeLlama:
     def __init__(self, tool: str = "", probability: float = 0.9, copied: Any = None) -> None:
         self.tool, self.probability, self.copied = tool, probability, copied
         self.asked: list[dict[str, Any]] = []
+        self.paths: list[str] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.paths.append(request.url.raw_path.decode())
         asked = json.loads(request.content)
         self.asked.append(asked)
         if asked.get("stream"):
             lines = [{"content": "Yes."}, {"content": "", "stop": True, "stop_type": "eos"}]
             return httpx2.Response(200, text="".join(f"data: {json.dumps(one)}\n\n" for one in lines))
+        if "filename" in asked or asked["n_predict"] == 0:
+            return httpx2.Response(200, json={})
         if "n_probs" in asked:
             left = math.log(1 - self.probability if self.tool else 0.99)
             top = [{"token": " answer", "logprob": left}]
@@ -180,7 +184,7 @@ async def told(
     """What is said, the tools called with what, and the reasons for which it ended."""
     params = {"model": "m", "messages": list(messages), "tools": [openai(END_CALL), openai(BOOK)]}
     async with llama(answer) as child:
-        acting = Acting(child, slot=6, now=lambda: NOW)
+        acting = Acting(ActSlot(child, 6), now=lambda: NOW)
         chunks = [chunk async for chunk in bundled.chat(child, params, acting)]
     deltas = [chunk.choices[0].delta for chunk in chunks]
     calls = [call.function for delta in deltas for call in delta.tool_calls or () if call.function]
@@ -258,11 +262,32 @@ async def test_a_model_that_fails_is_an_error_whatever_was_chosen() -> None:
 async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> None:
     async with llama(FakeLlama()) as child:
         params = {"model": "m", "messages": [user("Hello?")], "tools": [openai(END_CALL)]}
-        stream = bundled.chat(child, params, Acting(child, slot=6))
+        stream = bundled.chat(child, params, Acting(ActSlot(child, 6)))
         await anext(stream)
         await stream.aclose()
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
+
+
+async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
+    fake = FakeLlama()
+    async with llama(fake) as child:
+        slot = ActSlot(child, 6)
+        for language in ("en", "fr", "en", "fr", "fr"):
+            await Acting(slot, language=language).choose(
+                {"messages": [user("Hm.")], "tools": [openai(END_CALL)]}
+            )
+        read = [one for one in fake.asked if one.get("n_predict") == 0]
+        assert len(read) == 2
+        assert [path for path in fake.paths if "action" in path] == [
+            "/slots/6?action=save",
+            "/slots/6?action=save",
+            "/slots/6?action=restore",
+            "/slots/6?action=restore",
+        ]
+        child.restarts += 1  # its slots are empty, the copies are still there
+        await Acting(slot, language="fr").choose({"messages": [user("Hm.")], "tools": [openai(END_CALL)]})
+        assert fake.paths[-2:] == ["/slots/6?action=restore", "/completion"]
 
 
 @asynccontextmanager
@@ -272,6 +297,7 @@ async def qwen(fake: FakeLlama) -> AsyncIterator[Llm]:
         llm = Llm(LlmSettings(), weights=None, environ={})
         llm.child = child
         llm._endpoint = LlmEndpoint("bundled", "", "Qwen", "", supports_tools=True)
+        llm._act_slot = ActSlot(child, 6)
         llm._client = AsyncOpenAI(api_key="none", base_url="http://llama/v1")
         try:
             yield llm
