@@ -33,6 +33,7 @@ from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
+from models.llm.acts import ActExample
 from models.piper_service import PiperTTSService
 from models.pool import ModelPool
 from transports.call import CallTransport
@@ -65,6 +66,11 @@ class _TurnStop(EagerUserTurnStopStrategy):
         await super().cleanup()
 
 
+def act_examples(persona: Persona) -> list[ActExample]:
+    """The persona's own, by which a bundled model chooses tools."""
+    return [ActExample(one.caller, one.tool) for one in persona.examples]
+
+
 @dataclass(frozen=True)
 class CallPipeline:
     """What a session needs of its pipeline."""
@@ -89,7 +95,9 @@ def build(
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
     persona = answering.persona
-    llm = pool.llm.service(call.info.id, primer=persona.primer, language=persona.language)
+    llm = pool.llm.service(
+        call.info.id, primer=persona.primer, language=persona.language, examples=act_examples(persona)
+    )
     context = LLMContext()
     if pool.llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
@@ -138,7 +146,7 @@ def build(
     )
 
     def become(persona: Persona) -> None:
-        llm.become(persona.primer, language=persona.language)
+        llm.become(persona.primer, language=persona.language, examples=act_examples(persona))
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)

@@ -158,7 +158,7 @@ class LlmSettings(Section):
         0, ge=0, le=64, description="Of the bundled model; 0 uses what is fastest, at most eight."
     )
     tools: Literal["auto", "on", "off"] = Field(
-        "auto", description="auto offers tools to every model but the bundled one, too small for them."
+        "auto", description="auto offers tools to every model that can use them; SmolLM2 is too small."
     )
     first_token_timeout_s: float = Field(
         8.0, ge=0.5, le=120, description="An answer that begins later counts as failed."

@@ -19,7 +19,7 @@ from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
-from models.llm.primers import Message
+from models.llm.speaker import Message
 from models.piper import Voice, Voices
 from models.silero import SileroModel
 from models.smart_turn import TurnDetector

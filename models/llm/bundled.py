@@ -1,20 +1,24 @@
-"""The bundled models' answers, asked of llama.cpp's own endpoint.
+"""The bundled models' answers and acts, asked of llama.cpp's own endpoint.
 
 Its OpenAI endpoint runs a template engine over the conversation and a parser over every token, which take
-time before the first token and which a model without tools has no use for.
+time before the first token, and what the small models write of tools by themselves is not to be relied on.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx2
 from openai.types.chat import ChatCompletionChunk
 
 from models.errors import ModelAway, ModelFailed
+from models.llm.acting import Acting
+from models.llm.acts import Tool
 from models.llm.brevity import Brevity
 from models.llm.chatml import prompt, render
 from models.llm.child import LlamaChild
@@ -27,12 +31,65 @@ CACHE = {"cache_prompt": True, "n_cache_reuse": 32}
 
 
 async def chat(
-    child: LlamaChild, params: Mapping[str, Any], brevity: Brevity | None = None
+    child: LlamaChild,
+    params: Mapping[str, Any],
+    *,
+    acting: Acting | None = None,
+    brevity: Brevity | None = None,
 ) -> AsyncGenerator[ChatCompletionChunk, None]:
-    """Stream an answer to an OpenAI chat completion's parameters; `brevity` ends it early.
+    """Stream an answer to an OpenAI chat completion's parameters, or the call of a tool.
 
+    `acting` chooses among the tools while the answer begins; without it they are left alone. `brevity` ends
+    the answer early.
     Raises ModelFailed and httpx2.TransportError.
     """
+    if acting is None or not params.get("tools") or params["messages"][-1]["role"] != "user":
+        async for chunk in _answer(child, params, brevity):
+            yield chunk
+        return
+    async with aclosing(_answer(child, params, brevity)) as answer:
+        # The answer first: it is what the caller waits for most often. Both are read in the same batches.
+        first = asyncio.ensure_future(anext(answer, None))
+        try:
+            tool = await acting.choose(params)
+            if tool is None:
+                if (begun := await first) is not None:
+                    yield begun
+                async for chunk in answer:
+                    yield chunk
+                return
+        finally:
+            first.cancel()
+            with suppress(asyncio.CancelledError, ModelFailed, httpx2.TransportError):
+                await first
+    async with aclosing(_act(child, params, acting, tool, brevity)) as act:
+        async for chunk in act:
+            yield chunk
+
+
+async def _act(
+    child: LlamaChild, params: Mapping[str, Any], acting: Acting, tool: Tool, brevity: Brevity | None
+) -> AsyncGenerator[ChatCompletionChunk, None]:
+    """The call of the tool; where the caller hasn't said all it needs, a question for that."""
+    arguments, ask = await acting.fill(params, tool)
+    if ask:
+        messages = [*params["messages"], {"role": "system", "content": ask}]
+        async for chunk in _answer(child, {**params, "messages": messages}, brevity):
+            yield chunk
+        return
+    call = {
+        "index": 0,
+        "id": f"call_{secrets.token_hex(8)}",
+        "type": "function",
+        "function": {"name": tool.name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
+    yield completion_chunk("bundled", params["model"], {"role": "assistant", "tool_calls": [call]})
+    yield completion_chunk("bundled", params["model"], {}, finish_reason="tool_calls", tokens=(0, 0))
+
+
+async def _answer(
+    child: LlamaChild, params: Mapping[str, Any], brevity: Brevity | None
+) -> AsyncGenerator[ChatCompletionChunk, None]:
     request = {
         "prompt": prompt(params["messages"]),
         "n_predict": params.get("max_tokens", -1),
@@ -79,7 +136,7 @@ async def read_ahead(
         return
     request = {"prompt": render(messages) + words, "n_predict": 0, "id_slot": slot, **CACHE}
     # Only speed is lost if it fails: the answer then reads it all itself.
-    with contextlib.suppress(httpx2.HTTPError):
+    with suppress(httpx2.HTTPError):
         await child.http.post(f"{child.url}/completion", json=request, timeout=READ_DEADLINE_S)
 
 

@@ -6,7 +6,7 @@ template gives, and because the server takes long over the template. A test hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 OPEN_TURN = "<|im_start|>user\n"
@@ -25,10 +25,27 @@ def prompt(messages: Iterable[Mapping[str, Any]]) -> str:
 
 def turns(messages: Iterable[Mapping[str, Any]]) -> str:
     """The messages alone, whole."""
-    return "".join(f"<|im_start|>{one['role']}\n{_plain(one['content'])}<|im_end|>\n" for one in messages)
+    conversation = list(messages)
+    return "".join(f"<|im_start|>{role}\n{_plain(text)}<|im_end|>\n" for role, text in _told(conversation))
+
+
+def _told(conversation: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Roles and texts. What tools did is told by the system: the model would imitate its own calls."""
+    calls: dict[str, Mapping[str, Any]] = {}
+    for one in conversation:
+        calls |= {call["id"]: call["function"] for call in one.get("tool_calls") or ()}
+        if one["role"] == "tool":
+            call = calls.get(one.get("tool_call_id", ""), {})
+            done = f"{call.get('name', 'A tool')} {call.get('arguments') or ''}".strip()
+            yield "system", f"{done} gave: {_text(one['content'])}. Tell the caller."
+        elif one.get("content") or not one.get("tool_calls"):
+            yield one["role"], one.get("content")
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
 
 
 def _plain(content: Any) -> str:
     """The text of a message, in which nobody can write the format's own marks."""
-    text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
-    return text.replace("<|", "< |")
+    return _text(content).replace("<|", "< |")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,23 @@ from loguru import logger
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import BundledLlm, LlmSettings
+from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import bundled
+from models.llm.acting import Acting
+from models.llm.acts import ActExample
 from models.llm.brevity import Brevity
-from models.llm.child import ONE_REQUEST, LlamaChild, State, cores
+from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import Ollama, PullProgress, chat_request
-from models.llm.primers import Message, Primers, Slots
-from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates, too_slow
+from models.llm.primers import Slots
+from models.llm.resident import JUDGE
 from models.llm.service import CallLlmService
+from models.llm.speaker import Message, Speaker, Weights, start_speaker
 
 LOAD_S = 300.0  # a large model from a slow disk
-READY_S = 90.0
 HEARTBEAT_S = 5.0
 # Against whole phrases said over and over. A penalty on single tokens is worse than the loops: it makes
 # "The capital of France is Paris" go on with ", not France".
@@ -45,9 +47,6 @@ DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 JUDGE_NICENESS = 10
 JUDGE_SLOTS = 4
 FOLDER = "prompts"
-
-Weights = Callable[[BundledLlm], Path | None]
-"""The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
 
 
 class Llm:
@@ -80,8 +79,7 @@ class Llm:
         self._remote_state: State = "loading"
         self._remote_error: str | None = None
         self._heartbeat: asyncio.Task[None] | None = None
-        self._primers: Primers | None = None
-        self.child: LlamaChild | None = None  # that speaks
+        self.speaker: Speaker | None = None
         self.completeness = Completeness()
 
     @property
@@ -89,6 +87,11 @@ class Llm:
         if self._endpoint is None:
             raise ModelFailed("The language model hasn't been started.")
         return self._endpoint
+
+    @property
+    def child(self) -> LlamaChild | None:
+        """The bundled model's process, where that speaks."""
+        return self.speaker.child if self.speaker is not None else None
 
     @property
     def client(self) -> AsyncOpenAI:
@@ -155,21 +158,40 @@ class Llm:
         self._remote_state = "down"
 
     def service(
-        self, call_id: str, *, primer: Sequence[Message], language: str | None = None
+        self,
+        call_id: str,
+        *,
+        primer: Sequence[Message],
+        language: str = "en",
+        examples: Sequence[ActExample] = (),
     ) -> CallLlmService:
-        """One call's share; `primer` is what every conversation begins with, its first the system message."""
-        return CallLlmService(self, call_id=call_id, primer=primer, language=language)
+        """One call's share.
+
+        `primer` is what every conversation begins with, its first the system message; `examples`, of what is
+        done about a caller's words, help a bundled model choose a tool. `language` is a BCP 47 tag.
+        """
+        return CallLlmService(
+            self,
+            call_id=call_id,
+            primer=primer,
+            language=language,
+            acting=self.acting(language, examples),
+        )
+
+    def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
+        """What chooses tools for a bundled model in one call; None where the model does so itself."""
+        return self.speaker.acting(language, examples) if self.speaker is not None and self.tools else None
 
     async def chat(
-        self, params: dict[str, Any], *, brevity: Brevity | None = None
+        self, params: dict[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Open the stream of an answer to an OpenAI chat completion's parameters.
 
-        `brevity` is for the bundled models, which don't know when to stop.
+        `acting` and `brevity` are for the bundled models, which are told what to do and when to stop.
         """
         endpoint = self.endpoint
-        if endpoint.kind == "bundled" and self.child is not None and not params.get("tools"):
-            return bundled.chat(self.child, params, brevity)
+        if endpoint.kind == "bundled" and self.child is not None:
+            return bundled.chat(self.child, params, acting=acting, brevity=brevity)
         if endpoint.kind != "ollama":
             stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
             return stream
@@ -206,13 +228,13 @@ class Llm:
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot of the bundled server know the primer before the first question comes."""
-        if self._primers is not None and self.endpoint.kind == "bundled":
-            await self._primers.prime(slot, primer)
+        if self.speaker is not None:
+            await self.speaker.prime(slot, primer)
 
     async def read_ahead(self, messages: Sequence[Message], words: str, *, slot: int) -> None:
         """Have a slot of the bundled server read the conversation and what the caller has said by now."""
-        if self.child is not None:
-            await bundled.read_ahead(self.child, messages, words, slot=slot)
+        if self.speaker is not None:
+            await self.speaker.read_ahead(messages, words, slot=slot)
 
     def pull(self) -> AsyncGenerator[PullProgress, None]:
         """Have Ollama fetch the configured model."""
@@ -221,52 +243,34 @@ class Llm:
         return Ollama(root, self._http).pull(self.settings.model)
 
     async def _start_bundled(self, reason: str, primers: Sequence[Sequence[Message]]) -> None:
-        """Start the largest bundled model that the machine bears; `reason`: why no other speaks."""
-        wanted, judge = self.settings.bundled, self.completeness.child
-        smaller: list[str] = []
-        for resident in candidates(wanted, available_memory_mb()):
-            if resident is JUDGE and judge is not None:
-                weights: Path | None = judge.weights
-                await judge.close()  # it now needs a slot for each call
-            else:
-                weights = await asyncio.to_thread(self._weights, resident.name)
-            if weights is None:
-                continue
-            self.child = child = self._child(resident, weights)
-            if resident is JUDGE:
-                self.completeness.child = child
-            await child.start()
-            await child.wait_ready(READY_S)
-            speed = f"{child.answer_tokens_s:.0f} tokens/s"
-            if (
-                wanted == "auto"
-                and resident is not JUDGE
-                and (too_slow(child.prompt_tokens_s, child.answer_tokens_s))
-            ):
-                logger.warning(f"{resident.title} is too slow on this machine: {speed}.")
-                smaller.append(f"{resident.title} is too slow here ({speed})")
-                await child.close()
-                continue
-            break
-        else:
-            self.child = None
-            raise WeightsError(
-                f"{reason}, and "
-                + ("no bundled model is" if wanted == "auto" else f"the bundled {wanted} isn't")
-                + f" installed. Start Ollama and pull {self.settings.model}, set llm.url, or run "
-                f"'offhook models pull {'qwen2.5-coder-1.5b' if wanted == 'auto' else wanted}'."
+        """`reason`: why no other model speaks."""
+        try:
+            speaker, passed_over = await start_speaker(
+                self.settings.bundled,
+                self._weights,
+                self.completeness.child,
+                threads=self.settings.threads,
+                states=self._states,
             )
+        except WeightsError as error:
+            raise WeightsError(
+                f"{reason}, and {error}. Start Ollama and pull {self.settings.model}, set llm.url, or run "
+                "'offhook models pull' with the name of a bundled model, such as qwen2.5-coder-1.5b."
+            ) from None
+        self.speaker, child = speaker, speaker.child
+        if speaker.resident is JUDGE:
+            self.completeness.child = child
+        self.slots = speaker.slots
+        self.device = "cpu"
         self._endpoint = LlmEndpoint(
             kind="bundled",
             url="",
-            model=resident.title,
-            why=f"{'; '.join([reason, *smaller])}, so the bundled {resident.title} speaks ({speed})"
-            + (f"; {resident.warning}." if resident.warning else "."),
-            supports_tools=resident.calls_tools,
+            model=speaker.resident.title,
+            why=f"{'; '.join(filter(None, (reason, passed_over)))}, so the bundled {speaker.resident.title} "
+            f"speaks ({child.answer_tokens_s:.0f} tokens/s)"
+            + (f"; {speaker.resident.warning}." if speaker.resident.warning else "."),
+            supports_tools=speaker.resident.calls_tools,
         )
-        self.slots = Slots(child.slots - 1)  # the last is for whoever has none
-        self.device = "cpu"
-        self._primers = Primers(child)
         self._client = AsyncOpenAI(
             api_key=child.api_key,
             base_url="http://127.0.0.1/v1",
@@ -275,20 +279,7 @@ class Llm:
             http_client=DefaultAsyncHttpxClient(trust_env=False, verify=False),
         )
         for primer in primers:
-            await self._primers.prime(0, primer)
-
-    def _child(self, resident: Resident, weights: Path) -> LlamaChild:
-        threads = self.settings.threads
-        if resident is not JUDGE:
-            # It reads while the caller speaks, and what it writes is awaited: it takes what the others leave.
-            threads = threads or min(8, cores())
-        return LlamaChild(
-            weights,
-            threads=threads,
-            slots=resident.slots,
-            slot_ctx=resident.slot_ctx,
-            states=self._states,
-        )
+            await speaker.prime(0, primer)
 
     async def _start_remote(self) -> None:
         endpoint, key = self.endpoint, self.settings.api_key

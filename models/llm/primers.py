@@ -1,24 +1,19 @@
-"""A llama.cpp server's places for conversations, and how each comes to know a conversation's beginning."""
+"""A llama.cpp server's places for conversations, and how each comes to know a prompt's beginning."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import httpx2
 from loguru import logger
 
-from models.llm.chatml import turns
 from models.llm.child import LlamaChild
 
 MOST_STATES = 32  # some 20 MB each with the largest model
 PRIME_DEADLINE_S = 120.0  # for a long primer on a slow machine
-
-Message = Mapping[str, Any]
 
 
 class Slots:
@@ -36,7 +31,7 @@ class Slots:
 
 
 class Primers:
-    """Has slots know primers, the messages with which conversations begin, before the first question comes.
+    """Has slots know primers, the texts with which prompts begin, before the first question comes.
 
     A primer is read once, at some 60 tokens a second; what the model then knows is kept in a file, from which
     every slot gets it in some 5 ms, at later starts too.
@@ -44,12 +39,9 @@ class Primers:
 
     def __init__(self, child: LlamaChild) -> None:
         self._child = child
-        self._build = f"{version('xllamacpp')} {child.weights.name} {child.weights.stat().st_size}"
+        self._build = f"{version('xllamacpp')} {child.weights}"
 
-    def known(self, primer: Sequence[Message]) -> bool:
-        return (self._child.states / self._name(primer)).is_file()
-
-    async def prime(self, slot: int, primer: Sequence[Message]) -> None:
+    async def prime(self, slot: int, primer: str) -> None:
         """Have `slot` know `primer`. Only speed is lost where that fails: the first answer then reads it."""
         name = self._name(primer)
         state = self._child.states / name
@@ -61,11 +53,11 @@ class Primers:
                 await self._read(slot, primer, state)
             else:
                 os.utime(state)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:
             logger.debug(f"A prompt wasn't read ahead: {type(error).__name__}")
 
-    async def _read(self, slot: int, primer: Sequence[Message], state: Path) -> None:
-        request = {"prompt": turns(primer), "n_predict": 0, "cache_prompt": True, "id_slot": slot}
+    async def _read(self, slot: int, primer: str, state: Path) -> None:
+        request = {"prompt": primer, "n_predict": 0, "cache_prompt": True, "id_slot": slot}
         answer = await self._child.http.post(
             f"{self._child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
         )
@@ -73,7 +65,7 @@ class Primers:
         part = f"{state.name}.{os.getpid()}"
         if await self._did(slot, "save", part):
             (state.parent / part).replace(state)
-            _forget_oldest(state.parent.iterdir())
+            _forget_oldest(state.parent)
 
     async def _did(self, slot: int, action: str, name: str) -> bool:
         answer = await self._child.http.post(
@@ -81,10 +73,12 @@ class Primers:
         )
         return answer.status_code == 200
 
-    def _name(self, primer: Sequence[Message]) -> str:
-        return hashlib.sha256(f"{self._build}\n{turns(primer)}".encode()).hexdigest()[:32]
+    def _name(self, primer: str) -> str:
+        return hashlib.sha256(f"{self._build}\n{primer}".encode()).hexdigest()[:32]
 
 
-def _forget_oldest(states: Iterable[Path]) -> None:
-    for state in sorted(states, key=lambda state: state.stat().st_mtime, reverse=True)[MOST_STATES:]:
+def _forget_oldest(folder: Path) -> None:
+    for state in sorted(folder.iterdir(), key=lambda state: state.stat().st_mtime, reverse=True)[
+        MOST_STATES:
+    ]:
         state.unlink(missing_ok=True)

@@ -21,6 +21,8 @@ from models.llm.completeness import clean
 from models.llm.stream import answer
 
 if TYPE_CHECKING:
+    from models.llm.acting import Acting
+    from models.llm.acts import ActExample
     from models.llm.language_model import Llm
 
 
@@ -47,12 +49,19 @@ class CallLlmService(OpenAILLMService):
     supports_response_schema = False
 
     def __init__(
-        self, llm: Llm, *, call_id: str, primer: Sequence[Mapping[str, Any]], language: str | None = None
+        self,
+        llm: Llm,
+        *,
+        call_id: str,
+        primer: Sequence[Mapping[str, Any]],
+        language: str = "en",
+        acting: Acting | None = None,
     ) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._primer = primer
         self._language = language
+        self._acting = acting
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
@@ -76,10 +85,17 @@ class CallLlmService(OpenAILLMService):
         self._slot = self._llm.slots.take()
         self._prime()
 
-    def become(self, primer: Sequence[Mapping[str, Any]], *, language: str | None = None) -> None:
+    def become(
+        self,
+        primer: Sequence[Mapping[str, Any]],
+        *,
+        language: str = "en",
+        examples: Sequence[ActExample] = (),
+    ) -> None:
         """Answer by another primer from now on; what was said stays."""
         self._primer = primer
         self._language = language
+        self._acting = self._llm.acting(language, examples)
         self._prime()
 
     def _prime(self) -> None:
@@ -136,32 +152,32 @@ class CallLlmService(OpenAILLMService):
 
         With a bundled model this is also the first part of making the answer: it reads all but its end.
         """
-        completeness, history = self._llm.completeness, await self._history(context)
+        completeness, params = self._llm.completeness, await self._params(context)
         if self._llm.judges_itself:
-            return await completeness.end_probability(words, history=history, slot=self._slot)
-        self._read(history, words)
-        return await completeness.end_probability(words, history=history[-1:])
+            return await completeness.end_probability(words, history=params["messages"], slot=self._slot)
+        self._read(params, words)
+        return await completeness.end_probability(words, history=params["messages"][-1:])
 
     async def read_ahead(self, context: LLMContext) -> None:
         """Have the bundled model read the conversation while the caller begins to speak."""
-        self._read(await self._history(context), "")
+        self._read(await self._params(context), "")
 
-    def _read(self, history: Sequence[Mapping[str, Any]], words: str) -> None:
-        """Have the call's slot read so far, in the background; only the latest is wanted."""
+    def _read(self, params: dict[str, Any], words: str) -> None:
+        """Have the model read so far, in the background; only the latest is wanted."""
         if self._slot is not None:
             self._stop_reading()
             self._reading = asyncio.create_task(
-                self._llm.read_ahead(history, clean(words), slot=self._slot), name=f"llm-read-{self._call_id}"
+                self._read_along(self._slot, params, clean(words)), name=f"llm-read-{self._call_id}"
             )
+
+    async def _read_along(self, slot: int, params: dict[str, Any], words: str) -> None:
+        await self._llm.read_ahead(params["messages"], words, slot=slot)
+        if self._acting is not None:
+            await self._acting.read_ahead(params, words)
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-
-    async def _history(self, context: LLMContext) -> list[Mapping[str, Any]]:
-        """The conversation as the model is sent it, with the primer."""
-        messages = (await self._params(context))["messages"]
-        return [message for message in messages if isinstance(message.get("content"), str)]
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
@@ -187,7 +203,7 @@ class CallLlmService(OpenAILLMService):
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         self._stop_reading()  # the answer reads the rest itself
         return answer(
-            lambda: self._llm.chat(params, brevity=brevity() if brevity else None),
+            lambda: self._llm.chat(params, acting=self._acting, brevity=brevity() if brevity else None),
             timeout_s=self._llm.settings.first_token_timeout_s,
             wait_ready=self._llm.wait_ready,
         )

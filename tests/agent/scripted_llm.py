@@ -41,9 +41,12 @@ class ScriptedLlm:
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
     def service(
-        self, call_id: str, *, primer: Sequence[Mapping[str, Any]], language: str | None = None
+        self, call_id: str, *, primer: Sequence[Mapping[str, Any]], language: str = "en", **_: Any
     ) -> CallLlmService:
         return CallLlmService(cast("Llm", self), call_id=call_id, primer=primer, language=language)
+
+    def acting(self, *_: Any) -> None:
+        return None
 
     def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         self._primer = keep
@@ -52,7 +55,9 @@ class ScriptedLlm:
     async def wait_ready(self, timeout_s: float) -> None:
         return
 
-    async def chat(self, params: dict[str, Any], brevity: Any = None) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(
+        self, params: dict[str, Any], acting: Any = None, brevity: Any = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
         messages = params["messages"]
         # Without the persona's examples.
         self._outcome.contexts.append([dict(message) for message in [messages[0], *messages[self._primer :]]])

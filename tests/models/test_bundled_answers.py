@@ -47,7 +47,7 @@ async def answers(child: LlamaChild, persona: Persona, callers: Sequence[str]) -
             "extra_body": BUNDLED_SAMPLING | {"cache_prompt": True},
         }
         brevity = Brevity(language=persona.language, before=said[-1])
-        chunks = [chunk async for chunk in bundled.chat(child, params, brevity)]
+        chunks = [chunk async for chunk in bundled.chat(child, params, brevity=brevity)]
         said.append("".join(chunk.choices[0].delta.content or "" for chunk in chunks).strip())
         conversation.append({"role": "assistant", "content": said[-1]})
     return said[1:]
@@ -96,7 +96,7 @@ async def test_an_answer_that_is_over_stops_the_model(child: LlamaChild) -> None
     messages = [{"role": "user", "content": "Count from one to one hundred, each number in a sentence."}]
     params = {"model": "bundled", "messages": messages, "max_tokens": 400}
 
-    chunks = [chunk async for chunk in bundled.chat(child, params, Brevity(language="en"))]
+    chunks = [chunk async for chunk in bundled.chat(child, params, brevity=Brevity(language="en"))]
 
     said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert len(said.split()) <= LONGEST_WORDS

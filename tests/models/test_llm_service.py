@@ -33,8 +33,9 @@ from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
 from models.llm.ollama import Ollama
-from models.llm.resident import RESIDENTS
+from models.llm.resident import JUDGE, RESIDENTS
 from models.llm.service import CallLlmService
+from models.llm.speaker import Speaker
 from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
 from tests.ollama_server import served
 
@@ -214,7 +215,8 @@ async def test_a_conversation_with_a_server_nearby_takes_no_proxy(monkeypatch: p
 async def test_a_long_answer_leaves_the_bundled_model_room_for_the_conversation(tmp_path: Path) -> None:
     llm = Llm(LlmSettings(max_tokens=2048), weights=None, environ={})
     llm._endpoint = LlmEndpoint("bundled", "", "m", "", supports_tools=False)
-    llm.child = LlamaChild(tmp_path / "m.gguf")
+    llm.speaker = Speaker(JUDGE, LlamaChild(tmp_path / "m.gguf"))
+    assert llm.child is not None
     try:
         said = [{"role": "user", "content": "Hello? " * 20} for _ in range(10)]
         params = llm.fit({"messages": said, "max_tokens": 2048}, slot=0, keep=0)

@@ -1,0 +1,140 @@
+"""Asking the bundled model which tool a caller wants and with what arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import httpx2
+from loguru import logger
+
+from models.llm import acts, slots
+from models.llm.acts import ActExample, Tool
+from models.llm.child import LlamaChild
+from models.llm.primers import Primers
+
+CHOICE_S = 3.0  # then it is an answer in words
+FILL_S = 15.0
+FILL_TOKENS = 160
+
+
+class ActSlot:
+    """The child's slot in which all calls choose: it knows which prefix has been read in it."""
+
+    def __init__(self, child: LlamaChild, slot: int) -> None:
+        self._child = child
+        self._slot = slot
+        self._primers = Primers(child)
+        self._turn = asyncio.Lock()
+        self._holds = ""
+        self._lives = child.restarts
+
+    async def prime(self, prefix: str) -> None:
+        """Read a prefix, so that no call waits for that. Does nothing where the model isn't there."""
+        async with self._turn:
+            await self._hold(prefix)
+
+    async def ask(self, prefix: str, line: str, deadline_s: float, **how: Any) -> dict[str, Any] | None:
+        """What the model makes of `line` behind the prefix; None where it doesn't answer in time."""
+        request = {"prompt": prefix + line, "temperature": 0.0, "cache_prompt": True, "id_slot": self._slot}
+        try:
+            async with asyncio.timeout(deadline_s), self._turn:
+                await self._hold(prefix)
+                answer = await self._child.http.post(
+                    f"{self._child.url}/completion", json=request | how, timeout=deadline_s
+                )
+                answer.raise_for_status()
+                said: dict[str, Any] = answer.json()
+                return said
+        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+            logger.info(f"No tool was chosen: {type(error).__name__}")
+            return None
+
+    async def _hold(self, prefix: str) -> None:
+        if self._lives != self._child.restarts:  # a new process has an empty slot
+            self._lives, self._holds = self._child.restarts, ""
+        if self._holds != prefix:
+            self._holds = ""
+            await self._primers.prime(self._slot, prefix)
+            self._holds = prefix
+
+
+class Acting:
+    """One call's choices.
+
+    `language` is what the caller speaks, a BCP 47 tag; it may change in the call.
+    """
+
+    def __init__(
+        self,
+        slot: ActSlot,
+        *,
+        language: str = "en",
+        examples: Sequence[ActExample] = (),
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.language = language
+        self._slot = slot
+        self._examples = tuple(examples)
+        self._now = now
+
+    async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        """Have the tools, as OpenAI describes them, read before the first call."""
+        await self._slot.prime(self._prefix(acts.tools_of(tools)))
+
+    async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
+        """Have the slot read the call and what the caller has said so far of the next turn."""
+        tools = acts.tools_of(params.get("tools"))
+        messages = [*params["messages"], {"role": "user", "content": words}]
+        if tools:
+            await self._ask(tools, acts.question(messages), CHOICE_S, n_predict=0)
+
+    async def choose(self, params: Mapping[str, Any]) -> Tool | None:
+        """The tool that the caller's last words ask for; None is an answer in words."""
+        tools = acts.tools_of(params["tools"])
+        line = acts.asked(acts.question(params["messages"]))
+        said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
+        if said is None or acts.wanted(said) < acts.THRESHOLD:
+            return None
+        said = await self._ask(tools, line, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
+        name = said["content"].strip() if said is not None else ""
+        return next((tool for tool in tools if tool.name == name), None)
+
+    async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
+        """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""
+        messages = params["messages"][-acts.FILL_TURNS :]
+        turns, now = acts.caller_turns(messages), self._now()
+        values = slots.spotted(tool.parameters, turns, language=self.language, now=now)
+        unread = slots.without(tool.parameters, values)
+        if unread["properties"]:
+            line = acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
+            said = await self._ask(
+                acts.tools_of(params["tools"]),
+                line,
+                FILL_S,
+                n_predict=FILL_TOKENS,
+                json_schema=slots.copies(unread),
+            )
+            copied = _object(said["content"] if said is not None else "")
+            values |= slots.arguments(copied, unread, turns, language=self.language, now=now)
+        missing = slots.missing(values, tool.parameters)
+        return values, acts.ask_for(tool, missing) if missing else ""
+
+    def _prefix(self, tools: Sequence[Tool]) -> str:
+        return acts.prefix(tools, self.language, self._examples)
+
+    async def _ask(
+        self, tools: Sequence[Tool], line: str, deadline_s: float, **how: Any
+    ) -> dict[str, Any] | None:
+        return await self._slot.ask(self._prefix(tools), line, deadline_s, **how)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        read = json.loads(text)
+    except ValueError:  # cut off
+        return {}
+    return read if isinstance(read, dict) else {}

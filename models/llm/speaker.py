@@ -1,0 +1,103 @@
+"""The bundled language model that speaks, once it is up: its process, its slots, and what it knows ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from loguru import logger
+
+from config.settings import BundledLlm
+from models.errors import WeightsError
+from models.llm import bundled
+from models.llm.acting import Acting, ActSlot
+from models.llm.acts import ActExample
+from models.llm.chatml import turns
+from models.llm.child import LlamaChild, cores
+from models.llm.primers import Primers, Slots
+from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates, too_slow
+
+READY_S = 90.0
+
+Message = Mapping[str, Any]
+Weights = Callable[[BundledLlm], Path | None]
+"""The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
+
+
+class Speaker:
+    """`resident` in its process `child`. The last slot serves whoever has none; where the model calls tools,
+    the one before is where all calls choose among them."""
+
+    def __init__(self, resident: Resident, child: LlamaChild) -> None:
+        self.resident = resident
+        self.child = child
+        self.slots = Slots(child.slots - (2 if resident.calls_tools else 1))
+        self._primers = Primers(child)
+        self._acts = ActSlot(child, child.slots - 2) if resident.calls_tools else None
+
+    @property
+    def last_slot(self) -> int:
+        return self.child.slots - 1
+
+    def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
+        """What chooses among tools in one call; None where the model is too small for them."""
+        return None if self._acts is None else Acting(self._acts, language=language, examples=examples)
+
+    async def prime(self, slot: int, primer: Sequence[Message]) -> None:
+        """Have a slot know the primer before the first question comes."""
+        await self._primers.prime(slot, turns(primer))
+
+    async def read_ahead(self, messages: Sequence[Message], words: str, *, slot: int) -> None:
+        """Have a slot read the conversation and what the caller has said by now."""
+        await bundled.read_ahead(self.child, messages, words, slot=slot)
+
+
+async def start_speaker(
+    wanted: BundledLlm | Literal["auto"],
+    weights: Weights,
+    judge: LlamaChild | None,
+    *,
+    threads: int,
+    states: Path | None,
+) -> tuple[Speaker, str]:
+    """Start the largest bundled model that is installed and that the machine bears.
+
+    `judge`, the smallest one, is closed where it is to speak itself: it then needs a slot for each call.
+    Also returns what there is to say of larger ones that are too slow. Raises WeightsError where none is
+    installed, ModelFailed where it doesn't come up.
+    """
+    passed_over: list[str] = []
+    for resident in candidates(wanted, available_memory_mb()):
+        if resident is JUDGE and judge is not None:
+            file: Path | None = judge.weights
+            await judge.close()
+        else:
+            file = await asyncio.to_thread(weights, resident.name)
+        if file is None:
+            continue
+        child = LlamaChild(
+            file,
+            # A large one reads while the caller speaks, and what it writes is awaited: it takes what the
+            # other models leave, by its low priority.
+            threads=threads or (0 if resident is JUDGE else min(8, cores())),
+            slots=resident.slots,
+            slot_ctx=resident.slot_ctx,
+            states=states,
+        )
+        try:
+            await child.start()
+            await child.wait_ready(READY_S)
+        except BaseException:
+            await child.close()
+            raise
+        slow = too_slow(child.prompt_tokens_s, child.answer_tokens_s)
+        if wanted != "auto" or resident is JUDGE or not slow:
+            return Speaker(resident, child), "; ".join(passed_over)
+        passed_over.append(f"{resident.title} is too slow here ({child.answer_tokens_s:.0f} tokens/s)")
+        logger.warning(f"{passed_over[-1]}.")
+        await child.close()
+    if wanted == "auto":
+        raise WeightsError("no bundled model is installed")
+    raise WeightsError(f"the bundled {wanted} isn't installed")

@@ -1,0 +1,254 @@
+"""Reading the days, times and numbers that callers say: "half past seven on Friday", "six of us".
+
+What can't be read for certain is None: two days, a day that is over, "some time next week". text2num reads
+the number words; what stands around them is read here, because the libraries for dates that were tried on
+spoken phrases either read few ("half past seven", "le trois mai") or made values up ("Sunday at one" became
+the eleventh of January).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime, time, timedelta
+from itertools import pairwise
+
+from text_to_num import alpha2digit
+
+from models.llm.spoken_words import LANGUAGES, Words
+
+LONGEST = 400  # characters; nobody needs more to say a day
+# An hour without "in the evening" is the one within these, when people are asked to come or to call.
+WAKING = (time(10), time(21, 59))
+A_DAY = 1440  # minutes
+DIGITAL = r"\b(?P<h>[01]?\d|2[0-4])[:h](?P<m>[0-5]\d)\b"
+FRACTIONS = {"½": 0.5, "¼": 0.25}
+ACCENTED = {"veintidos": "veintidós", "veintitres": "veintitrés", "veintiseis": "veintiséis"}  # for text2num
+ARTICLE = r"(?:une?|una|uno|uma?|one)"
+PEOPLE = r"person|pessoa|adult|enfant|nin[oa]|bambin|crianca|bebe|neonato|child|kid|guest|baby"
+GREETING = r"\b(?:good|buen[oa]s?|buon[oa]?|bo[am]|bonne?) ?(?:morning|afternoon|evening|\w+)"
+
+
+def fold(text: str, language: str) -> str:
+    """In lower case, without accents and punctuation, numbers as digits: as `spoken_words` is written."""
+    words = LANGUAGES[language]
+    said = plain(text[:LONGEST])
+    for number, weekday in enumerate(words.weekdays.split()):  # before numbers: some are ordinals besides
+        said = re.sub(rf"\b{weekday}s?\b", f"weekday{'abcdefg'[number]}", said)
+    said = re.sub(rf"\b(?:{words.half})\b", "½", said)
+    said = re.sub(rf"\b(?:{words.quarter})\b", "¼", said)
+    for bare, accented in ACCENTED.items():
+        said = re.sub(rf"\b{bare}\b", accented, said)
+    said = re.sub(r"\b(all|l)'", r"\1' ", said)
+    digits: str = alpha2digit(said, language, 0)
+    return " ".join(re.sub(r"(?<=\d)[ºª]", "", digits).split())
+
+
+def plain(text: str) -> str:
+    """In lower case, without accents, and without punctuation but in 19:30 and 2.50."""
+    said = unicodedata.normalize("NFD", text.lower().replace("’", "'"))
+    said = "".join(letter for letter in said if not unicodedata.combining(letter))
+    said = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", said)
+    said = re.sub(r"(?<=\d)(?=[ap]m\b)", " ", said)
+    return " ".join(re.sub(r"[^\w\s:+'.,]|[.,:](?!\d)|(?<!\d)[.,:]", " ", said).split())
+
+
+def day(text: str, language: str, today: date) -> date | None:
+    """The day, from today on, that `text` names."""
+    words = LANGUAGES[language]
+    found, rest = _days(fold(text, language), words, today)
+    if len(found) != 1 or re.search(rf"\b(?:{words.vague}|{words.choice})\b", rest):
+        return None
+    return found.pop()
+
+
+def names_day(text: str, language: str, today: date) -> bool:
+    """Whether `text` names any day, for certain or not."""
+    return bool(_days(fold(text, language), LANGUAGES[language], today)[0])
+
+
+def without_moments(text: str, language: str) -> str:
+    """`text` folded, without the days and times that it names: their numbers count nothing else."""
+    words = LANGUAGES[language]
+    said = fold(_without_articles(plain(text[:LONGEST]), words, language), language)
+    said = _days(said, words, date(2000, 1, 1))[1]
+    for pattern in words.ahead:
+        said = re.sub(pattern, " ", said)
+    return _times(said, words)[1]
+
+
+def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:
+    """The days, and `said` without them."""
+    found: set[date] = set()
+    for pattern in words.ahead:
+        for match in re.finditer(pattern, said):
+            if (minutes := _minutes(match, words)) >= A_DAY:
+                found.add(today + timedelta(minutes=minutes))
+                said = said.replace(match[0], " ")
+    for phrase, days in words.days.items():
+        if re.search(rf"\b(?:{phrase})\b", said):
+            found.add(today + timedelta(days=days))
+            said = re.sub(rf"\b(?:{phrase})\b", " ", said)
+    dates, said = _dates(said, words, today)
+    weekdays, said = _weekdays(said, words, today)
+    return found | (dates or weekdays), said
+
+
+def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
+    """The calendar days, and `said` without them."""
+    found = set()
+    for pattern in words.dates:
+        for match in re.finditer(pattern.replace("MONTH", words.months.replace(" ", "|")), said):
+            groups = match.groupdict()
+            month = next(
+                (n for n, name in enumerate(words.months.split(), 1) if name == groups.get("mon")), None
+            )
+            said = said.replace(match[0], " ")  # even if there is no such day: it's no other day either
+            if (coming := _coming(int(groups["d"]), month, today)) is not None:
+                found.add(coming)
+    return found, said
+
+
+def _coming(number: int, month: int | None, today: date) -> date | None:
+    """The next day with that number, in any month where `month` is None."""
+    for later in range(24 if month is None else 60):
+        past = today.month - 1 + later
+        year, this = today.year + past // 12, past % 12 + 1
+        if month is not None and this != month:
+            continue
+        try:
+            candidate = date(year, this, number)
+        except ValueError:
+            continue
+        if candidate >= today:
+            return candidate
+    return None
+
+
+def _weekdays(said: str, words: Words, today: date) -> tuple[set[date], str]:
+    found = set()
+    for letter in re.findall(r"\bweekday([a-g])\b", said):
+        ahead = ("abcdefg".index(letter) - today.weekday()) % 7
+        following = rf"\b(?:{words.next_week})\b"
+        if re.search(following, said):
+            said = re.sub(following, " ", said)
+            monday = today - timedelta(days=today.weekday())
+            found.add(monday + timedelta(days=7 + "abcdefg".index(letter)))
+        else:
+            found.add(today + timedelta(days=ahead or 7))  # who means today says so
+    return found, said
+
+
+def _minutes(match: re.Match[str], words: Words) -> int:
+    number = match["n"]
+    count = FRACTIONS.get(number) or (float(number) if number.isdigit() else 1.0)
+    return round(count * words.units[match["unit"]])
+
+
+def clock(
+    text: str,
+    language: str,
+    now: datetime,
+    *,
+    heard: str = "",
+    within: tuple[time, time] = WAKING,
+) -> time | None:
+    """The time of day that `text` names.
+
+    Whether eight is in the morning is told by `text`, else by what else was `heard`, else by `within`.
+    """
+    words, said = LANGUAGES[language], fold(text, language)
+    for pattern in words.ahead:
+        if (match := re.search(pattern, said)) and _minutes(match, words) < A_DAY:
+            return (now + timedelta(minutes=_minutes(match, words))).time().replace(second=0, microsecond=0)
+    found, said = ({(int(said), 0, said[0] == "0")}, "") if _hour_alone(said) else _times(said, words)
+    if len(found) != 1 or re.search(rf"\b(?:{words.choice})\b", said):
+        return None
+    hour, minute, exact = found.pop()
+    total = (hour * 60 + minute) % A_DAY
+    if exact or hour > 12:
+        return time(total // 60, total % 60)
+    total %= 720
+    for told in (said, re.sub(GREETING, " ", fold(heard, language))):
+        if re.search(rf"\b(?:{words.later})\b", told):
+            return _at(total + 720)
+        if re.search(rf"\b(?:{words.morning})\b", told):
+            return _at(total)
+    return next((_at(t) for t in (total, total + 720) if within[0] <= _at(t) <= within[1]), None)
+
+
+def bare(text: str, language: str) -> bool:
+    """Whether `text` is a number alone, which may be an hour or count people."""
+    return fold(text, language).isdigit()
+
+
+def _hour_alone(said: str) -> bool:
+    return said.isdigit() and int(said) <= 24
+
+
+def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str]:
+    """Hours, minutes and whether the hour can be no other, and `said` without them."""
+    found = set()
+    for phrase, clock_says in (words.noon, words.midnight):
+        said = re.sub(rf"\b(?:{phrase})\b", clock_says, said)
+    for pattern in (DIGITAL, *words.clock):
+        for match in list(re.finditer(pattern, said)):
+            groups = match.groupdict()
+            hour, minute = int(groups["h"]), _part_of_hour(groups.get("m") or "0")
+            if groups.get("minus"):
+                minute = -_part_of_hour(groups["minus"])
+            found.add((hour, minute, groups["h"].startswith("0")))
+            said = said.replace(match[0], " ", 1)
+    return found, said
+
+
+def _at(minutes: int) -> time:
+    return time(minutes // 60, minutes % 60)
+
+
+def _part_of_hour(text: str) -> int:
+    return round(FRACTIONS[text] * 60) if text in FRACTIONS else int(text)
+
+
+def number(text: str, language: str) -> float | None:
+    """The number that `text` names; people that are told one kind after the other are added up."""
+    words, said = LANGUAGES[language], plain(text[:LONGEST])
+    for phrase, count in words.counts.items():
+        said = re.sub(rf"\b(?:{phrase})\b", str(count), said)
+    said = fold(_without_articles(said, words, language), language)
+    said = re.sub(rf"(?<=\d)(.*?\b(?:{words.added})) (?:{words.one}) (?=[a-z])", r"\1 1 ", said)
+    found = list(re.finditer(r"\d+(?:[.,]\d+)?", said))
+    if not found:
+        return None
+    between = [said[one.end() : other.start()] for one, other in pairwise(found)]
+    values = [float(one[0].replace(",", ".")) for one in found]
+    if all(re.search(rf"\b(?:{words.added})\b", gap) for gap in between):
+        return sum(values)
+    if not any(gap.strip() for gap in between) and all(len(one[0]) == 1 for one in found):
+        return float("".join(one[0] for one in found))  # an order's number
+    return None
+
+
+def _without_articles(said: str, words: Words, language: str) -> str:
+    """`said` without the "une" of "une table", which text2num takes for a number."""
+
+    def article(match: re.Match[str]) -> str:
+        counts = (
+            match["added"] or re.match(PEOPLE, match["next"]) or fold(match["next"], language)[:1].isdigit()
+        )
+        return match[0] if counts else match["next"]
+
+    return re.sub(rf"(?P<added>\b(?:{words.added}) )?\b{ARTICLE} (?P<next>\w+)", article, said)
+
+
+def digits(text: str, language: str) -> str | None:
+    """The digits of a telephone number, a plus before them where it is said."""
+    words, said = LANGUAGES[language], plain(text[:LONGEST])
+    said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
+    for word, times in words.repeated.items():
+        said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
+    said = fold(said, language)
+    together = "".join(re.findall(r"\d+", said))
+    if not 3 <= len(together) <= 15:
+        return None
+    return f"+{together}" if re.match(r"\D*(?:\+|\bplus\b)", said) else together

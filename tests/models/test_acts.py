@@ -1,0 +1,347 @@
+"""The prompt from which a tool is chosen, and the bundled model's side of a tool call, without a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
+    LLMContextFrame,
+    LLMTextFrame,
+    UserStartedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.tests.utils import run_test
+
+from config.settings import LlmSettings
+from models.errors import ModelFailed
+from models.llm import acts, bundled, chatml
+from models.llm.acting import Acting, ActSlot
+from models.llm.acts import ActExample, Tool
+from models.llm.child import LlamaChild
+from models.llm.endpoint import LlmEndpoint
+from models.llm.language_model import Llm
+from models.llm.resident import BY_NAME
+from models.llm.speaker import Speaker
+
+END_CALL = Tool("end_call", "Hang up. Use it when the caller says goodbye.")
+BOOKING = {
+    "type": "object",
+    "properties": {
+        "date": {"type": "string", "format": "date", "description": "the day"},
+        "people": {"type": "integer"},
+        "name": {"type": "string"},
+    },
+    "required": ["date", "people"],
+}
+BOOK = Tool("book_table", "Book a table for the caller. At most twelve people.", BOOKING)
+CALLER_CHANGES_THE_BOOKING = Tool("reroute", "Send the caller's parcel, that the caller has, elsewhere.")
+NOW = datetime(2026, 3, 11, 15, 20)
+
+
+def openai(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def test_tools_are_taken_as_openai_describes_them() -> None:
+    assert acts.tools_of([openai(END_CALL), openai(BOOK)]) == (END_CALL, BOOK)
+    assert acts.tools_of(None) == ()
+
+
+def test_the_prefix_shows_every_tool_by_what_it_is_for() -> None:
+    shown = acts.prefix([END_CALL, BOOK, CALLER_CHANGES_THE_BOOKING], "en")
+    assert "# book_table: Book a table for the caller. At most twelve people.\n" in shown
+    assert "Caller: Could you book a table for me? -> book_table\n" in shown
+    assert "Agent: Shall I book a table for you? Caller: Yes, please. -> book_table\n" in shown
+    assert "Caller: Last week I asked somebody to book a table for me. -> answer\n" in shown
+    assert "Caller: Could you send my parcel, that I have, elsewhere? -> reroute\n" in shown
+    assert "Agent: Is there anything else? Caller: No, thank you. -> end_call\n" in shown
+    assert shown.index("call_taxi") < shown.index("# book_table")
+
+
+def test_only_tools_that_exist_are_shown() -> None:
+    shown = acts.prefix([END_CALL], "en", [ActExample("A taxi please.", "call_taxi"), ActExample("Hm.")])
+    assert "taxi" not in shown
+    assert "Caller: Hm. -> answer\n" in shown
+
+
+def test_examples_speak_the_caller_s_language_besides_english() -> None:
+    assert "Merci, au revoir. -> end_call" in acts.prefix([END_CALL], "fr-CA")
+    assert "Merci" not in acts.prefix([END_CALL], "en")
+    assert acts.prefix([END_CALL], "xx") == acts.prefix([END_CALL], "en")
+
+
+def test_many_tools_leave_room_for_the_call() -> None:
+    many = [Tool(f"tool_{n}", f"Do the thing number {n} " * 5, BOOKING) for n in range(12)]
+    assert len(acts.prefix(many, "fr")) < acts.LONGEST + 12 * 200 + 1200
+
+
+def test_the_question_is_the_call_s_last_turns_in_one_line() -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        user("One."),
+        {"role": "assistant", "content": "Two."},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        user("book\na table -> end_call"),
+        {"role": "assistant", "content": "For\nwhen?"},
+        user("Friday."),
+    ]
+    line = acts.asked(acts.question(messages))
+    assert line == "Caller: book a table end_call Agent: For when? Caller: Friday. ->"
+
+
+def test_the_grammar_has_the_names_alone() -> None:
+    assert acts.grammar([END_CALL, BOOK]) == 'root ::= " end_call" | " book_table"'
+
+
+def test_the_verdict_is_how_improbable_an_answer_in_words_is() -> None:
+    top = [{"token": " answer", "logprob": math.log(0.3)}, {"token": " end", "logprob": math.log(0.6)}]
+    assert acts.wanted({"completion_probabilities": [{"top_logprobs": top}]}) == pytest.approx(0.7)
+
+
+def test_what_a_tool_did_is_told_to_the_model() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "book_table", "arguments": '{"people": 2}'}}
+    rendered = chatml.prompt(
+        [
+            user("A table."),
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": '{"status": "booked"}'},
+        ]
+    )
+    assert rendered == (
+        "<|im_start|>user\nA table.<|im_end|>\n<|im_start|>system\n"
+        'book_table {"people": 2} gave: {"status": "booked"}. Tell the caller.<|im_end|>\n'
+        "<|im_start|>assistant\n"
+    )
+
+
+class FakeLlama:
+    """llama.cpp's /completion: chooses `tool` with `probability`, fills in `copied`, and answers "Yes."."""
+
+    def __init__(self, tool: str = "", probability: float = 0.9, copied: Any = None) -> None:
+        self.tool, self.probability, self.copied = tool, probability, copied
+        self.asked: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.states: Path | None = None
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.paths.append(request.url.raw_path.decode())
+        asked = json.loads(request.content)
+        self.asked.append(asked)
+        if asked.get("stream"):
+            lines = [{"content": "Yes."}, {"content": "", "stop": True, "stop_type": "eos"}]
+            return httpx2.Response(200, text="".join(f"data: {json.dumps(one)}\n\n" for one in lines))
+        if self.states and "action=save" in self.paths[-1]:
+            (self.states / asked["filename"]).touch()
+        if "filename" in asked or asked["n_predict"] == 0:
+            return httpx2.Response(200, json={})
+        if "n_probs" in asked:
+            left = math.log(1 - self.probability if self.tool else 0.99)
+            top = [{"token": " answer", "logprob": left}]
+            return httpx2.Response(200, json={"completion_probabilities": [{"top_logprobs": top}]})
+        if "grammar" in asked:
+            return httpx2.Response(200, json={"content": f" {self.tool}"})
+        return httpx2.Response(200, json={"content": json.dumps(self.copied or {})})
+
+    def prompts(self, key: str) -> list[str]:
+        return [one["prompt"] for one in self.asked if key in one]
+
+
+@asynccontextmanager
+async def llama(answer: Callable[[httpx2.Request], httpx2.Response]) -> AsyncIterator[LlamaChild]:
+    child = LlamaChild(Path("none.gguf"))
+    await child.http.aclose()
+    child.http, child.url = httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), "http://llama"
+    child.state = "ready"
+    try:
+        yield child
+    finally:
+        await child.close()
+
+
+async def told(
+    answer: Callable[[httpx2.Request], httpx2.Response], *messages: dict[str, Any]
+) -> tuple[str, list[tuple[str, dict[str, Any]]], list[str | None]]:
+    """What is said, the tools called with what, and the reasons for which it ended."""
+    params = {"model": "m", "messages": list(messages), "tools": [openai(END_CALL), openai(BOOK)]}
+    async with llama(answer) as child:
+        acting = Acting(ActSlot(child, 6), now=lambda: NOW)
+        chunks = [chunk async for chunk in bundled.chat(child, params, acting=acting)]
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    calls = [call.function for delta in deltas for call in delta.tool_calls or () if call.function]
+    return (
+        "".join(delta.content or "" for delta in deltas),
+        [(call.name or "", json.loads(call.arguments or "")) for call in calls],
+        [reason for chunk in chunks if (reason := chunk.choices[0].finish_reason)],
+    )
+
+
+async def test_an_answer_in_words_streams() -> None:
+    assert await told(FakeLlama(), user("Hello?")) == ("Yes.", [], ["stop"])
+
+
+async def test_a_tool_is_called_instead_of_an_answer() -> None:
+    fake = FakeLlama("end_call")
+    assert await told(fake, user("That would be all.")) == ("", [("end_call", {})], ["tool_calls"])
+    assert all(one["id_slot"] == 6 for one in fake.asked if not one.get("stream") and "filename" not in one)
+
+
+async def test_an_improbable_tool_is_left_alone() -> None:
+    fake = FakeLlama("end_call", probability=acts.THRESHOLD - 0.01)
+    assert await told(fake, user("Goodbye is a sad word.")) == ("Yes.", [], ["stop"])
+
+
+async def test_arguments_are_read_and_the_model_copies_only_the_others() -> None:
+    fake = FakeLlama("book_table", copied={"name": "Miller"})
+    _, calls, _ = await told(fake, user("a table for four on friday for Miller"))
+    assert calls == [("book_table", {"date": "2026-03-13", "people": 4, "name": "Miller"})]
+    assert [list(one["json_schema"]["properties"]) for one in fake.asked if "json_schema" in one] == [
+        ["name"]
+    ]
+
+
+async def test_what_a_tool_still_needs_is_asked_for() -> None:
+    fake = FakeLlama("book_table", copied={"name": None, "people": "twelve"})
+    said, calls, reasons = await told(fake, user("a table on friday"))
+    assert (said, calls, reasons) == ("Yes.", [], ["stop"])
+    asked = fake.prompts("stream")[-1]
+    assert "To do it you must know: people. Ask the caller" in asked
+
+
+async def test_what_the_caller_said_before_counts() -> None:
+    fake = FakeLlama("book_table", copied={"name": None})
+    messages = [user("a table on friday"), {"role": "assistant", "content": "How many?"}, user("four of us")]
+    assert (await told(fake, *messages))[1] == [("book_table", {"date": "2026-03-13", "people": 4})]
+
+
+async def test_a_tool_s_result_is_spoken_about_and_chooses_nothing() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "book_table", "arguments": "{}"}}
+    fake = FakeLlama("book_table")
+    said, calls, _ = await told(
+        fake,
+        user("a table"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "booked"},
+    )
+    assert (said, calls) == ("Yes.", [])
+    assert len(fake.asked) == 1
+
+
+async def test_no_choice_is_an_answer_in_words() -> None:
+    def without_choice(request: httpx2.Request) -> httpx2.Response:
+        return fake(request) if json.loads(request.content).get("stream") else httpx2.Response(500)
+
+    fake = FakeLlama("end_call")
+    assert await told(without_choice, user("Bye.")) == ("Yes.", [], ["stop"])
+
+
+async def test_a_model_that_fails_is_an_error_whatever_was_chosen() -> None:
+    with pytest.raises(ModelFailed):
+        await told(lambda _: httpx2.Response(500), user("Hello?"))
+
+
+async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> None:
+    async with llama(FakeLlama()) as child:
+        params = {"model": "m", "messages": [user("Hello?")], "tools": [openai(END_CALL)]}
+        stream = bundled.chat(child, params, acting=Acting(ActSlot(child, 6)))
+        await anext(stream)
+        await stream.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+
+async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
+    fake = FakeLlama()
+    async with llama(fake) as child:
+        fake.states = child.states
+        slot = ActSlot(child, 6)
+        for language in ("en", "fr", "en", "fr", "fr"):
+            await Acting(slot, language=language).choose(
+                {"messages": [user("Hm.")], "tools": [openai(END_CALL)]}
+            )
+        read = [one for one in fake.asked if one.get("n_predict") == 0]
+        assert len(read) == 2
+        assert [path for path in fake.paths if "action" in path] == [
+            "/slots/6?action=save",
+            "/slots/6?action=save",
+            "/slots/6?action=restore",
+            "/slots/6?action=restore",
+        ]
+        child.restarts += 1  # its slots are empty, the copies are still there
+        await Acting(slot, language="fr").choose({"messages": [user("Hm.")], "tools": [openai(END_CALL)]})
+        assert fake.paths[-2:] == ["/slots/6?action=restore", "/completion"]
+
+
+@asynccontextmanager
+async def qwen(fake: FakeLlama) -> AsyncIterator[Llm]:
+    """The language model that all calls share, as it is with a bundled Qwen."""
+    async with llama(fake) as child:
+        llm = Llm(LlmSettings(), weights=None, environ={})
+        llm._endpoint = LlmEndpoint("bundled", "", "Qwen", "", supports_tools=True)
+        llm.speaker = Speaker(BY_NAME["qwen2.5-coder-1.5b"], child)
+        llm._client = AsyncOpenAI(api_key="none", base_url="http://llama/v1")
+        try:
+            yield llm
+        finally:
+            await llm.close()
+
+
+def booking(called: list[dict[str, Any]], said: str, *, speculation: bool = False) -> LLMContextFrame:
+    async def book(params: FunctionCallParams) -> None:
+        called.append(dict(params.arguments))
+        await params.result_callback("booked")
+
+    schema = FunctionSchema(
+        name="book_table",
+        description="Book a table.",
+        properties={"people": {"type": "integer"}},
+        required=["people"],
+        handler=book,
+    )
+    context = LLMContext([{"role": "user", "content": said}])
+    context.set_tools(ToolsSchema(standard_tools=[schema]))
+    return LLMContextFrame(context=context, speculation=speculation)
+
+
+async def test_a_handler_is_given_what_the_caller_said() -> None:
+    called: list[dict[str, Any]] = []
+    async with qwen(FakeLlama("book_table")) as llm:
+        frames = [booking(called, "a table for the four of us")]
+        await run_test(llm.service("c", primer=[]), frames_to_send=frames)
+    assert called == [{"people": 4}]
+
+
+async def test_a_speculative_tool_call_runs_no_handler() -> None:
+    called: list[dict[str, Any]] = []
+    async with qwen(FakeLlama("book_table")) as llm:
+        frames = [UserStartedSpeakingFrame(), booking(called, "a table for four", speculation=True)]
+        down, _ = await run_test(llm.service("c", primer=[]), frames_to_send=frames)
+    assert called == []
+    assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in down)
+
+
+async def test_small_talk_is_answered_with_tools_at_hand() -> None:
+    called: list[dict[str, Any]] = []
+    async with qwen(FakeLlama()) as llm:
+        down, _ = await run_test(
+            llm.service("c", primer=[]), frames_to_send=[booking(called, "Do you like tables?")]
+        )
+    assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == "Yes."
+    assert called == []
