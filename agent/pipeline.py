@@ -34,6 +34,7 @@ from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
 from models.llm.acts import ActExample
+from models.llm.brief import Brief
 from models.piper_service import PiperTTSService
 from models.pool import ModelPool
 from transports.call import CallTransport
@@ -49,6 +50,7 @@ END_CALL = FunctionSchema(
     properties={},
     required=[],
 )
+TOOLS = [END_CALL.to_default_dict()]
 
 
 class Keys(DTMFAggregator):
@@ -66,9 +68,10 @@ class _TurnStop(EagerUserTurnStopStrategy):
         await super().cleanup()
 
 
-def act_examples(persona: Persona) -> list[ActExample]:
-    """The persona's own, by which a bundled model chooses tools."""
-    return [ActExample(one.caller, one.tool) for one in persona.examples]
+def brief(persona: Persona) -> Brief:
+    """What the language model is told of a persona."""
+    examples = [ActExample(example.caller, example.tool) for example in persona.examples]
+    return Brief(persona.primer, persona.language, examples)
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,7 @@ def build(
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
     persona = answering.persona
-    llm = pool.llm.service(
-        call.info.id, primer=persona.primer, language=persona.language, examples=act_examples(persona)
-    )
+    llm = pool.llm.service(call.info.id, brief(persona))
     context = LLMContext()
     if pool.llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
@@ -146,7 +147,7 @@ def build(
     )
 
     def become(persona: Persona) -> None:
-        llm.become(persona.primer, language=persona.language, examples=act_examples(persona))
+        llm.become(brief(persona))
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from agent import pipeline
 from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
@@ -42,7 +43,8 @@ class Server:
             settings,
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
-            primers=[persona.primer for persona in personas.all],
+            briefs=[pipeline.brief(persona) for persona in personas.all],
+            tools=pipeline.TOOLS,
         )
         self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
         self.sip: SipServer | None = None

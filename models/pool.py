@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from loguru import logger
 
@@ -17,9 +17,9 @@ from config.settings import Settings
 from models.catalog import Catalog
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
+from models.llm.brief import Brief
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
-from models.llm.speaker import Message
 from models.piper import Voice, Voices
 from models.silero import SileroModel
 from models.smart_turn import TurnDetector
@@ -74,8 +74,8 @@ class _Component:
 class ModelPool:
     """Loads, warms and owns the models. `start` it before anything else is asked of it.
 
-    `voices` and `languages` are those of the personas that will answer; `primers` are what the language
-    model reads ahead.
+    `voices` and `languages` are those of the personas that will answer; `briefs` of them and `tools`, as
+    OpenAI describes them, are what the language model reads ahead.
     """
 
     def __init__(
@@ -84,13 +84,15 @@ class ModelPool:
         *,
         voices: Sequence[str],
         languages: Sequence[str],
-        primers: Sequence[Sequence[Message]] = (),
+        briefs: Sequence[Brief] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
         self._settings = settings
         self._voice_names = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
-        self._primers = tuple(primers)
+        self._briefs = tuple(briefs)
+        self._tools = tuple(tools)
         self._recognizer: Recognizer | None = None
         self._voices: Voices | None = None
         self._vad: SileroModel | None = None
@@ -248,7 +250,7 @@ class ModelPool:
         self._llm = llm = Llm(
             self._settings.llm, weights=self.catalog.language_model, cache=self.catalog.cache
         )
-        await llm.start(primers=self._primers)
+        await llm.start(self._briefs, self._tools)
         self._thinking.model = llm.endpoint.model
         self._thinking.device = llm.device
 

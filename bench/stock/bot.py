@@ -39,6 +39,7 @@ from pipecat.workers.runner import WorkerRunner
 from config.persona import Persona, load_persona
 from config.settings import Settings, SipSettings
 from models.catalog import Catalog
+from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from models.pool import speech_model
 from transports.call import CallTransport, EndReason
@@ -139,7 +140,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     weights = await asyncio.to_thread(Weights.find, settings, persona)
     catalog = Catalog(settings.cache_dir)
     llm = Llm(settings.llm, weights=catalog.language_model, cache=catalog.cache)
-    await llm.start(primers=(persona.primer,))
+    await llm.start((Brief(persona.primer),))
     bot = StockBot(persona, weights, llm, arguments.turns)
     sip = SipServer(
         SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.call.max_calls, bot.handle

@@ -100,6 +100,7 @@ class LlamaChild:
     async def start(self) -> None:
         """Begin to load; `wait_ready` tells when it is done."""
         if self._task is None:
+            self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._task = asyncio.create_task(self._supervise(), name="llama-child")
 
     async def wait_ready(self, timeout_s: float) -> None:

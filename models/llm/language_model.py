@@ -17,8 +17,8 @@ from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting
-from models.llm.acts import ActExample
 from models.llm.brevity import Brevity
+from models.llm.brief import Brief, Message
 from models.llm.child import ONE_REQUEST, LlamaChild, State
 from models.llm.completeness import Completeness
 from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
@@ -27,7 +27,7 @@ from models.llm.ollama import Ollama, PullProgress, chat_request
 from models.llm.primers import Slots
 from models.llm.resident import JUDGE
 from models.llm.service import CallLlmService
-from models.llm.speaker import Message, Speaker, Weights, start_speaker
+from models.llm.speaker import Speaker, Weights, start_speaker
 
 LOAD_S = 300.0  # a large model from a slow disk
 HEARTBEAT_S = 5.0
@@ -128,8 +128,8 @@ class Llm:
             return self.endpoint.supports_tools
         return self.settings.tools == "on"
 
-    async def start(self, *, primers: Sequence[Sequence[Message]] = ()) -> None:
-        """Choose, load and warm; `primers` are read ahead, so that no call waits for that.
+    async def start(self, briefs: Sequence[Brief] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Choose, load and warm; `briefs` and `tools` are read ahead, so that no call waits for that.
 
         Raises ModelError when the chosen model can't be used.
         """
@@ -142,7 +142,7 @@ class Llm:
             self._endpoint = chosen
             await self._start_remote()
         else:
-            await self._start_bundled(chosen, primers)
+            await self._start_bundled(chosen, briefs, tools if self.settings.tools != "off" else ())
         logger.info(f"Language model: {self.endpoint.why}")
 
     async def close(self) -> None:
@@ -157,30 +157,13 @@ class Llm:
         await self._http.aclose()
         self._remote_state = "down"
 
-    def service(
-        self,
-        call_id: str,
-        *,
-        primer: Sequence[Message],
-        language: str = "en",
-        examples: Sequence[ActExample] = (),
-    ) -> CallLlmService:
-        """One call's share.
+    def service(self, call_id: str, brief: Brief) -> CallLlmService:
+        """One call's share."""
+        return CallLlmService(self, brief, call_id=call_id)
 
-        `primer` is what every conversation begins with, its first the system message; `examples`, of what is
-        done about a caller's words, help a bundled model choose a tool. `language` is a BCP 47 tag.
-        """
-        return CallLlmService(
-            self,
-            call_id=call_id,
-            primer=primer,
-            language=language,
-            acting=self.acting(language, examples),
-        )
-
-    def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
+    def acting(self, brief: Brief) -> Acting | None:
         """What chooses tools for a bundled model in one call; None where the model does so itself."""
-        return self.speaker.acting(language, examples) if self.speaker is not None and self.tools else None
+        return self.speaker.acting(brief) if self.speaker is not None and self.tools else None
 
     async def chat(
         self, params: dict[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
@@ -242,7 +225,9 @@ class Llm:
         root = url.rstrip("/").removesuffix("/v1") if url else ollama_url(self._environ)
         return Ollama(root, self._http).pull(self.settings.model)
 
-    async def _start_bundled(self, reason: str, primers: Sequence[Sequence[Message]]) -> None:
+    async def _start_bundled(
+        self, reason: str, briefs: Sequence[Brief], tools: Sequence[Mapping[str, Any]]
+    ) -> None:
         """`reason`: why no other model speaks."""
         try:
             speaker, passed_over = await start_speaker(
@@ -278,8 +263,10 @@ class Llm:
             default_headers=ONE_REQUEST,
             http_client=DefaultAsyncHttpxClient(trust_env=False, verify=False),
         )
-        for primer in primers:
-            await speaker.prime(0, primer)
+        for brief in briefs:
+            await speaker.prepare(brief, tools)
+        if briefs:  # who has no slot talks to the first persona
+            await speaker.prime(speaker.last_slot, briefs[0].primer)
 
     async def _start_remote(self) -> None:
         endpoint, key = self.endpoint, self.settings.api_key

@@ -21,8 +21,7 @@ from models.llm.completeness import clean
 from models.llm.stream import answer
 
 if TYPE_CHECKING:
-    from models.llm.acting import Acting
-    from models.llm.acts import ActExample
+    from models.llm.brief import Brief
     from models.llm.language_model import Llm
 
 
@@ -48,20 +47,11 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(
-        self,
-        llm: Llm,
-        *,
-        call_id: str,
-        primer: Sequence[Mapping[str, Any]],
-        language: str = "en",
-        acting: Acting | None = None,
-    ) -> None:
+    def __init__(self, llm: Llm, brief: Brief, *, call_id: str) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
-        self._primer = primer
-        self._language = language
-        self._acting = acting
+        self._brief = brief
+        self._acting = llm.acting(brief)
         # Whether a speculation on this text is still wanted.
         self.stands: Callable[[str], bool] = lambda text: True
         self._slot: int | None = None
@@ -85,17 +75,10 @@ class CallLlmService(OpenAILLMService):
         self._slot = self._llm.slots.take()
         self._prime()
 
-    def become(
-        self,
-        primer: Sequence[Mapping[str, Any]],
-        *,
-        language: str = "en",
-        examples: Sequence[ActExample] = (),
-    ) -> None:
-        """Answer by another primer from now on; what was said stays."""
-        self._primer = primer
-        self._language = language
-        self._acting = self._llm.acting(language, examples)
+    def become(self, brief: Brief) -> None:
+        """Speak for another persona from now on; what was said stays."""
+        self._brief = brief
+        self._acting = self._llm.acting(brief)
         self._prime()
 
     def _prime(self) -> None:
@@ -103,7 +86,7 @@ class CallLlmService(OpenAILLMService):
             self._priming.cancel()
         if self._slot is not None:
             self._priming = asyncio.create_task(
-                self._llm.prime(self._slot, self._primer), name=f"llm-prime-{self._call_id}"
+                self._llm.prime(self._slot, self._brief.primer), name=f"llm-prime-{self._call_id}"
             )
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -129,7 +112,7 @@ class CallLlmService(OpenAILLMService):
         if not self._llm.tools:
             params.pop("tools", None)
             params.pop("tool_choice", None)
-        return self._llm.fit(params, slot=self._slot, keep=len(self._primer))
+        return self._llm.fit(params, slot=self._slot, keep=len(self._brief.primer))
 
     async def run_inference(
         self,
@@ -186,7 +169,7 @@ class CallLlmService(OpenAILLMService):
         before = _last_answer(context)
         return self._answer(
             await self._params(context),
-            brevity=lambda: Brevity(language=self._language, before=before),
+            brevity=lambda: Brevity(language=self._brief.language, before=before),
         )
 
     async def _params(
@@ -195,7 +178,7 @@ class CallLlmService(OpenAILLMService):
         said = await self.get_llm_adapter().get_llm_invocation_params(
             context, convert_developer_to_user=not self.supports_developer_role
         )
-        said["messages"] = [*(self._primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
+        said["messages"] = [*(self._brief.primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
         return self.build_chat_completion_params(said)
 
     def _answer(

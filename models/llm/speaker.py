@@ -13,7 +13,7 @@ from config.settings import BundledLlm
 from models.errors import WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
-from models.llm.acts import ActExample
+from models.llm.brief import Brief, Message
 from models.llm.chatml import turns
 from models.llm.child import LlamaChild, cores
 from models.llm.primers import Primers, Slots
@@ -21,7 +21,6 @@ from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates
 
 READY_S = 90.0
 
-Message = Mapping[str, Any]
 Weights = Callable[[BundledLlm], Path | None]
 """The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
 
@@ -41,9 +40,20 @@ class Speaker:
     def last_slot(self) -> int:
         return self.child.slots - 1
 
-    def acting(self, language: str, examples: Sequence[ActExample] = ()) -> Acting | None:
+    def acting(self, brief: Brief) -> Acting | None:
         """What chooses among tools in one call; None where the model is too small for them."""
-        return None if self._acts is None else Acting(self._acts, language=language, examples=examples)
+        if self._acts is None:
+            return None
+        return Acting(self._acts, language=brief.language, examples=brief.examples)
+
+    async def prepare(self, brief: Brief, tools: Sequence[Mapping[str, Any]]) -> None:
+        """Read what is to be known of a persona and of the tools, as OpenAI describes them.
+
+        Some ten seconds of two cores, once: it is kept for later starts.
+        """
+        await self.prime(0, brief.primer)
+        if tools and (acting := self.acting(brief)) is not None:
+            await acting.prime(tools)
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot know the primer before the first question comes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
+from models.llm.brief import Brief
 from models.llm.chunks import completion_chunk
 from models.llm.endpoint import LlmEndpoint
 from models.llm.service import CallLlmService
@@ -40,10 +41,8 @@ class ScriptedLlm:
         self.judges_itself = False
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(
-        self, call_id: str, *, primer: Sequence[Mapping[str, Any]], language: str = "en", **_: Any
-    ) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), call_id=call_id, primer=primer, language=language)
+    def service(self, call_id: str, brief: Brief) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), brief, call_id=call_id)
 
     def acting(self, *_: Any) -> None:
         return None

@@ -30,6 +30,7 @@ from models.errors import ModelFailed
 from models.llm import acts, bundled, chatml
 from models.llm.acting import Acting, ActSlot
 from models.llm.acts import ActExample, Tool
+from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
@@ -324,7 +325,7 @@ async def test_a_handler_is_given_what_the_caller_said() -> None:
     called: list[dict[str, Any]] = []
     async with qwen(FakeLlama("book_table")) as llm:
         frames = [booking(called, "a table for the four of us")]
-        await run_test(llm.service("c", primer=[]), frames_to_send=frames)
+        await run_test(llm.service("c", Brief([])), frames_to_send=frames)
     assert called == [{"people": 4}]
 
 
@@ -332,7 +333,7 @@ async def test_a_speculative_tool_call_runs_no_handler() -> None:
     called: list[dict[str, Any]] = []
     async with qwen(FakeLlama("book_table")) as llm:
         frames = [UserStartedSpeakingFrame(), booking(called, "a table for four", speculation=True)]
-        down, _ = await run_test(llm.service("c", primer=[]), frames_to_send=frames)
+        down, _ = await run_test(llm.service("c", Brief([])), frames_to_send=frames)
     assert called == []
     assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in down)
 
@@ -341,7 +342,7 @@ async def test_small_talk_is_answered_with_tools_at_hand() -> None:
     called: list[dict[str, Any]] = []
     async with qwen(FakeLlama()) as llm:
         down, _ = await run_test(
-            llm.service("c", primer=[]), frames_to_send=[booking(called, "Do you like tables?")]
+            llm.service("c", Brief([])), frames_to_send=[booking(called, "Do you like tables?")]
         )
     assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == "Yes."
     assert called == []

@@ -23,6 +23,7 @@ from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.llm import chatml
 from models.llm.backoff import Backoff
+from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.endpoint import choose
 from models.llm.language_model import Llm
@@ -59,7 +60,7 @@ async def llm() -> AsyncIterator[Llm]:
     settings = LlmSettings(max_tokens=24, bundled="smollm2-135m")
     llm = Llm(settings, weights=lambda _: weights(), environ=NOWHERE)
     try:
-        await llm.start(primers=(system(PROMPT),))
+        await llm.start((Brief(system(PROMPT)),))
         yield llm
     finally:
         await llm.close()
@@ -97,7 +98,7 @@ async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_sl
     assert llm.device == "cpu"
     assert not llm.tools
     down, up = await run_test(
-        llm.service("c", primer=system(PROMPT)),
+        llm.service("c", Brief(system(PROMPT))),
         frames_to_send=[asked("Hello, who is there?")],
         start_timeout=10,
     )
@@ -120,7 +121,7 @@ async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
 
 async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal(llm: Llm) -> None:
     assert llm.child is not None
-    service = llm.service("c", primer=system(PROMPT))
+    service = llm.service("c", Brief(system(PROMPT)))
     story = [{"role": "user", "content": "Tell me a long story."}]
     params: dict[str, Any] = {"model": "", "messages": story, "stream": True, "max_tokens": 400}
 
@@ -255,7 +256,7 @@ async def test_an_ollama_with_the_model_is_preferred_and_loaded_once(child: Llam
             assert llm.tools
             assert llm.state == "ready"
             down, up = await run_test(
-                llm.service("c", primer=system(PROMPT)), frames_to_send=[asked("Hello?")], start_timeout=10
+                llm.service("c", Brief(system(PROMPT))), frames_to_send=[asked("Hello?")], start_timeout=10
             )
             assert any(isinstance(frame, LLMTextFrame) for frame in down)
             assert not [frame for frame in up if isinstance(frame, ErrorFrame)]

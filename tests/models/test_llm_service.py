@@ -29,6 +29,7 @@ from pipecat.tests.utils import run_test
 
 from config.settings import LlmSettings
 from models.errors import ModelFailed
+from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
@@ -75,7 +76,7 @@ async def test_an_answer_streams_with_the_persona_s_prompt() -> None:
     async with scripted(Say(("Good", " day."))) as (llm, fake):
         assert llm.state == "ready"
         assert llm.endpoint.kind == "openai"
-        down, up = await run_test(llm.service("c", primer=system("Be kind.")), frames_to_send=[asked()])
+        down, up = await run_test(llm.service("c", Brief(system("Be kind."))), frames_to_send=[asked()])
         assert text(down) == "Good day."
         assert not errors(up)
         assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Be kind."}
@@ -90,8 +91,8 @@ async def test_another_primer_holds_from_then_on_and_is_read_ahead(monkeypatch: 
     async with scripted(Say(("Bien.",))) as (llm, fake):
         monkeypatch.setattr(llm, "prime", prime)
         llm.slots.give_back(7)
-        service = llm.service("c", primer=system("Be kind."))
-        service.become(system("Be brief."))  # no slot yet: nothing to read it
+        service = llm.service("c", Brief(system("Be kind.")))
+        service.become(Brief(system("Be brief.")))  # no slot yet: nothing to read it
         asking = AskingLate(service, "Sois gentil.")
         await run_test(Pipeline([asking, service]), frames_to_send=[asked()])
         assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Sois gentil."}
@@ -110,27 +111,27 @@ class AskingLate(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMContextFrame):
             await asyncio.sleep(0)  # the first primer is being read
-            self._service.become(system(self._prompt))
+            self._service.become(Brief(system(self._prompt)))
         await self.push_frame(frame, direction)
 
 
 async def test_an_inference_outside_the_conversation_takes_the_same_path() -> None:
     async with scripted(Refuse(503), Say(("A", " summary."))) as (llm, fake):
         context = LLMContext([{"role": "user", "content": "Sum up."}])
-        assert await llm.service("c", primer=system("")).run_inference(context, max_tokens=30) == "A summary."
+        assert await llm.service("c", Brief(system(""))).run_inference(context, max_tokens=30) == "A summary."
         assert fake.requests[-1]["max_tokens"] == 30
 
 
 async def test_a_call_s_end_leaves_the_shared_client_open() -> None:
     async with scripted(Say(("Yes.",))) as (llm, _fake):
         for _ in range(2):
-            down, _up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+            down, _up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
             assert text(down) == "Yes."
 
 
 async def test_a_server_that_is_still_loading_is_asked_again() -> None:
     async with scripted(Refuse(503), Refuse(503), Say(("Here.",))) as (llm, fake):
-        down, up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert text(down) == "Here."
         assert not errors(up)
         assert len(fake.requests) == 3
@@ -138,7 +139,7 @@ async def test_a_server_that_is_still_loading_is_asked_again() -> None:
 
 async def test_no_first_token_in_time_is_an_error() -> None:
     async with scripted(Say((), hang=True), first_token_timeout_s=0.5) as (llm, _fake):
-        down, up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert text(down) == ""
         (error,) = errors(up)
         assert isinstance(error.exception, ModelFailed)
@@ -147,7 +148,7 @@ async def test_no_first_token_in_time_is_an_error() -> None:
 
 async def test_an_answer_that_stops_in_the_middle_is_an_error_and_never_starts_again() -> None:
     async with scripted(Say(("Well",), hang=True), first_token_timeout_s=0.5) as (llm, fake):
-        down, up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert text(down) == "Well"
         assert str(errors(up)[0].exception) == "The language model stopped for 0.5 s in mid-answer."
         assert len(fake.requests) == 1
@@ -155,7 +156,7 @@ async def test_an_answer_that_stops_in_the_middle_is_an_error_and_never_starts_a
 
 async def test_a_refused_request_is_an_error_at_once_and_the_next_one_is_normal() -> None:
     async with scripted(Refuse(400), Say(("Fine.",))) as (llm, fake):
-        service = llm.service("c", primer=system(""))
+        service = llm.service("c", Brief(system("")))
         down, up = await run_test(service, frames_to_send=[asked(), asked()])
         assert text(down) == "Fine."
         (error,) = errors(up)
@@ -208,7 +209,7 @@ async def test_a_conversation_with_a_server_nearby_takes_no_proxy(monkeypatch: p
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with scripted(Say(("Hello.",))) as (llm, _fake):
         assert llm.state == "ready"
-        down, _up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        down, _up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert text(down) == "Hello."
 
 
@@ -247,7 +248,7 @@ async def test_a_tool_call_runs() -> None:
     called: list[str] = []
     async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, fake):
         frame = asked(tools=hang_up_tool(called))
-        await run_test(llm.service("c", primer=system("")), frames_to_send=[frame])
+        await run_test(llm.service("c", Brief(system(""))), frames_to_send=[frame])
         assert called == ["bye"]
         assert fake.requests[0]["tools"][0]["function"]["name"] == "hang_up"
 
@@ -255,14 +256,14 @@ async def test_a_tool_call_runs() -> None:
 async def test_a_model_that_is_not_to_have_tools_sees_none() -> None:
     async with scripted(Say(("Hm.",)), tools="off") as (llm, fake):
         frame = asked(tools=hang_up_tool([]))
-        await run_test(llm.service("c", primer=system("")), frames_to_send=[frame])
+        await run_test(llm.service("c", Brief(system(""))), frames_to_send=[frame])
         assert "tools" not in fake.requests[0]
 
 
 async def test_a_speculative_answer_goes_on_to_be_synthesized() -> None:
     async with scripted(Say(("Ready", " early."))) as (llm, _fake):
         frames = [UserStartedSpeakingFrame(), asked(speculation=True)]
-        down, _up = await run_test(llm.service("c", primer=system("")), frames_to_send=frames)
+        down, _up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=frames)
         assert text(down) == "Ready early."
 
 
@@ -271,7 +272,7 @@ async def test_a_speculative_tool_call_has_no_effect_and_withdraws_the_guess() -
     async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, _fake):
         frame = asked(speculation=True, tools=hang_up_tool(called))
         frames = [UserStartedSpeakingFrame(), frame]
-        down, up = await run_test(llm.service("c", primer=system("")), frames_to_send=frames)
+        down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=frames)
         assert called == []
         assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in down)
         assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in up)
@@ -283,7 +284,7 @@ async def test_an_endpoint_that_is_gone_is_down_and_says_why() -> None:
     try:
         assert llm.state == "down"
         assert llm.last_error == "http://127.0.0.1:9/v1 doesn't answer: ConnectError."
-        _down, up = await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        _down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert str(errors(up)[0].exception) == "The language model didn't answer within 0.5 s."
     finally:
         await llm.close()
@@ -292,5 +293,5 @@ async def test_an_endpoint_that_is_gone_is_down_and_says_why() -> None:
 @pytest.mark.parametrize("status", [404, 401])
 async def test_answers_that_no_retry_mends_are_not_retried(status: int) -> None:
     async with scripted(Refuse(status)) as (llm, fake):
-        await run_test(llm.service("c", primer=system("")), frames_to_send=[asked()])
+        await run_test(llm.service("c", Brief(system(""))), frames_to_send=[asked()])
         assert len(fake.requests) == 1

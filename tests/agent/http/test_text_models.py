@@ -15,6 +15,7 @@ import websockets
 from agent.http.app import create_app
 from config.persona import load_persona
 from config.settings import Settings
+from models.llm.brief import Brief
 from models.pool import ModelPool
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls
@@ -28,7 +29,9 @@ ROUNDS = 5
 @pytest.fixture
 async def client(serve: Serve) -> AsyncIterator[httpx2.AsyncClient]:
     settings, persona = Settings(), load_persona("en")
-    pool = ModelPool(settings, voices=[persona.voice], languages=[persona.language], primers=[persona.primer])
+    pool = ModelPool(
+        settings, voices=[persona.voice], languages=[persona.language], briefs=[Brief(persona.primer)]
+    )
     await pool.start()
     client = await serve(create_app(settings=settings, calls=FakeCalls(), models=pool, persona=persona))
     client.timeout = httpx2.Timeout(30)

@@ -1,0 +1,21 @@
+"""What a language model is told of the persona that it speaks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.llm.acts import ActExample
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """`primer` is what every conversation begins with, its first the system message; `examples`, of what is
+    done about a caller's words, help a bundled model choose tools. `language` is a BCP 47 tag."""
+
+    primer: Sequence[Message]
+    language: str = "en"
+    examples: Sequence[ActExample] = ()
