@@ -96,7 +96,7 @@ class ModelPool:
         self._vad: SileroModel | None = None
         self._turn_detector: TurnDetector | None = None
         self._llm: Llm | None = None
-        self._stt_model = speech_model(settings, languages)
+        self._stt_model = speech_model(settings, languages, self.catalog)
         self._hearing = _Component("speech-to-text", self._stt_model)
         self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
         self._activity = _Component("voice activity", "silero")
@@ -253,11 +253,12 @@ class ModelPool:
         self._thinking.device = llm.device
 
 
-def speech_model(settings: Settings, languages: Sequence[str]) -> str:
+def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog) -> str:
     """The Whisper model that hears `languages`: stt.model, or what it chooses where it is auto."""
     if settings.stt.model != "auto":
         return settings.stt.model
-    return "tiny.en" if all(language.partition("-")[0] == "en" for language in languages) else "base"
+    english = all(language.partition("-")[0] == "en" for language in languages)
+    return "tiny.en" if english and (catalog.has("tiny.en") or not catalog.has("base")) else "base"
 
 
 def _loaded(model: T | None) -> T:

