@@ -151,3 +151,14 @@ def test_every_package_is_pinned_in_the_constraints() -> None:
     pinned = set((ROOT / "constraints.txt").read_text().splitlines())
     packages = {package for model in bundled.BUNDLED for package in model.packages}
     assert {package.requirement for package in packages} <= pinned
+
+
+def test_every_model_has_its_licence_and_its_notice() -> None:
+    notices: dict[str, str] = {}
+    for block in (ROOT / "NOTICE").read_text().split("\n\n"):
+        names, _, notice = block.partition("\n")
+        notices |= dict.fromkeys(names.split(", "), " ".join(notice.split()))
+    for model in bundled.BUNDLED:
+        assert model.use, model.name
+        assert model.licence in notices[model.name]
+        assert model.publisher in notices[model.name]
