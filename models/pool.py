@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from loguru import logger
 
 from config.settings import Settings
+from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
@@ -195,13 +196,20 @@ class ModelPool:
 
         def load() -> Recognizer:
             folder = self.catalog.whisper(name)
-            return Recognizer.load(
+            size, memory = (folder / "model.bin").stat().st_size, available_memory_bytes()
+            loaded = Recognizer.load(
                 folder,
                 name=self._stt_model,
                 device=stt.device,
                 compute_type=stt.compute_type,
                 threads=stt.threads,
             )
+            lack = overtaxed(size, usable_cores(), memory) if loaded.device == "cpu" else None
+            if lack:
+                logger.warning(
+                    f"The speech-to-text model {name} {lack}: answers will be late. Set stt.model to base."
+                )
+            return loaded
 
         self._recognizer = recognizer = await run(load)
         self._hearing.device = f"{recognizer.device} ({recognizer.compute_type})"

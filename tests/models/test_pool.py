@@ -1,12 +1,16 @@
 import asyncio
+import hashlib
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from config.settings import Settings, SttSettings
+from models.bundled import Bundled, File, Hub
+from models.catalog import Catalog
 from models.errors import ModelFailed, WeightsError
-from models.pool import ComponentHealth, ModelPool
+from models.pool import ComponentHealth, ModelPool, speech_model
 from tests.models.conftest import VOICE
 from tests.weights import CACHE
 
@@ -79,3 +83,20 @@ async def test_the_loop_goes_on_while_models_load(monkeypatch: pytest.MonkeyPatc
     await starting
     await models.close()
     assert turns > 20
+
+
+def test_base_hears_english_where_it_must(tmp_path: Path) -> None:
+    file = File("model.bin", 1, hashlib.sha256(b".").hexdigest())
+    models = [Bundled(name, "speech-to-text", (file,), (file,), Hub()) for name in ("tiny.en", "base")]
+    catalog, auto = Catalog(tmp_path, models), Settings(stt=SttSettings(model="auto"))
+
+    def chosen() -> list[str]:
+        return [speech_model(auto, languages, catalog) for languages in (["en", "en-GB"], ["en", "fr"])]
+
+    assert chosen() == ["tiny.en", "base"]
+    (tmp_path / "bundled" / "base").mkdir(parents=True)
+    (tmp_path / "bundled" / "base" / "model.bin").write_bytes(b".")
+    assert chosen() == ["base", "base"]
+    (tmp_path / "bundled" / "base").rename(tmp_path / "bundled" / "tiny.en")
+    assert chosen() == ["tiny.en", "base"]
+    assert speech_model(Settings(stt=SttSettings(model="small")), ["en"], catalog) == "small"
