@@ -7,13 +7,14 @@ Whisper's words, and the language model's probability that these words end a sen
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import xllamacpp
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
 from bench.endpointing.table import Cut, read, write
@@ -44,6 +45,7 @@ class Completeness:
     """The probability that the next token ends the sentence, asked as `models.llm.completeness` asks it."""
 
     def __init__(self, gguf: str) -> None:
+        xllamacpp: Any = importlib.import_module("xllamacpp")  # its names come from a compiled module
         params = xllamacpp.CommonParams()
         params.model.path = gguf
         params.n_ctx = 1024
