@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
-MIND   ?= large
+MIND   ?= $(shell cat $(VENV)/.mind 2>/dev/null || echo large)
 PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
 
 .DEFAULT_GOAL := help
@@ -13,7 +13,8 @@ PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
 help:
 	@echo "make install            make $(VENV) with offhook, and fetch the models that it needs"
 	@echo "make run  [ARGS=...]    install, then answer the phone: offhook serve ARGS"
-	@echo "     MIND=small         ... with a language model of half the size; MIND=none: with none that answers"
+	@echo "     MIND=small         ... with a language model of half the size; MIND=none: with none that answers;"
+	@echo "                        MIND=large: with the large one again"
 	@echo "     PERSONA=fr         ... as another persona"
 	@echo "make test [ARGS=...]    install what tests need, then run them: pytest ARGS"
 	@echo "make soak [ARGS=...]    the tests that take minutes"
@@ -26,6 +27,7 @@ help:
 install: $(VENV)/.installed
 	@$(VENV)/bin/offhook models install --mind $(MIND)
 	@touch $(VENV)/.weights-$(MIND)
+	@echo $(MIND) > $(VENV)/.mind
 
 run: $(VENV)/.weights-$(MIND)
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
@@ -67,6 +69,7 @@ $(VENV)/.weights-$(MIND): $(VENV)/.installed
 	@echo "Fetching the weights that aren't here: of 0.5 GB, and of 1.1 more for MIND=large, 0.5 for MIND=small."
 	@$(VENV)/bin/offhook models install --mind $(MIND)
 	@touch $@
+	@echo $(MIND) > $(VENV)/.mind
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) --build-constraint constraints.txt --editable '.[llama,dev]'
