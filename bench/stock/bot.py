@@ -57,7 +57,7 @@ class Weights:
     @classmethod
     def find(cls, settings: Settings, persona: Persona) -> Weights:
         catalog = Catalog(settings.cache_dir)
-        whisper = catalog.whisper(speech_model(settings, [persona.language]))
+        whisper = catalog.whisper(speech_model(settings, [persona.language], catalog))
         return cls(whisper, catalog.voice(settings.tts.voice or persona.voice))
 
 

@@ -17,6 +17,7 @@ import httpx2
 from loguru import logger
 
 import models
+from models.capacity import usable_cores
 from models.errors import ModelFailed
 from models.llm.backoff import Backoff
 from models.llm.child_main import NICENESS, Launch
@@ -38,17 +39,12 @@ WARM_UP = {"prompt": "Good morning! " * 12, "n_predict": 8, "ignore_eos": True} 
 MISSED_HEARTBEATS = 3
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_threads() -> int:
     """One core is left to the speech models: on two, a second thread waits for them more than it helps.
 
     A model this small gains nothing from more than four.
     """
-    return max(1, min(4, cores() - 1))
+    return max(1, min(4, usable_cores() - 1))
 
 
 class LlamaChild:

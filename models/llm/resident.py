@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from config.settings import BundledLlm
@@ -44,32 +43,18 @@ BY_NAME = {resident.name: resident for resident in RESIDENTS}
 JUDGE = BY_NAME["smollm2-135m"]  # larger ones know no better whether a sentence is finished
 
 
-def candidates(wanted: BundledLlm | Literal["auto"], memory_mb: float | None) -> list[Resident]:
+def candidates(wanted: BundledLlm | Literal["auto"], memory_bytes: int | None) -> list[Resident]:
     """What to try, best first: the one that is wanted, or those that fit into so much memory."""
     if wanted != "auto":
         return [BY_NAME[wanted]]
     smallest = RESIDENTS[-1]
-    return [one for one in RESIDENTS if memory_mb is None or one.memory_mb <= memory_mb or one is smallest]
+    return [
+        one
+        for one in RESIDENTS
+        if memory_bytes is None or one.memory_mb * 1e6 <= memory_bytes or one is smallest
+    ]
 
 
 def too_slow(prompt_tokens_s: float, answer_tokens_s: float) -> bool:
     """Whether a machine with these speeds should rather have a smaller model."""
     return prompt_tokens_s < SLOWEST_PROMPT_TOKENS_S or answer_tokens_s < SLOWEST_ANSWER_TOKENS_S
-
-
-def available_memory_mb(
-    proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
-) -> float | None:
-    """What may still be taken, by the machine and by a container's limit; None if unknown."""
-    found = []
-    try:
-        fields = dict(line.split(":", 1) for line in proc.read_text().splitlines())
-        found.append(int(fields["MemAvailable"].split()[0]) / 1024)
-    except (OSError, KeyError, ValueError):
-        pass
-    try:
-        limit = int((cgroup / "memory.max").read_text())  # "max" where there is none
-        found.append((limit - int((cgroup / "memory.current").read_text())) / 1024**2)
-    except (OSError, ValueError):
-        pass
-    return min(found, default=None)

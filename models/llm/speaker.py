@@ -10,14 +10,15 @@ from typing import Any, Literal
 from loguru import logger
 
 from config.settings import BundledLlm
+from models.capacity import available_memory_bytes, usable_cores
 from models.errors import WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
 from models.llm.brief import Brief, Message
 from models.llm.chatml import turns
-from models.llm.child import LlamaChild, cores
+from models.llm.child import LlamaChild
 from models.llm.primers import Primers, Slots
-from models.llm.resident import JUDGE, Resident, available_memory_mb, candidates, too_slow
+from models.llm.resident import JUDGE, Resident, candidates, too_slow
 
 READY_S = 90.0
 
@@ -79,7 +80,7 @@ async def start_speaker(
     installed, ModelFailed where it doesn't come up.
     """
     passed_over: list[str] = []
-    for resident in candidates(wanted, available_memory_mb()):
+    for resident in candidates(wanted, available_memory_bytes()):
         if resident is JUDGE and judge is not None:
             file: Path | None = judge.weights
             await judge.close()
@@ -91,7 +92,7 @@ async def start_speaker(
             file,
             # A large one reads while the caller speaks, and what it writes is awaited: it takes what the
             # other models leave, by its low priority.
-            threads=threads or (0 if resident is JUDGE else min(8, cores())),
+            threads=threads or (0 if resident is JUDGE else min(8, usable_cores())),
             slots=resident.slots,
             slot_ctx=resident.slot_ctx,
             states=states,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog import Catalog
 from models.piper import Voice
 from models.whisper import Recognizer
 from tests.e2e.served import QUESTIONS
 from tests.transports import netns
+from tests.weights import require_weights
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def cable() -> Iterator[netns.Cable]:
 
 
 @pytest.fixture(scope="session")
-def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
+def recognizer() -> Iterator[Recognizer]:
     """An ear of our own: the multilingual model, which the server doesn't use for English."""
-    loaded = Recognizer.load(Catalog(tmp_path_factory.mktemp("weights")).whisper("base"), name="base")
+    loaded = Recognizer.load(require_weights("base").whisper("base"), name="base")
     yield loaded
     asyncio.run(loaded.close())
 
@@ -35,7 +35,7 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]
 def questions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A WAV at 16 kHz for each of QUESTIONS."""
     folder = tmp_path_factory.mktemp("questions")
-    voice = Voice("en_US-joe-medium", Catalog(folder).voice("en_US-joe-medium"))
+    voice = Voice("en_US-joe-medium", require_weights("en_US-joe-medium").voice("en_US-joe-medium"))
     voice._piper.config.noise_scale = voice._piper.config.noise_w_scale = 0.0  # the same each time
     paths = []
     for number, text in enumerate(QUESTIONS):

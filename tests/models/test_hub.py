@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Response
+from fastapi.responses import RedirectResponse
 
+from models.bundled import Bundled, File, Hub
 from models.catalog import Catalog
 from models.errors import WeightsError
 from tests.ollama_server import served
@@ -19,6 +23,7 @@ FILES = {
     "rhasspy/piper-voices": {f"{VOICE}.json": b"{}", VOICE: b"a voice", "README.md": b"not wanted"},
     "Systran/faster-whisper-medium": {"model.bin": b"weights", "config.json": b"{}", "README.md": b"no"},
     "owner/name": {"model.bin": b"others"},
+    "owner/minds": {"small/mind.gguf": b"thoughts"},
 }
 
 
@@ -47,17 +52,26 @@ def hub() -> FastAPI:
         content = FILES[f"{owner}/{name}"][path]
         return Response(content, headers={"ETag": f'"{len(content)}"', "X-Repo-Commit": COMMIT})
 
+    @app.get("/release/mind.gguf")
+    async def release() -> RedirectResponse:
+        return RedirectResponse("/owner/minds/resolve/main/small/mind.gguf")
+
     return app
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalog]:
+async def endpoint() -> AsyncIterator[str]:
     async with served(hub()) as url:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-        template = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        yield Catalog(tmp_path / "cache")
+        yield url
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return Catalog(tmp_path / "cache")
 
 
 async def test_a_voice_is_fetched_with_its_settings(
@@ -83,6 +97,55 @@ async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
     assert (folder / "model.bin").read_bytes() == weights
     assert not (folder / "README.md").exists()
     assert catalog.whisper(name) == folder
+
+
+def speaker(weights: bytes, hub: Hub) -> Bundled:
+    """A language model that is on its hub alone."""
+    file = File("mind.gguf", len(weights), hashlib.sha256(weights).hexdigest())
+    return Bundled("mind", "language model", (file,), (file,), hub)
+
+
+REPOSITORY = Hub("owner/minds", folder="small")
+
+
+async def test_a_bundled_model_is_fetched_from_its_hub(catalog: Catalog) -> None:
+    catalog = Catalog(catalog.cache, [speaker(b"thoughts", REPOSITORY)])
+    assert catalog.language_model("mind") is None
+    folder = await asyncio.to_thread(catalog.pull, "mind")
+    assert [path.name for path in folder.iterdir()] == ["mind.gguf"]
+    assert (folder / "mind.gguf").read_bytes() == b"thoughts"
+    assert catalog.language_model("mind") == folder / "mind.gguf"
+    assert catalog.verify("mind") == "right"
+    assert catalog.entries()[0].state == "ready"
+
+
+@pytest.mark.parametrize("wanted", [b"insights", b"thought", b"thoughts!"])
+async def test_another_file_than_the_pinned_one_isnt_kept(catalog: Catalog, wanted: bytes) -> None:
+    catalog = Catalog(catalog.cache, [speaker(wanted, REPOSITORY)])
+    with pytest.raises(WeightsError, match=r"^mind\.gguf came"):
+        await asyncio.to_thread(catalog.pull, "mind")
+    assert catalog.language_model("mind") is None
+    assert not list(catalog.cache.glob("bundled/mind/*"))
+
+
+async def test_a_bundled_model_is_fetched_from_the_web(catalog: Catalog, endpoint: str) -> None:
+    catalog = Catalog(catalog.cache, [speaker(b"thoughts", Hub(web=f"{endpoint}/release"))])
+    told: list[tuple[str, int, int]] = []
+    folder = await asyncio.to_thread(catalog.pull, "mind", lambda *news: told.append(news))
+    assert (folder / "mind.gguf").read_bytes() == b"thoughts"
+    assert told[0] == ("mind.gguf", 8, 8)
+    gone = Catalog(catalog.cache / "other", [speaker(b"thoughts", Hub(web=f"{endpoint}/gone"))])
+    with pytest.raises(WeightsError, match=r"^mind couldn't be fetched: .*404"):
+        await asyncio.to_thread(gone.pull, "mind")
+
+
+async def test_another_conversion_on_the_hub_has_sums_of_its_own(catalog: Catalog) -> None:
+    ours = speaker(b"elsewhere", REPOSITORY)
+    other = replace(ours, hub_files=speaker(b"thoughts", REPOSITORY).files)
+    catalog = Catalog(catalog.cache, [other])
+    folder = await asyncio.to_thread(catalog.pull, "mind")
+    assert (folder / "mind.gguf").read_bytes() == b"thoughts"
+    assert catalog.language_model("mind") == folder / "mind.gguf"
 
 
 async def test_what_was_fetched_is_compared_with_what_it_was(catalog: Catalog) -> None:

