@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.llm_service import FunctionCallFromLLM, FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_stop import EagerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -32,6 +32,8 @@ from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
+from models.llm.language_model import Llm
+from models.llm.service import CallLlmService
 from models.piper_service import PiperTTSService
 from models.pool import ModelPool
 from transports.call import CallTransport
@@ -74,6 +76,27 @@ class CallPipeline:
     assistant: LLMAssistantAggregator
 
 
+def llm_service(
+    llm: Llm, context: LLMContext, persona: Persona, *, call_id: str, on_goodbye: Callable[[], None]
+) -> CallLlmService:
+    """The language model as it answers for `persona`, whether in sound or in text.
+
+    `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up.
+    """
+    service = llm.service(call_id, primer=persona.primer)
+    if llm.tools:
+        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+
+        async def end_call(params: FunctionCallParams) -> None:
+            await params.result_callback(
+                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
+            )
+            on_goodbye()
+
+        service.register_function(END_CALL.name, end_call)
+    return service
+
+
 def build(
     call: CallTransport,
     conversation: Conversation,
@@ -87,18 +110,14 @@ def build(
 
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
-    llm = pool.llm.service(call.info.id, primer=persona.primer)
     context = LLMContext()
-    if pool.llm.tools:
-        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+    llm = llm_service(pool.llm, context, persona, call_id=call.info.id, on_goodbye=on_goodbye)
 
-        async def end_call(params: FunctionCallParams) -> None:
-            await params.result_callback(
-                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
-            )
-            on_goodbye()
+    async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:
+        for one in calls:
+            conversation.tool_called(one.function_name, one.arguments)
 
-        llm.register_function(END_CALL.name, end_call)
+    llm.add_event_handler("on_function_calls_started", note_tools)
 
     async def fill(text: str) -> None:
         # Straight to the voice: in the model's queue it would wait for the answer that it bridges.

@@ -11,7 +11,7 @@ from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame, UserIdleT
 from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
-from agent.conversation import Conversation, Turn
+from agent.conversation import Conversation, ToolCall, Turn
 from agent.http.contracts import CallState
 from agent.rtvi import ending_message, latency_message
 from config.persona import Persona
@@ -67,6 +67,10 @@ class CallSession:
     @property
     def turns(self) -> Sequence[Turn]:
         return list(self._conversation.turns)
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return list(self._conversation.tool_calls)
 
     @property
     def last_voice_to_voice_ms(self) -> float | None:
