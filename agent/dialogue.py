@@ -28,9 +28,13 @@ from pipecat.metrics.metrics import LLMUsageMetricsData
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from agent.conversation import ToolCall
@@ -92,7 +96,9 @@ class _Reader(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        self._dialogue.saw(frame)
+        # Function calls are announced both ways, and an error only upstream.
+        if direction is FrameDirection.DOWNSTREAM or isinstance(frame, ErrorFrame):
+            self._dialogue.saw(frame)
         await self.push_frame(frame, direction)
 
 
@@ -120,7 +126,9 @@ class Dialogue:
             context.set_tools(ToolsSchema(standard_tools=[*own, *(tool.schema for tool in tools)]))
             for name in self._tools.keys() - {END_CALL.name}:
                 service.register_function(name, self._note)
-        aggregators = LLMContextAggregatorPair(context)
+        # The default strategies would load a turn detector.
+        strategies = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
+        aggregators = LLMContextAggregatorPair(context, user_params=strategies)
         assistant = aggregators.assistant()
         assistant.add_event_handler("on_assistant_turn_stopped", self._on_answered)
         self._worker = PipelineWorker(

@@ -68,6 +68,7 @@ def eval(
         from agent.evals.runs import persona_for, personas_by_language
         from agent.evals.scenario import load_sets
         from models.errors import ModelError
+        from transports.sip.errors import SipError
 
         sets = load_sets(folder, only or ())
         chosen = personas_by_language(persona or ())
@@ -77,7 +78,7 @@ def eval(
         run = _in_text if over == "text" else _over_sip
         try:
             model, results = asyncio.run(run(loaded.settings, sets, chosen, repeat, status.update))
-        except ModelError as error:
+        except (ModelError, SipError) as error:
             console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
     if json_out:

@@ -26,9 +26,11 @@ _REFUSALS = {
         r"unknown|unfortunately|afraid",
     ),
     "fr": (
-        r"(?:ne |n')(?:\w+ )?(?:sais|sait|savons|connais|connaissons|dispose|disposons|suis|peux|peut|pouvons)"
+        r"(?:ne |n')(?:\w+ )?(?:sais|sait|savons|connais|connaissons|dispose|disposons|suis)"
         r" (?:\w+ )?(?:pas|aucune?|rien)",
-        r"(?:ne |n')(?:\w+ )?(?:est|possede|figure|mentionne|precise|indique)\w* (?:\w+ )?(?:pas|aucune?|rien)",
+        r"ne (?:\w+ )?(?:peux|peut|pouvons) (?:\w+ )?(?:pas|rien)",
+        r"(?:ne |n')(?:\w+ )?(?:est|possede|figure|mentionne|precise|indique)\w*"
+        r" (?:\w+ )?(?:pas|aucune?|rien)",
         r"(?:n'ai|n'avons|n'y a) (?:malheureusement )?(?:pas|aucune?)",
         r"sais pas",
         r"aucune (?:information|idee|precision)",
