@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
-from agent.dialogue import Dialogue, Tool
-from config.settings import LlmSettings
+from agent.dialogue import Dialogue, Tool, text_pool
+from config.settings import LlmSettings, Settings
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
 from tests.agent.conversation_kit import PERSONA, Outcome
@@ -94,6 +95,23 @@ async def test_a_declared_tool_is_noted_and_answered_in_words_where_it_has_a_res
     assert reply.text == ("Done." if result else "")
     offered = {tool["function"]["name"] for tool in fake.requests[0]["tools"]}
     assert offered == {"end_call", "book"}
+
+
+@pytest.mark.models
+async def test_the_bundled_model_alone_evaluates_only_what_is_new(tmp_path: Path) -> None:
+    settings = Settings(cache_dir=tmp_path, llm=LlmSettings(max_tokens=16))
+    pool = text_pool(settings, [WHO])
+    await pool.start_llm()
+    try:
+        assert {part.name for part in pool.health() if part.state == "ready"} == {"language model"}
+        async with Dialogue(pool.llm, WHO) as dialogue:
+            await dialogue.answer("What is the capital of France?")
+            reply = await dialogue.answer("And of Italy?")
+    finally:
+        await pool.close()
+    assert reply.cached_tokens is not None
+    assert 0 < reply.prompt_tokens - reply.cached_tokens < reply.cached_tokens
+    assert reply.tokens_per_s is not None
 
 
 async def test_nothing_is_left_of_it() -> None:
