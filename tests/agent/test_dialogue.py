@@ -105,7 +105,9 @@ async def test_the_bundled_model_alone_evaluates_only_what_is_new(tmp_path: Path
     try:
         assert {part.name for part in pool.health() if part.state == "ready"} == {"language model"}
         async with Dialogue(pool.llm, WHO) as dialogue:
+            # The first may come before the persona's prompt was read ahead.
             await dialogue.answer("What is the capital of France?")
+            await dialogue.answer("And of Spain?")
             reply = await dialogue.answer("And of Italy?")
     finally:
         await pool.close()
