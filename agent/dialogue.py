@@ -181,8 +181,8 @@ class Dialogue:
             if self.reply.first_clause_ms is None and self.reply.text:
                 self.reply.first_clause_ms = self.reply.total_ms
         if self.ended:
-            said = self._persona.goodbye
-            self.reply.text = f"{self.reply.text} {said}".strip()
+            said = f" {self._persona.goodbye}" if self.reply.text else self._persona.goodbye
+            self.reply.text += said
             yield said
 
     async def answer(self, text: str) -> Reply:

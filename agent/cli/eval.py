@@ -71,7 +71,7 @@ def eval(
         from transports.sip.errors import SipError
 
         sets = load_sets(folder, only or ())
-        chosen = personas_by_language(persona or ())
+        chosen = personas_by_language([loaded.settings.persona, *(persona or ())])
         for found in sets:
             for scenario in found.scenarios:
                 persona_for(found, scenario, chosen)  # complain before anything is loaded

@@ -14,6 +14,7 @@ KNOWN = ("en", "fr", "es", "it", "pt", "de", "nl", "hi", "zh", "ru", "ar", "ja")
 # Short answers belong to no language ("Paris.", "Two."), and are given a low probability in each.
 SURE = 0.9
 FEWEST_WORDS = 3
+LATIN_END = "\u0250"  # Unicode's first letter behind Latin Extended-B
 
 _REFUSALS = {
     "en": (
@@ -68,7 +69,8 @@ def _identifier() -> LanguageIdentifier:
 
 def language_of(text: str) -> str | None:
     """ISO 639, or None where the text is too short or too mixed to be sure. Takes a second at first."""
-    if len(words(text)) < FEWEST_WORDS and text.isascii():
+    latin = all(character < LATIN_END for character in text if character.isalpha())
+    if latin and len(words(text)) < FEWEST_WORDS:  # "São Paulo." may be said in any language
         return None
     language, probability = _identifier().classify(text)
     return str(language) if float(probability) >= SURE else None

@@ -15,7 +15,7 @@ from models.llm.language_model import Llm
 
 
 def personas_by_language(names: Iterable[str]) -> dict[str, Persona]:
-    """Those named, each for the sets in its language. Raises ConfigError."""
+    """Those named, each for the sets in its language, the last for each. Raises ConfigError."""
     loaded = [load_persona(name) for name in names]
     return {persona.language_code: persona for persona in loaded}
 

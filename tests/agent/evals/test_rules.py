@@ -131,10 +131,15 @@ def test_the_language_is_that_of_the_set() -> None:
         ("É Lisboa.", "pt"),
         ("Mozart composed Don Giovanni.", "en"),
         ("Claro, un momento.", "es"),
+        ("São Paulo.", "en"),
     ],
 )
 def test_short_answers_are_in_any_language(answer: str, language: str) -> None:
     assert language_of(answer) in (None, language)
+
+
+def test_another_script_is_another_language_however_short() -> None:
+    assert failures("你好。") == ["is in another language: zh"]
 
 
 def test_nothing_is_said_twice() -> None:
