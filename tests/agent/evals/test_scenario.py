@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.evals.rules import judge
 from agent.evals.runs import persona_for, personas_by_language
 from agent.evals.scenario import ScenarioSet, load_set, load_sets
 from config.errors import ConfigError
@@ -148,3 +149,26 @@ def test_the_project_s_own_sets() -> None:
     absent = sum(bool(turn.refuses) for turn in turns["facts"])
     assert 0.45 <= absent / len(turns["facts"]) <= 0.55
     assert sum(not turn.tool for turn in turns["acts"]) >= 25
+
+
+@pytest.mark.parametrize(
+    ("language", "evasion"),
+    [
+        ("en", "How can I assist you today?"),
+        ("en", "Yes, of course."),
+        ("fr", "Comment puis-je vous aider ?"),
+        ("es", "¿En qué puedo ayudarle?"),
+        ("it", "Come posso aiutarla?"),
+        ("pt", "Como posso ajudar?"),
+    ],
+)
+def test_an_evasion_is_hardly_ever_right(language: str, evasion: str) -> None:
+    for found in load_sets(OWN):
+        if found.language != language:
+            continue
+        verdicts = [
+            judge(turn, found.rules_for(scenario, turn), answer=evasion, tool_calls=(), language=language)
+            for scenario in found.scenarios
+            for turn in scenario.turns
+        ]
+        assert sum(not failures for failures in verdicts) <= 0.2 * len(verdicts), found.name
