@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
 ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
@@ -64,11 +64,21 @@ class Turn:
     voice_to_voice_ms: float | None = None
 
 
+@dataclass(frozen=True)
+class ToolCall:
+    """What the model asked to be done."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+
 class Conversation:
     """The turns of one call, and the answer that is being made."""
 
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
+        self.tool_calls: deque[ToolCall] = deque(maxlen=MAX_TURNS)
         self.agent_words: deque[str] = deque(maxlen=RECENT_WORDS)  # that the caller heard last
         self.guesses = 0  # answers begun before the caller's turn was surely over
         self.guesses_discarded = 0
@@ -132,6 +142,9 @@ class Conversation:
         self._heard = ledger
         self.last_voice_to_voice_ms = ledger.voice_to_voice_ms
         return ledger
+
+    def tool_called(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self.tool_calls.append(ToolCall(name, arguments))
 
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""

@@ -19,7 +19,7 @@ from agent.bench import metrics
 from agent.bench.subjects import free_port
 from agent.caller.recording import read_agent
 from agent.caller.script import Hangup, Play, Script, Step, Wait
-from agent.conversation import Turn
+from agent.conversation import ToolCall, Turn
 from agent.http.speech import transcribe
 from agent.server import Server
 from agent.session import CallSession
@@ -27,7 +27,7 @@ from config.persona import Persona
 from config.settings import Settings
 from transports.playout import SAMPLE_RATE_HZ
 
-CALL_DEADLINE_S = 90.0
+CALL_DEADLINE_S = 30.0  # and as much again for each question
 END_DEADLINE_S = 10.0
 POLL_S = 0.05
 
@@ -55,6 +55,7 @@ class Demo:
     answers: Sequence[Answer]  # one for each question
     greeting_ms: float | None  # from the ACK to the first audible packet
     wav: Path
+    tool_calls: Sequence[Sequence[ToolCall]] = ()  # what was called after each question
 
     @property
     def unanswered(self) -> list[int]:
@@ -101,8 +102,11 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
         result_file = folder / "result.json"
         arriving = asyncio.create_task(_arrival(server))
         try:
-            await _run_caller(folder / "script.json", result_file)
-            turns = await _turns(server, arriving.result()) if arriving.done() else []
+            await _run_caller(
+                folder / "script.json", result_file, deadline_s=CALL_DEADLINE_S * (1 + len(questions))
+            )
+            session = arriving.result() if arriving.done() else None
+            turns = await _turns(server, session) if session else []
         finally:
             arriving.cancel()
         result = json.loads(result_file.read_text()) if result_file.exists() else {}
@@ -112,9 +116,11 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
     log = metrics.CallLog.of(result)
     unix_s = time.time() - time.monotonic()
     heard = await _transcribe(server, wav, unix_s + min(log.sent_at[0], log.received_at[0]))
-    found = answers(metrics.turns(log), turns, heard, server.persona, unix_s=unix_s)
+    asked = metrics.turns(log)
+    found = answers(asked, turns, heard, server.persona, unix_s=unix_s)
+    called = tool_calls(asked, session.tool_calls if session else (), unix_s=unix_s)
     # A call that ends early leaves questions unasked.
-    return Demo(turns, (found + nothing)[: len(questions)], metrics.greeting_ms(log), wav)
+    return Demo(turns, (found + nothing)[: len(questions)], metrics.greeting_ms(log), wav, called)
 
 
 def answers(
@@ -138,6 +144,17 @@ def answers(
         words = " ".join(text for at, text in heard if since <= at < until)
         found.append(Answer(turn, words, question.voice_to_voice_ms))
     return found
+
+
+def tool_calls(
+    asked: Sequence[metrics.Turn], calls: Sequence[ToolCall], *, unix_s: float
+) -> list[list[ToolCall]]:
+    """What was called after the end of each question, up to the end of the next. `unix_s`: see `answers`."""
+    ends = [question.last_speech + unix_s for question in asked]
+    return [
+        [call for call in calls if since <= call.at < until]
+        for since, until in zip(ends, [*ends[1:], float("inf")], strict=True)
+    ]
 
 
 def _evasive(turn: Turn, persona: Persona) -> bool:
@@ -165,12 +182,12 @@ async def _speak(server: Server, text: str, path: Path) -> None:
         out.writeframes(speech.pcm)
 
 
-async def _run_caller(script: Path, result: Path) -> None:
+async def _run_caller(script: Path, result: Path, *, deadline_s: float) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.caller", str(script), str(result)
     )
     try:
-        async with asyncio.timeout(CALL_DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             await process.wait()
     except TimeoutError:
         process.kill()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
-from pipecat.frames.frames import FunctionCallResultProperties, LLMTextFrame, TTSSpeakFrame, TTSTextFrame
+from pipecat.frames.frames import (
+    FunctionCallFromLLM,
+    FunctionCallResultProperties,
+    LLMTextFrame,
+    TTSSpeakFrame,
+    TTSTextFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
@@ -35,6 +41,8 @@ from config.persona import Persona
 from config.settings import Settings
 from models.llm.acts import ActExample
 from models.llm.brief import Brief
+from models.llm.language_model import Llm
+from models.llm.service import CallLlmService
 from models.piper_service import PiperTTSService
 from models.pool import ModelPool
 from transports.call import CallTransport
@@ -50,7 +58,7 @@ END_CALL = FunctionSchema(
     properties={},
     required=[],
 )
-TOOLS = [END_CALL.to_default_dict()]
+TOOLS = [{"type": "function", "function": END_CALL.to_default_dict()}]
 
 
 class Keys(DTMFAggregator):
@@ -84,6 +92,27 @@ class CallPipeline:
     assistant: LLMAssistantAggregator
 
 
+def llm_service(
+    llm: Llm, context: LLMContext, persona: Persona, *, call_id: str, on_goodbye: Callable[[], None]
+) -> CallLlmService:
+    """The language model as it answers for `persona`, whether in sound or in text.
+
+    `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up.
+    """
+    service = llm.service(call_id, brief(persona))
+    if llm.tools:
+        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+
+        async def end_call(params: FunctionCallParams) -> None:
+            await params.result_callback(
+                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
+            )
+            on_goodbye()
+
+        service.register_function(END_CALL.name, end_call)
+    return service
+
+
 def build(
     call: CallTransport,
     conversation: Conversation,
@@ -98,18 +127,14 @@ def build(
     `on_goodbye` is called when the caller or the model wants to hang up.
     """
     persona = answering.persona
-    llm = pool.llm.service(call.info.id, brief(persona))
     context = LLMContext()
-    if pool.llm.tools:
-        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+    llm = llm_service(pool.llm, context, persona, call_id=call.info.id, on_goodbye=on_goodbye)
 
-        async def end_call(params: FunctionCallParams) -> None:
-            await params.result_callback(
-                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
-            )
-            on_goodbye()
+    async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:
+        for one in calls:
+            conversation.tool_called(one.function_name, one.arguments)
 
-        llm.register_function(END_CALL.name, end_call)
+    llm.add_event_handler("on_function_calls_started", note_tools)
 
     async def fill(text: str) -> None:
         # Straight to the voice: in the model's queue it would wait for the answer that it bridges.

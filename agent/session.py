@@ -12,7 +12,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.conversation import Conversation, Turn
+from agent.conversation import Conversation, ToolCall, Turn
 from agent.http.contracts import CallState
 from agent.rtvi import ending_message, latency_message, persona_message
 from config.persona import Persona
@@ -79,6 +79,10 @@ class CallSession:
     @property
     def turns(self) -> Sequence[Turn]:
         return list(self._conversation.turns)
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return list(self._conversation.tool_calls)
 
     @property
     def last_voice_to_voice_ms(self) -> float | None:

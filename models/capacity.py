@@ -33,7 +33,7 @@ def usable_cores() -> int:
 def available_memory_bytes(
     proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
-    """What can be had without swapping, by the machine and by a container's limit. None where neither says."""
+    """What can be had without swapping, by the machine and a container's limit. None where neither says."""
     found = []
     with suppress(OSError, LookupError, ValueError):
         fields = dict(line.split(":", 1) for line in proc.read_text().splitlines())

@@ -156,6 +156,18 @@ class ModelPool:
             await self.close()
             raise errors[0]
 
+    async def start_llm(self, on_progress: Progress | None = None) -> None:
+        """Load the language model alone, for conversations in text. Raises ModelError."""
+
+        def run(work: Callable[[], T], /) -> Awaitable[T]:
+            return asyncio.get_running_loop().run_in_executor(None, work)
+
+        try:
+            await self._load(self._thinking, self._load_llm(run), on_progress)
+        except ModelError:
+            await self.close()
+            raise
+
     async def close(self) -> None:
         """Stop every thread and process of the models. Waits for the work at hand."""
         owned = [self._recognizer, self._voices, self._turn_detector, self._llm]

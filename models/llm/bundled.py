@@ -146,4 +146,5 @@ def _chunk(model: str, said: Mapping[str, Any]) -> ChatCompletionChunk:
         return completion_chunk("bundled", model, delta)
     reason = "length" if said.get("stop_type") == "limit" else "stop"
     tokens = said.get("tokens_evaluated", 0), said.get("tokens_predicted", 0)
-    return completion_chunk("bundled", model, delta, finish_reason=reason, tokens=tokens)
+    cached = said.get("timings", {}).get("cache_n")
+    return completion_chunk("bundled", model, delta, finish_reason=reason, tokens=tokens, cached=cached)

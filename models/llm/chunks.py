@@ -15,12 +15,18 @@ def completion_chunk(
     *,
     finish_reason: str | None = None,
     tokens: tuple[int, int] | None = None,
+    cached: int | None = None,
 ) -> ChatCompletionChunk:
-    """`tokens`: how many were read and how many written, told with an answer's last chunk."""
-    usage = None
+    """`tokens`: how many were read and how many written, told with an answer's last chunk.
+
+    `cached`: how many of those read were known from before, and so not evaluated.
+    """
+    usage: dict[str, Any] | None = None
     if tokens is not None:
         read, written = tokens
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        if cached is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": cached}
     return ChatCompletionChunk.model_validate(
         {
             "id": id,

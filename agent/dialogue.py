@@ -1,0 +1,274 @@
+"""A conversation in text with the one who answers calls.
+
+Context, language model, tools and what is kept of a cut answer are a call's own; only its sound is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    FunctionCallResultProperties,
+    FunctionCallsStartedFrame,
+    InterruptionFrame,
+    LLMMessagesAppendFrame,
+    LLMTextFrame,
+    MetricsFrame,
+)
+from pipecat.metrics.metrics import LLMUsageMetricsData
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from agent.conversation import ToolCall
+from agent.pipeline import END_CALL, TOOLS, brief, llm_service
+from agent.turn.words import is_one_of
+from config.persona import Persona
+from config.settings import Settings
+from models.errors import ModelFailed
+from models.llm.language_model import Llm
+from models.pool import ModelPool
+from models.speech_text import Chunks
+
+ANSWER_DEADLINE_S = 180.0
+INTERRUPTION_DEADLINE_S = 2.0
+END_DEADLINE_S = 5.0
+_count = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One that is only noted. With a `result` the model goes on and answers in words."""
+
+    schema: FunctionSchema
+    result: str | None = None
+
+
+@dataclass
+class Reply:
+    """One answer, complete once `Dialogue.ask` has come to its end. Times are from the question on."""
+
+    text: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    interrupted: bool = False
+    first_token_ms: float | None = None
+    first_clause_ms: float | None = None  # when the voice would have begun
+    total_ms: float = 0.0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None  # None where the server doesn't tell
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the answer was written, once it had begun."""
+        if self.first_token_ms is None or self.tokens < 2 or self.total_ms <= self.first_token_ms:
+            return None
+        return (self.tokens - 1) / (self.total_ms - self.first_token_ms) * 1000
+
+
+class _Done:
+    pass
+
+
+class _Reader(FrameProcessor):
+    """Sees what the language model makes at once: its answer on one side of it, its errors on the other."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._dialogue = dialogue
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        # Function calls are announced both ways, and an error only upstream.
+        if direction is FrameDirection.DOWNSTREAM or isinstance(frame, ErrorFrame):
+            self._dialogue.saw(frame)
+        await self.push_frame(frame, direction)
+
+
+class Dialogue:
+    """Use it as a context manager; ask one thing after the other.
+
+    With `tools`, those are offered besides `end_call` and noted in the replies. The greeting is part of the
+    conversation, as in a call.
+    """
+
+    def __init__(self, llm: Llm, persona: Persona, *, tools: Sequence[Tool] = ()) -> None:
+        self.reply = Reply()
+        self.ended = False  # the agent has hung up
+        self._persona = persona
+        self._tools = {tool.schema.name: tool for tool in tools}
+        self._events: asyncio.Queue[str | _Done] = asyncio.Queue()
+        self._error: ModelFailed | None = None
+        self._answers_due = 0
+        self._asked_at = 0.0
+        context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
+        service = llm_service(llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up)
+        if llm.tools and self._tools:
+            # A declared tool stands in for one of the same name that calls have.
+            own = [] if END_CALL.name in self._tools else [END_CALL]
+            context.set_tools(ToolsSchema(standard_tools=[*own, *(tool.schema for tool in tools)]))
+            for name in self._tools.keys() - {END_CALL.name}:
+                service.register_function(name, self._note)
+        # The default strategies would load a turn detector.
+        strategies = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
+        aggregators = LLMContextAggregatorPair(context, user_params=strategies)
+        assistant = aggregators.assistant()
+        assistant.add_event_handler("on_assistant_turn_stopped", self._on_answered)
+        self._worker = PipelineWorker(
+            Pipeline([aggregators.user(), _Reader(self), service, _Reader(self), assistant]),
+            params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+            cancel_timeout_secs=END_DEADLINE_S,
+        )
+        self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
+        self._running: asyncio.Task[None] | None = None
+        self.context = context
+
+    async def __aenter__(self) -> Self:
+        await self._runner.add_workers(self._worker)
+        self._running = asyncio.create_task(self._runner.run(), name="dialogue")
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        assert self._running is not None
+        await self._worker.queue_frame(EndFrame())
+        _, stuck = await asyncio.wait({self._running}, timeout=END_DEADLINE_S)
+        if stuck:
+            await self._runner.cancel()
+            await asyncio.wait({self._running}, timeout=END_DEADLINE_S)
+
+    async def ask(self, text: str) -> AsyncGenerator[str, None]:
+        """Say `text`; yields the answer as it is written, and leaves it in `reply`.
+
+        A caller's goodbye and the model's hanging up are answered with the persona's goodbye, and set
+        `ended`. Raises ModelFailed.
+        """
+        self.reply = Reply()
+        self._events = asyncio.Queue()  # whatever an interrupted answer may still tell isn't of this one
+        self._asked_at = asyncio.get_running_loop().time()
+        self._answers_due = 1
+        if is_one_of(text, self._persona.goodbye_words):
+            self.reply.tool_calls.append(ToolCall(END_CALL.name))
+            self._hang_up()
+        else:
+            message: LLMContextMessage = {"role": "user", "content": text}
+            await self._worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=True))
+            chunks = Chunks(language=self._persona.language)
+            while not isinstance(event := await self._next(), _Done):
+                yield event
+                if self.reply.first_clause_ms is None and [piece async for piece in chunks.aggregate(event)]:
+                    self.reply.first_clause_ms = self._elapsed_ms()
+            self.reply.total_ms = self._elapsed_ms()
+            if self.reply.first_clause_ms is None and self.reply.text:
+                self.reply.first_clause_ms = self.reply.total_ms
+        if self.ended:
+            said = f" {self._persona.goodbye}" if self.reply.text else self._persona.goodbye
+            self.reply.text += said
+            yield said
+
+    async def answer(self, text: str) -> Reply:
+        """The whole answer at once. Raises ModelFailed."""
+        async for _ in self.ask(text):
+            pass
+        return self.reply
+
+    async def interrupt(self) -> None:
+        """Stop the answer. What was written of it stays in the conversation."""
+        self.reply.interrupted = True
+        await self._worker.queue_frame(InterruptionFrame())
+        # An answer that hadn't begun leaves nothing behind that could tell of its end.
+        asyncio.get_running_loop().call_later(INTERRUPTION_DEADLINE_S, self._give_up, self.reply)
+
+    def saw(self, frame: Frame) -> None:
+        """Take note of what the language model made."""
+        reply = self.reply
+        if isinstance(frame, LLMTextFrame):
+            if reply.first_token_ms is None:
+                reply.first_token_ms = self._elapsed_ms()
+            reply.text += frame.text
+            self._events.put_nowait(frame.text)
+        elif isinstance(frame, FunctionCallsStartedFrame):
+            for call in frame.function_calls:
+                reply.tool_calls.append(ToolCall(call.function_name, call.arguments))
+                self._answers_due += self._answered_again(call.function_name)
+                if call.function_name == END_CALL.name:
+                    self._hang_up()
+        elif isinstance(frame, ErrorFrame):
+            error = frame.exception
+            self._error = error if isinstance(error, ModelFailed) else ModelFailed(frame.error)
+        elif isinstance(frame, MetricsFrame):
+            for data in frame.data:
+                if isinstance(data, LLMUsageMetricsData):
+                    reply.tokens += data.value.completion_tokens
+                    reply.prompt_tokens += data.value.prompt_tokens
+                    if (cached := data.value.cache_read_input_tokens) is not None:
+                        reply.cached_tokens = (reply.cached_tokens or 0) + cached
+
+    def _answered_again(self, name: str) -> bool:
+        """Whether the model speaks once the tool has run; of an unknown one Pipecat tells it so."""
+        if name == END_CALL.name:
+            return False
+        return name not in self._tools or self._tools[name].result is not None
+
+    async def _next(self) -> str | _Done:
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                event = await self._events.get()
+        except TimeoutError:
+            raise ModelFailed(f"The language model wrote nothing for {ANSWER_DEADLINE_S:.0f} s.") from None
+        if isinstance(event, _Done) and self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return event
+
+    async def _note(self, params: FunctionCallParams) -> None:
+        result = self._tools[params.function_name].result
+        await params.result_callback(
+            {"status": result or "done"},
+            properties=FunctionCallResultProperties(run_llm=result is not None),
+        )
+
+    def _give_up(self, reply: Reply) -> None:
+        if reply is self.reply and not reply.total_ms:
+            self._events.put_nowait(_Done())
+
+    def _hang_up(self) -> None:
+        self.ended = True
+
+    async def _on_answered(self, *_: object) -> None:
+        self._answers_due -= 1
+        if self.reply.interrupted or self._answers_due <= 0:
+            self._events.put_nowait(_Done())
+
+    def _elapsed_ms(self) -> float:
+        return (asyncio.get_running_loop().time() - self._asked_at) * 1000
+
+
+def text_pool(settings: Settings, personas: Sequence[Persona]) -> ModelPool:
+    """A pool for `start_llm`: what `personas` need to answer in text."""
+    return ModelPool(
+        settings,
+        voices=[persona.voice for persona in personas],
+        languages=[persona.language for persona in personas],
+        briefs=[brief(persona) for persona in personas],
+        tools=TOOLS,
+    )
