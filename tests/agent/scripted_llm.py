@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
+from models.llm.brevity import Brevity
 from models.llm.chunks import completion_chunk
 from models.llm.endpoint import LlmEndpoint
 from models.llm.service import CallLlmService
@@ -39,8 +40,8 @@ class ScriptedLlm:
         self.slots = _NoSlots()
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(self, call_id: str, *, prompt: str) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), call_id=call_id, prompt=prompt)
+    def service(self, call_id: str, *, prompt: str, language: str | None = None) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), call_id=call_id, prompt=prompt, language=language)
 
     def fit(self, params: dict[str, Any], *, slot: int | None) -> dict[str, Any]:
         return params
@@ -48,7 +49,9 @@ class ScriptedLlm:
     async def wait_ready(self, timeout_s: float) -> None:
         return
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(
+        self, params: dict[str, Any], *, brevity: Brevity | None = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
         messages = params["messages"]
         self._outcome.contexts.append([dict(message) for message in messages])
         return self._stream(self._replies.get(messages[-1]["content"], "Okay then."))
