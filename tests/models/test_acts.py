@@ -74,7 +74,6 @@ def test_the_prefix_shows_every_tool_by_what_it_is_for() -> None:
     assert "Caller: Last week I asked somebody to book a table for me. -> answer\n" in shown
     assert "Caller: Could you send my parcel, that I have, elsewhere? -> reroute\n" in shown
     assert "Agent: Is there anything else? Caller: No, thank you. -> end_call\n" in shown
-    assert shown.index("call_taxi") < shown.index("# book_table")
 
 
 def test_only_tools_that_exist_are_shown() -> None:
