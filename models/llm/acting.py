@@ -12,6 +12,7 @@ import httpx2
 from loguru import logger
 
 from models.llm import acts, slots
+from models.llm.act_examples import FILLED
 from models.llm.acts import ActExample, Tool
 from models.llm.child import LlamaChild
 from models.llm.primers import Primers
@@ -83,6 +84,8 @@ class Acting:
 
     async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
         """Have the tools, as OpenAI describes them, read before the first call."""
+        if any(acts.has_arguments(tool) for tool in acts.tools_of(tools)):
+            await self._slot.prime(FILLED)
         await self._slot.prime(self._prefix(acts.tools_of(tools)))
 
     async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
@@ -111,12 +114,8 @@ class Acting:
         unread = slots.without(tool.parameters, values)
         if unread["properties"]:
             line = acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
-            said = await self._ask(
-                acts.tools_of(params["tools"]),
-                line,
-                FILL_S,
-                n_predict=FILL_TOKENS,
-                json_schema=slots.copies(unread),
+            said = await self._slot.ask(
+                FILLED, line, FILL_S, n_predict=FILL_TOKENS, json_schema=slots.copies(unread)
             )
             copied = _object(said["content"] if said is not None else "")
             values |= slots.arguments(copied, unread, turns, language=self.language, now=now)

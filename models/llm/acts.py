@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
 
-from models.llm.act_examples import FILLED, GOODBYES, KINDS, TALK
+from models.llm.act_examples import GOODBYES, KINDS, TALK
 
 Message = Mapping[str, Any]
 
@@ -57,8 +57,7 @@ def tools_of(tools: Any) -> tuple[Tool, ...]:
 
 def prefix(tools: Sequence[Tool], language: str, examples: Sequence[ActExample] = ()) -> str:
     """What stands before every question and is evaluated once: the tools and the examples."""
-    head = FILLED if any(tool.parameters.get("properties") for tool in tools) else ""
-    head += "# Telephone calls, and what the agent does about the caller's last words:\n"
+    head = "# Telephone calls, and what the agent does about the caller's last words:\n"
     head += "".join(f"# {tool.name}: {_line(tool.description)}\n" for tool in tools)
     head += f"# {ANSWER}: Answer in words. For questions, small talk and all else.\n\n"
     names = {tool.name for tool in tools} | {None}
@@ -94,6 +93,10 @@ def wanted(completion: Mapping[str, Any]) -> float:
     top = completion["completion_probabilities"][0]["top_logprobs"]
     answers = (one for one in top if (token := one["token"].strip()) and ANSWER.startswith(token))
     return 1.0 - min(1.0, sum(math.exp(one["logprob"]) for one in answers))
+
+
+def has_arguments(tool: Tool) -> bool:
+    return bool(tool.parameters.get("properties"))
 
 
 def fill(tool: Tool) -> str:
