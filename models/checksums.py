@@ -55,7 +55,7 @@ class Verified:
         with self._lock:
             self._known[str(path)] = _identity(path, sha256)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(f".{os.getpid()}")
+            temporary = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             temporary.write_text(json.dumps(self._known))
             temporary.replace(self._path)
 
