@@ -7,6 +7,7 @@ time before the first token, and what the small models write of tools by themsel
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -47,6 +48,7 @@ async def chat(
         async for chunk in _answer(child, params, brevity):
             yield chunk
         return
+    afresh = copy.deepcopy(brevity)  # the answer that is given up for an act has been counted in `brevity`
     async with aclosing(_answer(child, params, brevity)) as answer:
         # The answer first: it is what the caller waits for most often. Both are read in the same batches.
         first = asyncio.ensure_future(anext(answer, None))
@@ -62,7 +64,7 @@ async def chat(
             first.cancel()
             with suppress(asyncio.CancelledError, ModelFailed, httpx2.TransportError):
                 await first
-    async with aclosing(_act(child, params, acting, tool, brevity)) as act:
+    async with aclosing(_act(child, params, acting, tool, afresh)) as act:
         async for chunk in act:
             yield chunk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -30,6 +31,7 @@ from models.errors import ModelFailed
 from models.llm import acts, bundled, chatml
 from models.llm.acting import Acting, ActSlot
 from models.llm.acts import ActExample, Tool
+from models.llm.brevity import Brevity
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
@@ -132,6 +134,9 @@ def test_what_a_tool_did_is_told_to_the_model() -> None:
     )
 
 
+Answer = Callable[[httpx2.Request], Any]
+
+
 class FakeLlama:
     """llama.cpp's /completion: chooses `tool` with `probability`, fills in `copied`, and answers "Yes."."""
 
@@ -140,13 +145,14 @@ class FakeLlama:
         self.asked: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.states: Path | None = None
+        self.answer = "Yes."
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.paths.append(request.url.raw_path.decode())
         asked = json.loads(request.content)
         self.asked.append(asked)
         if asked.get("stream"):
-            lines = [{"content": "Yes."}, {"content": "", "stop": True, "stop_type": "eos"}]
+            lines = [{"content": self.answer}, {"content": "", "stop": True, "stop_type": "eos"}]
             return httpx2.Response(200, text="".join(f"data: {json.dumps(one)}\n\n" for one in lines))
         if self.states and "action=save" in self.paths[-1]:
             (self.states / asked["filename"]).touch()
@@ -165,7 +171,7 @@ class FakeLlama:
 
 
 @asynccontextmanager
-async def llama(answer: Callable[[httpx2.Request], httpx2.Response]) -> AsyncIterator[LlamaChild]:
+async def llama(answer: Answer) -> AsyncIterator[LlamaChild]:
     child = LlamaChild(Path("none.gguf"))
     await child.http.aclose()
     child.http, child.url = httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), "http://llama"
@@ -177,13 +183,15 @@ async def llama(answer: Callable[[httpx2.Request], httpx2.Response]) -> AsyncIte
 
 
 async def told(
-    answer: Callable[[httpx2.Request], httpx2.Response], *messages: dict[str, Any]
+    answer: Answer,
+    *messages: dict[str, Any],
+    brevity: Brevity | None = None,
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], list[str | None]]:
     """What is said, the tools called with what, and the reasons for which it ended."""
     params = {"model": "m", "messages": list(messages), "tools": [openai(END_CALL), openai(BOOK)]}
     async with llama(answer) as child:
         acting = Acting(ActSlot(child, 6), now=lambda: NOW)
-        chunks = [chunk async for chunk in bundled.chat(child, params, acting=acting)]
+        chunks = [chunk async for chunk in bundled.chat(child, params, acting=acting, brevity=brevity)]
     deltas = [chunk.choices[0].delta for chunk in chunks]
     calls = [call.function for delta in deltas for call in delta.tool_calls or () if call.function]
     return (
@@ -223,6 +231,19 @@ async def test_what_a_tool_still_needs_is_asked_for() -> None:
     assert (said, calls, reasons) == ("Yes.", [], ["stop"])
     asked = fake.prompts("stream")[-1]
     assert "To do it you must know: people. Ask the caller" in asked
+
+
+async def test_the_question_is_not_cut_for_what_was_begun_before_the_choice() -> None:
+    fake = FakeLlama("book_table")
+    fake.answer = "Yes. Of course. And so on. "
+
+    async def answer_first(request: httpx2.Request) -> httpx2.Response:
+        for _ in range(0 if json.loads(request.content).get("stream") else 50):
+            await asyncio.sleep(0)
+        return fake(request)
+
+    said, _, _ = await told(answer_first, user("a table on friday"), brevity=Brevity())
+    assert said == "Yes. Of course."  # as much of which was in the answer that was given up
 
 
 async def test_what_the_caller_said_before_counts() -> None:
