@@ -22,7 +22,7 @@ Message = Mapping[str, Any]
 ANSWER = "answer"
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
-THRESHOLD = 0.5
+THRESHOLD = 0.6
 LONGEST = 3600  # characters of the examples, some 1,100 tokens
 TURNS = 3  # that the choice is made from
 FILL_TURNS = 9

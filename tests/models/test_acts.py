@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -133,6 +134,9 @@ def test_what_a_tool_did_is_told_to_the_model() -> None:
     )
 
 
+Answer = Callable[[httpx2.Request], Any]
+
+
 class FakeLlama:
     """llama.cpp's /completion: chooses `tool` with `probability`, fills in `copied`, and answers "Yes."."""
 
@@ -167,7 +171,7 @@ class FakeLlama:
 
 
 @asynccontextmanager
-async def llama(answer: Callable[[httpx2.Request], httpx2.Response]) -> AsyncIterator[LlamaChild]:
+async def llama(answer: Answer) -> AsyncIterator[LlamaChild]:
     child = LlamaChild(Path("none.gguf"))
     await child.http.aclose()
     child.http, child.url = httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), "http://llama"
@@ -179,7 +183,7 @@ async def llama(answer: Callable[[httpx2.Request], httpx2.Response]) -> AsyncIte
 
 
 async def told(
-    answer: Callable[[httpx2.Request], httpx2.Response],
+    answer: Answer,
     *messages: dict[str, Any],
     brevity: Brevity | None = None,
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], list[str | None]]:
@@ -232,7 +236,13 @@ async def test_what_a_tool_still_needs_is_asked_for() -> None:
 async def test_the_question_is_not_cut_for_what_was_begun_before_the_choice() -> None:
     fake = FakeLlama("book_table")
     fake.answer = "Yes. Of course. And so on. "
-    said, _, _ = await told(fake, user("a table on friday"), brevity=Brevity())
+
+    async def answer_first(request: httpx2.Request) -> httpx2.Response:
+        for _ in range(0 if json.loads(request.content).get("stream") else 50):
+            await asyncio.sleep(0)
+        return fake(request)
+
+    said, _, _ = await told(answer_first, user("a table on friday"), brevity=Brevity())
     assert said == "Yes. Of course."  # as much of which was in the answer that was given up
 
 
