@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
-from config.persona import load_persona
+from config.answering import load_personas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -44,7 +44,7 @@ def chat(
     what is said is printed. Exits 1 if the model can't answer.
     """
     loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
-    who = load_persona(loaded.settings.persona)
+    who = load_personas(loaded.settings).default
     raise typer.Exit(asyncio.run(_chat(loaded.settings, who, text or [])))
 
 

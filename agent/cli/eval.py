@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 PIPED_WIDTH = 120
+PATIENCE_S = 60.0
 
 
 def eval(
@@ -101,6 +102,10 @@ async def _in_text(
     from agent.evals.runs import in_text, persona_for
 
     results = [SetResult(found) for found in sets]
+    # Nobody waits on the line: what counts here is what is said.
+    patience_s = max(PATIENCE_S, settings.llm.first_token_timeout_s)
+    llm = settings.llm.model_copy(update={"first_token_timeout_s": patience_s})
+    settings = settings.model_copy(update={"llm": llm})
     pool = text_pool(settings, [persona_for(sets[0], sets[0].scenarios[0], chosen)])
     await pool.start_llm()
     try:

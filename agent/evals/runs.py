@@ -41,9 +41,7 @@ def persona_for(found: ScenarioSet, scenario: Scenario, chosen: Mapping[str, Per
             f"{found.file} is in {found.language}, its persona {persona.name} in {persona.language}."
         )
     facts = found.facts_of(scenario)
-    if not facts:
-        return persona
-    return persona.model_copy(update={"prompt": "\n".join([persona.prompt.strip(), *facts])})
+    return persona.model_copy(update={"facts": facts}) if facts else persona
 
 
 async def in_text(

@@ -16,6 +16,7 @@ from agent.evals.language import REFUSAL_LANGUAGES
 from agent.evals.words import pattern
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.persona import MAX_FACTS, Fact
 from config.primer import Text
 from config.settings import Section
 
@@ -36,6 +37,7 @@ def _compiles(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Facts = Annotated[tuple[Fact, ...], Field(max_length=MAX_FACTS)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_compiles)]
 
 
@@ -99,7 +101,7 @@ class CallerTurn(Rules):
 class Scenario(Rules):
     name: Text
     persona: Text | None = None
-    facts: tuple[Text, ...] | None = None
+    facts: Facts | None = None
     tools: tuple[ToolSpec, ...] | None = None
     turns: tuple[CallerTurn, ...] = Field(min_length=1, max_length=MAX_TURNS)
 
@@ -111,7 +113,7 @@ class ScenarioSet(Rules):
     language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="ISO 639.")
     pass_: float = Field(1.0, ge=0, le=1, alias="pass", description="The share of turns that must be right.")
     persona: Text | None = Field(None, description="The language's own by default.")
-    facts: tuple[Text, ...] = ()
+    facts: Facts = ()
     tools: tuple[ToolSpec, ...] = ()
     scenarios: tuple[Scenario, ...] = Field(min_length=1)
     file: Path = Path()
