@@ -32,8 +32,8 @@ from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
-from models.piper_service import PiperTTSService
 from models.pool import ModelPool
+from models.tts_service import VoiceTTSService
 from transports.call import CallTransport
 from transports.playout import SAMPLE_RATE_HZ
 
@@ -128,7 +128,7 @@ def build(
         ),
     )
     user, assistant = aggregators.user(), aggregators.assistant()
-    tts = PiperTTSService(
+    tts = VoiceTTSService(
         voices=pool.voices,
         voice=settings.tts.voice or persona.voice,
         call_id=call.info.id,

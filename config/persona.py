@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from config.errors import ConfigError
 from config.files import read_yaml
@@ -15,6 +15,10 @@ from config.settings import Section, TurnSettings
 FOLDER = Path(__file__).parent / "personas"
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 class PersonaTurn(Section):
@@ -33,7 +37,11 @@ class PersonaTurn(Section):
 class Persona(Section):
     name: Text
     language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47: en, fr-CA.")
-    voice: Text = Field(description="A Piper voice, or the path of an .onnx file.")
+    voice: Annotated[tuple[Text, ...], BeforeValidator(_listed)] = Field(
+        min_length=1,
+        description="One of Piper (fr_FR-siwis-medium), the path of its .onnx file, or one of Kokoro "
+        "(ff_siwis); of several the first that is here.",
+    )
     notice: Text | None = Field(
         None, description="Said before the greeting and never interrupted: 'This call is recorded.'"
     )

@@ -125,7 +125,7 @@ class SttSettings(Section):
 
 
 class TtsSettings(Section):
-    voice: str | None = Field(None, description="A Piper voice or .onnx file; the persona's by default.")
+    voice: str | None = Field(None, description="A voice or .onnx file; the persona's by default.")
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use.")
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 

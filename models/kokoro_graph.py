@@ -2,22 +2,25 @@
 
 Its front makes the features of a whole clause of tokens, and is quick; its generator makes the sound of
 features, and takes nine tenths of the time. What keeps the generator from working piece by piece is that
-its layers are normalized by their mean and variance over the clause. Those hardly change from one
-clause of a voice to another, so here they are inputs, taken once from a sentence of that voice.
+its layers are normalized by their mean and variance over the clause. So these are inputs here.
 
 Convolutions of 8-bit numbers are done as multiplications of matrices, for which onnxruntime uses the
-instructions made for it (AVX-512 VNNI and the like); its own ConvInteger doesn't, and takes 2.5 times as long.
+instructions made for it (AVX-512 VNNI and the like); its ConvInteger doesn't, and takes 2.5 times as long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from models.onnx_graph import Graph, Node, node
 
+RATE_HZ = 24_000
+FRAME_SAMPLES = 300
+SOURCE_STEPS = 60  # of the source, a frame
 _DURATIONS = b"/encoder/Clip_output_0"
 _FEATURES = b"/decoder/decoder/generator/LeakyRelu_output_0"
 _SOURCE = b"/decoder/decoder/generator/Concat_3_output_0"
@@ -29,66 +32,79 @@ _LAST = np.iinfo(np.int64).max
 class Halves:
     """Three ONNX models. `front` takes `tokens`, `style` and `speed`; its outputs are `features`
     (1, channels, n), `source` (1, channels, 60 n + 1) and the tokens' durations in pairs of frames.
-    `statistics` makes the `moments` of features and source; `generator` makes sound of all of these."""
+    `generator` makes sound of these and of the `moments`, pairs of a mean and a variance. `whole` makes the
+    sound of a clause by its own moments, and tells them behind it."""
 
     front: bytes
-    statistics: bytes
     generator: bytes
+    whole: bytes
     features: str
     source: str
-    moments: tuple[str, ...]
+    moments: tuple[tuple[str, str], ...]
 
 
 def halves(model: bytes) -> Halves:
     """The ONNX `model` in two, and what the second needs. Raises ValueError if it isn't Kokoro's."""
     graph = Graph(model)
+    if not {_DURATIONS, _FEATURES, _SOURCE} <= {name for each in graph.nodes for name in each.outputs}:
+        raise ValueError("This ONNX model isn't built as Kokoro is.")
     _multiply(graph)
-    moments = [
-        each.outputs[0]
-        for each in graph.nodes
-        if each.op == b"ReduceMean" and each.outputs[0].startswith(_GENERATOR)
-    ]
-    halves = (_FEATURES, _SOURCE)
-    front = graph.model([*halves, _DURATIONS])
-    statistics = graph.model(moments, given=halves)
-    _normalize_by(graph, moments)
+    given = [_FEATURES, _SOURCE]
+    front = graph.model([*given, _DURATIONS])
+    nodes = graph.nodes
+    moments = _normalize(graph)
+    generator = graph.model(graph.outputs, given=[*given, *chain(*moments)])
+    graph.nodes = nodes
     return Halves(
         front=front,
-        statistics=statistics,
-        generator=graph.model(graph.outputs, given=[*halves, *moments]),
+        generator=generator,
+        whole=graph.model([*graph.outputs, *chain(*moments)], given=given),
         features=_FEATURES.decode(),
         source=_SOURCE.decode(),
-        moments=tuple(name.decode() for name in moments),
+        moments=tuple((mean.decode(), variance.decode()) for mean, variance in moments),
     )
 
 
-def _normalize_by(graph: Graph, moments: list[bytes]) -> None:
-    """Let the generator's layers scale and shift by the given moments: two steps instead of six."""
+def _normalize(graph: Graph) -> list[tuple[bytes, bytes]]:
+    """Let the generator's layers scale and shift, as their moments tell: two steps instead of six.
+
+    Returns the names of the moments.
+    """
     users = _users(graph)
 
-    def user(made: Node, op: bytes) -> Node:
-        return next(each for each in users[made.outputs[0]] if each.op == op)
+    def user(made: Node, op: bytes) -> Node | None:
+        return next((each for each in users[made.outputs[0]] if each.op == op), None)
 
+    moments: list[tuple[bytes, bytes]] = []
     normalized: dict[bytes, list[Node]] = {}
     for mean in graph.nodes:
-        if mean.outputs[0] not in moments or users[mean.outputs[0]][0].op != b"Sub":
+        if mean.op != b"ReduceMean" or not mean.outputs[0].startswith(_GENERATOR):
             continue
-        difference = user(mean, b"Sub")
-        variance = user(user(difference, b"Mul"), b"ReduceMean")
-        root = user(user(variance, b"Add"), b"Sqrt")
-        normal = user(root, b"Div")
+        chain_of = [mean]
+        for op in (b"Sub", b"Mul", b"ReduceMean", b"Add", b"Sqrt", b"Div"):
+            following = user(chain_of[-1], op)
+            if following is None:
+                break
+            chain_of.append(following)
+        if len(chain_of) < 7:  # it is itself a variance
+            continue
+        _, difference, _, variance, _, root, normal = chain_of
+        moments.append((mean.outputs[0], variance.outputs[0]))
         for scaled in users[normal.outputs[0]]:
-            shifted = user(scaled, b"Add")
+            (shifted,) = users[scaled.outputs[0]]
             made = shifted.outputs[0]
-            scale, shift, product = made + b"/scale", made + b"/shift", made + b"/product"
+            scale, moved, shift, product = (
+                made + end for end in (b"/scale", b"/moved", b"/shift", b"/product")
+            )
             normalized[made] = [
                 node(b"Div", [_other(scaled, normal), root.outputs[0]], [scale]),
-                node(b"Mul", [mean.outputs[0], scale], [made + b"/moved"]),
-                node(b"Sub", [_other(shifted, scaled), made + b"/moved"], [shift]),
+                node(b"Mul", [mean.outputs[0], scale], [moved]),
+                node(b"Sub", [_other(shifted, scaled), moved], [shift]),
                 node(b"Mul", [difference.inputs[0], scale], [product]),
                 node(b"Add", [product, shift], [made]),
             ]
     graph.nodes = [new for each in graph.nodes for new in normalized.get(each.outputs[0], [each])]
+    return moments
 
 
 def _multiply(graph: Graph) -> None:

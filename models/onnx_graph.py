@@ -72,7 +72,9 @@ class Graph:
     def __init__(self, model: bytes) -> None:
         """Raises ValueError if `model` isn't ONNX."""
         fields = list(_fields(memoryview(model)))
-        self._around = [field.whole for field in fields if field.number != _MODEL_GRAPH]
+        self._around: list[memoryview | bytes] = [
+            field.whole for field in fields if field.number != _MODEL_GRAPH
+        ]
         self._kept: list[memoryview] = []
         self._inputs: dict[bytes, memoryview] = {}
         self._constants: dict[bytes, memoryview | bytes] = {}
@@ -121,7 +123,7 @@ class Graph:
                     open_names += makers[name].inputs
         floats = _message(_VALUE_TYPE, _message(_TYPE_TENSOR, _integer(_TENSOR_ELEMENT, _FLOAT)))
         wanted = needed.difference(given)
-        graph = [*self._kept]
+        graph: list[memoryview | bytes] = [*self._kept]
         graph += [node.whole for node in self.nodes if not wanted.isdisjoint(node.outputs)]
         graph += [whole for name, whole in self._constants.items() if name in wanted]
         graph += [whole for name, whole in self._inputs.items() if name in wanted]

@@ -20,7 +20,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from agent.session import CallSession
 from config.persona import Persona
 from config.settings import Settings
-from models.piper import Speech, Word
+from models.speech import Speech, Word
 from models.whisper import Transcript
 from tests import virtual_time
 from transports.call import CallInfo, CallTransport, EndReason

@@ -28,7 +28,7 @@ def test_what_is_shipped_can_be_spoken(name: str) -> None:
     persona = load_persona(name)
 
     assert persona.language == name
-    assert persona.voice.startswith(f"{name}_")
+    assert persona.voice[0].startswith(f"{name}_")
     assert len(persona.greeting) < 60  # three seconds at 20 characters a second
     spoken = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
     assert not any(mark in text for text in spoken for mark in "*#_`")

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from models.catalog import Catalog
-from models.piper import Voice, Voices
+from models.piper import Voice
+from models.voices import Voices
 from models.whisper import Recognizer
 
 VOICE = "en_US-joe-medium"
