@@ -43,8 +43,8 @@ from models.llm.acts import ActExample
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
-from models.piper_service import PiperTTSService
 from models.pool import ModelPool
+from models.tts_service import VoiceTTSService
 from transports.call import CallTransport
 from transports.playout import SAMPLE_RATE_HZ
 
@@ -163,7 +163,7 @@ def build(
         ),
     )
     user, assistant = aggregators.user(), aggregators.assistant()
-    tts = PiperTTSService(
+    tts = VoiceTTSService(
         voices=pool.voices,
         voice=persona.voice,
         call_id=call.info.id,

@@ -75,7 +75,7 @@ def load_personas(settings: Settings) -> Personas:
 
     def speaking(persona: Persona) -> Persona:
         own = voice is None or persona.language_code != language
-        return persona if own else persona.model_copy(update={"voice": voice})
+        return persona if own else persona.model_copy(update={"voice": (voice,)})
 
     return Personas(
         tuple(speaking(one) for one in candidates),

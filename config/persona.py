@@ -36,6 +36,10 @@ Fact = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class PersonaTurn(Section):
     """What this persona does otherwise than the `turn` settings say; None leaves it to them."""
 
@@ -52,7 +56,11 @@ class PersonaTurn(Section):
 class Persona(Section):
     name: Text
     language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47: en, fr-CA.")
-    voice: Text = Field(description="A Piper voice, or the path of an .onnx file.")
+    voice: Annotated[tuple[Text, ...], BeforeValidator(_listed)] = Field(
+        min_length=1,
+        description="One of Piper (fr_FR-siwis-medium), the path of its .onnx file, or one of Kokoro "
+        "(ff_siwis); of several the first that is here.",
+    )
     notice: Text | None = Field(
         None, description="Said before the greeting and never interrupted: 'This call is recorded.'"
     )

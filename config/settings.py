@@ -127,7 +127,7 @@ class SttSettings(Section):
 class TtsSettings(Section):
     voice: str | None = Field(
         None,
-        description="A Piper voice or .onnx file; the persona's by default. Of personas in several "
+        description="A voice or .onnx file; the persona's by default. Of personas in several "
         "languages, those speak with it that share the first one's.",
     )
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use.")

@@ -265,5 +265,5 @@ def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
 
 _MODELS = {
     "stt.model": "the folder of a CTranslate2 Whisper model, or a model's name, such as base or small",
-    "tts.voice": "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+    "tts.voice": "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium or ff_siwis",
 }

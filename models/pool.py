@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
@@ -21,9 +20,10 @@ from models.lanes import Lane
 from models.llm.brief import Brief
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
-from models.piper import Voice, Voices
 from models.silero import SileroModel
 from models.smart_turn import TurnDetector
+from models.voices import Choice, Voices, names_in
+from models.voices import load as load_voices
 from models.whisper import Recognizer
 
 T = TypeVar("T")
@@ -83,14 +83,14 @@ class ModelPool:
         self,
         settings: Settings,
         *,
-        voices: Sequence[str],
+        voices: Sequence[Choice],
         languages: Sequence[str],
         briefs: Sequence[Brief] = (),
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
         self._settings = settings
-        self._voice_names = tuple(dict.fromkeys(voices))
+        self._choices = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
         self._briefs = tuple(briefs)
         self._tools = tuple(tools)
@@ -101,7 +101,9 @@ class ModelPool:
         self._llm: Llm | None = None
         self._stt_model = speech_model(settings, languages, self.catalog)
         self._hearing = _Component("speech-to-text", self._stt_model)
-        self._speaking = _Component("text-to-speech", ", ".join(self._voice_names))
+        self._speaking = _Component(
+            "text-to-speech", ", ".join(names_in(choice)[0] for choice in self._choices)
+        )
         self._activity = _Component("voice activity", "silero")
         self._turns = _Component("end of turn", "smart-turn v3.2")
         self._thinking = _Component("language model", settings.llm.model)
@@ -240,16 +242,15 @@ class ModelPool:
 
     async def _load_voices(self, run: _Run) -> None:
         tts = self._settings.tts
-
-        def load(name: str) -> Voice:
-            return Voice(name, self.catalog.voice(name), device=tts.device, threads=tts.threads)
-
-        loaded = {name: await run(partial(load, name)) for name in self._voice_names}
+        loaded = await run(
+            lambda: load_voices(self._choices, self.catalog, device=tts.device, threads=tts.threads)
+        )
         self._voices = voices = Voices(loaded)
+        self._speaking.model = voices.described
         self._speaking.device = voices.device
         self._speaking.lane = voices.lane
-        for name in loaded:
-            speech = await voices.synthesize("Hello. One, two.", voice=name, call_id="warm-up")
+        for name in loaded:  # numbers, which are read in every language
+            speech = await voices.synthesize("1, 2, 3.", voice=name, call_id="warm-up")
             if not speech.words:
                 raise WeightsError(f"The voice {name} doesn't speak.")
 

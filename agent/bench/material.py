@@ -22,7 +22,9 @@ from agent.caller.impair import clip
 from config.settings import Settings
 from models.catalog import Catalog
 from models.errors import WeightsError
-from models.piper import SAMPLE_RATE_HZ, Voice, Voices
+from models.piper import Voice
+from models.speech import SAMPLE_RATE_HZ
+from models.voices import Voices
 
 RATE_HZ = 8000
 ACTIVE_DBFS = -20.0

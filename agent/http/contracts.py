@@ -122,10 +122,10 @@ class Speech(Protocol):
 
 class Voices(Protocol):
     async def synthesize(
-        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
     ) -> Speech: ...
     def stream(
-        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
     ) -> AsyncIterator[Speech]: ...
 
 

@@ -31,7 +31,7 @@ _VAD_STEP_CHUNKS = 30  # about 3 ms of the event loop
 
 class TtsRequest(BaseModel):
     text: str = Field(min_length=1, max_length=MAX_TEXT, examples=["Hello, this is offhook."])
-    voice: str | None = Field(None, max_length=200, description="A Piper voice; the persona's by default.")
+    voice: str | None = Field(None, max_length=200, description="A loaded one; the persona's by default.")
     format: Literal["wav", "pcm", "l16"] | None = Field(
         None,
         description="`wav`, or streamed 16 kHz mono samples: `pcm` little-endian, `l16` big-endian as "
@@ -61,7 +61,12 @@ _MEDIA = {
 
 
 def speech_router(
-    models: Models, admission: TextAdmission, *, voice: str, language: str | None, settings: TextSettings
+    models: Models,
+    admission: TextAdmission,
+    *,
+    voice: str | tuple[str, ...],
+    language: str | None,
+    settings: TextSettings,
 ) -> APIRouter:
     """`voice` and `language` are the persona's."""
     router = APIRouter(tags=["Text"])
@@ -185,7 +190,7 @@ def wav(pcm: bytes) -> bytes:
 
 
 async def _spoken(
-    voices: Voices, sentences: Iterable[str], *, voice: str, whole: bool
+    voices: Voices, sentences: Iterable[str], *, voice: str | tuple[str, ...], whole: bool
 ) -> AsyncGenerator[bytes, None]:
     """The sound of the sentences: each `whole`, which takes less work, or part by part, which is sooner."""
     job = f"tts-{uuid.uuid4().hex[:8]}"

@@ -58,7 +58,7 @@ class Weights:
     def find(cls, settings: Settings, persona: Persona) -> Weights:
         catalog = Catalog(settings.cache_dir)
         whisper = catalog.whisper(speech_model(settings, [persona.language], catalog))
-        return cls(whisper, catalog.voice(settings.tts.voice or persona.voice))
+        return cls(whisper, catalog.voice(settings.tts.voice or persona.voice[0]))
 
 
 class StockBot:

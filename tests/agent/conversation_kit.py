@@ -20,7 +20,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from agent.session import CallSession
 from config.persona import Persona
 from config.settings import Settings
-from models.piper import Speech, Word
+from models.speech import Speech, Word
 from models.whisper import LanguageChoice, Languages, Transcript
 from tests import virtual_time
 from transports.call import CallInfo, CallTransport, EndReason
@@ -88,7 +88,7 @@ class Outcome:
     discarded: int = 0
     ledgers: list[dict[str, float]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
-    spoken: list[tuple[str, str]] = field(default_factory=list)  # voices and what they were given to say
+    spoken: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # voices, and what they said
     left: list[str] = field(default_factory=list)  # tasks that outlived the call
 
     def at(self, what: str, nth: int = 0) -> float:
@@ -236,7 +236,7 @@ class FakeModels:
         said = self._said(pcm)
         return said[-1][0].acoustic if said else 0.5
 
-    async def _speak(self, text: str, *, voice: str = "", **_: object) -> AsyncIterator[Speech]:
+    async def _speak(self, text: str, *, voice: tuple[str, ...] = (), **_: object) -> AsyncIterator[Speech]:
         self._outcome.spoken.append((voice, text))
         await asyncio.sleep(TTS_S)
         per_word = int(WORD_S * SAMPLE_RATE_HZ)

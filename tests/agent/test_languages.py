@@ -236,9 +236,9 @@ async def test_the_number_called_decides_who_answers(monkeypatch: pytest.MonkeyP
 async def test_what_every_persona_says_is_prepared_in_its_voice() -> None:
     class FakeVoices:
         def __init__(self) -> None:
-            self.remembered: dict[str, str] = {}
+            self.remembered: dict[tuple[str, ...], str] = {}
 
-        async def remember(self, texts: list[str], *, voice: str) -> None:
+        async def remember(self, texts: list[str], *, voice: tuple[str, ...]) -> None:
             self.remembered[voice] = self.remembered.get(voice, "") + " ".join(texts) + " "
 
     settings = Settings(languages=("en", "fr"))

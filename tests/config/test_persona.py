@@ -30,6 +30,7 @@ def test_what_is_shipped_can_be_spoken(name: str) -> None:
     persona = load_persona(name)
 
     assert name in (persona.language_code, "restaurant")
+    assert persona.voice
     assert len(persona.greeting) < 60  # three seconds at 20 characters a second
     spoken = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
     assert not any(mark in text for text in spoken for mark in "*#_`")

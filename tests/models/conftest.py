@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.piper import Voice, Voices
+from models.piper import Voice
+from models.voices import Voices
 from models.whisper import Recognizer
 from tests.weights import require_weights
 

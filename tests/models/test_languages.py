@@ -11,7 +11,7 @@ import soxr
 
 from agent.caller.g711 import decode, encode
 from agent.turn.language import LanguagePolicy
-from models.piper import SAMPLE_RATE_HZ, Voice
+from models.speech import SAMPLE_RATE_HZ, Voice
 from models.whisper import LanguageChoice, Languages, Recognizer
 from tests.models.test_recordings import RECORDINGS, on_the_phone
 

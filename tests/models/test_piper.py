@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError, WeightsError
-from models.piper import Speech, Voice, Voices, _providers, _spans
+from models.onnx_session import providers
+from models.piper import Voice
+from models.speech import Speech, spans
+from models.voices import Voices
 from tests.models.conftest import VOICE
 
 
@@ -79,17 +82,17 @@ def test_a_sound_needs_only_the_frames_around_it(steady_voice: Voice) -> None:
     (frames,), _ = steady_voice._encode("We are open from nine until five.")
     count = frames.shape[1]
     whole = decoder.sound(frames, 0, count)
-    pieces = np.concatenate([decoder.sound(frames, *span) for span in _spans(count, 20)])
+    pieces = np.concatenate([decoder.sound(frames, *span) for span in spans(count, 20, 20)])
     np.testing.assert_allclose(pieces, whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 19, 20, 39, 40, 500])
 def test_frames_are_taken_in_order_and_all(count: int) -> None:
-    spans = list(_spans(count, 20))
-    assert spans[0][0] == 0
-    assert spans[-1][1] == count
-    assert all(a[1] == b[0] for a, b in pairwise(spans))
-    assert all(until - at >= min(20, count) for at, until in spans)
+    pieces = list(spans(count, 20, 20))
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == count
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
+    assert all(until - at >= min(20, count) for at, until in pieces)
 
 
 def test_too_much_text(steady_voice: Voice) -> None:
@@ -146,10 +149,10 @@ def test_the_device_is_what_the_runtime_has(
     monkeypatch: pytest.MonkeyPatch, device: str, available: list[str], chosen: list[str]
 ) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
-    assert _providers(device) == chosen
+    assert providers(device) == chosen
 
 
 def test_cuda_that_isnt_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ModelError, match=r"tts\.device is cuda.*: pip uninstall -y onnxruntime "):
-        _providers("cuda")
+        providers("cuda")

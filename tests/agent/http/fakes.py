@@ -173,7 +173,7 @@ class ToneVoices:
         self.said: list[str] = []
 
     async def synthesize(
-        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
     ) -> FakeSpeech:
         if voice == "nobody":
             raise WeightsError("There is no voice named 'nobody'.")
@@ -181,6 +181,6 @@ class ToneVoices:
         return FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))
 
     async def stream(
-        self, text: str, *, voice: str, call_id: str, speculative: bool = False
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
     ) -> AsyncGenerator[FakeSpeech, None]:
         yield await self.synthesize(text, voice=voice, call_id=call_id, speculative=speculative)

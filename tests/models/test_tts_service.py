@@ -25,9 +25,11 @@ from pipecat.tests.utils import run_test
 from pipecat.workers.runner import WorkerRunner
 
 from models.lanes import Speculative
-from models.piper import Speech, Voice, Voices, Word
-from models.piper_service import PiperTTSService
+from models.piper import Voice
+from models.speech import Speech, Word
 from models.speech_text import pieces
+from models.tts_service import VoiceTTSService
+from models.voices import Choice, Voices
 from tests.models.conftest import VOICE
 
 ANSWER = "Your total is $12.50, due on 3/4 at 5 p.m. Dr. Smith's in. Okay?"
@@ -38,8 +40,8 @@ def answer(text: str) -> list[Frame]:
     return [LLMFullResponseStartFrame(), *tokens, LLMFullResponseEndFrame()]
 
 
-def service(voices: Voices, voice: str = VOICE) -> PiperTTSService:
-    return PiperTTSService(voices=voices, voice=voice, call_id="a", language="en")
+def service(voices: Voices, voice: str = VOICE) -> VoiceTTSService:
+    return VoiceTTSService(voices=voices, voice=voice, call_id="a", language="en")
 
 
 def sounds_and_words(frames: Sequence[Frame]) -> list[str]:
@@ -198,13 +200,13 @@ async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -
     stream = voices.stream
 
     def noting(
-        text: str, *, voice: str, call_id: str, speculative: Speculative = False
+        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
     ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
         return stream(text, voice=voice, call_id=call_id, speculative=speculative)
 
     voices.stream = noting  # type: ignore[method-assign]
     voice.go_on.release()
-    tts = PiperTTSService(voices=voices, voice="slow", call_id="a", speculative=guess)
+    tts = VoiceTTSService(voices=voices, voice="slow", call_id="a", speculative=guess)
     await run_test(tts, frames_to_send=answer("Hello."))
     assert asked == [guess]

@@ -1,4 +1,4 @@
-"""Piper in a Pipecat pipeline: sound and words in the order in which they are heard."""
+"""The shared voices in a Pipecat pipeline: sound and words in the order in which they are heard."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from pipecat.services.tts_service import TTSService
 
 from models.errors import ModelError
 from models.lanes import Speculative
-from models.piper import SAMPLE_RATE_HZ, Speech, Voices
+from models.speech import SAMPLE_RATE_HZ, Speech
 from models.speech_text import Chunks, pieces
+from models.voices import Choice, Voices, names_in
 
 _BYTES_PER_SAMPLE = 2
 
 
-class PiperTTSService(TTSService):
+class VoiceTTSService(TTSService):
     """Speaks with one of the shared `Voices`.
 
     Every word's TTSTextFrame follows the sound of that word and carries no presentation time, so that
@@ -40,7 +41,7 @@ class PiperTTSService(TTSService):
         self,
         *,
         voices: Voices,
-        voice: str,
+        voice: Choice,
         call_id: str,
         language: str = "en",
         speculative: Speculative = False,
@@ -50,7 +51,7 @@ class PiperTTSService(TTSService):
             push_start_frame=True,
             push_stop_frames=True,
             sample_rate=SAMPLE_RATE_HZ,
-            settings=TTSSettings(model="piper", voice=voice, language=language),
+            settings=TTSSettings(model="local", voice=names_in(voice)[0], language=language),
         )
         self._voices = voices
         self._voice = voice
@@ -60,7 +61,7 @@ class PiperTTSService(TTSService):
         self._text_aggregator = Chunks(language=language)  # type: ignore[assignment]
         self._context_begun = ""
 
-    def become(self, *, voice: str, language: str) -> None:
+    def become(self, *, voice: Choice, language: str) -> None:
         """Speak what comes from now on with another voice, in its language."""
         self._voice = voice
         self._text_aggregator.set_language(language)

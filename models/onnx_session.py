@@ -1,0 +1,44 @@
+"""How ONNX Runtime runs the voices."""
+
+from __future__ import annotations
+
+import os
+
+import onnxruntime
+
+from config.packages import ONNXRUNTIME_FOR_CUDA
+from models.errors import ModelError
+
+
+def session(model: bytes, *, device: str, threads: int) -> onnxruntime.InferenceSession:
+    """Raises ModelError for a device that isn't there, and what onnxruntime raises for the model."""
+    return onnxruntime.InferenceSession(model, sess_options=_options(threads), providers=providers(device))
+
+
+def device_of(running: onnxruntime.InferenceSession) -> str:
+    return "cuda" if running.get_providers()[0].startswith("CUDA") else "cpu"
+
+
+def providers(device: str) -> list[str]:
+    available = onnxruntime.get_available_providers()
+    if device != "cpu" and "CUDAExecutionProvider" in available:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if device == "cuda":
+        raise ModelError(
+            "tts.device is cuda, but this onnxruntime has no CUDA; put the one that has in its place: "
+            f"{ONNXRUNTIME_FOR_CUDA}."
+        )
+    return ["CPUExecutionProvider"]
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
+    options.inter_op_num_threads = 1
+    # It plans memory for each shape that comes, and texts are of every length: 70 MB after 200 of them.
+    options.enable_mem_pattern = False
+    # Threads that spin between calls would take the cores from the other models.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without VNNI, products of unsigned and signed 8-bit numbers overflow; this makes both unsigned there.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
