@@ -70,4 +70,4 @@ def test_a_number_and_a_language_decide_who_answers(tmp_path: Path) -> None:
         assert (seen[0]["persona"], seen[0]["language"]) == ("Joe", "en")
         assert (seen[-1]["persona"], seen[-1]["language"]) == ("Claire", "fr")
         assert seen[-1]["transcript"][0]["text"] == load_persona("en").greeting
-        assert "mer Jaune" in seen[-1]["transcript"][1]["text"]
+        assert "au bord de la mer" in seen[-1]["transcript"][1]["text"]

@@ -98,7 +98,7 @@ def test_people(recognizer: Recognizer, greets: str, other: str) -> None:
 
 @needs_recordings
 def test_french_is_written_in_french(recognizer: Recognizer) -> None:
-    assert "mer Jaune" in recognizer.transcribe_now(on_the_phone("fr.wav"), among("en", "fr")).text
+    assert "au bord de la mer" in recognizer.transcribe_now(on_the_phone("fr.wav"), among("en", "fr")).text
 
 
 @pytest.mark.parametrize("other", ["fr", "es", "it", "pt", "de"])
