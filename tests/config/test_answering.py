@@ -76,7 +76,7 @@ def test_a_voice_that_is_set_speaks_for_the_language_that_greets(tmp_path: Path)
     path = mine(tmp_path / "eve.yaml", "Eve", "en-GB")
     tree = Settings(languages=("en", "fr"), numbers={"600": path}, tts=TtsSettings(voice="mine.onnx"))
     voices = {one.name: one.voice for one in load_personas(tree).all}
-    assert voices == {"Joe": "mine.onnx", "Eve": "mine.onnx", "Claire": load_persona("fr").voice}
+    assert voices == {"Joe": ("mine.onnx",), "Eve": ("mine.onnx",), "Claire": load_persona("fr").voice}
 
 
 def test_what_cant_be_is_said(tmp_path: Path) -> None:
