@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,6 +17,7 @@ from tests.agent.conversation_kit import PERSONA, Outcome
 from tests.agent.scripted_llm import ScriptedLlm
 from tests.models.fake_openai import CallTool, FakeOpenAI, Say
 from tests.ollama_server import served
+from tests.weights import CACHE
 
 WHO = PERSONA.model_copy(update={"goodbye_words": ("bye",)})
 
@@ -98,8 +98,8 @@ async def test_a_declared_tool_is_noted_and_answered_in_words_where_it_has_a_res
 
 
 @pytest.mark.models
-async def test_the_bundled_model_alone_evaluates_only_what_is_new(tmp_path: Path) -> None:
-    settings = Settings(cache_dir=tmp_path, llm=LlmSettings(max_tokens=16))
+async def test_the_bundled_model_alone_evaluates_only_what_is_new() -> None:
+    settings = Settings(cache_dir=CACHE, llm=LlmSettings(max_tokens=16))
     pool = text_pool(settings, [WHO])
     await pool.start_llm()
     try:

@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 
 from config.persona import Persona, load_persona
-from models.catalog import Catalog
 from models.llm import bundled
 from models.llm.brevity import LONGEST_WORDS, Brevity, sentences
 from models.llm.child import LlamaChild
 from models.llm.language_model import BUNDLED_SAMPLING
+from tests.weights import require_weights
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
 
@@ -21,10 +21,9 @@ UNKNOWN = r"(don't|do not) know|not sure|message|call you back"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LlamaChild]:
-    weights = Catalog(tmp_path_factory.mktemp("cache")).language_model("qwen2.5-coder-1.5b")
-    if weights is None:
-        pytest.skip("needs the bundled weights (qwen2.5-coder-1.5b)")
+async def child() -> AsyncIterator[LlamaChild]:
+    weights = require_weights("qwen2.5-coder-1.5b").language_model("qwen2.5-coder-1.5b")
+    assert weights is not None
     child = LlamaChild(weights, threads=2, slots=1)
     await child.start()
     try:
