@@ -269,7 +269,7 @@ class ModelPool:
 
     async def _load_llm(self, _run: _Run) -> None:
         self._llm = llm = Llm(
-            self._settings.llm, weights=self.catalog.language_model, cache=self.catalog.cache
+            self._settings.llm, weights=self.catalog.language_model, states=self.catalog.prompts
         )
         await llm.start(self._briefs, self._tools)
         self._thinking.model = llm.endpoint.model

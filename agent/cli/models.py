@@ -72,7 +72,8 @@ def install(
     """
     from models.errors import WeightsError
 
-    catalog = _catalog(load_settings(config, settings).settings)
+    loaded = load_settings(config, settings).settings
+    catalog = _catalog(loaded)
     lost = False
     for name in names or installed_by_default(mind):
         try:
@@ -88,6 +89,35 @@ def install(
                 typer.echo(f"{name} is here: {path}")
     if lost and names:
         raise typer.Exit(1)
+    if not names and mind != "none":
+        with _failures():
+            asyncio.run(_read_briefs(loaded, catalog))
+
+
+async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
+    """Have the bundled model read what calls begin with, so that the first start needn't."""
+    from agent.pipeline import TOOLS, brief
+    from config.answering import load_personas
+    from models.errors import WeightsError
+    from models.llm.speaker import start_speaker
+
+    llm, console = settings.llm, Console(stderr=True)
+    try:
+        with console.status("The language model reads the persona ..."):
+            speaker, _ = await start_speaker(
+                llm.bundled,
+                catalog.language_model,
+                None,
+                threads=llm.threads,
+                states=catalog.prompts,
+            )
+            try:
+                for persona in load_personas(settings).all:
+                    await speaker.prepare(brief(persona), TOOLS if llm.tools != "off" else ())
+            finally:
+                await speaker.child.close()
+    except WeightsError:  # nothing to prepare; what is missing was said
+        return
 
 
 @app.command()

@@ -139,7 +139,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     settings, persona = Settings(), load_persona(arguments.persona)
     weights = await asyncio.to_thread(Weights.find, settings, persona)
     catalog = Catalog(settings.cache_dir)
-    llm = Llm(settings.llm, weights=catalog.language_model, cache=catalog.cache)
+    llm = Llm(settings.llm, weights=catalog.language_model, states=catalog.prompts)
     await llm.start((Brief(persona.primer),))
     bot = StockBot(persona, weights, llm, arguments.turns)
     sip = SipServer(

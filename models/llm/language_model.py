@@ -41,12 +41,11 @@ DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 # Between the speech models and the model that speaks: its questions are short, and turns wait for them.
 JUDGE_NICENESS = 10
 JUDGE_SLOTS = 4
-FOLDER = "prompts"
 
 
 class Llm:
-    """`weights` finds the bundled models, or is None where they aren't wanted. `cache` is where what they
-    know of prompts is kept.
+    """`weights` finds the bundled models, or is None where they aren't wanted. `states` is the folder
+    where what they know of prompts is kept.
 
     The smallest of them runs whenever it is there: with another model speaking it still tells finished
     sentences from unfinished ones.
@@ -57,12 +56,12 @@ class Llm:
         settings: LlmSettings,
         *,
         weights: Weights | None,
-        cache: Path | None = None,
+        states: Path | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
         self._weights = weights or (lambda _: None)
-        self._states = cache / FOLDER if cache is not None else None
+        self._states = states
         self.slots = Slots(0)
         self.device = ""  # what the model runs on, as far as that is known
         self._environ = os.environ if environ is None else environ

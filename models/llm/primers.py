@@ -57,6 +57,7 @@ class Primers:
             logger.debug(f"A prompt wasn't read ahead: {type(error).__name__}")
 
     async def _read(self, slot: int, primer: str, state: Path) -> None:
+        logger.info("The language model reads what every call begins with. Later starts won't wait for that.")
         request = {"prompt": primer, "n_predict": 0, "cache_prompt": True, "id_slot": slot}
         answer = await self._child.http.post(
             f"{self._child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
