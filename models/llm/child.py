@@ -35,7 +35,8 @@ ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 # one that is just being closed fails. A new connection costs half a millisecond.
 ONE_REQUEST = {"Connection": "close"}
 HEARTBEAT_S = 5.0
-WARM_UP = {"prompt": "Good morning! " * 12, "n_predict": 8, "ignore_eos": True}  # and what speeds are told by
+# What warms the model, and tells its speed: read anew each time.
+WARM_UP = {"prompt": "Good morning! " * 12, "n_predict": 8, "ignore_eos": True, "cache_prompt": False}
 MISSED_HEARTBEATS = 3
 
 
@@ -185,6 +186,10 @@ class LlamaChild:
         self.url = json.loads(line)["address"]
         while not await self._healthy():  # noqa: ASYNC110  # another process's state has no event
             await asyncio.sleep(POLL_S)
+        await self.measure()
+
+    async def measure(self) -> None:
+        """Have the model read and write a little, and note how fast. Raises httpx2.HTTPError."""
         answer = await self.http.post(f"{self.url}/completion", json=WARM_UP)
         answer.raise_for_status()
         timings = answer.json()["timings"]

@@ -7,10 +7,10 @@ from typing import Literal
 
 from config.settings import BundledLlm
 
-# An answer is spoken at about four tokens a second. Slower than twice that, two callers wait for each other;
-# and with fewer prompt tokens a second the model doesn't keep up with a caller's speech.
-SLOWEST_ANSWER_TOKENS_S = 8.0
-SLOWEST_PROMPT_TOKENS_S = 20.0
+# An answer is spoken at about four tokens a second, and so is a question. A model that reads or writes hardly
+# faster keeps callers waiting.
+SLOWEST_ANSWER_TOKENS_S = 6.0
+SLOWEST_PROMPT_TOKENS_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
