@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from config.errors import ConfigError
 from config.files import read_yaml
-from config.primer import Example, Text, lessons
+from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
 from config.settings import Section, TurnSettings
 
 FOLDER = Path(__file__).parent / "personas"
@@ -96,17 +96,15 @@ class Persona(Section):
         """What the model reads before a conversation: the system message, then exchanges as if they had been.
 
         A small model learns little from instructions and much from examples. So whoever gives no examples
-        gets the language's own, and whoever has facts, some in which what was asked isn't among them.
+        gets the language's own, and whoever has facts some about these.
         """
         taught = lessons(self.language_code)
         system = self.prompt.strip()
-        if self.facts:
-            system = "\n".join(
-                [system, "", taught.facts, *(f"- {fact}" for fact in self.facts), taught.unknown]
-            )
         examples = self.examples or taught.examples
         if self.facts:
-            examples += taught.unknown_examples
+            facts = "\n".join(f"- {fact}" for fact in self.facts)
+            system = f"{system}\n\n{taught.facts}\n{facts}\n{taught.unknown}"
+            examples = (self.examples or taught.examples[:GENERAL_EXAMPLES]) + taught.about(self.facts)
         return ({"role": "system", "content": system}, *(turn for one in examples for turn in one.turns))
 
     def idle_prompt(self, asked: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from config.files import read_yaml
 from config.settings import Section
 
+GENERAL_EXAMPLES = 4
 FOLDER = Path(__file__).parent / "primers"
 MAX_CHARACTERS = 300
 
@@ -49,7 +51,17 @@ class Lessons(Section):
     facts: Text  # stands before a persona's facts
     unknown: Text  # and behind them
     examples: tuple[Example, ...] = ()  # for personas without
-    unknown_examples: tuple[Example, ...] = ()  # for personas with facts: what isn't among them
+    recalling: tuple[Line, ...] = ()  # callers' questions that any fact answers
+    unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts
+
+    def about(self, facts: Sequence[str]) -> tuple[Example, ...]:
+        """Exchanges in which `facts` are told, and others in which what was asked isn't among them.
+
+        Without the former a small model says it doesn't know, without the latter it invents.
+        """
+        told = (Example(caller=asked, agent=fact) for asked, fact in zip(self.recalling, facts, strict=False))
+        pairs = zip_longest(told, self.unknown_examples)
+        return tuple(example for pair in pairs for example in pair if example is not None)
 
 
 @functools.cache

@@ -203,9 +203,9 @@ def test_facts_stand_in_the_system_message_and_absent_ones_are_taught() -> None:
     system, *turns = written(facts=("We open at nine.", "We close at six.")).primer
 
     assert "- We open at nine.\n- We close at six.\n" in system["content"]
-    unknown = lessons("en").unknown_examples
-    assert turns[-1]["content"] == unknown[-1].agent
-    assert len(turns) == 2 * (len(lessons("en").examples) + len(unknown))
+    told = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    assert "We open at nine." in told
+    assert [one.agent for one in lessons("en").unknown_examples if one.agent not in told] == []
 
 
 def test_examples_of_ones_own_take_the_place_of_the_general_ones() -> None:
