@@ -66,7 +66,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """What the model asked to be done."""
+    """What was to be done, by the model's choice or, with end_call, by the caller's goodbye."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -140,6 +140,10 @@ def build(
         # Straight to the voice: in the model's queue it would wait for the answer that it bridges.
         await tts.queue_frame(TTSSpeakFrame(text, append_to_context=False))
 
+    def caller_leaves() -> None:
+        conversation.tool_called(END_CALL.name, {})  # as if the model had been asked
+        on_goodbye()
+
     listener = Listener(
         call.playout,
         conversation,
@@ -147,7 +151,7 @@ def build(
         answering,
         call_id=call.info.id,
         mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
-        on_goodbye=on_goodbye,
+        on_goodbye=caller_leaves,
     )
     llm.stands = listener.foresight.stands
     aggregators = LLMContextAggregatorPair(

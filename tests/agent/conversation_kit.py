@@ -89,6 +89,7 @@ class Outcome:
     ledgers: list[dict[str, float]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
     spoken: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # voices, and what they said
+    tools: list[str] = field(default_factory=list)  # that were called
     left: list[str] = field(default_factory=list)  # tasks that outlived the call
 
     def at(self, what: str, nth: int = 0) -> float:
@@ -303,6 +304,7 @@ def converse(
         outcome.left = [task.get_name() for task in asyncio.all_tasks() if task not in ours]
         outcome.turns = [(turn.speaker, turn.text, turn.cut_off) for turn in session.turns]
         outcome.discarded = session.guesses[1]
+        outcome.tools = [call.name for call in session.tool_calls]
 
     virtual_time.run(main)
     return outcome

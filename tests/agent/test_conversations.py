@@ -138,6 +138,7 @@ def test_the_model_may_hang_up_after_a_goodbye() -> None:
     outcome = converse([Says(2.0, 3.0, "That was all.")], {"That was all.": "!end_call"}, lasts=20)
     assert outcome.reason is EndReason.AGENT_HANGUP
     assert answers(outcome)[-1] == "Goodbye now."
+    assert outcome.tools == ["end_call"]
 
 
 def test_a_caller_who_says_goodbye_is_said_goodbye_to() -> None:
@@ -146,6 +147,7 @@ def test_a_caller_who_says_goodbye_is_said_goodbye_to() -> None:
     assert outcome.reason is EndReason.AGENT_HANGUP
     assert callers(outcome) == ["Goodbye!"]
     assert answers(outcome)[-1] == "Goodbye now."
+    assert outcome.tools == ["end_call"]
 
 
 def test_a_failed_model_is_apologized_for() -> None:
