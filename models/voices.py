@@ -85,22 +85,24 @@ class Voices:
 
         Raises ValueError for longer text, ModelError for a voice that isn't loaded, ModelBusy, ModelFailed.
         """
-        speaker = self._speaker(text, voice)
-        known = self._known.get((speaker.name, text))
+        name = self._chosen(text, voice)
+        known = self._known.get((name, text))
         if known is not None:
             return known
-        return await self.lane.run(call_id, lambda: speaker.synthesize(text), speculative=speculative)
+        return await self.lane.run(
+            call_id, lambda: self._voices[name].synthesize(text), speculative=speculative
+        )
 
     async def stream(
         self, text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
     ) -> AsyncGenerator[Speech, None]:
         """The same, part by part; other calls' work comes in between. Raises what `synthesize` raises."""
-        speaker = self._speaker(text, voice)
-        known = self._known.get((speaker.name, text))
+        name = self._chosen(text, voice)
+        known = self._known.get((name, text))
         if known is not None:
             yield known
             return
-        parts = speaker.parts(text)
+        parts = self._voices[name].parts(text)
         while part := await self.lane.run(call_id, lambda: next(parts, None), speculative=speculative):
             yield part
 
@@ -108,16 +110,16 @@ class Voices:
         """Synthesize what will be said again and again, so that it is there at once, whatever fails later."""
         for text in texts:
             speech = await self.synthesize(text, voice=voice, call_id="remember")
-            self._known[self._speaker(text, voice).name, text] = speech
+            self._known[self._chosen(text, voice), text] = speech
 
     async def close(self) -> None:
         await self.lane.close()
 
-    def _speaker(self, text: str, voice: Choice) -> Voice:
+    def _chosen(self, text: str, voice: Choice) -> str:
         names = names_in(voice)
-        speaker = next((self._voices[name] for name in names if name in self._voices), None)
-        if speaker is None:
+        name = next((name for name in names if name in self._voices), None)
+        if name is None:
             raise ModelError(f"The voice {names[0]} isn't loaded; loaded are: {', '.join(self._voices)}.")
         if len(text) > LONGEST_CHARACTERS:
             raise ValueError(f"{len(text)} characters to speak; {LONGEST_CHARACTERS} is the most.")
-        return speaker
+        return name
