@@ -104,7 +104,7 @@ def create_app(
 
 def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) -> list[APIRouter]:
     admission = TextAdmission(calls, settings.text.max_requests)
-    chat = Chat(models, admission, persona.primer, settings.llm, settings.text)
+    chat = Chat(models, admission, persona.primer, persona.language, settings.llm, settings.text)
     return [
         chat_router(chat, settings.text.group_tokens),
         speech_router(

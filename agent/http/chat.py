@@ -19,6 +19,7 @@ from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
 from config.settings import LlmSettings, TextSettings
 from models.errors import ModelError
+from models.llm.brevity import Brevity
 
 logger = logging.getLogger("offhook.http")
 
@@ -44,12 +45,14 @@ class Chat:
         models: Models,
         admission: TextAdmission,
         primer: Sequence[Mapping[str, str]],
+        language: str,
         settings: LlmSettings,
         text: TextSettings,
     ) -> None:
         self._models = models
         self._admission = admission
         self._primer = primer
+        self._language = language
         self._settings = settings
         history_tokens = settings.num_ctx - settings.max_tokens
         self._conversations = Conversations(
@@ -106,7 +109,9 @@ class Chat:
                     "temperature": settings.temperature,
                     "max_tokens": settings.max_tokens,
                 }
-                stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)))
+                said = (one["content"] for one in reversed(messages) if one["role"] == "assistant")
+                brevity = Brevity(language=self._language, before=str(next(said, "")))
+                stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)), brevity=brevity)
                 async with _closing(stream):
                     async for chunk in stream:
                         token = _content(chunk)

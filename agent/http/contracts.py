@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from openai.types.chat import ChatCompletionChunk
 
 from config.persona import Persona
+from models.llm.brevity import Brevity
 from transports.call import CallInfo
 
 CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
@@ -110,7 +111,9 @@ class Llm(Protocol):
     def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         """The parameters with what the endpoint needs besides, and with history that fits."""
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(
+        self, params: dict[str, Any], *, brevity: Brevity | None = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
         """Open the stream of an answer to an OpenAI chat completion's parameters."""
 
 

@@ -106,7 +106,9 @@ class FakeLlm:
     def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         return params
 
-    async def chat(self, params: dict[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chat(
+        self, params: dict[str, Any], *, brevity: Any = None
+    ) -> AsyncIterator[ChatCompletionChunk]:
         stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
         return stream
 

@@ -46,7 +46,9 @@ async def running(serve: Serve) -> AsyncIterator[Running]:
     settings = Settings(llm=LlmSettings(first_token_timeout_s=0.5), text=text)
     admission = TextAdmission(calls, text.max_requests)
     models = FakeModels(llm=llm)
-    chat = Chat(models, admission, [{"role": "system", "content": "Be brief."}], settings.llm, settings.text)
+    chat = Chat(
+        models, admission, [{"role": "system", "content": "Be brief."}], "en", settings.llm, settings.text
+    )
     app = create_app(
         settings=settings,
         calls=calls,
