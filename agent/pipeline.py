@@ -150,7 +150,12 @@ def build(
         pool,
         answering,
         call_id=call.info.id,
-        mind=Mind(partial(llm.end_probability, context), partial(llm.read_ahead, context), fill),
+        mind=Mind(
+            partial(llm.end_probability, context),
+            partial(llm.read_ahead, context),
+            partial(llm.get_ready, context),
+            fill,
+        ),
         on_goodbye=caller_leaves,
     )
     llm.stands = listener.foresight.stands

@@ -18,7 +18,7 @@ from agent.turn.utterance import Utterance
 from models.whisper import Transcript
 
 FROM_MS = 600  # of speech
-EVERY_MS = 40
+EVERY_MS = 200
 HUSHED_FRAMES = 2  # when the voice falls, it may be for good: Silero says so 50 ms later
 FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 UNTIL_S = 8.0  # then each look would cost more than it saves

@@ -22,6 +22,7 @@ class Mind:
 
     end_probability: Callable[[str], Coroutine[Any, Any, float | None]]  # that the words so far are all
     read_ahead: Callable[[], Coroutine[Any, Any, None]]  # the caller begins to speak
+    get_ready: Callable[[str], Coroutine[Any, Any, None]]  # they pause, and these words may be all
     fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
 
 
@@ -52,6 +53,11 @@ class Foresight:
     def read_ahead(self) -> None:
         """Let the model read the conversation while the caller speaks."""
         self._reading.start(self._mind.read_ahead())
+
+    def get_ready(self, text: str) -> None:
+        """Let the model do what comes before an answer to `text`."""
+        if self._speculates and words.split(text) != words.split(self.text):
+            self._reading.start(self._mind.get_ready(text))
 
     async def completeness(self, text: str) -> float | None:
         """That `text` is all; not asked again for the same words. To be asked, the model reads them."""

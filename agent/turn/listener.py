@@ -120,6 +120,7 @@ class Listener(FrameProcessor):
         self._to_hear_out = max(0, self._to_hear_out - 1)
         if text:
             self._judge.agent_said(text)
+        self.foresight.read_ahead()  # now the line is quiet
         while self._typed and not (self._to_hear_out or self._deaf):
             await self._take_typed(self._typed.popleft())
 
@@ -311,6 +312,7 @@ class Listener(FrameProcessor):
         candidate = Candidate(transcript, len(audio), self._answering.turn.max_silence_ms)
         utterance.candidate = candidate
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
+        self.foresight.get_ready(utterance.words)
         completeness = await self.foresight.completeness(utterance.words)
         if utterance.over:
             return None

@@ -56,6 +56,19 @@ GOODBYES = {
     "pt": (("", "Obrigado, tchau."), ("", "Era tudo.")),
 }
 
+# Words without which nobody asks to hang up in more than a few words; beginnings of them are enough.
+PARTING = {
+    language: tuple(beginnings.split())
+    for language, beginnings in {
+        "en": "bye goodbye farewell thank cheers that hang done finish nothing everything enough later go "
+        "end stop night care",
+        "fr": "revoir merci tout bientôt raccroch rien suffi fini journée soirée laisse",
+        "es": "adiós adios gracias todo luego colg cuelg nada basta sufic chao hasta",
+        "it": "arrivederci grazie tutto ciao altro basta niente riagganci presto giornata",
+        "pt": "tchau obrigad tudo deslig nada chega adeus até basta",
+    }.items()
+}
+
 # How arguments are written, shown on tools that nobody here has, so that no word of them is copied.
 FILLED = """\
 # Calls to a taxi firm, and what the caller said, word for word, null where they said nothing:

@@ -81,6 +81,7 @@ class Acting:
         self._slot = slot
         self._examples = tuple(examples)
         self._now = now
+        self._choosing: tuple[str, asyncio.Task[Tool | None]] | None = None
 
     async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
         """Have the tools, as OpenAI describes them, read before the first call."""
@@ -92,13 +93,40 @@ class Acting:
         """Have the slot read the call and what the caller has said so far of the next turn."""
         tools = acts.tools_of(params.get("tools"))
         messages = [*params["messages"], {"role": "user", "content": words}]
-        if tools:
+        if any(tool.name != acts.END_CALL for tool in tools):  # that one is seldom asked about
             await self._ask(tools, acts.question(messages), CHOICE_S, n_predict=0)
+
+    def foresee(self, params: Mapping[str, Any], words: str) -> None:
+        """Begin to choose, for a turn of `words` that may be over."""
+        tools = acts.tools_of(params.get("tools"))
+        if tools and not acts.out_of_question(tools, words, self.language):
+            messages = [*params["messages"], {"role": "user", "content": words}]
+            self._choice({**params, "messages": messages})
 
     async def choose(self, params: Mapping[str, Any]) -> Tool | None:
         """The tool that the caller's last words ask for; None is an answer in words."""
-        tools = acts.tools_of(params["tools"])
+        said = acts.caller_turns(params["messages"])
+        if acts.out_of_question(acts.tools_of(params["tools"]), said[-1] if said else "", self.language):
+            return None
+        return await asyncio.shield(self._choice(params))
+
+    async def close(self) -> None:
+        if self._choosing is not None:
+            self._choosing[1].cancel()
+            await asyncio.wait({self._choosing[1]})
+            self._choosing = None
+
+    def _choice(self, params: Mapping[str, Any]) -> asyncio.Task[Tool | None]:
+        """The choice for these words, begun only once: a speculation and what it becomes have the same."""
         line = acts.asked(acts.question(params["messages"]))
+        if self._choosing is None or self._choosing[0] != line:
+            if self._choosing is not None:
+                self._choosing[1].cancel()
+            choosing = asyncio.create_task(self._choose(acts.tools_of(params["tools"]), line), name="llm-act")
+            self._choosing = line, choosing
+        return self._choosing[1]
+
+    async def _choose(self, tools: Sequence[Tool], line: str) -> Tool | None:
         said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
         if said is None or acts.wanted(said) < acts.THRESHOLD:
             return None

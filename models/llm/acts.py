@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
 
-from models.llm.act_examples import GOODBYES, KINDS, TALK
+from models.llm.act_examples import GOODBYES, KINDS, PARTING, TALK
 
 Message = Mapping[str, Any]
 
 ANSWER = "answer"
+END_CALL = "end_call"
+FEW_WORDS = 3
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
 THRESHOLD = 0.6
@@ -95,6 +97,16 @@ def wanted(completion: Mapping[str, Any]) -> float:
     return 1.0 - min(1.0, sum(math.exp(one["logprob"]) for one in answers))
 
 
+def out_of_question(tools: Sequence[Tool], words: str, language: str) -> bool:
+    """Whether it takes no model to see that no tool is asked for: the only one there is hangs up, and in so
+    many words nobody asks for that. Most calls have no other, and the choice costs as much as the answer."""
+    parting = PARTING.get(language.partition("-")[0])
+    if parting is None or any(tool.name != END_CALL for tool in tools):
+        return False
+    said = re.findall(r"\w+", words.lower())
+    return not said or (len(said) > FEW_WORDS and not any(word.startswith(parting) for word in said))
+
+
 def has_arguments(tool: Tool) -> bool:
     return bool(tool.parameters.get("properties"))
 
@@ -129,7 +141,7 @@ def _examples(tools: Sequence[Tool], language: str) -> list[ActExample]:
 
 
 def _of_tool(tool: Tool, languages: Sequence[str]) -> list[ActExample]:
-    if tool.name == "end_call":
+    if tool.name == END_CALL:
         return [ActExample(c, tool.name, agent) for one in languages for agent, c in GOODBYES.get(one, ())]
     kinds = (said for pattern, said in KINDS.items() if re.search(pattern, tool.name))
     kind: Mapping[str, Sequence[str]] = next(kinds, {})

@@ -127,16 +127,18 @@ def _brief(said: Mapping[str, Any], brevity: Brevity) -> dict[str, Any]:
 
 
 async def read_ahead(
-    child: LlamaChild, messages: Sequence[Mapping[str, Any]], words: str, *, slot: int
+    child: LlamaChild, messages: Sequence[Mapping[str, Any]], words: str, *, slot: int, over: bool = False
 ) -> None:
     """Have `slot` read a conversation and the caller's words so far, while the caller speaks.
 
-    What differs from what the slot knows is rolled back to where it begins to. A request that is cancelled
-    leaves what it has read by then.
+    `over` where these may be all: then up to where the answer begins. What differs from what the slot knows
+    is rolled back to where it begins to. A request that is cancelled leaves what it has read by then.
     """
     if child.state != "ready":
         return
-    request = {"prompt": render(messages) + words, "n_predict": 0, "id_slot": slot, **CACHE}
+    said = {"role": "user", "content": words}
+    text = prompt([*messages, said]) if over else render(messages) + words
+    request = {"prompt": text, "n_predict": 0, "id_slot": slot, **CACHE}
     # Only speed is lost if it fails: the answer then reads it all itself.
     with suppress(httpx2.HTTPError):
         await child.http.post(f"{child.url}/completion", json=request, timeout=READ_DEADLINE_S)

@@ -208,10 +208,15 @@ class Llm:
         if self.speaker is not None:
             await self.speaker.prime(slot, primer)
 
-    async def read_ahead(self, messages: Sequence[Message], words: str, *, slot: int) -> None:
-        """Have a slot of the bundled server read the conversation and what the caller has said by now."""
+    async def read_ahead(
+        self, messages: Sequence[Message], words: str, *, slot: int, over: bool = False
+    ) -> None:
+        """Have a slot of the bundled server read the conversation and what the caller has said by now.
+
+        `over`: it may be all that they say.
+        """
         if self.speaker is not None:
-            await self.speaker.read_ahead(messages, words, slot=slot)
+            await self.speaker.read_ahead(messages, words, slot=slot, over=over)
 
     def pull(self) -> AsyncGenerator[PullProgress, None]:
         """Have Ollama fetch the configured model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
@@ -57,6 +58,9 @@ class CallLlmService(OpenAILLMService):
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._to_read: tuple[dict[str, Any], str, bool] | None = None
+        self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
+        self._heard: list[str] = []  # when it was asked last
         super().__init__(
             settings=BaseOpenAILLMService.Settings(
                 model=llm.endpoint.model,
@@ -103,6 +107,8 @@ class CallLlmService(OpenAILLMService):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._priming = self._reading = None
+        if self._acting is not None:
+            await self._acting.close()
         if self._slot is not None:
             self._llm.slots.give_back(self._slot)
             self._slot = None
@@ -138,29 +144,48 @@ class CallLlmService(OpenAILLMService):
         completeness, params = self._llm.completeness, await self._params(context)
         if self._llm.judges_itself:
             return await completeness.end_probability(words, history=params["messages"], slot=self._slot)
-        self._read(params, words)
+        self._read(params, self._settled(words))
         return await completeness.end_probability(words, history=params["messages"][-1:])
 
     async def read_ahead(self, context: LLMContext) -> None:
         """Have the bundled model read the conversation while the caller begins to speak."""
         self._read(await self._params(context), "")
 
-    def _read(self, params: dict[str, Any], words: str) -> None:
-        """Have the model read so far, in the background; only the latest is wanted."""
-        if self._slot is not None:
-            self._stop_reading()
+    async def get_ready(self, context: LLMContext, words: str) -> None:
+        """The caller pauses, and `words` may be all: have a bundled model do what comes before an answer."""
+        if not self._llm.judges_itself:
+            self._read(await self._params(context), words, over=True)
+
+    def _settled(self, words: str) -> str:
+        """As much of the caller's words as was heard before: the recognizer may still change its mind."""
+        said, before = clean(words).split(), self._heard
+        self._heard = said
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said, before, strict=False)))
+        return " ".join(said[:same])
+
+    def _read(self, params: dict[str, Any], words: str, *, over: bool = False) -> None:
+        """Have the model read so far, in the background.
+
+        One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
+        waits for one any more, and meanwhile works on.
+        """
+        self._to_read = params, words, over
+        if self._slot is not None and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(
-                self._read_along(self._slot, params, clean(words)), name=f"llm-read-{self._call_id}"
+                self._read_along(self._slot), name=f"llm-read-{self._call_id}"
             )
 
-    async def _read_along(self, slot: int, params: dict[str, Any], words: str) -> None:
-        await self._llm.read_ahead(params["messages"], words, slot=slot)
-        if self._acting is not None:
-            await self._acting.read_ahead(params, words)
-
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+    async def _read_along(self, slot: int) -> None:
+        while self._to_read is not None:
+            (params, words, over), self._to_read = self._to_read, None
+            if self._read_last == (read := (len(params["messages"]), words, over)):
+                continue
+            if over and self._acting is not None:
+                self._acting.foresee(params, words)
+            await self._llm.read_ahead(params["messages"], words, slot=slot, over=over)
+            if not over and self._acting is not None:
+                await self._acting.read_ahead(params, words)
+            self._read_last = read
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
@@ -184,7 +209,7 @@ class CallLlmService(OpenAILLMService):
     def _answer(
         self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
-        self._stop_reading()  # the answer reads the rest itself
+        self._to_read = None  # the answer reads the rest itself
         return answer(
             lambda: self._llm.chat(params, acting=self._acting, brevity=brevity() if brevity else None),
             timeout_s=self._llm.settings.first_token_timeout_s,

@@ -62,9 +62,11 @@ class Speaker:
         """Have a slot know the primer before the first question comes."""
         await self._primers.prime(slot, turns(primer))
 
-    async def read_ahead(self, messages: Sequence[Message], words: str, *, slot: int) -> None:
-        """Have a slot read the conversation and what the caller has said by now."""
-        await bundled.read_ahead(self.child, messages, words, slot=slot)
+    async def read_ahead(
+        self, messages: Sequence[Message], words: str, *, slot: int, over: bool = False
+    ) -> None:
+        """Have a slot read the conversation and what the caller has said by now; `over` if it may be all."""
+        await bundled.read_ahead(self.child, messages, words, slot=slot, over=over)
 
 
 async def _fast_enough(child: LlamaChild) -> bool:

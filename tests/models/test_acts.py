@@ -211,6 +211,25 @@ async def test_a_tool_is_called_instead_of_an_answer() -> None:
     assert all(one["id_slot"] == 6 for one in fake.asked if not one.get("stream") and "filename" not in one)
 
 
+@pytest.mark.parametrize(
+    ("tools", "words", "language", "out"),
+    [
+        ([END_CALL], "What is the capital of France?", "en", True),
+        ([END_CALL], "", "en", True),
+        ([END_CALL], "Okay then.", "en", False),
+        ([END_CALL], "I think that would be all for today", "en", False),
+        ([END_CALL], "Quelle est la capitale de la France ?", "fr-CA", True),
+        ([END_CALL], "C'est gentil, ce sera tout pour moi", "fr", False),
+        ([END_CALL], "Was ist die Hauptstadt von Frankreich?", "de", False),
+        ([END_CALL, BOOK], "What is the capital of France?", "en", False),
+    ],
+)
+def test_where_no_word_is_of_a_goodbye_the_model_is_not_asked_about_hanging_up(
+    tools: list[Tool], words: str, language: str, out: bool
+) -> None:
+    assert acts.out_of_question(tools, words, language) is out
+
+
 async def test_an_improbable_tool_is_left_alone() -> None:
     fake = FakeLlama("end_call", probability=acts.THRESHOLD - 0.01)
     assert await told(fake, user("Goodbye is a sad word.")) == ("Yes.", [], ["stop"])
