@@ -41,7 +41,8 @@ def judge(
     """A sentence for each rule that the answer breaks. `previous` is the agent's answer before it."""
     failures = _tools(turn, tool_calls)
     if answer.strip():
-        failures += _manner(rules, answer, language, previous)
+        # Two things that nobody knows may well be answered alike.
+        failures += _manner(rules, answer, language, "" if turn.refuses else previous)
     elif not tool_calls:
         failures.append("said nothing")
     if answer.strip() or not tool_calls:

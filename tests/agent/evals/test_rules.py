@@ -148,6 +148,7 @@ def test_nothing_is_said_twice() -> None:
     assert repetition("I can take a message, or I can book a table.") is None
     assert failures("It is Paris.", previous="It is Paris") == ["repeats the previous answer"]
     assert not failures("It is Paris.", previous="It is Paris", repeats=True)
+    assert not failures("I don't know.", previous="I don't know.", refuses=True)
 
 
 @pytest.mark.parametrize(
