@@ -16,45 +16,43 @@ SURE = 0.9
 FEWEST_WORDS = 3
 LATIN_END = "\u0250"  # Unicode's first letter behind Latin Extended-B
 
+# That there is no pool is a statement, that one doesn't know of any is none: so not every "don't have".
 _REFUSALS = {
     "en": (
-        r"(?:do not|don't|didn't|does not|doesn't) (?:\w+ ){0,2}(?:know|have|mention|say|specify|offer|list)",
-        r"(?:not|n't) (?:\w+ ){0,2}(?:sure|certain|aware|able|available|mentioned|specified|listed)",
-        r"(?:not|n't) (?:\w+ ){0,2}(?:provided|informed|allowed|permitted)",
-        r"(?:can ?not|can't|could ?n't|won't be able|unable)",
-        r"no (?:\w+ )?(?:information|details?|idea|access|record|mention|way of)",
+        r"(?:do not|don't|did not|didn't|does not|doesn't) (?:\w+ ){0,2}(?:know|mention|say|specify)",
+        r"(?:not|\w+n't|no) (?:\w+ ){0,3}(?:information|details?|access|data|idea|record|mention|knowledge)",
+        r"(?:not|\w+n't) (?:\w+ ){0,2}(?:sure|certain|aware|able|mentioned|specified|listed)",
+        r"(?:not|\w+n't) (?:\w+ ){0,2}(?:provided|informed|allowed|permitted)",
+        r"(?:i|we) (?:\w+ )?(?:can ?not|can't|could ?n't|won't be able)|unable",
         r"(?:take|leave) (?:\w+ )?(?:a )?message",
-        r"unknown|unfortunately|afraid",
     ),
     "fr": (
-        r"(?:ne |n')(?:\w+ )?(?:sais|sait|savons|connais|connaissons|dispose|disposons|suis)"
-        r" (?:\w+ )?(?:pas|aucune?|rien)",
-        r"ne (?:\w+ )?(?:peux|peut|pouvons) (?:\w+ )?(?:pas|rien)",
-        r"(?:ne |n')(?:\w+ )?(?:est|possede|figure|mentionne|precise|indique)\w*"
-        r" (?:\w+ )?(?:pas|aucune?|rien)",
-        r"(?:n'ai|n'avons|n'y a) (?:malheureusement )?(?:pas|aucune?)",
-        r"sais pas",
-        r"aucune (?:information|idee|precision)",
+        r"(?:sais|savons|peux|pouvons|suis|sommes) (?:\w+ )?pas",
+        r"(?:pas|aucune?) (?:\w+ ){0,3}(?:informations?|acces|renseignements?|donnees?|idee|details?|moyen)",
+        r"pas (?:\w+ )?(?:sure?|capable|precise|indique|mentionne|possible|en mesure)",
         r"(?:prendre|laisser|noter|transmettre) (?:un |votre )?message",
-        r"malheureusement|ignore|impossible",
+        r"j'ignore|impossible",
     ),
     "es": (
-        r"no (?:lo |la |le |me |se )?(?:se|sabemos|sabria|conozco|tengo|tenemos|puedo|podemos|dispongo)",
-        r"no (?:se )?(?:disponemos|dispone|estoy|consta|aparece|figura|hay|es posible|cuento|contamos)",
+        r"no (?:lo |la |le |se )?(?:se|sabemos|sabria|puedo|podemos|conozco|consta|figura|es posible)",
+        r"(?:no|ninguna?) (?:\w+ ){0,4}(?:informacion|acceso|datos|idea|detalles|forma de|manera de)",
+        r"no (?:estoy|estamos) (?:segur|al tanto)",
         r"(?:tomar|tomo|dejar|deja\w*|tome|anotar) (?:le |un |su )?(?:un )?(?:mensaje|recado)",
-        r"ninguna informacion|lamentablemente|desgraciadamente|desconozco|imposible",
+        r"desconozco|imposible",
     ),
     "it": (
-        r"non (?:lo |la |ne |ci |mi |le )?(?:so|sappiamo|saprei|conosco|ho|abbiamo|posso|possiamo|sono)",
-        r"non (?:dispongo|disponiamo|e (?:possibile|specificat|indicat|menzionat)\w*|risulta|c'e|viene)",
+        r"non (?:lo |la |ne |le |ci )?(?:so|sappiamo|saprei|posso|possiamo|conosco|riesco|risulta)",
+        r"(?:non|nessuna?) (?:\w+ ){0,3}(?:informazion|accesso|dati|idea|dettagli|modo di)",
+        r"non (?:sono|siamo) (?:sicur|in grado|a conoscenza|al corrente|capac)",
         r"(?:prendere|lasciare|prendo|lasciar\w*|annotare) (?:un |il suo )?messaggio",
-        r"nessuna informazione|purtroppo|impossibile|mi dispiace",
+        r"impossibile",
     ),
     "pt": (
-        r"nao (?:o |a |me |lhe )?(?:sei|sabemos|saberia|conheco|tenho|temos|posso|podemos|consigo)",
-        r"nao (?:conseguimos|disponho|dispomos|dispoe|estou|consta|ha|e possivel|foi)",
+        r"nao (?:o |a |me |lhe )?(?:sei|sabemos|saberia|conheco|posso|podemos|consigo|conseguimos|consta)",
+        r"(?:nao|nenhuma?) (?:\w+ ){0,3}(?:informac|acesso|dados|ideia|detalhes|como saber)",
+        r"nao (?:estou|sou|estamos) (?:cert|segur|a par|capaz|ciente)",
         r"(?:anotar|deixar|tomar|anoto|tirar) (?:um |o seu |uma )?(?:recado|mensagem)",
-        r"nenhuma informacao|infelizmente|desconheco|impossivel",
+        r"desconheco|impossivel",
     ),
 }
 REFUSAL_LANGUAGES = frozenset(_REFUSALS)

@@ -41,7 +41,8 @@ def judge(
     """A sentence for each rule that the answer breaks. `previous` is the agent's answer before it."""
     failures = _tools(turn, tool_calls)
     if answer.strip():
-        failures += _manner(rules, answer, language, previous)
+        # Two things that nobody knows may well be answered alike.
+        failures += _manner(rules, answer, language, "" if turn.refuses else previous)
     elif not tool_calls:
         failures.append("said nothing")
     if answer.strip() or not tool_calls:
@@ -103,7 +104,7 @@ def repetition(answer: str) -> str | None:
     """What an answer says twice: a clause of three words or more, or six words in a row."""
     parts = [part for part in clauses(answer) if len(part.split()) >= CLAUSE_WORDS]
     for at, part in enumerate(parts):
-        if part in parts[:at]:
+        if any(before == part or before.endswith(f" {part}") for before in parts[:at]):
             return part
     said = words(answer)
     runs = [tuple(said[at : at + LOOP_WORDS]) for at in range(len(said) - LOOP_WORDS + 1)]

@@ -145,9 +145,11 @@ def test_another_script_is_another_language_however_short() -> None:
 def test_nothing_is_said_twice() -> None:
     assert repetition("I'm sorry I lost you, I'm sorry I lost you.") == "i'm sorry i lost you"
     assert repetition("It's open from nine to five on Monday and from nine to five on Monday too.")
+    assert repetition("Try to drink water, get some air, drink water, to drink water.") == "to drink water"
     assert repetition("I can take a message, or I can book a table.") is None
     assert failures("It is Paris.", previous="It is Paris") == ["repeats the previous answer"]
     assert not failures("It is Paris.", previous="It is Paris", repeats=True)
+    assert not failures("I don't know.", previous="I don't know.", refuses=True)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,12 @@ def test_nothing_is_said_twice() -> None:
         ("I don't know, shall I take a message?", "en"),
         ("I’m afraid I can't do that.", "en"),
         ("I do not have that information.", "en"),
+        ("I don't have access to your account.", "en"),
+        ("I'm not sure about that.", "en"),
+        ("No tengo acceso a esa información.", "es"),
+        ("Non ho accesso a queste informazioni.", "it"),
+        ("Não tenho como saber.", "pt"),
+        ("Je ne suis pas en mesure de le faire.", "fr"),
         ("Je ne sais pas.", "fr"),
         ("Je n'ai pas cette information.", "fr"),
         ("Je ne peux malheureusement pas faire cela.", "fr"),
@@ -175,6 +183,12 @@ def test_refusals(answer: str, language: str) -> None:
     [
         ("It costs ninety dollars.", "en"),
         ("No, we're closed on Mondays.", "en"),
+        ("No, the room doesn't have a bath.", "en"),
+        ("You can't print here.", "en"),
+        ("Nous n'avons pas de piscine.", "fr"),
+        ("No tenemos piscina.", "es"),
+        ("Non abbiamo la piscina.", "it"),
+        ("Não temos piscina.", "pt"),
         ("Oui, c'est ouvert jusqu'à midi.", "fr"),
         ("Sí, abrimos a las nueve.", "es"),
         ("Sì, siamo aperti.", "it"),
