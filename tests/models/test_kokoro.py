@@ -158,7 +158,7 @@ def test_a_speech_in_parts_sounds_like_the_whole(french: Voice) -> None:
 
     def spectrum(speech: Speech) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(speech.pcm, np.int16), 512)[::160]
-        return 20 * np.log10(np.abs(np.fft.rfft(windows * np.hanning(512)))[:, 3:120] + 300)
+        return np.asarray(20 * np.log10(np.abs(np.fft.rfft(windows * np.hanning(512)))[:, 3:120] + 300))
 
     parts, whole = Speech.joined(french.parts(FRENCH)), french.synthesize(FRENCH)
     ends = np.array([[word.end for word in speech.words] for speech in (parts, whole)])
@@ -173,7 +173,7 @@ def test_it_says_what_the_network_says_in_one_piece(network: Path, french: Voice
     tokens = np.array([[0, *(french._symbols[each] for each in phonemes), 0]])
     style = french._style[len(phonemes) - 1]
     inputs = {"tokens": tokens, "style": style, "speed": np.ones(1, np.float32)}
-    (sound,) = session.run(None, inputs)
+    sound = np.asarray(session.run(None, inputs)[0])
     (clause,), _ = french._encode("Je vous écoute.")
     assert len(sound) == clause.features.shape[2] * 300
     ours = french._network.sound(clause, 0, clause.features.shape[2])
