@@ -21,7 +21,7 @@ from models.errors import ModelError, WeightsError
 from models.kokoro_graph import FRAME_SAMPLES, RATE_HZ, SOURCE_STEPS, halves
 from models.onnx_session import device_of, session
 from models.piper import phonemize
-from models.speech import MOST_FRAMES, Floats, Speech, gain, in_parts, spans, speakable
+from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, spans, speakable
 from models.word_times import Timed, spoken_words, word_ends
 
 _FOLDER = Path(str(files("models"))) / "data" / "kokoro"
@@ -34,7 +34,7 @@ _REACH_FRAMES = 5
 _FIRST_FRAMES = 24
 _LEAST_FRAMES = 20
 # Of the 0.45 s of silence that are around every sentence, what isn't made into sound.
-_LEAD_FRAMES, _TRAIL_FRAMES = 8, 24
+_LEAD_FRAMES, _TRAIL_FRAMES = 4, 24
 _MOST_TOKENS = 400  # of 510: more at a time sounds hurried
 
 _LANGUAGES = {"e": "es", "f": "fr", "h": "hi", "i": "it", "p": "pt-br"}  # by a voice's first letter
@@ -104,10 +104,11 @@ class Voice:
             features, source, pairs = self._network.encode(tokens, style)
             count = features.shape[2]
             lead, *inner, trail = (2 * int(pair) for pair in pairs)
-            begin, end = max(0, lead - _LEAD_FRAMES), count - max(0, trail - _TRAIL_FRAMES)
+            begin = max(0, lead - self._ahead - _LEAD_FRAMES)
+            end = count - max(0, trail - _TRAIL_FRAMES)
             # The first phoneme's share begins with the sentence, the last one's ends with it.
-            inner[0] += lead - begin
-            inner[-1] += end - (count - trail)
+            inner[0] += lead - self._ahead - begin
+            inner[-1] += end - (count - trail) + self._ahead
             timed += [(each, FRAME_SAMPLES * frames) for each, frames in zip(phonemes, inner, strict=True)]
             moments = zip(self._network.moments, self._moments.of(count), strict=True)
             given = {"style": style, **dict(moments)}
@@ -149,16 +150,21 @@ class Voice:
     def _calibrate(self) -> None:
         measured: dict[int, list[Floats]] = {}
         gains: dict[int, float] = {}
+        ahead = [0]
         for text in _CALIBRATIONS[self._language]:
             (phonemes,) = self._said(text)
             style = self._style[len(phonemes) - 1]
-            features, source, _ = self._network.encode([self._symbols[each] for each in phonemes], style)
+            features, source, pairs = self._network.encode([self._symbols[each] for each in phonemes], style)
             count = features.shape[2]
             sound, *measured[count] = self._network.measure(features, source, style)
+            sound = sound.reshape(-1)
             if not np.isfinite(sound).all() or np.abs(sound).max() < _FAINTEST:
                 raise WeightsError(f"The voice {self.name} doesn't speak; {_REINSTALL}")
-            gains[count] = gain(sound.reshape(-1))
+            gains[count] = gain(sound)
+            loud = np.flatnonzero(np.abs(sound) * gains[count] > AUDIBLE)
+            ahead.append(2 * int(pairs[0]) - int(loud[0]) // FRAME_SAMPLES)
         self._moments = _Moments(measured)
+        self._ahead = max(ahead)  # of the tokens is the sound, by 1 to 8 frames
         self._gains = gains
 
 

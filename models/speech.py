@@ -15,7 +15,7 @@ SAMPLE_RATE_HZ = 16_000
 LONGEST_CHARACTERS = 2000
 MOST_FRAMES = 160  # that are made into sound at one go
 _LEVEL = 0.1  # -20 dBFS, the level of active speech on telephone lines
-_AUDIBLE = 0.004  # of full scale: -48 dBFS
+AUDIBLE = 0.004  # of full scale: -48 dBFS
 _LEAD_S = 0.005
 _TRAIL_S = 0.2
 _FADE_SAMPLES = SAMPLE_RATE_HZ * 3 // 1000
@@ -123,7 +123,7 @@ def _trimmed(pieces: Iterable[tuple[Floats, bool]], rate_hz: int) -> Iterator[tu
     """(place, sound, whether it is the last) without the silence before, and most of that behind."""
     at, begun = 0, False
     for sound, last in pieces:
-        loud = np.flatnonzero(np.abs(sound) > _AUDIBLE)
+        loud = np.flatnonzero(np.abs(sound) > AUDIBLE)
         first = max(0, int(loud[0]) - round(_LEAD_S * rate_hz)) if len(loud) and not begun else 0
         end = (int(loud[-1]) if len(loud) else 0) + round(_TRAIL_S * rate_hz) if last else len(sound)
         begun = begun or len(loud) > 0
