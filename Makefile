@@ -25,7 +25,7 @@ help:
 
 # What couldn't be had is tried again here, and only here: a start doesn't wait for it.
 install: $(VENV)/.installed
-	@$(VENV)/bin/offhook models install --mind $(MIND) $(if $(PERSONA),--set persona=$(PERSONA))
+	@$(VENV)/bin/offhook models install --mind $(MIND)$(if $(PERSONA), --set persona=$(PERSONA))
 	@touch $(VENV)/.weights-$(MIND)
 	@echo $(MIND) > $(VENV)/.mind
 
@@ -67,7 +67,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # The weights outlive $(VENV): they are in offhook's cache, ~/.cache/offhook.
 $(VENV)/.weights-$(MIND): $(VENV)/.installed
 	@echo "Fetching the weights that aren't here: of 0.5 GB, and of 1.1 more for MIND=large, 0.5 for MIND=small."
-	@$(VENV)/bin/offhook models install --mind $(MIND) $(if $(PERSONA),--set persona=$(PERSONA))
+	@$(VENV)/bin/offhook models install --mind $(MIND)$(if $(PERSONA), --set persona=$(PERSONA))
 	@touch $@
 	@echo $(MIND) > $(VENV)/.mind
 

@@ -27,8 +27,9 @@ from models.llm.chunks import completion_chunk
 
 LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 READ_DEADLINE_S = 30.0
-# A history from which the beginning was cut is moved up, not read again, where it is as it was for so long.
-CACHE = {"cache_prompt": True, "n_cache_reuse": 32}
+# A history from which the beginning was cut is moved up, not read again. Only what is as it was for so many
+# tokens: of shorter pieces, what stood before them elsewhere would tell.
+CACHE = {"cache_prompt": True, "n_cache_reuse": 256}
 
 
 async def chat(

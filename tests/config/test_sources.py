@@ -215,12 +215,12 @@ def test_a_missing_certificate() -> None:
         (
             "tts.voice",
             "./me.onnx",
-            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium or ff_siwis",
         ),
         (
             "tts.voice",
             "me.onnx",
-            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium",
+            "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium or ff_siwis",
         ),
         (
             "stt.model",
