@@ -18,7 +18,8 @@ from agent.turn.utterance import Utterance
 from models.whisper import Transcript
 
 FROM_MS = 600  # of speech
-EVERY_MS = 200
+EVERY_MS = 40
+EVERY_BESIDE_A_MODEL_MS = 200  # one that reads along: each look takes a core from it
 HUSHED_FRAMES = 2  # when the voice falls, it may be for good: Silero says so 50 ms later
 FORESEEN_MS = 120  # if the words were all, a pause is noticed by then
 UNTIL_S = 8.0  # then each look would cost more than it saves
@@ -41,6 +42,7 @@ class Follower:
         hold: Callable[[Transcript], Awaitable[None]],
         *,
         sure_ms: float,
+        every_ms: float = EVERY_MS,
     ) -> None:
         self._listener = listener
         self._conversation = conversation
@@ -49,6 +51,7 @@ class Follower:
         self._judge = judge
         self._hold = hold
         self._sure_ms = sure_ms
+        self._every_ms = every_ms
         self._look: Latest[None] = Latest(listener)
         self._looked_ms = 0.0
 
@@ -61,7 +64,7 @@ class Follower:
         if utterance.paused_at is not None or utterance.audio_s >= UNTIL_S:
             return
         speech_ms = utterance.speech_ms(now)
-        due = speech_ms >= FROM_MS and speech_ms - self._looked_ms >= EVERY_MS
+        due = speech_ms >= FROM_MS and speech_ms - self._looked_ms >= self._every_ms
         if hushed == HUSHED_FRAMES or (due and not self._look.running):
             self._looked_ms = speech_ms
             self._look.start(self._hear(utterance))

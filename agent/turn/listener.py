@@ -33,7 +33,7 @@ from agent.turn.barge_in import Action
 from agent.turn.ear import Ear
 from agent.turn.endpointing import Verdict
 from agent.turn.filler import Filler
-from agent.turn.follower import Follower
+from agent.turn.follower import EVERY_BESIDE_A_MODEL_MS, EVERY_MS, Follower
 from agent.turn.foresight import Foresight, Mind
 from agent.turn.judge import Judge
 from agent.turn.latest import Latest
@@ -99,6 +99,7 @@ class Listener(FrameProcessor):
             self._judge,
             self._hold,
             sure_ms=turn.min_silence_ms,
+            every_ms=EVERY_BESIDE_A_MODEL_MS if pool.llm.reads_along else EVERY_MS,
         )
         self._considering: Latest[None] = Latest(self)
         self._splitting: Latest[None] = Latest(self)

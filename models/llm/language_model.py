@@ -116,6 +116,11 @@ class Llm:
         return self.child is not None and self.child is self.completeness.child
 
     @property
+    def reads_along(self) -> bool:
+        """Whether a large model on this machine reads while the caller speaks, and needs the cores for it."""
+        return self.speaker is not None and not self.judges_itself
+
+    @property
     def tools(self) -> bool:
         """Whether the model is offered tools."""
         if self.settings.tools == "auto":

@@ -38,7 +38,7 @@ class ScriptedLlm:
         )
         self.client = cast(AsyncOpenAI, None)
         self.slots = _NoSlots()
-        self.judges_itself = False
+        self.judges_itself = self.reads_along = False
         self.tools = any(reply == "!end_call" for reply in replies.values())
 
     def service(self, call_id: str, brief: Brief) -> CallLlmService:
