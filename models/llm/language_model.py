@@ -192,9 +192,9 @@ class Llm:
         The first `keep` messages stay. The bundled server's last slot serves whoever has none.
         """
         context = self.settings.num_ctx
-        if self.endpoint.kind == "bundled" and self.child is not None:
-            context = self.child.slot_ctx
-            extra = BUNDLED_SAMPLING | {"id_slot": self.child.slots - 1 if slot is None else slot}
+        if self.endpoint.kind == "bundled" and self.speaker is not None:
+            context = self.speaker.child.slot_ctx
+            extra = BUNDLED_SAMPLING | {"id_slot": self.speaker.last_slot if slot is None else slot}
             params["extra_body"] = extra | (params.get("extra_body") or {})
         # llm.max_tokens is within llm.num_ctx, but perhaps not within the bundled model's context.
         longest = min(self.settings.max_tokens, context // 2)
