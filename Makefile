@@ -5,10 +5,17 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
 MIND   ?= $(shell cat $(VENV)/.mind 2>/dev/null || echo large)
+# The largest bundled model that may answer: what another MIND brought stays in the cache.
+LARGEST_small := qwen2.5-coder-0.5b
+LARGEST_none  := smollm2-135m
 PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean
+
+ifneq ($(LARGEST_$(MIND)),)
+install run bench: export OFFHOOK_LLM__LARGEST := $(LARGEST_$(MIND))
+endif
 
 help:
 	@echo "make install            make $(VENV) with offhook, and fetch the models that it needs"
@@ -30,6 +37,7 @@ install: $(VENV)/.installed
 	@echo $(MIND) > $(VENV)/.mind
 
 run: $(VENV)/.weights-$(MIND)
+	@echo $(MIND) > $(VENV)/.mind
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
@@ -69,7 +77,6 @@ $(VENV)/.weights-$(MIND): $(VENV)/.installed
 	@echo "Fetching the weights that aren't here: of 0.5 GB, and of 1.1 more for MIND=large, 0.5 for MIND=small."
 	@$(VENV)/bin/offhook models install --mind $(MIND)$(if $(PERSONA), --set persona=$(PERSONA))
 	@touch $@
-	@echo $(MIND) > $(VENV)/.mind
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) --build-constraint constraints.txt --editable '.[llama,dev]'

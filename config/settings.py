@@ -145,6 +145,7 @@ class LlmSettings(Section):
         description="Which bundled model speaks where no other does; auto takes the largest that is "
         "installed and that the machine bears.",
     )
+    largest: BundledLlm = Field("qwen2.5-coder-1.5b", description="The largest that llm.bundled: auto takes.")
     temperature: float = Field(0.2, ge=0, le=2, description="0 always says the likeliest word.")
     max_tokens: int = Field(160, ge=8, le=4096, description="Longest answer.")
     num_ctx: int = Field(

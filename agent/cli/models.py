@@ -104,13 +104,7 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     llm, console = settings.llm, Console(stderr=True)
     try:
         with console.status("The language model reads the persona ..."):
-            speaker, _ = await start_speaker(
-                llm.bundled,
-                catalog.language_model,
-                None,
-                threads=llm.threads,
-                states=catalog.prompts,
-            )
+            speaker, _ = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
                 for persona in load_personas(settings).all:
                     await speaker.prepare(brief(persona), TOOLS if llm.tools != "off" else ())

@@ -235,10 +235,9 @@ class Llm:
         """`reason`: why no other model speaks."""
         try:
             speaker, passed_over = await start_speaker(
-                self.settings.bundled,
+                self.settings,
                 self._weights,
                 self.completeness.child,
-                threads=self.settings.threads,
                 states=self._states,
             )
         except WeightsError as error:

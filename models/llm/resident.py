@@ -43,14 +43,17 @@ BY_NAME = {resident.name: resident for resident in RESIDENTS}
 JUDGE = BY_NAME["smollm2-135m"]  # larger ones know no better whether a sentence is finished
 
 
-def candidates(wanted: BundledLlm | Literal["auto"], memory_bytes: int | None) -> list[Resident]:
-    """What to try, best first: the one that is wanted, or those that fit into so much memory."""
+def candidates(
+    wanted: BundledLlm | Literal["auto"], largest: BundledLlm, memory_bytes: int | None
+) -> list[Resident]:
+    """What to try, best first: the one that is wanted, or of `largest` and smaller ones those that fit into
+    so much memory."""
     if wanted != "auto":
         return [BY_NAME[wanted]]
     smallest = RESIDENTS[-1]
     return [
         one
-        for one in RESIDENTS
+        for one in RESIDENTS[RESIDENTS.index(BY_NAME[largest]) :]
         if memory_bytes is None or one.memory_mb * 1e6 <= memory_bytes or one is smallest
     ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from loguru import logger
 
-from config.settings import BundledLlm
+from config.settings import BundledLlm, LlmSettings
 from models.capacity import available_memory_bytes, usable_cores
 from models.errors import WeightsError
 from models.llm import bundled
@@ -80,11 +80,10 @@ async def _fast_enough(child: LlamaChild) -> bool:
 
 
 async def start_speaker(
-    wanted: BundledLlm | Literal["auto"],
+    settings: LlmSettings,
     weights: Weights,
     judge: LlamaChild | None,
     *,
-    threads: int,
     states: Path | None,
 ) -> tuple[Speaker, str]:
     """Start the largest bundled model that is installed and that the machine bears.
@@ -93,8 +92,8 @@ async def start_speaker(
     Also returns what there is to say of larger ones that are too slow. Raises WeightsError where none is
     installed, ModelFailed where it doesn't come up.
     """
-    passed_over: list[str] = []
-    for resident in candidates(wanted, available_memory_bytes()):
+    wanted, passed_over = settings.bundled, list[str]()
+    for resident in candidates(wanted, settings.largest, available_memory_bytes()):
         if resident is JUDGE and judge is not None:
             file: Path | None = judge.weights
             await judge.close()
@@ -106,7 +105,7 @@ async def start_speaker(
             file,
             # A large one reads while the caller speaks, and what it writes is awaited: it takes what the
             # other models leave, by its low priority.
-            threads=threads or (0 if resident is JUDGE else min(8, usable_cores())),
+            threads=settings.threads or (0 if resident is JUDGE else min(8, usable_cores())),
             slots=resident.slots,
             slot_ctx=resident.slot_ctx,
             states=states,

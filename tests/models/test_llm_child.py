@@ -300,6 +300,23 @@ async def test_without_any_model_the_start_says_what_to_do(bundled: Any, missing
         await llm.close()
 
 
+@pytest.mark.parametrize("bundled", ["auto", "qwen2.5-coder-1.5b"])
+async def test_larger_ones_than_wanted_are_left_alone_unless_named(
+    bundled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.llm.speaker.available_memory_bytes", lambda: None)
+    looked_for: list[str] = []
+    settings = LlmSettings(bundled=bundled, largest="qwen2.5-coder-0.5b")
+    llm = Llm(settings, weights=looked_for.append, environ=NOWHERE)
+    try:
+        with pytest.raises(WeightsError):
+            await llm.start()
+        tried = [bundled] if bundled != "auto" else ["qwen2.5-coder-0.5b", "smollm2-135m"]
+        assert looked_for == ["smollm2-135m", *tried]  # first what judges ends of turns
+    finally:
+        await llm.close()
+
+
 async def test_a_pull_shows_its_progress_and_its_failure(child: LlamaChild) -> None:
     ollama = OllamaServer(child, models=())
     async with served(ollama.app) as url:

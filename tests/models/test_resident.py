@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.capacity import available_memory_bytes
-from models.llm.resident import RESIDENTS, candidates, too_slow
+from models.llm.resident import RESIDENTS, Resident, candidates, too_slow
 
 LARGE, SMALL, SMALLEST = RESIDENTS
 GB = 1_000_000_000
@@ -23,11 +23,16 @@ GB = 1_000_000_000
     ],
 )
 def test_what_fits_into_memory_is_tried_the_largest_first(memory: int | None, tried: list[object]) -> None:
-    assert candidates("auto", memory) == tried
+    assert candidates("auto", LARGE.name, memory) == tried
 
 
-def test_what_is_asked_for_is_tried_whatever_the_memory() -> None:
-    assert candidates("qwen2.5-coder-1.5b", GB // 10) == [LARGE]
+@pytest.mark.parametrize(("largest", "tried"), [(SMALL, [SMALL, SMALLEST]), (SMALLEST, [SMALLEST])])
+def test_a_larger_one_than_wanted_isnt_tried(largest: Resident, tried: list[object]) -> None:
+    assert candidates("auto", largest.name, None) == tried
+
+
+def test_what_is_asked_for_is_tried_whatever_else_holds() -> None:
+    assert candidates(LARGE.name, SMALLEST.name, GB // 10) == [LARGE]
 
 
 @pytest.mark.parametrize(
