@@ -46,6 +46,7 @@ class Catalog:
     def __init__(self, cache: Path, bundled: Sequence[Bundled] = BUNDLED) -> None:
         self.cache = cache.expanduser()
         self.prompts = self.cache / "prompts"  # what the language model knows of them
+        self.kokoro_measurements = self.cache / "kokoro"
         self._bundled = {model.name: model for model in bundled}
         self._store = Store(self.cache)
 

@@ -6,20 +6,24 @@ espeak-ng of its own. Here sound comes piece by piece, of phonemes from the espe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from models.checksums import check, recorded
 from models.errors import ModelError, WeightsError
-from models.kokoro_graph import FRAME_SAMPLES, RATE_HZ, SOURCE_STEPS, halves
-from models.onnx_session import device_of, session
+from models.kept import Kept
+from models.kokoro_graph import FRAME_SAMPLES, RATE_HZ, SOURCE_STEPS, Halves, halves
+from models.onnx_session import build, device_of, session
 from models.piper import phonemize
 from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, spans, speakable
 from models.word_times import Timed, spoken_words, word_ends
@@ -71,7 +75,7 @@ class Voice:
 
     engine = "Kokoro-82M"
 
-    def __init__(self, name: str, network: _Network) -> None:
+    def __init__(self, name: str, network: _Network, measurements: _Measurements) -> None:
         """Raises WeightsError."""
         self.name = name
         self.device = network.device
@@ -79,7 +83,7 @@ class Voice:
         self._symbols: dict[str, int] = json.loads((_FOLDER / "symbols.json").read_text())
         self._style = _style(name)
         self._language = _LANGUAGES[name[0]]
-        self._calibrate()
+        self._calibrate(measurements)
 
     def synthesize(self, text: str) -> Speech:
         """Speak `text`, on the calling thread."""
@@ -147,17 +151,18 @@ class Voice:
             np.interp(1 / count, [1 / each for each in counts], [self._gains[each] for each in counts])
         )
 
-    def _calibrate(self) -> None:
+    def _calibrate(self, measurements: _Measurements) -> None:
         measured: dict[int, list[Floats]] = {}
         gains: dict[int, float] = {}
         ahead = [0]
-        for text in _CALIBRATIONS[self._language]:
+        for number, text in enumerate(_CALIBRATIONS[self._language]):
             (phonemes,) = self._said(text)
-            style = self._style[len(phonemes) - 1]
-            features, source, pairs = self._network.encode([self._symbols[each] for each in phonemes], style)
-            count = features.shape[2]
-            sound, *measured[count] = self._network.measure(features, source, style)
+            tokens = [self._symbols[each] for each in phonemes]
+            made = measurements.of(tokens, self._style[len(phonemes) - 1], name=f"{self.name}-{number}")
+            pairs, sound, *moments = made
             sound = sound.reshape(-1)
+            count = len(sound) // FRAME_SAMPLES
+            measured[count] = moments
             if not np.isfinite(sound).all() or np.abs(sound).max() < _FAINTEST:
                 raise WeightsError(f"The voice {self.name} doesn't speak; {_REINSTALL}")
             gains[count] = gain(sound)
@@ -171,19 +176,12 @@ class Voice:
 class _Network:
     """The network's halves. What it says of a voice comes from `style`, of which there is one a length."""
 
-    def __init__(self, model: Path, *, device: str, threads: int) -> None:
-        try:
-            parts = halves(model.read_bytes())
-            self._front = session(parts.front, device=device, threads=threads)
-            self._whole = session(parts.whole, device=device, threads=threads)
-            self._generator = session(parts.generator, device=device, threads=threads)
-        except ModelError:
-            raise
-        except Exception as error:  # onnxruntime's errors have no common base
-            raise WeightsError(f"{model} isn't a Kokoro that can be loaded: {error}") from error
+    def __init__(self, parts: Halves, *, device: str, threads: int) -> None:
+        self._front = session(parts.front, device=device, threads=threads)
+        self._generator = session(parts.generator, device=device, threads=threads)
         self.device = device_of(self._front)
         self.moments = tuple(chain(*parts.moments))
-        self._features, self._source = parts.features, parts.source
+        self.features, self.source = parts.features, parts.source
 
     def encode(self, tokens: Sequence[int], style: Floats) -> tuple[Floats, Floats, Floats]:
         """Features, source, and how many pairs of frames each token lasts, with the silence around them."""
@@ -195,25 +193,46 @@ class _Network:
         features, source, durations = (np.asarray(made) for made in self._front.run(None, inputs))
         return features, source, durations.reshape(-1)
 
-    def measure(self, features: Floats, source: Floats, style: Floats) -> list[Floats]:
-        """The clause's sound, and its layers' moments: a mean and a variance in turn, (1, channels, 1)."""
-        inputs = {self._features: features, self._source: source, "style": style}
-        return [np.asarray(made) for made in self._whole.run(None, inputs)]
-
     def sound(self, clause: _Clause, at: int, until: int) -> Floats:
         """The sound from frame `at` to `until`."""
         low, high = max(0, at - _REACH_FRAMES), min(clause.features.shape[2], until + _REACH_FRAMES)
         inputs = {
-            self._features: clause.features[:, :, low:high],
-            self._source: clause.source[:, :, SOURCE_STEPS * low : SOURCE_STEPS * high + 1],
+            self.features: clause.features[:, :, low:high],
+            self.source: clause.source[:, :, SOURCE_STEPS * low : SOURCE_STEPS * high + 1],
             **clause.given,
         }
         sound = np.asarray(self._generator.run(None, inputs)[0]).reshape(-1)
         return sound[(at - low) * FRAME_SAMPLES : (until - low) * FRAME_SAMPLES]
 
-    def measured(self) -> None:
-        """Every voice has been measured: give back the memory of what measures."""
-        del self._whole
+
+class _Measurements:
+    """What the network makes of whole clauses, by which voices are calibrated. A clause takes it up to two
+    seconds, so what comes out is kept in `folder`."""
+
+    def __init__(
+        self, network: _Network, parts: Halves, folder: Path | None, *, device: str, threads: int
+    ) -> None:
+        self._network = network
+        self._load = partial(session, parts.whole, device=device, threads=threads)
+        made_by = hashlib.sha256(f"{build()} {network.device}".encode())
+        made_by.update(parts.front)
+        made_by.update(parts.whole)
+        self._kept = Kept(folder, made_by.digest())
+
+    def of(self, tokens: Sequence[int], style: Floats, *, name: str) -> list[Floats]:
+        """The tokens' durations, as `encode` tells them, the sound, and the layers' moments: a mean and a
+        variance in turn, (1, channels, 1)."""
+        made_of = np.array(tokens).tobytes() + style.tobytes()
+        return self._kept.get(name, made_of, lambda: self._measure(tokens, style))
+
+    def _measure(self, tokens: Sequence[int], style: Floats) -> list[Floats]:
+        features, source, durations = self._network.encode(tokens, style)
+        inputs = {self._network.features: features, self._network.source: source, "style": style}
+        return [durations, *(np.asarray(made) for made in self._whole.run(None, inputs))]
+
+    @cached_property
+    def _whole(self) -> InferenceSession:
+        return self._load()
 
 
 class _Moments:
@@ -245,12 +264,33 @@ class _Moments:
         return [made for pair in zip(*each, strict=True) for made in pair]
 
 
-def load(model: Path, names: Collection[str], *, device: str = "auto", threads: int = 0) -> dict[str, Voice]:
-    """The voices `names`, of `NAMES`, all of one network. Blocks. Raises WeightsError."""
-    network = _Network(model, device=device, threads=threads)
-    voices = {name: Voice(name, network) for name in names}
-    network.measured()
-    return voices
+def load(
+    model: Path,
+    names: Collection[str],
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    measurements: Path | None = None,
+) -> dict[str, Voice]:
+    """The voices `names`, of `NAMES`, all of one network. Blocks. Raises WeightsError.
+
+    `measurements` is the folder where what a voice is calibrated by is kept for later starts.
+    """
+    network, measured = _network(model, measurements, device=device, threads=threads)
+    return {name: Voice(name, network, measured) for name in names}
+
+
+def _network(
+    model: Path, folder: Path | None, *, device: str, threads: int
+) -> tuple[_Network, _Measurements]:
+    try:
+        parts = halves(model.read_bytes())
+        network = _Network(parts, device=device, threads=threads)
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise WeightsError(f"{model} isn't a Kokoro that can be loaded: {error}") from error
+    return network, _Measurements(network, parts, folder, device=device, threads=threads)
 
 
 def _style(name: str) -> Floats:

@@ -21,6 +21,11 @@ def device_of(running: onnxruntime.InferenceSession) -> str:
     return "cuda" if running.get_providers()[0].startswith("CUDA") else "cpu"
 
 
+def build() -> str:
+    """What decides what a model's numbers come out as, besides its device."""
+    return f"onnxruntime {onnxruntime.__version__} {multiplies_bytes()}"
+
+
 def providers(device: str) -> list[str]:
     available = onnxruntime.get_available_providers()
     if device != "cpu" and "CUDAExecutionProvider" in available:

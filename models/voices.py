@@ -40,7 +40,13 @@ def load(choices: Iterable[Choice], catalog: Catalog, *, device: str, threads: i
             raise WeightsError(" Or: ".join(missing))
     if of_kokoro:
         name, *_ = of_kokoro
-        loaded |= kokoro.load(_kokoro(catalog, name), tuple(of_kokoro), device=device, threads=threads)
+        loaded |= kokoro.load(
+            _kokoro(catalog, name),
+            tuple(of_kokoro),
+            device=device,
+            threads=threads,
+            measurements=catalog.kokoro_measurements,
+        )
     return loaded
 
 

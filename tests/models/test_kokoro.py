@@ -1,7 +1,7 @@
 import re
 import resource
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jiwer
@@ -15,7 +15,7 @@ from models.catalog import Catalog
 from models.errors import WeightsError
 from models.kokoro import Voice
 from models.onnx_graph import Graph
-from models.speech import Speech
+from models.speech import Floats, Speech
 from models.voices import Voices, load
 from models.whisper import Recognizer
 from tests.weights import require_weights
@@ -229,6 +229,33 @@ def test_no_voice_is_here(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> 
         load([("fr_FR-siwis-medium", "ff_siwis")], catalog, device="cpu", threads=1)
     assert "offhook models pull fr_FR-siwis-medium" in str(error.value)
     assert "offhook models pull kokoro-82m" in str(error.value)
+
+
+def test_a_later_start_measures_nothing(
+    network: Path, french: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    measure = kokoro._Measurements._measure
+
+    def count(self: kokoro._Measurements, tokens: Sequence[int], style: Floats) -> list[Floats]:
+        measured.append(tokens)
+        return measure(self, tokens, style)
+
+    monkeypatch.setattr(kokoro._Measurements, "_measure", count)
+
+    def load() -> Voice:
+        measured.clear()
+        return kokoro.load(network, ["ff_siwis"], measurements=tmp_path)["ff_siwis"]
+
+    load()
+    assert len(measured) == 2
+    later = load()
+    assert not measured
+    assert later.synthesize(FRENCH) == french.synthesize(FRENCH)
+
+    (tmp_path / "ff_siwis-0").write_bytes(b"junk")
+    load()
+    assert len(measured) == 1
 
 
 def test_broken_weights(tmp_path: Path, voice_file: Path) -> None:
