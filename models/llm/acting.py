@@ -14,7 +14,6 @@ from loguru import logger
 from models.llm import acts, slots
 from models.llm.act_examples import FILLED
 from models.llm.acts import ActExample, Tool
-from models.llm.child import LlamaChild
 from models.llm.primers import Primers
 
 CHOICE_S = 3.0  # then it is an answer in words
@@ -25,13 +24,13 @@ FILL_TOKENS = 160
 class ActSlot:
     """The child's slot in which all calls choose: it knows which prefix has been read in it."""
 
-    def __init__(self, child: LlamaChild, slot: int) -> None:
-        self._child = child
+    def __init__(self, primers: Primers, slot: int) -> None:
+        self._child = primers.child
         self._slot = slot
-        self._primers = Primers(child)
+        self._primers = primers
         self._turn = asyncio.Lock()
         self._holds = ""
-        self._lives = child.restarts
+        self._lives = self._child.restarts
 
     async def prime(self, prefix: str) -> None:
         """Read a prefix, so that no call waits for that. Does nothing where the model isn't there."""

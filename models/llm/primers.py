@@ -38,13 +38,13 @@ class Primers:
     """
 
     def __init__(self, child: LlamaChild) -> None:
-        self._child = child
+        self.child = child
         self._build = f"{version('xllamacpp')} {child.weights}"
 
     async def prime(self, slot: int, primer: str) -> None:
         """Have `slot` know `primer`. Only speed is lost where that fails: the first answer then reads it."""
         name = self._name(primer)
-        state = self._child.states / name
+        state = self.child.states / name
         try:
             if not state.is_file():
                 await self._read(slot, primer, state)
@@ -59,8 +59,8 @@ class Primers:
     async def _read(self, slot: int, primer: str, state: Path) -> None:
         logger.info("The language model reads what every call begins with. Later starts won't wait for that.")
         request = {"prompt": primer, "n_predict": 0, "cache_prompt": True, "id_slot": slot}
-        answer = await self._child.http.post(
-            f"{self._child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
+        answer = await self.child.http.post(
+            f"{self.child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
         )
         answer.raise_for_status()
         part = f"{state.name}.{os.getpid()}"
@@ -69,8 +69,8 @@ class Primers:
             _forget_oldest(state.parent)
 
     async def _did(self, slot: int, action: str, name: str) -> bool:
-        answer = await self._child.http.post(
-            f"{self._child.url}/slots/{slot}?action={action}", json={"filename": name}
+        answer = await self.child.http.post(
+            f"{self.child.url}/slots/{slot}?action={action}", json={"filename": name}
         )
         return answer.status_code == 200
 

@@ -37,7 +37,7 @@ class Speaker:
         self.child = child
         self.slots = Slots(child.slots - (2 if resident.calls_tools else 1))
         self._primers = Primers(child)
-        self._acts = ActSlot(child, child.slots - 2) if resident.calls_tools else None
+        self._acts = ActSlot(self._primers, child.slots - 2) if resident.calls_tools else None
 
     @property
     def last_slot(self) -> int:

@@ -36,6 +36,7 @@ from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
+from models.llm.primers import Primers
 from models.llm.resident import BY_NAME
 from models.llm.speaker import Speaker
 
@@ -190,7 +191,7 @@ async def told(
     """What is said, the tools called with what, and the reasons for which it ended."""
     params = {"model": "m", "messages": list(messages), "tools": [openai(END_CALL), openai(BOOK)]}
     async with llama(answer) as child:
-        acting = Acting(ActSlot(child, 6), now=lambda: NOW)
+        acting = Acting(ActSlot(Primers(child), 6), now=lambda: NOW)
         chunks = [chunk async for chunk in bundled.chat(child, params, acting=acting, brevity=brevity)]
     deltas = [chunk.choices[0].delta for chunk in chunks]
     calls = [call.function for delta in deltas for call in delta.tool_calls or () if call.function]
@@ -300,7 +301,7 @@ async def test_a_model_that_fails_is_an_error_whatever_was_chosen() -> None:
 async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> None:
     async with llama(FakeLlama()) as child:
         params = {"model": "m", "messages": [user("Hello?")], "tools": [openai(END_CALL)]}
-        stream = bundled.chat(child, params, acting=Acting(ActSlot(child, 6)))
+        stream = bundled.chat(child, params, acting=Acting(ActSlot(Primers(child), 6)))
         await anext(stream)
         await stream.aclose()
         with pytest.raises(StopAsyncIteration):
@@ -311,7 +312,7 @@ async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
     fake = FakeLlama()
     async with llama(fake) as child:
         fake.states = child.states
-        slot = ActSlot(child, 6)
+        slot = ActSlot(Primers(child), 6)
         for language in ("en", "fr", "en", "fr", "fr"):
             await Acting(slot, language=language).choose(
                 {"messages": [user("Hm.")], "tools": [openai(END_CALL)]}

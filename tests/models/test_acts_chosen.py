@@ -13,6 +13,7 @@ import pytest_asyncio
 from models.llm import acts, bundled
 from models.llm.acting import Acting, ActSlot
 from models.llm.child import LlamaChild
+from models.llm.primers import Primers
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
 
@@ -54,7 +55,7 @@ async def child() -> AsyncIterator[LlamaChild]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def acting(child: LlamaChild) -> Acting:
-    acting = Acting(ActSlot(child, 1), now=lambda: NOW)
+    acting = Acting(ActSlot(Primers(child), 1), now=lambda: NOW)
     await acting.prime(TOOLS)
     return acting
 
