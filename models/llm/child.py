@@ -9,7 +9,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +64,6 @@ class LlamaChild:
         niceness: int = NICENESS,
         states: Path | None = None,
         backoff: Backoff | None = None,
-        on_state: Callable[[State], None] | None = None,
     ) -> None:
         """`states` is the folder for what slots know; a temporary one where it isn't given."""
         self.weights = weights
@@ -75,13 +74,14 @@ class LlamaChild:
         self.pid: int | None = None
         self.restarts = 0
         self.last_error = ""
+        # Awaited whenever it has come up, before anyone is told.
+        self.on_up: Callable[[], Awaitable[None]] | None = None
         self.state: State = "loading"
         self.threads = threads or default_threads()
         self.prompt_tokens_s = 0.0  # as measured when it last came up
         self.answer_tokens_s = 0.0
         self._niceness = niceness
         self._backoff = backoff or Backoff()
-        self._on_state = on_state
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._last_line = ""
@@ -170,6 +170,8 @@ class LlamaChild:
             except TimeoutError:
                 raise ModelFailed(f"It didn't come up within {START_DEADLINE_S:.0f} s.") from None
             self._backoff.ready(time.monotonic())
+            if self.on_up is not None:
+                await self.on_up()
             await self._set("ready")
             await self._watch(process)
         finally:
@@ -236,7 +238,5 @@ class LlamaChild:
 
     async def _set(self, state: State) -> None:
         async with self._changed:
-            changed, self.state = self.state != state, state
+            self.state = state
             self._changed.notify_all()
-        if changed and self._on_state is not None:
-            self._on_state(state)

@@ -269,7 +269,7 @@ class Llm:
         for brief in briefs:
             await speaker.prepare(brief, tools)
         if briefs:  # who has no slot talks to the first persona
-            await speaker.prime(speaker.last_slot, briefs[0].primer)
+            await speaker.prime_last(briefs[0].primer)
 
     async def _start_remote(self) -> None:
         endpoint, key = self.endpoint, self.settings.api_key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ class Speaker:
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot know the primer before the first question comes."""
         await self._primers.prime(slot, turns(primer))
+
+    async def prime_last(self, primer: Sequence[Message]) -> None:
+        """Have the last slot know the primer, now and whenever the process has been started again."""
+        self.child.on_up = partial(self.prime, self.last_slot, primer)
+        await self.child.on_up()
 
     async def read_ahead(
         self, messages: Sequence[Message], words: str, *, slot: int, over: bool = False
