@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import pytest_asyncio
 
+from models.llm.child import LlamaChild
 from models.piper import Voice
 from models.voices import Voices
 from models.whisper import Recognizer
 from tests.weights import require_weights
 
 VOICE = "en_US-joe-medium"
+QWEN = "qwen2.5-coder-1.5b"
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,20 @@ def voices(voice: Voice) -> Iterator[Voices]:
     loaded = Voices({VOICE: voice})
     yield loaded
     asyncio.run(loaded.close())
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def qwen() -> AsyncIterator[LlamaChild]:
+    """The large language model, with a slot besides the one that chooses tools."""
+    weights = require_weights(QWEN).language_model(QWEN)
+    assert weights is not None
+    child = LlamaChild(weights, threads=2, slots=2, slot_ctx=2048)
+    await child.start()
+    try:
+        await child.wait_ready(60)
+        yield child
+    finally:
+        await child.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +14,8 @@ from models.llm.acting import Acting, ActSlot
 from models.llm.child import LlamaChild
 from models.llm.primers import Primers
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="package")]
 
-MODEL = "qwen2.5-coder-1.5b"
 NOW = datetime(2026, 3, 11, 15, 20)
 
 
@@ -41,21 +39,9 @@ TOOLS = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child() -> AsyncIterator[LlamaChild]:
-    weights = pytest.importorskip("tests.weights").require_weights(MODEL).language_model(MODEL)
-    child = LlamaChild(weights, slots=2, slot_ctx=2048)
-    await child.start()
-    try:
-        await child.wait_ready(60)
-        yield child
-    finally:
-        await child.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def acting(child: LlamaChild) -> Acting:
-    acting = Acting(ActSlot(Primers(child), 1), now=lambda: NOW)
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def acting(qwen: LlamaChild) -> Acting:
+    acting = Acting(ActSlot(Primers(qwen), 1), now=lambda: NOW)
     await acting.prime(TOOLS)
     return acting
 
@@ -91,11 +77,11 @@ async def test_tools_are_chosen_and_small_talk_is_answered(
     assert (chosen.name if chosen else None) == wanted
 
 
-async def test_a_table_is_booked_with_what_the_caller_said(child: LlamaChild, acting: Acting) -> None:
+async def test_a_table_is_booked_with_what_the_caller_said(qwen: LlamaChild, acting: Acting) -> None:
     conversation = call(
         "a table for friday please", "At what time?", "half past seven and there are four of us"
     )
-    chunks = [one async for one in bundled.chat(child, conversation, acting=acting)]
+    chunks = [one async for one in bundled.chat(qwen, conversation, acting=acting)]
     assert chunks[0].choices[0].delta.tool_calls is not None
     (called,) = chunks[0].choices[0].delta.tool_calls
     assert called.function is not None
@@ -103,8 +89,8 @@ async def test_a_table_is_booked_with_what_the_caller_said(child: LlamaChild, ac
     assert json.loads(called.function.arguments or "") == {"date": "2026-03-13", "time": "19:30", "people": 4}
 
 
-async def test_without_what_is_missing_no_tool_is_called(child: LlamaChild, acting: Acting) -> None:
-    stream = bundled.chat(child, call("I'd like to reserve a table"), acting=acting)
+async def test_without_what_is_missing_no_tool_is_called(qwen: LlamaChild, acting: Acting) -> None:
+    stream = bundled.chat(qwen, call("I'd like to reserve a table"), acting=acting)
     chunks = [one async for one in stream]
     assert not any(one.choices[0].delta.tool_calls for one in chunks)
     assert "".join(one.choices[0].delta.content or "" for one in chunks)

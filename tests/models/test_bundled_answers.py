@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-import pytest_asyncio
 
 from config.persona import Persona, load_persona
 from models.llm import bundled
 from models.llm.brevity import LONGEST_WORDS, Brevity, sentences
 from models.llm.child import LlamaChild
 from models.llm.language_model import BUNDLED_SAMPLING
-from tests.weights import require_weights
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="package")]
 
 UNKNOWN = r"(don't|do not) know|not sure|message|call you back"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child() -> AsyncIterator[LlamaChild]:
-    weights = require_weights("qwen2.5-coder-1.5b").language_model("qwen2.5-coder-1.5b")
-    assert weights is not None
-    child = LlamaChild(weights, threads=2, slots=1)
-    await child.start()
-    try:
-        await child.wait_ready(60)
-        yield child
-    finally:
-        await child.close()
 
 
 async def answers(child: LlamaChild, persona: Persona, callers: Sequence[str]) -> list[str]:
@@ -77,11 +62,11 @@ async def answers(child: LlamaChild, persona: Persona, callers: Sequence[str]) -
     ],
 )
 async def test_the_answers_hold_what_was_asked(
-    child: LlamaChild, name: str, exchanges: list[tuple[str, str]]
+    qwen: LlamaChild, name: str, exchanges: list[tuple[str, str]]
 ) -> None:
     persona = load_persona(name)
 
-    said = await answers(child, persona, [caller for caller, _ in exchanges])
+    said = await answers(qwen, persona, [caller for caller, _ in exchanges])
 
     for answer, (_, wanted) in zip(said, exchanges, strict=True):
         assert re.search(wanted, answer.lower()), said
@@ -89,11 +74,11 @@ async def test_the_answers_hold_what_was_asked(
         assert len(sentences(answer, language=persona.language)) <= 2
 
 
-async def test_an_answer_that_is_over_stops_the_model(child: LlamaChild) -> None:
+async def test_an_answer_that_is_over_stops_the_model(qwen: LlamaChild) -> None:
     messages = [{"role": "user", "content": "Count from one to one hundred, each number in a sentence."}]
     params = {"model": "bundled", "messages": messages, "max_tokens": 400}
 
-    chunks = [chunk async for chunk in bundled.chat(child, params, brevity=Brevity(language="en"))]
+    chunks = [chunk async for chunk in bundled.chat(qwen, params, brevity=Brevity(language="en"))]
 
     said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert len(said.split()) <= LONGEST_WORDS
