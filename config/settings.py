@@ -52,7 +52,7 @@ HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
-BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]
+BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",

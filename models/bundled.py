@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +87,13 @@ class Bundled:
     source: str = ""
     lost: str = ""
     """What it means not to have it."""
+    speaks: Mapping[str, Any] = field(default_factory=dict)
+    """Of a language model: see `models.llm.resident`."""
+
+    @property
+    def title(self) -> str:
+        """What its publisher calls it."""
+        return self.source.partition(",")[0]
 
     @property
     def size(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from config.settings import BundledLlm
+from models.bundled import BY_NAME as BUNDLED
 
 # An answer is spoken at about four tokens a second, and so is a question. A model that reads or writes hardly
 # faster keeps callers waiting.
@@ -15,7 +16,7 @@ SLOWEST_PROMPT_TOKENS_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A bundled model, and what it takes to have it speak; `memory_mb` is what was measured."""
+    """A bundled model, and what it takes to have it speak, as data/bundled.toml says."""
 
     name: BundledLlm
     title: str
@@ -26,18 +27,8 @@ class Resident:
     warning: str = ""
 
 
-RESIDENTS = (
-    Resident("qwen2.5-coder-1.5b", "Qwen2.5-Coder-1.5B-Instruct", 2200, 8, 2048, calls_tools=True),
-    Resident("qwen2.5-coder-0.5b", "Qwen2.5-Coder-0.5B-Instruct", 900, 8, 2048, calls_tools=True),
-    Resident(
-        "smollm2-135m",
-        "SmolLM2-135M-Instruct",
-        350,
-        8,
-        1536,
-        calls_tools=False,
-        warning="it is small and not clever",
-    ),
+RESIDENTS = tuple(
+    Resident(name, BUNDLED[name].title, **BUNDLED[name].speaks) for name in get_args(BundledLlm)
 )
 BY_NAME = {resident.name: resident for resident in RESIDENTS}
 JUDGE = BY_NAME["smollm2-135m"]  # larger ones know no better whether a sentence is finished
