@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from agent.answering import Answering
+from agent.turn import words
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
 from agent.turn.utterance import Utterance
 from models.whisper import Transcript
+
+GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 
 
 class Judge:
@@ -27,6 +30,13 @@ class Judge:
     def agent_said(self, text: str) -> None:
         """What the caller answers now."""
         self.expects = expects(text, self._answering.language)
+
+    def says_goodbye(self, text: str) -> bool:
+        return words.is_one_of(text, self._answering.persona.goodbye_words)
+
+    def wait_ms(self, verdict: Verdict, text: str) -> float:
+        """The silence after which to answer `text`, once all signals are in."""
+        return max(GOODBYE_MS, verdict.wait_ms) if self.says_goodbye(text) else verdict.wait_ms
 
     def decide(
         self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None

@@ -27,7 +27,6 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
 from agent.conversation import Conversation
-from agent.turn import words
 from agent.turn.activity import Change
 from agent.turn.barge_in import Action
 from agent.turn.ear import Ear
@@ -56,7 +55,6 @@ logger = logging.getLogger("offhook.turn")
 
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
-GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
@@ -325,9 +323,7 @@ class Listener(FrameProcessor):
             candidate.wait_ms = verdict.wait_ms
             acoustic = await self._ear.finality(audio)
             verdict = self._judge.decide(utterance, transcript, completeness, acoustic)
-        candidate.wait_ms = verdict.wait_ms
-        if words.is_one_of(utterance.words, self._answering.persona.goodbye_words):
-            candidate.wait_ms = max(GOODBYE_MS, verdict.wait_ms)
+        candidate.wait_ms = self._judge.wait_ms(verdict, utterance.words)
         candidate.decided = True
         logger.debug("call %s: %s", self._call_id, verdict)
         if self._utterance is utterance:
@@ -359,7 +355,7 @@ class Listener(FrameProcessor):
     async def _say(self, text: str) -> None:
         """Hand on a finished turn of the caller's."""
         self._conversation.caller_said(text)
-        if words.is_one_of(text, self._answering.persona.goodbye_words):
+        if self._judge.says_goodbye(text):
             await self.foresight.withdraw()
             self._on_goodbye()
             return
