@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from text_to_num import alpha2digit
 
-from models.llm.spoken_words import LANGUAGES, Words
+from models.llm.spoken_words import LANGUAGES, UNITS, Words
 
 LONGEST = 400  # characters; nobody needs more to say a day
 # An hour without "in the evening" is the one within these, when people are asked to come or to call.
@@ -82,7 +82,7 @@ def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:
     found: set[date] = set()
     for pattern in words.ahead:
         for match in re.finditer(pattern, said):
-            if (minutes := _minutes(match, words)) >= A_DAY:
+            if (minutes := _minutes(match)) >= A_DAY:
                 found.add(today + timedelta(minutes=minutes))
                 said = said.replace(match[0], " ")
     for phrase, days in words.days.items():
@@ -139,10 +139,10 @@ def _weekdays(said: str, words: Words, today: date) -> tuple[set[date], str]:
     return found, said
 
 
-def _minutes(match: re.Match[str], words: Words) -> int:
+def _minutes(match: re.Match[str]) -> int:
     number = match["n"]
     count = FRACTIONS.get(number) or (float(number) if number.isdigit() else 1.0)
-    return round(count * words.units[match["unit"]])
+    return round(count * UNITS[match["unit"]])
 
 
 def clock(
@@ -159,8 +159,8 @@ def clock(
     """
     words, said = LANGUAGES[language], fold(text, language)
     for pattern in words.ahead:
-        if (match := re.search(pattern, said)) and _minutes(match, words) < A_DAY:
-            return (now + timedelta(minutes=_minutes(match, words))).time().replace(second=0, microsecond=0)
+        if (match := re.search(pattern, said)) and _minutes(match) < A_DAY:
+            return (now + timedelta(minutes=_minutes(match))).time().replace(second=0, microsecond=0)
     found, said = ({(int(said), 0, said[0] == "0")}, "") if _hour_alone(said) else _times(said, words)
     if len(found) != 1 or re.search(rf"\b(?:{words.choice})\b", said):
         return None
@@ -189,7 +189,7 @@ def _hour_alone(said: str) -> bool:
 def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str]:
     """Hours, minutes and whether the hour can be no other, and `said` without them."""
     found = set()
-    for phrase, clock_says in (words.noon, words.midnight):
+    for phrase, clock_says in (words.noon, (words.midnight, "00:00")):
         said = re.sub(rf"\b(?:{phrase})\b", clock_says, said)
     for pattern in (DIGITAL, *words.clock):
         for match in list(re.finditer(pattern, said)):

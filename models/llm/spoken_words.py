@@ -12,6 +12,12 @@ NUMBER = r"½|¼|\d{1,3}"
 HOUR = r"(?P<h>[01]?\d|2[0-4])(?!\d)"
 MINUTE = r"(?P<m>½|¼|[0-5]?\d)(?!\d)"
 EARLIER = r"(?P<minus>¼|[0-5]?\d)(?!\d)"
+UNITS = (  # of `ahead`, in minutes
+    dict.fromkeys(("minute", "minuto", "minut"), 1)
+    | dict.fromkeys(("hour", "heure", "hora", "or"), 60)
+    | dict.fromkeys(("day", "jour", "dia", "giorn"), 1440)
+    | dict.fromkeys(("week", "semaine", "semana", "settiman"), 10080)
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Words:
 
     `clock` has groups h and m, or h and minus, the minutes before that hour; `ahead` has n and unit, a time
     from now; `dates` has d, and mon where MONTH stands. `days` maps a phrase to days from today, longer
-    phrases first; `units` are minutes.
+    phrases first.
     """
 
     half: str
@@ -31,10 +37,9 @@ class Words:
     morning: str
     later: str  # noon to midnight
     noon: tuple[str, str]  # and how the clock says it
-    midnight: tuple[str, str]
+    midnight: str
     clock: tuple[str, ...]
     ahead: tuple[str, ...]
-    units: dict[str, int]
     dates: tuple[str, ...]
     next_week: str  # with a weekday: the one in the calendar week that follows
     vague: str  # a day or time that can't be read, or one that is over
@@ -45,8 +50,6 @@ class Words:
     zero: str
     repeated: dict[str, int]
 
-
-_MINUTES = {"minute": 1, "minuto": 1, "minuti": 1, "hour": 60, "heure": 60, "hora": 60, "ora": 60, "ore": 60}
 
 ENGLISH = Words(
     half=r"half",
@@ -61,7 +64,7 @@ ENGLISH = Words(
     morning=r"am|morning|breakfast",
     later=r"pm|afternoon|evening|tonight|night|lunch|lunchtime|dinner|supper",
     noon=(r"noon|midday", "12 o clock"),
-    midnight=(r"midnight|12 at night", "00:00"),
+    midnight=r"midnight|12 at night",
     clock=(
         rf"{MINUTE}(?: minutes?)? (?:past|after) {HOUR}",
         rf"{EARLIER}(?: minutes?)? (?:to|before|till) {HOUR}",
@@ -74,7 +77,6 @@ ENGLISH = Words(
         rf"\bin (?P<n>{NUMBER}|an?) ?(?:an )?(?P<unit>minute|hour|day|week)s?\b",
         r"\b(?P<n>\d+|an?) (?P<unit>day|week)s? from (?:now|today)\b",
     ),
-    units=_MINUTES | {"day": 1440, "week": 10080},
     dates=(
         r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)?(?: day)?(?: of)? (?P<mon>MONTH)\b",
         r"\b(?P<mon>MONTH) (?:the )?(?P<d>\d{1,2})(?:st|nd|rd|th)?\b",
@@ -109,14 +111,13 @@ FRENCH = Words(
     morning=r"matin",
     later=r"soir|apres midi|diner|dejeuner",
     noon=(r"midi", "12 heures"),
-    midnight=(r"minuit", "00:00"),
+    midnight=r"minuit",
     clock=(
         rf"{HOUR} ?h(?:eures?)? ?(?:et )?{MINUTE}",
         rf"{HOUR} ?h(?:eures?)? moins (?:le )?{EARLIER}",
         rf"{HOUR} ?(?:h|heures?)\b",
     ),
     ahead=(rf"\bd'?(?:ans|ici) (?P<n>{NUMBER}) ?(?P<unit>minute|heure|jour|semaine)s?\b",),
-    units=_MINUTES | {"jour": 1440, "semaine": 10080},
     dates=(
         r"\b(?P<d>\d{1,2})(?:er|e|eme)? (?P<mon>MONTH)\b",
         r"\ble (?P<d>\d{1,2})(?:er)?\b(?! ?h)",
@@ -148,7 +149,7 @@ SPANISH = Words(
     morning=r"(?:de|por|en|esta) la manana|esta manana",
     later=r"tarde|noche|cena|comida",
     noon=(r"mediodia", "las 12"),
-    midnight=(r"medianoche|½ noche", "00:00"),
+    midnight=r"medianoche|½ noche",
     clock=(
         rf"{HOUR} y {MINUTE}",
         rf"{HOUR} menos {EARLIER}",
@@ -158,7 +159,6 @@ SPANISH = Words(
         rf"{HOUR} ?(?=horas\b|de la (?:manana|tarde|noche))",
     ),
     ahead=(rf"\b(?:dentro de|en) (?P<n>{NUMBER}|una?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
-    units=_MINUTES | {"dia": 1440, "semana": 10080},
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
         r"\b(?:el|el dia|dia) (?P<d>\d{1,2})\b",
@@ -186,7 +186,7 @@ ITALIAN = Words(
     morning=r"mattina|mattino|stamattina",
     later=r"pomeriggio|sera|stasera|notte|cena|pranzo",
     noon=(r"mezzogiorno", "le 12"),
-    midnight=(r"mezzanotte", "00:00"),
+    midnight=r"mezzanotte",
     clock=(
         rf"{HOUR} e (?:1 |un )?{MINUTE}",
         rf"{HOUR} meno (?:1 |un )?{EARLIER}",
@@ -196,7 +196,6 @@ ITALIAN = Words(
         rf"{HOUR} ?(?=di (?:sera|mattina|notte)|del (?:mattino|pomeriggio))",
     ),
     ahead=(rf"\b(?:tra|fra) (?P<n>{NUMBER}|un[ao']?) ?(?P<unit>minut|or|giorn|settiman)[aeio]\b",),
-    units={"minut": 1, "or": 60, "giorn": 1440, "settiman": 10080},
     dates=(
         r"\b(?P<d>\d{1,2})º? (?:di )?(?P<mon>MONTH)\b",
         r"\b(?:il|giorno) (?P<d>\d{1,2})º?\b",
@@ -231,7 +230,7 @@ PORTUGUESE = Words(
     morning=r"manha",
     later=r"tarde|noite|jantar|almoco",
     noon=(r"meio dia", "12 horas"),
-    midnight=(r"½ noite", "00:00"),
+    midnight=r"½ noite",
     clock=(
         rf"{EARLIER} para (?:as|a|o) {HOUR}",
         rf"{HOUR}(?: horas?)? e {MINUTE}",
@@ -243,7 +242,6 @@ PORTUGUESE = Words(
         rf"{HOUR} ?(?=da (?:manha|tarde|noite))",
     ),
     ahead=(rf"\b(?:daqui a|dentro de|em) (?P<n>{NUMBER}|uma?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
-    units=_MINUTES | {"dia": 1440, "semana": 10080},
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
         r"\bdia (?P<d>\d{1,2})º?\b",
