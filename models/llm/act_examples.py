@@ -56,18 +56,45 @@ GOODBYES = {
     "pt": (("", "Obrigado, tchau."), ("", "Era tudo.")),
 }
 
-# Words without which nobody asks to hang up in more than a few words; beginnings of them are enough.
+# Beginnings of what somebody says who asks to hang up.
 PARTING = {
-    language: tuple(beginnings.split())
+    language: tuple(beginning.strip() for beginning in beginnings.replace("\n", "/").split("/"))
     for language, beginnings in {
-        "en": "bye goodbye farewell thank cheers that hang done finish nothing everything enough later go "
-        "end stop night care",
-        "fr": "revoir merci tout bientôt raccroch rien suffi fini journée soirée laisse",
-        "es": "adiós adios gracias todo luego colg cuelg nada basta sufic chao hasta",
-        "it": "arrivederci grazie tutto ciao altro basta niente riagganci presto giornata",
-        "pt": "tchau obrigad tudo deslig nada chega adeus até basta",
+        "en": """bye / goodbye / good bye / farewell / so long / good night / goodnight / see you / take care
+            hang up / hanging up / end the call / end this call / end the conversation / stop the call
+            that's all / that's it / that's everything / that's enough / that is all / that is it
+            that was all / that was it / that was everything / that will be all / that'll be all
+            that would be all / it's all / that'll do / that will do / i'm done / i'm all / i'm good
+            i'm finished / we're done / all done / all set / nothing else / nothing more / nothing further
+            no more questions / no further questions / talk to you / speak to you / speak later
+            talk later / talk soon / call you later / until next time / have a good / have a nice
+            have a great / have a lovely / have a wonderful / got to go / got to run / gotta / have to go
+            have to run / have to leave / need to go / need to run / must go / must run / should go
+            let you go / get going""",
+        "fr": """au revoir / adieu / ciao / bye / raccroch / à bientôt / à plus / à demain / à la prochaine
+            salut / bonne journée / bonne soirée / bonne nuit / bonne fin / bonne continuation
+            bon week-end / c'est tout / c'était tout / ce sera tout / ça sera tout / c'est bon / ça ira
+            ça suffi / cela suffi / rien d'autre / plus rien / d'autres questions / d'autre question
+            j'ai fini / j'ai terminé / j'ai tout / dois y aller / dois partir / dois filer / vous laisse
+            mettre fin""",
+        "es": """adiós / adios / hasta luego / hasta pronto / hasta mañana / hasta otra / hasta la / nos vemos
+            chao / chau / bye / colg / cuelg / que tenga / que pase / buenas noches / termin / finaliz
+            es todo / era todo / sería todo / será todo / nada más / con eso / ya está / eso es
+            tengo que irme / tengo que dejar / tengo que salir / me voy / me despido / tengo que marchar
+            le dejo / lo dejo""",
+        "it": """arrivederci / arrivederla / addio / ciao / a presto / a domani / a risentirci
+            buona giornata / buona serata / buona notte / è tutto / era tutto / sarebbe tutto / nient'altro
+            niente altro / nulla altro / null'altro / non mi serve altro / basta così / ho finito
+            riaggan / riattac / metta giù / chiud / devo andare / devo scappare / devo lasciar / la saluto
+            la lascio / può bastare""",
+        "pt": """tchau / adeus / até logo / até mais / até breve / até amanhã / até a próxima / até à próxima
+            deslig / tenha um / boa noite / bom fim / é só / era só / foi só / seria só / é tudo
+            era tudo / só isso / mais nada / nada mais / chega / encerr / terminei / preciso ir
+            tenho que ir / tenho de ir / vou indo""",
     }.items()
 }
+# The answer to whether there is anything else.
+NO = {"en": ("no", "nope"), "fr": ("non",), "es": ("no",), "it": ("no",), "pt": ("não",)}
 
 # How arguments are written, shown on tools that nobody here has, so that no word of them is copied.
 FILLED = """\

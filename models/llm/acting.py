@@ -121,17 +121,21 @@ class Acting:
         if self._choosing is None or self._choosing[0] != line:
             if self._choosing is not None:
                 self._choosing[1].cancel()
-            choosing = asyncio.create_task(self._choose(acts.tools_of(params["tools"]), line), name="llm-act")
+            said = acts.caller_turns(params["messages"])
+            choosing = asyncio.create_task(
+                self._choose(acts.tools_of(params["tools"]), line, said[-1] if said else ""), name="llm-act"
+            )
             self._choosing = line, choosing
         return self._choosing[1]
 
-    async def _choose(self, tools: Sequence[Tool], line: str) -> Tool | None:
+    async def _choose(self, tools: Sequence[Tool], line: str, words: str) -> Tool | None:
         said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
-        if said is None or acts.wanted(said) < acts.THRESHOLD:
+        if said is None or (probability := acts.wanted(said)) < acts.PARTING_THRESHOLD:
             return None
         said = await self._ask(tools, line, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
         name = said["content"].strip() if said is not None else ""
-        return next((tool for tool in tools if tool.name == name), None)
+        tool = next((tool for tool in tools if tool.name == name), None)
+        return acts.chosen(tool, probability, words, self.language)
 
     async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
         """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
 
-from models.llm.act_examples import GOODBYES, KINDS, PARTING, TALK
+from models.llm.act_examples import GOODBYES, KINDS, NO, PARTING, TALK
 
 Message = Mapping[str, Any]
 
 ANSWER = "answer"
 END_CALL = "end_call"
-FEW_WORDS = 3
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
 THRESHOLD = 0.6
+PARTING_THRESHOLD = 0.25  # of hanging up where the words are those of a goodbye
 LONGEST = 3600  # characters of the examples, some 1,100 tokens
 TURNS = 3  # that the choice is made from
 FILL_TURNS = 9
@@ -97,14 +97,30 @@ def wanted(completion: Mapping[str, Any]) -> float:
     return 1.0 - min(1.0, sum(math.exp(one["logprob"]) for one in answers))
 
 
+def parting(words: str, language: str) -> bool | None:
+    """Whether the words are such as somebody says who wants to hang up; None for a language of which that
+    isn't known. The model alone takes many a complaint for a goodbye."""
+    code = language.partition("-")[0]
+    if code not in PARTING:
+        return None
+    said = " ".join(re.findall(r"[\w']+", words.lower().replace("\u2019", "'")))
+    return said.split(" ")[0] in NO[code] or re.search(rf"\b(?:{'|'.join(PARTING[code])})", said) is not None
+
+
 def out_of_question(tools: Sequence[Tool], words: str, language: str) -> bool:
     """Whether it takes no model to see that no tool is asked for: the only one there is hangs up, and in so
     many words nobody asks for that. Most calls have no other, and the choice costs as much as the answer."""
-    parting = PARTING.get(language.partition("-")[0])
-    if parting is None or any(tool.name != END_CALL for tool in tools):
-        return False
-    said = re.findall(r"\w+", words.lower())
-    return not said or (len(said) > FEW_WORDS and not any(word.startswith(parting) for word in said))
+    return all(tool.name == END_CALL for tool in tools) and parting(words, language) is False
+
+
+def chosen(tool: Tool | None, probability: float, words: str, language: str) -> Tool | None:
+    """What the model's choice is worth: `tool` was named, a tool of any kind is so probable."""
+    if tool is None:
+        return None
+    bids_farewell = parting(words, language) if tool.name == END_CALL else None
+    if bids_farewell is False or probability < (PARTING_THRESHOLD if bids_farewell else THRESHOLD):
+        return None
+    return tool
 
 
 def has_arguments(tool: Tool) -> bool:

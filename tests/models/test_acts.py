@@ -217,7 +217,12 @@ async def test_a_tool_is_called_instead_of_an_answer() -> None:
     [
         ([END_CALL], "What is the capital of France?", "en", True),
         ([END_CALL], "", "en", True),
-        ([END_CALL], "Okay then.", "en", False),
+        ([END_CALL], "Okay then.", "en", True),
+        ([END_CALL], "Hang on, are you a robot?", "en", True),
+        ([END_CALL], "Thank you, that's very kind.", "en", True),
+        ([END_CALL], "Nothing ever works with you people!", "en", True),
+        ([END_CALL], "No.", "en", False),
+        ([END_CALL], "That’s all.", "en", False),
         ([END_CALL], "I think that would be all for today", "en", False),
         ([END_CALL], "Quelle est la capitale de la France ?", "fr-CA", True),
         ([END_CALL], "C'est gentil, ce sera tout pour moi", "fr", False),
@@ -231,9 +236,20 @@ def test_where_no_word_is_of_a_goodbye_the_model_is_not_asked_about_hanging_up(
     assert acts.out_of_question(tools, words, language) is out
 
 
-async def test_an_improbable_tool_is_left_alone() -> None:
-    fake = FakeLlama("end_call", probability=acts.THRESHOLD - 0.01)
-    assert await told(fake, user("Goodbye is a sad word.")) == ("Yes.", [], ["stop"])
+@pytest.mark.parametrize(
+    ("tool", "probability", "words", "called"),
+    [
+        ("end_call", acts.PARTING_THRESHOLD - 0.01, "Goodbye is a sad word.", False),
+        ("end_call", acts.PARTING_THRESHOLD + 0.01, "I have to run, bye bye.", True),
+        ("end_call", 0.9, "You can't be serious.", False),
+        ("book_table", acts.THRESHOLD - 0.01, "I might come one day.", False),
+    ],
+)
+async def test_an_improbable_tool_is_left_alone(
+    tool: str, probability: float, words: str, called: bool
+) -> None:
+    _, calls, _ = await told(FakeLlama(tool, probability=probability), user(words))
+    assert bool(calls) is called
 
 
 async def test_arguments_are_read_and_the_model_copies_only_the_others() -> None:
@@ -315,7 +331,7 @@ async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
         slot = ActSlot(Primers(child), 6)
         for language in ("en", "fr", "en", "fr", "fr"):
             await Acting(slot, language=language).choose(
-                {"messages": [user("Hm.")], "tools": [openai(END_CALL)]}
+                {"messages": [user("Bye.")], "tools": [openai(END_CALL)]}
             )
         read = [one for one in fake.asked if one.get("n_predict") == 0]
         assert len(read) == 2
@@ -326,7 +342,7 @@ async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
             "/slots/6?action=restore",
         ]
         child.restarts += 1  # its slots are empty, the copies are still there
-        await Acting(slot, language="fr").choose({"messages": [user("Hm.")], "tools": [openai(END_CALL)]})
+        await Acting(slot, language="fr").choose({"messages": [user("Bye.")], "tools": [openai(END_CALL)]})
         assert fake.paths[-2:] == ["/slots/6?action=restore", "/completion"]
 
 
