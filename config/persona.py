@@ -105,7 +105,11 @@ class Persona(Section):
             facts = "\n".join(f"- {fact}" for fact in self.facts)
             system = f"{system}\n\n{taught.facts}\n{facts}\n{taught.unknown}"
             examples = (self.examples or taught.examples[:GENERAL_EXAMPLES]) + taught.about(self.facts)
-        return ({"role": "system", "content": system}, *(turn for one in examples for turn in one.turns))
+        shown = (turn for one in examples for turn in one.turns)
+        return ({"role": "system", "content": system}, *(self._named(turn) for turn in shown))
+
+    def _named(self, turn: Mapping[str, str]) -> Mapping[str, str]:
+        return {**turn, "content": turn["content"].replace("{name}", self.name)}
 
     def idle_prompt(self, asked: int) -> str:
         """The prompt for a caller who was asked `asked` times already; the last one repeats."""

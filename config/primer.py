@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PlainValidator, StringConstraints, model_validator
 
 from config.files import read_yaml
 from config.settings import Section
 
 GENERAL_EXAMPLES = 4
+FACTS_TOLD = 4
 FOLDER = Path(__file__).parent / "primers"
 MAX_CHARACTERS = 300
 
@@ -45,13 +47,27 @@ class Example(Section):
         return ({"role": "user", "content": self.caller}, {"role": "assistant", "content": self.agent})
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+
+
+class Recalling(Section):
+    """A caller's question that any fact answers in which `about` is found."""
+
+    caller: Line
+    about: Annotated[re.Pattern[str], PlainValidator(_pattern)] = re.compile("")
+
+
 class Lessons(Section):
     """One language's."""
 
     facts: Text  # stands before a persona's facts
     unknown: Text  # and behind them
     examples: tuple[Example, ...] = ()  # for personas without
-    recalling: tuple[Line, ...] = ()  # callers' questions that any fact answers
+    recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts
 
     def about(self, facts: Sequence[str]) -> tuple[Example, ...]:
@@ -59,8 +75,12 @@ class Lessons(Section):
 
         Without the former a small model says it doesn't know, without the latter it invents.
         """
-        told = (Example(caller=asked, agent=fact) for asked, fact in zip(self.recalling, facts, strict=False))
-        pairs = zip_longest(told, self.unknown_examples)
+        left, told = list(facts), list[Example]()
+        for asked in self.recalling:
+            if fact := next((fact for fact in left if asked.about.search(fact)), None):
+                left.remove(fact)
+                told.append(Example(caller=asked.caller, agent=fact))
+        pairs = zip_longest(told[:FACTS_TOLD], self.unknown_examples)
         return tuple(example for pair in pairs for example in pair if example is not None)
 
 

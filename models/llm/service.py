@@ -118,7 +118,9 @@ class CallLlmService(OpenAILLMService):
         if not self._llm.tools:
             params.pop("tools", None)
             params.pop("tool_choice", None)
-        return self._llm.fit(params, slot=self._slot, keep=len(self._brief.primer))
+        return self._llm.fit(
+            params, slot=self._slot, keep=len(self._brief.primer), language=self._brief.language
+        )
 
     async def run_inference(
         self,
@@ -169,7 +171,7 @@ class CallLlmService(OpenAILLMService):
         One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
         waits for one any more, and meanwhile works on.
         """
-        self._to_read = params, words, over
+        self._to_read = params, self._llm.heard(words, self._brief.language), over
         if self._slot is not None and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(
                 self._read_along(self._slot), name=f"llm-read-{self._call_id}"

@@ -208,6 +208,26 @@ def test_facts_stand_in_the_system_message_and_absent_ones_are_taught() -> None:
     assert [one.agent for one in lessons("en").unknown_examples if one.agent not in told] == []
 
 
+def test_each_fact_answers_a_question_that_it_is_about() -> None:
+    facts = (
+        "Dogs are welcome.",
+        "We are at 3 Pier Street.",
+        "A cut costs ten dollars.",
+        "It has a central lift.",
+    )
+    said = [message["content"] for message in written(facts=facts).primer]
+    answers = dict(zip(said[1::2], said[2::2], strict=True))
+    assert answers["how much is it"] == facts[2]
+    assert answers["where are you"] == facts[1]
+    assert "when are you open" not in answers
+    assert answers["what can you tell me about it"] == facts[0]
+
+
+def test_an_example_may_say_the_name() -> None:
+    greeting = Example(caller="Who is it?", agent="This is {name}.")
+    assert written(examples=(greeting,)).primer[-1]["content"] == "This is Joe."
+
+
 def test_examples_of_ones_own_take_the_place_of_the_general_ones() -> None:
     greeting = Example(caller="Hello", agent="Good day.")
     booking = Example(caller="A table for two", tool="book_table", arguments={"people": "2"})
