@@ -55,9 +55,10 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 class Recalling(Section):
-    """A caller's question that any fact answers in which `about` is found."""
+    """A caller's question that any fact answers in which `about` is found, in the words of `agent`."""
 
     caller: Line
+    agent: Text = "{fact}"
     about: Annotated[re.Pattern[str], PlainValidator(_pattern)] = re.compile("")
 
 
@@ -79,7 +80,7 @@ class Lessons(Section):
         for asked in self.recalling:
             if fact := next((fact for fact in left if asked.about.search(fact)), None):
                 left.remove(fact)
-                told.append(Example(caller=asked.caller, agent=fact))
+                told.append(Example(caller=asked.caller, agent=asked.agent.replace("{fact}", fact)))
         pairs = zip_longest(told[:FACTS_TOLD], self.unknown_examples)
         return tuple(example for pair in pairs for example in pair if example is not None)
 

@@ -200,11 +200,11 @@ def test_the_primer_is_the_prompt_and_exchanges() -> None:
 
 
 def test_facts_stand_in_the_system_message_and_absent_ones_are_taught() -> None:
-    system, *turns = written(facts=("We open at nine.", "We close at six.")).primer
+    system, *turns = written(facts=("Dogs are welcome.", "We close at six.")).primer
 
-    assert "- We open at nine.\n- We close at six.\n" in system["content"]
+    assert "- Dogs are welcome.\n- We close at six.\n" in system["content"]
     told = [turn["content"] for turn in turns if turn["role"] == "assistant"]
-    assert "We open at nine." in told
+    assert "Dogs are welcome." in told
     assert [one.agent for one in lessons("en").unknown_examples if one.agent not in told] == []
 
 
@@ -219,8 +219,15 @@ def test_each_fact_answers_a_question_that_it_is_about() -> None:
     answers = dict(zip(said[1::2], said[2::2], strict=True))
     assert answers["how much is it"] == facts[2]
     assert answers["where are you"] == facts[1]
-    assert "when are you open" not in answers
+    assert "are you open in the middle of the night" not in answers
     assert answers["what can you tell me about it"] == facts[0]
+
+
+def test_opening_hours_teach_when_the_answer_is_no() -> None:
+    hours = written(facts=("We are open from nine to six.",)).primer
+    always = written(facts=("We are open 24 hours a day.",)).primer
+    assert {"role": "assistant", "content": "No. We are open from nine to six."} in hours
+    assert {"role": "assistant", "content": "We are open 24 hours a day."} in always
 
 
 def test_an_example_may_say_the_name() -> None:
