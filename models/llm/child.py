@@ -20,7 +20,7 @@ import models
 from models.capacity import usable_cores
 from models.errors import ModelFailed
 from models.llm.backoff import Backoff
-from models.llm.child_main import NICENESS, Launch
+from models.llm.child_main import Launch
 
 State = Literal["loading", "ready", "restarting", "down"]
 
@@ -61,7 +61,6 @@ class LlamaChild:
         threads: int = 0,
         slots: int = 8,
         slot_ctx: int = 1536,
-        niceness: int = NICENESS,
         states: Path | None = None,
         backoff: Backoff | None = None,
     ) -> None:
@@ -80,7 +79,6 @@ class LlamaChild:
         self.threads = threads or default_threads()
         self.prompt_tokens_s = 0.0  # as measured when it last came up
         self.answer_tokens_s = 0.0
-        self._niceness = niceness
         self._backoff = backoff or Backoff()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -158,7 +156,6 @@ class LlamaChild:
                 api_key=self.api_key,
                 parent=os.getpid(),
                 threads=self.threads,
-                niceness=self._niceness,
                 slots=self.slots,
                 slot_ctx=self.slot_ctx,
                 slot_dir=f"{self.states}/",

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-# Below the speech models too: a sentence that is written is spoken before the next is thought of.
-NICENESS = 15
+# As the speech models: its threads wait for each other, so that one that is kept waiting stops them all.
+NICENESS = 5
 # As fast as larger ones, and no request waits longer for another's, nor for its own to be given up.
 BATCH_TOKENS = 32
 
@@ -32,7 +32,6 @@ class Launch:
     slots: int
     slot_ctx: int
     slot_dir: str
-    niceness: int
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -43,7 +42,7 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     die_with(launch.parent)
-    os.nice(launch.niceness)
+    os.nice(NICENESS)
     # llama.cpp may print to standard output: give it standard error, and keep the pipe for the address.
     report = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

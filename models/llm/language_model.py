@@ -37,10 +37,6 @@ HEARTBEAT_S = 5.0
 BUNDLED_SAMPLING = {"top_p": 0.9}
 # No proxy, whatever the environment names.
 DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
-
-
-# Between the speech models and the model that speaks: its questions are short, and turns wait for them.
-JUDGE_NICENESS = 10
 JUDGE_SLOTS = 4
 
 
@@ -135,7 +131,7 @@ class Llm:
         """
         judge = await asyncio.to_thread(self._weights, JUDGE.name)
         if judge is not None:
-            self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS, niceness=JUDGE_NICENESS)
+            self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS)
             await self.completeness.child.start()
         chosen = await choose(self.settings, environ=self._environ, http=self._http)
         if isinstance(chosen, LlmEndpoint):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
@@ -60,7 +59,6 @@ class CallLlmService(OpenAILLMService):
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
         self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
-        self._heard: list[str] = []  # when it was asked last
         super().__init__(
             settings=BaseOpenAILLMService.Settings(
                 model=llm.endpoint.model,
@@ -146,7 +144,8 @@ class CallLlmService(OpenAILLMService):
         completeness, params = self._llm.completeness, await self._params(context)
         if self._llm.judges_itself:
             return await completeness.end_probability(words, history=params["messages"], slot=self._slot)
-        self._read(params, self._settled(words))
+        # All of them: what the recognizer changes is rolled back, for less than reading them all at the end.
+        self._read(params, clean(words))
         return await completeness.end_probability(words, history=params["messages"][-1:])
 
     async def read_ahead(self, context: LLMContext) -> None:
@@ -157,13 +156,6 @@ class CallLlmService(OpenAILLMService):
         """The caller pauses, and `words` may be all: have a bundled model do what comes before an answer."""
         if not self._llm.judges_itself:
             self._read(await self._params(context), words, over=True)
-
-    def _settled(self, words: str) -> str:
-        """As much of the caller's words as was heard before: the recognizer may still change its mind."""
-        said, before = clean(words).split(), self._heard
-        self._heard = said
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said, before, strict=False)))
-        return " ".join(said[:same])
 
     def _read(self, params: dict[str, Any], words: str, *, over: bool = False) -> None:
         """Have the model read so far, in the background.
