@@ -25,6 +25,7 @@ TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
 THRESHOLD = 0.6
 PARTING_THRESHOLD = 0.25  # of hanging up where the words are those of a goodbye
+FEW_WORDS = 4
 LONGEST = 3600  # characters of the examples, some 1,100 tokens
 TURNS = 3  # that the choice is made from
 FILL_TURNS = 9
@@ -97,30 +98,30 @@ def wanted(completion: Mapping[str, Any]) -> float:
     return 1.0 - min(1.0, sum(math.exp(one["logprob"]) for one in answers))
 
 
-def parting(words: str, language: str) -> bool | None:
-    """Whether the words are such as somebody says who wants to hang up; None for a language of which that
-    isn't known. The model alone takes many a complaint for a goodbye."""
+def parting(words: str, language: str) -> float | None:
+    """How probable it must be that the caller wants to hang up, for these words to end the call; None where
+    nobody says that with such words. The model alone takes many a complaint for a goodbye."""
     code = language.partition("-")[0]
     if code not in PARTING:
-        return None
-    said = " ".join(re.findall(r"[\w']+", words.lower().replace("\u2019", "'")))
-    return said.split(" ")[0] in NO[code] or re.search(rf"\b(?:{'|'.join(PARTING[code])})", said) is not None
+        return THRESHOLD
+    said = re.findall(r"[\w']+", words.lower().replace("\u2019", "'"))
+    if re.search(rf"\b(?:{'|'.join(PARTING[code])})", " ".join(said)):
+        return PARTING_THRESHOLD
+    return THRESHOLD if said and said[0] in NO[code] and len(said) <= FEW_WORDS else None
 
 
 def out_of_question(tools: Sequence[Tool], words: str, language: str) -> bool:
     """Whether it takes no model to see that no tool is asked for: the only one there is hangs up, and in so
     many words nobody asks for that. Most calls have no other, and the choice costs as much as the answer."""
-    return all(tool.name == END_CALL for tool in tools) and parting(words, language) is False
+    return all(tool.name == END_CALL for tool in tools) and parting(words, language) is None
 
 
 def chosen(tool: Tool | None, probability: float, words: str, language: str) -> Tool | None:
     """What the model's choice is worth: `tool` was named, a tool of any kind is so probable."""
     if tool is None:
         return None
-    bids_farewell = parting(words, language) if tool.name == END_CALL else None
-    if bids_farewell is False or probability < (PARTING_THRESHOLD if bids_farewell else THRESHOLD):
-        return None
-    return tool
+    needed = parting(words, language) if tool.name == END_CALL else THRESHOLD
+    return tool if needed is not None and probability >= needed else None
 
 
 def has_arguments(tool: Tool) -> bool:

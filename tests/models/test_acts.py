@@ -222,6 +222,7 @@ async def test_a_tool_is_called_instead_of_an_answer() -> None:
         ([END_CALL], "Thank you, that's very kind.", "en", True),
         ([END_CALL], "Nothing ever works with you people!", "en", True),
         ([END_CALL], "No.", "en", False),
+        ([END_CALL], "No, no, I meant the other one.", "en", True),
         ([END_CALL], "That’s all.", "en", False),
         ([END_CALL], "I think that would be all for today", "en", False),
         ([END_CALL], "Quelle est la capitale de la France ?", "fr-CA", True),
