@@ -120,6 +120,7 @@ class Dialogue:
         self._asked_at = 0.0
         context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
         service = llm_service(llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up)
+        self._service = service
         if llm.tools and self._tools:
             # A declared tool stands in for one of the same name that calls have.
             own = [] if END_CALL.name in self._tools else [END_CALL]
@@ -144,6 +145,7 @@ class Dialogue:
         self.context = context
 
     async def __aenter__(self) -> Self:
+        await self._service.get_tools_ready(self.context)
         await self._runner.add_workers(self._worker)
         self._running = asyncio.create_task(self._runner.run(), name="dialogue")
         return self

@@ -111,8 +111,7 @@ class Chat:
                 }
                 said = (one["content"] for one in reversed(messages) if one["role"] == "assistant")
                 brevity = Brevity(language=self._language, before=str(next(said, "")))
-                fitted = llm.fit(request, slot=None, keep=len(self._primer), language=self._language)
-                stream = await llm.chat(fitted, brevity=brevity)
+                stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)), brevity=brevity)
                 async with _closing(stream):
                     async for chunk in stream:
                         token = _content(chunk)

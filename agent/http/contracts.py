@@ -108,7 +108,7 @@ class Llm(Protocol):
 
     @property
     def endpoint(self) -> LlmEndpoint: ...
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int, language: str) -> dict[str, Any]:
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         """The parameters with what the endpoint needs besides, and with history that fits."""
 
     async def chat(

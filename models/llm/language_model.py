@@ -28,7 +28,6 @@ from models.llm.primers import Slots
 from models.llm.resident import JUDGE
 from models.llm.service import CallLlmService
 from models.llm.speaker import Speaker, Weights, start_speaker
-from models.llm.spoken import in_digits
 
 LOAD_S = 300.0  # a large model from a slow disk
 HEARTBEAT_S = 5.0
@@ -183,15 +182,10 @@ class Llm:
         )
         return Ollama(endpoint.url, self._http).chat(request)
 
-    def heard(self, words: str, language: str) -> str:
-        """A caller's words as the model reads them best: bundled ones count in digits only."""
-        return in_digits(words, language) if self.endpoint.kind == "bundled" else words
-
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int, language: str) -> dict[str, Any]:
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         """The parameters with what the endpoint needs besides: history that fits, and the call's slot.
 
-        The first `keep` messages stay as they are, the caller's others are taken as `heard`. The bundled
-        server's last slot serves whoever has none.
+        The first `keep` messages stay. The bundled server's last slot serves whoever has none.
         """
         context = self.settings.num_ctx
         if self.endpoint.kind == "bundled" and self.speaker is not None:
@@ -202,16 +196,7 @@ class Llm:
         longest = min(self.settings.max_tokens, context // 2)
         if "max_tokens" in params:
             params["max_tokens"] = min(params["max_tokens"], longest)
-        messages = fit(params["messages"], context - longest, keep=keep)
-        params["messages"] = [
-            *messages[:keep],
-            *(
-                {**one, "content": self.heard(one["content"], language)}
-                if one["role"] == "user" and isinstance(one.get("content"), str)
-                else one
-                for one in messages[keep:]
-            ),
-        ]
+        params["messages"] = fit(params["messages"], context - longest, keep=keep)
         return params
 
     async def wait_ready(self, timeout_s: float) -> None:

@@ -116,9 +116,7 @@ class CallLlmService(OpenAILLMService):
         if not self._llm.tools:
             params.pop("tools", None)
             params.pop("tool_choice", None)
-        return self._llm.fit(
-            params, slot=self._slot, keep=len(self._brief.primer), language=self._brief.language
-        )
+        return self._llm.fit(params, slot=self._slot, keep=len(self._brief.primer))
 
     async def run_inference(
         self,
@@ -148,6 +146,11 @@ class CallLlmService(OpenAILLMService):
         self._read(params, clean(words))
         return await completeness.end_probability(words, history=params["messages"][-1:])
 
+    async def get_tools_ready(self, context: LLMContext) -> None:
+        """Have a bundled model read what tools there are, which takes seconds where it hasn't yet."""
+        if self._acting is not None:
+            await self._acting.prime((await self._params(context)).get("tools", ()))
+
     async def read_ahead(self, context: LLMContext) -> None:
         """Have the bundled model read the conversation while the caller begins to speak."""
         self._read(await self._params(context), "")
@@ -163,7 +166,7 @@ class CallLlmService(OpenAILLMService):
         One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
         waits for one any more, and meanwhile works on.
         """
-        self._to_read = params, self._llm.heard(words, self._brief.language), over
+        self._to_read = params, words, over
         if self._slot is not None and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(
                 self._read_along(self._slot), name=f"llm-read-{self._call_id}"

@@ -19,7 +19,8 @@ Schema = Mapping[str, Any]
 LONGEST_WORDS = 60  # characters of a day, a time or a number
 LONGEST_TEXT = 240
 ANSWER_WORDS = 3  # of a turn that only answers what was asked
-LONG_WORDS = 5  # of a text that is told in slightly other words
+LONG_WORDS = 5  # of what is told in slightly other words
+RETOLD_WORDS = 3  # of a text, as a message is, which may be told in other words than the caller's
 PHONES = ("phone", "tel", "telephone")
 
 
@@ -120,9 +121,14 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
     `formatMaximum` tell which eight o'clock is meant. Languages that aren't read take only what is digits.
     """
     known = _known(language)
-    if not isinstance(value, str) or not said(value, heard, known):
+    if not isinstance(value, str):
         return None
     kind, form = _type(schema), schema.get("format")
+    retold = kind == "string" and form is None and "enum" not in schema and "pattern" not in schema
+    if retold:
+        value = re.sub(r"^(\d{1,2})(?::00)+$", r"\1", value.strip())  # "8:00:00" for "at 8"
+    if not said(value, heard, known, retold=retold):
+        return None
     if "enum" in schema:
         options = {spoken.plain(str(option)): option for option in schema["enum"]}
         return options.get(spoken.plain(value))
@@ -147,13 +153,20 @@ def _known(language: str) -> str:
     return code if code in LANGUAGES else "en"
 
 
-def said(value: str, heard: str, language: str = "en") -> bool:
-    """Whether the words of `value` are among those `heard`; of a long text a few may be others."""
+def said(value: str, heard: str, language: str = "en", *, retold: bool = False) -> bool:
+    """Whether the words of `value` are among those `heard`; of a long text a few may be others, and of one
+    that is `retold` ("I found your keys" for "that I found her keys") somewhat more."""
     if value.strip().isdigit():  # "773" for "seven seven three"
         return value.strip() in "".join(re.findall(r"\d+", spoken.fold(heard[-spoken.LONGEST :], language)))
-    words, theirs = spoken.plain(value).split(), set(spoken.plain(heard).split())
+    words, theirs = _words(value), set(_words(heard))
     own = sum(word in theirs for word in words)
+    if retold and len(words) >= RETOLD_WORDS:
+        return own >= 0.6 * len(words)
     return bool(words) and own >= (len(words) if len(words) < LONG_WORDS else 0.75 * len(words))
+
+
+def _words(text: str) -> list[str]:
+    return re.sub(r"'s\b", "", spoken.plain(text)).split()
 
 
 def _moment(value: str, form: str, schema: Schema, language: str, now: datetime, heard: str) -> str | None:

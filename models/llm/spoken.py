@@ -44,13 +44,6 @@ def fold(text: str, language: str) -> str:
     return " ".join(re.sub(r"(?<=\d)[ºª]", "", digits).split())
 
 
-def in_digits(text: str, language: str) -> str:
-    """`text` with its numbers in digits, but for small ones that stand alone. `language` is a BCP 47 tag;
-    in one that isn't known nothing changes."""
-    code = language.partition("-")[0]
-    return str(alpha2digit(text, code)) if code in LANGUAGES else text
-
-
 def plain(text: str) -> str:
     """In lower case, without accents, and without punctuation but in 19:30 and 2.50."""
     said = unicodedata.normalize("NFD", text.lower().replace("’", "'"))

@@ -47,7 +47,7 @@ class ScriptedLlm:
     def acting(self, *_: Any) -> None:
         return None
 
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int, language: str) -> dict[str, Any]:
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         self._primer = keep
         return params
 

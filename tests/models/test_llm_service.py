@@ -220,7 +220,7 @@ async def test_a_long_answer_leaves_the_bundled_model_room_for_the_conversation(
     assert llm.child is not None
     try:
         said = [{"role": "user", "content": "Hello? " * 20} for _ in range(10)]
-        params = llm.fit({"messages": said, "max_tokens": 2048}, slot=0, keep=0, language="en")
+        params = llm.fit({"messages": said, "max_tokens": 2048}, slot=0, keep=0)
         assert params["max_tokens"] == llm.child.slot_ctx // 2
         assert params["messages"] == said
         for resident in RESIDENTS:

@@ -90,6 +90,22 @@ def test_a_long_text_may_be_told_in_slightly_other_words() -> None:
     assert read("the pizza is cold and we want money back", {"type": "string"}, heard) is None
 
 
+@pytest.mark.parametrize(
+    ("copied", "turn", "value"),
+    [
+        ("Marco's sister rang", "Could you tell Marco that his sister rang?", "Marco's sister rang"),
+        ("Anna, I found your keys.", "pass on to anna that i found her keys", "Anna, I found your keys."),
+        ("8:00:00", "a table tomorrow at 8", "8"),
+        ("8:00:00", "a table for two tomorrow", None),
+        ("Call me on Monday morning", "Could you tell Marco that his sister rang?", None),
+    ],
+)
+def test_a_text_is_in_the_caller_s_words_or_nearly(copied: str, turn: str, value: str | None) -> None:
+    schema = {"properties": {"text": {"type": "string"}}}
+    read = slots.arguments({"text": copied}, schema, [turn], language="en", now=NOW)
+    assert read.get("text") == value
+
+
 def test_digits_may_be_written_for_spoken_ones() -> None:
     heard = "it's order seven seven three"
     assert read("773", {"type": "string"}, heard) == "773"

@@ -224,16 +224,3 @@ def test_no_words_read_as_nothing(language: str) -> None:
     for words in ("", "  ", "…", "¡!", "9" * 500):
         assert spoken.day(words, language, NOW.date()) is None
         assert spoken.clock(words, language, NOW) is None
-
-
-@pytest.mark.parametrize(
-    ("words", "language", "digits"),
-    [
-        ("What is twelve times eleven?", "en", "What is 12 times 11?"),
-        ("Combien font trente moins douze ?", "fr-CA", "Combien font 30 moins 12 ?"),
-        ("I have one dog.", "en", "I have one dog."),
-        ("Drei mal sieben", "de", "Drei mal sieben"),
-    ],
-)
-def test_numbers_are_put_into_digits(words: str, language: str, digits: str) -> None:
-    assert spoken.in_digits(words, language) == digits

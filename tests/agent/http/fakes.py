@@ -103,7 +103,7 @@ class FakeLlm:
             raise ModelFailed("The language model hasn't been started.")
         return self.chosen
 
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int, language: str) -> dict[str, Any]:
+    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
         return params
 
     async def chat(
