@@ -24,7 +24,7 @@ END_CALL = "end_call"
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
 THRESHOLD = 0.6
-PARTING_THRESHOLD = 0.25  # of hanging up where the words are those of a goodbye
+PARTING_THRESHOLD = 0.5  # of hanging up, where the words are those of a goodbye
 FEW_WORDS = 4
 LONGEST = 3600  # characters of the examples, some 1,100 tokens
 TURNS = 3  # that the choice is made from
