@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import httpx2
 from loguru import logger
+from pydantic_core import from_json
 
 from models.llm import acts, slots
 from models.llm.act_examples import FILLED
@@ -141,7 +141,7 @@ class Acting:
         """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""
         messages = params["messages"][-acts.FILL_TURNS :]
         turns, now = acts.caller_turns(messages), self._now()
-        values = slots.spotted(tool.parameters, turns, language=self.language, now=now)
+        values = slots.spotted(slots.typed(tool.parameters), turns, language=self.language, now=now)
         unread = slots.without(tool.parameters, values)
         if unread["properties"]:
             line = acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
@@ -164,7 +164,7 @@ class Acting:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        read = json.loads(text)
-    except ValueError:  # cut off
+        read = from_json(text, allow_partial="trailing-strings")  # it may be cut off
+    except ValueError:
         return {}
     return read if isinstance(read, dict) else {}

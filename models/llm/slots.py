@@ -22,6 +22,11 @@ ANSWER_WORDS = 3  # of a turn that only answers what was asked
 LONG_WORDS = 5  # of what is told in slightly other words
 RETOLD_WORDS = 3  # of a text, as a message is, which may be told in other words than the caller's
 PHONES = ("phone", "tel", "telephone")
+# What a text is by its name, where the tool gives it no format.
+NAMED = {
+    "time": re.compile(r"(?:^|_)(?:time|hour|heure|hora|ora|orario)$"),
+    "date": re.compile(r"(?:^|_)(?:date|day|jour|fecha|dia|data|giorno)$"),
+}
 
 
 def copies(parameters: Schema) -> dict[str, Any]:
@@ -38,6 +43,16 @@ def copies(parameters: Schema) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def typed(parameters: Schema) -> dict[str, Any]:
+    """The schema with a format for each text that is named after a time or a date and has none."""
+    properties: dict[str, Any] = {}
+    for name, one in parameters.get("properties", {}).items():
+        plain = _type(one) == "string" and not one.keys() & {"format", "enum", "pattern"}
+        form = next((form for form, named in NAMED.items() if plain and named.search(name.lower())), None)
+        properties[name] = one if form is None else {**one, "format": form}
+    return {**parameters, "properties": properties}
 
 
 def arguments(
@@ -126,7 +141,7 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
     kind, form = _type(schema), schema.get("format")
     retold = kind == "string" and form is None and "enum" not in schema and "pattern" not in schema
     if retold:
-        value = re.sub(r"^(\d{1,2})(?::00)+$", r"\1", value.strip())  # "8:00:00" for "at 8"
+        value = re.sub(r"(?::0+)+$", "", value.strip())  # "at 8:00:00" for "at 8"
     if not said(value, heard, known, retold=retold):
         return None
     if "enum" in schema:

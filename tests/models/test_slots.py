@@ -96,6 +96,7 @@ def test_a_long_text_may_be_told_in_slightly_other_words() -> None:
         ("Marco's sister rang", "Could you tell Marco that his sister rang?", "Marco's sister rang"),
         ("Anna, I found your keys.", "pass on to anna that i found her keys", "Anna, I found your keys."),
         ("8:00:00", "a table tomorrow at 8", "8"),
+        ("at nine:00:00:000000", "on Wednesday at nine", "at nine"),
         ("8:00:00", "a table for two tomorrow", None),
         ("Call me on Monday morning", "Could you tell Marco that his sister rang?", None),
     ],
@@ -104,6 +105,13 @@ def test_a_text_is_in_the_caller_s_words_or_nearly(copied: str, turn: str, value
     schema = {"properties": {"text": {"type": "string"}}}
     read = slots.arguments({"text": copied}, schema, [turn], language="en", now=NOW)
     assert read.get("text") == value
+
+
+def test_a_text_that_is_named_after_a_time_or_a_date_is_read_as_one() -> None:
+    text = {"type": "string"}
+    named = slots.typed({"properties": {"day": text, "time": text, "lifetime": text, "name": text}})
+    turn = "a table for Miller on friday at half past six in the evening"
+    assert slots.spotted(named, [turn], language="en", now=NOW) == {"day": "2026-03-13", "time": "18:30"}
 
 
 def test_digits_may_be_written_for_spoken_ones() -> None:
