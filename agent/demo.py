@@ -216,7 +216,7 @@ async def _transcribe(server: Server, path: Path, began: float) -> list[tuple[fl
 
 
 QUESTIONS = {
-    "en": ("What is the capital of France?", "And how far is it from London?"),
+    "en": ("What is the capital of France?", "And which river flows through it?"),
     "fr": ("Bonjour, quelle est la capitale de la France ?", "Et celle de l'Espagne ?"),
     "es": ("Hola, ¿cuál es la capital de Francia?", "¿Y la de Italia?"),
     "it": ("Buongiorno, qual è la capitale della Francia?", "E quella della Spagna?"),
