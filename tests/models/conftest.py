@@ -16,6 +16,7 @@ from models.llm.child import LlamaChild
 from models.piper import Voice
 from models.voices import Voices
 from models.whisper import Recognizer
+from tests.models.llama import ready
 from tests.weights import require_weights
 
 VOICE = "en_US-joe-medium"
@@ -70,13 +71,8 @@ async def qwen() -> AsyncIterator[LlamaChild]:
     """The large language model, with a slot besides the one that chooses tools."""
     weights = require_weights(QWEN).language_model(QWEN)
     assert weights is not None
-    child = LlamaChild(weights, threads=2, slots=2, slot_ctx=2048)
-    await child.start()
-    try:
-        await child.wait_ready(60)
+    async with ready(LlamaChild(weights, threads=2, slots=2, slot_ctx=2048)) as child:
         yield child
-    finally:
-        await child.close()
 
 
 @pytest.fixture(scope="session")

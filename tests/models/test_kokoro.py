@@ -18,6 +18,7 @@ from models.onnx_graph import Graph
 from models.speech import Floats, Speech
 from models.voices import Voices, load
 from models.whisper import Recognizer
+from tests.models.sound import assert_begins_at_once_and_is_even
 from tests.weights import require_weights
 
 pytestmark = pytest.mark.models
@@ -83,11 +84,6 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFC", text).lower()))
 
 
-def level_db(speech: Speech) -> float:
-    power = np.square(np.frombuffer(speech.pcm, np.int16) / 32768)
-    return float(10 * np.log10(power[power > power.max() / 1000].mean()))
-
-
 @pytest.mark.parametrize("name", SENTENCES)
 def test_it_is_understood_on_the_telephone(
     speakers: dict[str, Voice], recognizer: Recognizer, name: str
@@ -139,13 +135,7 @@ def test_words_end_where_they_are_heard_to_end(speakers: dict[str, Voice], name:
 
 @pytest.mark.parametrize("text", ["Oui.", "Je vous écoute.", FRENCH])
 def test_sound_begins_at_once_and_is_even(french: Voice, text: str) -> None:
-    speech = french.synthesize(text)
-    sound = np.abs(np.frombuffer(speech.pcm, np.int16).astype(np.int32))
-    loud = np.flatnonzero(sound > 200)
-    assert loud[0] <= 160
-    assert len(sound) - loud[-1] <= 4800
-    assert -23 < level_db(speech) < -17
-    assert sound[0] == sound[-1] == 0
+    assert_begins_at_once_and_is_even(french.synthesize(text))
 
 
 @pytest.mark.parametrize("text", ["", "...", "—", "***"])

@@ -28,6 +28,7 @@ from models.llm.endpoint import choose
 from models.llm.language_model import Llm
 from models.llm.ollama import PullProgress
 from models.llm.stream import answer
+from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, served
 from tests.weights import require_weights
 
@@ -45,13 +46,8 @@ def weights() -> Path:
 
 @pytest.fixture
 async def child() -> AsyncIterator[LlamaChild]:
-    child = LlamaChild(weights(), slots=3)
-    await child.start()
-    try:
-        await child.wait_ready(60)
+    async with ready(LlamaChild(weights(), slots=3)) as child:
         yield child
-    finally:
-        await child.close()
 
 
 @pytest.fixture

@@ -11,12 +11,7 @@ from models.piper import Voice
 from models.speech import Speech, spans
 from models.voices import Voices
 from tests.models.conftest import VOICE
-
-
-def level_db(speech: Speech) -> float:
-    sound = np.frombuffer(speech.pcm, np.int16) / 32768
-    power = np.square(sound)
-    return float(10 * np.log10(power[power > power.max() / 1000].mean()))
+from tests.models.sound import assert_begins_at_once_and_is_even
 
 
 @pytest.mark.parametrize(
@@ -54,13 +49,7 @@ def test_nothing_to_say(steady_voice: Voice, text: str) -> None:
     "text", ["Yes.", "I can help you with that.", "We are open from nine until five, Monday to Friday."]
 )
 def test_sound_begins_at_once_and_is_even(steady_voice: Voice, text: str) -> None:
-    speech = steady_voice.synthesize(text)
-    sound = np.abs(np.frombuffer(speech.pcm, np.int16).astype(np.int32))
-    loud = np.flatnonzero(sound > 200)
-    assert loud[0] <= 160
-    assert len(sound) - loud[-1] <= 4800
-    assert -23 < level_db(speech) < -17
-    assert sound[0] == sound[-1] == 0
+    assert_begins_at_once_and_is_even(steady_voice.synthesize(text))
 
 
 def test_a_speech_in_parts_is_the_whole(steady_voice: Voice) -> None:
