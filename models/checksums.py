@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from models.errors import WeightsError
+from models.files import write_whole
 
 Progress = Callable[[str, int, int], None]
 """Told a file's name, how many bytes of it are done, and how many there are."""
@@ -54,10 +54,7 @@ class Verified:
         """Remember a file that was just checked."""
         with self._lock:
             self._known[str(path)] = _identity(path, sha256)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            temporary.write_text(json.dumps(self._known))
-            temporary.replace(self._path)
+            write_whole(self._path, json.dumps(self._known).encode())
 
 
 def _identity(path: Path, sha256: str) -> list[object]:

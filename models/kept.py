@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
+from models.files import write_whole
 from models.speech import Floats
 
 _DIGEST_BYTES = 32
@@ -40,20 +39,10 @@ class Kept:
         np.savez(buffer, *made)
         body = buffer.getvalue()
         try:
-            _write(path, self._digest(made_of, body) + body)
+            write_whole(path, self._digest(made_of, body) + body)
         except OSError as error:  # it is made again at the next start
             logger.debug(f"{path} couldn't be written: {error}")
         return made
 
     def _digest(self, made_of: bytes, body: bytes) -> bytes:
         return hashlib.sha256(b"\0".join((self._made_by, made_of, body))).digest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

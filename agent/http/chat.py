@@ -19,7 +19,7 @@ from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
 from config.settings import LlmSettings, TextSettings
 from models.errors import ModelError
-from models.llm.brevity import Brevity
+from models.llm.brevity import Brevity, last_answer
 
 logger = logging.getLogger("offhook.http")
 
@@ -109,8 +109,7 @@ class Chat:
                     "temperature": settings.temperature,
                     "max_tokens": settings.max_tokens,
                 }
-                said = (one["content"] for one in reversed(messages) if one["role"] == "assistant")
-                brevity = Brevity(language=self._language, before=str(next(said, "")))
+                brevity = Brevity(language=self._language, before=last_answer(messages))
                 stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)), brevity=brevity)
                 async with _closing(stream):
                     async for chunk in stream:

@@ -310,8 +310,8 @@ class Listener(FrameProcessor):
         await self.foresight.withdraw_unless(utterance.words)
         candidate = Candidate(transcript, len(audio), self._answering.turn.max_silence_ms)
         utterance.candidate = candidate
-        # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         self.foresight.get_ready(utterance.words)
+        # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
         completeness = await self.foresight.completeness(utterance.words)
         if utterance.over:
             return None

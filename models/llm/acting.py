@@ -104,8 +104,8 @@ class Acting:
 
     async def choose(self, params: Mapping[str, Any]) -> Tool | None:
         """The tool that the caller's last words ask for; None is an answer in words."""
-        said = acts.caller_turns(params["messages"])
-        if acts.out_of_question(acts.tools_of(params["tools"]), said[-1] if said else "", self.language):
+        words = acts.last_words(params["messages"])
+        if acts.out_of_question(acts.tools_of(params["tools"]), words, self.language):
             return None
         return await asyncio.shield(self._choice(params))
 
@@ -121,9 +121,9 @@ class Acting:
         if self._choosing is None or self._choosing[0] != line:
             if self._choosing is not None:
                 self._choosing[1].cancel()
-            said = acts.caller_turns(params["messages"])
+            words = acts.last_words(params["messages"])
             choosing = asyncio.create_task(
-                self._choose(acts.tools_of(params["tools"]), line, said[-1] if said else ""), name="llm-act"
+                self._choose(acts.tools_of(params["tools"]), line, words), name="llm-act"
             )
             self._choosing = line, choosing
         return self._choosing[1]

@@ -138,6 +138,11 @@ def caller_turns(messages: Sequence[Message]) -> list[str]:
     return [_text(one) for one in messages if one["role"] == "user"]
 
 
+def last_words(messages: Sequence[Message]) -> str:
+    """The caller's last turn, empty where there is none."""
+    return next(reversed(caller_turns(messages)), "")
+
+
 def ask_for(tool: Tool, names: Sequence[str]) -> str:
     """Instructs the model to ask the caller for what a tool is missing."""
     properties = tool.parameters.get("properties", {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from pipecat.utils.string import match_endofsentence
 
@@ -25,6 +27,14 @@ _REST_OF_END = re.compile(r"[.?!…।\"'”’»)\]]+")
 _ABBREVIATED = re.compile(
     r"\b(?:M|Mme|Mlle|Dr|Dra|Mr|Mrs|Ms|St|Sr|Sra|Srta|Sig|Dott|Prof|Av|Avda|[Nn]|[Tt]el|pag)\.$"
 )
+
+
+def last_answer(messages: Sequence[Any]) -> str:
+    """What the agent said last in a conversation, empty where it said nothing."""
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            return str(message.get("content") or "")
+    return ""
 
 
 class Brevity:

@@ -16,7 +16,7 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
-from models.llm.brevity import Brevity
+from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
 from models.llm.stream import answer
 
@@ -188,7 +188,7 @@ class CallLlmService(OpenAILLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
-        before = _last_answer(context)
+        before = last_answer(context.messages)
         return self._answer(
             await self._params(context),
             brevity=lambda: Brevity(language=self._brief.language, before=before),
@@ -212,10 +212,3 @@ class CallLlmService(OpenAILLMService):
             timeout_s=self._llm.settings.first_token_timeout_s,
             wait_ready=self._llm.wait_ready,
         )
-
-
-def _last_answer(context: LLMContext) -> str:
-    for message in reversed(context.messages):
-        if isinstance(message, dict) and message.get("role") == "assistant":
-            return str(message.get("content") or "")
-    return ""

@@ -49,8 +49,8 @@ def typed(parameters: Schema) -> dict[str, Any]:
     """The schema with a format for each text that is named after a time or a date and has none."""
     properties: dict[str, Any] = {}
     for name, one in parameters.get("properties", {}).items():
-        plain = _type(one) == "string" and not one.keys() & {"format", "enum", "pattern"}
-        form = next((form for form, named in NAMED.items() if plain and named.search(name.lower())), None)
+        named = (form for form, pattern in NAMED.items() if pattern.search(name.lower()))
+        form = next(named, None) if _is_free(one) else None
         properties[name] = one if form is None else {**one, "format": form}
     return {**parameters, "properties": properties}
 
@@ -139,7 +139,7 @@ def read(value: Any, schema: Schema, language: str, now: datetime, *, heard: str
     if not isinstance(value, str):
         return None
     kind, form = _type(schema), schema.get("format")
-    retold = kind == "string" and form is None and "enum" not in schema and "pattern" not in schema
+    retold = _is_free(schema)
     if retold:
         value = re.sub(r"(?::0+)+$", "", value.strip())  # "at 8:00:00" for "at 8"
     if not said(value, heard, known, retold=retold):
@@ -213,6 +213,11 @@ def _number(number: float, kind: str, schema: Schema) -> int | float | None:
     if kind == "number":
         return number
     return int(number) if number.is_integer() else None
+
+
+def _is_free(schema: Schema) -> bool:
+    """Whether it is a text in which anything may stand."""
+    return _type(schema) == "string" and not schema.keys() & {"format", "enum", "pattern"}
 
 
 def _type(schema: Schema) -> str:
