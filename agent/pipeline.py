@@ -79,7 +79,7 @@ class _TurnStop(EagerUserTurnStopStrategy):
 def brief(persona: Persona) -> Brief:
     """What the language model is told of a persona."""
     examples = [ActExample(example.caller, example.tool) for example in persona.examples]
-    return Brief(persona.primer, persona.language, examples)
+    return Brief(persona.primer, persona.language, examples, persona.again)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Sessions:
             return False, "The models are still loading."
         if len(self._live) >= self._settings.call.max_calls:
             return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
-        return True, ""
+        return self._pool.llm.accepting
 
     async def handle(self, call: CallTransport) -> None:
         """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""

@@ -87,6 +87,11 @@ class Persona(Section):
         return (self.notice, self.greeting) if self.notice else (self.greeting,)
 
     @property
+    def again(self) -> str:
+        """Said where an answer was lost, so that the caller repeats what they asked."""
+        return lessons(self.language_code).again or self.idle_prompts[0]
+
+    @property
     def language_code(self) -> str:
         """The ISO 639 part, as Whisper takes it."""
         return self.language.partition("-")[0]

@@ -67,6 +67,7 @@ class Lessons(Section):
 
     facts: Text  # stands before a persona's facts
     unknown: Text  # and behind them
+    again: Text = ""  # said where an answer was lost
     examples: tuple[Example, ...] = ()  # for personas without
     recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts

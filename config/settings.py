@@ -134,12 +134,33 @@ class TtsSettings(Section):
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 
 
+class LlmEndpointSettings(Section):
+    """A language model on a server."""
+
+    url: Url = Field(description="An Ollama, or the /v1 of an OpenAI-compatible endpoint.")
+    model: str = Field(min_length=1, description="The model's name there.")
+    api_key: SecretStr | None = Field(None, description="Sent there.")
+
+
 class LlmSettings(Section):
     url: Url | None = Field(
-        None, description="An OpenAI-compatible endpoint, e.g. http://localhost:11434/v1."
+        None,
+        description="An Ollama, or the /v1 of an OpenAI-compatible endpoint; unset, an Ollama on this "
+        "machine answers if it has llm.model.",
     )
     model: str = Field("llama3.2", description="Asked of Ollama or of the endpoint at llm.url.")
     api_key: SecretStr | None = Field(None, description="Sent to the endpoint at llm.url.")
+    fallbacks: tuple[LlmEndpointSettings, ...] = Field(
+        (),
+        max_length=8,
+        description="Who answers where the one before is down or late: url, model and api_key.",
+    )
+    fallback: Literal["bundled", "never"] = Field(
+        "bundled", description="Who answers where none of those does; never refuses calls instead."
+    )
+    fallback_after_s: float = Field(
+        4.0, ge=0.2, le=60, description="An answer that begins later is asked of the next in line."
+    )
     bundled: Literal["auto"] | BundledLlm = Field(
         "auto",
         description="Which bundled model speaks where no other does; auto takes the largest that is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from models.bundled import BUNDLED, Bundled, Kind
 from models.checksums import Progress, check, record, recorded
 from models.errors import ModelError, WeightsError
 from models.index import Wheels
+from models.named import Named, named
 from models.store import State, Store
 
 Verdict = Literal["right", "as fetched", "unknown"]
-
-_VOICE_NAME = re.compile(r"[a-z]{2,3}_[A-Z]{2}-\w+-(x_low|low|medium|high)")
-_WHISPER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +138,27 @@ class Catalog:
         except OSError as error:
             raise WeightsError(f"{name} couldn't be put into {folder}: {error}") from error
 
-    def pull(self, name: str, progress: Progress | None = None) -> Path:
+    def named(self, name: str) -> list[Named]:
+        """What `name` may be the name of. Raises WeightsError where it is no model's."""
+        if may_be := named(name, self._bundled):
+            return may_be
+        raise WeightsError(
+            f"{name} is no model's name. Voices are called like fr_FR-siwis-medium, speech-to-text models "
+            "like small or owner/repository, Ollama's models like llama3.2 or qwen2.5:7b."
+        )
+
+    def pull(self, name: str, kind: Named, progress: Progress | None = None) -> Path:
         """Fetch a model from its hub, unless it is here. Returns where it is. Raises WeightsError."""
         try:
-            if name in self._bundled:
+            if kind == "bundled":
                 return self._pull_bundled(self._bundled[name], progress)
-            if _VOICE_NAME.fullmatch(name):
+            if kind == "voice":
                 return self._pull_voice(name)
-            if _WHISPER_NAME.fullmatch(name):
-                return self._pull_whisper(name)
+            return self._pull_whisper(name)
         except ModelError:
             raise
         except Exception as error:  # each hub's client has its own errors
             raise WeightsError(f"{name} couldn't be fetched: {error}") from error
-        raise WeightsError(
-            f"{name} is no model's name. Voices are called like fr_FR-siwis-medium, speech-to-text models "
-            "like small or owner/repository."
-        )
 
     def _of_kind(self, name: str, kind: Kind) -> Bundled:
         model = self._bundled[name]

@@ -1,10 +1,12 @@
 """What can go wrong with a model.
 
     ModelError
-    ├── WeightsError   the weights are missing, incomplete or not what they should be
-    ├── ModelBusy      this piece of work was refused: too much is waiting, or it is more than was asked for
-    └── ModelFailed    the model raised while working, or is closed
-        └── ModelAway  its server can't be reached, or asks to try again
+    ├── WeightsError      the weights are missing, incomplete or not what they should be
+    ├── ModelBusy         this piece of work was refused: too much is waiting, or it is too much
+    └── ModelFailed       the model raised while working, or is closed
+        ├── ModelLate     its answer didn't begin, or didn't go on, in time
+        └── ModelAway     its server can't be reached
+            └── ModelOverloaded   it can, and asks to try again
 
 Every message is a sentence for the operator. None of them holds what a caller said.
 """
@@ -28,5 +30,17 @@ class ModelFailed(ModelError):
     """Inference failed, or the model is closed."""
 
 
+class ModelLate(ModelFailed):
+    """An answer didn't begin, or didn't go on, in time."""
+
+
 class ModelAway(ModelFailed):
-    """The model's server can't be reached, or asks to try again later."""
+    """The model's server can't be reached."""
+
+
+class ModelOverloaded(ModelAway):
+    """The model's server asks to try again, after `retry_after_s` if it says so."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -37,7 +37,7 @@ class _Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """One model at one moment. `state` is loading, ready, restarting, down or failed."""
+    """One model at one moment. `state` is loading, ready, degraded, restarting, down or failed."""
 
     name: str
     state: str
@@ -184,8 +184,10 @@ class ModelPool:
 
     def health(self) -> list[ComponentHealth]:
         if self._llm is not None:
-            self._thinking.state = self._llm.state
-            self._thinking.error = self._llm.last_error
+            llm = self._llm
+            self._thinking.state, self._thinking.error = llm.state, llm.last_error
+            if llm.endpoints:
+                self._thinking.model, self._thinking.device = llm.endpoint.model, llm.device
         parts = (self._hearing, self._speaking, self._activity, self._turns, self._thinking)
         return [part.health() for part in parts]
 
@@ -269,11 +271,12 @@ class ModelPool:
 
     async def _load_llm(self, _run: _Run) -> None:
         self._llm = llm = Llm(
-            self._settings.llm, weights=self.catalog.language_model, states=self.catalog.prompts
+            self._settings.llm,
+            weights=self.catalog.language_model,
+            states=self.catalog.prompts,
+            max_calls=self._settings.call.max_calls,
         )
         await llm.start(self._briefs, self._tools)
-        self._thinking.model = llm.endpoint.model
-        self._thinking.device = llm.device
 
 
 def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog) -> str:

@@ -12,7 +12,8 @@ import json
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -25,15 +26,33 @@ DATE = "2026-01-01T00:00:00Z"
 LAYER_BYTES = 1_000_000
 
 
-class OllamaServer:
-    """`loaded` keeps every context size that a model was loaded with, `chats` every chat request."""
+Trouble = Literal["refuse", "busy", "gone", "nonsense", "break off", "hang", "stall"]
 
-    def __init__(self, child: LlamaChild, models: Sequence[str] = ("llama3.2:latest",)) -> None:
+
+class OllamaServer:
+    """`loaded` keeps every context size that a model was loaded with, `chats` every chat request.
+
+    As the real one does, it holds one model at a time, answers as many at once as it has `places`, lets a
+    model go five minutes after a request that doesn't say otherwise, and gives a load up when whoever caused
+    it leaves.
+    """
+
+    def __init__(
+        self, child: LlamaChild, models: Sequence[str] = ("llama3.2:latest",), *, places: int = 8
+    ) -> None:
         self.models = list(models)
         self.capabilities = ["completion", "tools"]
+        self.template = "{{ .System }}{{ .Prompt }}"
         self.size_vram = 0
+        self.load_s = 0.0
+        self.load_error = ""
+        self.loads_given_up = 0
         self.loaded: list[int | None] = []
+        self.running: tuple[str, int | None, datetime] | None = None
         self.chats: list[dict[str, Any]] = []
+        self.trouble: list[Trouble] = []  # for the next chats, one each
+        self._loading = asyncio.Lock()
+        self._places = asyncio.Semaphore(places)
         self._child = child
         self.app = FastAPI()
         for path, endpoint, methods in (
@@ -49,6 +68,15 @@ class OllamaServer:
         ):
             self.app.add_api_route(path, endpoint, methods=methods, response_model=None)
 
+    def unload(self) -> None:
+        """As when another model takes its place, or its time is over."""
+        self.running = None
+
+    @property
+    def conversations(self) -> list[dict[str, Any]]:
+        """The chats that aren't trials: those that may write more than a few tokens."""
+        return [chat for chat in self.chats if predict(chat) > 6]
+
     async def version(self) -> dict[str, str]:
         return {"version": VERSION}
 
@@ -56,14 +84,18 @@ class OllamaServer:
         return {"models": [self._model(name) for name in self.models]}
 
     async def ps(self) -> dict[str, Any]:
-        running = [self._model(name) | {"size_vram": self.size_vram} for name in self.models]
-        return {"models": running if self.loaded else []}
+        if self.running is None:
+            return {"models": []}
+        name, num_ctx, expires = self.running
+        more = {"size_vram": self.size_vram, "context_length": num_ctx, "expires_at": expires.isoformat()}
+        return {"models": [self._model(name) | more]}
 
     async def show(self, request: Request) -> Response:
         body = await request.json()
         if not self._has(body["model"]):
             return self._missing(body["model"])
-        return JSONResponse({"details": {"family": "llama"}, "capabilities": self.capabilities})
+        about = {"details": {"family": "llama"}, "model_info": {}, "template": self.template}
+        return JSONResponse(about | {"capabilities": self.capabilities})
 
     async def pull(self, request: Request) -> Response:
         name = (await request.json())["model"]
@@ -86,7 +118,8 @@ class OllamaServer:
         body = await request.json()
         if not self._has(body["model"]):
             return self._missing(body["model"])
-        self._load(body)
+        if (failure := await self._load(body, request)) is not None:
+            return failure
         done = {"model": body["model"], "created_at": DATE, "response": "", "done": True}
         if not body.get("prompt"):
             return JSONResponse(done | {"done_reason": "load"})
@@ -99,9 +132,14 @@ class OllamaServer:
         body = await request.json()
         if not self._has(body["model"]):
             return self._missing(body["model"])
-        self._load(body)
+        if (failure := await self._load(body, request)) is not None:
+            return failure
         self.chats.append(body)
-        return StreamingResponse(self._chat_lines(body), media_type="application/x-ndjson")
+        trouble = self.trouble.pop(0) if self.trouble else None
+        refusals = {"refuse": 500, "busy": 503, "gone": 404}
+        if trouble in refusals:
+            return JSONResponse({"error": f"can't: {body}"}, status_code=refusals[trouble])
+        return StreamingResponse(self._chat_lines(body, trouble), media_type="application/x-ndjson")
 
     async def v1_models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
@@ -113,7 +151,21 @@ class OllamaServer:
         kind = "text/event-stream" if body.get("stream") else "application/json"
         return StreamingResponse(self._relay(body), media_type=kind)
 
-    async def _chat_lines(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _chat_lines(self, body: dict[str, Any], trouble: Trouble | None) -> AsyncIterator[bytes]:
+        if trouble == "nonsense":
+            yield b"<html>not Ollama</html>\n"
+            return
+        async with self._places:
+            async for line in self._answer(body):
+                if trouble == "hang":
+                    await asyncio.Event().wait()
+                yield line
+                if trouble == "break off":
+                    raise ConnectionResetError("told to")
+                if trouble == "stall":
+                    await asyncio.Event().wait()
+
+    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
         request = {
             "messages": body["messages"],
             "max_tokens": predict(body),
@@ -143,10 +195,24 @@ class OllamaServer:
             async for data in answer.aiter_bytes():
                 yield data
 
-    def _load(self, body: dict[str, Any]) -> None:
+    async def _load(self, body: dict[str, Any], request: Request) -> Response | None:
+        """What stands in the way of it; None once the model is loaded."""
         num_ctx = body.get("options", {}).get("num_ctx")
-        if not self.loaded or self.loaded[-1] != num_ctx:  # another context size is another load
-            self.loaded.append(num_ctx)
+        name = next(name for name in self.models if name in (body["model"], f"{body['model']}:latest"))
+        async with self._loading:
+            if self.running is None or self.running[:2] != (name, num_ctx):
+                until = asyncio.get_running_loop().time() + self.load_s
+                while asyncio.get_running_loop().time() < until:
+                    if await request.is_disconnected():
+                        self.loads_given_up += 1
+                        return JSONResponse({"error": "client connection closed"}, status_code=499)
+                    await asyncio.sleep(0.01)
+                if self.load_error:
+                    return JSONResponse({"error": self.load_error}, status_code=500)
+                self.loaded.append(num_ctx)
+            kept = timedelta(days=36500) if body.get("keep_alive") == -1 else timedelta(minutes=5)
+            self.running = name, num_ctx, datetime.now(UTC) + kept
+        return None
 
     def _has(self, model: str) -> bool:
         return model in self.models or f"{model}:latest" in self.models

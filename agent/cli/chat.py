@@ -69,7 +69,7 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
         if texts or not sys.stdin.isatty():
             await talk.through(texts or [line.strip() for line in sys.stdin if line.strip()])
         else:
-            console.print(f"[dim]{escape(pool.llm.endpoint.why)} {HELP}")
+            console.print(f"[dim]{escape(pool.llm.why)} {HELP}")
             while await talk.freely():
                 pass
     except ModelError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
 from rich.console import Console
@@ -18,6 +19,8 @@ from models.bundled import BY_NAME, Mind, installed_by_default
 if TYPE_CHECKING:
     from config.settings import Settings
     from models.catalog import Catalog
+
+PullKind = Literal["voice", "speech-to-text", "language-model"]
 
 app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
 
@@ -104,7 +107,7 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     llm, console = settings.llm, Console(stderr=True)
     try:
         with console.status("The language model reads the persona ..."):
-            speaker, _ = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
+            speaker = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
                 for persona in load_personas(settings).all:
                     await speaker.prepare(brief(persona), TOOLS if llm.tools != "off" else ())
@@ -121,20 +124,34 @@ def pull(
         typer.Argument(
             metavar="NAME",
             help="A voice (fr_FR-siwis-medium), a speech-to-text model (small, or owner/repository), "
-            "a bundled model, or 'llm' for the model that llm.model names, through Ollama.",
+            "a bundled model, or one of Ollama's (llama3.2); 'llm' for the one that llm.model names.",
         ),
     ],
+    kind: Annotated[
+        PullKind | None,
+        typer.Option("--kind", help="What it is, where the name alone doesn't tell.", show_default=False),
+    ] = None,
     config: ConfigFile = None,
     settings: Set = None,
 ) -> None:
-    """Fetch a model."""
+    """Fetch a model: a voice, a speech-to-text model or a bundled one from its hub, others through Ollama."""
     loaded = load_settings(config, settings).settings
     if name == "llm":
-        with _failures():
-            asyncio.run(_pull_llm(loaded))
-        return
-    with _failures(), _Told() as told:
-        path = _catalog(loaded).pull(name, told)
+        name, kind = loaded.llm.model, "language-model"
+    with _failures():
+        catalog = _catalog(loaded)
+        may_be = catalog.named(name)
+        if kind is not None and may_be != ["bundled"]:
+            may_be = [kind]
+        if len(may_be) > 1:
+            choice = " or ".join(f"--kind {one}" for one in may_be)
+            typer.echo(f"offhook: {name} may be several things: say which with {choice}.", err=True)
+            raise typer.Exit(2)
+        if may_be == ["language-model"]:
+            asyncio.run(_pull_into_ollama(loaded, name))
+            return
+        with _Told() as told:
+            path = catalog.pull(name, may_be[0], told)
     typer.echo(f"{name} is here: {path}")
 
 
@@ -162,20 +179,22 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _pull_llm(settings: Settings) -> None:
-    from models.llm.language_model import Llm
+async def _pull_into_ollama(settings: Settings, model: str) -> None:
+    import httpx2
 
-    llm = Llm(settings.llm, weights=None)
-    try:
-        with _bars() as bars:
-            tasks: dict[str, TaskID] = {}
-            async for progress in llm.pull():
-                if progress.status not in tasks:
-                    tasks[progress.status] = bars.add_task(progress.status, total=progress.total or None)
-                bars.update(tasks[progress.status], completed=progress.done, total=progress.total or None)
-    finally:
-        await llm.close()
-    typer.echo(f"{settings.llm.model} is here, in Ollama.")
+    from models.llm.ollama import Ollama
+    from models.llm.where import ollama_url
+
+    url, key = settings.llm.url, settings.llm.api_key
+    root = url.removesuffix("/v1") if url else ollama_url(os.environ)
+    async with httpx2.AsyncClient() as http:
+        ollama = Ollama(root, http, api_key=key.get_secret_value() if key else None)
+        with _Told(f"{model} ") as told:
+            async for progress in ollama.pull(model):
+                if progress.total:
+                    part = (progress.digest or progress.status or "").removeprefix("sha256:")[:12]
+                    told(part, progress.completed or 0, progress.total)
+    typer.echo(f"{model} is here, in Ollama at {root}.")
 
 
 class _Told:

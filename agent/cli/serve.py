@@ -171,6 +171,6 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
     for component in server.pool.health():
         what = " on ".join(part for part in (component.model, component.device) if part)
         table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")
-    table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
+    table.add_row("", f"[dim]{server.pool.llm.why}[/dim]")
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
     console.print(table)

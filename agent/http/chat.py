@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import httpx2
-from openai import APIConnectionError, APIError, APITimeoutError, AsyncStream
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 
 from agent.http.admission import TextAdmission
 from agent.http.contracts import Models
 from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
 from config.settings import LlmSettings, TextSettings
-from models.errors import ModelError
+from models.errors import ModelAway, ModelError, ModelLate, ModelOverloaded
 from models.llm.brevity import Brevity, last_answer
 
 logger = logging.getLogger("offhook.http")
@@ -98,50 +95,39 @@ class Chat:
 
     async def _stream(self, messages: list[ChatCompletionMessageParam], answer: Answer) -> AsyncIterator[str]:
         settings = self._settings
-        loop = asyncio.get_running_loop()
+        request = {
+            "messages": [*self._primer, *messages],
+            "stream": True,
+            "temperature": settings.temperature,
+            "max_tokens": settings.max_tokens,
+        }
+        chain = self._models.llm.chain()
+        stream = chain.answer(
+            request,
+            keep=len(self._primer),
+            brevity=lambda: Brevity(language=self._language, before=last_answer(messages)),
+        )
         try:
-            async with asyncio.timeout(settings.first_token_timeout_s) as patience:
-                llm = self._models.llm
-                request = {
-                    "model": answer.model,
-                    "messages": [*self._primer, *messages],
-                    "stream": True,
-                    "temperature": settings.temperature,
-                    "max_tokens": settings.max_tokens,
-                }
-                brevity = Brevity(language=self._language, before=last_answer(messages))
-                stream = await llm.chat(llm.fit(request, slot=None, keep=len(self._primer)), brevity=brevity)
-                async with _closing(stream):
-                    async for chunk in stream:
-                        token = _content(chunk)
-                        if not token:
-                            continue
-                        if answer.ttft_ms is None:
-                            answer.ttft_ms = (time.monotonic() - answer.started) * 1000
-                        patience.reschedule(None)  # the reader's time isn't the model's
-                        yield token
-                        patience.reschedule(loop.time() + settings.first_token_timeout_s)
-        except (TimeoutError, APITimeoutError):
+            answer.model = chain.current.model
+            async with aclosing(stream):
+                async for chunk in stream:
+                    token = chunk.choices[0].delta.content if chunk.choices else None
+                    if not token:
+                        continue
+                    if answer.ttft_ms is None:
+                        answer.ttft_ms = (time.monotonic() - answer.started) * 1000
+                        answer.model = chain.current.model  # of several, whoever answers
+                    yield token
+        except ModelLate:
             raise ProblemError(504, "The language model took too long to go on. Try again.") from None
-        except (APIConnectionError, httpx2.HTTPError) as error:
-            logger.warning("the language model can't be reached: %s", type(error).__name__)
+        except ModelOverloaded as error:
+            logger.warning("%s", error)
+            raise ProblemError(502, "The language model's server failed. Try again.") from error
+        except ModelAway as error:
+            logger.warning("%s", error)
             raise ProblemError(503, "The language model can't be reached. GET /health says more.") from error
-        except (APIError, ModelError) as error:
-            logger.warning("the language model failed: %s", type(error).__name__)
+        except ModelError as error:
+            logger.warning("%s", error)
             raise ProblemError(502, "The language model failed to answer. Try again.") from error
-
-
-@asynccontextmanager
-async def _closing(stream: AsyncIterator[ChatCompletionChunk]) -> AsyncIterator[None]:
-    """Give the connection back, however far the stream was read."""
-    try:
-        yield
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
-        elif isinstance(stream, AsyncStream):
-            await stream.close()
-
-
-def _content(chunk: ChatCompletionChunk) -> str | None:
-    return chunk.choices[0].delta.content if chunk.choices else None
+        finally:
+            chain.close()

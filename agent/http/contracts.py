@@ -6,7 +6,7 @@ test can be any of them in a few lines.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
@@ -93,6 +93,8 @@ class HasHealth(Protocol):
 
 
 class LlmEndpoint(Protocol):
+    """A language model that may answer."""
+
     @property
     def url(self) -> str: ...
     @property
@@ -100,21 +102,45 @@ class LlmEndpoint(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def why(self) -> str: ...
+    def state(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def last_error(self) -> str | None: ...
+
+
+class Chain(Protocol):
+    """Who answers one caller or reader."""
+
+    @property
+    def current(self) -> LlmEndpoint: ...
+    def answer(
+        self, params: Mapping[str, Any], *, keep: int, brevity: Callable[[], Brevity] | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """Stream an answer to an OpenAI chat completion's parameters; the first `keep` messages stay.
+
+        Raises ModelFailed.
+        """
+
+    def close(self) -> None: ...
 
 
 class Llm(Protocol):
     """Raises ModelError where it hasn't been started."""
 
     @property
-    def endpoint(self) -> LlmEndpoint: ...
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
-        """The parameters with what the endpoint needs besides, and with history that fits."""
+    def endpoint(self) -> LlmEndpoint:
+        """Who answers now."""
 
-    async def chat(
-        self, params: dict[str, Any], *, brevity: Brevity | None = None
-    ) -> AsyncIterator[ChatCompletionChunk]:
-        """Open the stream of an answer to an OpenAI chat completion's parameters."""
+    @property
+    def endpoints(self) -> Sequence[LlmEndpoint]:
+        """Who may answer, the best first."""
+
+    @property
+    def why(self) -> str:
+        """A sentence: who answers now, and why."""
+
+    def chain(self) -> Chain: ...
 
 
 class Speech(Protocol):

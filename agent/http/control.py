@@ -50,7 +50,7 @@ def control_router(
 
         Open, whatever `http.api_key` is; made for load balancers and supervisors.
         """
-        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _FINE]
+        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _ANSWERING]
         accepting, why = calls.accepting
         if not accepting:
             reasons.append(why)
@@ -64,7 +64,7 @@ def control_router(
         parts = components()
         accepting, why = calls.accepting
         try:
-            llm = LlmView.of(models.llm.endpoint)
+            llm = LlmView.of(models.llm)
         except ModelError:  # still loading
             llm = None
         return Health(
@@ -110,6 +110,7 @@ def control_router(
 
 
 _FINE = ("ready", "off")
+_ANSWERING = (*_FINE, "degraded")
 
 
 def overall(states: Sequence[str]) -> OverallState:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agent.http.contracts import CallState, ComponentHealth, LiveCall, LlmEndpoint, Turn
+from agent.http.contracts import CallState, ComponentHealth, LiveCall, Llm, LlmEndpoint, Turn
 from agent.vitals import Vitals
 
 CUT = "—"
@@ -22,7 +22,9 @@ class Ready(BaseModel):
 
 class ComponentView(BaseModel):
     name: str = Field(examples=["speech-to-text"])
-    state: str = Field(examples=["ready"], description="ready, loading, restarting, down, failed or off")
+    state: str = Field(
+        examples=["ready"], description="ready, degraded, loading, restarting, down, failed or off"
+    )
     device: str | None = Field(None, examples=["cpu (int8)"])
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None
@@ -40,15 +42,43 @@ class ComponentView(BaseModel):
         )
 
 
+class LlmEndpointView(BaseModel):
+    kind: str = Field(examples=["ollama"])
+    model: str = Field(examples=["llama3.2:latest"])
+    url: str = Field(examples=["http://127.0.0.1:11434"])
+    state: str = Field(examples=["ready"], description="ready, loading, restarting or down")
+    device: str = Field("", examples=["gpu"])
+    last_error: str | None = None
+
+    @classmethod
+    def of(cls, endpoint: LlmEndpoint) -> LlmEndpointView:
+        return cls(
+            kind=endpoint.kind,
+            model=endpoint.model,
+            url=endpoint.url,
+            state=endpoint.state,
+            device=endpoint.device,
+            last_error=endpoint.last_error,
+        )
+
+
 class LlmView(BaseModel):
     kind: str = Field(examples=["ollama"])
     model: str = Field(examples=["llama3.2:latest"])
     url: str = Field(examples=["http://127.0.0.1:11434"])
     why: str = Field(examples=["Ollama at http://127.0.0.1:11434 has llama3.2:latest."])
+    endpoints: list[LlmEndpointView] = Field(description="Who may answer, the best first.")
 
     @classmethod
-    def of(cls, endpoint: LlmEndpoint) -> LlmView:
-        return cls(kind=endpoint.kind, model=endpoint.model, url=endpoint.url, why=endpoint.why)
+    def of(cls, llm: Llm) -> LlmView:
+        now = llm.endpoint
+        return cls(
+            kind=now.kind,
+            model=now.model,
+            url=now.url,
+            why=llm.why,
+            endpoints=[LlmEndpointView.of(endpoint) for endpoint in llm.endpoints],
+        )
 
 
 class ProcessView(BaseModel):

@@ -1,96 +1,74 @@
-"""Which language model speaks, and why."""
+"""A language model that may answer, wherever it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
-from typing import Literal
-from urllib.parse import urlsplit
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Literal
 
-import httpx2
+from openai.types.chat import ChatCompletionChunk
 
-from config.settings import PRIVATE_NETWORKS, LlmSettings
-from models.errors import ModelError, WeightsError
-from models.llm.ollama import Ollama, named
+from models.errors import ModelFailed
+from models.llm.acting import Acting
+from models.llm.brevity import Brevity
+from models.llm.child import State
 
 Kind = Literal["ollama", "openai", "bundled"]
 
-OLLAMA_PORT = 11434
-PROBE_S = 1.5
 
+class Endpoint(ABC):
+    """`Llm` starts it, watches none of it, and asks it while it is `ready`.
 
-@dataclass(frozen=True)
-class LlmEndpoint:
-    """`url` is Ollama's root, the /v1 of an OpenAI-compatible server, or empty for the bundled one,
-    whose port changes with every start. `why` is a sentence for the operator."""
+    `url` is Ollama's root, the /v1 of an OpenAI-compatible server, or empty for the bundled model.
+    """
 
     kind: Kind
     url: str
     model: str
-    why: str
-    supports_tools: bool
-    thinks: bool = False
+    device = ""  # what it runs on, as far as that is known
+    supports_tools = False
+    state: State = "loading"
+    last_error: str | None = None
+    thinks_first = False  # its answers begin with thoughts that no tag opens
+    calls_borne: int | None = None  # how many calls at once get answers in time; None where nothing is known
 
+    def __init__(self) -> None:
+        self.calls = 0  # that it answers now
 
-def ollama_url(environ: Mapping[str, str]) -> str:
-    """Where OLLAMA_HOST says that Ollama is; it takes what Ollama's own tools take."""
-    value = environ.get("OLLAMA_HOST", "").strip().strip("'\"")
-    parts = urlsplit(value if "://" in value else f"http://{value}")
-    host = parts.hostname or "127.0.0.1"
-    if host in ("0.0.0.0", "::"):  # an address to listen on, not to call
-        host = "127.0.0.1"
-    default_port = {"http": 80, "https": 443}[parts.scheme] if "://" in value else OLLAMA_PORT
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}:{parts.port or default_port}{parts.path.rstrip('/')}"
+    @property
+    @abstractmethod
+    def why(self) -> str:
+        """A sentence for the operator: what it is, and why it is asked."""
 
+    @abstractmethod
+    def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
+        """An OpenAI chat completion's parameters as this one takes them, with history that fits.
 
-def nearby(url: str) -> bool:
-    """Whether the host is this machine or on its network: a private address, or a name without a dot."""
-    host = urlsplit(url).hostname or ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return "." not in host
-    return any(address in ip_network(network) for network in PRIVATE_NETWORKS)
+        The first `keep` messages stay. `slot` is the call's place in the bundled model.
+        """
 
+    @abstractmethod
+    def chat(
+        self, params: Mapping[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """Stream an answer to what `fit` made. Raises ModelFailed.
 
-async def choose(
-    settings: LlmSettings, *, environ: Mapping[str, str], http: httpx2.AsyncClient
-) -> LlmEndpoint | str:
-    """`llm.url` if it is set; else a local Ollama that has the model; else why it is neither.
+        `acting` and `brevity` are for the bundled models, which are told what to do and when to stop.
+        """
 
-    Raises WeightsError where `llm.url` names an Ollama that doesn't have the model.
-    """
-    if settings.url is not None:
-        return await _configured(settings.url, settings.model, http)
-    url = ollama_url(environ)
-    ollama = Ollama(url, http)
-    if await ollama.version(timeout_s=PROBE_S) is None:
-        return f"No Ollama answers at {url}"
-    try:
-        name = named(settings.model, await ollama.models())
-        if name is not None:
-            return await _on_ollama(ollama, name, f"Ollama at {url} has {name}.")
-    except ModelError as error:
-        return str(error).rstrip(".")
-    return f"Ollama at {url} doesn't have {settings.model}"
+    @abstractmethod
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until asking again makes sense. Raises ModelFailed where that takes too long."""
 
+    @abstractmethod
+    async def close(self) -> None: ...
 
-async def _configured(url: str, model: str, http: httpx2.AsyncClient) -> LlmEndpoint:
-    root = url.rstrip("/").removesuffix("/v1")
-    ollama = Ollama(root, http)
-    if await ollama.version(timeout_s=PROBE_S) is None:
-        return LlmEndpoint("openai", url.rstrip("/"), model, f"llm.url names {url}.", supports_tools=True)
-    name = named(model, await ollama.models())
-    if name is None:
-        raise WeightsError(
-            f"llm.url names the Ollama at {root}, which doesn't have {model}. "
-            "Fetch it with 'offhook models pull', or set llm.model."
-        )
-    return await _on_ollama(ollama, name, f"llm.url names the Ollama at {root}, which has {name}.")
+    def about_to_ask(self) -> None:  # noqa: B027  # not everyone has to prepare
+        """A caller begins to speak, so that an answer will soon be asked for."""
 
+    def failed(self, error: ModelFailed) -> None:  # noqa: B027  # nor looks after itself
+        """It gave no answer in time, or none at all, to somebody who needed one."""
 
-async def _on_ollama(ollama: Ollama, model: str, why: str) -> LlmEndpoint:
-    able = await ollama.capabilities(model)
-    return LlmEndpoint("ollama", ollama.url, model, why, "tools" in able, "thinking" in able)
+    @property
+    def full(self) -> bool:
+        return self.calls_borne is not None and self.calls >= self.calls_borne

@@ -1,41 +1,30 @@
-"""The language model that all calls share: which one, whether it is well, and how it is asked."""
+"""The language model that all calls share: who may answer, whether they are well, and how they are asked."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import httpx2
 from loguru import logger
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
-from models.errors import ModelFailed, WeightsError
-from models.llm import bundled
+from config.settings import LlmEndpointSettings, LlmSettings
+from models.errors import ModelError, ModelFailed, WeightsError
 from models.llm.acting import Acting
-from models.llm.brevity import Brevity
 from models.llm.brief import Brief, Message
-from models.llm.child import ONE_REQUEST, LlamaChild, State
+from models.llm.chain import Chain
+from models.llm.child import LlamaChild, State
 from models.llm.completeness import Completeness
-from models.llm.endpoint import LlmEndpoint, choose, nearby, ollama_url
-from models.llm.history import fit
-from models.llm.ollama import Ollama, PullProgress, chat_request
+from models.llm.endpoint import Endpoint
 from models.llm.primers import Slots
+from models.llm.remote import RemoteEndpoint
 from models.llm.resident import JUDGE
 from models.llm.service import CallLlmService
 from models.llm.speaker import Speaker, Weights, start_speaker
+from models.llm.where import ollama_url
 
-LOAD_S = 300.0  # a large model from a slow disk
-HEARTBEAT_S = 5.0
-# No penalty on repetition: it also keeps the model from saying what stands in the persona's facts, and has
-# Vincent van Gogh paint the Mona Lisa. What is said twice is left out behind it.
-BUNDLED_SAMPLING = {"top_p": 0.9}
-# No proxy, whatever the environment names.
-DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 JUDGE_SLOTS = 4
 
 
@@ -43,8 +32,9 @@ class Llm:
     """`weights` finds the bundled models, or is None where they aren't wanted. `states` is the folder
     where what they know of prompts is kept.
 
-    The smallest of them runs whenever it is there: with another model speaking it still tells finished
-    sentences from unfinished ones.
+    Who may answer, the best first: what `llm.url` names, or else an Ollama on this machine; `llm.fallbacks`;
+    and the bundled model. The smallest bundled one runs whenever it is there: it tells finished sentences
+    from unfinished ones, whoever speaks.
     """
 
     def __init__(
@@ -54,57 +44,80 @@ class Llm:
         weights: Weights | None,
         states: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        max_calls: int = 1,
     ) -> None:
         self.settings = settings
         self._weights = weights or (lambda _: None)
         self._states = states
-        self.slots = Slots(0)
-        self.device = ""  # what the model runs on, as far as that is known
         self._environ = os.environ if environ is None else environ
-        # Who sets a proxy has distant servers in mind; what is said to one nearby doesn't pass through it.
-        self._mounts = DIRECT if nearby(settings.url or ollama_url(self._environ)) else None
-        self._http = httpx2.AsyncClient(timeout=10.0, mounts=self._mounts)
-        self._endpoint: LlmEndpoint | None = None
-        self._client: AsyncOpenAI | None = None
-        self._remote_state: State = "loading"
-        self._remote_error: str | None = None
-        self._heartbeat: asyncio.Task[None] | None = None
+        self._max_calls = max_calls
+        self._remotes: list[RemoteEndpoint] = []
+        self._endpoints: list[Endpoint] = []
+        self._filling: asyncio.Task[None] | None = None
+        self._started = False
+        self._briefs: Sequence[Brief] = ()
+        self._tools: Sequence[Mapping[str, Any]] = ()
+        self.slots = Slots(0)
         self.speaker: Speaker | None = None
         self.completeness = Completeness()
 
     @property
-    def endpoint(self) -> LlmEndpoint:
-        if self._endpoint is None:
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Who may answer, the best first."""
+        return self._endpoints
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Who answers now."""
+        if not self._started or not self._endpoints:
             raise ModelFailed("The language model hasn't been started.")
-        return self._endpoint
+        return next((one for one in self._endpoints if one.state == "ready"), self._wanted)
+
+    @property
+    def _wanted(self) -> Endpoint:
+        """Who should answer."""
+        missed = (one for one in self._endpoints if not isinstance(one, RemoteEndpoint) or one.wanted)
+        return next(missed, self._endpoints[0])
 
     @property
     def child(self) -> LlamaChild | None:
-        """The bundled model's process, where that speaks."""
+        """The bundled model's process, where there is one."""
         return self.speaker.child if self.speaker is not None else None
 
     @property
-    def client(self) -> AsyncOpenAI:
-        if self._client is None:
-            raise ModelFailed("The language model hasn't been started.")
-        if self.child is not None and self.endpoint.kind == "bundled":
-            self._client.base_url = f"{self.child.url}/v1"
-        return self._client
-
-    @property
-    def state(self) -> State:
-        if self._endpoint is None:
+    def state(self) -> State | Literal["degraded"]:
+        """`degraded` where another one answers than should."""
+        if not self._started:
             return "loading"
-        if self.endpoint.kind == "bundled" and self.child is not None:
-            return self.child.state
-        return self._remote_state
+        if (
+            self.endpoint.state == "ready"
+            and self.endpoint is not self._wanted
+            and self._wanted.state != "ready"
+        ):
+            return "degraded"
+        return self.endpoint.state
 
     @property
     def last_error(self) -> str | None:
-        """The last trouble; with the bundled model it stays after the recovery."""
-        if self._endpoint is not None and self.endpoint.kind != "bundled":
-            return self._remote_error
-        return (self.child.last_error or None) if self.child is not None else None
+        if not self._started or not self._endpoints:
+            return None
+        return self._wanted.last_error or self.endpoint.last_error
+
+    @property
+    def why(self) -> str:
+        """A sentence for the operator: who answers now, and why."""
+        if self.speaker is None or self.endpoint is not self.speaker:
+            return self.endpoint.why
+        return self.speaker.speaks_because(self._reason)
+
+    @property
+    def _reason(self) -> str:
+        """Why the best doesn't answer, without a stop."""
+        return (self._endpoints[0].last_error or "").rstrip(".")
+
+    @property
+    def device(self) -> str:
+        return self.endpoint.device if self._endpoints else ""
 
     @property
     def judges_itself(self) -> bool:
@@ -114,95 +127,70 @@ class Llm:
     @property
     def reads_along(self) -> bool:
         """Whether a large model on this machine reads while the caller speaks, and needs the cores for it."""
-        return self.speaker is not None and not self.judges_itself
+        return self._started and self.endpoint is self.speaker and not self.judges_itself
 
     @property
     def tools(self) -> bool:
-        """Whether the model is offered tools."""
+        """Whether anyone who may answer is offered tools."""
         if self.settings.tools == "auto":
-            return self.endpoint.supports_tools
+            return any(one.supports_tools for one in self._endpoints)
         return self.settings.tools == "on"
 
-    async def start(self, briefs: Sequence[Brief] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Choose, load and warm; `briefs` and `tools` are read ahead, so that no call waits for that.
+    @property
+    def accepting(self) -> tuple[bool, str]:
+        """Whether somebody would answer one more call, and a sentence that says why not."""
+        well = [one for one in self._endpoints if one.state == "ready"]
+        if not well:
+            reason = self.last_error or "It is loading."
+            return False, f"No language model answers. {reason}"
+        if all(one.full for one in well):
+            return False, f"The language model bears no more calls. {self.endpoint.why}"
+        return True, ""
 
-        Raises ModelError when the chosen model can't be used.
+    async def start(self, briefs: Sequence[Brief] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Find, load and warm; `briefs` and `tools` are read ahead, so that no call waits for that.
+
+        Where somebody else answers, the bundled model comes up behind this. Raises ModelError where nobody
+        can answer, unless `llm.fallback` is never: then that may change.
         """
+        self._briefs = briefs
+        self._tools = tools if self.settings.tools != "off" else ()
         judge = await asyncio.to_thread(self._weights, JUDGE.name)
         if judge is not None:
             self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS)
             await self.completeness.child.start()
-        chosen = await choose(self.settings, environ=self._environ, http=self._http)
-        if isinstance(chosen, LlmEndpoint):
-            self._endpoint = chosen
-            await self._start_remote()
-        else:
-            await self._start_bundled(chosen, briefs, tools if self.settings.tools != "off" else ())
-        logger.info(f"Language model: {self.endpoint.why}")
+        self._remotes = self._remote_endpoints()
+        self._endpoints = [*self._remotes]
+        await asyncio.gather(*(remote.start() for remote in self._remotes))
+        well = any(remote.state == "ready" for remote in self._remotes)
+        if self.settings.fallback == "bundled":
+            if well:
+                self._filling = asyncio.create_task(self._fall_back(), name="llm-fallback")
+            else:
+                await self._start_bundled()
+        self._started = True
+        logger.info(f"Language model: {self.why}")
 
     async def close(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            await asyncio.gather(self._heartbeat, return_exceptions=True)
-        for child in {self.child, self.completeness.child} - {None}:
-            assert child is not None
-            await child.close()
-        if self._client is not None:
-            await self._client.close()
-        await self._http.aclose()
-        self._remote_state = "down"
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
+        for endpoint in self._endpoints:
+            await endpoint.close()
+        if self.completeness.child is not None:
+            await self.completeness.child.close()
 
     def service(self, call_id: str, brief: Brief) -> CallLlmService:
         """One call's share."""
         return CallLlmService(self, brief, call_id=call_id)
 
+    def chain(self) -> Chain:
+        """Who answers one call; to be closed at its end."""
+        return Chain(self._endpoints, self.settings)
+
     def acting(self, brief: Brief) -> Acting | None:
         """What chooses tools for a bundled model in one call; None where the model does so itself."""
-        return self.speaker.acting(brief) if self.speaker is not None and self.tools else None
-
-    async def chat(
-        self, params: dict[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
-    ) -> AsyncIterator[ChatCompletionChunk]:
-        """Open the stream of an answer to an OpenAI chat completion's parameters.
-
-        `acting` and `brevity` are for the bundled models, which are told what to do and when to stop.
-        """
-        endpoint = self.endpoint
-        if endpoint.kind == "bundled" and self.child is not None:
-            return bundled.chat(self.child, params, acting=acting, brevity=brevity)
-        if endpoint.kind != "ollama":
-            stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
-            return stream
-        request = chat_request(
-            params,
-            num_ctx=self.settings.num_ctx,
-            max_tokens=params["max_tokens"],
-            temperature=self.settings.temperature,
-            think=False if endpoint.thinks else None,
-        )
-        return Ollama(endpoint.url, self._http).chat(request)
-
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
-        """The parameters with what the endpoint needs besides: history that fits, and the call's slot.
-
-        The first `keep` messages stay. The bundled server's last slot serves whoever has none.
-        """
-        context = self.settings.num_ctx
-        if self.endpoint.kind == "bundled" and self.speaker is not None:
-            context = self.speaker.child.slot_ctx
-            extra = BUNDLED_SAMPLING | {"id_slot": self.speaker.last_slot if slot is None else slot}
-            params["extra_body"] = extra | (params.get("extra_body") or {})
-        # llm.max_tokens is within llm.num_ctx, but perhaps not within the bundled model's context.
-        longest = min(self.settings.max_tokens, context // 2)
-        if "max_tokens" in params:
-            params["max_tokens"] = min(params["max_tokens"], longest)
-        params["messages"] = fit(params["messages"], context - longest, keep=keep)
-        return params
-
-    async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until asking again makes sense. Raises ModelFailed if that takes too long."""
-        if self.endpoint.kind == "bundled" and self.child is not None:
-            await self.child.wait_ready(timeout_s)
+        return self.speaker.acting(brief) if self.speaker is not None else None
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot of the bundled server know the primer before the first question comes."""
@@ -219,92 +207,57 @@ class Llm:
         if self.speaker is not None:
             await self.speaker.read_ahead(messages, words, slot=slot, over=over)
 
-    def pull(self) -> AsyncGenerator[PullProgress, None]:
-        """Have Ollama fetch the configured model."""
-        url = self.settings.url
-        root = url.rstrip("/").removesuffix("/v1") if url else ollama_url(self._environ)
-        return Ollama(root, self._http).pull(self.settings.model)
+    def _remote_endpoints(self) -> list[RemoteEndpoint]:
+        settings = self.settings
+        asked_for = settings.url is not None or "model" in settings.model_fields_set
+        first = LlmEndpointSettings(
+            url=settings.url or ollama_url(self._environ), model=settings.model, api_key=settings.api_key
+        )
 
-    async def _start_bundled(
-        self, reason: str, briefs: Sequence[Brief], tools: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """`reason`: why no other model speaks."""
+        def remote(where: LlmEndpointSettings, named_by: str | None, wanted: bool) -> RemoteEndpoint:
+            return RemoteEndpoint(
+                where,
+                settings,
+                named_by=named_by,
+                wanted=wanted,
+                briefs=self._briefs,
+                tools=self._tools,
+                max_calls=self._max_calls,
+            )
+
+        return [
+            remote(first, "llm.url" if settings.url is not None else None, asked_for),
+            *(remote(where, "llm.fallbacks", True) for where in settings.fallbacks),
+        ]
+
+    async def _fall_back(self) -> None:
+        """Have the bundled model ready to take over. Who answers now is none the worse if it can't be."""
         try:
-            speaker, passed_over = await start_speaker(
-                self.settings,
-                self._weights,
-                self.completeness.child,
-                states=self._states,
+            await self._start_bundled(only_able=True)
+        except ModelError as error:
+            logger.debug(f"No bundled model will take over: {error}")
+
+    async def _start_bundled(self, *, only_able: bool = False) -> None:
+        judge = self.completeness.child
+        try:
+            speaker = await start_speaker(
+                self.settings, self._weights, judge, states=self._states, only_able=only_able
             )
         except WeightsError as error:
+            if self.settings.url is not None or self.settings.fallbacks:
+                return  # those may come
             raise WeightsError(
-                f"{reason}, and {error}. Start Ollama and pull {self.settings.model}, set llm.url, or run "
-                "'offhook models pull' with the name of a bundled model, such as qwen2.5-coder-1.5b."
+                f"{self._reason}, and {error}. Start Ollama and pull {self.settings.model}, set llm.url, or "
+                "run 'offhook models pull' with the name of a bundled model, such as qwen2.5-coder-1.5b."
             ) from None
-        self.speaker, child = speaker, speaker.child
+        self._adopt(speaker)
+        for brief in self._briefs:
+            await speaker.prepare(brief, self._tools)
+        if self._briefs:  # who has no slot talks to the first persona
+            await speaker.prime_last(self._briefs[0].primer)
+
+    def _adopt(self, speaker: Speaker) -> None:
+        self.speaker, self.slots = speaker, speaker.slots
         if speaker.resident is JUDGE:
-            self.completeness.child = child
-        self.slots = speaker.slots
-        self.device = "cpu"
-        self._endpoint = LlmEndpoint(
-            kind="bundled",
-            url="",
-            model=speaker.resident.title,
-            why=f"{'; '.join(filter(None, (reason, passed_over)))}, so the bundled {speaker.resident.title} "
-            f"speaks ({child.answer_tokens_s:.0f} tokens/s)"
-            + (f"; {speaker.resident.warning}." if speaker.resident.warning else "."),
-            supports_tools=speaker.resident.calls_tools,
-        )
-        self._client = AsyncOpenAI(
-            api_key=child.api_key,
-            base_url="http://127.0.0.1/v1",
-            max_retries=0,
-            default_headers=ONE_REQUEST,
-            http_client=DefaultAsyncHttpxClient(trust_env=False, verify=False),
-        )
-        for brief in briefs:
-            await speaker.prepare(brief, tools)
-        if briefs:  # who has no slot talks to the first persona
-            await speaker.prime_last(briefs[0].primer)
-
-    async def _start_remote(self) -> None:
-        endpoint, key = self.endpoint, self.settings.api_key
-        self._client = AsyncOpenAI(
-            api_key=key.get_secret_value() if key is not None else "none",
-            base_url=endpoint.url if endpoint.kind == "openai" else f"{endpoint.url}/v1",
-            max_retries=0,
-            http_client=DefaultAsyncHttpxClient(mounts=self._mounts),
-        )
-        if endpoint.kind == "ollama":
-            ollama = Ollama(endpoint.url, self._http)
-            await ollama.load(endpoint.model, num_ctx=self.settings.num_ctx, timeout_s=LOAD_S)
-            self.device = await ollama.device(endpoint.model)
-        if await self._remote_answers():
-            self._remote_state = "ready"
-        else:
-            self._remote_state = "down"
-        self._heartbeat = asyncio.create_task(self._beat(), name="llm-heartbeat")
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            self._remote_state = "ready" if await self._remote_answers() else "down"
-
-    async def _remote_answers(self) -> bool:
-        """Whether the server is there; any HTTP answer but a server error says so."""
-        endpoint, key = self.endpoint, self.settings.api_key
-        path = "/api/version" if endpoint.kind == "ollama" else "/models"
-        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
-        try:
-            answer = await self._http.get(endpoint.url + path, headers=headers, timeout=3.0)
-        except httpx2.TransportError as error:
-            self._remote_error = f"{endpoint.url} doesn't answer: {type(error).__name__}."
-            return False
-        if answer.status_code in (401, 403):
-            self._remote_error = f"{endpoint.url} refuses llm.api_key."
-            return False
-        if answer.status_code >= 500:
-            self._remote_error = f"{endpoint.url} answers HTTP {answer.status_code}."
-            return False
-        self._remote_error = None
-        return True
+            self.completeness.child = speaker.child
+        self._endpoints.append(speaker)

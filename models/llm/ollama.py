@@ -1,4 +1,4 @@
-"""Ollama's documented HTTP API, as far as offhook uses it.
+"""Ollama's documented HTTP API, as far as offhook uses it, through the `ollama` package.
 
 The native `/api/chat` and not `/v1`, because only it takes `num_ctx` and `keep_alive`: Ollama loads a
 model again when a request asks for another context size than the one it is loaded with.
@@ -7,27 +7,27 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, cast
 
+import httpx
 import httpx2
+import ollama
 from openai.types.chat import ChatCompletionChunk
 
-from models.errors import ModelAway, ModelFailed
+from models.errors import ModelAway, ModelFailed, ModelOverloaded
 from models.llm.chunks import completion_chunk
+from models.llm.over_httpx2 import OverHttpx2
+from models.llm.where import same_machine
 
 FOREVER = -1  # keep_alive: never unload
-
-
-@dataclass(frozen=True)
-class PullProgress:
-    """`total` is 0 where Ollama doesn't tell a size."""
-
-    status: str
-    done: int
-    total: int
+CONNECT_S = 3.0
+QUESTION_S = 5.0  # for what it answers from memory
+PULL_STALL_S = 60.0  # layers can be gigabytes, but so long without any news is a stall
+LATER_STATUS = frozenset({429, 502, 503, 504})
 
 
 def named(model: str, names: Sequence[str]) -> str | None:
@@ -37,136 +37,139 @@ def named(model: str, names: Sequence[str]) -> str | None:
 
 
 class Ollama:
-    def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
-        """`url` is the server's root, without /api or /v1."""
+    """One server. Its methods raise ModelAway where it can't be reached or is too busy, and ModelFailed."""
+
+    def __init__(self, url: str, http: httpx2.AsyncClient, *, api_key: str | None = None) -> None:
+        """`url` is the server's root, without /api or /v1; `http` stays its owner's to close."""
         self.url = url.rstrip("/")
-        self._http = http
+        self._client = ollama.AsyncClient(
+            host=self.url,
+            headers={"authorization": f"Bearer {api_key}"} if api_key else None,
+            transport=OverHttpx2(http),
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
+        )
 
-    async def version(self, *, timeout_s: float) -> str | None:
-        """None if no Ollama answers there."""
-        try:
-            answer = await self._http.get(f"{self.url}/api/version", timeout=timeout_s)
-            version = answer.json()["version"] if answer.status_code == 200 else None
-        except (httpx2.TransportError, ValueError, KeyError, TypeError):
-            return None
-        return version if isinstance(version, str) else None
+    @property
+    def fetched_by(self) -> str:
+        """How the user fetches a model that this server doesn't have: the beginning of a command."""
+        return "ollama pull" if same_machine(self.url) else "offhook models pull"
 
-    async def models(self, *, timeout_s: float = 3.0) -> list[str]:
-        tags = await self._ask("GET", "/api/tags", None, timeout_s)
-        return [str(model["name"]) for model in tags.get("models", [])]
+    async def models(self) -> list[str]:
+        with self._told():
+            async with asyncio.timeout(QUESTION_S):
+                return [entry.model for entry in (await self._client.list()).models if entry.model]
 
-    async def capabilities(self, model: str, *, timeout_s: float = 3.0) -> frozenset[str]:
-        """What the model can do: 'completion', 'tools', 'thinking', ..."""
-        shown = await self._ask("POST", "/api/show", {"model": model}, timeout_s)
-        return frozenset(shown.get("capabilities") or ())
+    async def show(self, model: str) -> ollama.ShowResponse:
+        with self._told():
+            async with asyncio.timeout(QUESTION_S):
+                return await self._client.show(model)
+
+    async def running(self, model: str) -> ollama.ProcessResponse.Model | None:
+        """How the model is loaded; None where it isn't."""
+        with self._told():
+            async with asyncio.timeout(QUESTION_S):
+                loaded = (await self._client.ps()).models
+        return next((one for one in loaded if model in (one.model, one.name)), None)
 
     async def load(self, model: str, *, num_ctx: int, timeout_s: float) -> None:
         """Load the model with this context size and keep it."""
-        request = {"model": model, "keep_alive": FOREVER, "options": {"num_ctx": num_ctx}, "stream": False}
-        await self._ask("POST", "/api/generate", request, timeout_s)
+        with self._told():
+            async with asyncio.timeout(timeout_s):
+                await self._client.generate(model, keep_alive=FOREVER, options={"num_ctx": num_ctx})
 
-    async def device(self, model: str, *, timeout_s: float = 3.0) -> str:
-        """What a loaded model runs on: cpu, gpu, or both; empty where Ollama doesn't tell."""
-        try:
-            running = await self._ask("GET", "/api/ps", None, timeout_s)
-        except ModelFailed:
-            return ""
-        for loaded in running.get("models", []):
-            if loaded.get("name") == model and "size_vram" in loaded:
-                on_gpu = loaded["size_vram"]
-                return "cpu" if not on_gpu else "gpu" if on_gpu >= loaded.get("size", 0) else "cpu and gpu"
-        return ""
-
-    async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
+    async def pull(self, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
         """Download a model. Raises ModelFailed with Ollama's own reason."""
-        # Layers can be gigabytes, but a minute without any news is a stall.
-        async for line in self._stream("/api/pull", {"model": model, "stream": True}, httpx2.Timeout(60.0)):
-            if "error" in line:
-                raise ModelFailed(f"Ollama at {self.url}: {line['error']}")
-            yield PullProgress(
-                str(line.get("status", "")), int(line.get("completed", 0)), int(line.get("total", 0))
-            )
+        with self._told():
+            progress = await self._client.pull(model, stream=True)
+            while True:
+                try:
+                    async with asyncio.timeout(PULL_STALL_S):
+                        line = await anext(progress)
+                except StopAsyncIteration:
+                    return
+                yield line
 
     async def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
-        """Stream an answer, as chunks of an OpenAI chat completion."""
+        """Stream an answer to what `chat_request` made, as chunks of an OpenAI chat completion."""
         calls = 0
-        async for line in self._stream("/api/chat", request, httpx2.Timeout(None, connect=3.0)):
-            if "error" in line:  # what it says may repeat what the caller said
-                raise ModelFailed(f"Ollama at {self.url} failed in mid-answer.")
-            model, message = line.get("model", ""), line.get("message", {})
-            for call in message.get("tool_calls") or ():
-                yield completion_chunk("ollama", model, {"tool_calls": [openai_tool_call(call, calls)]})
-                calls += 1
-            if message.get("content"):
-                yield completion_chunk("ollama", model, {"content": message["content"]})
-            if line.get("done"):
-                reason = "length" if line.get("done_reason") == "length" else "stop"
-                tokens = line.get("prompt_eval_count", 0), line.get("eval_count", 0)
-                yield completion_chunk("ollama", model, {}, finish_reason=reason, tokens=tokens)
+        with self._told(private=True):
+            answer = cast(AsyncIterator[ollama.ChatResponse], await self._client.chat(**request))
+            async with aclosing(cast(AsyncGenerator[ollama.ChatResponse, None], answer)) as lines:
+                async for line in lines:
+                    model, message = line.model or "", line.message
+                    for call in message.tool_calls or ():
+                        yield completion_chunk(
+                            "ollama", model, {"tool_calls": [openai_tool_call(call, calls)]}
+                        )
+                        calls += 1
+                    if message.content:
+                        yield completion_chunk("ollama", model, {"content": message.content})
+                    if message.thinking:
+                        yield completion_chunk("ollama", model, {"reasoning": message.thinking})
+                    if line.done:
+                        reason = "length" if line.done_reason == "length" else "stop"
+                        tokens = line.prompt_eval_count or 0, line.eval_count or 0
+                        yield completion_chunk("ollama", model, {}, finish_reason=reason, tokens=tokens)
+                        return
+        raise ModelFailed(f"Ollama at {self.url} broke off in mid-answer.")
 
-    async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
-    ) -> dict[str, Any]:
+    @contextmanager
+    def _told(self, *, private: bool = False) -> Iterator[None]:
+        """Has every failure be a ModelError; of a `private` request, one that doesn't repeat its content."""
         try:
-            answer = await self._http.request(method, self.url + path, json=body, timeout=timeout_s)
-        except httpx2.TransportError as error:
-            raise ModelAway(f"Ollama at {self.url} doesn't answer: {type(error).__name__}.") from error
-        if answer.status_code != 200:
-            raise self._refusal(answer.status_code, _reason(answer))
-        result: dict[str, Any] = answer.json()
-        return result
-
-    async def _stream(
-        self, path: str, body: Mapping[str, Any], limits: httpx2.Timeout
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        try:
-            async with self._http.stream("POST", self.url + path, json=body, timeout=limits) as answer:
-                if answer.status_code != 200:  # the reason may repeat what the caller said
-                    raise self._refusal(answer.status_code, f"HTTP {answer.status_code}")
-                async for text in answer.aiter_lines():
-                    yield json.loads(text)
-        except httpx2.TransportError as error:
-            raise ModelAway(f"Ollama at {self.url} broke off: {type(error).__name__}.") from error
-
-    def _refusal(self, status: int, reason: str) -> ModelFailed:
-        return (ModelAway if status == 503 else ModelFailed)(f"Ollama at {self.url}: {reason}")
-
-
-def _reason(answer: httpx2.Response) -> str:
-    """Why Ollama refused a request that holds nothing of a conversation."""
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status_code}"
+            yield
+        except ollama.ResponseError as error:
+            status = error.status_code
+            reason = f"HTTP {status}" if status > 0 else "it failed in mid-answer"
+            busy = status in LATER_STATUS or (
+                private and status == 500
+            )  # outside of answers, 500 has a reason
+            kind = ModelOverloaded if busy else ModelFailed
+            raise kind(f"Ollama at {self.url}: {reason if private else error.error or reason}") from None
+        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
+            where = f"Ollama isn't running at {self.url}: start it with 'ollama serve'."
+            raise ModelAway(
+                where if same_machine(self.url) else f"Ollama at {self.url} can't be reached."
+            ) from None
+        except httpx.TransportError as error:
+            raise ModelAway(
+                f"Ollama at {self.url} broke the connection off: {type(error).__name__}."
+            ) from None
+        except TimeoutError:
+            raise ModelAway(f"Ollama at {self.url} doesn't answer.") from None
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            # Of its parsers; their text holds what they read.
+            raise ModelFailed(
+                f"Ollama at {self.url} answers what isn't its API: {type(error).__name__}."
+            ) from None
 
 
-def openai_tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
+def openai_tool_call(call: ollama.Message.ToolCall, index: int) -> dict[str, Any]:
     """Ollama gives a call whole, its arguments as an object; OpenAI's are a string of JSON."""
-    function = call.get("function", {})
     return {
         "index": index,
-        "id": call.get("id") or f"call_{index}",
+        "id": f"call_{index}",
         "type": "function",
-        "function": {
-            "name": function.get("name", ""),
-            "arguments": json.dumps(function.get("arguments") or {}),
-        },
+        "function": {"name": call.function.name, "arguments": json.dumps(dict(call.function.arguments))},
     }
 
 
 def chat_request(
-    params: Mapping[str, Any], *, num_ctx: int, max_tokens: int, temperature: float, think: bool | None
+    params: Mapping[str, Any], *, num_ctx: int, think: bool | str | None, max_tokens: int | None = None
 ) -> dict[str, Any]:
-    """Ollama's /api/chat request for the parameters of an OpenAI chat completion.
+    """What the `ollama` client's `chat` takes, for the parameters of an OpenAI chat completion.
 
     `think` is left out where it is None: Ollama refuses it for models that can't think.
     """
+    options = {"num_ctx": num_ctx, "num_predict": max_tokens or params["max_tokens"]}
+    if (temperature := params.get("temperature")) is not None:
+        options["temperature"] = temperature
     request: dict[str, Any] = {
         "model": params["model"],
         "messages": [ollama_message(message, params["messages"]) for message in params["messages"]],
         "stream": True,
         "keep_alive": FOREVER,
-        "options": {"num_ctx": num_ctx, "num_predict": max_tokens, "temperature": temperature},
+        "options": options,
     }
     if isinstance(params.get("tools"), list) and params["tools"]:
         request["tools"] = params["tools"]

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
 
+from loguru import logger
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
-from pipecat.frames.frames import EndFrame, Frame, LLMContextFrame, StartFrame, SystemFrame
+from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
+    EndFrame,
+    Frame,
+    LLMContextFrame,
+    StartFrame,
+    SystemFrame,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
+from models.errors import ModelFailed
 from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
-from models.llm.stream import answer
 
 if TYPE_CHECKING:
     from models.llm.brief import Brief
@@ -59,9 +68,10 @@ class CallLlmService(OpenAILLMService):
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
         self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
+        self.chain = llm.chain()
         super().__init__(
             settings=BaseOpenAILLMService.Settings(
-                model=llm.endpoint.model,
+                model=self.chain.current.model,
                 temperature=llm.settings.temperature,
                 max_tokens=llm.settings.max_tokens,
             )
@@ -69,8 +79,8 @@ class CallLlmService(OpenAILLMService):
         self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
 
     def create_client(self, *_args: Any, **_kwargs: Any) -> AsyncOpenAI:
-        """All calls share one client: its connections stay warm and outlive the call."""
-        return self._llm.client
+        """None: the base class never asks. Endpoints have connections of their own, which calls share."""
+        return cast(AsyncOpenAI, None)
 
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
@@ -98,6 +108,20 @@ class CallLlmService(OpenAILLMService):
                 return
         await super().process_frame(frame, direction)
 
+    async def push_error(
+        self,
+        error_msg: str,
+        exception: Exception | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """A speculation that fails is nobody's business: it is withdrawn, and the whole turn asks anew."""
+        if self._speculation_gate.is_speculating and isinstance(exception, ModelFailed):
+            logger.info(f"An answer begun early is given up: {exception}")
+            await self.broadcast_frame(EagerEndOfTurnCancelFrame)
+            return
+        await super().push_error(error_msg, exception, *args, **kwargs)
+
     async def cleanup(self) -> None:
         await super().cleanup()
         for task in (self._priming, self._reading):
@@ -105,6 +129,7 @@ class CallLlmService(OpenAILLMService):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._priming = self._reading = None
+        self.chain.close()
         if self._acting is not None:
             await self._acting.close()
         if self._slot is not None:
@@ -116,7 +141,7 @@ class CallLlmService(OpenAILLMService):
         if not self._llm.tools:
             params.pop("tools", None)
             params.pop("tool_choice", None)
-        return self._llm.fit(params, slot=self._slot, keep=len(self._brief.primer))
+        return params
 
     async def run_inference(
         self,
@@ -139,8 +164,8 @@ class CallLlmService(OpenAILLMService):
 
         With a bundled model this is also the first part of making the answer: it reads all but its end.
         """
-        completeness, params = self._llm.completeness, await self._params(context)
-        if self._llm.judges_itself:
+        completeness, params = self._llm.completeness, self._fitted(await self._params(context))
+        if self._llm.judges_itself and self._bundled_answers:
             return await completeness.end_probability(words, history=params["messages"], slot=self._slot)
         # All of them: what the recognizer changes is rolled back, for less than reading them all at the end.
         self._read(params, clean(words))
@@ -152,13 +177,14 @@ class CallLlmService(OpenAILLMService):
             await self._acting.prime((await self._params(context)).get("tools", ()))
 
     async def read_ahead(self, context: LLMContext) -> None:
-        """Have the bundled model read the conversation while the caller begins to speak."""
-        self._read(await self._params(context), "")
+        """The caller begins to speak: have the bundled model read the conversation meanwhile."""
+        self.chain.current.about_to_ask()
+        self._read(self._fitted(await self._params(context)), "")
 
     async def get_ready(self, context: LLMContext, words: str) -> None:
         """The caller pauses, and `words` may be all: have a bundled model do what comes before an answer."""
         if not self._llm.judges_itself:
-            self._read(await self._params(context), words, over=True)
+            self._read(self._fitted(await self._params(context)), words, over=True)
 
     def _read(self, params: dict[str, Any], words: str, *, over: bool = False) -> None:
         """Have the model read so far, in the background.
@@ -166,6 +192,8 @@ class CallLlmService(OpenAILLMService):
         One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
         waits for one any more, and meanwhile works on.
         """
+        if not self._bundled_answers:
+            return
         self._to_read = params, words, over
         if self._slot is not None and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(
@@ -203,12 +231,26 @@ class CallLlmService(OpenAILLMService):
         said["messages"] = [*(self._brief.primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
         return self.build_chat_completion_params(said)
 
-    def _answer(
+    @property
+    def _bundled_answers(self) -> bool:
+        return self.chain.current.kind == "bundled"
+
+    def _fitted(self, params: dict[str, Any]) -> dict[str, Any]:
+        """As whoever answers next would be asked: a bundled model reads that ahead."""
+        return self.chain.current.fit(params, keep=len(self._brief.primer), slot=self._slot)
+
+    async def _answer(
         self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         self._to_read = None  # the answer reads the rest itself
-        return answer(
-            lambda: self._llm.chat(params, acting=self._acting, brevity=brevity() if brevity else None),
-            timeout_s=self._llm.settings.first_token_timeout_s,
-            wait_ready=self._llm.wait_ready,
+        answer = self.chain.answer(
+            params,
+            keep=len(self._brief.primer),
+            slot=self._slot,
+            acting=self._acting,
+            brevity=brevity,
+            again=self._brief.again,
         )
+        async with aclosing(answer) as chunks:
+            async for chunk in chunks:
+                yield chunk

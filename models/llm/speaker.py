@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
+from openai.types.chat import ChatCompletionChunk
 
 from config.settings import BundledLlm, LlmSettings
 from models.capacity import available_memory_bytes, usable_cores
 from models.errors import WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
+from models.llm.brevity import Brevity
 from models.llm.brief import Brief, Message
 from models.llm.chatml import turns
-from models.llm.child import LlamaChild
+from models.llm.child import LlamaChild, State
+from models.llm.endpoint import Endpoint, Kind
+from models.llm.history import fit
 from models.llm.primers import Primers, Slots
 from models.llm.resident import JUDGE, Resident, candidates, too_slow
 
@@ -29,24 +33,84 @@ Weights = Callable[[BundledLlm], Path | None]
 """The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
 
 
-class Speaker:
+# No penalty on repetition: it also keeps the model from saying what stands in the persona's facts, and has
+# Vincent van Gogh paint the Mona Lisa. What is said twice is left out behind it.
+SAMPLING = {"top_p": 0.9}
+
+
+class Speaker(Endpoint):
     """`resident` in its process `child`. The last slot serves whoever has none; where the model calls tools,
     the one before is where all calls choose among them."""
 
-    def __init__(self, resident: Resident, child: LlamaChild) -> None:
+    kind: Kind = "bundled"
+    url = ""
+    device = "cpu"
+
+    def __init__(
+        self, resident: Resident, child: LlamaChild, settings: LlmSettings, *, because: str = ""
+    ) -> None:
+        """`because`: why larger ones were passed over."""
+        super().__init__()
         self.resident = resident
         self.child = child
+        self.model = resident.title
+        self.supports_tools = resident.calls_tools
         self.slots = Slots(child.slots - (2 if resident.calls_tools else 1))
+        self.because = because
+        self._settings = settings
         self._primers = Primers(child)
         self._acts = ActSlot(self._primers, child.slots - 2) if resident.calls_tools else None
+
+    @property
+    def why(self) -> str:
+        return self.speaks_because("")
+
+    def speaks_because(self, reason: str) -> str:
+        """`why`, where it answers in the place of another: `reason` is a sentence without its stop."""
+        reasons = "; ".join(filter(None, (reason, self.because)))
+        warning = f"; {self.resident.warning}" if self.resident.warning else ""
+        speed = f"({self.child.answer_tokens_s:.0f} tokens/s)"
+        return f"{reasons + ', so the' if reasons else 'The'} bundled {self.model} speaks {speed}{warning}."
+
+    @property
+    def state(self) -> State:  # type: ignore[override]
+        return self.child.state
+
+    @property
+    def last_error(self) -> str | None:  # type: ignore[override]
+        """The last trouble; it stays after the recovery."""
+        return self.child.last_error or None
 
     @property
     def last_slot(self) -> int:
         return self.child.slots - 1
 
+    def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
+        fitted = {**params, "model": self.model}
+        # llm.max_tokens is within llm.num_ctx, but perhaps not within this model's context.
+        longest = min(self._settings.max_tokens, self.child.slot_ctx // 2)
+        fitted["max_tokens"] = min(params.get("max_tokens", longest), longest)
+        fitted["messages"] = fit(params["messages"], self.child.slot_ctx - longest, keep=keep)
+        fitted["extra_body"] = SAMPLING | {"id_slot": self.last_slot if slot is None else slot}
+        if self._acts is None or self._settings.tools == "off":
+            fitted.pop("tools", None)
+            fitted.pop("tool_choice", None)
+        return fitted
+
+    def chat(
+        self, params: Mapping[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        return bundled.chat(self.child, params, acting=acting, brevity=brevity)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        await self.child.wait_ready(timeout_s)
+
+    async def close(self) -> None:
+        await self.child.close()
+
     def acting(self, brief: Brief) -> Acting | None:
-        """What chooses among tools in one call; None where the model is too small for them."""
-        if self._acts is None:
+        """What chooses among tools in one call; None where the model is too small for them, or has none."""
+        if self._acts is None or self._settings.tools == "off":
             return None
         return Acting(self._acts, language=brief.language, examples=brief.examples)
 
@@ -91,15 +155,18 @@ async def start_speaker(
     judge: LlamaChild | None,
     *,
     states: Path | None,
-) -> tuple[Speaker, str]:
+    only_able: bool = False,
+) -> Speaker:
     """Start the largest bundled model that is installed and that the machine bears.
 
     `judge`, the smallest one, is closed where it is to speak itself: it then needs a slot for each call.
-    Also returns what there is to say of larger ones that are too slow. Raises WeightsError where none is
-    installed, ModelFailed where it doesn't come up.
+    `only_able` leaves out those that come with a warning, unless one is asked for by name.
+    Raises WeightsError where none is installed, ModelFailed where it doesn't come up.
     """
     wanted, passed_over = settings.bundled, list[str]()
     for resident in candidates(wanted, settings.largest, available_memory_bytes()):
+        if only_able and wanted == "auto" and resident.warning:
+            continue
         if resident is JUDGE and judge is not None:
             file: Path | None = judge.weights
             await judge.close()
@@ -120,7 +187,7 @@ async def start_speaker(
             await child.start()
             await child.wait_ready(READY_S)
             if wanted != "auto" or resident is JUDGE or await _fast_enough(child):
-                return Speaker(resident, child), "; ".join(passed_over)
+                return Speaker(resident, child, settings, because="; ".join(passed_over))
         except BaseException:
             await child.close()
             raise

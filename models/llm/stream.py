@@ -1,103 +1,136 @@
-"""An answer's stream with deadlines, started again while nobody has heard of it."""
+"""An answer's stream with deadlines, begun again while nobody has heard of it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
 
 import httpx2
-import openai
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from models.errors import ModelAway, ModelFailed
+from models.errors import ModelAway, ModelFailed, ModelLate, ModelOverloaded
+from models.llm.cleaned import THINKING
 
-Chunks = AsyncIterator[ChatCompletionChunk]
+Chunks = AsyncGenerator[ChatCompletionChunk, None]
 
-RETRY_PAUSE_S = 0.1
-TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.TransportError, ModelAway)
-LATER_STATUS = frozenset({429, 502, 503})  # 503: llama.cpp while it loads
+FIRST_PAUSE_S = 0.1
+THINKING_S = 30.0  # longer than that nobody listens to fillers
+LONGEST_PAUSE_S = 2.0
 
 
-def may_retry(error: Exception) -> bool:
-    """Whether the same request may do better in a moment."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code in LATER_STATUS
-    return isinstance(error, TRANSPORT_ERRORS)
+@dataclass
+class Retries:
+    """When to ask a server again that didn't answer: sooner at first, and never before it wants to be."""
+
+    deadline: float
+    _pause_s: float = field(default=FIRST_PAUSE_S)
+
+    def after(self, error: Exception, now: float) -> float | None:
+        """Seconds to wait; None where the deadline, or the error, leaves no sense in it."""
+        if not isinstance(error, (ModelAway, httpx2.TransportError)):
+            return None
+        pause_s, self._pause_s = self._pause_s, min(LONGEST_PAUSE_S, 2 * self._pause_s)
+        if isinstance(error, ModelOverloaded) and error.retry_after_s is not None:
+            pause_s = max(pause_s, error.retry_after_s)
+        return pause_s if now + pause_s < self.deadline else None
+
+
+class Opened:
+    """An answer that has begun: what has come of it, and what is to come."""
+
+    def __init__(self, chunks: Chunks, begun: list[ChatCompletionChunk]) -> None:
+        self._chunks = chunks
+        self._begun = begun
+
+    async def rest(self, *, gap_s: float) -> Chunks:
+        """All of it, from its beginning on. Raises ModelFailed, ModelLate where nothing comes for `gap_s`."""
+        try:
+            for chunk in self._begun:
+                yield chunk
+            while True:
+                try:
+                    async with asyncio.timeout(gap_s):
+                        chunk = await anext(self._chunks)
+                except StopAsyncIteration:
+                    return
+                if chunk.id != THINKING:
+                    yield chunk
+        except TimeoutError:
+            raise ModelLate(f"The language model stopped for {gap_s:.1f} s in mid-answer.") from None
+        except httpx2.TransportError as error:
+            raise ModelFailed(_broke_off(type(error).__name__)) from None
+        except ModelAway as error:
+            raise ModelFailed(_broke_off(str(error))) from None
+        finally:
+            await self._chunks.aclose()  # which is what has the server stop
+
+
+async def opened(
+    begin: Callable[[], Chunks],
+    *,
+    timeout_s: float,
+    again: bool = True,
+    wait_ready: Callable[[float], Awaitable[None]] | None = None,
+) -> Opened:
+    """Begin an answer and wait for its first token, retries included.
+
+    `again` is whether to begin anew on trouble, as long as that may help; `wait_ready(remaining_s)` waits
+    until it makes sense. Raises ModelFailed, ModelLate where no token comes in time.
+    """
+    retries = Retries(time.monotonic() + timeout_s)
+    while True:
+        try:
+            return await _first(begin(), retries.deadline)
+        except TimeoutError:
+            raise ModelLate(f"The language model gave no first token within {timeout_s:.1f} s.") from None
+        except (ModelFailed, httpx2.TransportError) as error:
+            pause_s = retries.after(error, time.monotonic()) if again else None
+            if pause_s is None:
+                if isinstance(error, ModelFailed):
+                    raise
+                raise ModelAway(f"The language model doesn't answer: {type(error).__name__}.") from None
+            logger.info(f"Asking the language model again: {type(error).__name__}")
+            await asyncio.sleep(pause_s)
+            if wait_ready is not None:
+                await wait_ready(retries.deadline - time.monotonic())
 
 
 async def answer(
-    begin: Callable[[], Awaitable[Chunks]],
+    begin: Callable[[], Chunks],
     *,
     timeout_s: float,
     wait_ready: Callable[[float], Awaitable[None]] | None = None,
-) -> AsyncGenerator[ChatCompletionChunk, None]:
-    """Stream what `begin` opens; open it again on trouble, until the first token is out.
+) -> Chunks:
+    """Stream what `begin` begins, as `opened` does; `timeout_s` also bounds every gap in it."""
+    begun = await opened(begin, timeout_s=timeout_s, wait_ready=wait_ready)
+    async for chunk in begun.rest(gap_s=timeout_s):
+        yield chunk
 
-    `timeout_s` bounds the wait for the first token, retries included, and afterwards every gap between
-    two. `wait_ready(remaining_s)` waits until a retry makes sense. Raises ModelFailed.
-    """
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            chunks, held = await _first(begin, deadline)
-            break
-        except TimeoutError:
-            raise ModelFailed(f"The language model gave no first token within {timeout_s:.1f} s.") from None
-        except (openai.APIError, *TRANSPORT_ERRORS) as error:
-            if not may_retry(error):
-                raise ModelFailed(f"The language model refused the request: {_kind(error)}.") from None
-            remaining_s = deadline - time.monotonic()
-            if remaining_s <= RETRY_PAUSE_S:
-                raise ModelFailed(f"The language model didn't answer within {timeout_s:.1f} s.") from None
-            logger.info(f"Asking the language model again: {type(error).__name__}")
-            await asyncio.sleep(RETRY_PAUSE_S)
-            if wait_ready is not None:
-                await wait_ready(remaining_s - RETRY_PAUSE_S)
+
+async def _first(chunks: Chunks, deadline: float) -> Opened:
+    """The answer, once there is a first chunk that says anything."""
+    begun: list[ChatCompletionChunk] = []
     try:
-        for chunk in held:
-            yield chunk
-        while True:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            yield chunk
-    except TimeoutError:
-        raise ModelFailed(f"The language model stopped for {timeout_s:.1f} s in mid-answer.") from None
-    except (openai.APIError, *TRANSPORT_ERRORS) as error:
-        raise ModelFailed(f"The language model broke off in mid-answer: {_kind(error)}.") from None
-    finally:
-        await _close(chunks)
-
-
-async def _first(
-    begin: Callable[[], Awaitable[Chunks]], deadline: float
-) -> tuple[Chunks, list[ChatCompletionChunk]]:
-    """The opened stream, and its chunks up to the first that says anything."""
-    held: list[ChatCompletionChunk] = []
-    chunks: Chunks | None = None
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            chunks = await begin()
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(deadline - time.monotonic()) as patience:
             async for chunk in chunks:
-                held.append(chunk)
+                if chunk.id == THINKING:  # it lives, and will come to an end
+                    patience.reschedule(began + THINKING_S)
+                    continue
+                begun.append(chunk)
                 if _says_something(chunk):
                     break
     except BaseException:
-        if chunks is not None:
-            await _close(chunks)
+        await chunks.aclose()
         raise
-    return chunks, held
+    return Opened(chunks, begun)
 
 
-def _kind(error: Exception) -> str:
-    """What may be logged of an error. Its message may not, nor may it be a cause, which tracebacks show:
-    servers repeat the request in it, and so what the caller said."""
-    status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
-    return f"{type(error).__name__}{status}"
+def _broke_off(how: str) -> str:
+    return f"The language model broke off in mid-answer: {how}"
 
 
 def _says_something(chunk: ChatCompletionChunk) -> bool:
@@ -105,12 +138,3 @@ def _says_something(chunk: ChatCompletionChunk) -> bool:
         return False
     choice = chunk.choices[0]
     return bool(choice.finish_reason or choice.delta.content or choice.delta.tool_calls)
-
-
-async def _close(chunks: Chunks) -> None:
-    """Tell the server to stop: closing the response is what cancels a generation."""
-    for name in ("close", "aclose"):  # a stream of the OpenAI client, a generator
-        close = getattr(chunks, name, None)
-        if close is not None:
-            await close()
-            return

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
 from models.llm.brief import Brief
+from models.llm.chain import Chain
 from models.llm.chunks import completion_chunk
-from models.llm.endpoint import LlmEndpoint
+from models.llm.endpoint import Endpoint
 from models.llm.service import CallLlmService
 
 if TYPE_CHECKING:
@@ -24,45 +24,39 @@ TOKEN_S = 0.01
 SLOW_S = 3.0  # longer than any caller's second thought in these conversations
 
 
-class ScriptedLlm:
+class ScriptedEndpoint(Endpoint):
     """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails,
     "!slow ..." takes three seconds more, and so does what stands behind " !pause "."""
 
-    def __init__(self, replies: dict[str, str], outcome: Outcome, completeness: Any) -> None:
-        self.completeness = completeness
+    kind = "openai"
+    url = "http://fake"
+    model = "fake"
+    state = "ready"
+    supports_tools = True
+    why = "A test."
+
+    def __init__(self, replies: dict[str, str], outcome: Outcome) -> None:
+        super().__init__()
         self._replies = replies
         self._outcome = outcome
-        self.settings = LlmSettings()
-        self.endpoint = LlmEndpoint(
-            url="http://fake", model="fake", kind="openai", why="A test.", supports_tools=True
-        )
-        self.client = cast(AsyncOpenAI, None)
-        self.slots = _NoSlots()
-        self.judges_itself = self.reads_along = False
-        self.tools = any(reply == "!end_call" for reply in replies.values())
 
-    def service(self, call_id: str, brief: Brief) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), brief, call_id=call_id)
-
-    def acting(self, *_: Any) -> None:
-        return None
-
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
-        self._primer = keep
-        return params
+    def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
+        return {**params, "keep": keep}
 
     async def wait_ready(self, timeout_s: float) -> None:
         return
 
+    async def close(self) -> None:
+        return
+
     async def chat(
-        self, params: dict[str, Any], acting: Any = None, brevity: Any = None
-    ) -> AsyncIterator[ChatCompletionChunk]:
+        self, params: Mapping[str, Any], *, acting: Any = None, brevity: Any = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
         messages = params["messages"]
         # Without the persona's examples.
-        self._outcome.contexts.append([dict(message) for message in [messages[0], *messages[self._primer :]]])
-        return self._stream(self._replies.get(messages[-1]["content"], "Okay then."))
-
-    async def _stream(self, reply: str) -> AsyncIterator[ChatCompletionChunk]:
+        said = [messages[0], *messages[params["keep"] :]]
+        self._outcome.contexts.append([dict(message) for message in said])
+        reply = self._replies.get(messages[-1]["content"], "Okay then.")
         await asyncio.sleep(FIRST_TOKEN_S)
         if reply.startswith("!slow "):
             await asyncio.sleep(SLOW_S)
@@ -81,6 +75,26 @@ class ScriptedLlm:
             yield completion_chunk("fake", "fake", {"content": f"{word} "})
             await asyncio.sleep(TOKEN_S)
         yield completion_chunk("fake", "fake", {}, finish_reason="stop")
+
+
+class ScriptedLlm:
+    def __init__(self, replies: dict[str, str], outcome: Outcome, completeness: Any) -> None:
+        self.completeness = completeness
+        self.settings = LlmSettings()
+        self.endpoint = ScriptedEndpoint(replies, outcome)
+        self.slots = _NoSlots()
+        self.judges_itself = self.reads_along = False
+        self.tools = any(reply == "!end_call" for reply in replies.values())
+        self.accepting = True, ""
+
+    def service(self, call_id: str, brief: Brief) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), brief, call_id=call_id)
+
+    def chain(self) -> Chain:
+        return Chain([self.endpoint], self.settings)
+
+    def acting(self, *_: Any) -> None:
+        return None
 
 
 class _NoSlots:

@@ -221,7 +221,8 @@ async def test_the_number_called_decides_who_answers(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("agent.sessions.CallSession", Session)
     settings = Settings(languages=("en", "fr"), numbers={"+33 1 23": "fr"})
-    sessions = Sessions(settings=settings, personas=load_personas(settings), pool=cast(ModelPool, None))
+    pool = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""))))
+    sessions = Sessions(settings=settings, personas=load_personas(settings), pool=pool)
     sessions._ready = True
     for called in ("+33123", "33123", "agent", ""):
         await sessions.handle(cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", called))))

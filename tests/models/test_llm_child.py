@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from pipecat.frames.frames import ErrorFrame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -24,9 +23,7 @@ from models.llm import chatml
 from models.llm.backoff import Backoff
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild
-from models.llm.endpoint import choose
 from models.llm.language_model import Llm
-from models.llm.ollama import PullProgress
 from models.llm.stream import answer
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, served
@@ -87,7 +84,7 @@ async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_sl
     assert re.fullmatch(
         r"No Ollama answers at http://127\.0\.0\.1:9, so the bundled SmolLM2-135M-Instruct speaks "
         r"\(\d+ tokens/s\); it is small and not clever\.",
-        llm.endpoint.why,
+        llm.why,
     )
     assert llm.state == "ready"
     assert llm.device == "cpu"
@@ -135,7 +132,10 @@ async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal
     story = [{"role": "user", "content": "Tell me a long story."}]
     params: dict[str, Any] = {"model": "", "messages": story, "stream": True, "max_tokens": 400}
 
-    chunks = answer(lambda: llm.chat(params), timeout_s=30, wait_ready=llm.wait_ready)
+    speaker = llm.speaker
+    assert speaker is not None
+    asked_for = speaker.fit(params, keep=0, slot=None)
+    chunks = answer(lambda: speaker.chat(asked_for), timeout_s=30, wait_ready=speaker.wait_ready)
     seen = 0
     with pytest.raises(ModelFailed, match="broke off in mid-answer"):  # noqa: PT012
         async for _chunk in chunks:
@@ -270,7 +270,7 @@ async def test_an_ollama_with_the_model_is_preferred_and_loaded_once(child: Llam
             assert any(isinstance(frame, LLMTextFrame) for frame in down)
             assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
             assert ollama.loaded == [4096]
-            assert ollama.chats[0]["messages"][0] == {"role": "system", "content": PROMPT}
+            assert ollama.conversations[0]["messages"][0] == {"role": "system", "content": PROMPT}
         finally:
             await llm.close()
 
@@ -284,15 +284,6 @@ async def test_an_ollama_named_by_its_v1_address_is_asked_natively(child: LlamaC
             assert llm.endpoint.url == url
         finally:
             await llm.close()
-
-
-async def test_an_ollama_without_the_model_leaves_the_bundled_one(child: LlamaChild) -> None:
-    settings = LlmSettings(model="other")
-    async with served(OllamaServer(child).app) as url:
-        reason = await choose(settings, environ={"OLLAMA_HOST": url}, http=child.http)
-        assert reason == f"Ollama at {url} doesn't have other"
-        with pytest.raises(WeightsError, match="offhook models pull"):
-            await choose(LlmSettings(url=url, model="other"), environ={}, http=child.http)
 
 
 @pytest.mark.parametrize(
@@ -325,34 +316,3 @@ async def test_larger_ones_than_wanted_are_left_alone_unless_named(
         assert looked_for == ["smollm2-135m", *tried]  # first what judges ends of turns
     finally:
         await llm.close()
-
-
-async def test_a_pull_shows_its_progress_and_its_failure(child: LlamaChild) -> None:
-    ollama = OllamaServer(child, models=())
-    async with served(ollama.app) as url:
-        llm = Llm(LlmSettings(model="qwen3:4b"), weights=None, environ={"OLLAMA_HOST": url})
-        missing = Llm(LlmSettings(model="nosuchmodel"), weights=None, environ={"OLLAMA_HOST": url})
-        try:
-            seen = [progress async for progress in llm.pull()]
-            assert seen[3] == PullProgress("pulling 0", 1_000_000, 1_000_000)
-            assert seen[-1].status == "success"
-            with pytest.raises(ModelFailed, match="file does not exist"):
-                _ = [progress async for progress in missing.pull()]
-        finally:
-            await llm.close()
-            await missing.close()
-
-
-async def test_requests_that_are_cancelled_leave_no_connection(child: LlamaChild) -> None:
-    async def ask() -> None:
-        await child.http.post(f"{child.url}/completion", json={"prompt": "Hello", "n_predict": 1})
-
-    for steps in [step for step in range(12) for _ in range(40)]:
-        asking = asyncio.create_task(ask())
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-    transport = child.http._transport
-    assert isinstance(transport, httpx2.AsyncHTTPTransport)
-    assert transport._pool.connections == []

@@ -7,9 +7,9 @@ import pytest
 
 from models.llm.backoff import Backoff
 from models.llm.completeness import clean, ends
-from models.llm.endpoint import nearby, ollama_url
 from models.llm.history import fit
 from models.llm.ollama import chat_request, named, ollama_message
+from models.llm.where import nearby, ollama_url
 
 
 def test_a_single_crash_costs_no_wait() -> None:
@@ -120,7 +120,7 @@ def test_tool_calls_are_told_to_ollama_in_its_own_form() -> None:
 
 def test_every_request_to_ollama_names_the_same_context_size() -> None:
     request = chat_request(
-        {"model": "m", "messages": []}, num_ctx=4096, max_tokens=9, temperature=0.5, think=None
+        {"model": "m", "messages": [], "max_tokens": 9, "temperature": 0.5}, num_ctx=4096, think=None
     )
     assert request["options"] == {"num_ctx": 4096, "num_predict": 9, "temperature": 0.5}
     assert request["keep_alive"] == -1

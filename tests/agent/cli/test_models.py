@@ -82,4 +82,23 @@ def test_pull_llm_without_ollama_is_one_sentence(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     result = runner.invoke(app, ["pull", "llm"])
     assert result.exit_code == 1
-    assert result.output.splitlines()[-1].startswith("offhook: Ollama at http://127.0.0.1:9")
+    assert result.output.splitlines()[-1].startswith("offhook: Ollama isn't running at http")
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("llama3.2", "offhook: Ollama isn't running at http://127.0.0.1:9: start it with 'ollama serve'."),
+        ("qwen2.5:7b", "offhook: Ollama isn't running"),
+        ("hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF", "offhook: Ollama isn't running"),
+        (
+            "owner/name",
+            "offhook: owner/name may be several things: say which with --kind speech-to-text or --kind",
+        ),
+    ],
+)
+def test_a_name_is_known_for_what_it_is(name: str, begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    result = runner.invoke(app, ["pull", name])
+    assert result.exit_code
+    assert result.output.startswith(begins)

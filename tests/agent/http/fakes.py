@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
-from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from agent.http.contracts import CallState
 from config.persona import Persona, load_persona
+from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
+from models.llm.chain import Chain
+from models.llm.endpoint import Endpoint
+from models.llm.openai_model import OpenAiModel
 from transports.call import CallInfo
 
 
@@ -81,21 +84,39 @@ class FakeComponent:
     queued: int = 0
 
 
-@dataclass
-class FakeEndpoint:
-    url: str = "http://127.0.0.1:1/v1"
-    model: str = "tiny"
-    kind: str = "openai"
-    why: str = "It is the one that the test names."
+class FakeEndpoint(Endpoint):
+    """Asks whatever server the test names, as an OpenAI-compatible one."""
+
+    kind = "openai"
+    state = "ready"
+    why = "It is the one that the test names."
+
+    def __init__(self, url: str = "http://127.0.0.1:1/v1", model: str = "tiny") -> None:
+        super().__init__()
+        self.url, self.model = url, model
+        self._server = OpenAiModel(url, model, LlmSettings(), api_key=None, briefs=(), tools=())
+
+    def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
+        return {**params, "model": self.model}
+
+    def chat(
+        self, params: Mapping[str, Any], *, acting: Any = None, brevity: Any = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        return self._server.chat(params)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        return
+
+    async def close(self) -> None:
+        await self._server.close()
 
 
 class FakeLlm:
-    """Asks whatever endpoint the test names; without one it hasn't been started."""
+    """Without an endpoint it hasn't been started."""
 
-    def __init__(self, endpoint: FakeEndpoint | None) -> None:
+    def __init__(self, endpoint: FakeEndpoint | None, settings: LlmSettings | None = None) -> None:
         self.chosen = endpoint
-        url = endpoint.url if endpoint else "http://127.0.0.1:1"
-        self.client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+        self._settings = settings or LlmSettings()
 
     @property
     def endpoint(self) -> FakeEndpoint:
@@ -103,14 +124,16 @@ class FakeLlm:
             raise ModelFailed("The language model hasn't been started.")
         return self.chosen
 
-    def fit(self, params: dict[str, Any], *, slot: int | None, keep: int) -> dict[str, Any]:
-        return params
+    @property
+    def endpoints(self) -> list[FakeEndpoint]:
+        return [self.endpoint]
 
-    async def chat(
-        self, params: dict[str, Any], *, brevity: Any = None
-    ) -> AsyncIterator[ChatCompletionChunk]:
-        stream: AsyncIterator[ChatCompletionChunk] = await self.client.chat.completions.create(**params)
-        return stream
+    @property
+    def why(self) -> str:
+        return self.endpoint.why
+
+    def chain(self) -> Chain:
+        return Chain(self.endpoints, self._settings)
 
 
 @dataclass

@@ -40,10 +40,11 @@ class Running:
 async def running(serve: Serve) -> AsyncIterator[Running]:
     script = ScriptedLlm()
     endpoint = await serve(script.app())
-    llm = FakeLlm(FakeEndpoint(url=f"{endpoint.base_url}/v1".replace("//v1", "/v1")))
     calls = FakeCalls()
     text = TextSettings(group_tokens=2, max_requests=2)
     settings = Settings(llm=LlmSettings(first_token_timeout_s=0.5), text=text)
+    asked = FakeEndpoint(url=f"{endpoint.base_url}/v1".replace("//v1", "/v1"))
+    llm = FakeLlm(asked, settings.llm)
     admission = TextAdmission(calls, text.max_requests)
     models = FakeModels(llm=llm)
     chat = Chat(
@@ -55,10 +56,9 @@ async def running(serve: Serve) -> AsyncIterator[Running]:
         models=models,
         routers=[chat_router(chat, text.group_tokens)],
     )
-    client = llm.client
     yield Running(await serve(app), script, calls, llm, admission)
     script.released.set()
-    await client.close()
+    await asked.close()
 
 
 async def receive(socket: websockets.ClientConnection) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""One model on a server that speaks OpenAI's API: vLLM, llama.cpp's server, Groq and others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+import openai
+from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
+from openai.types.chat import ChatCompletionChunk
+
+from config.settings import LlmSettings
+from models.errors import ModelAway, ModelFailed, ModelOverloaded
+from models.llm.brief import Brief
+from models.llm.dialect import Dialect
+from models.llm.endpoint import Kind
+from models.llm.probe import thinks_first
+from models.llm.where import nearby
+
+QUESTION_S = 3.0
+TRIAL_S = 30.0
+MOST_LESSONS = 8  # in the refusals of one question
+LATER_STATUS = frozenset({408, 425, 429, 502, 503, 504})
+GREETING = {"role": "assistant", "content": "Hello, how can I help?"}
+QUESTION = {"role": "user", "content": "Hello."}
+
+
+class OpenAiModel:
+    """A `Driver`."""
+
+    kind: Kind = "openai"
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        settings: LlmSettings,
+        *,
+        api_key: str | None,
+        briefs: Sequence[Brief],
+        tools: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.url = url
+        self.model = model
+        self.device = ""
+        self.supports_tools = True
+        self.calls_borne: int | None = None
+        self.proven = False
+        self.thinks_first = False
+        self._briefs = briefs
+        self._tools = list(tools)
+        self._settings = settings
+        self._dialect = Dialect()
+        self._client = AsyncOpenAI(
+            api_key=api_key or "none",
+            base_url=url,
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(
+                mounts={"http://": None, "https://": None} if nearby(url) else None,
+                timeout=httpx2.Timeout(None, connect=QUESTION_S),
+            ),
+        )
+
+    @property
+    def note(self) -> str:
+        return self._dialect.described
+
+    async def get_ready(self, *, idle: bool, on_loading: Callable[[str], None]) -> None:
+        try:
+            with self._told():
+                async with asyncio.timeout(QUESTION_S):
+                    await self._client.models.list()
+        except ModelAway:
+            raise
+        except ModelFailed:  # not every server lists its models; what it refuses, the trial tells
+            pass
+        if not self.proven:
+            await self._try()
+
+    async def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        for _ in range(MOST_LESSONS):
+            try:
+                with self._told():
+                    stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
+                        **self._dialect.apply(params)
+                    )
+                break
+            except _Refused as refused:
+                if not self._dialect.learn(refused.said, params):
+                    raise ModelFailed(str(refused)) from None
+        else:
+            raise ModelFailed(f"{self.url} refuses every form of the request.")
+        try:
+            with self._told():
+                async for chunk in stream:
+                    yield chunk
+        finally:
+            await stream.close()  # which is what stops the generation
+
+    async def still_loaded(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _try(self) -> None:
+        """A conversation as they begin, to see what of it is refused, and to have the first persona read."""
+        primer = list(self._briefs[0].primer) if self._briefs else []
+        params: dict[str, Any] = {
+            "model": self.model,
+            "messages": [*primer, GREETING, QUESTION],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "temperature": self._settings.temperature,
+            "max_tokens": 1,
+        }
+        if self._tools:
+            params["tools"] = self._tools
+        try:
+            async with asyncio.timeout(TRIAL_S), aclosing(self.chat(params)) as answer:
+                async for _ in answer:
+                    pass
+        except TimeoutError:
+            raise ModelAway(f"{self.url} takes more than {TRIAL_S:.0f} s to answer.") from None
+        self.thinks_first = await thinks_first(self.chat, self.model)
+        self.proven = True
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Has every failure be a ModelFailed. None repeats what the server says: it may quote the caller."""
+        try:
+            yield
+        except (openai.AuthenticationError, openai.PermissionDeniedError):
+            raise ModelFailed(f"{self.url} refuses llm.api_key.") from None
+        except openai.NotFoundError:
+            raise ModelFailed(f"{self.url} doesn't have {self.model}: set llm.model, or llm.url.") from None
+        except openai.APIStatusError as error:
+            raise self._refusal(error) from None
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+            raise ModelAway(f"{self.url} doesn't answer: {type(cause or error).__name__}.") from None
+        except TimeoutError:
+            raise ModelAway(f"{self.url} doesn't answer.") from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+            raise ModelFailed(
+                f"{self.url} answers what isn't OpenAI's API: {type(error).__name__}."
+            ) from None
+
+    def _refusal(self, error: openai.APIStatusError) -> ModelFailed:
+        status = error.status_code
+        if status in LATER_STATUS:
+            after = retry_after_s(error.response.headers.get("retry-after"))
+            return ModelOverloaded(f"{self.url} is busy (HTTP {status}).", retry_after_s=after)
+        if status in (400, 422):
+            return _Refused(f"{self.url} refuses the request (HTTP {status}).", error.message)
+        if status >= 500:
+            return ModelOverloaded(f"{self.url} failed (HTTP {status}).")
+        return ModelFailed(f"{self.url} refuses the request (HTTP {status}).")
+
+
+class _Refused(ModelFailed):
+    """`said` may repeat the request, so it stays in here."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """An HTTP Retry-After header in seconds. Source: RFC 9110, section 10.2.3."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

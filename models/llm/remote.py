@@ -1,0 +1,244 @@
+"""A language model on a server that isn't ours: found, made ready, and watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import httpx2
+from loguru import logger
+from openai.types.chat import ChatCompletionChunk
+
+from config.settings import LlmEndpointSettings, LlmSettings
+from models.errors import ModelAway, ModelError, ModelFailed, ModelLate, ModelOverloaded
+from models.llm.acting import Acting
+from models.llm.brevity import Brevity
+from models.llm.brief import Brief
+from models.llm.endpoint import Endpoint, Kind
+from models.llm.history import fit
+from models.llm.ollama_model import OllamaModel
+from models.llm.openai_model import OpenAiModel
+from models.llm.where import nearby
+
+BEAT_S = 5.0
+PROBE_S = 3.0
+POLL_S = 0.05
+# No proxy, whatever the environment names: who sets one has distant servers in mind, and what is said to one
+# nearby doesn't pass through it.
+DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
+
+
+class Driver(Protocol):
+    """Speaks to one kind of server about one model."""
+
+    kind: Kind
+    url: str
+    model: str
+    device: str
+    supports_tools: bool
+    thinks_first: bool
+    calls_borne: int | None
+    proven: bool  # false once an answer didn't come: then being there isn't enough, it has to answer
+
+    @property
+    def note(self) -> str:
+        """What the operator should know besides."""
+
+    async def get_ready(self, *, idle: bool, on_loading: Callable[[str], None]) -> None:
+        """See that the model is there, loaded, and has read what calls begin with; quick where it is so.
+
+        `idle` where no call would be held up. Raises ModelFailed with what is wrong and what to do.
+        """
+
+    def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]: ...
+    async def still_loaded(self) -> bool: ...
+    async def close(self) -> None: ...
+
+
+class RemoteEndpoint(Endpoint):
+    """`wanted` where somebody asked for it: then it is trouble when it isn't there.
+
+    Looks every few seconds whether the server is there, what it is, and whether the model is still loaded.
+    """
+
+    def __init__(
+        self,
+        where: LlmEndpointSettings,
+        settings: LlmSettings,
+        *,
+        named_by: str | None,
+        wanted: bool = True,
+        briefs: Sequence[Brief] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+        max_calls: int = 1,
+    ) -> None:
+        """`named_by` is the setting that names it; None for an Ollama that is asked because it is there."""
+        super().__init__()
+        self.kind = "openai" if named_by else "ollama"
+        self.url = where.url
+        self.model = where.model
+        self.wanted = wanted
+        self._where = where
+        self._settings = settings
+        self._named_by = named_by
+        self._briefs = briefs
+        self._tools = tools if settings.tools != "off" else ()
+        self._max_calls = max_calls
+        self._http = httpx2.AsyncClient(timeout=10.0, mounts=DIRECT if nearby(where.url) else None)
+        self._driver: Driver | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def why(self) -> str:
+        if self.state != "ready" or self._driver is None:
+            return self.last_error or f"{self.url} is {self.state}."
+        if self._named_by is None:
+            why = f"Ollama at {self.url} has {self.model}."
+        elif self.kind == "ollama":
+            why = f"{self._named_by} names the Ollama at {self.url}, which has {self.model}."
+        else:
+            why = f"{self._named_by} names {self.url}."
+        return f"{why} {self._driver.note}".rstrip()
+
+    async def start(self) -> None:
+        """Look for the first time, however long a load takes, and from then on again and again."""
+        await self._look()
+        self._beating = asyncio.create_task(self._beat(), name=f"llm-beat-{self.url}")
+
+    async def close(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        await self._forget_driver()
+        await self._http.aclose()
+        self._set("down", self.last_error)
+
+    def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
+        settings = self._settings
+        fitted = {**params, "model": self.model}
+        fitted["messages"] = fit(params["messages"], settings.num_ctx - settings.max_tokens, keep=keep)
+        if not self.supports_tools or settings.tools == "off":
+            fitted.pop("tools", None)
+            fitted.pop("tool_choice", None)
+        return fitted
+
+    async def chat(
+        self, params: Mapping[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        if (driver := self._driver) is None or self.state != "ready":
+            raise ModelAway(self.last_error or f"{self.url} isn't ready.")
+        if not await driver.still_loaded():
+            # A chat would load it, but one that is given up has the server give the load up, too.
+            self._set("loading", f"{self.model} is no longer loaded at {self.url}; it is being loaded again.")
+            self._wake.set()
+            raise ModelAway(self.last_error or "")
+        async for chunk in driver.chat(params):
+            yield chunk
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.state != "ready":
+                    await self._changed.wait()
+        except TimeoutError:
+            raise ModelAway(self.last_error or f"{self.url} isn't ready.") from None
+
+    def about_to_ask(self) -> None:
+        if self._driver is not None and self.state == "ready":
+            self._wake.set()
+
+    def failed(self, error: ModelFailed) -> None:
+        gone = isinstance(error, (ModelAway, ModelLate)) and not isinstance(error, ModelOverloaded)
+        if gone and self.state == "ready":
+            if self._driver is not None:
+                self._driver.proven = False
+            self._set("down", str(error))
+            self._wake.set()
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._look()
+            except Exception as error:  # the watch must go on
+                logger.exception("A language model couldn't be looked after")
+                self._set("down", f"{self.url}: {type(error).__name__}")
+
+    async def _look(self) -> None:
+        try:
+            driver = self._driver or await self._find()
+            self._driver = driver
+            await driver.get_ready(idle=self.calls == 0, on_loading=lambda what: self._set("loading", what))
+        except ModelError as error:
+            if isinstance(error, ModelAway):  # what comes back may be another server
+                await self._forget_driver()
+            self._set("down", str(error))
+            return
+        self.wanted = True  # it was there: from now on it is missed
+        self.kind, self.url, self.model = driver.kind, driver.url, driver.model
+        self.device, self.supports_tools = driver.device, driver.supports_tools
+        self.thinks_first, self.calls_borne = driver.thinks_first, driver.calls_borne
+        self._set("ready", None)
+
+    async def _find(self) -> Driver:
+        """What answers there. Raises ModelAway where nothing does."""
+        root = self._where.url.rstrip("/").removesuffix("/v1")
+        key = self._where.api_key.get_secret_value() if self._where.api_key is not None else None
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            answer = await self._http.get(f"{root}/api/version", headers=headers, timeout=PROBE_S)
+        except httpx2.TransportError as error:
+            if self._named_by is None:
+                raise ModelAway(f"No Ollama answers at {root}") from None
+            raise ModelAway(f"{self._where.url} doesn't answer: {type(error).__name__}.") from None
+        if answer.status_code >= 500:
+            raise ModelAway(f"{self._where.url} answers HTTP {answer.status_code}.")
+        if _is_ollama(answer):
+            return OllamaModel(
+                root,
+                self._where.model,
+                self._settings,
+                self._http,
+                api_key=key,
+                briefs=self._briefs,
+                tools=self._tools,
+                max_calls=self._max_calls,
+            )
+        if self._named_by is None:
+            raise ModelAway(f"What answers at {root} isn't Ollama.")
+        return OpenAiModel(
+            self._where.url.rstrip("/"),
+            self._where.model,
+            self._settings,
+            api_key=key,
+            briefs=self._briefs,
+            tools=self._tools,
+        )
+
+    async def _forget_driver(self) -> None:
+        if self._driver is not None:
+            driver, self._driver = self._driver, None
+            await driver.close()
+
+    def _set(self, state: Any, error: str | None) -> None:
+        if state != self.state:
+            level = "INFO" if state == "ready" else "WARNING" if self.wanted else "DEBUG"
+            logger.log(level, f"Language model {self.model} at {self.url}: {state}. {error or ''}".rstrip())
+        self.state, self.last_error = state, error
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _is_ollama(answer: httpx2.Response) -> bool:
+    try:
+        return answer.status_code == 200 and isinstance(answer.json()["version"], str)
+    except (ValueError, KeyError, TypeError):
+        return False
