@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -86,6 +86,17 @@ class Conversation:
         self._pause: Ledger | None = None  # of a turn that may be over
         self._awaited: Ledger | None = None  # of one that is, until its answer sounds
         self._heard: Ledger | None = None
+        self._bridging = False
+        self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
+
+    def bridge_begins(self) -> None:
+        """What sounds next isn't the answer, but bridges the wait for it."""
+        self._bridging = True
+
+    def bridge_ends(self) -> None:
+        self._bridging = False
+        if self.on_bridged:
+            self.on_bridged()
 
     @property
     def awaits_answer(self) -> bool:
@@ -103,9 +114,10 @@ class Conversation:
         """The pause was none, or what came before it no turn."""
         self._pause = None
 
-    def caller_takes_floor(self) -> None:
-        """What was still to be answered won't be."""
+    def answer_lost(self) -> None:
+        """What was still to be answered won't be: it failed, or the caller takes the floor."""
         self._awaited = None
+        self._bridging = False
 
     def turn_over(self, speech_end: float) -> None:
         """What the caller said before the pause is answered now."""
@@ -135,6 +147,8 @@ class Conversation:
 
     def answer_sounds(self, now: float) -> Ledger | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
+        if self._bridging:
+            return None
         ledger, self._awaited = self._awaited, None
         if ledger is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,6 @@ from pipecat.frames.frames import (
     FunctionCallFromLLM,
     FunctionCallResultProperties,
     LLMTextFrame,
-    TTSSpeakFrame,
     TTSTextFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
@@ -39,6 +39,7 @@ from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from config.persona import Persona
 from config.settings import Settings
+from models.errors import ModelError
 from models.llm.acts import ActExample
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
@@ -51,6 +52,7 @@ from transports.playout import SAMPLE_RATE_HZ
 # The listener commits or withdraws every speculation; this only bounds one that a fault left over.
 SPECULATION_TIMEOUT_S = 15.0
 TURN_TIMEOUT_S = 60.0
+BRIDGE_DEADLINE_S = 2.0  # what bridges a wait mustn't be waited for
 
 END_CALL = FunctionSchema(
     name="end_call",
@@ -136,9 +138,21 @@ def build(
 
     llm.add_event_handler("on_function_calls_started", note_tools)
 
-    async def fill(text: str) -> None:
-        # Straight to the voice: in the model's queue it would wait for the answer that it bridges.
-        await tts.queue_frame(TTSSpeakFrame(text, append_to_context=False))
+    async def bridge(text: str) -> None:
+        # Straight into the playout: on its way through the pipeline it would wait for whatever doesn't move.
+        if call.playout.speaking or not text:
+            return
+        voice = answering.persona.voice
+        try:
+            async with asyncio.timeout(BRIDGE_DEADLINE_S):
+                parts = pool.voices.stream(text, voice=voice, call_id=call.info.id)
+                said = [part.pcm async for part in parts]
+        except (ModelError, TimeoutError):
+            return
+        if not call.playout.speaking:
+            conversation.bridge_begins()
+            call.playout.write(b"".join(said))
+            call.playout.mark(conversation.bridge_ends)
 
     def caller_leaves() -> None:
         conversation.tool_called(END_CALL.name, {})  # as if the model had been asked
@@ -154,8 +168,8 @@ def build(
             partial(llm.end_probability, context),
             partial(llm.read_ahead, context),
             partial(llm.get_ready, context),
-            fill,
         ),
+        bridge=bridge,
         on_goodbye=caller_leaves,
     )
     llm.stands = listener.foresight.stands

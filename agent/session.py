@@ -7,7 +7,13 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from pipecat.frames.frames import EndFrame, ErrorFrame, TTSSpeakFrame, UserIdleTimeoutUpdateFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    ErrorFrame,
+    InterruptionFrame,
+    TTSSpeakFrame,
+    UserIdleTimeoutUpdateFrame,
+)
 from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
@@ -15,6 +21,7 @@ from agent.answering import Answering
 from agent.conversation import Conversation, ToolCall, Turn
 from agent.http.contracts import CallState
 from agent.rtvi import ending_message, latency_message, persona_message
+from agent.troubles import Outcome, Troubles
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -65,6 +72,8 @@ class CallSession:
         self._pipeline.user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
+        self._conversation.on_bridged = self._on_bridged
+        self._troubles = Troubles()
         self._answering.on_change(lambda persona: self._tell_soon(persona_message(persona)))
 
     @property
@@ -233,6 +242,7 @@ class CallSession:
 
     async def _on_caller_speaks(self, *_: object) -> None:
         self._idle_prompts_left = self._settings.call.idle_prompts
+        self._troubles.caller_speaks()
 
     async def _on_idle(self, _: object) -> None:
         was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
@@ -253,7 +263,13 @@ class CallSession:
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
-        self.end(EndReason.MODEL_FAILURE, self.persona.apology)
+        match self._troubles.one_more():
+            case Outcome.AGAIN:
+                self._conversation.answer_lost()
+                await self._pipeline.worker.queue_frame(InterruptionFrame())
+                await self._say(self.persona.again)
+            case Outcome.END:
+                self.end(EndReason.MODEL_FAILURE, self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
@@ -261,9 +277,14 @@ class CallSession:
             logger.error("call %s: its pipeline ended before the call", self.info.id)
             self.end(EndReason.MODEL_FAILURE)
 
+    def _on_bridged(self) -> None:
+        if self._call.playout.speaking:  # the answer follows at once
+            self._on_sounding()
+
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
+            self._troubles.answered()
             self._tell_soon(latency_message(ledger))
             logger.info(
                 "call %s answered in %.0f ms (%s)",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from agent.session import CallSession
+from agent.turn.watchdog import bridges
 from agent.vitals import return_memory
 from config.answering import Personas
 from config.settings import Settings
@@ -85,7 +86,10 @@ class Sessions:
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
         for persona in self._personas.all:
-            for phrase in (*persona.opening, persona.goodbye, persona.apology, *persona.idle_prompts):
+            turn = persona.turn.over(self._settings.turn)
+            said_while_waiting = (text for _, text in bridges(persona, turn))
+            ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
+            for phrase in (*persona.opening, *ending, *said_while_waiting):
                 said = await pieces(phrase, language=persona.language)
                 await self._pool.voices.remember(said, voice=persona.voice)
         self._ready = True

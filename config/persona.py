@@ -46,7 +46,7 @@ class PersonaTurn(Section):
     barge_in: bool | None = None
     barge_in_min_ms: int | None = Field(None, ge=0, le=3000)
     barge_in_min_words: int | None = Field(None, ge=1, le=10)
-    filler: Text | None = None
+    filler: str | None = None
     filler_after_ms: int | None = Field(None, ge=300, le=10000)
 
     def over(self, settings: TurnSettings) -> TurnSettings:
@@ -90,6 +90,16 @@ class Persona(Section):
     def again(self) -> str:
         """Said where an answer was lost, so that the caller repeats what they asked."""
         return lessons(self.language_code).again or self.idle_prompts[0]
+
+    @property
+    def filler(self) -> str:
+        """Said while an answer is awaited, unless `turn.filler` says otherwise; empty in some languages."""
+        return lessons(self.language_code).filler
+
+    @property
+    def longer(self) -> str:
+        """Said when it still is; empty in some languages."""
+        return lessons(self.language_code).longer
 
     @property
     def language_code(self) -> str:

@@ -67,7 +67,9 @@ class Lessons(Section):
 
     facts: Text  # stands before a persona's facts
     unknown: Text  # and behind them
-    again: Text = ""  # said where an answer was lost
+    again: str = ""  # said where an answer was lost
+    filler: str = ""  # said while one is awaited
+    longer: str = ""  # and said when it still is
     examples: tuple[Example, ...] = ()  # for personas without
     recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts

@@ -209,8 +209,13 @@ class TurnSettings(Section):
     )
     barge_in_min_words: int = Field(1, ge=1, le=10, description="Fewer words never interrupt for good.")
     echo_guard: bool = Field(True, description="Ignore the agent's own voice coming back.")
-    filler: str | None = Field(None, description="Said when the answer takes long, e.g. 'One moment.'")
-    filler_after_ms: int = Field(1500, ge=300, le=10000, description="How long an answer may take before it.")
+    filler: str | None = Field(
+        None, description="Said when an answer takes long; null is the language's 'One moment.', '' nothing."
+    )
+    filler_after_ms: int = Field(3500, ge=300, le=10000, description="How long an answer may take before it.")
+    answer_timeout_s: float = Field(
+        25.0, ge=2, le=120, description="A question that isn't answered by then is asked for again."
+    )
 
     @model_validator(mode="after")
     def _ordered_silences(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from loguru import logger
@@ -20,13 +21,14 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
-from models.errors import ModelError
+from models.errors import ModelError, ModelLate
 from models.lanes import Speculative
 from models.speech import SAMPLE_RATE_HZ, Speech
 from models.speech_text import Chunks, pieces
 from models.voices import Choice, Voices, names_in
 
 _BYTES_PER_SAMPLE = 2
+PART_DEADLINE_S = 8.0
 
 
 class VoiceTTSService(TTSService):
@@ -84,7 +86,7 @@ class VoiceTTSService(TTSService):
                 piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative
             )
             try:
-                async for speech in parts:
+                while speech := await self._in_time(parts):
                     await self.stop_ttfb_metrics()
                     async for frame in self._in_order(speech, context_id, at_s):
                         yield frame
@@ -100,6 +102,22 @@ class VoiceTTSService(TTSService):
         await super().tts_process_generator(context_id, generator)
         # Else Pipecat waits 3 s for sound that never comes when nothing could be spoken.
         self._is_yielding_frames_synchronously = True
+
+    async def _in_time(self, parts: AsyncGenerator[Speech, None]) -> Speech | None:
+        """The next part; None behind the last. Raises ModelLate where it takes too long.
+
+        As long as it may be thrown away, it may also take its time: other calls' work comes before it.
+        """
+        making = asyncio.ensure_future(anext(parts, None))
+        try:
+            while not (await asyncio.wait({making}, timeout=PART_DEADLINE_S))[0]:
+                if not (self._speculative() if callable(self._speculative) else self._speculative):
+                    raise ModelLate(f"The voice said nothing for {PART_DEADLINE_S:.0f} s.")
+            return making.result()
+        finally:
+            if not making.done():
+                making.cancel()
+                await asyncio.gather(making, return_exceptions=True)
 
     async def _in_order(self, speech: Speech, context_id: str, at_s: float) -> AsyncGenerator[Frame, None]:
         at = 0

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from config.errors import ConfigError
+from config.settings import LogSettings
 
 _FIRST = ("serve", "demo", "models", "config")
 
@@ -59,6 +60,10 @@ def main(
 
     Start with `offhook serve`, or see it all work without a phone with `offhook demo`.
     """
+    # Before anyone imports Pipecat, which prints a banner. Those who serve show more, as log.level says.
+    from agent import logs
+
+    logs.set_up(LogSettings(level="warning"))
 
 
 def _gather() -> None:

@@ -13,7 +13,7 @@ from models.whisper import LanguageChoice, Transcript
 
 logger = logging.getLogger("offhook.turn")
 
-WORDS_DEADLINE_S = 6.0
+WORDS_DEADLINE_S = 20.0  # queueing included: late words are better than none
 ACOUSTIC_DEADLINE_S = 0.5
 
 
@@ -48,12 +48,13 @@ class Ear:
 
         Raises ModelError and TimeoutError.
         """
-        if self._look and spoken is not None and self._look.size >= spoken:
-            self._look.wanted = True
-            heard = await asyncio.shield(self._look.heard)
-            if heard is not None:
-                return heard
-        return await self._transcribe(pcm, speculative=False)
+        async with asyncio.timeout(WORDS_DEADLINE_S):
+            if self._look and spoken is not None and self._look.size >= spoken:
+                self._look.wanted = True
+                heard = await asyncio.shield(self._look.heard)
+                if heard is not None:
+                    return heard
+            return await self._transcribe(pcm, speculative=False)
 
     async def words_so_far(self, pcm: bytes) -> Transcript | None:
         """The same of a caller who is still speaking; None where it would keep others waiting, or failed."""

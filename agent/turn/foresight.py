@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ class Mind:
     end_probability: Callable[[str], Coroutine[Any, Any, float | None]]  # that the words so far are all
     read_ahead: Callable[[], Coroutine[Any, Any, None]]  # the caller begins to speak
     get_ready: Callable[[str], Coroutine[Any, Any, None]]  # they pause, and these words may be all
-    fill: Callable[[str], Awaitable[None]]  # say this while the answer is awaited; it is no part of it
 
 
 class Foresight:

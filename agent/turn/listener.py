@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -31,7 +31,6 @@ from agent.turn.activity import Change
 from agent.turn.barge_in import Action
 from agent.turn.ear import Ear
 from agent.turn.endpointing import Verdict
-from agent.turn.filler import Filler
 from agent.turn.follower import EVERY_BESIDE_A_MODEL_MS, EVERY_MS, Follower
 from agent.turn.foresight import Foresight, Mind
 from agent.turn.judge import Judge
@@ -46,7 +45,8 @@ from agent.turn.utterance import (
     Utterance,
 )
 from agent.turn.voice import CallerVoice
-from models.errors import ModelError
+from agent.turn.watchdog import Watchdog
+from models.errors import ModelError, ModelLate
 from models.pool import ModelPool
 from models.whisper import Transcript
 from transports.playout import Playout
@@ -55,6 +55,7 @@ logger = logging.getLogger("offhook.turn")
 
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten
+LATE_WORDS_S = 5.0
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 
 
@@ -70,8 +71,10 @@ class Listener(FrameProcessor):
         *,
         call_id: str,
         mind: Mind,
+        bridge: Callable[[str], Awaitable[None]],
         on_goodbye: Callable[[], None],
     ) -> None:
+        """`bridge` says something while the caller waits, which is no part of the conversation."""
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
         persona, turn = answering.persona, answering.turn
@@ -82,6 +85,7 @@ class Listener(FrameProcessor):
         self._call_id = call_id
         self.foresight = Foresight(self, conversation, mind, speculates=turn.speculate)
         self._on_goodbye = on_goodbye
+        self._bridge = bridge
         self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
         self._overlaps = Overlaps(
             self, playout, conversation, self._voice, answering, self._overhear, call_id=call_id
@@ -101,8 +105,13 @@ class Listener(FrameProcessor):
         )
         self._considering: Latest[None] = Latest(self)
         self._splitting: Latest[None] = Latest(self)
-        self._filler = Filler(answering, mind, lambda: conversation.awaits_answer and not self._utterance)
-        self._filling: Latest[None] = Latest(self)
+        self._watchdog = Watchdog(
+            answering,
+            waits=lambda: conversation.awaits_answer and not self._utterance,
+            bridge=bridge,
+            give_up=self._give_up,
+        )
+        self._watching: Latest[None] = Latest(self)
         # So many of the agent's first turns are heard out, whatever the caller does.
         self._to_hear_out = bool(persona.notice) + (not persona.greeting_interruptible)
         self._typed: deque[str] = deque()
@@ -236,7 +245,7 @@ class Listener(FrameProcessor):
         utterance.opened = True
         self._overlaps.begin()
         self._overlaps.answering = False
-        self._conversation.caller_takes_floor()
+        self._conversation.answer_lost()
         await self.push_frame(ProposedUserStartedSpeakingFrame())
         self.foresight.read_ahead()
         if utterance.candidate:
@@ -361,7 +370,7 @@ class Listener(FrameProcessor):
             return
         await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
         await self.push_frame(ProposedUserStoppedSpeakingFrame())
-        self._filling.start(self._filler.bridge())
+        self._watching.start(self._watchdog.watch())
 
     async def _take_typed(self, text: str) -> None:
         """Keys pressed or words typed: a whole turn as they come."""
@@ -385,14 +394,30 @@ class Listener(FrameProcessor):
             await self.push_frame(InterimTranscriptionFrame(utterance.settled, "", time_now_iso8601()))
 
     async def _transcribe(self, audio: bytes, *, spoken: int | None = None) -> Transcript | None:
-        """What was said; None where the recognizer failed (and the call ends)."""
+        """What was said; None where the recognizer failed, and it has to be said again."""
+        bridging = asyncio.create_task(self._bridge_late_words())
         try:
             return await self._ear.words(audio, spoken=spoken)
         except (ModelError, TimeoutError) as error:
+            if self._utterance:
+                await self._forget(self._utterance)
             await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
             return None
+        finally:
+            bridging.cancel()
+
+    async def _bridge_late_words(self) -> None:
+        await asyncio.sleep(LATE_WORDS_S)
+        if self._utterance and self._utterance.paused_at is not None:
+            await self._bridge(self._answering.persona.longer)
+
+    async def _give_up(self) -> None:
+        """An answer that is owed doesn't come."""
+        waited_s = self._answering.turn.answer_timeout_s
+        late = ModelLate(f"No answer within {waited_s:.0f} s.")
+        await self.push_error(str(late), exception=late)
 
     async def _stop_tasks(self) -> None:
-        tasks = (self._considering, self._splitting, self._filling)
+        tasks = (self._considering, self._splitting, self._watching)
         for work in (self._follower, self._overlaps, self.foresight, *tasks):
             await work.stop()

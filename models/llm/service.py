@@ -25,7 +25,6 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
-from models.errors import ModelFailed
 from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
 
@@ -116,7 +115,7 @@ class CallLlmService(OpenAILLMService):
         **kwargs: Any,
     ) -> None:
         """A speculation that fails is nobody's business: it is withdrawn, and the whole turn asks anew."""
-        if self._speculation_gate.is_speculating and isinstance(exception, ModelFailed):
+        if self._speculation_gate.is_speculating:
             logger.info(f"An answer begun early is given up: {exception}")
             await self.broadcast_frame(EagerEndOfTurnCancelFrame)
             return

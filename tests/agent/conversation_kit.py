@@ -36,6 +36,7 @@ FADED_S = 0.3
 FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 TTS_S = 0.04
+UNSPEAKABLE = "Mumble"  # the voice hangs on it
 
 PERSONA = Persona(
     name="Test",
@@ -68,6 +69,7 @@ class Says:
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
     speaks: str | None = None
     languages: tuple[tuple[str, float], ...] = ()
+    hearing_s: float = 0.0  # how long the recognizer takes for it besides
 
 
 @dataclass
@@ -205,9 +207,9 @@ class FakeModels:
     async def _transcribe(
         self, pcm: bytes, *, language: str | LanguageChoice = "en", **_: object
     ) -> Transcript:
-        await asyncio.sleep(STT_S)
         words: list[str] = []
         said = self._said(pcm)
+        await asyncio.sleep(STT_S + sum(says.hearing_s for says, _ in said))
         languages = None
         if callable(language):
             longest = max(said, key=lambda item: item[0].end - item[0].start)[0] if said else None
@@ -239,6 +241,8 @@ class FakeModels:
 
     async def _speak(self, text: str, *, voice: tuple[str, ...] = (), **_: object) -> AsyncIterator[Speech]:
         self._outcome.spoken.append((voice, text))
+        if text.startswith(UNSPEAKABLE):
+            await asyncio.Event().wait()
         await asyncio.sleep(TTS_S)
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()

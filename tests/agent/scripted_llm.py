@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import LlmSettings
+from models.errors import ModelFailed
 from models.llm.brief import Brief
 from models.llm.chain import Chain
 from models.llm.chunks import completion_chunk
@@ -26,7 +27,7 @@ SLOW_S = 3.0  # longer than any caller's second thought in these conversations
 
 class ScriptedEndpoint(Endpoint):
     """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails,
-    "!slow ..." takes three seconds more, and so does what stands behind " !pause "."""
+    "!hang" never comes, "!slow ..." takes three seconds more, and so does what stands behind " !pause "."""
 
     kind = "openai"
     url = "http://fake"
@@ -61,8 +62,10 @@ class ScriptedEndpoint(Endpoint):
         if reply.startswith("!slow "):
             await asyncio.sleep(SLOW_S)
             reply = reply.removeprefix("!slow ")
+        if reply == "!hang":
+            await asyncio.Event().wait()
         if reply == "!fail":
-            raise RuntimeError("the fake model was told to fail")
+            raise ModelFailed("the fake model was told to fail")
         if reply == "!end_call":
             function = {"name": "end_call", "arguments": "{}"}
             call = {"index": 0, "id": "1", "type": "function", "function": function}

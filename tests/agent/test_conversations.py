@@ -16,7 +16,7 @@ from pipecat.pipeline.worker import PipelineWorker
 
 from agent.session import CallSession
 from config.settings import CallSettings, Settings, TurnSettings
-from tests.agent.conversation_kit import PERSONA, FakeCall, Says, answers, callers, converse
+from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import CallGone, EndReason
 
 LONG = "one two three four five six seven eight nine ten eleven twelve."
@@ -150,10 +150,72 @@ def test_a_caller_who_says_goodbye_is_said_goodbye_to() -> None:
     assert outcome.tools == ["end_call"]
 
 
-def test_a_failed_model_is_apologized_for() -> None:
-    outcome = converse([Says(2.0, 3.0, "Fail now.")], {"Fail now.": "!fail"}, lasts=20)
+AGAIN = PERSONA.again
+
+
+def test_a_failed_model_has_the_caller_ask_again() -> None:
+    script = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "And now?")]
+    outcome = converse(script, {"Fail now.": "!fail", "And now?": "Now it works."}, lasts=20)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert answers(outcome)[1:] == [AGAIN, "Now it works."]
+
+
+def test_a_model_that_fails_twice_is_apologized_for_and_ends_the_call() -> None:
+    script = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Fail again.")]
+    outcome = converse(script, {"Fail now.": "!fail", "Fail again.": "!fail"}, lasts=40)
     assert outcome.reason is EndReason.MODEL_FAILURE
-    assert answers(outcome)[-1] == "I am sorry."
+    assert answers(outcome)[1:] == [AGAIN, "I am sorry."]
+    assert outcome.left == []
+
+
+def test_a_failure_that_an_answer_parts_from_the_next_doesn_t_count() -> None:
+    script = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Hi."), Says(14.0, 15.0, "Fail again.")]
+    outcome = converse(script, {"Fail now.": "!fail", "Hi.": "Hello.", "Fail again.": "!fail"}, lasts=24)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert answers(outcome)[1:] == [AGAIN, "Hello.", AGAIN]
+
+
+def heard(outcome: Outcome, since: float) -> float:
+    """How long after `since` the agent was heard first."""
+    starts = (event.at for event in outcome.events if event.what == "agent starts")
+    return min(at for at in starts if at > since) - since
+
+
+@pytest.mark.parametrize(
+    "stall",
+    [
+        {"reply": "!hang"},
+        {"reply": "Mumble."},
+        {"reply": "!fail"},
+        {"reply": "!slow !slow Well."},
+        {"hearing_s": 9.0},
+        {"hearing_s": 60.0},
+    ],
+)
+@pytest.mark.parametrize(("filler", "within_s"), [(None, 4.0), ("", 6.0)])
+def test_nobody_waits_in_silence(stall: dict[str, Any], filler: str | None, within_s: float) -> None:
+    settings = Settings(turn=TurnSettings(filler=filler))
+    question = Says(2.0, 3.0, "What now?", hearing_s=stall.get("hearing_s", 0.0))
+    later = Says(33.0, 34.0, "And now?")
+    replies = {"What now?": stall.get("reply", "Fine."), "And now?": "Now it works."}
+    outcome = converse([question, later], replies, lasts=40, settings=settings)
+    if "hearing_s" not in stall:
+        assert heard(outcome, 3.0) <= within_s
+    else:  # that the turn is over is known only with its words
+        assert heard(outcome, 3.0) <= 6.0
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert "Now it works." in answers(outcome)
+    assert outcome.left == []
+
+
+def test_a_late_answer_is_heard_behind_what_bridged_the_wait() -> None:
+    settings = Settings(turn=TurnSettings(filler_after_ms=2900))
+    replies = {"What now?": "!slow It is noon."}
+    outcome = converse([Says(2.0, 3.0, "What now?")], replies, lasts=12, settings=settings)
+    assert answers(outcome) == ["Hello there.", "It is noon."]
+    assert "One moment." in [text for _, text in outcome.spoken]
+    assert outcome.ledgers[-1]["first_packet"]
+    assert sum(outcome.ledgers[-1].values()) > 3000  # the wait for the answer, not for the filler
 
 
 @pytest.mark.parametrize("lasts", [2.5, 3.6, 3.8, 4.0, 4.4, 5.0])

@@ -47,7 +47,7 @@ def foresight(listener: FakeListener, asked: list[str]) -> Foresight:
     async def nothing(*_: object) -> None:
         return
 
-    mind = Mind(end_probability, nothing, nothing, nothing)
+    mind = Mind(end_probability, nothing, nothing)
     return Foresight(cast(FrameProcessor, listener), Conversation(), mind, speculates=True)
 
 

@@ -187,8 +187,9 @@ def test_everything_that_is_said_changes_with_the_language() -> None:
     [("!fail", EndReason.MODEL_FAILURE, "Désolée."), ("Oui.", EndReason.AGENT_HANGUP, "Au revoir.")],
 )
 def test_apologies_and_goodbyes_too(reply: str, reason: EndReason, last: str) -> None:
-    bye = french(Says(8.0, 9.5, "Au revoir !"))
-    outcome = converse([TABLE, bye], {TABLE.text: reply}, lasts=30, others=[FRENCH])
+    again = french(Says(8.0, 9.5, TABLE.text))  # a second failure ends the call
+    bye = french(Says(14.0, 15.5, "Au revoir !"))
+    outcome = converse([TABLE, again, bye], {TABLE.text: reply}, lasts=30, others=[FRENCH])
     assert outcome.reason is reason
     assert answers(outcome)[-1] == last
 

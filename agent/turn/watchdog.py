@@ -1,0 +1,50 @@
+"""Sees that nobody who has asked something waits in silence, whatever part fails to move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from agent.answering import Answering
+from config.persona import Persona
+from config.settings import TurnSettings
+
+LONGER_MS = 5500  # nobody takes more silence than this for thinking
+
+
+def bridges(persona: Persona, turn: TurnSettings) -> list[tuple[int, str]]:
+    """What is said while an answer is awaited, and how many milliseconds after the question."""
+    filler = persona.filler if turn.filler is None else turn.filler
+    said = [(turn.filler_after_ms, filler), (max(LONGER_MS, turn.filler_after_ms + 2000), persona.longer)]
+    return [(after_ms, text) for after_ms, text in said if text and after_ms < turn.answer_timeout_s * 1000]
+
+
+class Watchdog:
+    """One call's. `waits` tells whether the caller still hears nothing, and `bridge` says something that is
+    no part of the answer; `give_up` is called where no answer came in time."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        *,
+        waits: Callable[[], bool],
+        bridge: Callable[[str], Awaitable[None]],
+        give_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._answering = answering
+        self._waits = waits
+        self._bridge = bridge
+        self._give_up = give_up
+
+    async def watch(self) -> None:
+        """From the end of the caller's turn until it is answered, or cancelled."""
+        turn, waited_s = self._answering.turn, 0.0
+        for after_ms, text in bridges(self._answering.persona, turn):
+            await asyncio.sleep(after_ms / 1000 - waited_s)
+            waited_s = after_ms / 1000
+            if not self._waits():
+                return
+            await self._bridge(text)
+        await asyncio.sleep(turn.answer_timeout_s - waited_s)
+        if self._waits():
+            await self._give_up()
