@@ -41,6 +41,13 @@ class Key:
         return any(get_origin(member) is tuple for member in _members(self.field.annotation))
 
     @property
+    def items(self) -> type[BaseModel] | None:
+        """What a list of mappings holds; None where it is no such list."""
+        kinds = [get_args(one)[0] for one in _members(self.field.annotation) if get_origin(one) is tuple]
+        kind = kinds[0] if kinds else None
+        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+    @property
     def is_mapping(self) -> bool:
         return get_origin(self.field.annotation) is dict
 
@@ -122,6 +129,12 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     if origin is dict:
         name, value = (_allowed(kind, []) for kind in get_args(annotation))
         return f"a mapping{_length(metadata)}, each {name} to {value}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = (
+            f"{name}_file" if SecretStr in _members(field.annotation) else name
+            for name, field in annotation.model_fields.items()
+        )
+        return f"a mapping with {_list(list(fields), 'and')}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
     return names.get(annotation, "text") + _range(metadata)
 

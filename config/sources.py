@@ -16,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_origin
 
-from pydantic import ValidationError
+import yaml
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
@@ -111,6 +112,8 @@ class _Environment(EnvSettingsSource):
         )
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if Key(field_name, field).items is not None:
+            return _listed(value)
         return _pairs(value) if get_origin(field.annotation) is dict else _split(value)
 
 
@@ -176,6 +179,8 @@ def _layer(leaves: Iterable[tuple[str, Any]], origin: Origin) -> dict[str, _Give
                 f"{here.of(name)} is a secret, which may not stand there; "
                 f"set {key.variable}, or name a file that holds it with {key.file_key}."
             )
+        elif key.items is not None:
+            value = _with_secrets(_listed(value), key.items, key, here)
         elif key.is_list:
             value = _split(value)
         elif key.is_mapping:
@@ -192,6 +197,34 @@ def _split(value: Any) -> Any:
         with suppress(ValueError):
             return json.loads(value)
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _listed(value: Any) -> Any:
+    """A list of mappings, as YAML or JSON has it; other text as it is, to be refused."""
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError):
+            return yaml.safe_load(value)
+    return value
+
+
+def _with_secrets(value: Any, items: type[BaseModel], key: Key, origin: Origin) -> Any:
+    """The list with the secrets that its items name files for. They may stand in the environment alone."""
+    if not isinstance(value, list):
+        return value
+    secrets = [name for name, field in items.model_fields.items() if Key(name, field).secret]
+    result = []
+    for one in value:
+        item = dict(one) if isinstance(one, Mapping) else one
+        for name in secrets if isinstance(item, dict) else ():
+            if item.get(name) is not None and origin.kind != "environment":
+                raise ConfigError(
+                    f"{origin.of(key.name)} has the secret {name}, which may not stand there; "
+                    f"name a file that holds it with {name}_file."
+                )
+            if (file := item.pop(f"{name}_file", None)) is not None:
+                item[name] = read_secret(Path(str(file)), f"{key.name}.{name}")
+        result.append(item)
+    return result
 
 
 def _pairs(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -91,8 +91,10 @@ def _plain(value: object) -> object:
     match value:
         case SecretStr() | Path():
             return str(value)  # a secret's text is asterisks
+        case BaseModel():
+            return {name: _plain(item) for name, item in value}
         case tuple():
-            return list(value)
+            return [_plain(item) for item in value]
         case _:
             return value
 
@@ -105,8 +107,10 @@ def _text(value: object) -> str:
             return str(value).lower()
         case SecretStr():
             return "(set, not shown)"
+        case BaseModel():
+            return ", ".join(f"{name}={_text(item)}" for name, item in value if item is not None)
         case tuple():
-            return ", ".join(str(item) for item in value) or "-"
+            return ", ".join(map(_text, value)) or "-"
         case dict():
             return ", ".join(f"{name}={item}" for name, item in value.items()) or "-"
         case _:

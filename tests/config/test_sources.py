@@ -299,3 +299,31 @@ class TestSecrets:
 
         assert key is not None
         assert key.get_secret_value() == "a"
+
+
+class TestListsOfMappings:
+    FALLBACK = "llm: {fallbacks: [{url: 'http://a', model: m, %s}]}"
+
+    def test_with_a_secret_from_a_file(self) -> None:
+        write("hush\n", "key")
+        write(self.FALLBACK % "api_key_file: key")
+        (fallback,) = load(None, {}).settings.llm.fallbacks
+        assert (fallback.url, fallback.model) == ("http://a", "m")
+        assert fallback.api_key is not None
+        assert fallback.api_key.get_secret_value() == "hush"
+        assert "hush" not in repr(fallback)
+
+    def test_a_secret_stands_in_no_file_of_settings(self) -> None:
+        write(self.FALLBACK % "api_key: hush")
+        said = refused()
+        assert "may not stand there" in said
+        assert "hush" not in said
+
+    def test_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OFFHOOK_LLM__FALLBACKS", "[{url: 'http://a', model: m, api_key: hush}]")
+        assert load(None, {}).settings.llm.fallbacks[0].model == "m"
+
+    def test_text_is_refused_with_what_it_must_be(self) -> None:
+        assert refused(llm__fallbacks="http://a").endswith(
+            "it must be a list of at most 8, each a mapping with url, model and api_key_file."
+        )
