@@ -35,7 +35,12 @@ def test_where_it_is_reached(host: str, hosts: list[str], monkeypatch: pytest.Mo
 
 
 def test_the_brackets_of_an_address_are_printed() -> None:
-    pool = SimpleNamespace(health=list, llm=SimpleNamespace(endpoint=SimpleNamespace(why="")))
+    pool = SimpleNamespace(
+        health=list,
+        gpu=lambda: None,
+        devices=SimpleNamespace(no_gpu=""),
+        llm=SimpleNamespace(endpoint=SimpleNamespace(why="")),
+    )
     settings = Settings(sip=SipSettings(host="fd00::2"))
     server: Any = SimpleNamespace(
         settings=settings, sip=True, http=None, personas=Personas((load_persona("en"),)), pool=pool
@@ -47,7 +52,12 @@ def test_the_brackets_of_an_address_are_printed() -> None:
 
 def test_who_answers_what_is_introduced() -> None:
     settings = Settings(languages=("en", "fr"), numbers={f"60{n}": "fr" for n in range(7)})
-    pool = SimpleNamespace(health=list, llm=SimpleNamespace(endpoint=SimpleNamespace(why="")))
+    pool = SimpleNamespace(
+        health=list,
+        gpu=lambda: None,
+        devices=SimpleNamespace(no_gpu=""),
+        llm=SimpleNamespace(endpoint=SimpleNamespace(why="")),
+    )
     server: Any = SimpleNamespace(
         settings=settings, sip=None, http=None, personas=load_personas(settings), pool=pool
     )

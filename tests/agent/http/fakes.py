@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from agent.http.contracts import CallState
 from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
+from models.nvml import Gpu
 from transports.call import CallInfo
 
 
@@ -79,6 +80,9 @@ class FakeComponent:
     model: str | None = None
     last_error: str | None = None
     queued: int = 0
+    precision: str | None = None
+    weights_bytes: int | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -125,8 +129,13 @@ class FakeModels:
     recognizer: Any = None
     vad: Any = None
 
+    found: Gpu | None = None
+
     def health(self) -> list[FakeComponent]:
         return self.components
+
+    def gpu(self) -> Gpu | None:
+        return self.found
 
 
 @dataclass

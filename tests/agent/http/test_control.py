@@ -94,8 +94,11 @@ async def test_health_shows_each_part(
         "name": "llm",
         "state": "restarting",
         "device": "cpu",
+        "precision": None,
+        "weights_mb": None,
         "model": None,
         "last_error": "It exited with code 137.",
+        "note": None,
         "queued": 2,
     }
 
