@@ -47,9 +47,9 @@ class Nvml:
             raise NoGpu("CUDA_VISIBLE_DEVICES hides every GPU.")
         try:
             pynvml.nvmlInit()
-        except pynvml.NVMLError_LibraryNotFound:
-            raise NoGpu("There is no NVIDIA driver: libnvidia-ml.so.1 isn't found.") from None
         except pynvml.NVMLError as error:
+            if getattr(error, "value", None) == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+                raise NoGpu("There is no NVIDIA driver: libnvidia-ml.so.1 isn't found.") from None
             raise NoGpu(f"NVIDIA's driver doesn't answer: {error}.") from None
         try:
             if not pynvml.nvmlDeviceGetCount():

@@ -183,7 +183,7 @@ class Recognizer:
     def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> Transcript:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
             return self._hear_halves(samples, wanted, hint, once)
-        encoded = self._encode_short(samples)
+        encoded = self.encode(samples)
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
@@ -218,7 +218,8 @@ class Recognizer:
         self._tail = np.array(self._encode(speech, _FULL_FRAMES))
         self._width = self._tail.shape[2]
 
-    def _encode_short(self, samples: Samples) -> ctranslate2.StorageView:
+    def encode(self, samples: Samples) -> ctranslate2.StorageView:
+        """What the decoder writes from: the utterance, and silence behind it where the window is cut."""
         frames = max(_SHORTEST_FRAMES, -(-len(samples) // HOP_SAMPLES) + _PADDING_FRAMES)
         frames += frames % 2
         if frames == self._width:

@@ -30,7 +30,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def memory(_: object) -> object:
         if told.memory is None:
-            raise pynvml.NVMLError_NoPermission
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
         return told.memory
 
     for name, answer in {
@@ -70,10 +70,10 @@ def test_why_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 0)
     with pytest.raises(NoGpu, match="finds no GPU"):
         Nvml({})
-    monkeypatch.setattr(pynvml, "nvmlInit", raised(pynvml.NVMLError_LibraryNotFound()))
+    monkeypatch.setattr(pynvml, "nvmlInit", raised(pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)))
     with pytest.raises(NoGpu, match=r"no NVIDIA driver: libnvidia-ml\.so\.1 isn't found"):
         Nvml({})
-    monkeypatch.setattr(pynvml, "nvmlInit", raised(pynvml.NVMLError_DriverNotLoaded()))
+    monkeypatch.setattr(pynvml, "nvmlInit", raised(pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)))
     with pytest.raises(NoGpu, match="driver doesn't answer: Driver Not Loaded"):
         Nvml({})
 
