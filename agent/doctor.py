@@ -47,7 +47,7 @@ def examine(settings: Settings, *, gpu: bool = False) -> Iterator[Finding]:
         try:
             yield from check(settings)
         except ImportError as error:  # of a package that the check on packages has named
-            yield Finding(check.__name__.replace("_", " "), "broken", str(error), "make install")
+            yield Finding(check.__name__.replace("_", " "), "broken", str(error), "make clean install")
 
 
 def python(_: Settings) -> Iterator[Finding]:
@@ -72,7 +72,9 @@ def packages(_: Settings) -> Iterator[Finding]:
             if found is None or not one.specifier.contains(found, prereleases=True):
                 wrong.append(f"{one.name} {found or 'is missing'}")
     if wrong:
-        yield Finding("packages", "broken", f"Not what offhook needs: {', '.join(wrong)}.", "make install")
+        yield Finding(
+            "packages", "broken", f"Not what offhook needs: {', '.join(wrong)}.", "make clean install"
+        )
         return
     pins = Path(str(agent.__file__)).parents[1] / "constraints.txt"
     other = list(_not_as_tested(pins)) if pins.is_file() else []

@@ -105,7 +105,7 @@ def figures(cold: Figures, warm: Sequence[Figures]) -> list[Figure]:
 
 
 def borne(timings: Sequence[Timing], cores: int) -> list[Limit]:
-    """By the first model of each name, on whichever device is quicker."""
+    """By the first model of each stage, on whichever device is quicker. Empty where nothing was timed."""
     chosen: dict[str, Timing] = {}
     for timing in timings:
         best = chosen.get(timing.stage)
@@ -113,6 +113,8 @@ def borne(timings: Sequence[Timing], cores: int) -> list[Limit]:
             best is None or (timing.model == best.model and timing.seconds < best.seconds)
         ):
             chosen[timing.stage] = timing
+    if not chosen:
+        return []
     return limits(
         [
             Work(f"{one.stage} ({one.model})", one.device, one.seconds, one.usage.cores if one.usage else 1.0)
