@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from config.errors import ConfigError
 
-_FIRST = ("serve", "demo", "models", "config")
+_FIRST = ("serve", "demo", "models", "config", "doctor")
 
 
 class _Group(TyperGroup):

@@ -194,8 +194,8 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         table.add_row(component.name.capitalize(), f"{_runs(component)} [dim]{component.state}[/dim]")
         if component.note:
             table.add_row("", f"[yellow]{escape(component.note)}[/yellow]")
+    table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
     if gpu := _gpu(server.pool):
         table.add_row("GPU", escape(gpu))
-    table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
     console.print(table)
