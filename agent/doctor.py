@@ -139,10 +139,10 @@ def weights(settings: Settings) -> Iterator[Finding]:
     """The weights, and on what each would run."""
     from models import kokoro
     from models.catalog import Catalog
+    from models.ctranslate import precision
     from models.devices import Devices
     from models.pool import speech_model
     from models.voices import names_in
-    from models.whisper import compute_type
 
     catalog, devices = Catalog(settings.cache_dir), Devices()
     personas = load_personas(settings).all
@@ -150,8 +150,8 @@ def weights(settings: Settings) -> Iterator[Finding]:
     try:
         size = (catalog.whisper(name) / "model.bin").stat().st_size
         placement = devices.whisper(settings.stt.device, size)
-        precision = compute_type(placement.device, settings.stt.compute_type)
-        yield _placed("speech-to-text", f"Whisper {name} ({precision})", placement)
+        kind = precision(placement.device, settings.stt.compute_type)
+        yield _placed("speech-to-text", f"Whisper {name} ({kind})", placement)
     except ModelError as error:
         yield Finding("speech-to-text", "broken", str(error))
     for choice in dict.fromkeys(persona.voice for persona in personas):
@@ -174,6 +174,16 @@ def weights(settings: Settings) -> Iterator[Finding]:
             break
         else:
             yield Finding("text-to-speech", "broken", " Or: ".join(lost))
+    minds = [
+        entry.name
+        for entry in catalog.entries()
+        if entry.kind == "language model" and entry.state in ("ready", "not unpacked")
+    ]
+    if minds:
+        yield Finding("language model", "ok", f"Bundled ones that are here: {', '.join(minds)}.")
+    else:
+        detail = "No bundled one is here: Ollama or what llm.url names has to answer."
+        yield Finding("language model", "note", detail, "make install")
     yield Finding("voice activity", "ok", "silero on cpu, always.")
     yield Finding("end of turn", "ok", "smart-turn on cpu, always.")
 

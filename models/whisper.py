@@ -9,7 +9,6 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import unicodedata
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from models.ctranslate import whisper
 from models.errors import ModelBusy, ModelError, WeightsError
 from models.lanes import Lane, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
@@ -116,7 +116,7 @@ class Recognizer:
         """
         try:
             tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-            model = _load_model(folder, device, compute_type, threads)
+            model = whisper(folder, device=device, compute_type=compute_type, threads=threads)
         except Exception as error:  # both libraries raise bare Exception and RuntimeError
             raise WeightsError(
                 f"{folder} doesn't hold Whisper weights that can be loaded onto {device}: {error}"
@@ -309,25 +309,6 @@ class Recognizer:
     def _language_token(self, code: str) -> int | None:
         token: int | None = self._tokenizer.token_to_id(f"<|{code}|>")
         return token
-
-
-def _load_model(folder: Path, device: str, wanted: str, threads: int) -> ctranslate2.models.Whisper:
-    # oneDNN, which CTranslate2 computes convolutions with, keeps the code that it makes for each shape, 1,024
-    # of them. Utterances are of every length: 115 MB after 150 of them, for 2 ms with a length that is known.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2")
-    precision = compute_type(device, wanted)
-    return ctranslate2.models.Whisper(
-        str(folder), device=device, compute_type=precision, intra_threads=threads or 1
-    )
-
-
-def compute_type(device: str, wanted: str) -> str:
-    """CTranslate2's name for the precision: what is wanted, or for auto the fastest that `device` has."""
-    if wanted != "auto":
-        return wanted
-    supported = ctranslate2.get_supported_compute_types(device)
-    preferred = ("int8_float16", "float16", "float32") if device == "cuda" else ("int8", "float32")
-    return next(kind for kind in preferred if kind in supported)
 
 
 def _levels(samples: Samples) -> npt.NDArray[np.float32]:

@@ -51,7 +51,11 @@ def limits(works: Sequence[Work], cores: int) -> list[Limit]:
     ]
     core_seconds = sum(work.seconds * work.cores for work in works)
     found.append(
-        Limit(f"{cores} cores", _calls(core_seconds / cores), f"{core_seconds:.2f} s of a core a turn")
+        Limit(
+            "1 core" if cores == 1 else f"{cores} cores",
+            _calls(core_seconds / cores),
+            f"{core_seconds:.2f} s of a core a turn",
+        )
     )
     on_gpu = sum(work.seconds for work in works if work.device == "cuda")
     if on_gpu:

@@ -35,7 +35,7 @@ def test_the_model_that_is_busiest_limits() -> None:
 
 def test_the_cores_limit_where_they_are_few() -> None:
     assert limits([Work("voice", "cpu", 1.0, 2.0)], cores=1)[0] == Limit(
-        "1 cores", 2, "2.00 s of a core a turn"
+        "1 core", 2, "2.00 s of a core a turn"
     )
 
 
