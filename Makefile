@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
+UNINSTALL := $(VENV)/bin/python -m pip uninstall --quiet --yes
 MIND   ?= $(shell cat $(VENV)/.mind 2>/dev/null || echo large)
+GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 # The largest bundled model that may answer: what another MIND brought stays in the cache.
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
@@ -17,11 +19,16 @@ ifneq ($(LARGEST_$(MIND)),)
 install run bench: export OFFHOOK_LLM__LARGEST := $(LARGEST_$(MIND))
 endif
 
+ifeq ($(filter 0 1,$(GPU)),)
+$(error GPU is $(GPU); it must be 1, for what a GPU needs, or 0)
+endif
+
 help:
 	@echo "make install            make $(VENV) with offhook, and fetch the models that it needs"
 	@echo "make run  [ARGS=...]    install, then answer the phone: offhook serve ARGS"
 	@echo "     MIND=small         ... with a language model of half the size; MIND=none: with none that answers;"
 	@echo "                        MIND=large: with the large one again"
+	@echo "     GPU=1              ... with what a GPU needs; GPU=0: without it again"
 	@echo "     PERSONA=fr         ... as another persona"
 	@echo "make test [ARGS=...]    install what tests need, then run them: pytest ARGS"
 	@echo "make soak [ARGS=...]    the tests that take minutes"
@@ -31,13 +38,15 @@ help:
 	@echo "make clean              remove $(VENV) and all caches"
 
 # What couldn't be had is tried again here, and only here: a start doesn't wait for it.
-install: $(VENV)/.installed
+install: $(VENV)/.gpu-$(GPU)
 	@$(VENV)/bin/offhook models install --mind $(MIND)$(if $(PERSONA), --set persona=$(PERSONA))
 	@touch $(VENV)/.weights-$(MIND)
 	@echo $(MIND) > $(VENV)/.mind
+	@echo $(GPU) > $(VENV)/.gpu
 
 run: $(VENV)/.weights-$(MIND)
 	@echo $(MIND) > $(VENV)/.mind
+	@echo $(GPU) > $(VENV)/.gpu
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
@@ -73,13 +82,32 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 # The weights outlive $(VENV): they are in offhook's cache, ~/.cache/offhook.
-$(VENV)/.weights-$(MIND): $(VENV)/.installed
+$(VENV)/.weights-$(MIND): $(VENV)/.installed | $(VENV)/.gpu-$(GPU)
 	@echo "Fetching the weights that aren't here: of 0.5 GB, and of 1.1 more for MIND=large, 0.5 for MIND=small."
 	@$(VENV)/bin/offhook models install --mind $(MIND)$(if $(PERSONA), --set persona=$(PERSONA))
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) --build-constraint constraints.txt --editable '.[llama,dev]'
+$(VENV)/.installed-dev: $(VENV)/.installed | $(VENV)/.gpu-$(GPU)
+	@$(PIP) --group dev
+	@touch $@
+
+# onnxruntime and onnxruntime-gpu share one folder: of both, either one's end takes the other's files along. An
+# install of offhook brings onnxruntime back, so that these come behind it. A switch that breaks off leaves
+# neither stamp, and the next make completes it.
+$(VENV)/.gpu-1: $(VENV)/.installed
+	@echo "Installing what a GPU needs: up to 1.8 GB to fetch, 2.8 GB on the disk."
+	@rm -f $(VENV)/.gpu-*
+	@$(PIP) --group gpu
+	@$(UNINSTALL) onnxruntime onnxruntime-gpu
+	@$(PIP) --no-deps onnxruntime-gpu
+	@touch $@
+
+$(VENV)/.gpu-0: $(VENV)/.installed
+	@rm -f $(VENV)/.gpu-*
+	@of_gpu=$$($(VENV)/bin/python -m pip --disable-pip-version-check freeze | \
+	  sed -n 's/^\(onnxruntime-gpu\|nvidia-.*\)==.*/\1/p' | grep -vx nvidia-ml-py); \
+	  [ -z "$$of_gpu" ] || { echo "Removing what a GPU needs."; \
+	  $(UNINSTALL) onnxruntime $$of_gpu && $(PIP) --no-deps onnxruntime; }
 	@touch $@
 
 # Installs Debian's packages where it may. OFFHOOK_REQUIRE_PEERS=1 makes it an error where it may not;

@@ -74,10 +74,12 @@ class Voice:
     """One voice. Not thread-safe; `Voices` runs it on a lane."""
 
     engine = "Kokoro-82M"
+    precision = "int8"
 
-    def __init__(self, name: str, network: _Network, measurements: _Measurements) -> None:
+    def __init__(self, name: str, weights: Path, network: _Network, measurements: _Measurements) -> None:
         """Raises WeightsError."""
         self.name = name
+        self.weights = weights
         self.device = network.device
         self._network = network
         self._symbols: dict[str, int] = json.loads((_FOLDER / "symbols.json").read_text())
@@ -268,7 +270,7 @@ def load(
     model: Path,
     names: Collection[str],
     *,
-    device: str = "auto",
+    device: str = "cpu",
     threads: int = 0,
     measurements: Path | None = None,
 ) -> dict[str, Voice]:
@@ -277,7 +279,7 @@ def load(
     `measurements` is the folder where what a voice is calibrated by is kept for later starts.
     """
     network, measured = _network(model, measurements, device=device, threads=threads)
-    return {name: Voice(name, network, measured) for name in names}
+    return {name: Voice(name, model, network, measured) for name in names}
 
 
 def _network(
@@ -289,7 +291,7 @@ def _network(
     except ModelError:
         raise
     except Exception as error:  # onnxruntime's errors have no common base
-        raise WeightsError(f"{model} isn't a Kokoro that can be loaded: {error}") from error
+        raise WeightsError(f"{model} isn't a Kokoro that can be loaded onto {device}: {error}") from error
     return network, _Measurements(network, parts, folder, device=device, threads=threads)
 
 

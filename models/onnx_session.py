@@ -5,16 +5,29 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
-from config.packages import ONNXRUNTIME_FOR_CUDA
 from models.errors import ModelError
+
+# Convolutions of each new length are tried in every way unless told otherwise, and texts are of every length.
+# Memory grows by what is asked for, not to the next power of two: other models are on the GPU too.
+_CUDA = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 
 
 def session(model: bytes, *, device: str, threads: int) -> onnxruntime.InferenceSession:
-    """Raises ModelError for a device that isn't there, and what onnxruntime raises for the model."""
-    return onnxruntime.InferenceSession(model, sess_options=_options(threads), providers=providers(device))
+    """On cpu or cuda. Raises ModelError without CUDA, and what onnxruntime raises for the model or a GPU."""
+    wanted: list[Any] = ["CPUExecutionProvider"]
+    if device == "cuda":
+        wanted.insert(0, ("CUDAExecutionProvider", _CUDA))
+    # Of itself it would change to the processor, also in the middle of a call, and only print that.
+    running = onnxruntime.InferenceSession(
+        model, sess_options=_options(threads), providers=wanted, enable_fallback=False
+    )
+    if device_of(running) != device:
+        raise ModelError("ONNX Runtime couldn't start CUDA; it has written to stderr why.")
+    return running
 
 
 def device_of(running: onnxruntime.InferenceSession) -> str:
@@ -24,18 +37,6 @@ def device_of(running: onnxruntime.InferenceSession) -> str:
 def build() -> str:
     """What decides what a model's numbers come out as, besides its device."""
     return f"onnxruntime {onnxruntime.__version__} {multiplies_bytes()}"
-
-
-def providers(device: str) -> list[str]:
-    available = onnxruntime.get_available_providers()
-    if device != "cpu" and "CUDAExecutionProvider" in available:
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    if device == "cuda":
-        raise ModelError(
-            "tts.device is cuda, but this onnxruntime has no CUDA; put the one that has in its place: "
-            f"{ONNXRUNTIME_FOR_CUDA}."
-        )
-    return ["CPUExecutionProvider"]
 
 
 def multiplies_bytes(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -51,13 +51,15 @@ class Voice:
     """One voice. Not thread-safe; `Voices` runs it on a lane."""
 
     engine = "Piper"
+    precision = "float32"
 
-    def __init__(self, name: str, model: Path, *, device: str = "auto", threads: int = 0) -> None:
+    def __init__(self, name: str, model: Path, *, device: str = "cpu", threads: int = 0) -> None:
         """Load `model`, whose settings are in the file of that name with `.json` added. Blocks.
 
         Raises WeightsError.
         """
         self.name = name
+        self.weights = model
         try:
             config = PiperConfig.from_dict(json.loads(model.with_name(f"{model.name}.json").read_bytes()))
             network = model.read_bytes()
@@ -67,15 +69,17 @@ class Voice:
             )
             decoder = session(parts.decoder, device=device, threads=threads) if parts else None
             self._decoder = _Decoder(decoder, parts.frames, config) if parts and decoder else None
+            self.device = device_of(encoder)
+            self._piper = PiperVoice(session=encoder, config=config)
+            self._gain = 1.0
+            sentences, _ = self._encode(_CALIBRATION)
+            self._gain = gain(np.concatenate([sound for sound, _ in self._sounds(sentences, MOST_FRAMES)]))
         except ModelError:
             raise
         except Exception as error:  # onnxruntime's errors have no common base
-            raise WeightsError(f"{model} isn't a Piper voice that can be loaded: {error}") from error
-        self.device = device_of(encoder)
-        self._piper = PiperVoice(session=encoder, config=config)
-        self._gain = 1.0
-        sentences, _ = self._encode(_CALIBRATION)
-        self._gain = gain(np.concatenate([sound for sound, _ in self._sounds(sentences, MOST_FRAMES)]))
+            raise WeightsError(
+                f"{model} isn't a Piper voice that can be loaded onto {device}: {error}"
+            ) from error
 
     def synthesize(self, text: str) -> Speech:
         """Speak `text`, on the calling thread."""

@@ -15,11 +15,13 @@ from loguru import logger
 from config.settings import Settings
 from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
+from models.devices import Devices
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.lanes import Lane
 from models.llm.brief import Brief
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
+from models.nvml import Gpu
 from models.silero import SileroModel
 from models.smart_turn import TurnDetector
 from models.voices import Choice, Voices, names_in
@@ -37,7 +39,10 @@ class _Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """One model at one moment. `state` is loading, ready, degraded, restarting, down or failed."""
+    """One model at one moment. `state` is loading, ready, degraded, restarting, down or failed.
+
+    `note` says why a GPU that is there isn't used.
+    """
 
     name: str
     state: str
@@ -45,6 +50,9 @@ class ComponentHealth:
     model: str
     last_error: str | None
     queued: int
+    precision: str | None = None
+    weights_bytes: int | None = None
+    note: str | None = None
 
 
 Progress = Callable[[ComponentHealth], None]
@@ -59,6 +67,9 @@ class _Component:
     device: str = ""
     error: str | None = None
     lane: Lane | None = field(default=None)
+    precision: str | None = None
+    weights_bytes: int | None = None
+    note: str | None = None
 
     def health(self) -> ComponentHealth:
         stats = self.lane.stats if self.lane else None
@@ -69,6 +80,9 @@ class _Component:
             model=self.model,
             last_error=self.error or (stats.last_error if stats else None),
             queued=stats.queued if stats else 0,
+            precision=self.precision,
+            weights_bytes=self.weights_bytes,
+            note=self.note,
         )
 
 
@@ -89,6 +103,7 @@ class ModelPool:
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
+        self.devices = Devices()
         self._settings = settings
         self._choices = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
@@ -182,6 +197,10 @@ class ModelPool:
             if isinstance(result, BaseException):
                 logger.warning(f"A model didn't close cleanly: {result!r}")
 
+    def gpu(self) -> Gpu | None:
+        """As it is now."""
+        return self.devices.gpu()
+
     def health(self) -> list[ComponentHealth]:
         if self._llm is not None:
             llm = self._llm
@@ -215,12 +234,17 @@ class ModelPool:
         def load() -> Recognizer:
             folder = self.catalog.whisper(name)
             size, memory = (folder / "model.bin").stat().st_size, available_memory_bytes()
-            loaded = Recognizer.load(
-                folder,
-                name=self._stt_model,
-                device=stt.device,
-                compute_type=stt.compute_type,
-                threads=stt.threads,
+            self._hearing.weights_bytes = size
+            placement = self.devices.whisper(stt.device, size)
+            loaded = self.devices.load(
+                placement,
+                lambda device: Recognizer.load(
+                    folder,
+                    name=self._stt_model,
+                    device=device,
+                    compute_type=stt.compute_type,
+                    threads=stt.threads,
+                ),
             )
             lack = overtaxed(size, usable_cores(), memory) if loaded.device == "cpu" else None
             if lack:
@@ -230,7 +254,8 @@ class ModelPool:
             return loaded
 
         self._recognizer = recognizer = await run(load)
-        self._hearing.device = f"{recognizer.device} ({recognizer.compute_type})"
+        self._hearing.device, self._hearing.precision = recognizer.device, recognizer.compute_type
+        self._hearing.note = self.devices.notes.get("stt.device")
         self._hearing.lane = recognizer.lane
         for language in self._languages:
             if not recognizer.hears(language):
@@ -245,11 +270,15 @@ class ModelPool:
     async def _load_voices(self, run: _Run) -> None:
         tts = self._settings.tts
         loaded = await run(
-            lambda: load_voices(self._choices, self.catalog, device=tts.device, threads=tts.threads)
+            lambda: load_voices(
+                self._choices, self.catalog, devices=self.devices, device=tts.device, threads=tts.threads
+            )
         )
         self._voices = voices = Voices(loaded)
         self._speaking.model = voices.described
-        self._speaking.device = voices.device
+        self._speaking.device, self._speaking.precision = voices.device, voices.precision
+        self._speaking.weights_bytes = voices.weights_bytes
+        self._speaking.note = self.devices.notes.get("tts.device")
         self._speaking.lane = voices.lane
         for name in loaded:  # numbers, which are read in every language
             speech = await voices.synthesize("1, 2, 3.", voice=name, call_id="warm-up")
@@ -258,14 +287,14 @@ class ModelPool:
 
     async def _load_vad(self, run: _Run) -> None:
         self._vad = vad = await run(SileroModel)
-        self._activity.device = "cpu"
+        self._activity.device, self._activity.precision = "cpu", "float32"
         probabilities = vad.voice_activity().process(_question())
         if max(probabilities) < 0.5:
             raise WeightsError("The voice activity model takes plain speech for silence.")
 
     async def _load_turn_detector(self, run: _Run) -> None:
         self._turn_detector = detector = await run(TurnDetector)
-        self._turns.device = "cpu"
+        self._turns.device, self._turns.precision = "cpu", "int8"
         self._turns.lane = detector.lane
         await detector.probability(_question(), call_id="warm-up")
 

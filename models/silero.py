@@ -33,6 +33,7 @@ class SileroModel:
         options = onnxruntime.SessionOptions()
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = 1
+        # Never a GPU: launching its kernels and copying a chunk there and back takes longer than 0.1 ms.
         path = files("pipecat.audio.vad.data") / "silero_vad.onnx"
         self.session = onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]

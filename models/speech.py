@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +66,8 @@ class Voice(Protocol):
     name: str
     engine: str
     device: str
+    precision: str
+    weights: Path
 
     def synthesize(self, text: str) -> Speech:
         """Speak `text` (at most 2,000 characters), on the calling thread."""

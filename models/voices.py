@@ -7,8 +7,10 @@ from pathlib import Path
 
 from loguru import logger
 
+from config.settings import Device
 from models import kokoro, piper
 from models.catalog import Catalog
+from models.devices import Devices
 from models.errors import ModelError, WeightsError
 from models.lanes import Lane, Speculative
 from models.speech import LONGEST_CHARACTERS, Speech, Voice
@@ -17,7 +19,9 @@ Choice = str | tuple[str, ...]
 """A voice by its name, or several of which the first that is loaded speaks."""
 
 
-def load(choices: Iterable[Choice], catalog: Catalog, *, device: str, threads: int) -> dict[str, Voice]:
+def load(
+    choices: Iterable[Choice], catalog: Catalog, *, devices: Devices, device: Device, threads: int
+) -> dict[str, Voice]:
     """Of each choice the first voice that is here. Blocks. Raises WeightsError where none is, ModelError."""
     loaded: dict[str, Voice] = {}
     of_kokoro: dict[str, None] = {}
@@ -31,7 +35,7 @@ def load(choices: Iterable[Choice], catalog: Catalog, *, device: str, threads: i
                     _kokoro(catalog, name)
                     of_kokoro[name] = None
                 else:
-                    loaded[name] = piper.Voice(name, catalog.voice(name), device=device, threads=threads)
+                    loaded[name] = _piper(name, catalog.voice(name), devices, device, threads)
                 break
             except WeightsError as error:
                 logger.info(f"{error}")
@@ -40,14 +44,25 @@ def load(choices: Iterable[Choice], catalog: Catalog, *, device: str, threads: i
             raise WeightsError(" Or: ".join(missing))
     if of_kokoro:
         name, *_ = of_kokoro
-        loaded |= kokoro.load(
-            _kokoro(catalog, name),
-            tuple(of_kokoro),
-            device=device,
-            threads=threads,
-            measurements=catalog.kokoro_measurements,
+        path = _kokoro(catalog, name)
+        loaded |= devices.load(
+            devices.kokoro(device, path.stat().st_size),
+            lambda device: kokoro.load(
+                path,
+                tuple(of_kokoro),
+                device=device,
+                threads=threads,
+                measurements=catalog.kokoro_measurements,
+            ),
         )
     return loaded
+
+
+def _piper(name: str, path: Path, devices: Devices, wanted: Device, threads: int) -> Voice:
+    return devices.load(
+        devices.piper(wanted, path.stat().st_size),
+        lambda device: piper.Voice(name, path, device=device, threads=threads),
+    )
 
 
 def _kokoro(catalog: Catalog, name: str) -> Path:
@@ -78,6 +93,14 @@ class Voices:
     @property
     def device(self) -> str:
         return ", ".join(dict.fromkeys(voice.device for voice in self._voices.values())) or "cpu"
+
+    @property
+    def precision(self) -> str:
+        return ", ".join(dict.fromkeys(voice.precision for voice in self._voices.values()))
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(path.stat().st_size for path in {voice.weights for voice in self._voices.values()})
 
     @property
     def described(self) -> str:

@@ -9,7 +9,6 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import unicodedata
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from models.ctranslate import whisper
 from models.errors import ModelBusy, ModelError, WeightsError
 from models.lanes import Lane, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
@@ -106,22 +106,26 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, folder: Path, *, name: str, device: str = "auto", compute_type: str = "auto", threads: int = 0
+        cls, folder: Path, *, name: str, device: str = "cpu", compute_type: str = "auto", threads: int = 0
     ) -> Recognizer:
-        """Load the CTranslate2 weights in `folder` and prepare for short windows. Blocks for about 1 s.
+        """Load the CTranslate2 weights in `folder` onto cpu or cuda, and prepare. Blocks for about 1 s.
 
         `threads` 0 uses one: a second gains nothing in the encoder and costs the decoder, whose steps are
-        short, more than it gives. Raises WeightsError if the folder doesn't hold such weights.
+        short, more than it gives. Raises WeightsError if the folder doesn't hold such weights, and
+        ModelError if the GPU fails.
         """
         try:
             tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-            model = _load_model(folder, device, compute_type, threads)
+            model = whisper(folder, device=device, compute_type=compute_type, threads=threads)
         except Exception as error:  # both libraries raise bare Exception and RuntimeError
             raise WeightsError(
-                f"{folder} doesn't hold Whisper weights that can be loaded: {error}"
+                f"{folder} doesn't hold Whisper weights that can be loaded onto {device}: {error}"
             ) from error
         recognizer = cls(model, tokenizer, name=name, lane=Lane("recognizer"))
-        recognizer._prepare()
+        try:
+            recognizer._prepare()
+        except RuntimeError as error:  # CTranslate2's, of a GPU that has no memory left or no kernels for it
+            raise ModelError(f"Whisper doesn't run on {device}: {error}") from error
         return recognizer
 
     @property
@@ -179,7 +183,7 @@ class Recognizer:
     def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> Transcript:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
             return self._hear_halves(samples, wanted, hint, once)
-        encoded = self._encode_short(samples)
+        encoded = self.encode(samples)
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
@@ -205,14 +209,17 @@ class Recognizer:
         return _joined([first, self._hear(after, first.language, hint, once)])
 
     def _prepare(self) -> None:
-        if self.device != "cpu":
-            return  # there the full window costs less than moving the encoding about
         speech = np.frombuffer((files("models") / "data" / "question.pcm").read_bytes(), np.int16)
+        if self.device != "cpu":
+            # There the full window costs less than moving the encoding about. The first use loads libraries.
+            self.transcribe_now(speech, "en")
+            return
         # Silence that follows speech: after nothing, the encoder treats it otherwise.
         self._tail = np.array(self._encode(speech, _FULL_FRAMES))
         self._width = self._tail.shape[2]
 
-    def _encode_short(self, samples: Samples) -> ctranslate2.StorageView:
+    def encode(self, samples: Samples) -> ctranslate2.StorageView:
+        """What the decoder writes from: the utterance, and silence behind it where the window is cut."""
         frames = max(_SHORTEST_FRAMES, -(-len(samples) // HOP_SAMPLES) + _PADDING_FRAMES)
         frames += frames % 2
         if frames == self._width:
@@ -302,21 +309,6 @@ class Recognizer:
     def _language_token(self, code: str) -> int | None:
         token: int | None = self._tokenizer.token_to_id(f"<|{code}|>")
         return token
-
-
-def _load_model(folder: Path, device: str, compute_type: str, threads: int) -> ctranslate2.models.Whisper:
-    # oneDNN, which CTranslate2 computes convolutions with, keeps the code that it makes for each shape, 1,024
-    # of them. Utterances are of every length: 115 MB after 150 of them, for 2 ms with a length that is known.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2")
-    if device == "auto":
-        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-    if compute_type == "auto":
-        supported = ctranslate2.get_supported_compute_types(device)
-        preferred = ("int8_float16", "float16", "float32") if device == "cuda" else ("int8", "float32")
-        compute_type = next(kind for kind in preferred if kind in supported)
-    return ctranslate2.models.Whisper(
-        str(folder), device=device, compute_type=compute_type, intra_threads=threads or 1
-    )
 
 
 def _levels(samples: Samples) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from config.errors import ConfigError
 from config.settings import LogSettings
 
-_FIRST = ("serve", "demo", "models", "config")
+_FIRST = ("serve", "demo", "models", "config", "doctor")
 
 
 class _Group(TyperGroup):

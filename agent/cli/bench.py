@@ -1,4 +1,4 @@
-"""`offhook bench`."""
+"""`offhook bench`, and `offhook bench models`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from agent.cli.options import ConfigFile, Set, load_settings
+
 PIPED_WIDTH = 120  # columns: three subjects and their ratios don't fit into rich's 80
+MODELS_PIPED_WIDTH = 150
+
+app = typer.Typer(invoke_without_command=True)
 
 
+@app.callback()
 def bench(
+    context: typer.Context,
     turns: Annotated[
         int, typer.Option(min=4, max=1000, help="Questions asked; the other parts scale with it.")
     ] = 60,
@@ -41,8 +48,12 @@ def bench(
 ) -> None:
     """Measures turn-taking by calling: latencies, interruptions, cut-offs, loss, calls at once.
 
+    `offhook bench models` times each model alone.
     Exit code 1 if a goal is missed, 2 if something can't be run.
     """
+    if context.invoked_subcommand is not None:
+        return
+
     import asyncio
 
     from rich.console import Console
@@ -102,6 +113,47 @@ def bench(
     results = [result for run in own(runs) for result in run.scenarios]
     if any(metric.met is False for result in results for metric in result.metrics):
         raise typer.Exit(1)
+
+
+@app.command("models")
+def bench_models(
+    runs: Annotated[int, typer.Option(min=1, max=1000, help="Of each model, once it is warm.")] = 20,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A stage or model with this in its name; may be repeated.")
+    ] = None,
+    config: ConfigFile = None,
+    settings: Set = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Times each model alone, cold and warm, on each device, and says how many calls that bears."""
+    loaded = load_settings(config, settings).settings
+
+    from rich.console import Console
+
+    from agent import logs
+    from agent.bench.models import measure, show, to_json
+    from agent.bench.results import Machine
+    from agent.bench.stages import stages
+    from models.catalog import Catalog
+    from models.devices import Devices
+
+    logs.set_up(loaded.log)
+    console = Console()
+    if not console.is_terminal:
+        console.width = MODELS_PIPED_WIDTH
+    machine, devices = Machine.this(), Devices()
+    wanted = [
+        stage
+        for stage in stages(loaded, Catalog(loaded.cache_dir), devices)
+        if not only or any(part in f"{stage.name} {stage.model}" for part in only)
+    ]
+    if not wanted:
+        _fail(f"no stage or model has {' or '.join(only or ())} in its name")
+    with console.status("…") as status:
+        timings = measure(wanted, runs, devices, status.update)
+    show(console, timings, machine, devices)
+    if json_out is not None:
+        json_out.write_text(to_json(timings, machine, devices))
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from config.answering import Personas
     from config.persona import Persona
     from config.settings import Settings
+    from models.pool import ComponentHealth, ModelPool
 
 EXIT_CANNOT_START = 1
 EXIT_SIP_DIED = 3
@@ -152,6 +153,27 @@ def _personas(personas: Personas) -> list[tuple[str, str]]:
     return rows
 
 
+def _runs(component: ComponentHealth) -> str:
+    """The model, what it runs on, how precisely, and how large it is."""
+    what = " on ".join(part for part in (component.model, component.device) if part)
+    size = component.weights_bytes and f"{component.weights_bytes / 1e6:.0f} MB"
+    return ", ".join(part for part in (what, component.precision, size) if part)
+
+
+def _gpu(pool: ModelPool) -> str | None:
+    """None where there is no GPU, and nothing installed that would need one."""
+    from models import cuda
+
+    gpu = pool.gpu()
+    if gpu is None:
+        none = f"none, so that everything runs on the processor. {pool.devices.no_gpu}"
+        return none if cuda.installed() else None
+    used, memory = (
+        "?" if size is None else f"{size / 1e9:.1f}" for size in (gpu.used_bytes, gpu.memory_bytes)
+    )
+    return f"{gpu.name}, {used} of {memory} GB used, driver {gpu.driver}"
+
+
 def _introduce(console: Console, server: Server, took_s: float) -> None:
     """Say what to dial and what answers."""
     sip, http = server.settings.sip, server.settings.http
@@ -169,8 +191,11 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
     for what, who in _personas(server.personas):
         table.add_row(what, escape(who))
     for component in server.pool.health():
-        what = " on ".join(part for part in (component.model, component.device) if part)
-        table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")
+        table.add_row(component.name.capitalize(), f"{_runs(component)} [dim]{component.state}[/dim]")
+        if component.note:
+            table.add_row("", f"[yellow]{escape(component.note)}[/yellow]")
     table.add_row("", f"[dim]{server.pool.llm.why}[/dim]")
+    if gpu := _gpu(server.pool):
+        table.add_row("GPU", escape(gpu))
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
     console.print(table)

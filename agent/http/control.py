@@ -11,6 +11,7 @@ from agent.http.contracts import Calls, ComponentHealth, HasHealth, LiveCall, Mo
 from agent.http.problems import ProblemError, responses
 from agent.http.views import (
     ComponentView,
+    GpuView,
     Health,
     LlmView,
     OverallState,
@@ -61,7 +62,7 @@ def control_router(
     @router.get("/health", tags=["Health"], summary="How is each part?")
     async def health() -> Health:
         """Always 200, whatever it says: for people and dashboards. Probes ask `/readyz`."""
-        parts = components()
+        parts, gpu = components(), models.gpu()
         accepting, why = calls.accepting
         try:
             llm = LlmView.of(models.llm)
@@ -75,6 +76,7 @@ def control_router(
             max_calls=max_calls,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
+            gpu=GpuView.of(gpu) if gpu else None,
             process=ProcessView.of(pulse.vitals()),
         )
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agent.http.contracts import CallState, ComponentHealth, LiveCall, Llm, LlmEndpoint, Turn
+from agent.http.contracts import CallState, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
 from agent.vitals import Vitals
 
 CUT = "—"
@@ -25,9 +25,12 @@ class ComponentView(BaseModel):
     state: str = Field(
         examples=["ready"], description="ready, degraded, loading, restarting, down, failed or off"
     )
-    device: str | None = Field(None, examples=["cpu (int8)"])
+    device: str | None = Field(None, examples=["cuda"])
+    precision: str | None = Field(None, examples=["int8_float16"], description="Of its numbers.")
+    weights_mb: float | None = Field(None, description="As they are on the disk.")
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None
+    note: str | None = Field(None, description="Why a GPU that is there isn't used.")
     queued: int = Field(0, description="Jobs that wait for this component.")
 
     @classmethod
@@ -36,6 +39,9 @@ class ComponentView(BaseModel):
             name=component.name,
             state=component.state,
             device=component.device,
+            precision=component.precision,
+            weights_mb=_mb(component.weights_bytes),
+            note=component.note,
             model=component.model,
             last_error=component.last_error,
             queued=component.queued,
@@ -59,6 +65,24 @@ class LlmEndpointView(BaseModel):
             state=endpoint.state,
             device=endpoint.device,
             last_error=endpoint.last_error,
+        )
+
+
+class GpuView(BaseModel):
+    name: str = Field(examples=["NVIDIA L4"])
+    driver: str = Field(examples=["580.95.05"])
+    memory_mb: float | None
+    used_mb: float | None = Field(description="By all programs.")
+    utilisation: int | None = Field(description="Percent of the last second in which something ran.")
+
+    @classmethod
+    def of(cls, gpu: Gpu) -> GpuView:
+        return cls(
+            name=gpu.name,
+            driver=gpu.driver,
+            memory_mb=_mb(gpu.memory_bytes),
+            used_mb=_mb(gpu.used_bytes),
+            utilisation=gpu.utilisation,
         )
 
 
@@ -114,6 +138,7 @@ class Health(BaseModel):
     max_calls: int
     llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
     components: list[ComponentView]
+    gpu: GpuView | None = Field(None, description="Null where there is none that may be used.")
     process: ProcessView
 
 
@@ -203,6 +228,10 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "guesses": call.guesses[0],
         "guesses_discarded": call.guesses[1],
     }
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e6, 1)
 
 
 def _time(unix_s: float) -> datetime:

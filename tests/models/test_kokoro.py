@@ -12,6 +12,7 @@ import soxr
 
 from models import kokoro
 from models.catalog import Catalog
+from models.devices import Devices
 from models.errors import WeightsError
 from models.kokoro import Voice
 from models.onnx_graph import Graph
@@ -210,13 +211,15 @@ def test_memory_stays(french: Voice) -> None:
 
 
 def test_of_several_voices_the_first_that_is_here(catalog: Catalog, network: Path) -> None:
-    assert list(load([("fr_FR-siwis-medium", "ff_siwis")], catalog, device="cpu", threads=1)) == ["ff_siwis"]
+    assert list(
+        load([("fr_FR-siwis-medium", "ff_siwis")], catalog, devices=Devices(), device="cpu", threads=1)
+    ) == ["ff_siwis"]
 
 
 def test_no_voice_is_here(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "kokoro", lambda: None)
     with pytest.raises(WeightsError) as error:
-        load([("fr_FR-siwis-medium", "ff_siwis")], catalog, device="cpu", threads=1)
+        load([("fr_FR-siwis-medium", "ff_siwis")], catalog, devices=Devices(), device="cpu", threads=1)
     assert "offhook models pull fr_FR-siwis-medium" in str(error.value)
     assert "offhook models pull kokoro-82m" in str(error.value)
 

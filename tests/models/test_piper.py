@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError, WeightsError
-from models.onnx_session import providers
 from models.piper import Voice
 from models.speech import Speech, spans
 from models.voices import Voices
@@ -120,28 +119,3 @@ def test_broken_voices(tmp_path: Path, voice_file: Path) -> None:
     path.with_name("v.onnx.json").write_text(json.dumps({"audio": {}}))
     with pytest.raises(WeightsError, match=r"v\.onnx isn't a Piper voice"):
         Voice("v", path)
-
-
-@pytest.mark.parametrize(
-    ("device", "available", "chosen"),
-    [
-        ("auto", ["CPUExecutionProvider"], ["CPUExecutionProvider"]),
-        (
-            "auto",
-            ["CUDAExecutionProvider", "CPUExecutionProvider"],
-            ["CUDAExecutionProvider", "CPUExecutionProvider"],
-        ),
-        ("cpu", ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
-    ],
-)
-def test_the_device_is_what_the_runtime_has(
-    monkeypatch: pytest.MonkeyPatch, device: str, available: list[str], chosen: list[str]
-) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
-    assert providers(device) == chosen
-
-
-def test_cuda_that_isnt_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ModelError, match=r"tts\.device is cuda.*: pip uninstall -y onnxruntime "):
-        providers("cuda")

@@ -186,10 +186,10 @@ def test_utterances_of_every_length_leave_nothing_behind(recognizer: Recognizer)
     rng = np.random.default_rng(3)
     sounds = [rng.normal(0, 500, 16_000 + 320 * n).astype(np.int16) for n in range(45)]
     for sound in sounds[:5]:
-        recognizer._encode_short(sound)
+        recognizer.encode(sound)
     before = resident_mb()
     for sound in sounds[5:]:
-        recognizer._encode_short(sound)
+        recognizer.encode(sound)
     assert resident_mb() - before < 6  # 13 with a compiled convolution kept for each length
 
 

@@ -11,6 +11,8 @@ from agent.cli.serve import _hosts, _introduce
 from config.answering import Personas, load_personas
 from config.persona import load_persona
 from config.settings import Settings, SipSettings
+from models.nvml import Gpu
+from models.pool import ComponentHealth
 
 ADAPTERS = [
     SimpleNamespace(ips=[SimpleNamespace(ip="192.0.2.7"), SimpleNamespace(ip=("2001:db8::7", 0, 0))]),
@@ -35,7 +37,12 @@ def test_where_it_is_reached(host: str, hosts: list[str], monkeypatch: pytest.Mo
 
 
 def test_the_brackets_of_an_address_are_printed() -> None:
-    pool = SimpleNamespace(health=list, llm=SimpleNamespace(why=""))
+    pool = SimpleNamespace(
+        health=list,
+        gpu=lambda: None,
+        devices=SimpleNamespace(no_gpu=""),
+        llm=SimpleNamespace(why=""),
+    )
     settings = Settings(sip=SipSettings(host="fd00::2"))
     server: Any = SimpleNamespace(
         settings=settings, sip=True, http=None, personas=Personas((load_persona("en"),)), pool=pool
@@ -47,7 +54,12 @@ def test_the_brackets_of_an_address_are_printed() -> None:
 
 def test_who_answers_what_is_introduced() -> None:
     settings = Settings(languages=("en", "fr"), numbers={f"60{n}": "fr" for n in range(7)})
-    pool = SimpleNamespace(health=list, llm=SimpleNamespace(why=""))
+    pool = SimpleNamespace(
+        health=list,
+        gpu=lambda: None,
+        devices=SimpleNamespace(no_gpu=""),
+        llm=SimpleNamespace(why=""),
+    )
     server: Any = SimpleNamespace(
         settings=settings, sip=None, http=None, personas=load_personas(settings), pool=pool
     )
@@ -58,3 +70,41 @@ def test_who_answers_what_is_introduced() -> None:
         "Persona Joe (en), or Claire (fr), as the caller speaks",
         "Claire (fr) on 600, 601, 602, 603, 604 and 2 more",
     ]
+
+
+def test_what_runs_where_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [
+        ComponentHealth("speech-to-text", "ready", "cuda", "base", None, 0, "int8_float16", 145_000_000),
+        ComponentHealth("text-to-speech", "ready", "cpu", "joe", None, 0, note="The GPU isn't used: [full]."),
+        ComponentHealth("language model", "ready", "", "llama3.2", None, 0),
+    ]
+    found: list[Gpu | None] = [Gpu("NVIDIA L4", "580.95", (13, 0), 24_000_000_000, 20_000_000_000, 0)]
+    pool = SimpleNamespace(
+        health=lambda: parts,
+        gpu=lambda: found[0],
+        devices=SimpleNamespace(no_gpu="There is no driver."),
+        llm=SimpleNamespace(endpoint=SimpleNamespace(why="")),
+    )
+    server: Any = SimpleNamespace(
+        settings=Settings(), sip=None, http=None, personas=Personas((load_persona("en"),)), pool=pool
+    )
+
+    def lines() -> list[str]:
+        console = Console(file=io.StringIO(), width=100)
+        _introduce(console, server, 1.0)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return [" ".join(line.split()) for line in text.splitlines()]
+
+    assert lines()[2:8] == [
+        "Speech-to-text base on cuda, int8_float16, 145 MB ready",
+        "Text-to-speech joe on cpu ready",
+        "The GPU isn't used: [full].",
+        "Language model llama3.2 ready",
+        "",
+        "GPU NVIDIA L4, 4.0 of 24.0 GB used, driver 580.95",
+    ]
+    found[0] = None
+    monkeypatch.setattr("models.cuda.installed", lambda: True)
+    assert lines()[7] == "GPU none, so that everything runs on the processor. There is no driver."
+    monkeypatch.setattr("models.cuda.installed", lambda: False)
+    assert len(lines()) == 7

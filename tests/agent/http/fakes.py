@@ -20,6 +20,7 @@ from models.errors import ModelFailed, WeightsError
 from models.llm.chain import Chain
 from models.llm.endpoint import Endpoint
 from models.llm.openai_model import OpenAiModel
+from models.nvml import Gpu
 from transports.call import CallInfo
 
 
@@ -82,6 +83,9 @@ class FakeComponent:
     model: str | None = None
     last_error: str | None = None
     queued: int = 0
+    precision: str | None = None
+    weights_bytes: int | None = None
+    note: str | None = None
 
 
 class FakeEndpoint(Endpoint):
@@ -148,8 +152,13 @@ class FakeModels:
     recognizer: Any = None
     vad: Any = None
 
+    found: Gpu | None = None
+
     def health(self) -> list[FakeComponent]:
         return self.components
+
+    def gpu(self) -> Gpu | None:
+        return self.found
 
 
 @dataclass

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
 from config.settings import HttpSettings, Settings
+from models.nvml import Gpu
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeModels, FakeTurn
 
@@ -94,10 +95,34 @@ async def test_health_shows_each_part(
         "name": "llm",
         "state": "restarting",
         "device": "cpu",
+        "precision": None,
+        "weights_mb": None,
         "model": None,
         "last_error": "It exited with code 137.",
+        "note": None,
         "queued": 2,
     }
+
+
+async def test_health_shows_the_gpu_and_who_doesnt_use_it(
+    client: httpx2.AsyncClient, models: FakeModels
+) -> None:
+    assert (await client.get("/health")).json()["gpu"] is None
+    models.found = Gpu("NVIDIA L4", "580.95.05", (13, 0), 24_000_000_000, 20_000_000_000, None)
+    models.components[0] = FakeComponent(
+        "stt", device="cuda", precision="int8_float16", weights_bytes=75_500_000, note="The GPU is full."
+    )
+    health = (await client.get("/health")).json()
+    assert health["gpu"] == {
+        "name": "NVIDIA L4",
+        "driver": "580.95.05",
+        "memory_mb": 24000.0,
+        "used_mb": 4000.0,
+        "utilisation": None,
+    }
+    stt = health["components"][0]
+    assert (stt["device"], stt["precision"], stt["weights_mb"]) == ("cuda", "int8_float16", 75.5)
+    assert stt["note"] == "The GPU is full."
 
 
 async def test_sessions_are_listed_oldest_first(client: httpx2.AsyncClient, calls: FakeCalls) -> None:

@@ -1,0 +1,241 @@
+"""What `offhook doctor` looks at. Whatever else it should look at is one more function in `CHECKS`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+import agent
+from config.answering import load_personas
+from config.errors import ConfigError
+from config.packages import require_one_onnxruntime
+from config.ports import require_free
+from config.settings import Settings
+from models import cuda
+from models.capacity import available_memory_bytes, usable_cores
+from models.errors import ModelError
+from models.nvml import NoGpu, Nvml
+from models.placement import Placement
+
+Verdict = Literal["ok", "note", "broken"]
+
+_NEEDED_BYTES = 2_500_000_000  # with the default models
+_NAMED = 5  # packages
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`broken`: offhook can't serve until the remedy is applied; `note`: it can, but worse than it could."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+Check = Callable[[Settings], Iterable[Finding]]
+
+
+def examine(settings: Settings, *, gpu: bool = False) -> Iterator[Finding]:
+    for check in (*CHECKS, *(GPU_CHECKS if gpu else ())):
+        try:
+            yield from check(settings)
+        except ImportError as error:  # of a package that the check on packages has named
+            yield Finding(check.__name__.replace("_", " "), "broken", str(error), "make clean install")
+
+
+def python(_: Settings) -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
+    yield Finding("Python", "ok" if fits else "broken", found, "" if fits else "Install 3.11, 3.12 or 3.13.")
+
+
+def packages(_: Settings) -> Iterator[Finding]:
+    try:
+        needed = [Requirement(one) for one in requires("offhook") or ()]
+    except PackageNotFoundError:
+        yield Finding(
+            "packages", "broken", "offhook isn't installed, but run from its source.", "make install"
+        )
+        return
+    wrong, count = [], 0
+    for one in needed:
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            count += 1
+            found = _version(one.name)
+            if found is None or not one.specifier.contains(found, prereleases=True):
+                wrong.append(f"{one.name} {found or 'is missing'}")
+    if wrong:
+        yield Finding(
+            "packages", "broken", f"Not what offhook needs: {', '.join(wrong)}.", "make clean install"
+        )
+        return
+    pins = Path(str(agent.__file__)).parents[1] / "constraints.txt"
+    other = list(_not_as_tested(pins)) if pins.is_file() else []
+    if other:
+        more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+        yield Finding(
+            "packages", "note", f"Not as tested: {', '.join(other[:_NAMED])}{more}.", "make clean install"
+        )
+    else:
+        yield Finding("packages", "ok", f"The {count} that offhook needs are here.")
+
+
+def onnxruntime(_: Settings) -> Iterator[Finding]:
+    name = "ONNX Runtime"
+    try:
+        require_one_onnxruntime()
+    except ConfigError as error:
+        yield Finding(name, "broken", str(error))
+        return
+    installed = next((one for one in ("onnxruntime", "onnxruntime-gpu") if _version(one)), None)
+    try:
+        import onnxruntime
+
+        providers = ", ".join(
+            one.removesuffix("ExecutionProvider") for one in onnxruntime.get_available_providers()
+        )
+    except (ImportError, AttributeError) as error:  # what is left of a folder has no names in it
+        detail = f"{installed or 'onnxruntime'} can't be imported: {error}"
+        yield Finding(name, "broken", detail, "make clean install")
+        return
+    yield Finding(name, "ok", f"{installed} {onnxruntime.__version__}, which knows {providers}.")
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    sip, http = settings.sip, settings.http
+    wanted = [("sip", sip.host, sip.port, "udp"), ("sip", sip.host, sip.port, "tcp")] if sip.enabled else []
+    wanted += [("http", http.host, http.port, "tcp")] if http.enabled else []
+    for section, host, port, kind in wanted:
+        name = f"{section.upper()} port"
+        try:
+            require_free(section, host, port, "udp" if kind == "udp" else "tcp")
+        except ConfigError as error:
+            yield Finding(name, "broken", str(error))
+        else:
+            yield Finding(name, "ok", f"{kind.upper()} {port} on {host} is free.")
+
+
+def machine(_: Settings) -> Iterator[Finding]:
+    memory, cores = available_memory_bytes(), usable_cores()
+    if memory is None:
+        yield Finding("machine", "note", f"{cores} cores; how much memory is available can't be told.")
+        return
+    detail = f"{cores} cores, {memory / 1e9:.1f} GB of memory available"
+    if memory < _NEEDED_BYTES:
+        remedy = "A smaller language model: make install MIND=small"
+        yield Finding("machine", "note", f"{detail}; the default models take 2.3.", remedy)
+    else:
+        yield Finding("machine", "ok", f"{detail}.")
+
+
+def weights(settings: Settings) -> Iterator[Finding]:
+    """The weights, and on what each would run."""
+    from models import kokoro
+    from models.catalog import Catalog
+    from models.ctranslate import precision
+    from models.devices import Devices
+    from models.pool import speech_model
+    from models.voices import names_in
+
+    catalog, devices = Catalog(settings.cache_dir), Devices()
+    personas = load_personas(settings).all
+    name = speech_model(settings, [persona.language for persona in personas], catalog)
+    try:
+        size = (catalog.whisper(name) / "model.bin").stat().st_size
+        placement = devices.whisper(settings.stt.device, size)
+        kind = precision(placement.device, settings.stt.compute_type)
+        yield _placed("speech-to-text", f"Whisper {name} ({kind})", placement)
+    except ModelError as error:
+        yield Finding("speech-to-text", "broken", str(error))
+    for choice in dict.fromkeys(persona.voice for persona in personas):
+        lost = []
+        for voice in names_in(choice):
+            place, path = devices.piper, None
+            try:
+                if voice in kokoro.NAMES:
+                    place, path = devices.kokoro, catalog.kokoro()
+                else:
+                    path = catalog.voice(voice)
+                if path is None:
+                    lost.append(f"{voice} needs Kokoro; fetch it: offhook models pull kokoro-82m")
+                    continue
+                placement = place(settings.tts.device, path.stat().st_size)
+            except ModelError as error:
+                lost.append(str(error))
+                continue
+            yield _placed("text-to-speech", voice, placement)
+            break
+        else:
+            yield Finding("text-to-speech", "broken", " Or: ".join(lost))
+    minds = [
+        entry.name
+        for entry in catalog.entries()
+        if entry.kind == "language model" and entry.state in ("ready", "not unpacked")
+    ]
+    if minds:
+        yield Finding("language model", "ok", f"Bundled ones that are here: {', '.join(minds)}.")
+    else:
+        detail = "No bundled one is here: Ollama or what llm.url names has to answer."
+        yield Finding("language model", "note", detail, "make install")
+    yield Finding("voice activity", "ok", "silero on cpu, always.")
+    yield Finding("end of turn", "ok", "smart-turn on cpu, always.")
+
+
+def driver(_: Settings) -> Iterator[Finding]:
+    try:
+        gpu = Nvml().gpu()
+    except NoGpu as error:
+        yield Finding("GPU", "note", f"{error} offhook serves on the processor.", "Install NVIDIA's driver.")
+    else:
+        memory = "" if gpu.memory_bytes is None else f", {gpu.memory_bytes / 1e9:.1f} GB"
+        newest = ".".join(map(str, gpu.cuda))
+        yield Finding("GPU", "ok", f"{gpu.name}{memory}, driver {gpu.driver}, which knows CUDA {newest}.")
+
+
+def libraries(_: Settings) -> Iterator[Finding]:
+    yield _loaded(cuda.DRIVER, "note", "It comes with NVIDIA's driver.")
+    # Without the set they are only missed; of the set, one that is missing is damage.
+    verdict: Verdict = "broken" if cuda.installed() else "note"
+    for library in (*cuda.FOR_CTRANSLATE2, *cuda.FOR_ONNXRUNTIME):
+        yield _loaded(library, verdict, cuda.INSTALL)
+
+
+CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, machine, weights)
+GPU_CHECKS: tuple[Check, ...] = (driver, libraries)
+
+
+def _placed(name: str, model: str, placement: Placement) -> Finding:
+    detail = f"{model} on {placement.device}. {placement.warning or placement.why}"
+    return Finding(name, "note" if placement.warning else "ok", detail)
+
+
+def _loaded(library: cuda.Library, verdict: Verdict, remedy: str) -> Finding:
+    try:
+        found = cuda.load(library)
+    except OSError as error:
+        words = str(error).removeprefix(f"{library.soname}: ")
+        return Finding(library.soname, verdict, f"It can't be loaded: {words}.", remedy)
+    whose = f"{library.package} {found.version}" if found.version else "the system's"
+    return Finding(library.soname, "ok", f"{whose}, {found.path}")
+
+
+def _not_as_tested(pins: Path) -> Iterator[str]:
+    for line in pins.read_text().splitlines():
+        name, _, pinned = line.partition("#")[0].partition(";")[0].strip().partition("==")
+        found = _version(name) if pinned else None
+        if found is not None and found != pinned:
+            yield f"{name} {found}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
