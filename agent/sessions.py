@@ -87,7 +87,7 @@ class Sessions:
         for persona in self._personas.all:
             for phrase in (*persona.opening, persona.goodbye, persona.apology, *persona.idle_prompts):
                 said = await pieces(phrase, language=persona.language)
-                await self._pool.voices.remember(said, voice=persona.voice)
+                await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)
         self._ready = True
 
     async def drain(self, deadline_s: float) -> None:

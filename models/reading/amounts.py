@@ -1,0 +1,291 @@
+"""Amounts: money, percentages, measures, fractions, ordinals, sums, and numbers by themselves."""
+
+from __future__ import annotations
+
+import re
+
+from models.reading.language import Language
+from models.reading.rules import DASH, SPACE, Rule, alternatives, number_pattern
+
+_PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
+_LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
+
+
+class Amounts:
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        table = language.table
+        self._number = number_pattern(spaced=language.code not in ("en", "hi"))
+        self._scales = {str(key): str(value) for key, value in table.get("scales", {}).items()}
+        self._signs: dict[str, str] = language.common["signs"]
+        self._codes = language.common["currency_codes"].split()
+        self._per = {str(key): str(value) for key, value in table.get("per", {}).items()}
+        self._names = {one_or_more: code for code, row in table["currencies"].items() for one_or_more in row[:2]}
+
+    def rules(self) -> list[Rule]:
+        """Those with the most signs in them first."""
+        lang, table = self.language, self.language.table
+        number, signs = self._number, alternatives(self._signs)
+        codes = "|".join(self._codes)
+        scale = alternatives(self._scales) or "(?!)"
+        units = alternatives({*lang.common["units"], *table.get("units", {})} - {"A", "s"})
+        minus = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
+        currency = rf"(?:(?P<sign>{signs})|(?P<code>{codes}))"
+        start = r"(?<![\w.,])"
+        rules: list[Rule] = [
+            (
+                re.compile(
+                    rf"{start}{minus}(?:{currency}){SPACE}?(?P<num>{number}){SPACE}?{DASH}{SPACE}?"
+                    rf"(?:{signs}|{codes})?{SPACE}?(?P<num2>{number})(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?![\d])"
+                ),
+                self._money,
+            ),
+            (
+                re.compile(
+                    rf"{minus}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number})"
+                    rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)"
+                ),
+                self._money,
+            ),
+            (
+                re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<sign>€|£|\$)(?P<cents>\d\d)(?!\d)"),
+                self._money,
+            ),
+            (
+                re.compile(
+                    rf"{start}{minus}(?P<num>{number})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
+                    rf"{SPACE}?{currency}(?P<plus>\+)?(?!\w)"
+                ),
+                self._money,
+            ),
+            (
+                re.compile(
+                    rf"{start}{minus}(?P<num>{number}){SPACE}?(?P<name>{alternatives(self._names) or '(?!)'})(?!\w)"
+                ),
+                self._money,
+            ),
+            (re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
+            (
+                re.compile(rf"{start}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
+                self._feet,
+            ),
+            (
+                re.compile(
+                    rf"{start}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
+                    rf"(?:{SPACE}?[x×]{SPACE}?(?P<num3>{number}))?(?:{SPACE}?(?P<unit>{units})(?!\w))?(?!\w)"
+                ),
+                self._by,
+            ),
+            (
+                re.compile(
+                    rf"(?<![\d.,A-Za-z]){minus}(?P<num>{number})(?P<hyphen>-|{SPACE})?(?P<unit>{units})(?![\w/²³])(?!\.\w)"
+                ),
+                self._measure,
+            ),
+            (
+                re.compile(rf"{start}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛])"),
+                self._vulgar,
+            ),
+            (
+                re.compile(rf"{start}(?:(?P<whole>\d+){SPACE})?(?P<top>\d{{1,2}})[/⁄](?P<bottom>\d{{1,2}})(?![\d/])"),
+                self._fraction,
+            ),
+            (re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"), self._ordinal),
+            (
+                re.compile(rf"{start}{minus}(?P<num>{number}){SPACE}?(?P<scale>{scale})(?![\w])"),
+                self._scaled,
+            ),
+            (re.compile(rf"{start}{minus}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"), self._plain),
+            (re.compile(r"(?<!\w)['’](?P<num>\d0)s(?!\w)"), self._decade),
+        ]
+        if self._per:
+            every = "|".join((alternatives(self._per), r"[^\W\d_]{3,}"))
+            rules.append((re.compile(rf"(?<=[\w€$£%¢.)])/(?P<unit>{every})(?![\w/])"), self._each))
+        return rules
+
+    def _money(self, match: re.Match[str], before: str) -> str | None:
+        groups = match.groupdict()
+        lang = self.language
+        code = (
+            self._signs.get(groups.get("sign") or "")
+            or groups.get("code")
+            or self._names[str(groups.get("name"))]
+        )
+        whole, part = lang.parse(match["num"], money=True)
+        part = groups.get("cents") or part
+        if lang.code == "hi" and not groups.get("sign") and not groups.get("code"):
+            return None
+        scale, second = groups.get("scale"), groups.get("num2")
+        said = self._sum(code, whole, part, scale)
+        if second:
+            end, end_part = lang.parse(second, money=True)
+            low = lang.number(whole, "" if part.strip("0") == "" else part)
+            if part.strip("0") or end_part.strip("0"):
+                low = said
+            said = f"{low} {lang.word('to')} {self._sum(code, end, end_part, scale)}"
+        if groups.get("neg") or groups.get("neg2"):
+            said = f"{lang.word('minus')} {said}"
+        if groups.get("plus"):
+            said = f"{lang.word('more')} {said}"
+        return said
+
+    def _sum(self, code: str, whole: str, part: str, scale: str | None) -> str:
+        lang = self.language
+        one, several, part_one, part_several = lang.currency(code)
+        if scale:
+            number = lang.number(whole, part.rstrip("0") if len(part) > 1 else part)
+            return lang.of(f"{number} {self._scale(scale, whole, part)}", several)
+        if len(part) == 1:
+            part += "0"
+        if not part.strip("0"):
+            feminine = lang.feminine(several)
+            number = lang.number(whole.lstrip("0") or "0", feminine=feminine, noun=True)
+            return lang.of(number, one if lang.one(whole, "") else several)
+        if len(part) > 2 or not part_one:
+            return f"{lang.number(whole, part)} {one if lang.one(whole, part) else several}"
+        cents = int(part)
+        named = f"{lang.cardinal(cents, noun=True)} {part_one if cents == 1 else part_several}"
+        if int(whole or "0") == 0:
+            return named
+        number = lang.number(whole, feminine=lang.feminine(several), noun=True)
+        money = lang.of(number, one if lang.one(whole, "") else several)
+        template: str = lang.table["money"]
+        return template.format(whole=money, part=named, bare=lang.cardinal(cents))
+
+    def _scale(self, scale: str, whole: str, part: str) -> str:
+        """The scale's word, in the plural where the language has one."""
+        word = self._scales[scale]
+        plurals: dict[str, str] = self.language.table.get("scale_plurals", {})
+        return word if self.language.one(whole, part) else plurals.get(word, word)
+
+    def _cents(self, match: re.Match[str], before: str) -> str | None:
+        lang = self.language
+        if match["cent"] == "p" and lang.region != "GB":
+            return None
+        code = "GBP" if match["cent"] == "p" else "EUR"
+        _, _, one, several = lang.currency(code)
+        return f"{lang.cardinal(int(match['num']), noun=True)} {one if match['num'] == '1' else several}"
+
+    def _feet(self, match: re.Match[str], before: str) -> str | None:
+        if self.language.code != "en":
+            return None
+        return f"{self.language.cardinal(int(match['feet']))} foot {self.language.cardinal(int(match['inches']))}"
+
+    def _by(self, match: re.Match[str], before: str) -> str:
+        lang = self.language
+        numbers = [lang.number(*lang.parse(each)) for each in match.group("num", "num2", "num3") if each]
+        word = "by" if match["unit"] or match["num3"] or " " not in match[0] else "times"
+        if "×" in match[0] and " " in match[0]:
+            word = "times"
+        said = f" {lang.word(word)} ".join(numbers)
+        unit = lang.unit(match["unit"], one=False) if match["unit"] else None
+        return f"{said} {unit}" if unit else said
+
+    def _measure(self, match: re.Match[str], before: str) -> str | None:
+        lang, unit = self.language, match["unit"]
+        if unit in ("h", "m", "in", "min") and lang.code == "hi":
+            return None
+        whole, part = lang.parse(match["num"])
+        one = lang.one(whole, part) or (match["hyphen"] == "-" and lang.code == "en")
+        name = lang.unit(unit, one=one)
+        if name is None:
+            return None
+        noun = unit not in ("%", "‰")
+        number = lang.number(whole, part, feminine=noun and lang.feminine(name.split()[0]), noun=noun)
+        said = lang.of(number, name)
+        return f"{lang.word('minus')} {said}" if match["neg"] else said
+
+    def _vulgar(self, match: re.Match[str], before: str) -> str:
+        lang = self.language
+        named: str = lang.table["signs"][match["vulgar"]]
+        if not match["whole"]:
+            return named
+        if match["vulgar"] == "½":
+            named = lang.table.get("a_half", named)
+        return f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {named}"
+
+    def _fraction(self, match: re.Match[str], before: str) -> str | None:
+        lang = self.language
+        top, bottom = int(match["top"]), int(match["bottom"])
+        row = lang.table.get("fractions", {}).get(bottom)
+        if not row or not 0 < top < bottom or match["top"][0] == "0":
+            if lang.code == "hi" or match["whole"]:
+                return None
+            return f"{lang.number(match['top'])} {lang.word('over')} {lang.number(match['bottom'])}"
+        feminine = lang.feminine(row[0])
+        said = f"{lang.cardinal(top, feminine=feminine, noun=True)} {row[0 if top == 1 else 1]}"
+        if match["whole"]:
+            if (top, bottom) == (1, 2):
+                said = lang.table.get("a_half", said)
+            return f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {said}"
+        return said
+
+    def _ordinal(self, match: re.Match[str], before: str) -> str | None:
+        number, mark = int(match["num"]), match["mark"]
+        if self.language.code == "de":
+            following = match.string[match.end() :].lstrip()
+            if not following[:1].isupper():
+                return None
+        feminine = bool(re.fullmatch(self.language.table.get("feminine_ordinals") or "(?!)", mark))
+        said = self.language.ordinal(number, feminine=feminine)
+        if mark.endswith("s") and self.language.code == "fr":
+            said += "s"
+        return said
+
+    def _scaled(self, match: re.Match[str], before: str) -> str:
+        lang = self.language
+        whole, part = lang.parse(match["num"])
+        said = f"{lang.number(whole, part, noun=True)} {self._scale(match['scale'], whole, part)}"
+        return f"{lang.word('minus')} {said}" if match["neg"] else said
+
+    def _decade(self, match: re.Match[str], before: str) -> str | None:
+        if self.language.code != "en":
+            return None
+        return _plural(self.language.cardinal(int(match["num"])))
+
+    def _plain(self, match: re.Match[str], before: str) -> str:
+        lang, written = self.language, match["num"]
+        whole, part = lang.parse(written)
+        following = match.string[match.end() : match.end() + 40]
+        if match["decade"]:
+            year = len(whole) == 4
+            said = _plural(lang.year(int(whole)) if year else lang.cardinal(int(whole)))
+        elif written.isdigit() and (len(written) > _LONGEST_NUMBER or (written[0] == "0" and len(written) > 1)):
+            said = lang.digits(written)
+        elif written.isdigit() and self._is_year(written, following):
+            said = lang.year(int(written))
+        elif lang.code == "en" and len(part) > 2 and match.string[: match.start()][-1:].lower() == "v":
+            said = lang.digits(written)
+        else:
+            noun = re.match(rf"{SPACE}([^\W\d_]+)", following)
+            said = lang.number(
+                whole, part, feminine=bool(noun and lang.feminine(noun[1])), noun=bool(noun)
+            )
+        if match["plus"]:
+            said = f"{lang.word('more')} {said}" if lang.code != "en" else f"{said} {lang.word('plus')}"
+        return f"{lang.word('minus')} {said}" if match["neg"] else said
+
+    def _is_year(self, written: str, following: str) -> bool:
+        number = int(written)
+        if self.language.code not in ("en", "de") or len(written) != 4 or not 1100 <= number <= 2099:
+            return False
+        counted = re.match(rf"{SPACE}([a-z]+)", following)
+        return number // 10 == 200 or not (counted and _PLURAL.match(counted[1]))
+
+    def _each(self, match: re.Match[str], before: str) -> str | None:
+        preceding = match.string[: match.start()]
+        if not re.search(r"(?:[\d€$£%¢]|\d\s?[^\W\d_]{1,10})$", preceding):
+            return None
+        unit = match["unit"]
+        if unit in self._per:
+            said = self._per[unit]
+        elif self.language.code in ("en", "es", "de", "pt", "it") or not self._per:
+            said = unit
+        else:
+            said = unit
+        per = self.language.word("per")
+        return f" {said}" if said.startswith(per.split()[0] + " ") or said.startswith("al") else f" {per} {said}"
+
+
+def _plural(said: str) -> str:
+    return said[:-1] + "ies" if said.endswith("y") else said + "s"

@@ -1,0 +1,29 @@
+"""What a form of writing is: a pattern, and how it is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+Say = Callable[[re.Match[str], str], str | None]
+"""Says a match, given what stands before it. None where it isn't that form after all.
+
+"|" in what is said stands where one written word ends and the next begins, where they are said in order.
+"""
+Rule = tuple[re.Pattern[str], Say]
+
+SPACE = r"[ \u00a0\u202f\u2009]"
+DASH = r"[-–—−‑]"
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """A pattern for any of the words, the longest first."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+
+
+def number_pattern(*, spaced: bool) -> str:
+    """A number with or without grouping; `spaced` where a plain space groups digits too."""
+    space = " " if spaced else ""
+    grouped = rf"\d{{1,3}}(?:[.,'’]\d{{3}}(?!\d))+(?:[.,]\d+)?|\d{{1,3}}(?:[{space}\u00a0\u202f\u2009]\d{{3}}(?!\d))+(?:[.,]\d+)?"
+    crore = r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"
+    return rf"(?:{crore}|{grouped}|\d+(?:[.,]\d+)?)"
