@@ -8,7 +8,7 @@ from functools import lru_cache
 import phonenumbers
 
 from models.reading.language import Language
-from models.reading.rules import SPACE, Rule, alternatives
+from models.reading.rules import NEED_SPACE, SPACE, Rule, alternatives
 
 _VOWELS = frozenset("aeiouyAEIOUY")
 _POSTCODES = (
@@ -26,10 +26,10 @@ class Addresses:
         self._words = frozenset(language.common["words_in_addresses"].split())
         table = language.table
         self._code_words = re.compile(
-            rf"(?<!\w)(?:{table['code_words']})\b[^.!?;\n]{{0,30}}$|#$", re.IGNORECASE
+            rf"(?<!\w)(?:{table['code_words']})(?!\w)\.?(?:[^.!?;\n]|\b[^\W\d]{{1,4}}[.º°]){{0,30}}$|#$", re.IGNORECASE
         )
-        known = [*language.common["units"], *table.get("units", {}), *map(str, table.get("scales", {}))]
-        self._measured = re.compile(rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|D|['’]s)|\d+[ap]m|\d+[hH]\d*")
+        known = [*(unit for unit in language.common["units"] if unit not in NEED_SPACE), *table.get("units", {}), *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "m", "T"))]
+        self._measured = re.compile(rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|D|['’]s)|\d+[ap]m|\d+[hH]\d*|\d+[x×]\d+(?:[x×]\d+)?")
         self._not_codes = re.compile(rf"(?<!\w)(?:{table.get('not_codes') or '(?!)'})", re.IGNORECASE)
         self._phone_words = re.compile(rf"(?<!\w)(?:{table['phone_words']})\b[^.!?\n]{{0,40}}$", re.IGNORECASE)
 
@@ -51,7 +51,7 @@ class Addresses:
                 self._url,
             ),
             (re.compile(r"(?<![\w@])@(?P<name>[A-Za-z_]\w+)"), self._handle),
-            (re.compile(r"(?<![\w.])(?P<v>[vV]\.?)?(?P<num>\d+(?:\.\d+){2,})(?![\w])"), self._dotted),
+            (re.compile(r"(?<![\w.])(?:(?P<v>[vV]\.?)(?=\d+\.\d)|(?=\d+(?:\.\d+){2}))(?P<num>\d+(?:\.\d+)+)(?![\w])"), self._dotted),
             (
                 re.compile(
                     r"(?<![\w.,/])(?P<plus>\+|00(?=[1-9]))?\(?\d[\d ().\-/‑–\u00a0\u202f]{4,}\d(?![\w/]|[.,]\d|%|\s?[€$£]|:\d)"
@@ -131,11 +131,12 @@ class Addresses:
             return None  # 1.234.567
         if not match["v"] and len(parts) == 3 and len(parts[2]) == 4:
             return None  # 25.12.2026
-        if len(parts) > 4 or (lang.table.get("pairs") and len(parts) > 4):
+        if len(parts) > 4:
             return None
-        word = f" {lang.word('dot' if len(parts) == 4 else 'point')} "
+        word = f" {lang.word('point' if lang.code == 'en' and len(parts) < 4 else 'dot')} "
         said = word.join(lang.digits(part) if len(parts) == 4 else lang.cardinal(int(part)) for part in parts)
-        return f"{lang.word('version')} {said}" if match["v"] else said
+        named = (before + match.string[: match.start()]).rstrip().lower().endswith(lang.word("version"))
+        return f"{lang.word('version')} {said}" if match["v"] and not named else said
 
     def _phone(self, match: re.Match[str], before: str) -> str | None:
         written = match[0]
@@ -262,7 +263,7 @@ class Addresses:
     def _coded_letters(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]
         found = self._code_words.search(preceding)
-        if not found or len(preceding) - found.start() > 30 or len(match[0]) > 8:
+        if not found or len(preceding) - found.start() > 30 or self._code_words.search(match[0]):
             return None
         rest = preceding[found.start() :].split()
         if len(rest) > 3 or (_VOWELS & set(match[0]) and len(match[0]) > 4):

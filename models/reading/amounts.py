@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from models.reading.language import Language
-from models.reading.rules import DASH, SPACE, Rule, alternatives, number_pattern
+from models.reading.rules import DASH, NEED_SPACE, SPACE, Rule, alternatives, ends_sentence, number_pattern
 
 _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
 _LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
@@ -28,7 +28,8 @@ class Amounts:
         number, signs = self._number, alternatives(self._signs)
         codes = "|".join(self._codes)
         scale = alternatives(self._scales) or "(?!)"
-        units = alternatives({*lang.common["units"], *table.get("units", {})} - {"A", "s"})
+        units = alternatives({*lang.common["units"], *table.get("units", {})})
+        initial = "[BmT]"  # a scale behind a currency only: "4B" is a room
         minus = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
         currency = rf"(?:(?P<sign>{signs})|(?P<code>{codes}))"
         start = r"(?<![\w.,])"
@@ -78,7 +79,7 @@ class Amounts:
             ),
             (
                 re.compile(
-                    rf"(?<![\d.,A-Za-z]){minus}(?P<num>{number})(?P<hyphen>-|{SPACE})?(?P<unit>{units})(?![\w/²³])(?!\.\w)"
+                    rf"(?<![\d.,A-Za-z]){minus}(?P<num>{number})(?P<hyphen>-|{SPACE})?(?P<unit>{units})(?![\w/²³])(?!\.\w)(?P<dot>\.)?"
                 ),
                 self._measure,
             ),
@@ -92,11 +93,11 @@ class Amounts:
             ),
             (re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"), self._ordinal),
             (
-                re.compile(rf"{start}{minus}(?P<num>{number}){SPACE}?(?P<scale>{scale})(?![\w])"),
+                re.compile(rf"{start}{minus}(?P<num>{number}){SPACE}?(?!{initial}(?!\w))(?P<scale>{scale})(?![\w])"),
                 self._scaled,
             ),
-            (re.compile(rf"{start}{minus}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"), self._plain),
             (re.compile(r"(?<!\w)['’](?P<num>\d0)s(?!\w)"), self._decade),
+            (re.compile(rf"{start}{minus}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"), self._plain),
         ]
         if self._per:
             every = "|".join((alternatives(self._per), r"[^\W\d_]{3,}"))
@@ -183,6 +184,8 @@ class Amounts:
 
     def _measure(self, match: re.Match[str], before: str) -> str | None:
         lang, unit = self.language, match["unit"]
+        if unit in NEED_SPACE and match["hyphen"] != " ":
+            return None
         if unit in ("h", "m", "in", "min") and lang.code == "hi":
             return None
         whole, part = lang.parse(match["num"])
@@ -193,6 +196,8 @@ class Amounts:
         noun = unit not in ("%", "‰")
         number = lang.number(whole, part, feminine=noun and lang.feminine(name.split()[0]), noun=noun)
         said = lang.of(number, name)
+        if match["dot"] and ends_sentence(match.string, match.end()):
+            said += "."
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
     def _vulgar(self, match: re.Match[str], before: str) -> str:

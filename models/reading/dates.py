@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from models.reading.language import Language
-from models.reading.rules import DASH, SPACE, Rule, alternatives
+from models.reading.rules import DASH, SPACE, Rule, alternatives, ends_sentence
 
 _YEAR = r"(?:1[5-9]|20|21)\d\d"
 
@@ -28,12 +28,15 @@ class Dates:
         self._time: dict[str, str] = table["time"]
 
     def rules(self) -> list[Rule]:
-        table = self.language.table
+        language = self.language
+        table = language.table
         month = rf"(?P<mon>{alternatives(self.months)})(?P<dot>\.)?(?!\w)"
         day = rf"(?P<d>\d{{1,2}})(?P<suffix>{table['ordinals']})?"
         of = r"(?:of|de|del|do)"
         year = rf"(?P<y>{_YEAR})(?!\d|[.,]\d)"
         start = r"(?<![\w.,/-])"
+        full = list(language.locale.days["format"]["wide"].values())
+        any_day = alternatives({*self._weekdays, *full, *map(str.capitalize, full), *self.months})
         rules: list[Rule] = [
             (
                 re.compile(
@@ -69,13 +72,13 @@ class Dates:
             ),
             (re.compile(rf"(?<!\w){month}{SPACE}(?:{of}{SPACE})?{year}"), self._month_year),
             (
+                re.compile(rf"(?<![\w])(?P<name>{any_day})\.?{SPACE}?{DASH}{SPACE}?(?P<last>{any_day})(?!\w)\.?"),
+                self._range,
+            ),
+            (
                 re.compile(
                     rf"(?<![\w])(?P<name>{alternatives(self._weekdays) or '(?!)'})(?:\.|(?=,|{SPACE}?{DASH}{SPACE}?[A-Z]|{SPACE}\d|\)))"
                 ),
-                lambda match, _: self._weekdays[match["name"]],
-            ),
-            (
-                re.compile(rf"(?<={DASH})(?P<name>{alternatives(self._weekdays) or '(?!)'})(?!\w)\.?"),
                 lambda match, _: self._weekdays[match["name"]],
             ),
         ]
@@ -92,10 +95,11 @@ class Dates:
             plain = rf"(?:{SPACE}?{DASH}{SPACE}?(?P<h2>1[0-2]|0?\d)(?::(?P<m2>[0-5]\d))?)?"
             rules.append((re.compile(half + plain + noon), self._half_day))
         if code in ("fr", "es", "pt", "it"):
-            letter = r"(?:[hH](?:eures?|oras?|ore)?)"
+            letter = r"(?:[hH](?:eures?)?)" if code == "fr" else "[hH]"
+            minute = r"(?P<m>[0-5]\d)" + ("?" if code in ("fr", "pt") else "")
             rules.append(
                 (
-                    re.compile(rf"{edge}{clock}{SPACE}?{letter}{SPACE}?(?P<m>[0-5]\d)?(?:{SPACE}?(?:min|m))?(?![\w:])"),
+                    re.compile(rf"{edge}{clock}{SPACE}?{letter}{SPACE}?{minute}(?:{SPACE}?(?:min|m))?(?![\w:/])"),
                     self._clock,
                 )
             )
@@ -113,11 +117,18 @@ class Dates:
         if int(match["h"]) == 0:
             return None
         letters = lang.letters(match["half"] + "m")
-        at_end = match[0].endswith(".") and _ends(match.string, match.end())
+        at_end = match[0].endswith(".") and ends_sentence(match.string, match.end())
         said = self._hours(match["h"], match["m"])
         if match["h2"]:
             said = f"{said} {lang.word('to')} {self._hours(match['h2'], match['m2'])}"
         return f"{said}|{letters}" + ("." if at_end else "")
+
+    def _range(self, match: re.Match[str], before: str) -> str:
+        first, last = (
+            self._weekdays.get(name) or self._wide.get(self.months.get(name, 0), name)
+            for name in match.group("name", "last")
+        )
+        return f"{first} {self.language.word('to')} {last}"
 
     def _hours(self, hour: str, minute: str | None) -> str:
         said = self.language.cardinal(int(hour))
@@ -195,7 +206,7 @@ class Dates:
     def _day_month(self, match: re.Match[str], before: str) -> str | None:
         year = int(match["y"]) if match["y"] else None
         said = self._date(int(match["d"]), self.months[match["mon"]], year, before, match, day_first=True)
-        if said and match["dot"] and not year and _ends(match.string, match.end()):
+        if said and match["dot"] and not year and ends_sentence(match.string, match.end()):
             said += "."
         return said
 
@@ -260,9 +271,3 @@ class Dates:
         return template.format(
             the=the, day=said, month=self._wide[month], year=lang.year(year) if year else ""
         )
-
-
-def _ends(text: str, at: int) -> bool:
-    """Whether the sentence ends here, with the full stop of what was abbreviated."""
-    rest = text[at:].lstrip(" \"'”’»)")
-    return not rest or (text[at : at + 1].isspace() and rest[0].isupper())

@@ -197,7 +197,8 @@ class Language:
         own = self.table.get("units", {}).get(symbol)
         if own:
             return str(own[0 if one else -1])
-        return _unit(self.common["units"][symbol], str(self.locale), one=one)
+        name = self.common["units"].get(symbol)
+        return _unit(name, str(self.locale), one=one) if name else None
 
 
 @lru_cache

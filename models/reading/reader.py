@@ -46,8 +46,8 @@ class Reader:
         self._false_ends = re.compile(
             rf"(?:https?://|www\.)\S+(?<![.!?])|(?<![\w.])(?:{self._words.bound})|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
         )
-        self._rules: list[Rule] = [*addresses[:4], *first, *dates, *addresses[4:], *amounts, *last]
-        self._without_digits = [*addresses[:4], *first, addresses[-1], *dates[-2:], *last]
+        self._rules: list[Rule] = [*addresses[:4], *dates, *first, *addresses[4:], *amounts, *last]
+        self._without_digits = [*addresses[:4], *dates[-3:], *first, addresses[-1], *last]
 
     def read(self, text: str, before: str = "") -> list[Reading]:
         """The words of `text`, of which each is in one reading; `before` is what was said just before it."""

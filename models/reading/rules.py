@@ -12,8 +12,15 @@ Say = Callable[[re.Match[str], str], str | None]
 """
 Rule = tuple[re.Pattern[str], Say]
 
+NEED_SPACE = ("A", "B", "J", "N", "s")  # units that are a code's last letter where no space is before them
 SPACE = r"[ \u00a0\u202f\u2009]"
 DASH = r"[-–—−‑]"
+
+
+def ends_sentence(text: str, at: int) -> bool:
+    """Whether a sentence ends here, with the full stop of what was abbreviated."""
+    rest = text[at:].lstrip(" \"'”’»)")
+    return not rest or (text[at : at + 1].isspace() and rest[0].isupper())
 
 
 def alternatives(words: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ class Words:
                 self._bound.add(str(written))
         self._before_number = frozenset(table.get("before_number", ()))
         self._after_number = frozenset(table.get("after_number", ()))
+        self._not_after_number = frozenset(table.get("not_after_number", ()))
         self._enders = frozenset(table.get("enders", ()))
         self._signs: dict[str, str] = {str(sign): str(said) for sign, said in table.get("signs", {}).items()}
         bound = {*self._bound, *(each for each in self._before_number if each.endswith("."))}
@@ -50,6 +51,7 @@ class Words:
         last: list[Rule] = [
             (re.compile(rf"(?<!\w)(?P<roman>[IVXLCDM]+)(?P<mark>{table['ordinals']})(?!\w)"), self._roman_ordinal),
             (re.compile(after_name), self._roman),
+            (re.compile(rf"(?<!\w)(?P<roman>{_ROMAN})(?={SPACE}(?:{table.get('roman_before') or '(?!)'}))"), self._century),
             (
                 re.compile(rf"(?<=[\d%€$£hm°.\w]){SPACE}?{DASH}{SPACE}?(?=[$€£]?\d)"),
                 self._range,
@@ -82,11 +84,10 @@ class Words:
         rest = text[match.end() :]
         following = rest.lstrip()
         if written in self._before_number and not following[:1].isdigit():
-            if written not in self._after_number:
-                return None
-        if written in self._after_number and not (written in self._before_number and following[:1].isdigit()):
-            if not re.search(r"\d\s?$", text[: match.start()]):
-                return None
+            return None
+        counted = bool(re.search(r"\d\s?$", text[: match.start()]))
+        if (written in self._after_number and not counted) or (written in self._not_after_number and counted):
+            return None
         said = self._said[written]
         if written.endswith("."):
             ends = not following.strip("\"'”’»)")
@@ -130,6 +131,10 @@ class Words:
             ordinal = re.fullmatch(table.get("roman_ordinal_after") or "(?!)", word, re.IGNORECASE)
             return lang.ordinal(number) if ordinal else lang.cardinal(number)
         return None
+
+    def _century(self, match: re.Match[str], before: str) -> str | None:
+        number = _roman(match["roman"])
+        return self.language.ordinal(number) if number else None
 
     def _range(self, match: re.Match[str], before: str) -> str | None:
         text, at = match.string, match.start()

@@ -183,7 +183,7 @@ async def test_what_is_remembered_costs_no_work(slow: tuple[SlowVoice, Voices]) 
     for _ in range(2):
         voice.go_on.release()
     greeting = "Hello, this is Joe. How can I help?"
-    await voices.remember(await pieces(greeting, language="en"), voice="slow")
+    await voices.remember(await pieces(greeting, language="en"), voice="slow", language="en")
     assert voice.asked == ["Hello, this is Joe.", "How can I help?"]
     down, _ = await run_test(service(voices, "slow"), frames_to_send=[TTSSpeakFrame(greeting)])
     assert sounds_and_words(down) == ["~", "Hello, this is Joe.", "~", "How can I help?"]
@@ -200,10 +200,10 @@ async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -
     stream = voices.stream
 
     def noting(
-        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False, **how: str
     ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
-        return stream(text, voice=voice, call_id=call_id, speculative=speculative)
+        return stream(text, voice=voice, call_id=call_id, speculative=speculative, **how)
 
     voices.stream = noting  # type: ignore[method-assign]
     voice.go_on.release()
