@@ -89,9 +89,7 @@ class Voice:
 
     def synthesize(self, text: str, *, language: str | None = None, before: str = "") -> Speech:
         """Speak `text`, on the calling thread."""
-        return Speech.joined(
-            self.parts(text, language=language, before=before, first_frames=MOST_FRAMES)
-        )
+        return Speech.joined(self.parts(text, language=language, before=before, first_frames=MOST_FRAMES))
 
     def parts(
         self,

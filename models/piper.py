@@ -62,7 +62,9 @@ class Voice:
             written = json.loads(model.with_name(f"{model.name}.json").read_bytes())
             config = PiperConfig.from_dict(written)
             # espeak-ng's names for accents (en-gb-x-rp) aren't those of countries.
-            self._language = str(written.get("language", {}).get("code", config.espeak_voice)).replace("_", "-")
+            self._language = str(written.get("language", {}).get("code", config.espeak_voice)).replace(
+                "_", "-"
+            )
             network = model.read_bytes()
             parts = halves(network)
             encoder = session(
@@ -82,9 +84,7 @@ class Voice:
 
     def synthesize(self, text: str, *, language: str | None = None, before: str = "") -> Speech:
         """Speak `text`, on the calling thread."""
-        return Speech.joined(
-            self.parts(text, language=language, before=before, first_frames=MOST_FRAMES)
-        )
+        return Speech.joined(self.parts(text, language=language, before=before, first_frames=MOST_FRAMES))
 
     def parts(
         self,

@@ -130,9 +130,7 @@ class Voices:
         while part := await self.lane.run(call_id, lambda: next(parts, None), speculative=speculative):
             yield part
 
-    async def remember(
-        self, texts: Iterable[str], *, voice: Choice, language: str | None = None
-    ) -> None:
+    async def remember(self, texts: Iterable[str], *, voice: Choice, language: str | None = None) -> None:
         """Synthesize what will be said again and again, so that it is there at once, whatever fails later."""
         for text in texts:
             speech = await self.synthesize(text, voice=voice, call_id="remember", language=language)

@@ -17,6 +17,7 @@ _POSTCODES = (
     r"(?:[A-Z]{2}{space})\d{5}(?:-\d{4})?",  # of the United States, behind the state's
     r"\d{5}-\d{3,4}",  # Brazilian, or of the United States
 )
+_PRONOUNCEABLE = re.compile(r"(?:[^aeiouy]{0,2}[aeiouy]{1,2})+[^aeiouy]{0,2}", re.IGNORECASE)
 _PARTS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")
 
 
@@ -26,18 +27,25 @@ class Addresses:
         self._words = frozenset(language.common["words_in_addresses"].split())
         table = language.table
         self._code_words = re.compile(
-            rf"(?<!\w)(?:{table['code_words']})(?!\w)\.?(?:[^.!?;\n]|\b[^\W\d]{{1,4}}[.º°]){{0,30}}$|#$", re.IGNORECASE
+            rf"(?<!\w)(?:{table['code_words']})(?!\w)\.?(?:[^.!?;\n]|\b[^\W\d]{{1,4}}[.º°]){{0,30}}$|#$",
+            re.IGNORECASE,
         )
-        known = [*(unit for unit in language.common["units"] if unit not in NEED_SPACE), *table.get("units", {}), *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "m", "T"))]
-        self._measured = re.compile(rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|D|['’]s)|\d+[ap]m|\d+[hH]\d*|\d+[x×]\d+(?:[x×]\d+)?")
+        known = [
+            *(unit for unit in language.common["units"] if unit not in NEED_SPACE),
+            *table.get("units", {}),
+            *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "m", "T")),
+        ]
+        self._measured = re.compile(
+            rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|D|['’]s)|\d+[ap]m|\d+p|\d+[hH]\d*|\d+[x×]\d+(?:[x×]\d+)?"
+        )
         self._not_codes = re.compile(rf"(?<!\w)(?:{table.get('not_codes') or '(?!)'})", re.IGNORECASE)
-        self._phone_words = re.compile(rf"(?<!\w)(?:{table['phone_words']})\b[^.!?\n]{{0,40}}$", re.IGNORECASE)
+        self._phone_words = re.compile(
+            rf"(?<!\w)(?:{table['phone_words']})\b[^.!?\n]{{0,40}}$", re.IGNORECASE
+        )
 
-    def rules(self) -> list[Rule]:
+    def web(self) -> list[Rule]:
         domains = alternatives(self.language.common["bare_domains"].split())
         label = r"[^\W_](?:[\w-]*[^\W_])?"
-        town = r"(?=[A-ZÀ-Þ][a-zà-ÿ])"
-        postcodes = "|".join(each.replace("{space}", SPACE) for each in _POSTCODES)
         return [
             (re.compile(rf"(?:mailto:)?(?P<name>[\w.+-]+)@(?P<host>{label}(?:\.{label})+)"), self._email),
             (
@@ -46,15 +54,28 @@ class Addresses:
             ),
             (
                 re.compile(
-                    rf"(?<![\w@./-])(?:{label}\.)+(?:{domains})(?!\w|\.\w)(?:/[^\s<>\"“”«»]*[^\s<>\"“”«».,;:!?)\]'])?/?"
+                    rf"(?<![\w@./-])(?:{label}\.)+(?:{domains})(?!\w|\.\w)"
+                    r"(?:/[^\s<>\"“”«»]*[^\s<>\"“”«».,;:!?)\]'])?/?"
                 ),
                 self._url,
             ),
             (re.compile(r"(?<![\w@])@(?P<name>[A-Za-z_]\w+)"), self._handle),
-            (re.compile(r"(?<![\w.])(?:(?P<v>[vV]\.?)(?=\d+\.\d)|(?=\d+(?:\.\d+){2}))(?P<num>\d+(?:\.\d+)+)(?![\w])"), self._dotted),
+        ]
+
+    def in_digits(self) -> list[Rule]:
+        town = r"(?=[A-ZÀ-Þ][a-zà-ÿ])"
+        postcodes = "|".join(each.replace("{space}", SPACE) for each in _POSTCODES)
+        return [
             (
                 re.compile(
-                    r"(?<![\w.,/])(?P<plus>\+|00(?=[1-9]))?\(?\d[\d ().\-/‑–\u00a0\u202f]{4,}\d(?![\w/]|[.,]\d|%|\s?[€$£]|:\d)"
+                    r"(?<![\w.])(?:(?P<v>[vV]\.?)(?=\d+\.\d)|(?=\d+(?:\.\d+){2}))(?P<num>\d+(?:\.\d+)+)(?![\w])"
+                ),
+                self._dotted,
+            ),
+            (
+                re.compile(
+                    r"(?<![\w.,/])(?P<plus>\+|00(?=[1-9]))?\(?\d[\d ().\-/‑–\u00a0\u202f]{4,}\d"
+                    r"(?![\w/]|[.,]\d|%|\s?[€$£]|:\d)"
                 ),
                 self._phone,
             ),
@@ -63,25 +84,28 @@ class Addresses:
             (re.compile(rf"(?<![\w.,-])\d{{4,5}}(?={SPACE}{town})(?<=\d{{5}})"), self._town),
             (re.compile(r"(?<![\w-])\d{4}-\d{3}(?![\w-])"), self._portuguese),
             (
-                re.compile(r"(?<![\w.])(?=[\w-]*\d)(?:[A-Za-z]+|\d+)(?:[-_]?(?:[A-Za-z]+|\d+))+(?![\w]|[.,]\d)"),
+                re.compile(r"(?<![\w.])(?=[A-Za-z_-]*\d)[A-Za-z\d]+(?:[-_][A-Za-z\d]+)*+(?!\w|[.,]\d)"),
                 self._code,
             ),
-            (re.compile(r"(?<![\w.,/:$€£])\d{3,}(?:[ ]\d{2,})*(?![\w/:%]|[.,]\d|\s?[€$£%°])"), self._coded_digits),
-            (re.compile(r"(?<![\w])[B-DF-HJ-NP-TV-XZ]{2,6}(?![\w])|(?<![\w])[A-Z]{2,8}(?![\w])"), self._coded_letters),
+            (
+                re.compile(r"(?<![\w.,/:$€£])\d{3,}(?:[ ]\d{2,})*(?![\w/:%]|[.,]\d|\s?[€$£%°])"),
+                self._coded_digits,
+            ),
         ]
+
+    def in_letters(self) -> list[Rule]:
+        return [(re.compile(r"(?<!\w)[A-Z]{2,8}(?!\w)"), self._coded_letters)]
 
     def _email(self, match: re.Match[str], before: str) -> str:
         return f"{self._address(match['name'])} {self.language.word('at')} {self._host(match['host'])}"
 
     def _url(self, match: re.Match[str], before: str) -> str | None:
         written = re.sub(r"^\w+://|^mailto:", "", match[0])
-        written = re.sub(r"^www\.", "", written).rstrip("/")
-        host, slash, path = written.partition("/")
-        host, _, _ = host.partition("?")
-        host, port, _ = host.partition(":")
-        said = self._host(host)
         # What nobody would write down from hearing it isn't said.
-        if slash and len(path) <= 40 and not re.search(r"[?=&%#]|\d{5}", path):
+        written = re.split(r"[?#]", re.sub(r"^www\.", "", written))[0].rstrip("/")
+        host, slash, path = written.partition("/")
+        said = self._host(host.partition(":")[0])
+        if slash and len(path) <= 40 and not re.search(r"[=&%]|\d{5}", path):
             path = re.sub(r"\.(?:html?|php|aspx?)$", "", path)
             for part in path.split("/"):
                 said += f" {self.language.word('slash')} {self._address(part)}"
@@ -152,10 +176,19 @@ class Addresses:
         lang = self.language
         groups = re.findall(r"\d+", written)
         if len(groups) == 1 or (written.startswith(("+", "00")) and len(groups) == 2):
-            groups = _grouped(("+" if match["plus"] else "") + digits[2 if written.startswith("00") else 0 :], lang.region) or groups
+            groups = (
+                _grouped(
+                    ("+" if match["plus"] else "") + digits[2 if written.startswith("00") else 0 :],
+                    lang.region,
+                )
+                or groups
+            )
             separators = [","] * len(groups)
         else:
-            separators = ["|" if " " in each or "\u00a0" in each else "," for each in re.findall(r"(?<=\d)[^\d]+(?=\d)", written)] + [""]
+            separators = [
+                "|" if " " in each or "\u00a0" in each else ","
+                for each in re.findall(r"(?<=\d)[^\d]+(?=\d)", written)
+            ] + [""]
         said = ""
         for number, (group, separator) in enumerate(zip(groups, separators, strict=False)):
             read = lang.pairs(group)
@@ -168,7 +201,7 @@ class Addresses:
         return said
 
     def _is_phone(self, written: str, digits: str, *, expected: bool) -> bool:
-        if written.startswith("+") or "(" in written:
+        if written.startswith("+") or re.search(r"\(\d+\)", written):
             return True
         if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+|\d{1,2}([./-])\d{1,2}\1\d{2,4}|\d{4}-\d\d-\d\d", written):
             return False
@@ -215,6 +248,8 @@ class Addresses:
             return None
         expected = self._expects_code(before + match.string[: match.start()])
         parts = re.split(r"[-_]", written)
+        if written.isdigit():
+            return None
         mixed = [part for part in parts if not part.isalpha() and not part.isdigit()]
         capitals = [part for part in parts if part.isalpha() and part.isupper() and len(part) <= 4]
         if not mixed and not capitals and not (expected and len(parts) > 1):
@@ -238,7 +273,7 @@ class Addresses:
         for run in runs:
             if run.isdigit():
                 said.append(self._code_digits(run, long=long or len(runs) > 2))
-            elif len(run) > 3 and not run.isupper():
+            elif 3 < len(run) < 15 and _PRONOUNCEABLE.fullmatch(run):
                 said.append(run)
             else:
                 said.append(self._spelled(run))

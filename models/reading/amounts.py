@@ -8,6 +8,10 @@ from models.reading.language import Language
 from models.reading.rules import DASH, NEED_SPACE, SPACE, Rule, alternatives, ends_sentence, number_pattern
 
 _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
+_START = r"(?<![\w.,])"
+_MINUS = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
+_INITIAL = "[BmT]"  # a scale behind a currency only: "4B" is a room
+_WITH_PREPOSITION = re.compile(r"(?:al|alla|a) |all'")
 _LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
 
 
@@ -15,94 +19,120 @@ class Amounts:
     def __init__(self, language: Language) -> None:
         self.language = language
         table = language.table
-        self._number = number_pattern(spaced=language.code not in ("en", "hi"))
+        self._number = number_pattern(spaced=language.code not in ("en", "hi", "zh", "ja", "ko"))
         self._scales = {str(key): str(value) for key, value in table.get("scales", {}).items()}
+        self._units = alternatives({*language.common["units"], *table.get("units", {})})
         self._signs: dict[str, str] = language.common["signs"]
         self._codes = language.common["currency_codes"].split()
         self._per = {str(key): str(value) for key, value in table.get("per", {}).items()}
-        self._names = {one_or_more: code for code, row in table["currencies"].items() for one_or_more in row[:2]}
+        self._names = {
+            one_or_more: code for code, row in table["currencies"].items() for one_or_more in row[:2]
+        }
 
-    def rules(self) -> list[Rule]:
+    def money(self) -> list[Rule]:
         """Those with the most signs in them first."""
-        lang, table = self.language, self.language.table
         number, signs = self._number, alternatives(self._signs)
         codes = "|".join(self._codes)
-        scale = alternatives(self._scales) or "(?!)"
-        units = alternatives({*lang.common["units"], *table.get("units", {})})
-        initial = "[BmT]"  # a scale behind a currency only: "4B" is a room
-        minus = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
+        scale = alternatives(self._scales)
         currency = rf"(?:(?P<sign>{signs})|(?P<code>{codes}))"
-        start = r"(?<![\w.,])"
-        rules: list[Rule] = [
+        return [
             (
                 re.compile(
-                    rf"{start}{minus}(?:{currency}){SPACE}?(?P<num>{number}){SPACE}?{DASH}{SPACE}?"
+                    rf"{_START}{_MINUS}(?:{currency}){SPACE}?(?P<num>{number}){SPACE}?{DASH}{SPACE}?"
                     rf"(?:{signs}|{codes})?{SPACE}?(?P<num2>{number})(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?![\d])"
                 ),
                 self._money,
             ),
             (
                 re.compile(
-                    rf"{minus}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number})"
+                    rf"{_MINUS}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number})"
                     rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)"
                 ),
                 self._money,
             ),
             (
-                re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<sign>€|£|\$)(?P<cents>\d\d)(?!\d)"),
+                re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<sign>€|£|\$)(?P<cents>\d\d)(?!\d)"),
                 self._money,
             ),
             (
                 re.compile(
-                    rf"{start}{minus}(?P<num>{number})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
+                    rf"{_START}{_MINUS}(?P<num>{number})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
                     rf"{SPACE}?{currency}(?P<plus>\+)?(?!\w)"
                 ),
                 self._money,
             ),
             (
                 re.compile(
-                    rf"{start}{minus}(?P<num>{number}){SPACE}?(?P<name>{alternatives(self._names) or '(?!)'})(?!\w)"
+                    rf"{_START}{_MINUS}(?P<num>{number}){SPACE}?"
+                    rf"(?P<name>{alternatives(self._names)})(?!\w)"
                 ),
                 self._money,
             ),
-            (re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
-            (
-                re.compile(rf"{start}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
-                self._feet,
-            ),
-            (
-                re.compile(
-                    rf"{start}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
-                    rf"(?:{SPACE}?[x×]{SPACE}?(?P<num3>{number}))?(?:{SPACE}?(?P<unit>{units})(?!\w))?(?!\w)"
-                ),
-                self._by,
-            ),
+            (re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
+        ]
+
+    def measures(self) -> list[Rule]:
+        return [
             (
                 re.compile(
-                    rf"(?<![\d.,A-Za-z]){minus}(?P<num>{number})(?P<hyphen>-|{SPACE})?(?P<unit>{units})(?![\w/²³])(?!\.\w)(?P<dot>\.)?"
+                    rf"(?<![\d.,A-Za-z/]){_MINUS}(?P<num>{self._number})(?P<hyphen>-|{SPACE})?(?P<unit>{self._units})(?![\w/²³])(?!\.\w)(?P<dot>\.)?"
                 ),
                 self._measure,
             ),
+        ]
+
+    def numbers(self) -> list[Rule]:
+        table, number, units = self.language.table, self._number, self._units
+        scale = alternatives(self._scales)
+        measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³]))?"
+        rules: list[Rule] = [
             (
-                re.compile(rf"{start}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛])"),
+                re.compile(rf"{_START}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛]){measured}"),
                 self._vulgar,
             ),
             (
-                re.compile(rf"{start}(?:(?P<whole>\d+){SPACE})?(?P<top>\d{{1,2}})[/⁄](?P<bottom>\d{{1,2}})(?![\d/])"),
+                re.compile(
+                    rf"{_START}(?:(?P<whole>\d+){SPACE})?(?P<top>\d{{1,2}})[/⁄](?P<bottom>\d{{1,2}})(?![\d/]){measured}"
+                ),
                 self._fraction,
             ),
-            (re.compile(rf"{start}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"), self._ordinal),
             (
-                re.compile(rf"{start}{minus}(?P<num>{number}){SPACE}?(?!{initial}(?!\w))(?P<scale>{scale})(?![\w])"),
+                re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"),
+                self._ordinal,
+            ),
+            (
+                re.compile(
+                    rf"{_START}{_MINUS}(?P<num>{number}){SPACE}?(?!{_INITIAL}(?!\w))(?P<scale>{scale})(?![\w])"
+                ),
                 self._scaled,
             ),
             (re.compile(r"(?<!\w)['’](?P<num>\d0)s(?!\w)"), self._decade),
-            (re.compile(rf"{start}{minus}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"), self._plain),
+            (
+                re.compile(rf"{_START}{_MINUS}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"),
+                self._plain,
+            ),
         ]
         if self._per:
             every = "|".join((alternatives(self._per), r"[^\W\d_]{3,}"))
             rules.append((re.compile(rf"(?<=[\w€$£%¢.)])/(?P<unit>{every})(?![\w/])"), self._each))
         return rules
+
+    def sizes(self) -> list[Rule]:
+        """What a measure's pattern would take a part of."""
+        number, units = self._number, self._units
+        return [
+            (
+                re.compile(rf"{_START}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
+                self._feet,
+            ),
+            (
+                re.compile(
+                    rf"{_START}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
+                    rf"(?:{SPACE}?[x×]{SPACE}?(?P<num3>{number}))?(?:{SPACE}?(?P<unit>{units})(?!\w))?(?!\w)"
+                ),
+                self._by,
+            ),
+        ]
 
     def _money(self, match: re.Match[str], before: str) -> str | None:
         groups = match.groupdict()
@@ -114,7 +144,7 @@ class Amounts:
         )
         whole, part = lang.parse(match["num"], money=True)
         part = groups.get("cents") or part
-        if lang.code == "hi" and not groups.get("sign") and not groups.get("code"):
+        if lang.in_digits and not groups.get("sign") and not groups.get("code"):
             return None
         scale, second = groups.get("scale"), groups.get("num2")
         said = self._sum(code, whole, part, scale)
@@ -132,7 +162,7 @@ class Amounts:
 
     def _sum(self, code: str, whole: str, part: str, scale: str | None) -> str:
         lang = self.language
-        one, several, part_one, part_several = lang.currency(code)
+        one, several, part_one, part_several = lang.currency(code, 2 if lang.known else int(whole or 0))
         if scale:
             number = lang.number(whole, part.rstrip("0") if len(part) > 1 else part)
             return lang.of(f"{number} {self._scale(scale, whole, part)}", several)
@@ -170,7 +200,8 @@ class Amounts:
     def _feet(self, match: re.Match[str], before: str) -> str | None:
         if self.language.code != "en":
             return None
-        return f"{self.language.cardinal(int(match['feet']))} foot {self.language.cardinal(int(match['inches']))}"
+        feet, inches = (self.language.cardinal(int(each)) for each in match.group("feet", "inches"))
+        return f"{feet} foot {inches}"
 
     def _by(self, match: re.Match[str], before: str) -> str:
         lang = self.language
@@ -186,11 +217,11 @@ class Amounts:
         lang, unit = self.language, match["unit"]
         if unit in NEED_SPACE and match["hyphen"] != " ":
             return None
-        if unit in ("h", "m", "in", "min") and lang.code == "hi":
+        if unit in ("h", "m", "in", "min") and lang.in_digits:
             return None
         whole, part = lang.parse(match["num"])
         one = lang.one(whole, part) or (match["hyphen"] == "-" and lang.code == "en")
-        name = lang.unit(unit, one=one)
+        name = lang.unit(unit, one=one, count=3 if lang.known else int(whole or 0))
         if name is None:
             return None
         noun = unit not in ("%", "‰")
@@ -200,21 +231,30 @@ class Amounts:
             said += "."
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
+    def _of_unit(self, fraction: str, match: re.Match[str]) -> str:
+        """A fraction, with the unit of which it is one."""
+        unit = match["unit"] and self.language.unit(match["unit"], one=not match["whole"])
+        if not unit:
+            return fraction
+        of = self.language.table.get("of")
+        half = fraction in self.language.table["signs"].get("½", "")
+        return f"{fraction} {of} {unit}" if of and not match["whole"] and not half else f"{fraction} {unit}"
+
     def _vulgar(self, match: re.Match[str], before: str) -> str:
         lang = self.language
         named: str = lang.table["signs"][match["vulgar"]]
         if not match["whole"]:
-            return named
+            return self._of_unit(named, match)
         if match["vulgar"] == "½":
             named = lang.table.get("a_half", named)
-        return f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {named}"
+        return self._of_unit(f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {named}", match)
 
     def _fraction(self, match: re.Match[str], before: str) -> str | None:
         lang = self.language
         top, bottom = int(match["top"]), int(match["bottom"])
         row = lang.table.get("fractions", {}).get(bottom)
         if not row or not 0 < top < bottom or match["top"][0] == "0":
-            if lang.code == "hi" or match["whole"]:
+            if lang.in_digits or match["whole"]:
                 return None
             return f"{lang.number(match['top'])} {lang.word('over')} {lang.number(match['bottom'])}"
         feminine = lang.feminine(row[0])
@@ -222,8 +262,8 @@ class Amounts:
         if match["whole"]:
             if (top, bottom) == (1, 2):
                 said = lang.table.get("a_half", said)
-            return f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {said}"
-        return said
+            said = f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {said}"
+        return self._of_unit(said, match)
 
     def _ordinal(self, match: re.Match[str], before: str) -> str | None:
         number, mark = int(match["num"]), match["mark"]
@@ -255,7 +295,9 @@ class Amounts:
         if match["decade"]:
             year = len(whole) == 4
             said = _plural(lang.year(int(whole)) if year else lang.cardinal(int(whole)))
-        elif written.isdigit() and (len(written) > _LONGEST_NUMBER or (written[0] == "0" and len(written) > 1)):
+        elif written.isdigit() and (
+            len(written) > _LONGEST_NUMBER or (written[0] == "0" and len(written) > 1)
+        ):
             said = lang.digits(written)
         elif written.isdigit() and self._is_year(written, following):
             said = lang.year(int(written))
@@ -263,9 +305,7 @@ class Amounts:
             said = lang.digits(written)
         else:
             noun = re.match(rf"{SPACE}([^\W\d_]+)", following)
-            said = lang.number(
-                whole, part, feminine=bool(noun and lang.feminine(noun[1])), noun=bool(noun)
-            )
+            said = lang.number(whole, part, feminine=bool(noun and lang.feminine(noun[1])), noun=bool(noun))
         if match["plus"]:
             said = f"{lang.word('more')} {said}" if lang.code != "en" else f"{said} {lang.word('plus')}"
         return f"{lang.word('minus')} {said}" if match["neg"] else said
@@ -281,15 +321,8 @@ class Amounts:
         preceding = match.string[: match.start()]
         if not re.search(r"(?:[\d€$£%¢]|\d\s?[^\W\d_]{1,10})$", preceding):
             return None
-        unit = match["unit"]
-        if unit in self._per:
-            said = self._per[unit]
-        elif self.language.code in ("en", "es", "de", "pt", "it") or not self._per:
-            said = unit
-        else:
-            said = unit
-        per = self.language.word("per")
-        return f" {said}" if said.startswith(per.split()[0] + " ") or said.startswith("al") else f" {per} {said}"
+        said = self._per.get(match["unit"], match["unit"])
+        return f" {said}" if _WITH_PREPOSITION.match(said) else f" {self.language.word('per')} {said}"
 
 
 def _plural(said: str) -> str:

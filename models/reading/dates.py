@@ -7,6 +7,7 @@ import re
 from models.reading.language import Language
 from models.reading.rules import DASH, SPACE, Rule, alternatives, ends_sentence
 
+_START = r"(?<![\w.,/-])"
 _YEAR = r"(?:1[5-9]|20|21)\d\d"
 
 
@@ -27,40 +28,42 @@ class Dates:
         self._forms: dict[str, object] = table["dates"].get(language.region) or table["dates"]["default"]
         self._time: dict[str, str] = table["time"]
 
-    def rules(self) -> list[Rule]:
-        language = self.language
-        table = language.table
-        month = rf"(?P<mon>{alternatives(self.months)})(?P<dot>\.)?(?!\w)"
-        day = rf"(?P<d>\d{{1,2}})(?P<suffix>{table['ordinals']})?"
-        of = r"(?:of|de|del|do)"
-        year = rf"(?P<y>{_YEAR})(?!\d|[.,]\d)"
-        start = r"(?<![\w.,/-])"
-        full = list(language.locale.days["format"]["wide"].values())
-        any_day = alternatives({*self._weekdays, *full, *map(str.capitalize, full), *self.months})
-        rules: list[Rule] = [
+    def numeric(self) -> list[Rule]:
+        return [
             (
                 re.compile(
-                    rf"{start}(?P<y>\d{{4}})[-/.](?P<m>\d\d)[-/.](?P<d>\d\d)"
+                    rf"{_START}(?P<y>\d{{4}})[-/.](?P<m>\d\d)[-/.](?P<d>\d\d)"
                     rf"(?:[T ](?P<H>\d\d):(?P<M>\d\d)(?::\d\d(?:\.\d+)?)?Z?)?(?![\w/-])"
                 ),
                 self._iso,
             ),
             (
                 re.compile(
-                    rf"{start}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep)(?P<y>\d{{4}}|\d\d)(?![\w/-]|\.\d)"
+                    rf"{_START}(?P<a>\d{{1,2}})(?P<sep>[/.-])(?P<b>\d{{1,2}})(?P=sep)(?P<y>\d{{4}}|\d\d)(?![\w/-]|\.\d)"
                 ),
                 self._numeric,
             ),
-            (re.compile(rf"{start}(?P<a>\d{{1,2}})/(?P<b>\d{{1,2}})(?![\w/]|[.,]\d)"), self._short),
+            (re.compile(rf"{_START}(?P<a>\d{{1,2}})/(?P<b>\d{{1,2}})(?![\w/]|[.,]\d)"), self._short),
+        ]
+
+    def named(self) -> list[Rule]:
+        table = self.language.table
+        month = rf"(?P<mon>{alternatives(self.months)})(?P<dot>\.)?(?!\w)"
+        day = rf"(?P<d>\d{{1,2}})(?P<suffix>{table['ordinals']})?"
+        of = r"(?:of|de|del|do)"
+        year = rf"(?P<y>{_YEAR})(?!\d|[.,]\d)"
+        return [
             (
                 re.compile(
-                    rf"{start}(?P<day>{day}){SPACE}?{DASH}{SPACE}?(?P<d2>\d{{1,2}})(?:{table['ordinals']})?"
+                    rf"{_START}(?P<day>{day}){SPACE}?{DASH}{SPACE}?(?P<d2>\d{{1,2}})(?:{table['ordinals']})?"
                     rf"{SPACE}(?:{of}{SPACE})?{month}(?:,?{SPACE}(?:{of}{SPACE})?{year})?"
                 ),
                 self._days,
             ),
             (
-                re.compile(rf"{start}{day}{SPACE}(?:{of}{SPACE})?{month}(?:,?{SPACE}(?:{of}{SPACE})?{year})?"),
+                re.compile(
+                    rf"{_START}{day}{SPACE}(?:{of}{SPACE})?{month}(?:,?{SPACE}(?:{of}{SPACE})?{year})?"
+                ),
                 self._day_month,
             ),
             (
@@ -71,35 +74,45 @@ class Dates:
                 self._month_day,
             ),
             (re.compile(rf"(?<!\w){month}{SPACE}(?:{of}{SPACE})?{year}"), self._month_year),
+        ]
+
+    def weekdays(self) -> list[Rule]:
+        full = list(self.language.locale.days["format"]["wide"].values())
+        any_day = alternatives({*self._weekdays, *full, *map(str.capitalize, full), *self.months})
+        return [
             (
-                re.compile(rf"(?<![\w])(?P<name>{any_day})\.?{SPACE}?{DASH}{SPACE}?(?P<last>{any_day})(?!\w)\.?"),
+                re.compile(
+                    rf"(?<![\w])(?P<name>{any_day})\.?{SPACE}?{DASH}{SPACE}?(?P<last>{any_day})(?!\w)\.?"
+                ),
                 self._range,
             ),
             (
                 re.compile(
-                    rf"(?<![\w])(?P<name>{alternatives(self._weekdays) or '(?!)'})(?:\.|(?=,|{SPACE}?{DASH}{SPACE}?[A-Z]|{SPACE}\d|\)))"
+                    rf"(?<![\w])(?P<name>{alternatives(self._weekdays)})"
+                    rf"(?:\.|(?=,|{SPACE}?{DASH}{SPACE}?[A-Z]|{SPACE}\d|\)))"
                 ),
                 lambda match, _: self._weekdays[match["name"]],
             ),
         ]
-        return [*self._times(), *rules]
 
-    def _times(self) -> list[Rule]:
+    def times(self) -> list[Rule]:
         code = self.language.code
         edge = r"(?<![\w.,:/])"
         clock = r"(?P<h>[01]?\d|2[0-4])"
         rules: list[Rule] = []
         if code in ("en", "hi"):
-            half = rf"{edge}(?P<h>1[0-2]|0?\d)(?::(?P<m>[0-5]\d)(?::[0-5]\d)?)?"
+            half = rf"{edge}(?P<h>1[0-2]|0?\d)(?:[:.](?P<m>[0-5]\d)(?::[0-5]\d)?)?"
             noon = rf"{SPACE}?(?P<half>[aApP])(?:\.{SPACE}?[mM](?:\.|(?!\w))|[mM](?!\w))"
-            plain = rf"(?:{SPACE}?{DASH}{SPACE}?(?P<h2>1[0-2]|0?\d)(?::(?P<m2>[0-5]\d))?)?"
+            plain = rf"(?:{SPACE}?{DASH}{SPACE}?(?P<h2>1[0-2]|0?\d)(?:[:.](?P<m2>[0-5]\d))?)?"
             rules.append((re.compile(half + plain + noon), self._half_day))
         if code in ("fr", "es", "pt", "it"):
             letter = r"(?:[hH](?:eures?)?)" if code == "fr" else "[hH]"
             minute = r"(?P<m>[0-5]\d)" + ("?" if code in ("fr", "pt") else "")
             rules.append(
                 (
-                    re.compile(rf"{edge}{clock}{SPACE}?{letter}{SPACE}?{minute}(?:{SPACE}?(?:min|m))?(?![\w:/])"),
+                    re.compile(
+                        rf"{edge}{clock}{SPACE}?{letter}{SPACE}?{minute}(?:{SPACE}?(?:min|m))?(?![\w:/])"
+                    ),
                     self._clock,
                 )
             )
@@ -194,11 +207,15 @@ class Dates:
         if month > 12:
             day, month = month, day
         preceding = (before + match.string[: match.start()]).rstrip().lower()
-        expected = re.search(rf"(?<!\w)(?:{self.language.table['before_date']})$", preceding)
+        expected = re.search(
+            rf"(?<!\w)(?:{self.language.table['before_date']})$|\d/\d\d?\s\w{{1,3}}$", preceding
+        )
         following = match.string[match.end() :].lstrip().lower()
         padded = "0" in (match["a"][0], match["b"][0])
-        counted = re.match(r"(?:of|cup|tea|table|inch|mile|pound|hour|the|de|du|des|d'|di|del|da|do)\b", following)
-        likely = first > 10 and second > 12 or second > 20
+        counted = re.match(
+            r"(?:of|cup|tea|table|inch|mile|pound|hour|the|de|du|des|d'|di|del|da|do)\b", following
+        )
+        likely = day > 20 or (day > 12 and month > 9)
         if match[0] in ("24/7", "50/50", "9/11") or counted or not (expected or padded or likely):
             return None
         return self._date(day, month, None, before, match)

@@ -33,17 +33,17 @@ class Language:
 
     def __init__(self, tag: str) -> None:
         code, _, rest = tag.replace("_", "-").partition("-")
-        self.code = code if code in LANGUAGES else "en"
+        self.code = code
+        self.known = code in LANGUAGES
+        # num2words has no Hindi, and not all others; espeak-ng says digits in any language.
+        self.in_digits = code not in LANGUAGES or code == "hi"
         region = rest.rpartition("-")[2].upper()
-        self.region = region if len(region) == 2 else _REGIONS[self.code]
-        self.tag = f"{self.code}-{self.region}"
-        self.table = _table(self.code)
+        self.region = region if len(region) == 2 else _REGIONS.get(code, "")
+        self.tag = f"{code}-{self.region}" if self.region else code
+        self.table = _table(code if self.known else "other")
         self.common = _table("common")
-        try:
-            self.locale = Locale.parse(self.tag, sep="-")
-        except UnknownLocaleError:
-            self.locale = Locale.parse(self.code)
-        self.scripts = _SCRIPTS.get(self.code, ("LATIN",))
+        self.locale = _locale(self.tag) or _locale(code) or Locale("en")
+        self.scripts = _SCRIPTS.get(code, ("LATIN",) if self.known else ("",))
         self.decimal_comma = self.locale.number_symbols["latn"]["decimal"] == ","
         self.month_first = self.locale.date_formats["short"].pattern.startswith("M")
         self._converter = _CONVERTERS.get(self.tag, self.code)
@@ -53,7 +53,7 @@ class Language:
 
     def cardinal(self, number: int, *, feminine: bool = False, noun: bool = False) -> str:
         """The number in words; `noun` where what is counted follows."""
-        if self.code == "hi":  # num2words has none; espeak-ng reads its digits in Hindi
+        if self.in_digits:
             return str(number)
         if number >= _MOST:
             return self.digits(str(number))
@@ -72,8 +72,8 @@ class Language:
         return said
 
     def ordinal(self, number: int, *, feminine: bool = False) -> str:
-        if self.code == "hi":
-            return f"{number}वां"
+        if self.in_digits:
+            return f"{number}वां" if self.code == "hi" else f"{number}."
         said = str(num2words(number, lang=self._converter, to="ordinal")).replace(",", "")
         if self.code == "en" and self.region in ("US", "CA"):
             said = said.replace(" and ", " ")
@@ -93,7 +93,7 @@ class Language:
 
     def digits(self, written: str) -> str:
         """One by one."""
-        if self.code == "hi":
+        if self.in_digits:
             return " ".join(written)
         names = self.table["digits"].split()
         return " ".join(names[int(each)] for each in written if each.isdigit())
@@ -115,9 +115,7 @@ class Language:
         if len(written) == 3 and written[0] != "0":
             return self.cardinal(int(written))
         odd = len(written) % 2
-        groups = ([written[0]] if odd else []) + [
-            written[at : at + 2] for at in range(odd, len(written), 2)
-        ]
+        groups = ([written[0]] if odd else []) + [written[at : at + 2] for at in range(odd, len(written), 2)]
         return " ".join(
             self.digits(group) if group[0] == "0" else self.cardinal(int(group)) for group in groups
         )
@@ -130,8 +128,8 @@ class Language:
             said = self.cardinal(int(whole or "0"), feminine=feminine, noun=noun and not fraction)
         if not fraction:
             return said
-        if self.code == "hi":
-            return f"{whole}.{fraction}"
+        if self.in_digits:
+            return f"{whole}{',' if self.decimal_comma else '.'}{fraction}"
         return f"{said} {self.word('point')} {self._fraction(fraction)}"
 
     def _fraction(self, fraction: str) -> str:
@@ -183,28 +181,35 @@ class Language:
             return False
         return bool(re.fullmatch(self.table.get("feminine") or "(?!)", word))
 
-    def currency(self, code: str) -> tuple[str, str, str, str]:
-        """One and several, and one and several hundredths."""
+    def currency(self, code: str, count: int = 2) -> tuple[str, str, str, str]:
+        """One and several, and one and several hundredths; languages with more plurals have that of `count`."""
         known = self.table["currencies"].get(code)
         if known:
             one, several, *parts = (str(each) for each in known)
-            return one, several, *(parts if len(parts) == 2 else ("", ""))  # type: ignore[return-value]
-        one, several = (get_currency_name(code, count=count, locale=self.locale) for count in (1, 2))
+            return (one, several, parts[0], parts[1]) if parts else (one, several, "", "")
+        one, several = (get_currency_name(code, count=each, locale=self.locale) for each in (1, count))
         return one, several, "", ""
 
-    def unit(self, symbol: str, *, one: bool) -> str | None:
-        """A unit's name."""
+    def unit(self, symbol: str, *, one: bool, count: int = 3) -> str | None:
+        """A unit's name, for one or for `count`."""
         own = self.table.get("units", {}).get(symbol)
         if own:
             return str(own[0 if one else -1])
         name = self.common["units"].get(symbol)
-        return _unit(name, str(self.locale), one=one) if name else None
+        return _unit(name, str(self.locale), 1 if one else count) if name else None
+
+
+def _locale(tag: str) -> Locale | None:
+    try:
+        return Locale.parse(tag, sep="-")
+    except (UnknownLocaleError, ValueError):
+        return None
 
 
 @lru_cache
-def _unit(name: str, locale: str, *, one: bool) -> str | None:
+def _unit(name: str, locale: str, count: int) -> str | None:
     try:
-        said = format_unit(1 if one else 3, name, "long", locale=locale)
+        said = format_unit(count, name, "long", locale=locale)
     except UnknownUnitError:
         return None
     return re.sub(r"^[\d.,\s]+", "", said).replace("’", "'")

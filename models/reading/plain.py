@@ -107,9 +107,7 @@ def _read(character: str, scripts: tuple[str, ...]) -> bool:
     return unicodedata.name(character, "").startswith((*scripts, "MODIFIER LETTER", "COMBINING"))
 
 
-def _edit(
-    text: str, origins: list[int], pattern: re.Pattern[str], repl: Repl
-) -> tuple[str, list[int]]:
+def _edit(text: str, origins: list[int], pattern: re.Pattern[str], repl: Repl) -> tuple[str, list[int]]:
     """Each match replaced by a text, by what a function makes of it, or by one of its groups."""
     if not pattern.search(text):
         return text, origins

@@ -12,7 +12,6 @@ from models.reading.amounts import Amounts
 from models.reading.dates import Dates
 from models.reading.language import Language
 from models.reading.plain import plain
-from models.reading.rules import Rule
 from models.reading.words import Words
 
 _TOKEN = re.compile(r"\S+")
@@ -37,17 +36,40 @@ class Reader:
     def __init__(self, tag: str) -> None:
         self._language = Language(tag)
         self._words = Words(self._language)
-        dates_of = Dates(self._language)
-        addresses, dates = Addresses(self._language).rules(), dates_of.rules()
-        amounts = Amounts(self._language).rules()
-        first, last = self._words.rules()
-        self._months = dates_of.months
+        dates, amounts = Dates(self._language), Amounts(self._language)
+        self._months = dates.months
+        if self._language.known:
+            addresses = Addresses(self._language)
+            words = [*dates.weekdays(), *self._words.abbreviated()]
+            self._rules = [
+                *addresses.web(),
+                *dates.times(),
+                *dates.numeric(),
+                *dates.named(),
+                *words,
+                *addresses.in_digits(),
+                *addresses.in_letters(),
+                *amounts.money(),
+                *amounts.sizes(),
+                *amounts.measures(),
+                *amounts.numbers(),
+                *self._words.others(),
+            ]
+            self._without_digits = [
+                *addresses.web(),
+                *words,
+                *addresses.in_letters(),
+                *self._words.others(),
+            ]
+        else:
+            # Of which no more is known than names of currencies, units and months.
+            self._rules = [*dates.numeric(), *amounts.money(), *amounts.measures()]
+            self._without_digits = []
         day = r"|(?<!\d)\d{1,2}\.(?=\s)" if self._language.code == "de" else ""
         self._false_ends = re.compile(
-            rf"(?:https?://|www\.)\S+(?<![.!?])|(?<![\w.])(?:{self._words.bound})|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
+            rf"(?:https?://|www\.)(?:\S*$|\S*[^\s.!?…])|(?<![\w.])(?:{self._words.bound})(?!\w)"
+            rf"|(?<![\w.])(?:{self._words.dotted})(?=\s+[a-zà-ÿ])|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
         )
-        self._rules: list[Rule] = [*addresses[:4], *dates, *first, *addresses[4:], *amounts, *last]
-        self._without_digits = [*addresses[:4], *dates[-3:], *first, addresses[-1], *last]
 
     def read(self, text: str, before: str = "") -> list[Reading]:
         """The words of `text`, of which each is in one reading; `before` is what was said just before it."""
@@ -80,7 +102,7 @@ class Reader:
         return word.strip("(\"'").rstrip(".,") in self._months
 
     def without_false_ends(self, text: str) -> str:
-        """The text, as long as it is, with no stop in an address or behind an abbreviation or a list's number."""
+        """As long a text, with no stop in an address, or behind an abbreviation or a list's number."""
         return self._false_ends.sub(lambda match: _STOPS.sub("·", match[0]), text)
 
     def joins(self, text: str, at: int) -> bool:
@@ -143,8 +165,7 @@ def _grouped(
     begin = 0
     spoken = ""
     sounded = False
-    for number, (start, end) in enumerate(words):
-        part = said[number]
+    for number, part in enumerate(said):
         sounds = any(map(str.isalnum, part))
         if number and number not in joined and sounds and sounded:
             yield Reading(text[words[begin][0] : words[number - 1][1]], _tidy(spoken))

@@ -24,13 +24,14 @@ def ends_sentence(text: str, at: int) -> bool:
 
 
 def alternatives(words: Iterable[str]) -> str:
-    """A pattern for any of the words, the longest first."""
-    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    """A pattern for any of the words, the longest first; for none where there are none."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)"
 
 
 def number_pattern(*, spaced: bool) -> str:
     """A number with or without grouping; `spaced` where a plain space groups digits too."""
     space = " " if spaced else ""
-    grouped = rf"\d{{1,3}}(?:[.,'’]\d{{3}}(?!\d))+(?:[.,]\d+)?|\d{{1,3}}(?:[{space}\u00a0\u202f\u2009]\d{{3}}(?!\d))+(?:[.,]\d+)?"
+    marks = ("[.,'’]", rf"[{space}\u00a0\u202f\u2009]")
+    grouped = "|".join(rf"\d{{1,3}}(?:{mark}\d{{3}}(?!\d))+(?:[.,]\d+)?" for mark in marks)
     crore = r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"
     return rf"(?:{crore}|{grouped}|\d+(?:[.,]\d+)?)"

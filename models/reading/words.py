@@ -27,19 +27,24 @@ class Words:
         self._enders = frozenset(table.get("enders", ()))
         self._signs: dict[str, str] = {str(sign): str(said) for sign, said in table.get("signs", {}).items()}
         bound = {*self._bound, *(each for each in self._before_number if each.endswith("."))}
-        self.bound = alternatives(each for each in bound if each.endswith(".")) or "(?!)"
-        self._binds = re.compile(rf"(?<![\w.])(?:{alternatives(bound) or '(?!)'})\s*$")
+        self.bound = alternatives(each for each in bound if each.endswith("."))
+        self.dotted = alternatives(each for each in self._said if each.endswith("."))
+        self._binds = re.compile(rf"(?<![\w.])(?:{alternatives(bound)})\s*$")
 
     def binds(self, text: str) -> bool:
         """Whether the text ends with an abbreviation that belongs to what follows."""
         return bool(self._binds.search(text))
 
-    def rules(self) -> tuple[list[Rule], list[Rule]]:
-        """Those that come before all forms, and those for what no form has taken."""
-        table = self.language.table
-        signs = "".join(re.escape(sign) for sign in self._signs)
+    def abbreviated(self) -> list[Rule]:
+        marked = {each for each in self._said if not each[-1].isalnum()}
         first: list[Rule] = [
-            (re.compile(rf"(?<![\w.@/-])(?:{alternatives(self._said) or '(?!)'})(?![\w@]|/\w|\.\w)"), self._abbreviation)
+            (
+                re.compile(
+                    rf"(?<![\w.@/-])(?:(?:{alternatives(marked)})(?![^\W\d]|@|/\w|\.\w)"
+                    rf"|(?:{alternatives(self._said.keys() - marked)})(?![\w@]|/\w|\.\w))"
+                ),
+                self._abbreviation,
+            )
         ]
         if self.language.code == "en":
             first += [
@@ -47,37 +52,45 @@ class Words:
                 (re.compile(rf"(?<=[a-z]{SPACE})Dr\.(?=\s*(?:$|[,;]|[a-z]))"), lambda *_: "drive"),
             ]
             first.reverse()
-        after_name = rf"(?<=(?:\s))(?P<roman>{_ROMAN})(?![\w'’-])"
+        return first
+
+    def others(self) -> list[Rule]:
+        """What no form has taken."""
+        table = self.language.table
+        signs = "".join(re.escape(sign) for sign in self._signs)
         last: list[Rule] = [
-            (re.compile(rf"(?<!\w)(?P<roman>[IVXLCDM]+)(?P<mark>{table['ordinals']})(?!\w)"), self._roman_ordinal),
-            (re.compile(after_name), self._roman),
-            (re.compile(rf"(?<!\w)(?P<roman>{_ROMAN})(?={SPACE}(?:{table.get('roman_before') or '(?!)'}))"), self._century),
+            (
+                re.compile(rf"(?<!\w)(?P<roman>[IVXLCDM]+)(?P<mark>{table['ordinals']})(?!\w)"),
+                self._roman_ordinal,
+            ),
+            (re.compile(rf"(?<=\s)(?P<roman>{_ROMAN})(?![\w'’-])"), self._roman),
+            (
+                re.compile(
+                    rf"(?<!\w)(?P<roman>{_ROMAN})(?={SPACE}(?:{table.get('roman_before') or '(?!)'}))"
+                ),
+                self._century,
+            ),
             (
                 re.compile(rf"(?<=[\d%€$£hm°.\w]){SPACE}?{DASH}{SPACE}?(?=[$€£]?\d)"),
                 self._range,
             ),
-            (re.compile(rf"(?<=[a-zà-ÿ]){SPACE}?[–—]{SPACE}?(?={self._weekday_names()})|(?<=day)-(?=[A-Z]\w+day)"), self._to),
             (re.compile(r"(?<![\w])#(?=\w)"), self._hash),
             (re.compile(rf"(?<={SPACE})[-−–](?={SPACE}\d)|(?<=\d{SPACE})[−](?={SPACE})"), self._minus),
             (re.compile(rf"(?<=\d{SPACE})[*x](?={SPACE}\d)|(?<=\d)\*(?=\d)"), self._word("times")),
-            (re.compile(rf"(?<=\d){SPACE}?[/:]{SPACE}?(?=\d+{SPACE}?=)|(?<=\d{SPACE})/(?={SPACE}\d)"), self._word("divided")),
+            (
+                re.compile(rf"(?<=\d){SPACE}?[/:]{SPACE}?(?=\d+{SPACE}?=)|(?<=\d{SPACE})/(?={SPACE}\d)"),
+                self._word("divided"),
+            ),
             (re.compile(r"\.\.+(?=\w)"), lambda *_: "... "),
-            (re.compile(r"(?<=\w)/(?=[^\W\d])"), self._slash),
+            (re.compile(r"(?<=\w)/(?=[^\W\d])"), lambda *_: " "),
             (re.compile(r"(?<=[^\W_])_(?=[^\W_])"), lambda *_: " "),
         ]
         if signs:
             last.append((re.compile(rf"[{signs}]"), self._sign))
-        return first, last
-
-    def _weekday_names(self) -> str:
-        days = self.language.locale.days["format"]["wide"].values()
-        return "|".join(days)
+        return last
 
     def _word(self, name: str) -> Say:
         return lambda match, before: f" {self.language.word(name)} "
-
-    def _to(self, match: re.Match[str], before: str) -> str:
-        return f" {self.language.word('to')} "
 
     def _abbreviation(self, match: re.Match[str], before: str) -> str | None:
         written, text = match[0], match.string
@@ -91,10 +104,9 @@ class Words:
         said = self._said[written]
         if written.endswith("."):
             ends = not following.strip("\"'”’»)")
-            if (ends or written in self._enders) and written not in self._bound or ends:
-                starts_anew = bool(re.match(r"\s+[\"'“«(]?[A-ZÀ-Þ¿¡]", rest))
-                if ends or starts_anew:
-                    said += "."
+            anew = re.match(r"\s+[\"'“«(]?[A-ZÀ-Þ¿¡]", rest)
+            if ends or (anew and written in self._enders):
+                said += "."
         return said
 
     def _saint_or_street(self, match: re.Match[str], before: str) -> str:
@@ -148,10 +160,9 @@ class Words:
         return f"{self.language.word('number')} " if number else ""
 
     def _minus(self, match: re.Match[str], before: str) -> str | None:
-        return f" {self.language.word('minus')} " if re.search(r"\d\s$", match.string[: match.start()]) else None
-
-    def _slash(self, match: re.Match[str], before: str) -> str:
-        return " "
+        return (
+            f" {self.language.word('minus')} " if re.search(r"\d\s$", match.string[: match.start()]) else None
+        )
 
     def _sign(self, match: re.Match[str], before: str) -> str | None:
         sign, text = match[0], match.string
@@ -170,7 +181,11 @@ class Words:
 
 def _roman(written: str) -> int | None:
     """Its value; None for what isn't one, or is a letter by itself."""
-    if not written or not re.fullmatch(_ROMAN, written) or written in ("C", "D", "L", "M", "CD", "DC", "MM", "MC", "CC"):
+    if (
+        not written
+        or not re.fullmatch(_ROMAN, written)
+        or written in ("C", "D", "L", "M", "CD", "DC", "MM", "MC", "CC")
+    ):
         return None
     values = [_VALUES[each] for each in written]
     return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
@@ -105,7 +106,7 @@ class SlowVoice(Voice):
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
-    def synthesize(self, text: str) -> Speech:
+    def synthesize(self, text: str, **_: object) -> Speech:
         return Speech.joined(self.parts(text))
 
     def parts(self, text: str, **_: object) -> Iterator[Speech]:
@@ -200,7 +201,7 @@ async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -
     stream = voices.stream
 
     def noting(
-        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False, **how: str
+        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False, **how: Any
     ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
         return stream(text, voice=voice, call_id=call_id, speculative=speculative, **how)
