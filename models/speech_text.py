@@ -20,6 +20,7 @@ _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)|—")
 _SPACE = re.compile(r"\s+")
 _WORD_BEHIND = re.compile(r"\s*\S+\s")
 _FORM = re.compile(r"[\d$€£¥₹+%@]")
+_GROUPS = re.compile(r"\d\)? +[\d(]")  # of one number, perhaps
 # A link whose text, or address, isn't complete.
 _OPEN_LINK = re.compile(r"\[[^\[\]]{0,80}$|\]\([^()\s]*$")
 
@@ -100,7 +101,9 @@ class Chunks(BaseTextAggregator):
         last = head.rpartition(" ")[2]
         if not (_FORM.search(last) or reading.is_month(last)):
             return False
-        return not _WORD_BEHIND.match(self._text, at) or reading.joins(self._text, at)
+        if not _WORD_BEHIND.match(self._text, at) or _GROUPS.search(self._text, at - 2, at + 2):
+            return True
+        return reading.joins(self._text, at)
 
     def _longest_end(self) -> int:
         if len(self._text) <= LONGEST_CHARACTERS:

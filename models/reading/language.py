@@ -182,7 +182,10 @@ class Language:
         return bool(re.fullmatch(self.table.get("feminine") or "(?!)", word))
 
     def currency(self, code: str, count: int = 2) -> tuple[str, str, str, str]:
-        """One and several, and one and several hundredths; languages with more plurals have that of `count`."""
+        """One and several, and one and several hundredths.
+
+        A language with more than one plural has that of `count`.
+        """
         known = self.table["currencies"].get(code)
         if known:
             one, several, *parts = (str(each) for each in known)
