@@ -57,7 +57,7 @@ class Language:
             return str(number)
         if number >= _MOST:
             return self.digits(str(number))
-        said = str(num2words(number, lang=self._converter)).replace(",", "")
+        said = _in_words(number, self._converter, "cardinal")
         if self.code == "en":
             return said.replace(" and ", " ") if self.region in ("US", "CA") else said
         return self._agreed(said, feminine=feminine, noun=noun)
@@ -74,7 +74,7 @@ class Language:
     def ordinal(self, number: int, *, feminine: bool = False) -> str:
         if self.in_digits:
             return f"{number}वां" if self.code == "hi" else f"{number}."
-        said = str(num2words(number, lang=self._converter, to="ordinal")).replace(",", "")
+        said = _in_words(number, self._converter, "ordinal")
         if self.code == "en" and self.region in ("US", "CA"):
             said = said.replace(" and ", " ")
         if feminine:
@@ -85,10 +85,10 @@ class Language:
 
     def year(self, number: int) -> str:
         if self.code == "en":
-            said = str(num2words(number, lang="en", to="year")).replace("oh-", "oh ")
+            said = _in_words(number, "en", "year").replace("oh-", "oh ")
             return said.replace(" and ", " ") if self.region in ("US", "CA") else said
         if self.code == "de":
-            return str(num2words(number, lang="de", to="year"))
+            return _in_words(number, "de", "year")
         return self.cardinal(number)
 
     def digits(self, written: str) -> str:
@@ -200,6 +200,11 @@ class Language:
             return str(own[0 if one else -1])
         name = self.common["units"].get(symbol)
         return _unit(name, str(self.locale), 1 if one else count) if name else None
+
+
+@lru_cache(4096)
+def _in_words(number: int, converter: str, form: str) -> str:
+    return str(num2words(number, lang=converter, to=form)).replace(",", "")
 
 
 def _locale(tag: str) -> Locale | None:

@@ -12,11 +12,9 @@ from functools import lru_cache
 # Written about numbers and units, and of categories whose other characters are pictures or modifiers.
 _SIGNS = frozenset("°℃℉№^`´¨~")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"))
-_KEYCAP = "\u20e3"
 _COMPATIBLE = re.compile("[\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]")
 _COMPOSED = re.compile(r"[^\W\d_][\u0300-\u036f]+")
 _EMOTICON = re.compile(r"(?:(?<=\s)|^)(?:[:;=]['’]?-?[()DPpO|\\/\]\[*]|<3|\^_?\^|[xX]D)(?=[\s.,!?]|$)")
-_NOT_BEFORE_MARKS = re.compile(r"[ \t]+(?=[.,;:!?…)]*(?:\s|$))(?=[.,!…)])")
 _HUSH = "\ue000"  # stands for what was taken, until it is known whether a space is needed there
 
 Repl = int | str | Callable[[re.Match[str]], str]
@@ -49,6 +47,15 @@ _INLINE: tuple[tuple[re.Pattern[str], Repl], ...] = (
 )
 
 
+_HUSHED: tuple[tuple[re.Pattern[str], Repl], ...] = (
+    (re.compile(rf"\((?:\s*{_HUSH}\s*[,;·・、。，]?)+\)"), ""),
+    (re.compile(rf"[ \t]*(?:{_HUSH}\s*)+(?=[.,;:!?…]|$)"), ""),
+    (re.compile(rf"\s*(?:{_HUSH}\s*)+"), " "),
+    (re.compile(r"\(\s*\)|\[\s*\]|\"\s*\"|“\s*”|«\s*»"), ""),
+)
+_LINE_END = re.compile(r"(?<=[\w%€$£°)\]\"”’»])[ \t]*\n\s*(?=\S)")
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
     """Text, and for each character of it the place in what was written that it comes from."""
@@ -73,11 +80,10 @@ def plain(written: str, scripts: tuple[str, ...] = ("LATIN",)) -> Plain:
         kept = "".join(each if each.isascii() else _kept(each, scripts) for each in text)
         text, origins = _hushed(kept, origins)
     text, origins = _edit(text, origins, _EMOTICON, _HUSH)
-    text, origins = _edit(text, origins, re.compile(rf"\(?(?:\s*{_HUSH}\s*[,;·・、。，]?)+\)"), "")
-    text, origins = _edit(text, origins, re.compile(rf"[ \t]*(?:{_HUSH}\s*)+(?=[.,;:!?…]|$)"), "")
-    text, origins = _edit(text, origins, re.compile(rf"\s*(?:{_HUSH}\s*)+"), " ")
-    text, origins = _edit(text, origins, re.compile(r"\(\s*\)|\[\s*\]|\"\s*\"|“\s*”|«\s*»"), "")
-    text, origins = _edit(text, origins, re.compile(r"(?<=[\w%€$£°)\]\"”’»])[ \t]*\n\s*(?=\S)"), ". ")
+    if _HUSH in text:
+        for pattern, repl in _HUSHED:
+            text, origins = _edit(text, origins, pattern, repl)
+    text, origins = _edit(text, origins, _LINE_END, ". ")
     return Plain(text, tuple(origins))
 
 

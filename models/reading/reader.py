@@ -15,6 +15,7 @@ from models.reading.plain import plain
 from models.reading.words import Words
 
 _TOKEN = re.compile(r"\S+")
+_PARTS = re.compile(r"\s+|\S+")
 _SPACES = re.compile(r"\s+")
 # What espeak-ng would read aloud or take for phonemes.
 _UNSPOKEN = re.compile(r"[*_`#~<>|\[\]{}\\^=+@/\ue000-\uf8ff]")
@@ -154,7 +155,7 @@ def _places(words: Sequence[tuple[int, int]], length: int) -> list[int]:
 
 
 def _between(text: str, begin: int, end: int) -> Iterator[tuple[int, int, str]]:
-    for match in re.compile(r"\s+|\S+").finditer(text, begin, end):
+    for match in _PARTS.finditer(text, begin, end):
         yield match.start(), match.end(), _UNSPOKEN.sub(" ", match[0])
 
 
