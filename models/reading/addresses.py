@@ -33,12 +33,13 @@ class Addresses:
         known = [
             *(unit for unit in language.common["units"] if unit not in NEED_SPACE),
             *table.get("units", {}),
-            *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "m", "T")),
+            *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "K", "m", "T")),
         ]
         self._measured = re.compile(
-            rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|D|['’]s)|\d+[ap]m|\d+p|\d+[hH]\d*|\d+[x×]\d+(?:[x×]\d+)?"
+            rf"\d+-?(?:{alternatives(known)}|{table['ordinals']}|s|['’]s)|\d+[ap]m|\d+p|\d+[hH]\d*|\d+[xX]|\d+[x×]\d+(?:[x×]\d+)?"
         )
         self._not_codes = re.compile(rf"(?<!\w)(?:{table.get('not_codes') or '(?!)'})", re.IGNORECASE)
+        self._dialled = re.compile(rf"(?<!\w)(?:{table['phone_words']})\s$", re.IGNORECASE)
         self._phone_words = re.compile(
             rf"(?<!\w)(?:{table['phone_words']})\b[^.!?\n]{{0,40}}$", re.IGNORECASE
         )
@@ -74,17 +75,20 @@ class Addresses:
             ),
             (
                 re.compile(
-                    r"(?<![\w.,/])(?P<plus>\+|00(?=[1-9]))?\(?\d[\d ().\-/‑–\u00a0\u202f]{4,}\d"
+                    r"(?<![\w.,/])(?P<plus>\+|00(?=[1-9]))?\(?\d(?:[\d ().\-‑–\u00a0\u202f]|/(?=\d)){4,}\d"
                     r"(?![\w/]|[.,]\d|%|\s?[€$£]|:\d)"
                 ),
                 self._phone,
             ),
-            (re.compile(r"(?<![\w-])\d{4}([ -])\d{4}\1\d{4}(?:\1\d{2,4})?(?![\w-])"), self._groups),
+            (
+                re.compile(r"(?<![\w-])\d{4}(?:([ -])\d{4})(?:\1\d{4}){1,6}(?:\1\d{1,4})?(?![\w-])"),
+                self._groups,
+            ),
             (re.compile(rf"(?<![\w-])(?:{postcodes})(?![\w-])"), self._groups),
             (re.compile(rf"(?<![\w.,-])\d{{4,5}}(?={SPACE}{town})(?<=\d{{5}})"), self._town),
             (re.compile(r"(?<![\w-])\d{4}-\d{3}(?![\w-])"), self._portuguese),
             (
-                re.compile(r"(?<![\w.])(?=[A-Za-z_-]*\d)[A-Za-z\d]+(?:[-_][A-Za-z\d]+)*+(?!\w|[.,]\d)"),
+                re.compile(r"(?<![\w.$€£¥])(?=[A-Za-z_-]*\d)[A-Za-z\d]+(?:[-_][A-Za-z\d]+)*+(?!\w|[.,]\d)"),
                 self._code,
             ),
             (
@@ -134,7 +138,7 @@ class Addresses:
         }
         said = []
         for part in _PARTS.findall(written):
-            if part.isdigit():
+            if part.isdecimal():
                 short = len(part) <= 2 and part[0] != "0"
                 said.append(lang.cardinal(int(part)) if short else self._digits(part))
             elif part.isalpha():
@@ -244,21 +248,21 @@ class Addresses:
     def _code(self, match: re.Match[str], before: str) -> str | None:
         """Letters and digits together: a booking's code, a flight, a model."""
         written = match[0]
-        if self._measured.fullmatch(written):
+        if self._measured.fullmatch(re.sub(r"^(?:[a-z]+-)+", "", written)):
             return None
         expected = self._expects_code(before + match.string[: match.start()])
         parts = re.split(r"[-_]", written)
-        if written.isdigit():
+        if written.isdecimal():
             return None
-        mixed = [part for part in parts if not part.isalpha() and not part.isdigit()]
+        mixed = [part for part in parts if not part.isalpha() and not part.isdecimal()]
         capitals = [part for part in parts if part.isalpha() and part.isupper() and len(part) <= 4]
         if not mixed and not capitals and not (expected and len(parts) > 1):
             return None
-        if all(part.isdigit() for part in parts) and not expected:
+        if all(part.isdecimal() for part in parts) and not expected:
             return None
         said = []
         for part in parts:
-            if part.isdigit():
+            if part.isdecimal():
                 said.append(self._code_digits(part, long=len(parts) > 2 or expected))
             elif part.isalpha():
                 word = part.islower() or len(part) > 4 or (len(part) > 3 and bool(_VOWELS & set(part)))
@@ -271,7 +275,7 @@ class Addresses:
         runs = re.findall(r"[A-Za-z]+|\d+", part)
         said = []
         for run in runs:
-            if run.isdigit():
+            if run.isdecimal():
                 said.append(self._code_digits(run, long=long or len(runs) > 2))
             elif 3 < len(run) < 15 and _PRONOUNCEABLE.fullmatch(run):
                 said.append(run)
@@ -290,7 +294,8 @@ class Addresses:
 
     def _coded_digits(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]
-        if not self._expects_code(preceding):
+        dialled = len(match[0]) < 5 and not self.language.table.get("pairs")
+        if not self._expects_code(preceding) and not (dialled and self._dialled.search(preceding)):
             return None
         groups = match[0].split(" ")
         return ",|".join(self.language.digits(group) for group in groups)

@@ -10,7 +10,7 @@ from models.reading.rules import DASH, NEED_SPACE, SPACE, Rule, alternatives, en
 _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
 _START = r"(?<![\w.,])"
 _MINUS = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
-_INITIAL = "[BmT]"  # a scale behind a currency only: "4B" is a room
+_INITIAL = "[BKmT]"  # a scale behind a currency only: "4B" is a room
 _WITH_PREPOSITION = re.compile(r"(?:al|alla|a) |all'")
 _LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
 
@@ -35,6 +35,8 @@ class Amounts:
         codes = "|".join(self._codes)
         scale = alternatives(self._scales)
         currency = rf"(?:(?P<sign>{signs})|(?P<code>{codes}))"
+        names = alternatives(self._names)
+        spaced = number_pattern(spaced=True)  # a currency behind a number tells that it is one number
         return [
             (
                 re.compile(
@@ -45,8 +47,8 @@ class Amounts:
             ),
             (
                 re.compile(
-                    rf"{_MINUS}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number})"
-                    rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)"
+                    rf"{_MINUS}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number}|\.\d\d)"
+                    rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)(?:{SPACE}(?:{names})(?!\w))?"
                 ),
                 self._money,
             ),
@@ -56,7 +58,7 @@ class Amounts:
             ),
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?P<num>{number})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
+                    rf"{_START}{_MINUS}(?P<num>{spaced})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
                     rf"{SPACE}?{currency}(?P<plus>\+)?(?!\w)"
                 ),
                 self._money,
@@ -87,6 +89,14 @@ class Amounts:
         measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³]))?"
         rules: list[Rule] = [
             (
+                re.compile(
+                    rf"{_START}(?P<num>\d+|\d\d?[.,]\d)/(?P<of>5|10|20|100)(?![\d/])(?!{SPACE}?(?:{units})(?!\w))"
+                ),
+                self._mark,
+            ),
+            (re.compile(rf"{_START}(?P<num>{number})[xX](?!\w)"), self._times),
+            (re.compile(rf"{_START}(?P<num>\d+)\^(?P<power>\d+)(?!\w)"), self._power),
+            (
                 re.compile(rf"{_START}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛]){measured}"),
                 self._vulgar,
             ),
@@ -108,7 +118,9 @@ class Amounts:
             ),
             (re.compile(r"(?<!\w)['’](?P<num>\d0)s(?!\w)"), self._decade),
             (
-                re.compile(rf"{_START}{_MINUS}(?P<num>{number})(?P<decade>['’]?s)?(?P<plus>\+)?(?!\w)"),
+                re.compile(
+                    rf"{_START}{_MINUS}(?P<num>{number}|\.\d+)(?P<decade>['’]?s)?(?P<plus>\+)?(?![^\W²³])"
+                ),
                 self._plain,
             ),
         ]
@@ -123,6 +135,12 @@ class Amounts:
         return [
             (
                 re.compile(rf"{_START}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
+                self._feet,
+            ),
+            (
+                re.compile(
+                    rf"{_START}(?P<feet>\d+){SPACE}?ft\.?{SPACE}(?P<inches>\d\d?){SPACE}?in(?:\.|(?!\w))"
+                ),
                 self._feet,
             ),
             (
@@ -164,8 +182,9 @@ class Amounts:
         lang = self.language
         one, several, part_one, part_several = lang.currency(code, 2 if lang.known else int(whole or 0))
         if scale:
-            number = lang.number(whole, part.rstrip("0") if len(part) > 1 else part)
-            return lang.of(f"{number} {self._scale(scale, whole, part)}", several)
+            return lang.of(
+                self._with_scale(scale, whole, part.rstrip("0") if len(part) > 1 else part), several
+            )
         if len(part) == 1:
             part += "0"
         if not part.strip("0"):
@@ -183,11 +202,14 @@ class Amounts:
         template: str = lang.table["money"]
         return template.format(whole=money, part=named, bare=lang.cardinal(cents))
 
-    def _scale(self, scale: str, whole: str, part: str) -> str:
-        """The scale's word, in the plural where the language has one."""
-        word = self._scales[scale]
+    def _with_scale(self, scale: str, whole: str, part: str) -> str:
+        """A number with its scale's word, in the plural where the language has one."""
+        lang, word = self.language, self._scales[scale]
+        if word in ("mille", "mil", "mila") and not part:
+            return lang.cardinal(int(whole) * 1000)
         plurals: dict[str, str] = self.language.table.get("scale_plurals", {})
-        return word if self.language.one(whole, part) else plurals.get(word, word)
+        word = word if lang.one(whole, part) else plurals.get(word, word)
+        return f"{lang.number(whole, part, noun=True)} {word}"
 
     def _cents(self, match: re.Match[str], before: str) -> str | None:
         lang = self.language
@@ -231,6 +253,21 @@ class Amounts:
             said += "."
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
+    def _mark(self, match: re.Match[str], before: str) -> str | None:
+        """Eight out of ten; a fifth is a fraction unless it can't be one."""
+        lang = self.language
+        whole, part = lang.parse(match["num"])
+        if int(whole) > int(match["of"]) or (match["of"] == "5" and not part):
+            return None
+        return f"{lang.number(whole, part)} {lang.word('out_of')} {lang.number(match['of'])}"
+
+    def _times(self, match: re.Match[str], before: str) -> str:
+        return f"{self.language.number(*self.language.parse(match['num']))} {self.language.word('times')}"
+
+    def _power(self, match: re.Match[str], before: str) -> str:
+        base, power = (self.language.number(each) for each in match.group("num", "power"))
+        return f"{base} {self.language.word('power')} {power}"
+
     def _of_unit(self, fraction: str, match: re.Match[str]) -> str:
         """A fraction, with the unit of which it is one."""
         unit = match["unit"] and self.language.unit(match["unit"], one=not match["whole"])
@@ -259,9 +296,10 @@ class Amounts:
             return f"{lang.number(match['top'])} {lang.word('over')} {lang.number(match['bottom'])}"
         feminine = lang.feminine(row[0])
         said = f"{lang.cardinal(top, feminine=feminine, noun=True)} {row[0 if top == 1 else 1]}"
+        counted = match["whole"] or (lang.code in ("es", "it", "pt") and match.string[match.end() :].strip())
+        if counted and (top, bottom) == (1, 2):
+            said = lang.table.get("a_half", said)
         if match["whole"]:
-            if (top, bottom) == (1, 2):
-                said = lang.table.get("a_half", said)
             said = f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {said}"
         return self._of_unit(said, match)
 
@@ -275,12 +313,13 @@ class Amounts:
         said = self.language.ordinal(number, feminine=feminine)
         if mark.endswith("s") and self.language.code == "fr":
             said += "s"
+        if mark.endswith("er") and self.language.code == "es":
+            said = said.removesuffix("o")  # before a noun: "primer piso"
         return said
 
     def _scaled(self, match: re.Match[str], before: str) -> str:
         lang = self.language
-        whole, part = lang.parse(match["num"])
-        said = f"{lang.number(whole, part, noun=True)} {self._scale(match['scale'], whole, part)}"
+        said = self._with_scale(match["scale"], *lang.parse(match["num"]))
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
     def _decade(self, match: re.Match[str], before: str) -> str | None:
@@ -295,11 +334,11 @@ class Amounts:
         if match["decade"]:
             year = len(whole) == 4
             said = _plural(lang.year(int(whole)) if year else lang.cardinal(int(whole)))
-        elif written.isdigit() and (
+        elif written.isdecimal() and (
             len(written) > _LONGEST_NUMBER or (written[0] == "0" and len(written) > 1)
         ):
             said = lang.digits(written)
-        elif written.isdigit() and self._is_year(written, following):
+        elif written.isdecimal() and self._is_year(written, following):
             said = lang.year(int(written))
         elif lang.code == "en" and len(part) > 2 and match.string[: match.start()][-1:].lower() == "v":
             said = lang.digits(written)

@@ -26,6 +26,7 @@ class Dates:
         self.months = {name: number for name, number in names.items() if len(name) > 2}
         self._weekdays: dict[str, str] = {str(k): str(v) for k, v in table.get("weekdays", {}).items()}
         self._forms: dict[str, object] = table["dates"].get(language.region) or table["dates"]["default"]
+        self._days_of_week = tuple(name.lower() for name in locale.days["format"]["wide"].values())
         self._time: dict[str, str] = table["time"]
 
     def numeric(self) -> list[Rule]:
@@ -62,7 +63,7 @@ class Dates:
             ),
             (
                 re.compile(
-                    rf"{_START}{day}{SPACE}(?:{of}{SPACE})?{month}(?:,?{SPACE}(?:{of}{SPACE})?{year})?"
+                    rf"{_START}{day}(?:{SPACE}|-)(?:{of}{SPACE})?{month}(?:(?:-|,?{SPACE})(?:{of}{SPACE})?{year})?"
                 ),
                 self._day_month,
             ),
@@ -174,7 +175,8 @@ class Dates:
             said = time["low"].format(h=h, m=m)
         else:
             said = full.format(h=h, m=m)
-        if seconds := match.groupdict().get("s"):
+        seconds = match.groupdict().get("s")
+        if seconds and seconds != "00":
             unit = lang.unit("s", one=int(seconds) == 1)
             said += f" {lang.word('and')} {lang.cardinal(int(seconds), noun=True)} {unit}"
         return said
@@ -215,7 +217,8 @@ class Dates:
         counted = re.match(
             r"(?:of|cup|tea|table|inch|mile|pound|hour|the|de|du|des|d'|di|del|da|do)\b", following
         )
-        likely = day > 20 or (day > 12 and month > 9)
+        fraction = second in self.language.table.get("fractions", {}) and first < second
+        likely = day > 20 or (day > 12 and not fraction) or preceding.endswith(self._days_of_week)
         if match[0] in ("24/7", "50/50", "9/11") or counted or not (expected or padded or likely):
             return None
         return self._date(day, month, None, before, match)

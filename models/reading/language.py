@@ -96,13 +96,13 @@ class Language:
         if self.in_digits:
             return " ".join(written)
         names = self.table["digits"].split()
-        return " ".join(names[int(each)] for each in written if each.isdigit())
+        return " ".join(names[int(each)] for each in written if each.isdecimal())
 
     def letters(self, written: str) -> str:
         """Letters one by one, as espeak-ng has to be given them, and digits."""
         names = self.table.get("letters", {})
         spelled = (
-            self.digits(each) if each.isdigit() else names.get(each.upper(), each.upper())
+            self.digits(each) if each.isdecimal() else names.get(each.upper(), each.upper())
             for each in written
             if each.isalnum()
         )

@@ -20,7 +20,7 @@ _SPACES = re.compile(r"\s+")
 # What espeak-ng would read aloud or take for phonemes.
 _UNSPOKEN = re.compile(r"[*_`#~<>|\[\]{}\\^=+@/\ue000-\uf8ff]")
 _STOPS = re.compile(r"[.!?…]")
-_STRAY = re.compile(r"\s+(?=[,.;:!?](?:\s|$))")
+_STRAY = re.compile(r"\s+(?=[,.;:!?)\]]+(?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Reader:
                 *amounts.sizes(),
                 *amounts.measures(),
                 *amounts.numbers(),
-                *self._words.others(),
+                *self._words.others(dates.months),
             ]
             self._without_digits = [
                 *addresses.web(),
                 *words,
                 *addresses.in_letters(),
-                *self._words.others(),
+                *self._words.others(dates.months),
             ]
         else:
             # Of which no more is known than names of currencies, units and months.
@@ -85,7 +85,7 @@ class Reader:
             first, last = word_at[bare.origins[begin]], word_at[bare.origins[end - 1]]
             parts = spoken.split("|")
             if len(parts) != last - first + 1:
-                parts = [" ".join(part.strip() for part in parts if part.strip())]
+                parts = [spoken.replace("|", " ")]
                 joined.update(range(first + 1, last + 1))
             for number, part in enumerate(parts):
                 said[first + number] += part
@@ -130,7 +130,7 @@ class Reader:
         yield from _between(text, at, len(text))
 
     def _matches(self, text: str, before: str) -> list[tuple[int, int, str]]:
-        has_digits = any(map(str.isdigit, text))
+        has_digits = any(map(str.isdecimal, text))
         taken = bytearray(len(text))
         found: list[tuple[int, int, str]] = []
         for pattern, say in self._rules if has_digits else self._without_digits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from models.reading.language import Language
 from models.reading.rules import DASH, SPACE, Rule, Say, alternatives
@@ -18,13 +19,14 @@ class Words:
         self._said: dict[str, str] = {}
         self._bound: set[str] = set()  # what belongs to the word behind it
         for written, said in table.get("abbreviations", {}).items():
-            self._said[str(written)] = str(said).lstrip("^")
-            if str(said).startswith("^"):
-                self._bound.add(str(written))
-        self._before_number = frozenset(table.get("before_number", ()))
-        self._after_number = frozenset(table.get("after_number", ()))
-        self._not_after_number = frozenset(table.get("not_after_number", ()))
-        self._enders = frozenset(table.get("enders", ()))
+            for each in _begun_anew(str(written)):
+                self._said.setdefault(each, str(said).lstrip("^"))
+                if str(said).startswith("^"):
+                    self._bound.add(each)
+        self._before_number = _all_begun_anew(table.get("before_number", ()))
+        self._after_number = _all_begun_anew(table.get("after_number", ()))
+        self._not_after_number = _all_begun_anew(table.get("not_after_number", ()))
+        self._enders = _all_begun_anew(table.get("enders", ()))
         self._signs: dict[str, str] = {str(sign): str(said) for sign, said in table.get("signs", {}).items()}
         bound = {*self._bound, *(each for each in self._before_number if each.endswith("."))}
         self.bound = alternatives(each for each in bound if each.endswith("."))
@@ -54,10 +56,11 @@ class Words:
             first.reverse()
         return first
 
-    def others(self) -> list[Rule]:
+    def others(self, months: Iterable[str]) -> list[Rule]:
         """What no form has taken."""
         table = self.language.table
         signs = "".join(re.escape(sign) for sign in self._signs)
+        months = alternatives(months)
         last: list[Rule] = [
             (
                 re.compile(rf"(?<!\w)(?P<roman>[IVXLCDM]+)(?P<mark>{table['ordinals']})(?!\w)"),
@@ -71,16 +74,20 @@ class Words:
                 self._century,
             ),
             (
-                re.compile(rf"(?<=[\d%€$£hm°.\w]){SPACE}?{DASH}{SPACE}?(?=[$€£]?\d)"),
+                re.compile(
+                    rf"(?<=[\d%€$£hm°.\w]){SPACE}?{DASH}{SPACE}?(?=[$€£]?\d|(?:{months})\.?{SPACE}\d)"
+                ),
                 self._range,
             ),
+            (re.compile(r"(?<=\d):(?=\d)"), self._word("to")),
             (re.compile(r"(?<![\w])#(?=\w)"), self._hash),
             (re.compile(rf"(?<={SPACE})[-−–](?={SPACE}\d)|(?<=\d{SPACE})[−](?={SPACE})"), self._minus),
             (re.compile(rf"(?<=\d{SPACE})[*x](?={SPACE}\d)|(?<=\d)\*(?=\d)"), self._word("times")),
             (
-                re.compile(rf"(?<=\d){SPACE}?[/:]{SPACE}?(?=\d+{SPACE}?=)|(?<=\d{SPACE})/(?={SPACE}\d)"),
+                re.compile(rf"(?<=\d){SPACE}?[/:]{SPACE}?(?=\d+{SPACE}?=)"),
                 self._word("divided"),
             ),
+            (re.compile(rf"(?<=\d{SPACE})/(?={SPACE}\d)"), lambda *_: ","),
             (re.compile(r"\.\.+(?=\w)"), lambda *_: "... "),
             (re.compile(r"(?<=\w)/(?=[^\W\d])"), lambda *_: " "),
             (re.compile(r"(?<=[^\W_])_(?=[^\W_])"), lambda *_: " "),
@@ -96,7 +103,7 @@ class Words:
         written, text = match[0], match.string
         rest = text[match.end() :]
         following = rest.lstrip()
-        if written in self._before_number and not following[:1].isdigit():
+        if written in self._before_number and not following[:1].isdecimal():
             return None
         counted = bool(re.search(r"\d\s?$", text[: match.start()]))
         if (written in self._after_number and not counted) or (written in self._not_after_number and counted):
@@ -114,7 +121,7 @@ class Words:
         preceding = (before + text[: match.start()]).split()
         following = text[match.end() :].split()
         name = bool(following) and following[0][:1].isupper()
-        numbered = any(each[:1].isdigit() for each in preceding[-4:])
+        numbered = any(each[:1].isdecimal() for each in preceding[-4:])
         named = bool(preceding) and preceding[-1][:1].isupper() and preceding[-1][-1:].isalpha()
         if name and not (named and numbered):
             return "saint"
@@ -156,7 +163,7 @@ class Words:
         return f" {self.language.word('to')} "
 
     def _hash(self, match: re.Match[str], before: str) -> str:
-        number = match.string[match.end() : match.end() + 1].isdigit()
+        number = match.string[match.end() : match.end() + 1].isdecimal()
         return f"{self.language.word('number')} " if number else ""
 
     def _minus(self, match: re.Match[str], before: str) -> str | None:
@@ -172,11 +179,20 @@ class Words:
         # These are also arrows, rules and ornaments.
         if sign in "+=<>~#%@" and not (behind.isalnum() or (sign in "+%" and ahead.isalnum())):
             return " "
-        if sign in "<>=" and not (ahead.isalnum() or behind.isdigit()):
+        if sign in "<>=" and not (ahead.isalnum() or behind.isdecimal()):
             return " "
-        if sign in "~≈" and not behind.isdigit():
+        if sign in "~≈" and not behind.isdecimal():
             return " "
         return f" {said} "
+
+
+def _begun_anew(written: str) -> tuple[str, str]:
+    """An abbreviation, and how it is written where a sentence begins with it."""
+    return written, written[0].upper() + written[1:]
+
+
+def _all_begun_anew(written: Iterable[str]) -> frozenset[str]:
+    return frozenset(each for one in written for each in _begun_anew(str(one)))
 
 
 def _roman(written: str) -> int | None:

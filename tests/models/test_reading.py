@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from models.piper import Voice, phonemize
+from models.reading.language import LANGUAGES, Language
 from models.reading.reader import Reading, reader
 from models.whisper import Recognizer
 
@@ -139,6 +141,46 @@ def test_hostile_text_is_read_soon(language: str, text: str) -> None:
     begun = time.process_time()
     reader(language).read(text)
     assert time.process_time() - begun < 2
+
+
+PARTS = (
+    *"aA1$€£%°/-–.,:;()[]#@&*_~<>=+'²½xhm \n\u00a0",
+    *(
+        "12",
+        "2026",
+        "km",
+        "kg",
+        "pm",
+        "st",
+        "er",
+        "º",
+        "Dr.",
+        "M.",
+        "St.",
+        "no.",
+        "n°",
+        "II",
+        "XIV",
+        "May",
+        "mai",
+    ),
+    *("25", ":)", "😊", "你", "http://", "www.", ".com", "a@b.c", "AB-1", "+33", "01"),
+)
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "nl"])
+def test_whatever_is_written_is_read(language: str) -> None:
+    """Every word is in one reading, in order, whatever the forms make of it."""
+    dice = random.Random(14)
+    for _ in range(1500):
+        written = "".join(dice.choices(PARTS, k=dice.randint(1, 12)))
+        read = reader(language).read(written)
+        assert " ".join(each.written for each in read).split() == written.split()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_the_words_that_english_has(language: str) -> None:
+    assert set(Language(language).table["words"]) == set(Language("en").table["words"])
 
 
 BY_EAR = [
