@@ -11,6 +11,7 @@ _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bh
 _START = r"(?<![\w.,])"
 _MINUS = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
 _INITIAL = "[BKmT]"  # a scale behind a currency only: "4B" is a room
+_OF_YEARS = re.compile(r"\b(?:in|year|since|until|im Jahr|seit)\s$", re.IGNORECASE)
 _WITH_PREPOSITION = re.compile(r"(?:al|alla|a) |all'")
 _LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
 
@@ -116,7 +117,8 @@ class Amounts:
                 ),
                 self._scaled,
             ),
-            (re.compile(r"(?<!\w)['’](?P<num>\d0)s(?!\w)"), self._decade),
+            (re.compile(r"(?<!\w)['’](?P<num>\d\d)(?P<decade>s)?(?!\w)"), self._short_year),
+            (re.compile(rf"{_START}(?P<num>\d+(?:\.\d+)?)(?P<mark>[\"″])(?!\w)"), self._inches),
             (
                 re.compile(
                     rf"{_START}{_MINUS}(?P<num>{number}|\.\d+)(?P<decade>['’]?s)?(?P<plus>\+)?(?![^\W²³])"
@@ -175,7 +177,9 @@ class Amounts:
         if groups.get("neg") or groups.get("neg2"):
             said = f"{lang.word('minus')} {said}"
         if groups.get("plus"):
-            said = f"{lang.word('more')} {said}"
+            amount, _, currency = said.rpartition(" ")
+            plus = f"{amount} {lang.word('plus')} {currency}"
+            said = plus if lang.code == "en" else f"{lang.word('more')} {said}"
         return said
 
     def _sum(self, code: str, whole: str, part: str, scale: str | None) -> str:
@@ -322,10 +326,21 @@ class Amounts:
         said = self._with_scale(match["scale"], *lang.parse(match["num"]))
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
-    def _decade(self, match: re.Match[str], before: str) -> str | None:
-        if self.language.code != "en":
+    def _short_year(self, match: re.Match[str], before: str) -> str | None:
+        """'80s, or '05."""
+        lang, written = self.language, match["num"]
+        if lang.code != "en":
             return None
-        return _plural(self.language.cardinal(int(match["num"])))
+        if match["decade"]:
+            return _plural(lang.cardinal(int(written)))
+        return f"oh {lang.digits(written[1])}" if written[0] == "0" else lang.cardinal(int(written))
+
+    def _inches(self, match: re.Match[str], before: str) -> str | None:
+        """Inches, unless the mark closes what was quoted."""
+        lang = self.language
+        if lang.code != "en" or (match["mark"] == '"' and match.string.count('"') % 2 == 0):
+            return None
+        return f"{lang.number(*lang.parse(match['num']))} {lang.unit('in.', one=True)}"
 
     def _plain(self, match: re.Match[str], before: str) -> str:
         lang, written = self.language, match["num"]
@@ -338,7 +353,9 @@ class Amounts:
             len(written) > _LONGEST_NUMBER or (written[0] == "0" and len(written) > 1)
         ):
             said = lang.digits(written)
-        elif written.isdecimal() and self._is_year(written, following):
+        elif written.isdecimal() and self._is_year(
+            written, before + match.string[: match.start()], following
+        ):
             said = lang.year(int(written))
         elif lang.code == "en" and len(part) > 2 and match.string[: match.start()][-1:].lower() == "v":
             said = lang.digits(written)
@@ -349,9 +366,11 @@ class Amounts:
             said = f"{lang.word('more')} {said}" if lang.code != "en" else f"{said} {lang.word('plus')}"
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
-    def _is_year(self, written: str, following: str) -> bool:
+    def _is_year(self, written: str, preceding: str, following: str) -> bool:
         number = int(written)
-        if self.language.code not in ("en", "de") or len(written) != 4 or not 1100 <= number <= 2099:
+        if self.language.code not in ("en", "de") or len(written) != 4:
+            return False
+        if not (1100 if not _OF_YEARS.search(preceding) else 1000) <= number <= 2099:
             return False
         counted = re.match(rf"{SPACE}([a-z]+)", following)
         return number // 10 == 200 or not (counted and _PLURAL.match(counted[1]))

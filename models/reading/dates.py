@@ -90,7 +90,7 @@ class Dates:
             (
                 re.compile(
                     rf"(?<![\w])(?P<name>{alternatives(self._weekdays)})"
-                    rf"(?:\.|(?=,|{SPACE}?{DASH}{SPACE}?[A-Z]|{SPACE}\d|\)))"
+                    rf"(?:\.|(?=[,:]|{SPACE}?{DASH}{SPACE}?[A-Z]|{SPACE}\d|\)))"
                 ),
                 lambda match, _: self._weekdays[match["name"]],
             ),
