@@ -27,12 +27,11 @@ class Addresses:
         self._words = frozenset(language.common["words_in_addresses"].split())
         table = language.table
         self._code_words = re.compile(
-            rf"(?<!\w)(?:{table['code_words']})(?!\w)\.?(?:[^.!?;\n]|\b[^\W\d]{{1,4}}[.º°]){{0,30}}$|#$",
+            rf"(?<!\w)(?P<word>{table['code_words']})(?!\w)\.?(?:[^.!?;\n]|\b[^\W\d]{{1,4}}[.º°]){{0,30}}$|#$",
             re.IGNORECASE,
         )
         known = [
-            *(unit for unit in language.common["units"] if unit not in NEED_SPACE),
-            *table.get("units", {}),
+            *{*language.common["units"], *table.get("units", {})}.difference(NEED_SPACE),
             *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "K", "m", "T")),
         ]
         self._measured = re.compile(
@@ -290,23 +289,40 @@ class Addresses:
 
     def _expects_code(self, preceding: str) -> bool:
         found = self._code_words.search(preceding)
-        return bool(found) and not self._not_codes.search(preceding[found.start() if found else 0 :])
+        # "You can order 20" begins before the word.
+        return bool(found) and not self._not_codes.search(
+            preceding[max(0, found.start() - 8) if found else 0 :]
+        )
 
     def _coded_digits(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]
         dialled = len(match[0]) < 5 and not self.language.table.get("pairs")
         if not self._expects_code(preceding) and not (dialled and self._dialled.search(preceding)):
             return None
+        if self._counts(preceding, match.string[match.end() :]):
+            return None
         groups = match[0].split(" ")
         return ",|".join(self.language.digits(group) for group in groups)
 
+    def _counts(self, preceding: str, following: str) -> bool:
+        """Whether it tells how many: "your account has 250 points"."""
+        table = self.language.table
+        if not re.match(rf"{SPACE}(?:{table.get('counted') or '(?!)'})(?!\w)", following):
+            return False
+        return not self._linked(preceding)
+
+    def _linked(self, preceding: str) -> bool:
+        """Whether only "is", "number" and the like stand between the word for a code and this place."""
+        found = self._code_words.search(preceding)
+        if not found:
+            return False
+        between = re.findall(r"[^\W\d_]+", found[0][len(found["word"] or "") :].lower())
+        return all(re.fullmatch(self.language.table.get("linking") or "", word) for word in between)
+
     def _coded_letters(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]
-        found = self._code_words.search(preceding)
-        if not found or len(preceding) - found.start() > 30 or self._code_words.search(match[0]):
-            return None
-        rest = preceding[found.start() :].split()
-        if len(rest) > 3 or (_VOWELS & set(match[0]) and len(match[0]) > 4):
+        word = len(match[0]) > 3 and _PRONOUNCEABLE.fullmatch(match[0])
+        if word or self._code_words.search(match[0]) or not self._linked(preceding):
             return None
         return self._spelled(match[0])
 
