@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import date
+
+from babel import Locale
+from babel.dates import format_date
 
 from models.reading.language import Language
 from models.reading.rules import DASH, SPACE, Rule, alternatives, ends_sentence
@@ -280,6 +284,8 @@ class Dates:
         if not (1 <= day <= 31 and 1 <= month <= 12):
             return None
         lang, forms = self.language, self._forms
+        if not lang.known:
+            return _by_babel(day, month, year, lang.locale)
         if day_first and lang.code == "en":
             forms = lang.table["dates"]["default"]
         preceding = (before + match.string[: match.start()]).rstrip().lower()
@@ -291,3 +297,11 @@ class Dates:
         return template.format(
             the=the, day=said, month=self._wide[month], year=lang.year(year) if year else ""
         )
+
+
+def _by_babel(day: int, month: int, year: int | None, locale: Locale) -> str | None:
+    """The date as the language writes it, with its digits."""
+    try:
+        return format_date(date(year or 2000, month, day), "long" if year else "d MMMM", locale=locale)
+    except ValueError:
+        return None

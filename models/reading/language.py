@@ -33,6 +33,7 @@ class Language:
 
     def __init__(self, tag: str) -> None:
         code, _, rest = tag.replace("_", "-").partition("-")
+        code = code.lower()
         self.code = code
         self.known = code in LANGUAGES
         # num2words has no Hindi, and not all others; espeak-ng says digits in any language.

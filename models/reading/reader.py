@@ -34,8 +34,8 @@ class Reading:
 class Reader:
     """How one language is read aloud."""
 
-    def __init__(self, tag: str) -> None:
-        self._language = Language(tag)
+    def __init__(self, language: Language) -> None:
+        self._language = language
         self._words = Words(self._language)
         dates, amounts = Dates(self._language), Amounts(self._language)
         self._months = dates.months
@@ -182,5 +182,6 @@ def _tidy(spoken: str) -> str:
 
 @lru_cache
 def reader(tag: str) -> Reader:
-    """Who reads this language, such as en-GB; one that no table is for is read as English is."""
-    return Reader(tag)
+    """Who reads this language, such as en-GB."""
+    language = Language(tag)
+    return Reader(language) if tag == language.tag else reader(language.tag)
