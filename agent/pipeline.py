@@ -45,6 +45,7 @@ from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
 from models.pool import ModelPool
+from models.speech_text import pieces
 from models.tts_service import VoiceTTSService
 from transports.call import CallTransport
 from transports.playout import SAMPLE_RATE_HZ
@@ -142,11 +143,13 @@ def build(
         # Straight into the playout: on its way through the pipeline it would wait for whatever doesn't move.
         if call.playout.speaking or not text:
             return
-        voice = answering.persona.voice
+        voice, language = answering.persona.voice, answering.persona.language
+        said: list[bytes] = []
         try:
             async with asyncio.timeout(BRIDGE_DEADLINE_S):
-                parts = pool.voices.stream(text, voice=voice, call_id=call.info.id)
-                said = [part.pcm async for part in parts]
+                for piece in await pieces(text, language=language):  # as they were made ahead
+                    parts = pool.voices.stream(piece, voice=voice, call_id=call.info.id, language=language)
+                    said += [part.pcm async for part in parts]
         except (ModelError, TimeoutError):
             return
         if not call.playout.speaking:

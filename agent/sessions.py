@@ -91,7 +91,7 @@ class Sessions:
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
             for phrase in (*persona.opening, *ending, *said_while_waiting):
                 said = await pieces(phrase, language=persona.language)
-                await self._pool.voices.remember(said, voice=persona.voice)
+                await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)
         self._ready = True
 
     async def drain(self, deadline_s: float) -> None:

@@ -25,8 +25,8 @@ from models.kept import Kept
 from models.kokoro_graph import FRAME_SAMPLES, RATE_HZ, SOURCE_STEPS, Halves, halves
 from models.onnx_session import build, device_of, session
 from models.piper import phonemize
-from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, spans, speakable
-from models.word_times import Timed, spoken_words, word_ends
+from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans
+from models.word_times import Timed, reading_ends
 
 _FOLDER = Path(str(files("models"))) / "data" / "kokoro"
 NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.bin")))
@@ -42,6 +42,7 @@ _LEAD_FRAMES, _TRAIL_FRAMES = 4, 24
 _MOST_TOKENS = 400  # of 510: more at a time sounds hurried
 
 _LANGUAGES = {"e": "es", "f": "fr", "h": "hi", "i": "it", "p": "pt-br"}  # by a voice's first letter
+_TAGS = {"es": "es-ES", "fr": "fr-FR", "hi": "hi-IN", "it": "it-IT", "pt-br": "pt-BR"}
 # Half a second and four: see `_Moments`.
 _CALIBRATIONS = {
     "es": ("Gracias.", "Buenos días, puedo ayudarle con su reserva, y le llamo mañana por la mañana."),
@@ -85,17 +86,26 @@ class Voice:
         self._symbols: dict[str, int] = json.loads((_FOLDER / "symbols.json").read_text())
         self._style = _style(name)
         self._language = _LANGUAGES[name[0]]
+        self._tag = _TAGS[self._language]
         self._calibrate(measurements)
 
-    def synthesize(self, text: str) -> Speech:
+    def synthesize(self, text: str, *, language: str | None = None, before: str = "") -> Speech:
         """Speak `text`, on the calling thread."""
-        return Speech.joined(self.parts(text, first_frames=MOST_FRAMES))
+        return Speech.joined(self.parts(text, language=language, before=before, first_frames=MOST_FRAMES))
 
-    def parts(self, text: str, *, first_frames: int = _FIRST_FRAMES) -> Iterator[Speech]:
+    def parts(
+        self,
+        text: str,
+        *,
+        language: str | None = None,
+        before: str = "",
+        first_frames: int = _FIRST_FRAMES,
+    ) -> Iterator[Speech]:
         """Speak `text` part by part, on the calling thread. The first is short, so that it is there soon."""
-        clauses, phonemes = self._encode(speakable(text))
-        words = spoken_words(text)
-        ends = word_ends(words, phonemes, self._phonemes_in)
+        read = readings(text, self._tag, language, before)
+        clauses, phonemes = self._encode(" ".join(reading.spoken for reading in read))
+        words = [reading.written for reading in read]
+        ends = reading_ends(read, phonemes, self._phonemes_in)
         yield from in_parts(words, ends, self._sounds(clauses, first_frames), RATE_HZ)
 
     def _encode(self, text: str) -> tuple[list[_Clause], list[Timed]]:
@@ -144,7 +154,7 @@ class Voice:
                 yield rest
 
     def _phonemes_in(self, word: str) -> int:
-        return sum(map(len, self._said(speakable(word)))) + 1
+        return sum(map(len, self._said(word))) + 1
 
     def _gain(self, count: int) -> np.float32:
         """Short clauses are spoken louder."""

@@ -20,8 +20,8 @@ from piper.const import BOS, EOS, PAD
 from models.errors import ModelError, WeightsError
 from models.onnx_session import device_of, session
 from models.piper_graph import halves, with_durations
-from models.speech import MOST_FRAMES, Floats, Speech, gain, in_parts, spans, speakable
-from models.word_times import Timed, spoken_words, word_ends
+from models.speech import MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans
+from models.word_times import Timed, reading_ends
 
 # Frames are 11.6 ms. How many on either side a frame's sound depends on: 10 in medium voices, 13 in
 # high ones (leaving out the outermost is heard by nobody: -60 dB at 8 of 10).
@@ -61,7 +61,12 @@ class Voice:
         self.name = name
         self.weights = model
         try:
-            config = PiperConfig.from_dict(json.loads(model.with_name(f"{model.name}.json").read_bytes()))
+            written = json.loads(model.with_name(f"{model.name}.json").read_bytes())
+            config = PiperConfig.from_dict(written)
+            # espeak-ng's names for accents (en-gb-x-rp) aren't those of countries.
+            self._language = str(written.get("language", {}).get("code", config.espeak_voice)).replace(
+                "_", "-"
+            )
             network = model.read_bytes()
             parts = halves(network)
             encoder = session(
@@ -81,15 +86,23 @@ class Voice:
                 f"{model} isn't a Piper voice that can be loaded onto {device}: {error}"
             ) from error
 
-    def synthesize(self, text: str) -> Speech:
+    def synthesize(self, text: str, *, language: str | None = None, before: str = "") -> Speech:
         """Speak `text`, on the calling thread."""
-        return Speech.joined(self.parts(text, first_frames=MOST_FRAMES))
+        return Speech.joined(self.parts(text, language=language, before=before, first_frames=MOST_FRAMES))
 
-    def parts(self, text: str, *, first_frames: int = _FIRST_FRAMES) -> Iterator[Speech]:
+    def parts(
+        self,
+        text: str,
+        *,
+        language: str | None = None,
+        before: str = "",
+        first_frames: int = _FIRST_FRAMES,
+    ) -> Iterator[Speech]:
         """Speak `text` part by part, on the calling thread. The first is short, so that it is there soon."""
-        sentences, phonemes = self._encode(speakable(text))
-        words = spoken_words(text)
-        ends = word_ends(words, phonemes, self._phonemes_in)
+        read = readings(text, self._language, language, before)
+        sentences, phonemes = self._encode(" ".join(reading.spoken for reading in read))
+        words = [reading.written for reading in read]
+        ends = reading_ends(read, phonemes, self._phonemes_in)
         rate_hz = self._piper.config.sample_rate
         yield from in_parts(words, ends, self._sounds(sentences, first_frames), rate_hz)
 
@@ -151,7 +164,7 @@ class Voice:
         return timed
 
     def _phonemes_in(self, word: str) -> int:
-        return sum(map(len, self._piper.phonemize(speakable(word)))) + 1
+        return sum(map(len, self._piper.phonemize(word))) + 1
 
 
 class _Decoder:

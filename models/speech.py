@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from models.reading.reader import Reading, reader
 
 SAMPLE_RATE_HZ = 16_000
 LONGEST_CHARACTERS = 2000
@@ -21,8 +22,6 @@ _LEAD_S = 0.005
 _TRAIL_S = 0.2
 _FADE_SAMPLES = SAMPLE_RATE_HZ * 3 // 1000
 _BYTES_PER_SAMPLE = 2
-# Marks that espeak would read aloud or take for phonemes, and that no one means to be spoken.
-_UNSPOKEN = re.compile(r"[*_`#~<>|\[\]{}\\]")
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,18 +68,26 @@ class Voice(Protocol):
     precision: str
     weights: Path
 
-    def synthesize(self, text: str) -> Speech:
-        """Speak `text` (at most 2,000 characters), on the calling thread."""
+    def synthesize(self, text: str, *, language: str | None = None, before: str = "") -> Speech:
+        """Speak `text` (at most 2,000 characters), on the calling thread.
 
-    def parts(self, text: str) -> Iterator[Speech]:
+        It is read as `language` is (en-GB), by default as the voice's own; `before` is what was just said.
+        """
+
+    def parts(self, text: str, *, language: str | None = None, before: str = "") -> Iterator[Speech]:
         """The same part by part. The first is short, so that it is there soon."""
 
 
-def speakable(text: str) -> str:
-    """`text` as it is given to espeak. Raises ValueError if it is longer than 2,000 characters."""
+def readings(text: str, own: str, language: str | None = None, before: str = "") -> list[Reading]:
+    """What a voice whose own language is `own` says of `text`.
+
+    Raises ValueError if that is longer than 2,000 characters.
+    """
     if len(text) > LONGEST_CHARACTERS:
         raise ValueError(f"{len(text)} characters to speak; {LONGEST_CHARACTERS} is the most.")
-    return _UNSPOKEN.sub(" ", text)
+    # "en" leaves it to the voice whether 3/4 is in March or in April.
+    same = language is None or language in (own, own.partition("-")[0])
+    return reader(own if same else str(language)).read(text, before)
 
 
 def spans(count: int, first: int, least: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from pipecat.utils.string import match_endofsentence
 from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggregator, TextType
 
+from models.reading.reader import reader
+
 FIRST_WORDS = 3
 SPARED_WORDS = 2  # so few aren't parted from the sentence that they end
 LONGEST_CHARACTERS = 200
@@ -16,6 +18,11 @@ _POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
 # A comma in "1,234" or a colon in "5:30" has no space behind it.
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)|—")
 _SPACE = re.compile(r"\s+")
+_WORD_BEHIND = re.compile(r"\s*\S+\s")
+_FORM = re.compile(r"[\d$€£¥₹+%@]")
+_GROUPS = re.compile(r"\d\)? +[\d(]")  # of one number, perhaps
+# A link whose text, or address, isn't complete.
+_OPEN_LINK = re.compile(r"\[[^\[\]]{0,80}$|\]\([^()\s]*$")
 
 
 class Chunks(BaseTextAggregator):
@@ -23,12 +30,14 @@ class Chunks(BaseTextAggregator):
 
     The first piece of an answer ends with a clause, or after three words, so that it can be spoken
     while the rest is still being written. A full stop may belong to "Dr." or "3.5", so it ends a
-    sentence only once what follows it is known; a question mark needs no such proof.
+    sentence only once what follows it is known; a question mark needs no such proof. What is read as one
+    ("December 25, 2026", "12,50 €") stays in one piece.
     """
 
     def __init__(self, *, language: str | None = None, opening: bool = True) -> None:
         super().__init__(aggregation_type=TextType.SENTENCE, language=language)
         self._text = ""
+        self._marks = ""  # the text, with other signs where a stop ends no sentence
         self._first = opening
 
     @property
@@ -57,34 +66,53 @@ class Chunks(BaseTextAggregator):
 
     def _end(self) -> int:
         """How much of the text is the next piece; 0 while that isn't decided."""
+        self._marks = reader(self.language).without_false_ends(self._text)
         ends = [end for end in (self._sentence_end(), self._first_end(), self._longest_end()) if end]
         return min(ends, default=0)
 
     def _sentence_end(self) -> int:
-        certain = _CERTAIN_END.search(self._text)
+        certain = _CERTAIN_END.search(self._marks)
         end = certain.end() if certain else 0
-        possible = _POSSIBLE_END.search(self._text, 0, end or len(self._text))
-        if possible and self._text[possible.end() :].strip():
-            return match_endofsentence(self._text, language=self.language) or end
+        possible = _POSSIBLE_END.search(self._marks, 0, end or len(self._marks))
+        if possible and self._marks[possible.end() :].strip():
+            return match_endofsentence(self._marks, language=self.language) or end
         return end
 
     def _first_end(self) -> int:
         if not self._first:
             return 0
         for clause in _CLAUSE_END.finditer(self._text):
-            if len(self._text[: clause.start()].split()) >= 2:
+            if len(self._text[: clause.start()].split()) >= 2 and not self._joins(clause.end()):
                 return clause.end()
         words = [space.start() for space in _SPACE.finditer(self._text.rstrip()) if space.start()]
-        if len(words) < FIRST_WORDS:
+        end = next((word for word in words[FIRST_WORDS - 1 :] if not self._joins(word)), 0)
+        if not end:
             return 0
-        end, sentence_end = words[FIRST_WORDS - 1], self._sentence_end()
+        sentence_end = self._sentence_end()
         few_follow = len(self._text[end:sentence_end].split()) <= SPARED_WORDS
         return 0 if sentence_end and few_follow else end
+
+    def _joins(self, at: int) -> bool:
+        """Whether what is written before and behind this place is read as one, or may yet be."""
+        reading = reader(self.language)
+        head = self._text[:at].rstrip()
+        if reading.binds(head) or _OPEN_LINK.search(head):
+            return True
+        last = head.rpartition(" ")[2]
+        if not (_FORM.search(last) or reading.is_month(last)):
+            return False
+        if not _WORD_BEHIND.match(self._text, at) or _GROUPS.search(self._text, at - 2, at + 2):
+            return True
+        return reading.joins(self._text, at)
 
     def _longest_end(self) -> int:
         if len(self._text) <= LONGEST_CHARACTERS:
             return 0
-        clauses = [clause.end() for clause in _CLAUSE_END.finditer(self._text, 0, LONGEST_CHARACTERS)]
+        clauses = [
+            clause.end()
+            for clause in _CLAUSE_END.finditer(self._text, 0, LONGEST_CHARACTERS)
+            if not self._joins(clause.end())
+        ]
         return (
             clauses[-1] if clauses else self._text.rfind(" ", 1, LONGEST_CHARACTERS) + 1 or LONGEST_CHARACTERS
         )

@@ -29,6 +29,7 @@ from models.voices import Choice, Voices, names_in
 
 _BYTES_PER_SAMPLE = 2
 PART_DEADLINE_S = 8.0
+_CONTEXT_CHARACTERS = 80  # of what was said, which tell that a number is a code
 
 
 class VoiceTTSService(TTSService):
@@ -62,10 +63,13 @@ class VoiceTTSService(TTSService):
         # Typed as Pipecat's own aggregator there, but used through the base class only.
         self._text_aggregator = Chunks(language=language)  # type: ignore[assignment]
         self._context_begun = ""
+        self._language = language
+        self._before = ""  # what the answer has said already
 
     def become(self, *, voice: Choice, language: str) -> None:
         """Speak what comes from now on with another voice, in its language."""
         self._voice = voice
+        self._language = language
         self._text_aggregator.set_language(language)
 
     def can_generate_metrics(self) -> bool:
@@ -81,10 +85,18 @@ class VoiceTTSService(TTSService):
         await self.start_tts_usage_metrics(text)
         at_s = 0.0
         opening, self._context_begun = self._context_begun != context_id, context_id
+        if opening:
+            self._before = ""
         for piece in await pieces(text, language=self.text_aggregation_language, opening=opening):
             parts = self._voices.stream(
-                piece, voice=self._voice, call_id=self._call_id, speculative=self._speculative
+                piece,
+                voice=self._voice,
+                call_id=self._call_id,
+                speculative=self._speculative,
+                language=self._language,
+                before=self._before,
             )
+            self._before = f"{self._before} {piece} "[-_CONTEXT_CHARACTERS:]
             try:
                 while speech := await self._in_time(parts):
                     await self.stop_ttfb_metrics()

@@ -83,7 +83,7 @@ class Voices:
 
     def __init__(self, voices: Mapping[str, Voice]) -> None:
         self._voices = dict(voices)
-        self._known: dict[tuple[str, str], Speech] = {}
+        self._known: dict[tuple[str, str, str | None], Speech] = {}
         self.lane = Lane("voices")
 
     @property
@@ -108,38 +108,56 @@ class Voices:
         return ", ".join(f"{name} ({voice.engine})" for name, voice in self._voices.items())
 
     async def synthesize(
-        self, text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        self,
+        text: str,
+        *,
+        voice: Choice,
+        call_id: str,
+        speculative: Speculative = False,
+        language: str | None = None,
+        before: str = "",
     ) -> Speech:
         """Speak `text` (at most 2,000 characters). What has nothing to speak gives empty speech.
 
+        It is read as `language` is (en-GB), by default as the voice's own; `before` is what was just said.
         Raises ValueError for longer text, ModelError for a voice that isn't loaded, ModelBusy, ModelFailed.
         """
         name = self._chosen(text, voice)
-        known = self._known.get((name, text))
+        known = self._known.get((name, text, language))
         if known is not None:
             return known
+        speaker = self._voices[name]
         return await self.lane.run(
-            call_id, lambda: self._voices[name].synthesize(text), speculative=speculative
+            call_id,
+            lambda: speaker.synthesize(text, language=language, before=before),
+            speculative=speculative,
         )
 
     async def stream(
-        self, text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        self,
+        text: str,
+        *,
+        voice: Choice,
+        call_id: str,
+        speculative: Speculative = False,
+        language: str | None = None,
+        before: str = "",
     ) -> AsyncGenerator[Speech, None]:
         """The same, part by part; other calls' work comes in between. Raises what `synthesize` raises."""
         name = self._chosen(text, voice)
-        known = self._known.get((name, text))
+        known = self._known.get((name, text, language))
         if known is not None:
             yield known
             return
-        parts = self._voices[name].parts(text)
+        parts = self._voices[name].parts(text, language=language, before=before)
         while part := await self.lane.run(call_id, lambda: next(parts, None), speculative=speculative):
             yield part
 
-    async def remember(self, texts: Iterable[str], *, voice: Choice) -> None:
+    async def remember(self, texts: Iterable[str], *, voice: Choice, language: str | None = None) -> None:
         """Synthesize what will be said again and again, so that it is there at once, whatever fails later."""
         for text in texts:
-            speech = await self.synthesize(text, voice=voice, call_id="remember")
-            self._known[self._chosen(text, voice), text] = speech
+            speech = await self.synthesize(text, voice=voice, call_id="remember", language=language)
+            self._known[self._chosen(text, voice), text, language] = speech
 
     async def close(self) -> None:
         await self.lane.close()

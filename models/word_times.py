@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+from models.reading.reader import Reading
+
 Timed = tuple[str, int]  # a phoneme and how long it lasts
 
 _NEAR = 2  # phonemes between where a word should end and the break at which it does
 
 
 def spoken_words(text: str) -> list[str]:
-    """The text's words, as they are written. What isn't spoken (a dash) goes with the word before it."""
+    """The words of what is said. What isn't spoken (a dash) goes with the word before it."""
     words: list[str] = []
     unspoken = ""
     for token in text.split():
@@ -25,14 +27,24 @@ def spoken_words(text: str) -> list[str]:
     return words or ([unspoken] if unspoken else [])
 
 
+def reading_ends(
+    readings: Sequence[Reading], phonemes: Sequence[Timed], phonemes_in: Callable[[str], int]
+) -> list[int]:
+    """Where what is said for each reading ends: an amount only with the last of its words."""
+    words = [spoken_words(reading.spoken) for reading in readings]
+    counts = accumulate(len(each) for each in words)
+    ends = word_ends([word for each in words for word in each], phonemes, phonemes_in)
+    return [ends[count - 1] if count else 0 for count in counts]
+
+
 def word_ends(
     words: Sequence[str], phonemes: Sequence[Timed], phonemes_in: Callable[[str], int]
 ) -> list[int]:
     """Where each word ends, in the unit of the phonemes' durations.
 
-    `phonemes` are in spoken order; " " separates their words. A number is one word of the text but
-    several of the phonemes, and short words are run together into one: then `phonemes_in`, the number
-    of phonemes that a word has by itself, tells where to look for its end.
+    `phonemes` are in spoken order; " " separates their words. Short words are run together into one, and
+    some are several: then `phonemes_in`, the number of phonemes that a word has by itself, tells where to
+    look for its end.
     """
     if not words:
         return []

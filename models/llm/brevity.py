@@ -17,7 +17,8 @@ SURE_WORDS = 10
 _ASTRAY = re.compile(r"```|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+|\d{1,2}[.)])\s+")
 _PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+|\d{1,2}[.)]?)?\s*")
-_MARKUP = re.compile("[*#`~|<>{}\\[\\]\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
+# Links and addresses stay: the voice says the former's text and reads the latter.
+_MARKUP = re.compile("[*#`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)")
 _END = re.compile(r"[.?!…।]+[\"'”’»)\]]*(?=\s|$)")
 _CERTAIN = re.compile(r"[?!।]")
@@ -95,7 +96,7 @@ class Brevity:
             if self._last:
                 text = (", " if self._last.isalnum() else " ") + text.lstrip()
             self._in_line = True
-        text = _MARKUP.sub("", text).replace("_", " ")
+        text = _MARKUP.sub("", text)
         self._last = text.rstrip()[-1:] or self._last
         return text
 

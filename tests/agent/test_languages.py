@@ -240,7 +240,7 @@ async def test_what_every_persona_says_is_prepared_in_its_voice() -> None:
         def __init__(self) -> None:
             self.remembered: dict[tuple[str, ...], str] = {}
 
-        async def remember(self, texts: list[str], *, voice: tuple[str, ...]) -> None:
+        async def remember(self, texts: list[str], *, voice: tuple[str, ...], language: str) -> None:
             self.remembered[voice] = self.remembered.get(voice, "") + " ".join(texts) + " "
 
     settings = Settings(languages=("en", "fr"))

@@ -48,6 +48,13 @@ def test_two_sentences_are_said(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["Write to ann_b@example.com.", "See [our menu](https://example.com/a_b).", "It is 3 < 5."]
+)
+def test_what_the_voice_reads_stays_as_it_is_written(text: str) -> None:
+    assert in_all_pieces(text) == text
+
+
+@pytest.mark.parametrize(
     ("language", "text", "said"),
     [
         ("fr", "M. Dupont est là. Mme. Durand aussi. Non.", "M. Dupont est là. Mme. Durand aussi."),
@@ -73,7 +80,7 @@ def test_what_belongs_to_an_end_begins_no_sentence(text: str) -> None:
     [
         ("Here are some:\n\n1. **Eggs**\n2. Milk\n3. Bread\n", "Here are some: Eggs, Milk, Bread"),
         ("- one\n- two", "one, two"),
-        ("* `one`\n* two_three", "one, two three"),
+        ("* `one`\n* two_three", "one, two_three"),
         ("# Title\nIt's fine.", "Title, It's fine."),
         ("Fine 😀 thanks.", "Fine  thanks."),
         ("Paris.\n\n", "Paris."),

@@ -68,3 +68,49 @@ async def test_endless_text_is_cut() -> None:
 async def test_pieces_have_all_the_words() -> None:
     text = "Hello, this is Joe. How can I help you? Tell me."
     assert await pieces(text) == ["Hello, this is Joe.", "How can I help you?", "Tell me."]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "whole"),
+    [
+        ("en", "It costs you $1,234.56 million in all, really", "$1,234.56 million"),
+        ("en", "You owe us $5 million now. Thanks", "$5 million"),
+        ("en", "On December 25, 2026 we are closed. Then", "December 25, 2026"),
+        ("en", "We met December 25, 2026 in Rome. Then", "December 25, 2026"),
+        ("en", "Please do call +1 415 555 2671 now. Thanks", "+1 415 555 2671"),
+        ("en", "Call +1 415 555 2671 now. Thanks", "+1 415 555 2671"),
+        ("en", "That is Dr. Smith's office. Good", "Dr. Smith's"),
+        ("en", "This is the St. Mary's church. Good", "St. Mary's"),
+        ("en", "1. Open the door. 2. Close", "1. Open"),
+        ("en", "Sure. We close at 5 p.m. every day. Yes", "at 5 p.m. every"),
+        ("en", "We come at 5 p.m. every day. Yes", "5 p.m."),
+        ("en", "Sure. See https://example.com/?a=1 today. Ok", "https://example.com/?a=1"),
+        (
+            "en",
+            "See [our opening hours](https://x.com/a?b) now. Ok",
+            "[our opening hours](https://x.com/a?b)",
+        ),
+        ("fr", "Cela fait bien 12,50 € en tout. Merci", "12,50 €"),
+        ("fr", "Il y a 1 234,56 € en tout. Merci", "1 234,56 €"),
+        ("fr", "Je vois là M. Dupont demain. Bien", "M. Dupont"),
+        ("fr", "Venez le 25 décembre 2026 à midi. Merci", "25 décembre 2026"),
+        ("fr", "Appelez le 01 23 45 67 89 ce soir. Merci", "01 23 45 67 89"),
+        ("de", "Am 25. Dezember 2026 ist zu. Gut", "25. Dezember 2026"),
+    ],
+)
+@pytest.mark.parametrize("size", range(1, 10))
+async def test_what_is_read_as_one_stays_in_one_piece(
+    language: str, text: str, whole: str, size: int
+) -> None:
+    chunks = Chunks(language=language)
+    tokens = [text[at : at + size] for at in range(0, len(text), size)]
+    cut = [piece.text for token in tokens async for piece in chunks.aggregate(token)]
+    assert cut
+    rest = await chunks.flush()
+    assert sum(whole in piece for piece in (*cut, rest.text if rest else "")) == 1, cut
+
+
+async def test_a_number_at_the_end_of_the_first_words_waits_for_one_word_more() -> None:
+    chunks = Chunks(language="en")
+    assert [piece.text async for piece in chunks.aggregate("It costs $12 ")] == []
+    assert [piece.text async for piece in chunks.aggregate("in all and ")] == ["It costs $12"]

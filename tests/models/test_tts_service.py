@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
@@ -71,6 +72,44 @@ async def test_every_word_once_in_order_behind_its_sound(voices: Voices, frames:
 
 
 @pytest.mark.models
+@pytest.mark.parametrize(
+    ("text", "amount", "spoken_after"),
+    [
+        ("Your total is $1,234.56, I think.", "$1,234.56,", "is"),
+        ("We close on 12/25/2026 at noon.", "12/25/2026", "on"),
+        ("Call +1 415 555 2671 today.", "+1", "Call"),
+    ],
+)
+def test_an_interruption_within_an_amount_cuts_it(
+    steady_voice: Voice, text: str, amount: str, spoken_after: str
+) -> None:
+    """The written amount is heard only when its last word is: what was cut says nothing of it."""
+    words = steady_voice.synthesize(text).words
+    assert " ".join(word.text for word in words) == text
+    at = next(number for number, word in enumerate(words) if word.text == amount)
+    assert words[at - 1].text == spoken_after
+    for share in (0.1, 0.5, 0.9):
+        moment = words[at].start + share * (words[at].end - words[at].start)
+        assert [word.text for word in words if word.end <= moment] == text.split()[:at]
+    spoken = words[at].end - words[at].start
+    rest = [word.end - word.start for word in words if word.text.isalpha()]
+    assert spoken > 2 * sum(rest) / len(rest) or amount == "+1"
+
+
+@pytest.mark.models
+async def test_a_number_behind_the_first_words_is_a_code_by_what_they_say(voices: Voices) -> None:
+    down, _ = await run_test(service(voices), frames_to_send=answer("Your booking code is 483920."))
+    told, _ = await run_test(service(voices), frames_to_send=answer("Our turnover was at 483920."))
+
+    def seconds(frames: Sequence[Frame]) -> float:
+        sounds = [frame for frame in frames if isinstance(frame, TTSAudioRawFrame)]
+        return sum(len(frame.audio) for frame in sounds) / 32_000
+
+    assert sounds_and_words(down)[1::2] == ["Your", "booking", "code", "is", "483920."]
+    assert seconds(down) != seconds(told)
+
+
+@pytest.mark.models
 async def test_sound_is_16_khz_and_belongs_to_one_context(voices: Voices) -> None:
     down, _ = await run_test(service(voices), frames_to_send=answer("Of course, I will. And more."))
     sounds = [frame for frame in down if isinstance(frame, TTSAudioRawFrame)]
@@ -105,7 +144,7 @@ class SlowVoice(Voice):
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
-    def synthesize(self, text: str) -> Speech:
+    def synthesize(self, text: str, **_: object) -> Speech:
         return Speech.joined(self.parts(text))
 
     def parts(self, text: str, **_: object) -> Iterator[Speech]:
@@ -183,7 +222,7 @@ async def test_what_is_remembered_costs_no_work(slow: tuple[SlowVoice, Voices]) 
     for _ in range(2):
         voice.go_on.release()
     greeting = "Hello, this is Joe. How can I help?"
-    await voices.remember(await pieces(greeting, language="en"), voice="slow")
+    await voices.remember(await pieces(greeting, language="en"), voice="slow", language="en")
     assert voice.asked == ["Hello, this is Joe.", "How can I help?"]
     down, _ = await run_test(service(voices, "slow"), frames_to_send=[TTSSpeakFrame(greeting)])
     assert sounds_and_words(down) == ["~", "Hello, this is Joe.", "~", "How can I help?"]
@@ -200,10 +239,10 @@ async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -
     stream = voices.stream
 
     def noting(
-        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        text: str, *, voice: Choice, call_id: str, speculative: Speculative = False, **how: Any
     ) -> AsyncGenerator[Speech, None]:
         asked.append(speculative)
-        return stream(text, voice=voice, call_id=call_id, speculative=speculative)
+        return stream(text, voice=voice, call_id=call_id, speculative=speculative, **how)
 
     voices.stream = noting  # type: ignore[method-assign]
     voice.go_on.release()

@@ -1,6 +1,7 @@
 import pytest
 
-from models.word_times import Timed, spoken_words, word_ends
+from models.reading.reader import reader
+from models.word_times import Timed, reading_ends, spoken_words, word_ends
 
 
 def timed(phonemes: str, each: int = 10) -> list[Timed]:
@@ -47,3 +48,13 @@ def test_ends_never_go_back_and_reach_the_last_phoneme() -> None:
 
 def test_no_words_no_ends() -> None:
     assert word_ends([], timed("abc"), len) == []
+
+
+def test_an_amount_ends_with_the_last_of_its_words() -> None:
+    read = reader("en").read("Pay $12.50 on 3/4 😊 please.")
+    phonemes = timed("peɪ twɛlv dɑlɚz ænd fɪfti sɛnts ɑn mɑrtʃ fɔrθ pliz.")
+    said = "".join(phoneme for phoneme, _ in phonemes)
+    ends = reading_ends(read, phonemes, len)
+    assert [each.written for each in read] == ["Pay", "$12.50", "on", "3/4 😊", "please."]
+    behind = ["peɪ ", "sɛnts ", "ɑn ", "fɔrθ ", "pliz."]
+    assert ends == [10 * (said.index(each) + len(each)) for each in behind]

@@ -83,7 +83,7 @@ def test_what_runs_where_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:
         health=lambda: parts,
         gpu=lambda: found[0],
         devices=SimpleNamespace(no_gpu="There is no driver."),
-        llm=SimpleNamespace(endpoint=SimpleNamespace(why="")),
+        llm=SimpleNamespace(why=""),
     )
     server: Any = SimpleNamespace(
         settings=Settings(), sip=None, http=None, personas=Personas((load_persona("en"),)), pool=pool
