@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ Verdict = Literal["ok", "note", "broken"]
 
 _NEEDED_BYTES = 2_500_000_000  # with the default models
 _NAMED = 5  # packages
+_SERVERS_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,29 @@ def libraries(_: Settings) -> Iterator[Finding]:
         yield _loaded(library, verdict, cuda.INSTALL)
 
 
-CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, machine, weights)
+def servers(settings: Settings) -> Iterator[Finding]:
+    """Language models on servers, loaded as `offhook serve` would."""
+    from models.llm.language_model import Llm
+
+    async def look() -> list[Finding]:
+        llm = Llm(settings.llm, weights=None, max_calls=settings.call.max_calls)
+        try:
+            async with asyncio.timeout(_SERVERS_S):
+                remotes = await llm.start_remote()
+            return [
+                Finding("language model", "ok" if one.state == "ready" or not one.wanted else "note", one.why)
+                for one in remotes
+            ]
+        except TimeoutError:
+            late = f"{settings.llm.model} isn't loaded after {_SERVERS_S:.0f} s; it is still being."
+            return [Finding("language model", "note", late)]
+        finally:
+            await llm.close()
+
+    yield from asyncio.run(look())
+
+
+CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, machine, weights, servers)
 GPU_CHECKS: tuple[Check, ...] = (driver, libraries)
 
 

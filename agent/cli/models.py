@@ -179,6 +179,46 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
+def recommend(config: ConfigFile = None, settings: Set = None) -> None:
+    """Say which of Ollama's models fits this machine, for call.max_calls and llm.num_ctx."""
+    from models.capacity import available_memory_bytes, usable_cores
+    from models.devices import Devices
+    from models.llm.recommend import fit, known
+
+    loaded = load_settings(config, settings).settings
+    num_ctx, calls = loaded.llm.num_ctx, loaded.call.max_calls
+    gpu, memory = Devices().gpu(), available_memory_bytes()
+    gpu_mb = gpu.free_bytes / 1e6 if gpu and gpu.free_bytes is not None else None
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("Model", "Memory", "Here", "For", "Licence"):
+        table.add_column(column, justify="right" if column == "Memory" else "left")
+    best = None
+    for model in known():
+        where, why = fit(
+            model,
+            num_ctx=num_ctx,
+            calls=calls,
+            memory_mb=memory / 1e6 if memory is not None else None,
+            gpu_mb=gpu_mb,
+            cores=usable_cores(),
+        )
+        best = model if where != "no" else best
+        needed = f"{model.memory_mb(num_ctx=num_ctx, calls=calls) / 1000:.1f} GB"
+        told = {"gpu": "[green]yes[/], ", "cpu": "[yellow]yes[/], ", "no": "[dim]no[/], "}[where] + why
+        table.add_row(model.name, needed, told, model.about, model.licence)
+    console = Console()
+    console.width = max(console.width, _LIST_WIDTH)
+    console.print(table)
+    typer.echo(
+        f"\nMemory is for {calls} calls (call.max_calls) of {num_ctx} tokens (llm.num_ctx), by their sizes."
+    )
+    if best is None:
+        typer.echo("None of them: the bundled model answers. 'offhook models list' shows it.")
+    else:
+        typer.echo(f"To have one: ollama pull {best.name}, then offhook serve --set llm.model={best.name}")
+
+
 async def _pull_into_ollama(settings: Settings, model: str) -> None:
     import httpx2
 

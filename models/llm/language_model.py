@@ -159,10 +159,7 @@ class Llm:
         if judge is not None:
             self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS)
             await self.completeness.child.start()
-        self._remotes = self._remote_endpoints()
-        self._endpoints = [*self._remotes]
-        await asyncio.gather(*(remote.start() for remote in self._remotes))
-        well = any(remote.state == "ready" for remote in self._remotes)
+        well = any(remote.state == "ready" for remote in await self.start_remote())
         if self.settings.fallback == "bundled":
             if well:
                 self._filling = asyncio.create_task(self._fall_back(), name="llm-fallback")
@@ -170,6 +167,13 @@ class Llm:
                 await self._start_bundled()
         self._started = True
         logger.info(f"Language model: {self.why}")
+
+    async def start_remote(self) -> Sequence[RemoteEndpoint]:
+        """Find and load those on servers alone. Returns them, whether they are well or not."""
+        self._remotes = self._remote_endpoints()
+        self._endpoints = [*self._remotes]
+        await asyncio.gather(*(remote.start() for remote in self._remotes))
+        return self._remotes
 
     async def close(self) -> None:
         if self._filling is not None:

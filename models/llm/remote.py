@@ -94,7 +94,7 @@ class RemoteEndpoint(Endpoint):
     @property
     def why(self) -> str:
         if self.state != "ready" or self._driver is None:
-            return self.last_error or f"{self.url} is {self.state}."
+            return f"{(self.last_error or f'{self.url} is {self.state}').rstrip('.')}."
         if self._named_by is None:
             why = f"Ollama at {self.url} has {self.model}."
         elif self.kind == "ollama":

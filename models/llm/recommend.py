@@ -1,0 +1,64 @@
+"""Which of Ollama's models a machine bears: a policy over data/ollama.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+CALLS_PER_PLACE = 4
+OVERHEAD_MB = 600  # buffers of the computation
+# Of a desktop's memory bandwidth a model reads all its weights for each token: what has more than so many
+# billion parameters keeps callers waiting on a processor.
+MOST_PARAMETERS_ON_CPU_B = 4.0
+FEWEST_CORES = 4  # beside the recognizer and the voice, for more than a model of the bundled one's size
+SMALL_B = 2.0
+
+Fit = Literal["gpu", "cpu", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaModel:
+    """`token_kb` is the memory of one token of context."""
+
+    name: str
+    weights_mb: int
+    token_kb: int
+    parameters_b: float
+    tools: bool
+    licence: str
+    about: str
+
+    def memory_mb(self, *, num_ctx: int, calls: int) -> int:
+        """What it takes with so many calls at once."""
+        places = -(-calls // CALLS_PER_PLACE)
+        return int(self.weights_mb + places * num_ctx * self.token_kb / 1024 + OVERHEAD_MB)
+
+
+def known() -> list[OllamaModel]:
+    """From the smallest to the best."""
+    text = (files("models") / "data" / "ollama.toml").read_text()
+    return [OllamaModel(**model) for model in tomllib.loads(text)["model"]]
+
+
+def fit(
+    model: OllamaModel,
+    *,
+    num_ctx: int,
+    calls: int,
+    memory_mb: float | None,
+    gpu_mb: float | None,
+    cores: int,
+) -> tuple[Fit, str]:
+    """Where the model would run, and why not elsewhere. `memory_mb` and `gpu_mb` are free."""
+    needed = model.memory_mb(num_ctx=num_ctx, calls=calls)
+    if gpu_mb is not None and needed <= gpu_mb:
+        return "gpu", "fits on the GPU"
+    if memory_mb is not None and needed > memory_mb:
+        return "no", f"{memory_mb / 1000:.1f} GB of memory are free"
+    if model.parameters_b > MOST_PARAMETERS_ON_CPU_B:
+        return "no", "too slow for a conversation without a GPU that holds it"
+    if cores < FEWEST_CORES and model.parameters_b > SMALL_B:
+        return "no", f"too slow beside the other models on {cores} cores"
+    return "cpu", "on the processor" if gpu_mb is None else "too large for the GPU, on the processor"
