@@ -46,6 +46,8 @@ class OllamaServer:
         self.size_vram = 0
         self.load_s = 0.0
         self.load_error = ""
+        self.most_ctx = 131072
+        self.keeps = True
         self.loads_given_up = 0
         self.loaded: list[int | None] = []
         self.running: tuple[str, int | None, datetime] | None = None
@@ -198,6 +200,7 @@ class OllamaServer:
     async def _load(self, body: dict[str, Any], request: Request) -> Response | None:
         """What stands in the way of it; None once the model is loaded."""
         num_ctx = body.get("options", {}).get("num_ctx")
+        num_ctx = min(num_ctx, self.most_ctx) if num_ctx else num_ctx
         name = next(name for name in self.models if name in (body["model"], f"{body['model']}:latest"))
         async with self._loading:
             if self.running is None or self.running[:2] != (name, num_ctx):
@@ -210,7 +213,9 @@ class OllamaServer:
                 if self.load_error:
                     return JSONResponse({"error": self.load_error}, status_code=500)
                 self.loaded.append(num_ctx)
-            kept = timedelta(days=36500) if body.get("keep_alive") == -1 else timedelta(minutes=5)
+            kept = (
+                timedelta(days=36500) if self.keeps and body.get("keep_alive") == -1 else timedelta(minutes=5)
+            )
             self.running = name, num_ctx, datetime.now(UTC) + kept
         return None
 

@@ -67,6 +67,8 @@ class OllamaModel:
         self._found = False
         self._primed = False
         self._tried = False
+        self._context: int | None = None  # with which it is loaded by us
+        self._kept = True  # whether it tells that it keeps what it was asked to
         self._loaded_at = 0.0  # monotonic: when it was last known to be loaded
 
     async def get_ready(self, *, idle: bool, on_loading: Callable[[str], None]) -> None:
@@ -75,14 +77,10 @@ class OllamaModel:
         loaded = await self._ollama.running(self.model)
         if loaded is None or self._other_context(loaded):
             on_loading(f"{self.model} is being loaded at {self.url}.")
-            await self._load()
-            self._primed = False
-            loaded = await self._ollama.running(self.model)
-        elif loaded.expires_at is not None and loaded.expires_at < datetime.now(UTC) + KEPT:
-            await (
-                self._load()
-            )  # somebody else asked it: it is kept again, and has forgotten what calls begin with
-            self._primed = False
+            loaded = await self._load()
+        elif self._kept and not _kept(loaded):
+            # Somebody else asked it, and it has forgotten what calls begin with.
+            loaded = await self._load()
         self._loaded_at = time.monotonic()
         self._tell_device(loaded)
         if not self.proven:
@@ -140,9 +138,12 @@ class OllamaModel:
             self._think = "low" if family.startswith("gptoss") else False
 
     def _other_context(self, loaded: ollama.ProcessResponse.Model) -> bool:
-        return loaded.context_length not in (None, 0, self._settings.num_ctx)
+        """Whether somebody else loaded it. A model may bear less context than it is asked to."""
+        return loaded.context_length not in (None, 0, self._context or self._settings.num_ctx)
 
-    async def _load(self) -> None:
+    async def _load(self) -> ollama.ProcessResponse.Model | None:
+        """Load it, or have it kept if it is. Returns how it is loaded then."""
+        self._primed = False
         try:
             await self._ollama.load(self.model, num_ctx=self._settings.num_ctx, timeout_s=LOAD_S)
         except ModelAway:
@@ -153,6 +154,10 @@ class OllamaModel:
                 f"('offhook models recommend'), lower llm.num_ctx, or fetch it again with "
                 f"'{self._ollama.fetched_by} {self.model}'."
             ) from None
+        loaded = await self._ollama.running(self.model)
+        if loaded is not None:
+            self._context, self._kept = loaded.context_length, _kept(loaded)
+        return loaded
 
     def _tell_device(self, loaded: ollama.ProcessResponse.Model | None) -> None:
         if loaded is None or loaded.size_vram is None or not loaded.size:
@@ -224,6 +229,10 @@ class OllamaModel:
             raise ModelAway(
                 f"{self.model} at {self.url} takes more than {deadline_s:.0f} s to answer."
             ) from None
+
+
+def _kept(loaded: ollama.ProcessResponse.Model) -> bool:
+    return loaded.expires_at is not None and loaded.expires_at > datetime.now(UTC) + KEPT
 
 
 def _without_template(shown: ollama.ShowResponse) -> bool:

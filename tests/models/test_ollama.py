@@ -314,3 +314,17 @@ async def test_requests_that_are_cancelled_early_leave_no_connection(child: Llam
             guess.cancel()
             await asyncio.gather(guess, return_exceptions=True)
         assert await ollama.models() == ["llama3.2:latest"]
+
+
+async def test_a_server_that_gives_less_than_it_is_asked_isn_t_asked_again_and_again(
+    child: LlamaChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model may bear less context than llm.num_ctx, and a proxy may let nobody keep a model."""
+    server = OllamaServer(child)
+    server.most_ctx, server.keeps = 2048, False
+    async with asking(server) as llm:
+        asked = len(server.chats)
+        await asyncio.sleep(0.5)  # some beats
+        assert llm.state == "ready"
+        assert server.loaded == [2048]
+        assert len(server.chats) == asked
