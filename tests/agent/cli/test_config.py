@@ -37,7 +37,7 @@ def test_version() -> None:
 
 def test_show_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("offhook.yaml").write_text("sip: {port: 5070}")
-    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush-hush-hush-hush")
 
     shown, _ = offhook("config", "show", "--set", "llm.model=qwen3")
 
@@ -50,7 +50,7 @@ def test_show_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_show_one_section_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush-hush-hush-hush")
 
     shown, _ = offhook("config", "show", "http", "--json", "--explain")
 
