@@ -10,7 +10,7 @@ from loguru import logger
 from models import kokoro, piper
 from models.catalog import Catalog
 from models.errors import ModelError, WeightsError
-from models.lanes import Lane, Speculative
+from models.lanes import Lane, Priority, Speculative
 from models.speech import LONGEST_CHARACTERS, Speech, Voice
 
 Choice = str | tuple[str, ...]
@@ -85,7 +85,13 @@ class Voices:
         return ", ".join(f"{name} ({voice.engine})" for name, voice in self._voices.items())
 
     async def synthesize(
-        self, text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        self,
+        text: str,
+        *,
+        voice: Choice,
+        call_id: str,
+        speculative: Speculative = False,
+        priority: Priority = Priority.CALL,
     ) -> Speech:
         """Speak `text` (at most 2,000 characters). What has nothing to speak gives empty speech.
 
@@ -96,11 +102,20 @@ class Voices:
         if known is not None:
             return known
         return await self.lane.run(
-            call_id, lambda: self._voices[name].synthesize(text), speculative=speculative
+            call_id,
+            lambda: self._voices[name].synthesize(text),
+            speculative=speculative,
+            priority=priority,
         )
 
     async def stream(
-        self, text: str, *, voice: Choice, call_id: str, speculative: Speculative = False
+        self,
+        text: str,
+        *,
+        voice: Choice,
+        call_id: str,
+        speculative: Speculative = False,
+        priority: Priority = Priority.CALL,
     ) -> AsyncGenerator[Speech, None]:
         """The same, part by part; other calls' work comes in between. Raises what `synthesize` raises."""
         name = self._chosen(text, voice)
@@ -109,7 +124,9 @@ class Voices:
             yield known
             return
         parts = self._voices[name].parts(text)
-        while part := await self.lane.run(call_id, lambda: next(parts, None), speculative=speculative):
+        while part := await self.lane.run(
+            call_id, lambda: next(parts, None), speculative=speculative, priority=priority
+        ):
             yield part
 
     async def remember(self, texts: Iterable[str], *, voice: Choice) -> None:

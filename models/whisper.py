@@ -13,7 +13,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy.typing as npt
 import tokenizers
 
 from models.errors import ModelBusy, ModelError, WeightsError
-from models.lanes import Lane, Speculative
+from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 
 LONGEST_S = 30
@@ -78,6 +78,9 @@ class Transcript:
     decode_ms: float
     word_logprob: float = 0.0
     languages: Languages | None = None
+
+
+_Steps = Generator[None, None, Transcript]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +148,29 @@ class Recognizer:
         language: str | LanguageChoice | None,
         speculative: Speculative = False,
         hint: str = "",
+        priority: Priority = Priority.CALL,
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
         `language` None takes the likeliest; a choice is asked on the recognizer's thread, between hearing
         and writing. An English-only model always hears English. `hint` is text that makes its words and
         spelling likelier. Raises ValueError for longer audio, ModelBusy (where `speculative`, also if a
-        second listening were needed, which takes half a second), ModelFailed.
+        second listening were needed, which takes half a second), ModelFailed. Where `priority` is BULK, calls'
+        work comes in between each step of it.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:
             raise ValueError(f"{len(samples) / SAMPLE_RATE_HZ:.1f} s of audio; {LONGEST_S} s is the most.")
+        if priority is Priority.BULK:
+            listening = _Listening(self._steps(samples, language, hint, once=False))
+            while (heard := await self.lane.run(call_id, listening.step, priority=priority)) is None:
+                pass
+            return heard
         return await self.lane.run(
             call_id,
             lambda: self.transcribe_now(samples, language, hint, once=bool(speculative)),
             speculative=speculative,
+            priority=priority,
         )
 
     async def close(self) -> None:
@@ -169,40 +180,52 @@ class Recognizer:
         self, samples: Samples, language: str | LanguageChoice | None, hint: str = "", *, once: bool = False
     ) -> Transcript:
         """`transcribe`, on the calling thread; `once`: raise ModelBusy rather than listen a second time."""
-        began = time.perf_counter()
+        listening = _Listening(self._steps(samples, language, hint, once=once))
+        while (heard := listening.step()) is None:
+            pass
+        return heard
+
+    def _steps(
+        self, samples: Samples, language: str | LanguageChoice | None, hint: str, *, once: bool
+    ) -> _Steps:
         wanted = _primary(language) if isinstance(language, str) else language or _likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
-        heard = self._hear(samples, wanted, hint, once)
-        return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
+        return (yield from self._hear(samples, wanted, hint, once))
 
-    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> Transcript:
+    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
-            return self._hear_halves(samples, wanted, hint, once)
+            return (yield from self._hear_halves(samples, wanted, hint, once))
         encoded = self._encode_short(samples)
+        yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
         if decoding.cut_off or _repeats(text):
             if once:
                 raise ModelBusy("This is only heard well by listening twice.")
-            decoding = self._decode(self._encode(samples, _FULL_FRAMES), len(samples), code, hint)
+            yield
+            encoded = self._encode(samples, _FULL_FRAMES)
+            yield
+            decoding = self._decode(encoded, len(samples), code, hint)
             text = _once(self._text(decoding))
         if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
-            return replace(self._hear_halves(samples, code, hint, once), languages=languages)
+            yield
+            halves = yield from self._hear_halves(samples, code, hint, once)
+            return replace(halves, languages=languages)
         if _is_noise(text, decoding):
             text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
         return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages)
 
-    def _hear_halves(
-        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool
-    ) -> Transcript:
+    def _hear_halves(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
         """Both in the language of the first."""
         before, after = _halves(samples)
-        first = self._hear(before, wanted, hint, once)
-        return _joined([first, self._hear(after, first.language, hint, once)])
+        first = yield from self._hear(before, wanted, hint, once)
+        yield
+        second = yield from self._hear(after, first.language, hint, once)
+        return _joined([first, second])
 
     def _prepare(self) -> None:
         if self.device != "cpu":
@@ -302,6 +325,24 @@ class Recognizer:
     def _language_token(self, code: str) -> int | None:
         token: int | None = self._tokenizer.token_to_id(f"<|{code}|>")
         return token
+
+
+class _Listening:
+    """One utterance's way to its transcript, in steps that take a second at most."""
+
+    def __init__(self, steps: _Steps) -> None:
+        self._steps = steps
+        self._took_s = 0.0
+
+    def step(self) -> Transcript | None:
+        """Go on a step, on the calling thread; the transcript comes with the last one."""
+        began, heard = time.perf_counter(), None
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            heard = end.value
+        self._took_s += time.perf_counter() - began
+        return heard and replace(heard, decode_ms=self._took_s * 1000)
 
 
 def _load_model(folder: Path, device: str, compute_type: str, threads: int) -> ctranslate2.models.Whisper:

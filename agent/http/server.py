@@ -40,7 +40,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # uvicorn's default believes any on loopback; the application knows better
+                proxy_headers=False,  # uvicorn believes any on loopback; the application knows better
                 ws="websockets-sansio",
                 ws_max_size=WS_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
