@@ -1,9 +1,9 @@
 """One model, one worker thread, many calls.
 
-A lane runs blocking work for a model, one piece at a time: calls', then what somebody waits for in text, then
-what calls may yet need, then uploads and long synthesis. Within a class calls take turns, so that one which asks
-for much doesn't hold up the others. Work whose caller was cancelled is dropped before it costs compute. Whoever
-has long work gives it in pieces, between which whatever is more urgent runs.
+A lane runs blocking work for a model, one piece at a time: calls', then what somebody waits for in text,
+then what calls may yet need, then uploads and long synthesis. Within a class calls take turns, so that one
+which asks for much doesn't hold up the others. Work whose caller was cancelled is dropped before it costs
+compute. Whoever has long work gives it in pieces, between which whatever is more urgent runs.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Lane:
             if job.rank != _GUESS:
                 self._queues[_GUESS].discard(job)
                 self._queues[job.rank].add(job)
-        return next((job for queue in self._queues if (job := queue.next())), None)
+        return next((found for queue in self._queues if (found := queue.next())), None)
 
     def _take_all(self) -> list[_Job]:
         waiting = []
@@ -276,7 +276,7 @@ class Lane:
         if self._exited is not None:
             loop, exited = self._exited
             if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: exited.done() or exited.set_result(None))
+                loop.call_soon_threadsafe(lambda: None if exited.done() else exited.set_result(None))
 
 
 def _attempt(name: str, work: Callable[[], Any]) -> tuple[Any, ModelError | None]:

@@ -155,8 +155,8 @@ class Recognizer:
         `language` None takes the likeliest; a choice is asked on the recognizer's thread, between hearing
         and writing. An English-only model always hears English. `hint` is text that makes its words and
         spelling likelier. Raises ValueError for longer audio, ModelBusy (where `speculative`, also if a
-        second listening were needed, which takes half a second), ModelFailed. Where `priority` is BULK, calls'
-        work comes in between each step of it.
+        second listening were needed, which takes half a second), ModelFailed. Where `priority` is BULK, more
+        urgent work comes in between its steps.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:

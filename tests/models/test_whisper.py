@@ -170,7 +170,7 @@ async def test_a_call_overtakes_an_upload_that_is_hard_to_hear(
     upload = asyncio.create_task(
         recognizer.transcribe(said_again.tobytes(), call_id="upload", language="en", priority=Priority.BULK)
     )
-    while not recognizer.lane.stats.running:
+    while not recognizer.lane.stats.running:  # noqa: ASYNC110  # another thread's state has no event
         await asyncio.sleep(0)
     heard = await recognizer.transcribe(question.tobytes(), call_id="call", language="en")
     assert plain(heard.text) == "what time do you open tomorrow"

@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from agent.http.contracts import CallState
 from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
+from models.lanes import Priority
 from transports.call import CallInfo
 
 
@@ -173,16 +174,13 @@ class ToneVoices:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.priorities: list[Priority] = []
 
-    async def synthesize(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
-    ) -> FakeSpeech:
+    async def stream(
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
+    ) -> AsyncGenerator[FakeSpeech, None]:
         if voice == "nobody":
             raise WeightsError("There is no voice named 'nobody'.")
         self.said.append(text)
-        return FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))
-
-    async def stream(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
-    ) -> AsyncGenerator[FakeSpeech, None]:
-        yield await self.synthesize(text, voice=voice, call_id=call_id, speculative=speculative)
+        self.priorities.append(priority)
+        yield FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))

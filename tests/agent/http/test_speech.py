@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 
-import av
 import httpx2
 import numpy as np
 import pytest
 
 from agent.http.admission import TextAdmission
 from agent.http.app import create_app
-from agent.http.recording import RecordingError, decode
 from agent.http.speech import STT_BODY_BYTES, speech_router, wav
 from config.settings import Settings, TextSettings
+from models.lanes import Priority
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
 
@@ -90,25 +90,36 @@ async def test_uploads_that_are_refused(
     assert words in response.json()["detail"]
 
 
-def test_wav_comes_back_as_it_was() -> None:
-    assert decode(wav(TONE), 5) == TONE
+async def test_an_upload_for_which_there_is_no_place_is_refused_before_its_body_comes(
+    client: httpx2.AsyncClient,
+) -> None:
+    port = client.base_url.port
+    head = b"POST /api/v1/stt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nRIFF"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    refused = None
+    async with asyncio.timeout(5):
+        while refused is None or refused.status_code != 503:  # once the first has its place
+            refused = await client.post("/api/v1/stt", content=wav(TONE))
+            second, other = await asyncio.open_connection("127.0.0.1", port)
+            other.write(head)
+            answer = await second.readline()
+            other.close()
+    assert answer == b"HTTP/1.1 503 Service Unavailable\r\n"
+    assert "uploads or long texts are at work" in refused.json()["detail"]
+    assert (await client.post("/api/v1/tts", json={"text": "Two words."})).status_code == 200
+    writer.close()
+    del reader
 
 
-def test_ogg_opus_is_decoded_to_16_khz_mono() -> None:
-    file = io.BytesIO()
-    with av.open(file, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=48_000)
-        samples = np.repeat(np.frombuffer(TONE, np.int16), 3)[np.newaxis]
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    pcm = np.frombuffer(decode(file.getvalue(), 5), np.int16)
-    assert abs(len(pcm) - 16_000) < 400
-    spectrum = np.abs(np.fft.rfft(pcm))
-    assert abs(int(spectrum.argmax()) * 16_000 / len(pcm) - 440) < 5
-
-
-def test_a_recording_that_is_too_long_is_refused_before_it_is_all_decoded() -> None:
-    with pytest.raises(RecordingError, match="longer than 1 s"):
-        decode(wav(TONE * 60), 1)
+async def test_a_long_text_is_spoken_in_pieces_behind_everybody_else(
+    client: httpx2.AsyncClient, voices: ToneVoices
+) -> None:
+    long = " ".join(["word"] * 399)
+    assert (await client.post("/api/v1/tts", json={"text": long})).status_code == 200
+    assert " ".join(voices.said) == long
+    assert max(map(len, voices.said)) <= 200
+    assert set(voices.priorities) == {Priority.BULK}
+    voices.priorities.clear()
+    await client.post("/api/v1/tts", json={"text": "Two words."})
+    assert voices.priorities == [Priority.TEXT]
