@@ -28,6 +28,8 @@ from transports.webrtc.endpoint import WebRtcEndpoint
 
 logger = logging.getLogger("offhook")
 
+DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
+
 
 class SipDied(Exception):
     """The SIP thread is gone. It can't be restarted in this process: stop, and let a supervisor."""
@@ -77,7 +79,13 @@ class Server:
             )
         if settings.http.enabled:
             ssl = server_context(settings.http, settings.cache_dir) if settings.http.tls else None
-            self.http = HttpServer(self._app(), host=settings.http.host, port=settings.http.port, ssl=ssl)
+            self.http = HttpServer(
+                self._app(),
+                host=settings.http.host,
+                port=settings.http.port,
+                ssl=ssl,
+                reserved=DESCRIPTORS_PER_CALL * settings.call.max_calls,
+            )
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
