@@ -28,6 +28,7 @@ from agent.cli.options import (
 )
 from config.answering import load_personas
 from config.packages import require_one_onnxruntime
+from config.redaction import without_credentials
 
 if TYPE_CHECKING:
     from agent.server import Server
@@ -171,6 +172,6 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
     for component in server.pool.health():
         what = " on ".join(part for part in (component.model, component.device) if part)
         table.add_row(component.name.capitalize(), f"{what} [dim]{component.state}[/dim]")
-    table.add_row("", f"[dim]{server.pool.llm.endpoint.why}[/dim]")
+    table.add_row("", f"[dim]{escape(without_credentials(server.pool.llm.endpoint.why))}[/dim]")
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")
     console.print(table)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from agent.http.contracts import CallState, ComponentHealth, LiveCall, LlmEndpoint, Turn
 from agent.vitals import Vitals
+from config.redaction import without_credentials
 
 CUT = "—"
 
@@ -35,7 +36,7 @@ class ComponentView(BaseModel):
             state=component.state,
             device=component.device,
             model=component.model,
-            last_error=component.last_error,
+            last_error=component.last_error and without_credentials(component.last_error),
             queued=component.queued,
         )
 
@@ -48,7 +49,12 @@ class LlmView(BaseModel):
 
     @classmethod
     def of(cls, endpoint: LlmEndpoint) -> LlmView:
-        return cls(kind=endpoint.kind, model=endpoint.model, url=endpoint.url, why=endpoint.why)
+        return cls(
+            kind=endpoint.kind,
+            model=endpoint.model,
+            url=without_credentials(endpoint.url),
+            why=without_credentials(endpoint.why),
+        )
 
 
 class ProcessView(BaseModel):

@@ -14,8 +14,9 @@ from fastapi import APIRouter
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
 from config.settings import HttpSettings, Settings
+from models.errors import ModelFailed
 from tests.agent.http.conftest import Serve
-from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeModels, FakeTurn
+from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels, FakeTurn
 
 
 class Listener:
@@ -98,6 +99,19 @@ async def test_health_shows_each_part(
         "last_error": "It exited with code 137.",
         "queued": 2,
     }
+
+
+async def test_health_shows_no_credentials(client: httpx2.AsyncClient, models: FakeModels) -> None:
+    url = "http://me:hush@gpu-box/v1"
+    models.llm.chosen = FakeEndpoint(url=url, why=f"llm.url names {url}.")
+    models.components[1] = FakeComponent("llm", "down", last_error=f"{url} doesn't answer.")
+    shown = (await client.get("/health")).text
+    assert "hush" not in shown
+    assert shown.count("http://gpu-box/v1") == 3
+
+
+def test_an_error_of_a_model_shows_no_credentials() -> None:
+    assert str(ModelFailed("http://me:hush@gpu-box refuses.")) == "http://gpu-box refuses."
 
 
 async def test_sessions_are_listed_oldest_first(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
