@@ -77,7 +77,7 @@ class ComponentHealth(Protocol):
     def name(self) -> str: ...
     @property
     def state(self) -> str:
-        """`ready`, `loading`, `restarting`, `down`, `failed` or `off`."""
+        """`ready`, `degraded`, `loading`, `restarting`, `down`, `failed` or `off`."""
 
     @property
     def device(self) -> str | None: ...

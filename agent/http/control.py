@@ -50,7 +50,7 @@ def control_router(
 
         Open, whatever `http.api_key` is; made for load balancers and supervisors.
         """
-        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _FINE]
+        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _ANSWERING]
         accepting, why = calls.accepting
         if not accepting:
             reasons.append(why)
@@ -110,6 +110,7 @@ def control_router(
 
 
 _FINE = ("ready", "off")
+_ANSWERING = (*_FINE, "degraded")  # as it is, but not well
 
 
 def overall(states: Sequence[str]) -> OverallState:

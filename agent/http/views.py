@@ -23,7 +23,9 @@ class Ready(BaseModel):
 
 class ComponentView(BaseModel):
     name: str = Field(examples=["speech-to-text"])
-    state: str = Field(examples=["ready"], description="ready, loading, restarting, down, failed or off")
+    state: str = Field(
+        examples=["ready"], description="ready, degraded, loading, restarting, down, failed or off"
+    )
     device: str | None = Field(None, examples=["cpu (int8)"])
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None

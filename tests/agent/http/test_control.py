@@ -82,6 +82,12 @@ async def test_not_ready_says_why(
     assert response.json()["reasons"] == ["stt is loading.", "sip is down.", "The server is draining."]
 
 
+async def test_a_part_that_is_degraded_answers(client: httpx2.AsyncClient, models: FakeModels) -> None:
+    models.components[0].state = "degraded"
+    assert (await client.get("/readyz")).status_code == 200
+    assert (await client.get("/health")).json()["status"] == "degraded"
+
+
 async def test_health_shows_each_part(
     client: httpx2.AsyncClient, calls: FakeCalls, models: FakeModels
 ) -> None:
