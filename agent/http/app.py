@@ -136,12 +136,18 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            # What the guards in front of every route answer, and FastAPI itself.
+            statuses = [413]
             if guarded(path):
                 operation["security"] = [{"bearer": []}, {"key": []}, {}]
-            validation = operation["responses"].get("422")
-            if validation is not None:
-                operation["responses"] |= problems.responses(422)
-                operation["responses"]["422"] = operation["responses"].pop(422)
+                statuses += [401, 403, 429]
+            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
+                statuses.append(408)
+            if "422" in operation["responses"]:
+                statuses.append(422)
+            found = operation["responses"]
+            found |= {str(status): said for status, said in problems.responses(*statuses).items()}
+            operation["responses"] = dict(sorted(found.items()))
     return document
 
 

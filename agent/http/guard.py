@@ -123,7 +123,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class BodyLimit:
-    """Bounds each request's body in size and in time."""
+    """Bounds each request's body in size and in time.
+
+    What comes behind a refusal is read and thrown away, within the connection's deadline: one that is closed
+    in the middle of a body takes the refusal with it.
+    """
 
     def __init__(self, app: ASGIApp, *, default_bytes: int, by_path: Mapping[str, int]) -> None:
         self._app = app
@@ -144,7 +148,6 @@ class BodyLimit:
         received = 0
         complete = False
         deadline = asyncio.get_running_loop().time() + BODY_DEADLINE_S
-        close = {"Connection": "close"}
 
         async def limited() -> Message:
             nonlocal received, complete
@@ -155,11 +158,11 @@ class BodyLimit:
                     message = await receive()
             except TimeoutError:
                 slow = "The body took too long to arrive. Send it again."
-                raise ProblemError(408, slow, headers=close) from None
+                raise ProblemError(408, slow) from None
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > limit:
-                raise ProblemError(413, too_large, headers=close)
+                raise ProblemError(413, too_large)
             return message
 
         await self._app(scope, limited, send)

@@ -123,7 +123,7 @@ def speech_router(
                 },
             }
         },
-        responses=responses(408, 413, 415, 422, 502, 503),
+        responses=responses(400, 408, 413, 415, 422, 502, 503),
     )
     async def stt(request: Request) -> SttReply:
         """The file is the body: `curl --data-binary @question.wav -H 'Content-Type: audio/wav'`.
