@@ -314,7 +314,9 @@ class TextSettings(Section):
     )
     conversations: int = Field(256, ge=1, le=100_000, description="Kept in memory; the oldest goes first.")
     conversation_ttl_s: int = Field(1800, ge=10, le=86400, description="An idle one is forgotten after this.")
-    max_requests: int = Field(8, ge=1, le=200, description="Text requests at work at once.")
+    max_requests: int = Field(
+        8, ge=1, le=200, description="Text requests at work at once; uploads and long texts are half at most."
+    )
     max_audio_s: int = Field(120, ge=1, le=3600, description="Longest recording to transcribe.")
 
 

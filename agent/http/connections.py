@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+from itertools import chain
 from typing import Any
 
 import h11
@@ -23,12 +24,24 @@ _OURS = 128  # descriptors that are neither connections nor calls
 
 
 class State(ServerState):
-    """The server's connections, and those that haven't sent a whole request, the oldest first."""
+    """The server's connections, and those for which nothing is done, each the oldest first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: dict[Http, None] = {}
+        self.strangers: dict[Http, None] = {}  # that never sent a whole request
+        self.idle: dict[Http, None] = {}  # that may send another one
         self.lingering: dict[asyncio.Protocol, float] = {}
+
+    def make_room(self, newest: Http) -> None:
+        """Close whoever keeps the server waiting the longest, strangers first; a new one may be a caller."""
+        least = next(chain(self.strangers, self.idle), newest)
+        self.busy(least)
+        least.transport.abort()
+
+    def busy(self, connection: Http) -> None:
+        """Something is done for it now, or it is gone."""
+        self.strangers.pop(connection, None)
+        self.idle.pop(connection, None)
 
     def drop_lingering(self, now: float) -> None:
         """Close what has been closing for too long: its peer doesn't take the rest."""
@@ -82,19 +95,15 @@ class Http(_Watched, H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        waiting = self.server_state.waiting
         if len(self.connections) > MOST:
-            # Whoever waits with half a request is whom there is no room for; a new one may be a caller.
-            least = next(iter(waiting), self)
-            waiting.pop(least, None)
-            least.transport.abort()
+            self.server_state.make_room(self)
         if not self.transport.is_closing():
-            waiting[self] = None
+            self.server_state.strangers[self] = None
             self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.server_state.waiting.pop(self, None)
+        self.server_state.busy(self)
         self._have_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -106,17 +115,18 @@ class Http(_Watched, H11Protocol):
         else:
             self._have_headers()
             if not self.cycle.more_body:
-                self.server_state.waiting.pop(self, None)
+                self.server_state.busy(self)
 
     def on_response_complete(self) -> None:
-        self.server_state.waiting[self] = None
+        self.server_state.busy(self)
+        self.server_state.idle[self] = None
         super().on_response_complete()
         if self.cycle.response_complete and self.conn.trailing_data[0]:  # half of the next request is there
             self._expect_headers()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._have_headers()
-        self.server_state.waiting.pop(self, None)
+        self.server_state.busy(self)
         super().handle_websocket_upgrade(event)
 
     def _expect_headers(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from agent.http.admission import TextAdmission
 from agent.http.ahead import ahead
@@ -89,11 +90,11 @@ def speech_router(
                     media: {"schema": {"type": "string", "format": "binary"}} for media in _MEDIA.values()
                 },
             },
-            **responses(422, 502, 503),
+            **responses(400, 422, 502, 503),
         },
     )
     async def tts(
-        request: TtsRequest, accept: Annotated[str, Header(include_in_schema=False)] = ""
+        request: TtsRequest, http: Request, accept: Annotated[str, Header(include_in_schema=False)] = ""
     ) -> Response:
         """Streamed samples begin while the rest of the text is being spoken; a WAV comes whole."""
         form = request.format or _asked(accept)
@@ -107,10 +108,14 @@ def speech_router(
         if form != "wav":
             stream = _stream(first, sound, form)
             return StreamingResponse(stream, media_type=_MEDIA[form], headers=headers)
+        pcm = bytearray(first)
         async with aclosing(sound):
-            pcm = first + b"".join([part async for part in sound])
+            async for part in sound:
+                if await http.is_disconnected():
+                    raise ClientDisconnect
+                pcm += part
         headers["X-Audio-Ms"] = str(len(pcm) * 1000 // (2 * SAMPLE_RATE_HZ))
-        return Response(wav(pcm), media_type=_MEDIA[form], headers=headers)
+        return Response(wav(bytes(pcm)), media_type=_MEDIA[form], headers=headers)
 
     @router.post(
         "/api/v1/stt",
@@ -137,7 +142,7 @@ def speech_router(
             except RecordingError as error:
                 raise ProblemError(415 if isinstance(error, UnknownFormat) else 422, str(error)) from error
             try:
-                reply = await transcribe(models, recording.pcm, language)
+                reply = await transcribe(models, recording.pcm, language, request)
             except ModelError as error:
                 raise _problem(error) from error
             return reply.model_copy(update={"missing": recording.missing})
@@ -145,13 +150,20 @@ def speech_router(
     return router
 
 
-async def transcribe(models: Models, pcm: bytes, language: str | None) -> SttReply:
-    """Transcribe s16le mono PCM at 16 kHz, segment by segment."""
+async def transcribe(
+    models: Models, pcm: bytes, language: str | None, request: Request | None = None
+) -> SttReply:
+    """Transcribe s16le mono PCM at 16 kHz, segment by segment.
+
+    Raises ClientDisconnect where whoever asked has left, ModelError.
+    """
     job = f"stt-{uuid.uuid4().hex[:8]}"
     segments: list[Segment] = []
     heard: str | None = None
     decode_ms = 0.0
     for start_ms, end_ms in spoken_ms(await _voice_probabilities(models, pcm)):
+        if request and await request.is_disconnected():
+            raise ClientDisconnect
         part = pcm[_offset(start_ms) : _offset(end_ms)]
         transcript = await models.recognizer.transcribe(
             part, call_id=job, language=language, priority=Priority.BULK

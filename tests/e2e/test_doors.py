@@ -1,4 +1,4 @@
-"""What strangers do at the server's doors while somebody is on the line: the call goes on, and nothing stays."""
+"""What strangers do at the server's doors during a call: it goes on, and nothing of them stays."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Line:
         await asyncio.sleep(len(self._question) / 8000)
         asked = time.monotonic()
         async with asyncio.timeout(LATEST_ANSWER_S):
-            while await self._turns() < before + 2:  # the question's, and the answer's
+            while await self._turns() < before + 2:  # noqa: ASYNC110  # the question's, and the answer's
                 await asyncio.sleep(0.05)
         took = time.monotonic() - asked
         await asyncio.sleep(2)  # for the answer to be heard
@@ -130,7 +130,7 @@ async def doors_held(
         )
         assert most > idle + half_open // 2
     async with asyncio.timeout(HEADERS_S + READER_S + 15):
-        while await asyncio.to_thread(server.files) > idle + 2:
+        while await asyncio.to_thread(server.files) > idle + 2:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
 
 
@@ -144,6 +144,42 @@ async def test_a_call_goes_on_while_the_doors_are_held_for_two_minutes(
     server: Served, question: NDArray[np.int16]
 ) -> None:
     await doors_held(server, question, half_open=500, not_reading=50, hold_s=120)
+
+
+async def busy(server: Served, recording: bytes, until: float) -> list[int]:
+    """Upload and have long texts spoken as fast as they are taken; the statuses of what was answered."""
+    loop, statuses = asyncio.get_running_loop(), list[int]()
+
+    async def client(number: int, http: httpx2.AsyncClient) -> None:
+        while loop.time() < until:
+            if number % 2:
+                answer = await http.post("/api/v1/stt", content=recording)
+            else:
+                answer = await http.post("/api/v1/tts", json={"text": LONG})
+            statuses.append(answer.status_code)
+            if answer.status_code == 503:
+                await asyncio.sleep(0.05)
+
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
+        await asyncio.gather(*(client(number, http) for number in range(AT_ONCE)))
+    return statuses
+
+
+async def test_eight_who_upload_and_synthesize_cost_a_caller_no_turn(
+    server: Served, question: NDArray[np.int16]
+) -> None:
+    # Speech that says the same again and again is the hardest to hear.
+    recording = wav(np.tile(np.repeat(question, 2), 12).tobytes())
+    async with on_the_line(server, question) as line:
+        alone = [await line.answered() for _ in range(2)]
+        working = asyncio.create_task(busy(server, recording, asyncio.get_running_loop().time() + 15))
+        times = []
+        while not working.done():
+            times.append(await line.answered())
+        statuses = await working
+    print(f"\nanswered after {times} s beside {statuses.count(200)} to eight clients, alone {alone} s")
+    assert statuses.count(200) > 0
+    assert set(statuses) <= {200, 503}
 
 
 def hostile() -> list[bytes]:

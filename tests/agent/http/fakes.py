@@ -175,6 +175,8 @@ class ToneVoices:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.priorities: list[Priority] = []
+        self.pause_s = 0.0
+        self.bytes_each = 0
 
     async def stream(
         self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
@@ -183,4 +185,5 @@ class ToneVoices:
             raise WeightsError("There is no voice named 'nobody'.")
         self.said.append(text)
         self.priorities.append(priority)
-        yield FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))
+        await asyncio.sleep(self.pause_s)
+        yield FakeSpeech(b"\x00\x10" * (self.bytes_each or 160 * len(text)))

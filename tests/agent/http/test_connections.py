@@ -89,6 +89,11 @@ def get(path: str, *more: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *more, "", ""]).encode()
 
 
+def address(response: httpx2.Response) -> object:
+    """Our end of the connection that it came on."""
+    return response.extensions["network_stream"].get_extra_info("client_addr")
+
+
 async def closed(peer: socket.socket) -> bool:
     """Whether the other side closed it. Reads what came before that."""
     try:
@@ -183,8 +188,15 @@ async def test_half_requests_make_room_for_whole_ones(
         halves = [peers.enter_context(running.connect(HALF)) for _ in range(5)]
         await until(lambda: running.open == 5)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{running.server.port}") as client:
-            assert (await client.get("/livez")).status_code == 200
-        assert await closed(halves[0])
+            first = await client.get("/livez")
+            assert first.status_code == 200
+            assert await closed(halves[0])
+            halves += [peers.enter_context(running.connect(HALF)) for _ in range(10)]
+            assert await closed(halves[4])
+            # Who has asked before stays before those who haven't yet.
+            second = await client.get("/livez")
+            assert address(first) == address(second)
+        await until(lambda: running.open == 4)
         busy = [peers.enter_context(running.connect(get("/endless"))) for _ in range(5)]
         await until(lambda: running.sending == 5)
         assert running.open == 5

@@ -15,7 +15,7 @@ from agent.http.app import create_app
 from agent.http.speech import STT_BODY_BYTES, speech_router, wav
 from config.settings import Settings, TextSettings
 from models.lanes import Priority
-from tests.agent.http.conftest import Serve
+from tests.agent.http.conftest import Serve, until
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
 
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16).tobytes()
@@ -27,10 +27,15 @@ def voices() -> ToneVoices:
 
 
 @pytest.fixture
-async def client(serve: Serve, voices: ToneVoices) -> httpx2.AsyncClient:
+def admission() -> TextAdmission:
+    return TextAdmission(FakeCalls(), 2)
+
+
+@pytest.fixture
+async def client(serve: Serve, voices: ToneVoices, admission: TextAdmission) -> httpx2.AsyncClient:
     calls, models = FakeCalls(), FakeModels(voices=voices)
     router = speech_router(
-        models, TextAdmission(calls, 2), voice="tone", language="en", settings=TextSettings(max_audio_s=2)
+        models, admission, voice="tone", language="en", settings=TextSettings(max_audio_s=2)
     )
     app = create_app(
         settings=Settings(),
@@ -123,3 +128,25 @@ async def test_a_long_text_is_spoken_in_pieces_behind_everybody_else(
     voices.priorities.clear()
     await client.post("/api/v1/tts", json={"text": "Two words."})
     assert voices.priorities == [Priority.TEXT]
+
+
+async def test_who_doesnt_read_holds_no_place(
+    client: httpx2.AsyncClient, voices: ToneVoices, admission: TextAdmission
+) -> None:
+    voices.bytes_each = 100_000
+    text = " ".join(["word"] * 399)
+    request = client.build_request("POST", "/api/v1/tts", json={"text": text, "format": "pcm"})
+    response = await client.send(request, stream=True)
+    await until(lambda: len(" ".join(voices.said)) == len(text) and admission.at_work == 0)
+    await response.aclose()
+
+
+async def test_who_leaves_isnt_worked_for(
+    client: httpx2.AsyncClient, voices: ToneVoices, admission: TextAdmission
+) -> None:
+    voices.pause_s = 0.05
+    asking = asyncio.create_task(client.post("/api/v1/tts", json={"text": " ".join(["word"] * 399)}))
+    await until(lambda: len(voices.said) == 2)
+    asking.cancel()
+    await until(lambda: admission.at_work == 0)
+    assert len(voices.said) < 6
