@@ -10,9 +10,7 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 from __future__ import annotations
 
 import os
-import re
 import time
-import unicodedata
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -27,6 +25,7 @@ import tokenizers
 from models.errors import ModelBusy, ModelError, WeightsError
 from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
+from models.repetition import once_only, plain, repeats
 
 LONGEST_S = 30
 _FULL_FRAMES = LONGEST_S * FRAMES_PER_SECOND
@@ -201,14 +200,14 @@ class Recognizer:
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
-        if decoding.cut_off or _repeats(text):
+        if decoding.cut_off or repeats(text):
             if once:
                 raise ModelBusy("This is only heard well by listening twice.")
             yield
             encoded = self._encode(samples, _FULL_FRAMES)
             yield
             decoding = self._decode(encoded, len(samples), code, hint)
-            text = _once(self._text(decoding))
+            text = once_only(self._text(decoding))
         if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
             yield
@@ -398,41 +397,13 @@ def _primary(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
-def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.lower())
-    return " ".join(re.findall(r"\w+", "".join(c for c in letters if not unicodedata.combining(c))))
-
-
-def _period(words: list[str]) -> int:
-    """The length of the shortest phrase that `words` repeats, its last copy perhaps cut short."""
-    for period in range(1, len(words) // 2 + 1):
-        if all(word == words[i % period] for i, word in enumerate(words)):
-            return period
-    return len(words)
-
-
-def _repeats(text: str) -> bool:
-    """Whether the text is one phrase said again and again. Callers do that too, but rarely."""
-    words = _plain(text).split()
-    return _period(words) < len(words)
-
-
-def _once(text: str) -> str:
-    """The text, or its phrase said once if it is repeated more than a caller would."""
-    words = _plain(text).split()
-    period = _period(words)
-    if len(words) < 5 * period:
-        return text
-    return " ".join(text.split()[:period])
-
-
 def _is_noise(text: str, decoding: _Decoding) -> bool:
-    plain = _plain(text)
-    if not plain:
+    words = plain(text)
+    if not words:
         return True
     # Scraps of an echo score from -0.53 to -0.74 as "Thank you"; who says it scores above -0.35.
-    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
+    if words in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
         return True
     # A digit by itself is hard to hear, and nothing that noise is taken for.
-    doubtful = -2.0 if plain.isdigit() else -1.2
+    doubtful = -2.0 if words.isdigit() else -1.2
     return decoding.no_speech_prob > 0.6 and decoding.avg_logprob < doubtful

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from models import repetition
 from models.errors import ModelBusy, WeightsError
 from models.lanes import Priority
 from models.piper import Voice
-from models.whisper import Recognizer, _once, _repeats
+from models.whisper import Recognizer
 
 Samples = npt.NDArray[np.int16]
 
@@ -195,8 +196,8 @@ def test_no_weights(tmp_path: Path) -> None:
     ],
 )
 def test_loops(text: str, repeats: bool, once: str) -> None:
-    assert _repeats(text) is repeats
-    assert _once(text) == once
+    assert repetition.repeats(text) is repeats
+    assert repetition.once_only(text) == once
 
 
 @pytest.mark.models
