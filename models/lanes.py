@@ -4,6 +4,9 @@ A lane runs blocking work for a model, one piece at a time: calls', then what so
 then what calls may yet need, then uploads and long synthesis. Within a class calls take turns, so that one
 which asks for much doesn't hold up the others. Work whose caller was cancelled is dropped before it costs
 compute. Whoever has long work gives it in pieces, between which whatever is more urgent runs.
+
+Lanes share the processor, so uploads' and long texts' pieces also wait while any lane works for a call, and
+for what follows: a turn goes from one model to the next.
 """
 
 from __future__ import annotations
@@ -30,6 +33,11 @@ Speculative = bool | Callable[[], bool]
 NICENESS = 5
 DEADLINE_S = 10.0  # for one piece: ten times what any takes on a machine that can hold a call at all
 CLOSE_S = 3.0  # for the piece at hand, once there is no more
+QUIET_S = (
+    1.0  # without work for calls, before a BULK piece; a language model, which has no lane, answers in it
+)
+MOST_HELD_S = 1.5  # that a BULK piece is held for that
+_LOOK_S = 0.05
 
 
 class Priority(IntEnum):
@@ -120,12 +128,15 @@ class _Turns:
 class Lane:
     """A model's queue and its worker thread."""
 
+    _call_worked_at = 0.0  # of all lanes: monotonic
+
     def __init__(self, name: str, *, max_queued: int = 64, deadline_s: float = DEADLINE_S) -> None:
         self.name = name
         self._max_queued = max_queued
         self._deadline_s = deadline_s
         self._queues = [_Turns() for _ in range(Priority.BULK + 1)]  # by rank
         self._began: float | None = None
+        self._bulk_at = 0.0
         self._changed = threading.Condition()
         self._closed = False
         self._done = 0
@@ -241,16 +252,29 @@ class Lane:
             if any(queue.discard(job) for queue in self._queues):
                 self._dropped += 1
 
-    def _next(self) -> _Job | None:
+    @property
+    def _held(self) -> bool:
+        """Whether BULK work has to wait for calls on whatever lane."""
+        now = time.monotonic()
+        return now - Lane._call_worked_at < QUIET_S and now - self._bulk_at < MOST_HELD_S
+
+    def _next(self, *, every: bool = False) -> _Job | None:
         for job in self._queues[_GUESS]:
             if job.rank != _GUESS:
                 self._queues[_GUESS].discard(job)
                 self._queues[job.rank].add(job)
-        return next((found for queue in self._queues if (found := queue.next())), None)
+        may_run = self._queues[: Priority.BULK] if self._held and not every else self._queues
+        return next((found for queue in may_run if (found := queue.next())), None)
+
+    def _note(self, priority: Priority) -> None:
+        if priority is Priority.CALL:
+            Lane._call_worked_at = time.monotonic()
+        elif priority is Priority.BULK:
+            self._bulk_at = time.monotonic()
 
     def _take_all(self) -> list[_Job]:
         waiting = []
-        while job := self._next():
+        while job := self._next(every=True):
             waiting.append(job)
         return waiting
 
@@ -260,11 +284,13 @@ class Lane:
         while True:
             with self._changed:
                 while not (job := self._next()) and not self._closed:
-                    self._changed.wait()
+                    self._changed.wait(_LOOK_S if self._queues[Priority.BULK].size else None)
                 self._began = began = time.monotonic() if job else None
             if job is None or began is None:
                 break
+            self._note(job.priority)
             result, error = _attempt(self.name, job.work)
+            self._note(job.priority)
             with self._changed:
                 self._busy_s += time.monotonic() - began
                 self._began = None

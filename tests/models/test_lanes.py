@@ -1,14 +1,21 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
 
+from models import lanes
 from models.errors import ModelBusy, ModelFailed, WeightsError
 from models.lanes import Lane, Priority, Speculative
+
+
+@pytest.fixture(autouse=True)
+def _bulk_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "QUIET_S", 0.0)
 
 
 class Gate:
@@ -37,6 +44,12 @@ async def held(lane: Lane) -> tuple[Gate, "asyncio.Task[str]"]:
     task = asyncio.create_task(lane.run("holder", gate))
     await asyncio.get_running_loop().run_in_executor(None, gate.begun.wait, 5)
     return gate, task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # another thread's state has no event
+            await asyncio.sleep(0.005)
 
 
 def noting(order: list[str], name: str) -> Callable[[], None]:
@@ -172,6 +185,32 @@ async def test_uploads_make_room_first_and_never_for_each_other(lane: Lane) -> N
     assert all(isinstance(result, ModelBusy) for result in results[:2])
 
 
+async def test_an_upload_waits_while_another_lane_works_for_a_call(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "QUIET_S", 0.3)
+    monkeypatch.setattr(lanes, "MOST_HELD_S", 0.6)
+    other = Lane("other")
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    await other.run("call", lambda: None)
+    began = time.monotonic()
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    assert 0.25 < time.monotonic() - began < 0.55
+
+    async def talking() -> None:
+        while True:
+            await other.run("call", lambda: time.sleep(0.05))
+
+    call = asyncio.create_task(talking())
+    await until(lambda: other.stats.running)
+    began = time.monotonic()
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    assert 0.5 < time.monotonic() - began < 1.5  # not for ever
+    call.cancel()
+    await asyncio.wait({call})
+    await other.close()
+
+
 async def test_long_work_in_pieces_is_overtaken(lane: Lane) -> None:
     gate, holder = await held(lane)
     order: list[str] = []
@@ -199,8 +238,7 @@ async def test_work_that_doesnt_end_is_named_and_nobody_waits_for_it() -> None:
         await lane.run("b", lambda: None)
     assert lane.stats.stuck
     gate.go_on.set()
-    while lane.stats.running:  # noqa: ASYNC110  # another thread's state has no event
-        await asyncio.sleep(0.01)
+    await until(lambda: not lane.stats.running)
     assert lane.stats.stuck is None
     assert await lane.run("b", lambda: "goes on") == "goes on"
     await lane.close()
