@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger as loguru_logger
 
+from config.redaction import without_credentials
 from config.settings import LogSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     """Send everything to stderr, a line each: time, level, where, what."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -29,6 +30,11 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     logging.getLogger("baresip").setLevel("DEBUG" if settings.level == "debug" else "WARNING")
     loguru_logger.remove()
     loguru_logger.add(_from_loguru, level="DEBUG", format="{message}", filter=_is_wanted)
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 def _is_wanted(record: Record) -> bool:

@@ -15,7 +15,7 @@ from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
-from agent.tls import server_context
+from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
 from config.answering import Personas
 from config.persona import Persona
@@ -27,6 +27,8 @@ from transports.sip.server import SipServer
 from transports.webrtc.endpoint import WebRtcEndpoint
 
 logger = logging.getLogger("offhook")
+
+DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
 
 
 class SipDied(Exception):
@@ -50,9 +52,11 @@ class Server:
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
+        self.certificate: Certificate | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def persona(self) -> Persona:
@@ -76,8 +80,16 @@ class Server:
                 settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
             )
         if settings.http.enabled:
-            ssl = server_context(settings.http, settings.cache_dir) if settings.http.tls else None
-            self.http = HttpServer(self._app(), host=settings.http.host, port=settings.http.port, ssl=ssl)
+            if settings.http.tls:
+                self.certificate = Certificate(settings.http, settings.cache_dir)
+                self._keeping = asyncio.create_task(self.certificate.keep(), name="certificate")
+            self.http = HttpServer(
+                self._app(),
+                host=settings.http.host,
+                port=settings.http.port,
+                ssl=self.certificate.context if self.certificate else None,
+                reserved=DESCRIPTORS_PER_CALL * settings.call.max_calls,
+            )
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
@@ -115,13 +127,14 @@ class Server:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
 
     def health(self) -> list[ComponentHealth]:
-        """The telephone line's; the models have their own."""
+        """The telephone line's and the certificate's; the models have their own."""
+        certificate = [self.certificate.health()] if self.certificate else []
         if self.sip is None:
-            return []
+            return certificate
         where = f"{self.settings.sip.host}:{self.settings.sip.port}"
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
-        return [ComponentHealth("sip", state, where, "baresip", error, 0)]
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificate]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -133,8 +146,9 @@ class Server:
         if self.http:
             await self.http.stop()
         await self.pool.close()
-        if self._beating:
-            self._beating.cancel()
+        for task in (self._beating, self._keeping):
+            if task:
+                task.cancel()
 
     @property
     def _sip_dead(self) -> bool:

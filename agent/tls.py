@@ -6,8 +6,10 @@ has accepted it once, so it is kept, and stays the same from start to start.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import ipaddress
+import logging
 import os
 import socket
 import ssl
@@ -20,33 +22,96 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from config.settings import HttpSettings
+from models.pool import ComponentHealth
 
 VALID_FOR = dt.timedelta(days=397)  # the longest that browsers take
 RENEW_BEFORE = dt.timedelta(days=14)
+LOOK_S = 30.0  # between looks at the files
+
+logger = logging.getLogger("offhook.http")
 
 
 class TlsError(Exception):
     """The certificate can't be used; the message says what to do."""
 
 
-def server_context(
-    settings: HttpSettings, cache_dir: Path, *, now: dt.datetime | None = None
-) -> ssl.SSLContext:
-    """The TLS context to serve with. Raises TlsError."""
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        cert, key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
-    else:
-        cert, key = self_signed(cache_dir.expanduser() / "tls", now=now or dt.datetime.now(dt.UTC))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+class Certificate:
+    """What HTTPS is served with: `context`, into which the files are loaded again when they change."""
+
+    def __init__(self, settings: HttpSettings, cache_dir: Path, *, now: dt.datetime | None = None) -> None:
+        """Raises TlsError."""
+        now = now or dt.datetime.now(dt.UTC)
+        self._own = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._cert, self._key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
+        else:
+            self._own = cache_dir.expanduser() / "tls"
+            self._cert, self._key = self_signed(self._own, now=now)
+        self._loaded = self._stamp()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._ends = self._load(self.context)
+        self._error: str | None = None
+
+    async def keep(self) -> None:
+        """Look for changes, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.refresh(dt.datetime.now(dt.UTC))
+
+    def refresh(self, now: dt.datetime) -> None:
+        """Load the files if they aren't what was loaded; one of our own is renewed before it ends.
+
+        Files that can't be used, such as a new certificate whose key isn't there yet, leave the old pair.
+        """
+        if self._own is not None and self._ends - now <= RENEW_BEFORE:
+            self_signed(self._own, now=now)
+        stamp = self._stamp()
+        if stamp == self._loaded:
+            return
+        self._loaded = stamp
+        try:
+            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+            self._ends = self._load(self.context)
+        except TlsError as error:
+            self._error = str(error)
+            logger.warning("the certificate has changed, and the old one stays: %s", error)
+        else:
+            self._error = None
+            logger.info("the certificate has changed; the new one ends on %s", self._ends.date())
+
+    def health(self, now: dt.datetime | None = None) -> ComponentHealth:
+        """`degraded`, with what to do, where it ends within two weeks or a new one can't be used."""
+        days = (self._ends - (now or dt.datetime.now(dt.UTC))) / dt.timedelta(days=1)
+        error = self._error
+        if days <= RENEW_BEFORE.days and error is None:
+            when = f"ends in {days:.0f} days" if days > 0 else f"ended on {self._ends.date()}"
+            error = f"The certificate {self._cert} {when}. Renew it; the new one is taken without a restart."
+        state = "ready" if error is None else "degraded"
+        return ComponentHealth("certificate", state, str(self._cert), f"until {self._ends.date()}", error, 0)
+
+    def _load(self, context: ssl.SSLContext) -> dt.datetime:
+        """When it ends. Raises TlsError."""
+        try:
+            context.load_cert_chain(self._cert, self._key)
+            return x509.load_pem_x509_certificate(self._cert.read_bytes()).not_valid_after_utc
+        except (OSError, ssl.SSLError, ValueError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else None
+            raise TlsError(
+                f"The certificate {self._cert} and its key {self._key} can't be used: {why or exc}. "
+                "Both must be readable PEM files that belong together."
+            ) from exc
+
+    def _stamp(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(self._cert), _stamp(self._key)]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as exc:
-        raise TlsError(
-            f"The certificate {cert} and its key {key} can't be used: {exc.strerror or exc}. "
-            "Both must be readable PEM files that belong together."
-        ) from exc
-    return context
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def self_signed(folder: Path, *, now: dt.datetime) -> tuple[Path, Path]:

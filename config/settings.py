@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 def _expanded(path: Path) -> Path:
@@ -53,6 +53,8 @@ Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
+
+KEY_CHARACTERS = 16
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -231,7 +233,14 @@ class HttpSettings(Section):
     enabled: bool = Field(True, description="Serve health, sessions and the page.")
     host: HttpHost = Field("127.0.0.1", description="Address to listen on.")
     port: Port = Field(8080, description="TCP port to listen on.")
-    api_key: SecretStr | None = Field(None, description="Required when http.host isn't a loopback address.")
+    api_key: SecretStr | None = Field(
+        None,
+        description="At least 16 characters. Required when http.host isn't a loopback address, behind "
+        "a proxy, and for carriers.",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        (), description="Proxies that are believed about who asks (X-Forwarded-For, -Proto, -Host)."
+    )
     tls: bool = Field(False, description="Serve HTTPS; self-signed unless a certificate is given.")
     tls_cert: FilePath | None = Field(None, description="PEM file of the certificate and its chain.")
     tls_key: FilePath | None = Field(None, description="PEM file of its private key.")
@@ -240,12 +249,30 @@ class HttpSettings(Section):
     def loopback(self) -> bool:
         return self.host == "localhost" or ip_address(self.host).is_loopback
 
+    @field_validator("api_key")
+    @classmethod
+    def _hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < KEY_CHARACTERS:
+            raise ValueError(
+                f"at least {KEY_CHARACTERS} characters long, such as what this prints: openssl rand -hex 16"
+            )
+        return key
+
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> Self:
         if self.enabled and not self.loopback and self.api_key is None:
             raise ValueError(
                 f"http.host is {self.host}, which isn't a loopback address, so http.api_key must be set: "
                 "set OFFHOOK_HTTP__API_KEY, or name a file that holds it with http.api_key_file."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _key_behind_proxies(self) -> Self:
+        if self.enabled and self.trusted_proxies and self.api_key is None:
+            raise ValueError(
+                "http.trusted_proxies names proxies, which pass on what anyone asks, so http.api_key must be "
+                "set: set OFFHOOK_HTTP__API_KEY, or name a file that holds it with http.api_key_file."
             )
         return self
 
@@ -313,7 +340,9 @@ class TextSettings(Section):
     )
     conversations: int = Field(256, ge=1, le=100_000, description="Kept in memory; the oldest goes first.")
     conversation_ttl_s: int = Field(1800, ge=10, le=86400, description="An idle one is forgotten after this.")
-    max_requests: int = Field(8, ge=1, le=200, description="Text requests at work at once.")
+    max_requests: int = Field(
+        8, ge=1, le=200, description="Text requests at work at once; uploads and long texts are half at most."
+    )
     max_audio_s: int = Field(120, ge=1, le=3600, description="Longest recording to transcribe.")
 
 
@@ -344,6 +373,16 @@ class Settings(Section):
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
+
+    @model_validator(mode="after")
+    def _key_with_carriers(self) -> Self:
+        if self.carriers.enabled and self.http.enabled and self.http.api_key is None:
+            raise ValueError(
+                "carriers.enabled names carriers, which reach this server from the Internet, where others "
+                "do too, so http.api_key must be set: set OFFHOOK_HTTP__API_KEY, or name a file that holds "
+                "it with http.api_key_file. Carriers don't send it; they sign what they ask."
+            )
+        return self
 
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from config.errors import ConfigError
 from config.files import names_a_path, read_secret, read_yaml
 from config.keys import KEYS, PREFIX, SECRET_FILES, Key, suggest, variable_of
+from config.redaction import without_credentials
 from config.settings import Settings
 
 DEFAULT_FILE = Path("offhook.yaml")
@@ -279,7 +280,7 @@ def _shown(value: object) -> str:
         case list() | tuple():
             return f"a list of {len(value)}"
         case _:
-            text = str(value)
+            text = without_credentials(str(value))
             return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
 
 

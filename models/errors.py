@@ -13,9 +13,14 @@ Every message is a sentence for the operator. None of them holds what a caller s
 
 from __future__ import annotations
 
+from config.redaction import without_credentials
+
 
 class ModelError(Exception):
     """Base of every error of this package."""
+
+    def __str__(self) -> str:
+        return without_credentials(super().__str__())  # many name the URL that was asked
 
 
 class WeightsError(ModelError):

@@ -1,8 +1,12 @@
 """One model, one worker thread, many calls.
 
-A lane runs blocking work for a model, one piece at a time. Calls take turns, so that a call which
-asks for much doesn't hold up the others; speculative work runs only when no real work waits. Work
-whose caller was cancelled is dropped before it costs compute.
+A lane runs blocking work for a model, one piece at a time: calls', then what somebody waits for in text,
+then what calls may yet need, then uploads and long synthesis. Within a class calls take turns, so that one
+which asks for much doesn't hold up the others. Work whose caller was cancelled is dropped before it costs
+compute. Whoever has long work gives it in pieces, between which whatever is more urgent runs.
+
+Lanes share the processor, so uploads' and long texts' pieces also wait while any lane works for a call, and
+for what follows: a turn goes from one model to the next.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, TypeVar
+
+from loguru import logger
 
 from models.errors import ModelBusy, ModelError, ModelFailed
 
@@ -24,6 +31,22 @@ Speculative = bool | Callable[[], bool]
 """Whether work may yet prove not to be wanted; asked again and again, on the lane's thread."""
 
 NICENESS = 5
+DEADLINE_S = 10.0  # for one piece: ten times what any takes on a machine that can hold a call at all
+CLOSE_S = 3.0  # for the piece at hand, once there is no more
+QUIET_S = 1.0  # without work for calls, before a BULK piece: the language model, in no lane, answers in it
+MOST_HELD_S = 1.5  # that a BULK piece is held for that
+_LOOK_S = 0.05
+
+
+class Priority(IntEnum):
+    """Whom work is for; what is for calls and may yet prove unwanted comes after TEXT."""
+
+    CALL = 0
+    TEXT = 1
+    BULK = 3
+
+
+_GUESS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +59,8 @@ class LaneStats:
     dropped: int
     busy_s: float
     last_error: str | None
+    stuck: str | None
+    """A sentence, where one piece of work has taken longer than any may."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,12 +68,14 @@ class _Job:
     call_id: str
     work: Callable[[], Any]
     speculative: Speculative
+    priority: Priority
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
     @property
-    def guess(self) -> bool:
-        return self.speculative() if callable(self.speculative) else self.speculative
+    def rank(self) -> int:
+        guess = self.speculative() if callable(self.speculative) else self.speculative
+        return max(_GUESS, self.priority) if guess else self.priority
 
 
 class _Turns:
@@ -99,13 +126,16 @@ class _Turns:
 class Lane:
     """A model's queue and its worker thread."""
 
-    def __init__(self, name: str, *, max_queued: int = 64) -> None:
+    _call_worked_at = 0.0  # of all lanes: monotonic
+
+    def __init__(self, name: str, *, max_queued: int = 64, deadline_s: float = DEADLINE_S) -> None:
         self.name = name
         self._max_queued = max_queued
-        self._real = _Turns()
-        self._speculative = _Turns()
+        self._deadline_s = deadline_s
+        self._queues = [_Turns() for _ in range(Priority.BULK + 1)]  # by rank
+        self._began: float | None = None
+        self._bulk_at = 0.0
         self._changed = threading.Condition()
-        self._running = False
         self._closed = False
         self._done = 0
         self._dropped = 0
@@ -115,46 +145,63 @@ class Lane:
         self._thread = threading.Thread(target=self._work, name=f"lane-{name}", daemon=True)
         self._thread.start()
 
-    async def run(self, call_id: str, work: Callable[[], T], *, speculative: Speculative = False) -> T:
+    async def run(
+        self,
+        call_id: str,
+        work: Callable[[], T],
+        *,
+        speculative: Speculative = False,
+        priority: Priority = Priority.CALL,
+    ) -> T:
         """Run `work` on the lane's thread and return what it returns.
 
         Speculative work becomes real where it waits, once it isn't speculative any more.
         Cancelling drops work that hasn't begun; work that has is finished and its result thrown away.
-        Raises ModelBusy when the queue is full, ModelFailed when `work` raises or the lane is closed.
-        A ModelError of `work` passes unchanged.
+        Raises ModelBusy when the queue is full of work that is as urgent, or fills with more urgent work,
+        ModelFailed when `work` raises, when it or what it waits for takes longer than the deadline, and when
+        the lane is closed. A ModelError of `work` passes unchanged.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job = _Job(call_id, work, speculative, loop, future)
+        job = _Job(call_id, work, speculative, priority, loop, future)
         with self._changed:
             self._admit(job)
             self._changed.notify()
         try:
-            return await future
-        except asyncio.CancelledError:
-            self._drop(job)
-            raise
+            while not future.done():
+                await asyncio.wait({future}, timeout=self._deadline_s / 8)
+                if not future.done() and (stuck := self.stats.stuck):
+                    raise ModelFailed(stuck)
+            return future.result()
+        finally:
+            if not future.done():
+                self._drop(job)
+                future.cancel()
 
     @property
     def idle(self) -> bool:
         """Whether work given now would begin at once."""
         with self._changed:
-            return not (self._running or self._real.size or self._speculative.size)
+            return self._began is None and not self._queued
 
     @property
     def stats(self) -> LaneStats:
         with self._changed:
             return LaneStats(
-                queued=self._real.size + self._speculative.size,
-                running=self._running,
+                queued=self._queued,
+                running=self._began is not None,
                 done=self._done,
                 dropped=self._dropped,
                 busy_s=self._busy_s,
                 last_error=self._last_error,
+                stuck=self._stuck,
             )
 
     async def close(self) -> None:
-        """Refuse further work, fail what waits, and return once the thread has ended."""
+        """Refuse further work, fail what waits, and return once the thread has ended.
+
+        Work that doesn't end within 3 s is left to itself; it can't be stopped, and ends with the process.
+        """
         loop = asyncio.get_running_loop()
         with self._changed:
             if self._closed:
@@ -165,35 +212,67 @@ class Lane:
             self._changed.notify()
         for job in waiting:
             _settle(job, error=ModelFailed(f"{self.name} is closed."))
-        await self._exited[1]
-        self._thread.join()
+        await asyncio.wait({self._exited[1]}, timeout=CLOSE_S)
+        if self._exited[1].done():
+            self._thread.join()
+        else:
+            self._exited[1].cancel()
+            logger.warning(f"{self.name} was closed with a piece of work that doesn't end.")
+
+    @property
+    def _queued(self) -> int:
+        return sum(queue.size for queue in self._queues)
+
+    @property
+    def _stuck(self) -> str | None:
+        took = 0.0 if self._began is None else time.monotonic() - self._began
+        if took < self._deadline_s:
+            return None
+        return f"{self.name} has been at one piece of work for {took:.0f} s; {self._queued} wait."
 
     def _admit(self, job: _Job) -> None:
         if self._closed:
             raise ModelFailed(f"{self.name} is closed.")
-        if self._real.size + self._speculative.size >= self._max_queued:
-            evicted = None if job.guess else self._speculative.evict()
+        if stuck := self._stuck:
+            raise ModelFailed(stuck)
+        rank = job.rank
+        if self._queued >= self._max_queued:
+            less_urgent = (queue.evict() for queue in reversed(self._queues[rank + 1 :]))
+            evicted = next((found for found in less_urgent if found is not None), None)
             if evicted is None:
                 raise ModelBusy(f"{self.name} has {self._max_queued} pieces of work waiting.")
             self._dropped += 1
-            _settle(evicted, error=ModelBusy(f"{self.name} dropped speculative work for real work."))
-        (self._speculative if job.guess else self._real).add(job)
+            _settle(evicted, error=ModelBusy(f"{self.name} dropped this for more urgent work."))
+        self._queues[rank].add(job)
 
     def _drop(self, job: _Job) -> None:
         with self._changed:
-            if self._real.discard(job) or self._speculative.discard(job):
+            if any(queue.discard(job) for queue in self._queues):
                 self._dropped += 1
 
-    def _next(self) -> _Job | None:
-        for job in self._speculative:
-            if not job.guess:
-                self._speculative.discard(job)
-                self._real.add(job)
-        return self._real.next() or self._speculative.next()
+    @property
+    def _held(self) -> bool:
+        """Whether BULK work has to wait for calls on whatever lane."""
+        now = time.monotonic()
+        return now - Lane._call_worked_at < QUIET_S and now - self._bulk_at < MOST_HELD_S
+
+    def _next(self, *, every: bool = False) -> _Job | None:
+        for job in self._queues[_GUESS]:
+            if job.rank != _GUESS:
+                self._queues[_GUESS].discard(job)
+                self._queues[job.rank].add(job)
+        may_run = self._queues[: Priority.BULK] if self._held and not every else self._queues
+        return next((found for queue in may_run if (found := queue.next())), None)
+
+    def _note(self, priority: Priority) -> None:
+        if priority is Priority.CALL:
+            Lane._call_worked_at = time.monotonic()
+        elif priority is Priority.BULK:
+            self._bulk_at = time.monotonic()
 
     def _take_all(self) -> list[_Job]:
         waiting = []
-        while job := self._next():
+        while job := self._next(every=True):
             waiting.append(job)
         return waiting
 
@@ -203,15 +282,16 @@ class Lane:
         while True:
             with self._changed:
                 while not (job := self._next()) and not self._closed:
-                    self._changed.wait()
-                self._running = job is not None
-            if job is None:
+                    self._changed.wait(_LOOK_S if self._queues[Priority.BULK].size else None)
+                self._began = began = time.monotonic() if job else None
+            if job is None or began is None:
                 break
-            began = time.monotonic()
+            self._note(job.priority)
             result, error = _attempt(self.name, job.work)
+            self._note(job.priority)
             with self._changed:
                 self._busy_s += time.monotonic() - began
-                self._running = False
+                self._began = None
                 self._done += 1
                 if error is not None and not isinstance(error, ModelBusy):  # a refusal is no failure
                     self._last_error = str(error)
@@ -219,7 +299,8 @@ class Lane:
             del job, result, error  # nothing of a call may outlive it while the lane is idle
         if self._exited is not None:
             loop, exited = self._exited
-            loop.call_soon_threadsafe(exited.set_result, None)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: None if exited.done() else exited.set_result(None))
 
 
 def _attempt(name: str, work: Callable[[], Any]) -> tuple[Any, ModelError | None]:

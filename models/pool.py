@@ -73,12 +73,13 @@ class _Component:
 
     def health(self) -> ComponentHealth:
         stats = self.lane.stats if self.lane else None
+        stuck = stats.stuck if stats else None
         return ComponentHealth(
             name=self.name,
-            state=self.state,
+            state="down" if stuck else self.state,
             device=self.device,
             model=self.model,
-            last_error=self.error or (stats.last_error if stats else None),
+            last_error=stuck or self.error or (stats.last_error if stats else None),
             queued=stats.queued if stats else 0,
             precision=self.precision,
             weights_bytes=self.weights_bytes,

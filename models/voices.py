@@ -12,7 +12,7 @@ from models import kokoro, piper
 from models.catalog import Catalog
 from models.devices import Devices
 from models.errors import ModelError, WeightsError
-from models.lanes import Lane, Speculative
+from models.lanes import Lane, Priority, Speculative
 from models.speech import LONGEST_CHARACTERS, Speech, Voice
 
 Choice = str | tuple[str, ...]
@@ -116,6 +116,7 @@ class Voices:
         speculative: Speculative = False,
         language: str | None = None,
         before: str = "",
+        priority: Priority = Priority.CALL,
     ) -> Speech:
         """Speak `text` (at most 2,000 characters). What has nothing to speak gives empty speech.
 
@@ -131,6 +132,7 @@ class Voices:
             call_id,
             lambda: speaker.synthesize(text, language=language, before=before),
             speculative=speculative,
+            priority=priority,
         )
 
     async def stream(
@@ -142,6 +144,7 @@ class Voices:
         speculative: Speculative = False,
         language: str | None = None,
         before: str = "",
+        priority: Priority = Priority.CALL,
     ) -> AsyncGenerator[Speech, None]:
         """The same, part by part; other calls' work comes in between. Raises what `synthesize` raises."""
         name = self._chosen(text, voice)
@@ -150,7 +153,9 @@ class Voices:
             yield known
             return
         parts = self._voices[name].parts(text, language=language, before=before)
-        while part := await self.lane.run(call_id, lambda: next(parts, None), speculative=speculative):
+        while part := await self.lane.run(
+            call_id, lambda: next(parts, None), speculative=speculative, priority=priority
+        ):
             yield part
 
     async def remember(self, texts: Iterable[str], *, voice: Choice, language: str | None = None) -> None:

@@ -9,10 +9,8 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 
 from __future__ import annotations
 
-import re
 import time
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -25,8 +23,9 @@ import tokenizers
 
 from models.ctranslate import whisper
 from models.errors import ModelBusy, ModelError, WeightsError
-from models.lanes import Lane, Speculative
+from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
+from models.repetition import once_only, plain, repeats
 
 LONGEST_S = 30
 _FULL_FRAMES = LONGEST_S * FRAMES_PER_SECOND
@@ -78,6 +77,9 @@ class Transcript:
     decode_ms: float
     word_logprob: float = 0.0
     languages: Languages | None = None
+
+
+_Steps = Generator[None, None, Transcript]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +151,29 @@ class Recognizer:
         language: str | LanguageChoice | None,
         speculative: Speculative = False,
         hint: str = "",
+        priority: Priority = Priority.CALL,
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
         `language` None takes the likeliest; a choice is asked on the recognizer's thread, between hearing
         and writing. An English-only model always hears English. `hint` is text that makes its words and
         spelling likelier. Raises ValueError for longer audio, ModelBusy (where `speculative`, also if a
-        second listening were needed, which takes half a second), ModelFailed.
+        second listening were needed, which takes half a second), ModelFailed. Where `priority` is BULK, more
+        urgent work comes in between its steps.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:
             raise ValueError(f"{len(samples) / SAMPLE_RATE_HZ:.1f} s of audio; {LONGEST_S} s is the most.")
+        if priority is Priority.BULK:
+            listening = _Listening(self._steps(samples, language, hint, once=False))
+            while (heard := await self.lane.run(call_id, listening.step, priority=priority)) is None:
+                pass
+            return heard
         return await self.lane.run(
             call_id,
             lambda: self.transcribe_now(samples, language, hint, once=bool(speculative)),
             speculative=speculative,
+            priority=priority,
         )
 
     async def close(self) -> None:
@@ -173,40 +183,52 @@ class Recognizer:
         self, samples: Samples, language: str | LanguageChoice | None, hint: str = "", *, once: bool = False
     ) -> Transcript:
         """`transcribe`, on the calling thread; `once`: raise ModelBusy rather than listen a second time."""
-        began = time.perf_counter()
+        listening = _Listening(self._steps(samples, language, hint, once=once))
+        while (heard := listening.step()) is None:
+            pass
+        return heard
+
+    def _steps(
+        self, samples: Samples, language: str | LanguageChoice | None, hint: str, *, once: bool
+    ) -> _Steps:
         wanted = _primary(language) if isinstance(language, str) else language or _likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
-        heard = self._hear(samples, wanted, hint, once)
-        return replace(heard, decode_ms=(time.perf_counter() - began) * 1000)
+        return (yield from self._hear(samples, wanted, hint, once))
 
-    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> Transcript:
+    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
-            return self._hear_halves(samples, wanted, hint, once)
+            return (yield from self._hear_halves(samples, wanted, hint, once))
         encoded = self.encode(samples)
+        yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         text = self._text(decoding)
-        if decoding.cut_off or _repeats(text):
+        if decoding.cut_off or repeats(text):
             if once:
                 raise ModelBusy("This is only heard well by listening twice.")
-            decoding = self._decode(self._encode(samples, _FULL_FRAMES), len(samples), code, hint)
-            text = _once(self._text(decoding))
+            yield
+            encoded = self._encode(samples, _FULL_FRAMES)
+            yield
+            decoding = self._decode(encoded, len(samples), code, hint)
+            text = once_only(self._text(decoding))
         if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
-            return replace(self._hear_halves(samples, code, hint, once), languages=languages)
+            yield
+            halves = yield from self._hear_halves(samples, code, hint, once)
+            return replace(halves, languages=languages)
         if _is_noise(text, decoding):
             text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
         return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages)
 
-    def _hear_halves(
-        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool
-    ) -> Transcript:
+    def _hear_halves(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
         """Both in the language of the first."""
         before, after = _halves(samples)
-        first = self._hear(before, wanted, hint, once)
-        return _joined([first, self._hear(after, first.language, hint, once)])
+        first = yield from self._hear(before, wanted, hint, once)
+        yield
+        second = yield from self._hear(after, first.language, hint, once)
+        return _joined([first, second])
 
     def _prepare(self) -> None:
         speech = np.frombuffer((files("models") / "data" / "question.pcm").read_bytes(), np.int16)
@@ -311,6 +333,24 @@ class Recognizer:
         return token
 
 
+class _Listening:
+    """One utterance's way to its transcript, in steps that take a second at most."""
+
+    def __init__(self, steps: _Steps) -> None:
+        self._steps = steps
+        self._took_s = 0.0
+
+    def step(self) -> Transcript | None:
+        """Go on a step, on the calling thread; the transcript comes with the last one."""
+        began, heard = time.perf_counter(), None
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            heard = end.value
+        self._took_s += time.perf_counter() - began
+        return heard and replace(heard, decode_ms=self._took_s * 1000)
+
+
 def _levels(samples: Samples) -> npt.NDArray[np.float32]:
     """The RMS of each 20 ms."""
     frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float32)
@@ -349,41 +389,13 @@ def _primary(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
-def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.lower())
-    return " ".join(re.findall(r"\w+", "".join(c for c in letters if not unicodedata.combining(c))))
-
-
-def _period(words: list[str]) -> int:
-    """The length of the shortest phrase that `words` repeats, its last copy perhaps cut short."""
-    for period in range(1, len(words) // 2 + 1):
-        if all(word == words[i % period] for i, word in enumerate(words)):
-            return period
-    return len(words)
-
-
-def _repeats(text: str) -> bool:
-    """Whether the text is one phrase said again and again. Callers do that too, but rarely."""
-    words = _plain(text).split()
-    return _period(words) < len(words)
-
-
-def _once(text: str) -> str:
-    """The text, or its phrase said once if it is repeated more than a caller would."""
-    words = _plain(text).split()
-    period = _period(words)
-    if len(words) < 5 * period:
-        return text
-    return " ".join(text.split()[:period])
-
-
 def _is_noise(text: str, decoding: _Decoding) -> bool:
-    plain = _plain(text)
-    if not plain:
+    words = plain(text)
+    if not words:
         return True
     # Scraps of an echo score from -0.53 to -0.74 as "Thank you"; who says it scores above -0.35.
-    if plain in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
+    if words in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
         return True
     # A digit by itself is hard to hear, and nothing that noise is taken for.
-    doubtful = -2.0 if plain.isdigit() else -1.2
+    doubtful = -2.0 if words.isdigit() else -1.2
     return decoding.no_speech_prob > 0.6 and decoding.avg_logprob < doubtful

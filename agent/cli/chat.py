@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
 from config.answering import load_personas
+from config.redaction import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -69,7 +70,7 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
         if texts or not sys.stdin.isatty():
             await talk.through(texts or [line.strip() for line in sys.stdin if line.strip()])
         else:
-            console.print(f"[dim]{escape(pool.llm.why)} {HELP}")
+            console.print(f"[dim]{escape(without_credentials(pool.llm.why))} {HELP}")
             while await talk.freely():
                 pass
     except ModelError as error:

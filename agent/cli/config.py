@@ -16,6 +16,7 @@ from agent.cli.options import ConfigFile, Set, load_settings
 from config.answering import load_personas
 from config.errors import ConfigError
 from config.keys import KEYS, Key, suggest
+from config.redaction import without_credentials
 from config.sources import Loaded, load, value_of
 
 app = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
@@ -89,8 +90,8 @@ def _record(loaded: Loaded, key: Key, explain: bool) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     match value:
-        case SecretStr() | Path():
-            return str(value)  # a secret's text is asterisks
+        case SecretStr() | Path() | str():
+            return without_credentials(str(value))  # a secret's text is asterisks
         case BaseModel():
             return {name: _plain(item) for name, item in value}
         case tuple():
@@ -114,7 +115,7 @@ def _text(value: object) -> str:
         case dict():
             return ", ".join(f"{name}={item}" for name, item in value.items()) or "-"
         case _:
-            return str(value) or "-"
+            return without_credentials(str(value)) or "-"
 
 
 def _explanation(key: Key) -> str:

@@ -28,6 +28,7 @@ from agent.cli.options import (
 )
 from config.answering import load_personas
 from config.packages import require_one_onnxruntime
+from config.redaction import without_credentials
 
 if TYPE_CHECKING:
     from agent.server import Server
@@ -194,7 +195,7 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         table.add_row(component.name.capitalize(), f"{_runs(component)} [dim]{component.state}[/dim]")
         if component.note:
             table.add_row("", f"[yellow]{escape(component.note)}[/yellow]")
-    table.add_row("", f"[dim]{server.pool.llm.why}[/dim]")
+    table.add_row("", f"[dim]{escape(without_credentials(server.pool.llm.why))}[/dim]")
     if gpu := _gpu(server.pool):
         table.add_row("GPU", escape(gpu))
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")

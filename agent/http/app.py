@@ -9,14 +9,16 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.chat import Chat
 from agent.http.contracts import Calls, HasHealth, Models
 from agent.http.control import control_router
-from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard
+from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.problems import Problem
+from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
@@ -31,7 +33,7 @@ _ABOUT = """A telephone agent on your own machine. Calls arrive over SIP, from a
 carrier; this is where you watch them, end them, and use the same models without a call.
 
 Where an API key is set (`http.api_key`), send it as `Authorization: Bearer <key>` or as `X-API-Key`.
-Without one, the API answers only as `localhost` or a loopback address.
+Without one, the API answers only as `localhost` or a loopback address, and not through a proxy.
 
 Every error is an RFC 9457 problem document whose `detail` says what to do."""
 
@@ -96,9 +98,11 @@ def create_app(
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.http.trusted_proxies))
     else:
         app.add_middleware(HostGuard)
-    app.add_middleware(OriginGuard)
+        app.add_middleware(ProxyGuard, paths=guarded)
+    app.add_middleware(OriginGuard, proxies=settings.http.trusted_proxies)
     return app
 
 
@@ -132,12 +136,18 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if path.startswith(("/api/", "/health")) and not path.startswith("/api/v1/carriers/"):
+            # What the guards in front of every route answer, and FastAPI itself.
+            statuses = [413]
+            if guarded(path):
                 operation["security"] = [{"bearer": []}, {"key": []}, {}]
-            validation = operation["responses"].get("422")
-            if validation is not None:
-                operation["responses"] |= problems.responses(422)
-                operation["responses"]["422"] = operation["responses"].pop(422)
+                statuses += [401, 403, 429]
+            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
+                statuses.append(408)
+            if "422" in operation["responses"]:
+                statuses.append(422)
+            found = operation["responses"]
+            found |= {str(status): said for status, said in problems.responses(*statuses).items()}
+            operation["responses"] = dict(sorted(found.items()))
     return document
 
 

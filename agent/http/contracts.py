@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from openai.types.chat import ChatCompletionChunk
 
 from config.persona import Persona
+from models.lanes import Priority
 from models.llm.brevity import Brevity
 from transports.call import CallInfo
 
@@ -76,7 +77,7 @@ class ComponentHealth(Protocol):
     def name(self) -> str: ...
     @property
     def state(self) -> str:
-        """`ready`, `loading`, `restarting`, `down`, `failed` or `off`."""
+        """`ready`, `degraded`, `loading`, `restarting`, `down`, `failed` or `off`."""
 
     @property
     def device(self) -> str | None: ...
@@ -170,11 +171,8 @@ class Speech(Protocol):
 
 
 class Voices(Protocol):
-    async def synthesize(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
-    ) -> Speech: ...
     def stream(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
     ) -> AsyncIterator[Speech]: ...
 
 
@@ -198,8 +196,7 @@ class Recognizer(Protocol):
         *,
         call_id: str,
         language: str | None,
-        speculative: bool = False,
-        hint: str = "",
+        priority: Priority,
     ) -> Transcript: ...
 
 

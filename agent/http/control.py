@@ -112,7 +112,7 @@ def control_router(
 
 
 _FINE = ("ready", "off")
-_ANSWERING = (*_FINE, "degraded")
+_ANSWERING = (*_FINE, "degraded")  # as it is, but not well
 
 
 def overall(states: Sequence[str]) -> OverallState:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.http.problems import ProblemError, problem
+from agent.http.attempts import WrongKeys
+from agent.http.problems import ProblemError, refuse
+from agent.http.proxies import TrustedProxies
 
 # Carriers sign their requests instead; probes and the page hold nothing secret.
 KEYED_PREFIXES = ("/api/", "/health")
@@ -19,51 +22,42 @@ SIGNED_PREFIXES = ("/api/v1/carriers/",)
 BODY_DEADLINE_S = 30.0
 
 
-async def refuse(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    status: int,
-    detail: str,
-    headers: dict[str, str] | None = None,
-) -> None:
-    """Answer a request or a WebSocket handshake with a problem document."""
-    response = problem(status, detail, headers)
-    if scope["type"] == "websocket":
-        await receive()  # the handshake
-        await send(
-            {"type": "websocket.http.response.start", "status": status, "headers": response.raw_headers}
-        )
-        await send({"type": "websocket.http.response.body", "body": response.body})
-    else:
-        await response(scope, receive, send)
-
-
-def _guarded(path: str) -> bool:
+def guarded(path: str) -> bool:
+    """Whether it is for those who have the key, where there is one."""
     return path.startswith(KEYED_PREFIXES) and not path.startswith(SIGNED_PREFIXES)
 
 
 class ApiKeyGuard:
-    """Asks for the API key, where there is one."""
+    """Asks for the API key, where there is one, and lets those who guess it wait."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
         self._key = key.encode()
+        self._wrong = WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or not _guarded(scope["path"]):
+        if scope["type"] not in ("http", "websocket") or not guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
         given = self._given(Headers(scope=scope))
-        if given is not None and hmac.compare_digest(given.encode(), self._key):
-            await self._app(scope, receive, send)
+        if given is None:
+            detail = (
+                "This server wants its API key: send it as 'Authorization: Bearer <key>' "
+                "or 'X-API-Key: <key>'."
+            )
+            await refuse(scope, receive, send, 401, detail, {"WWW-Authenticate": "Bearer"})
             return
-        detail = (
-            "This server wants its API key: send it as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'."
-            if given is None
-            else "That isn't this server's API key. It is http.api_key in its settings."
-        )
-        await refuse(scope, receive, send, 401, detail, {"WWW-Authenticate": "Bearer"})
+        source, now = scope["client"][0] if scope.get("client") else "", time.monotonic()
+        # The right key waits as well: an answer that it alone gets at once would tell it from the others.
+        if wait_s := self._wrong.wait_s(source, now):
+            detail = f"Too many wrong API keys came from here. Try again in {wait_s} s, with the right one."
+            await refuse(scope, receive, send, 429, detail, {"Retry-After": str(wait_s)})
+        elif hmac.compare_digest(given.encode(), self._key):
+            await self._app(scope, receive, send)
+        else:
+            self._wrong.add(source, now)
+            detail = "That isn't this server's API key. It is http.api_key in its settings."
+            await refuse(scope, receive, send, 401, detail, {"WWW-Authenticate": "Bearer"})
 
     @staticmethod
     def _given(headers: Headers) -> str | None:
@@ -76,17 +70,22 @@ class ApiKeyGuard:
 class OriginGuard:
     """Keeps other sites' pages from using a browser on this machine to reach the API.
 
-    WebSockets and plain POSTs need no preflight, so CORS alone doesn't stop them.
+    WebSockets and plain POSTs need no preflight, so CORS alone doesn't stop them. `proxies` are believed
+    about the name that they were asked by.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, proxies: Sequence[str] = ()) -> None:
         self._app = app
+        self._proxies = TrustedProxies(proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and _guarded(scope["path"]):
+        if scope["type"] in ("http", "websocket") and guarded(scope["path"]):
             headers = Headers(scope=scope)
             origin = headers.get("origin")
-            if origin is not None and origin.partition("://")[2] != headers.get("host"):
+            names = [headers.get("host", "")]
+            if scope in self._proxies:
+                names += [name.strip() for name in headers.get("x-forwarded-host", "").split(",")]
+            if origin is not None and origin.partition("://")[2] not in names:
                 await refuse(scope, receive, send, 403, "Pages of other sites may not use this API.")
                 return
         await self._app(scope, receive, send)
@@ -103,7 +102,7 @@ class HostGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and _guarded(scope["path"]):
+        if scope["type"] in ("http", "websocket") and guarded(scope["path"]):
             host = Headers(scope=scope).get("host", "")
             if not _is_loopback(host):
                 detail = (
@@ -124,7 +123,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class BodyLimit:
-    """Bounds each request's body in size and in time."""
+    """Bounds each request's body in size and in time.
+
+    What comes behind a refusal is read and thrown away, within the connection's deadline: one that is closed
+    in the middle of a body takes the refusal with it.
+    """
 
     def __init__(self, app: ASGIApp, *, default_bytes: int, by_path: Mapping[str, int]) -> None:
         self._app = app
@@ -145,7 +148,6 @@ class BodyLimit:
         received = 0
         complete = False
         deadline = asyncio.get_running_loop().time() + BODY_DEADLINE_S
-        close = {"Connection": "close"}
 
         async def limited() -> Message:
             nonlocal received, complete
@@ -156,11 +158,11 @@ class BodyLimit:
                     message = await receive()
             except TimeoutError:
                 slow = "The body took too long to arrive. Send it again."
-                raise ProblemError(408, slow, headers=close) from None
+                raise ProblemError(408, slow) from None
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > limit:
-                raise ProblemError(413, too_large, headers=close)
+                raise ProblemError(413, too_large)
             return message
 
         await self._app(scope, limited, send)

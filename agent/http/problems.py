@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,6 +32,26 @@ class ProblemError(HTTPException):
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Answer a request or a WebSocket handshake with a problem document."""
+    response = problem(status, detail, headers)
+    if scope["type"] == "websocket":
+        await receive()  # the handshake
+        await send(
+            {"type": "websocket.http.response.start", "status": status, "headers": response.raw_headers}
+        )
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    else:
+        await response(scope, receive, send)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -59,6 +81,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
         return problem(422, "; ".join(_sentence(item) for item in error.errors()) + ". See /docs.")
+
+    @app.exception_handler(ClientDisconnect)
+    async def _left(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The body ended before it was whole.")  # nobody reads it
 
     @app.exception_handler(Exception)
     async def _bug(_: Request, __: Exception) -> JSONResponse:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import av
-import av.error
+from agent.http import decoder
+from agent.http.decoder import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 CHUNK_MS = 32  # what one probability of the voice activity model stands for
+DECODE_S = 20.0  # once the whole body is there
+_CPU_S = 10
+_MEMORY_BYTES = 512 * 1024 * 1024  # of which 120 MB are the interpreter and FFmpeg
+_CHUNK_BYTES = 256 * 1024
 
 _VOICED = 0.5
 _UNVOICED = 0.35
@@ -23,41 +31,81 @@ class RecordingError(Exception):
     """The recording can't be used; the message says why."""
 
 
-def decode(body: bytes, max_s: float) -> bytes:
-    """Decode WAV, Ogg, WebM or FLAC. Returns s16le mono PCM at 16 kHz. Raises RecordingError.
+class UnknownFormat(RecordingError):
+    """It isn't a recording, or none of the formats that are taken."""
 
-    The container is told by its first bytes and never guessed by the library, whose probing also
-    finds playlists that name other files.
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """s16le mono PCM at 16 kHz, and a sentence about what is missing of it."""
+
+    pcm: bytes
+    missing: str | None
+
+
+async def decode(body: AsyncIterator[bytes], longest_s: int) -> Recording:
+    """Decode a recording in a process of its own, to which the body goes as it comes.
+
+    Raises RecordingError, and whatever `body` raises.
     """
-    container = _container(body)
-    if container is None:
-        raise RecordingError("Send WAV, Ogg (Opus or Vorbis), WebM or FLAC.")
-    pcm = bytearray()
-    limit = int(max_s * SAMPLE_RATE_HZ) * 2
+    most_bytes = longest_s * SAMPLE_RATE_HZ * 2
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        str(Path(decoder.__file__)),
+        str(longest_s),
+        str(_CPU_S + longest_s // 60),
+        str(_MEMORY_BYTES + 4 * most_bytes),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        with av.open(io.BytesIO(body), mode="r", format=container) as recording:
-            if not recording.streams.audio:
-                raise RecordingError("There is no sound in this recording.")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-            for frame in recording.decode(audio=0):
-                for resampled in resampler.resample(frame):
-                    pcm += bytes(resampled.planes[0])[: resampled.samples * 2]
-                if len(pcm) > limit:
-                    raise RecordingError(f"The recording is longer than {max_s:.0f} s (text.max_audio_s).")
-            for resampled in resampler.resample(None):
-                pcm += bytes(resampled.planes[0])[: resampled.samples * 2]
-    except (av.error.FFmpegError, ValueError) as error:
-        raise RecordingError("The recording can't be decoded. Is the file whole?") from error
-    if not pcm:
-        raise RecordingError("There is no sound in this recording.")
-    return bytes(pcm[:limit])
+        await _send(body, process.stdin)
+        async with asyncio.timeout(DECODE_S):
+            said = await process.stdout.readline()
+            pcm = await _read(process.stdout, most_bytes + SAMPLE_RATE_HZ * 2)
+            await process.wait()
+    except TimeoutError:
+        said, pcm = b"", b""
+    finally:
+        # Kills it if it is still there. Nothing else ends a wait while its pipes aren't read to the end.
+        transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+        transport.close()
+        await asyncio.shield(process.wait())
+    if not said.endswith(b"\n") or process.returncode != 0:
+        raise RecordingError("Decoding this recording takes more than it may, or breaks the decoder.")
+    about = json.loads(said)
+    if error := about.get("error"):
+        raise UnknownFormat(error) if about["unknown"] else RecordingError(error)
+    return Recording(pcm, about["missing"])
 
 
-def _container(body: bytes) -> str | None:
-    if body[:4] == b"RIFF" and body[8:12] == b"WAVE":
-        return "wav"
-    magic = {b"OggS": "ogg", b"fLaC": "flac", b"\x1a\x45\xdf\xa3": "matroska"}
-    return magic.get(body[:4])
+async def _send(body: AsyncIterator[bytes], stdin: asyncio.StreamWriter) -> None:
+    """Pass the body on. A process that is gone already says why by its end. Raises TimeoutError."""
+    gone = False
+    async for chunk in body:
+        if gone:
+            continue
+        try:
+            stdin.write(chunk)
+            async with asyncio.timeout(DECODE_S):
+                await stdin.drain()
+        except ConnectionError:
+            gone = True
+    stdin.close()
+
+
+async def _read(stdout: asyncio.StreamReader, most_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while size < most_bytes and (part := await stdout.read(_CHUNK_BYTES)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
 
 
 def spoken_ms(probabilities: Sequence[float]) -> list[tuple[int, int]]:

@@ -11,8 +11,11 @@ from ssl import SSLContext
 import uvicorn
 from starlette.types import ASGIApp
 
+from agent.http.connections import HEADERS_S, READER_S, Http, Listener, State, WebSocket
+
 WS_MESSAGE_BYTES = 64 * 1024
 STOP_GRACE_S = 5.0
+BACKLOG = 256
 
 
 class ListenError(Exception):
@@ -20,19 +23,52 @@ class ListenError(Exception):
 
 
 class _QuietServer(uvicorn.Server):
-    """Leaves the process's signals to the process."""
+    """Leaves the process's signals to the process, and bounds its connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: State = State()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with a deadline for TLS, in which it leaves asyncio's 60 s."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return Http(config=config, server_state=self.server_state, app_state={})
+
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=each,
+                ssl=config.ssl,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HEADERS_S if config.ssl else None,
+                ssl_shutdown_timeout=READER_S if config.ssl else None,
+            )
+            for each in sockets or []
+        ]
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # once a second
+            self.server_state.drop_lingering(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
 
 class HttpServer:
     """One listening socket and the task that serves it."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, ssl: SSLContext | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, ssl: SSLContext | None = None, reserved: int = 0
+    ) -> None:
+        """`reserved` descriptors of the process stay free for what isn't HTTP."""
         self._host = host
         self._port = port
+        self._reserved = reserved
         self._server = _QuietServer(
             uvicorn.Config(
                 app,
@@ -40,7 +76,9 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                ws="websockets-sansio",
+                proxy_headers=False,  # uvicorn believes any on loopback; the application knows better
+                http=Http,
+                ws=WebSocket,
                 ws_max_size=WS_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
                 timeout_keep_alive=30,
@@ -48,7 +86,7 @@ class HttpServer:
                 ssl_context_factory=(lambda _config, _default: ssl) if ssl else None,
             )
         )
-        self._socket: socket.socket | None = None
+        self._socket: Listener | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -59,6 +97,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listen and serve. Raises ListenError with a sentence that says what to do."""
         self._socket = listen(self._host, self._port)
+        self._socket.reserve(self._reserved)
         self._task = asyncio.create_task(self._server.serve([self._socket]), name="http")
         while not self._server.started:
             if self._task.done():
@@ -77,19 +116,21 @@ class HttpServer:
             self._server.force_exit = True
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
         if self._socket is not None:
             self._socket.close()
         self._task = None
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> Listener:
     """A listening TCP socket. Raises ListenError with a sentence that says what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = Listener(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(256)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         why = error.strerror or str(error)

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import struct
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from agent.http.admission import TextAdmission
+from agent.http.ahead import ahead
 from agent.http.contracts import Models, Voices
+from agent.http.decoder import SAMPLE_RATE_HZ
 from agent.http.problems import ProblemError, responses
-from agent.http.recording import CHUNK_MS, SAMPLE_RATE_HZ, RecordingError, decode, spoken_ms
+from agent.http.recording import CHUNK_MS, RecordingError, UnknownFormat, decode, spoken_ms
 from config.settings import TextSettings
 from models.errors import ModelBusy, ModelError, ModelFailed
+from models.lanes import Priority
+from models.speech_text import pieces
 
 STT_BODY_BYTES = 24 * 1024 * 1024
 MAX_TEXT = 2000
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 _VAD_STEP_CHUNKS = 30  # about 3 ms of the event loop
 
 
@@ -51,8 +54,12 @@ class SttReply(BaseModel):
     audio_ms: int
     decode_ms: float = Field(description="Time at work in the recognizer.")
     segments: list[Segment]
+    missing: str | None = Field(
+        None, description="What couldn't be read of a damaged recording.", examples=[None]
+    )
 
 
+_RECORDINGS = tuple(f"audio/{kind}" for kind in ("wav", "mp4", "mpeg", "ogg", "webm", "flac", "aac"))
 _MEDIA = {
     "wav": "audio/wav",
     "pcm": f"audio/pcm;rate={SAMPLE_RATE_HZ};channels=1",
@@ -83,32 +90,32 @@ def speech_router(
                     media: {"schema": {"type": "string", "format": "binary"}} for media in _MEDIA.values()
                 },
             },
-            **responses(401, 422, 502, 503),
+            **responses(400, 422, 502, 503),
         },
     )
     async def tts(
-        request: TtsRequest, accept: Annotated[str, Header(include_in_schema=False)] = ""
+        request: TtsRequest, http: Request, accept: Annotated[str, Header(include_in_schema=False)] = ""
     ) -> Response:
         """Streamed samples begin while the rest of the text is being spoken; a WAV comes whole."""
         form = request.format or _asked(accept)
         started = time.monotonic()
-        sentences = [part for part in _SENTENCE_END.split(request.text.strip()) if part.strip()]
-        if not sentences:
+        parts = await pieces(request.text, language=language, opening=False)
+        if not parts:
             raise ProblemError(422, "text: there is nothing to say in it.")
-        sound = _spoken(models.voices, sentences, voice=request.voice or voice, whole=form == "wav")
-        with ExitStack() as place:
-            place.enter_context(admission())
-            try:
-                first = await anext(sound, b"")
-                headers = {"X-Latency-Ms": f"{(time.monotonic() - started) * 1000:.1f}"}
-                if form != "wav":
-                    stream = _stream(first, sound, form, place.pop_all())
-                    return StreamingResponse(stream, media_type=_MEDIA[form], headers=headers)
-                pcm = first + b"".join([part async for part in sound])
-            except ModelError as error:
-                raise _problem(error) from error
-            headers["X-Audio-Ms"] = str(len(pcm) * 1000 // (2 * SAMPLE_RATE_HZ))
-            return Response(wav(pcm), media_type=_MEDIA[form], headers=headers)
+        sound = ahead(_spoken(models.voices, parts, request.voice or voice, admission))
+        first = await anext(sound, b"")
+        headers = {"X-Latency-Ms": f"{(time.monotonic() - started) * 1000:.1f}"}
+        if form != "wav":
+            stream = _stream(first, sound, form)
+            return StreamingResponse(stream, media_type=_MEDIA[form], headers=headers)
+        pcm = bytearray(first)
+        async with aclosing(sound):
+            async for part in sound:
+                if await http.is_disconnected():
+                    raise ClientDisconnect
+                pcm += part
+        headers["X-Audio-Ms"] = str(len(pcm) * 1000 // (2 * SAMPLE_RATE_HZ))
+        return Response(wav(bytes(pcm)), media_type=_MEDIA[form], headers=headers)
 
     @router.post(
         "/api/v1/stt",
@@ -117,44 +124,50 @@ def speech_router(
             "requestBody": {
                 "required": True,
                 "content": {
-                    media: {"schema": {"type": "string", "format": "binary"}}
-                    for media in ("audio/wav", "audio/ogg", "audio/webm", "audio/flac")
+                    media: {"schema": {"type": "string", "format": "binary"}} for media in _RECORDINGS
                 },
             }
         },
-        responses=responses(401, 413, 415, 422, 502, 503),
+        responses=responses(400, 408, 413, 415, 422, 502, 503),
     )
     async def stt(request: Request) -> SttReply:
         """The file is the body: `curl --data-binary @question.wav -H 'Content-Type: audio/wav'`.
 
-        Segments are where someone speaks, by the same voice activity model that listens to calls.
+        Segments are where someone speaks, by the same voice activity model that listens to calls. Of a
+        damaged recording the good part is transcribed, and `missing` says what isn't.
         """
-        body = await request.body()
-        if not body:
-            raise ProblemError(422, "The body is empty: send the recording as the body.")
-        with admission():
+        with admission(bulk=True):
             try:
-                pcm = await asyncio.to_thread(decode, body, settings.max_audio_s)
+                recording = await decode(request.stream(), settings.max_audio_s)
             except RecordingError as error:
-                unknown = str(error).startswith("Send ")
-                raise ProblemError(415 if unknown else 422, str(error)) from error
+                raise ProblemError(415 if isinstance(error, UnknownFormat) else 422, str(error)) from error
             try:
-                return await transcribe(models, pcm, language)
+                reply = await transcribe(models, recording.pcm, language, request)
             except ModelError as error:
                 raise _problem(error) from error
+            return reply.model_copy(update={"missing": recording.missing})
 
     return router
 
 
-async def transcribe(models: Models, pcm: bytes, language: str | None) -> SttReply:
-    """Transcribe s16le mono PCM at 16 kHz, segment by segment."""
+async def transcribe(
+    models: Models, pcm: bytes, language: str | None, request: Request | None = None
+) -> SttReply:
+    """Transcribe s16le mono PCM at 16 kHz, segment by segment.
+
+    Raises ClientDisconnect where whoever asked has left, ModelError.
+    """
     job = f"stt-{uuid.uuid4().hex[:8]}"
     segments: list[Segment] = []
     heard: str | None = None
     decode_ms = 0.0
     for start_ms, end_ms in spoken_ms(await _voice_probabilities(models, pcm)):
+        if request and await request.is_disconnected():
+            raise ClientDisconnect
         part = pcm[_offset(start_ms) : _offset(end_ms)]
-        transcript = await models.recognizer.transcribe(part, call_id=job, language=language)
+        transcript = await models.recognizer.transcribe(
+            part, call_id=job, language=language, priority=Priority.BULK
+        )
         decode_ms += transcript.decode_ms
         heard = heard or transcript.language
         if transcript.text.strip():
@@ -190,22 +203,22 @@ def wav(pcm: bytes) -> bytes:
 
 
 async def _spoken(
-    voices: Voices, sentences: Iterable[str], *, voice: str | tuple[str, ...], whole: bool
+    voices: Voices, parts: Sequence[str], voice: str | tuple[str, ...], admission: TextAdmission
 ) -> AsyncGenerator[bytes, None]:
-    """The sound of the sentences: each `whole`, which takes less work, or part by part, which is sooner."""
-    job = f"tts-{uuid.uuid4().hex[:8]}"
-    for sentence in sentences:
-        if whole:
-            yield (await voices.synthesize(sentence, voice=voice, call_id=job)).pcm
-        else:
-            async for part in voices.stream(sentence, voice=voice, call_id=job):
-                yield part.pcm
+    """The sound of a text, piece by piece; whoever wants two words waits for one piece at most."""
+    job, long = f"tts-{uuid.uuid4().hex[:8]}", len(parts) > 1
+    priority = Priority.BULK if long else Priority.TEXT
+    with admission(bulk=long):
+        try:
+            for part in parts:
+                async for speech in voices.stream(part, voice=voice, call_id=job, priority=priority):
+                    yield speech.pcm
+        except ModelError as error:
+            raise _problem(error) from error
 
 
-async def _stream(
-    first: bytes, rest: AsyncIterator[bytes], form: str, place: ExitStack
-) -> AsyncIterator[bytes]:
-    with place:
+async def _stream(first: bytes, rest: AsyncGenerator[bytes, None], form: str) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
         yield _ordered(first, form)
         async for pcm in rest:
             yield _ordered(pcm, form)

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
+from agent.http.ahead import ahead
 from agent.http.chat import Answer, Chat
 from agent.http.grouping import TokenGroups
 from agent.http.problems import ProblemError, responses
@@ -71,7 +72,7 @@ def chat_router(chat: Chat, group_tokens: int) -> APIRouter:
         `error` with a problem document).
         """
         answer = chat.open(request.conversation)
-        tokens = chat.tokens(answer, request.text)
+        tokens = ahead(chat.tokens(answer, request.text))
         if "text/event-stream" not in accept:
             async with aclosing(tokens):
                 async for _ in tokens:
@@ -157,7 +158,7 @@ class ChatSocket:
     async def _answer(self, answer: Answer, text: str) -> None:
         groups = TokenGroups(self._group_tokens)
         try:
-            async with aclosing(self._chat.tokens(answer, text)) as tokens:
+            async with aclosing(ahead(self._chat.tokens(answer, text))) as tokens:
                 async for token in tokens:
                     if group := groups.push(token):
                         await self._send({"type": "tokens", "text": group})

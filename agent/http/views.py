@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from agent.http.contracts import CallState, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
 from agent.vitals import Vitals
+from config.redaction import without_credentials
 
 CUT = "—"
 
@@ -43,7 +44,7 @@ class ComponentView(BaseModel):
             weights_mb=_mb(component.weights_bytes),
             note=component.note,
             model=component.model,
-            last_error=component.last_error,
+            last_error=component.last_error and without_credentials(component.last_error),
             queued=component.queued,
         )
 
@@ -61,10 +62,10 @@ class LlmEndpointView(BaseModel):
         return cls(
             kind=endpoint.kind,
             model=endpoint.model,
-            url=endpoint.url,
+            url=without_credentials(endpoint.url),
             state=endpoint.state,
             device=endpoint.device,
-            last_error=endpoint.last_error,
+            last_error=endpoint.last_error and without_credentials(endpoint.last_error),
         )
 
 
@@ -99,8 +100,8 @@ class LlmView(BaseModel):
         return cls(
             kind=now.kind,
             model=now.model,
-            url=now.url,
-            why=llm.why,
+            url=without_credentials(now.url),
+            why=without_credentials(llm.why),
             endpoints=[LlmEndpointView.of(endpoint) for endpoint in llm.endpoints],
         )
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
 import ssl
 import stat
@@ -7,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from starlette.types import Receive, Scope, Send
 
-from agent.tls import TlsError, self_signed, server_context
+from agent.http.server import HttpServer
+from agent.tls import Certificate, TlsError, self_signed
 from config.settings import HttpSettings
 
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
@@ -40,6 +44,72 @@ def test_a_damaged_certificate_is_made_anew(tmp_path: Path) -> None:
 def test_given_files_are_used_and_must_belong_together(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path / "one", now=NOW)
     _, stranger = self_signed(tmp_path / "two", now=NOW)
-    server_context(HttpSettings(tls=True, tls_cert=cert, tls_key=key), tmp_path)
+    Certificate(HttpSettings(tls=True, tls_cert=cert, tls_key=key), tmp_path)
     with pytest.raises(TlsError, match="belong together"):
-        server_context(HttpSettings(tls=True, tls_cert=cert, tls_key=stranger), tmp_path)
+        Certificate(HttpSettings(tls=True, tls_cert=cert, tls_key=stranger), tmp_path)
+
+
+def given(folder: Path, now: dt.datetime = NOW) -> Certificate:
+    """One whose files are in `folder`."""
+    cert, key = self_signed(folder, now=now)
+    return Certificate(HttpSettings(tls=True, tls_cert=cert, tls_key=key), folder)
+
+
+async def served_number(port: int) -> int:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    del reader
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+async def test_a_changed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    certificate = given(tmp_path / "live")
+    server = HttpServer(app, host="127.0.0.1", port=0, ssl=certificate.context)
+    await server.start()
+    first = await served_number(server.port)
+    new_cert, new_key = self_signed(tmp_path / "new", now=NOW)
+    (tmp_path / "live" / "cert.pem").write_bytes(new_cert.read_bytes())
+    certificate.refresh(NOW)
+    assert "belong together" in (certificate.health(NOW).last_error or "")
+    assert await served_number(server.port) == first
+    (tmp_path / "live" / "key.pem").write_bytes(new_key.read_bytes())
+    certificate.refresh(NOW)
+    assert certificate.health(NOW).last_error is None
+    assert await served_number(server.port) != first
+    await server.stop(1)
+
+
+async def test_a_peer_that_only_opens_tls_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    monkeypatch.setattr("agent.http.server.HEADERS_S", 0.2)
+    server = HttpServer(app, host="127.0.0.1", port=0, ssl=given(tmp_path).context)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await server.stop(1)
+
+
+def test_health_says_two_weeks_ahead_that_it_ends(tmp_path: Path) -> None:
+    certificate = given(tmp_path)
+    assert certificate.health(NOW + dt.timedelta(days=380)).state == "ready"
+    soon = certificate.health(NOW + dt.timedelta(days=385))
+    assert soon.state == "degraded"
+    assert "ends in 12 days. Renew it" in (soon.last_error or "")
+    assert "ended on 2027-06-02" in (certificate.health(NOW + dt.timedelta(days=400)).last_error or "")
+
+
+def test_one_of_our_own_is_renewed_while_it_is_served(tmp_path: Path) -> None:
+    certificate = Certificate(HttpSettings(tls=True), tmp_path, now=NOW)
+    later = NOW + dt.timedelta(days=390)
+    certificate.refresh(later)
+    assert certificate.health(later).state == "ready"

@@ -47,8 +47,24 @@ def test_loopback_needs_no_key(host: str) -> None:
 def test_other_addresses_need_a_key(host: str) -> None:
     with pytest.raises(ValidationError, match=r"http\.api_key must be set"):
         HttpSettings(host=host)
-    assert not HttpSettings.model_validate({"host": host, "api_key": "k"}).loopback
+    assert not HttpSettings.model_validate({"host": host, "api_key": "k" * 16}).loopback
     assert not HttpSettings(host=host, enabled=False).loopback
+
+
+def test_a_short_key_says_how_to_make_a_long_one() -> None:
+    with pytest.raises(ValidationError, match=r"at least 16 characters long, .* openssl rand") as refused:
+        HttpSettings.model_validate({"api_key": "fifteen-letters"})
+    assert refused.value.error_count() == 1
+    HttpSettings.model_validate({"api_key": "sixteen-letters!"})
+
+
+def test_carriers_and_proxies_need_a_key() -> None:
+    carriers = {"enabled": ["twilio"], "public_url": "https://phone.example", "twilio": {"secret": "s"}}
+    with pytest.raises(ValidationError, match=r"carriers\.enabled .* http\.api_key must be set"):
+        Settings.model_validate({"carriers": carriers})
+    Settings.model_validate({"carriers": carriers, "http": {"api_key": "k" * 16}})
+    with pytest.raises(ValidationError, match=r"http\.trusted_proxies .* http\.api_key must be set"):
+        HttpSettings(trusted_proxies=("127.0.0.1",))
 
 
 def test_a_certificate_comes_with_its_key() -> None:

@@ -244,17 +244,17 @@ def test_models_by_name_are_looked_for_later(tmp_path: Path) -> None:
 
 class TestSecrets:
     def test_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush-hush-hush-hush")
 
         loaded = load(None, {})
 
         assert loaded.settings.http.api_key is not None
-        assert loaded.settings.http.api_key.get_secret_value() == "hush"
-        assert "hush" not in repr(loaded)
+        assert loaded.settings.http.api_key.get_secret_value() == "hush-hush-hush-hush"
+        assert "hush-hush-hush-hush" not in repr(loaded)
 
     @pytest.mark.parametrize("source", ["file", "environment", "flag"])
     def test_from_a_file_of_its_own(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        write("hush\n", "key")
+        write("hush-hush-hush-hush\n", "key")
         if source == "file":
             write("http: {api_key_file: key}")
         if source == "environment":
@@ -263,11 +263,11 @@ class TestSecrets:
         loaded = load(None, {"http.api_key_file": "key" if source == "flag" else None})
 
         assert loaded.settings.http.api_key is not None
-        assert loaded.settings.http.api_key.get_secret_value() == "hush"
+        assert loaded.settings.http.api_key.get_secret_value() == "hush-hush-hush-hush"
         assert loaded.origins["http.api_key"].kind == source
 
     def test_not_in_the_settings_file(self) -> None:
-        write("http: {api_key: hush}")
+        write("http: {api_key: hush-hush-hush-hush}")
 
         assert refused() == (
             "http.api_key in offhook.yaml is a secret, which may not stand there; "
@@ -275,7 +275,7 @@ class TestSecrets:
         )
 
     def test_not_as_a_flag(self) -> None:
-        assert "hush" not in refused(llm__api_key="hush")
+        assert "hush-hush-hush-hush" not in refused(llm__api_key="hush-hush-hush-hush")
 
     def test_a_file_that_is_missing_or_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OFFHOOK_LLM__API_KEY_FILE", "key")
@@ -285,7 +285,7 @@ class TestSecrets:
 
     def test_given_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
         write("b", "key")
-        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "a")
+        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "a" * 16)
         monkeypatch.setenv("OFFHOOK_HTTP__API_KEY_FILE", "key")
 
         assert refused() == "OFFHOOK_HTTP__API_KEY_FILE and OFFHOOK_HTTP__API_KEY set the same; give one."
@@ -293,12 +293,12 @@ class TestSecrets:
     def test_the_stronger_source_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         write("b", "key")
         write("http: {api_key_file: key}")
-        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "a")
+        monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "a" * 16)
 
         key = load(None, {}).settings.http.api_key
 
         assert key is not None
-        assert key.get_secret_value() == "a"
+        assert key.get_secret_value() == "a" * 16
 
 
 class TestListsOfMappings:

@@ -16,7 +16,7 @@ from agent.http import problems
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.webrtc import webrtc_router
-from agent.tls import server_context
+from agent.tls import Certificate
 from config.settings import HttpSettings, WebRtcSettings
 from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent, rtvi, tone
@@ -125,7 +125,7 @@ async def site(folder: Path, agent: FakeAgent, **settings: Any) -> AsyncIterator
     app.include_router(webrtc_router(endpoint, webrtc))
     app.include_router(page_router())
     server = HttpServer(
-        app, host=netns.HERE, port=0, ssl=server_context(HttpSettings(tls=True), folder / "cache")
+        app, host=netns.HERE, port=0, ssl=Certificate(HttpSettings(tls=True), folder / "cache").context
     )
     await server.start()
     try:

@@ -37,6 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "OFFHOOK_TURN__ECHO_GUARD": "false",
         "OFFHOOK_CARRIERS__ENABLED": ",".join(side.name for side in SIDES),
         "OFFHOOK_CARRIERS__PUBLIC_URL": PUBLIC,
+        "OFFHOOK_HTTP__API_KEY": "of-the-front-desk",
     }
     for side in SIDES:
         # Without an account, Twilio's and Plivo's APIs aren't asked to hang up.

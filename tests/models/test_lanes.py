@@ -1,14 +1,21 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
 
+from models import lanes
 from models.errors import ModelBusy, ModelFailed, WeightsError
-from models.lanes import Lane, Speculative
+from models.lanes import Lane, Priority, Speculative
+
+
+@pytest.fixture(autouse=True)
+def _bulk_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "QUIET_S", 0.0)
 
 
 class Gate:
@@ -39,14 +46,25 @@ async def held(lane: Lane) -> tuple[Gate, "asyncio.Task[str]"]:
     return gate, task
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # another thread's state has no event
+            await asyncio.sleep(0.005)
+
+
 def noting(order: list[str], name: str) -> Callable[[], None]:
     return lambda: order.append(name)
 
 
 async def queue(
-    lane: Lane, call_id: str, work: Callable[[], object], *, speculative: Speculative = False
+    lane: Lane,
+    call_id: str,
+    work: Callable[[], object],
+    *,
+    speculative: Speculative = False,
+    priority: Priority = Priority.CALL,
 ) -> "asyncio.Task[object]":
-    task = asyncio.create_task(lane.run(call_id, work, speculative=speculative))
+    task = asyncio.create_task(lane.run(call_id, work, speculative=speculative, priority=priority))
     await asyncio.sleep(0)
     return task
 
@@ -133,6 +151,109 @@ async def test_real_work_takes_the_place_of_speculation(lane: Lane) -> None:
     assert isinstance(results[3], ModelBusy)
     assert order == ["real", "guess0", "guess1", "guess2"]
     assert lane.stats.dropped == 1
+
+
+async def test_calls_then_texts_then_guesses_then_uploads(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+    tasks = [
+        await queue(lane, "upload", noting(order, "upload"), priority=Priority.BULK),
+        await queue(lane, "a", noting(order, "guess"), speculative=True),
+        await queue(lane, "text", noting(order, "text"), priority=Priority.TEXT),
+        await queue(lane, "b", noting(order, "call")),
+    ]
+    gate.go_on.set()
+    await asyncio.gather(holder, *tasks)
+    assert order == ["call", "text", "guess", "upload"]
+
+
+async def test_uploads_make_room_first_and_never_for_each_other(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    tasks = [
+        await queue(lane, "up1", lambda: "up1", priority=Priority.BULK),
+        await queue(lane, "up2", lambda: "up2", priority=Priority.BULK),
+        await queue(lane, "a", lambda: "guess", speculative=True),
+        await queue(lane, "text", lambda: "text", priority=Priority.TEXT),
+    ]
+    with pytest.raises(ModelBusy, match="4 pieces of work waiting"):
+        await lane.run("up3", lambda: None, priority=Priority.BULK)
+    tasks += [await queue(lane, "b", lambda name=name: name) for name in ("b1", "b2")]  # type: ignore[misc]
+    gate.go_on.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await holder
+    assert [result for result in results if isinstance(result, str)] == ["guess", "text", "b1", "b2"]
+    assert all(isinstance(result, ModelBusy) for result in results[:2])
+
+
+async def test_an_upload_waits_while_another_lane_works_for_a_call(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "QUIET_S", 0.3)
+    monkeypatch.setattr(lanes, "MOST_HELD_S", 0.6)
+    other = Lane("other")
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    await other.run("call", lambda: None)
+    began = time.monotonic()
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    assert 0.25 < time.monotonic() - began < 0.55
+
+    async def talking() -> None:
+        while True:
+            await other.run("call", lambda: time.sleep(0.05))
+
+    call = asyncio.create_task(talking())
+    await until(lambda: other.stats.running)
+    began = time.monotonic()
+    await lane.run("upload", lambda: None, priority=Priority.BULK)
+    assert 0.5 < time.monotonic() - began < 1.5  # not for ever
+    call.cancel()
+    await asyncio.wait({call})
+    await other.close()
+
+
+async def test_long_work_in_pieces_is_overtaken(lane: Lane) -> None:
+    gate, holder = await held(lane)
+    order: list[str] = []
+
+    async def long() -> None:
+        for piece in range(3):
+            await lane.run("long", noting(order, f"piece {piece}"), priority=Priority.BULK)
+
+    going = asyncio.create_task(long())
+    await asyncio.sleep(0)
+    call = await queue(lane, "call", noting(order, "call"))
+    gate.go_on.set()
+    await asyncio.gather(holder, going, call)
+    assert order == ["call", "piece 0", "piece 1", "piece 2"]
+
+
+async def test_work_that_doesnt_end_is_named_and_nobody_waits_for_it() -> None:
+    lane = Lane("slow", deadline_s=0.2)
+    gate, holder = await held(lane)
+    waiting = await queue(lane, "a", lambda: None)
+    for stuck in (holder, waiting):
+        with pytest.raises(ModelFailed, match=r"^slow has been at one piece of work for \d+ s; \d wait\.$"):
+            await asyncio.wait_for(stuck, 5)
+    with pytest.raises(ModelFailed, match="slow has been at one piece of work"):
+        await lane.run("b", lambda: None)
+    assert lane.stats.stuck
+    gate.go_on.set()
+    await until(lambda: not lane.stats.running)
+    assert lane.stats.stuck is None
+    assert await lane.run("b", lambda: "goes on") == "goes on"
+    await lane.close()
+
+
+async def test_closing_isnt_held_up_by_work_that_doesnt_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.lanes.CLOSE_S", 0.1)
+    lane = Lane("hanging", deadline_s=0.2)
+    gate, holder = await held(lane)
+    await asyncio.wait_for(lane.close(), 2)
+    with pytest.raises(ModelFailed):
+        await holder
+    gate.go_on.set()
+    lane._thread.join(5)
+    assert not lane._thread.is_alive()
 
 
 async def test_failure_names_the_lane_but_quotes_nothing(lane: Lane) -> None:

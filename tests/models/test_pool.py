@@ -10,6 +10,7 @@ from config.settings import Settings, SttSettings
 from models.bundled import Bundled, File, Hub
 from models.catalog import Catalog
 from models.errors import ModelFailed, WeightsError
+from models.lanes import Lane
 from models.pool import ComponentHealth, ModelPool, speech_model
 from tests.models.conftest import VOICE
 from tests.weights import CACHE
@@ -100,3 +101,18 @@ def test_base_hears_english_where_it_must(tmp_path: Path) -> None:
     (tmp_path / "bundled" / "base").rename(tmp_path / "bundled" / "tiny.en")
     assert chosen() == ["tiny.en", "base"]
     assert speech_model(Settings(stt=SttSettings(model="small")), ["en"], catalog) == "small"
+
+
+async def test_a_part_whose_work_doesnt_end_is_down_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.lanes.CLOSE_S", 0.1)
+    models = pool()
+    models._hearing.state = "ready"
+    models._hearing.lane = lane = Lane("recognizer", deadline_s=0.2)
+    let_go = threading.Event()
+    with pytest.raises(ModelFailed):
+        await lane.run("a", lambda: let_go.wait(10))
+    hearing = models.health()[0]
+    assert hearing.state == "down"
+    assert "recognizer has been at one piece of work" in (hearing.last_error or "")
+    let_go.set()
+    await lane.close()

@@ -244,7 +244,7 @@ async def test_speculation_is_told_to_the_lane(slow: tuple[SlowVoice, Voices]) -
         asked.append(speculative)
         return stream(text, voice=voice, call_id=call_id, speculative=speculative, **how)
 
-    voices.stream = noting  # type: ignore[method-assign]
+    voices.stream = noting  # type: ignore[method-assign, method-assign]
     voice.go_on.release()
     tts = VoiceTTSService(voices=voices, voice="slow", call_id="a", speculative=guess)
     await run_test(tts, frames_to_send=answer("Hello."))

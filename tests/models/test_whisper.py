@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from models import repetition
 from models.errors import ModelBusy, WeightsError
+from models.lanes import Priority
 from models.piper import Voice
-from models.whisper import Recognizer, _once, _repeats
+from models.whisper import Recognizer
 
 Samples = npt.NDArray[np.int16]
 
@@ -93,7 +95,8 @@ def test_a_last_word_that_breaks_off_is_less_sure(recognizer: Recognizer, steady
 async def test_silence_costs_nothing(recognizer: Recognizer) -> None:
     for pcm in (b"", bytes(32_000)):
         transcript = await recognizer.transcribe(pcm, call_id="a", language="en")
-        assert (transcript.text, transcript.no_speech_prob, transcript.decode_ms) == ("", 1.0, 0.0)
+        assert (transcript.text, transcript.no_speech_prob) == ("", 1.0)
+        assert transcript.decode_ms < 5
 
 
 @pytest.mark.models
@@ -160,6 +163,22 @@ async def test_cancelled_work_is_dropped(recognizer: Recognizer, question: Sampl
     assert recognizer.lane.stats.dropped == before + 2
 
 
+@pytest.mark.models
+async def test_a_call_overtakes_an_upload_that_is_hard_to_hear(
+    recognizer: Recognizer, question: Samples
+) -> None:
+    said_again = np.tile(question, 10)[: 14 * 16_000]
+    upload = asyncio.create_task(
+        recognizer.transcribe(said_again.tobytes(), call_id="upload", language="en", priority=Priority.BULK)
+    )
+    while not recognizer.lane.stats.running:  # noqa: ASYNC110  # another thread's state has no event
+        await asyncio.sleep(0)
+    heard = await recognizer.transcribe(question.tobytes(), call_id="call", language="en")
+    assert plain(heard.text) == "what time do you open tomorrow"
+    assert not upload.done()
+    assert plain((await upload).text).startswith("what time do you open tomorrow")
+
+
 def test_no_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="doesn't hold Whisper weights"):
         Recognizer.load(tmp_path, name="nothing")
@@ -177,8 +196,8 @@ def test_no_weights(tmp_path: Path) -> None:
     ],
 )
 def test_loops(text: str, repeats: bool, once: str) -> None:
-    assert _repeats(text) is repeats
-    assert _once(text) == once
+    assert repetition.repeats(text) is repeats
+    assert repetition.once_only(text) == once
 
 
 @pytest.mark.models

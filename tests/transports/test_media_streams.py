@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -23,8 +25,9 @@ from config.settings import CarrierSettings
 from tests.transports import carrier_stream
 from tests.transports.carrier_stream import DEADLINE_S, Stream
 from tests.transports.fake_agent import FakeAgent, Recorder, tone
-from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TwilioSide, loudness
+from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TelnyxSide, TwilioSide, loudness
 from transports.call import CallTransport, EndReason
+from transports.media_streams import router
 from transports.media_streams.router import carriers_router
 from transports.media_streams.twilio import Twilio
 
@@ -216,6 +219,21 @@ async def test_requests_that_arent_signed_are_refused(server: Server, side: Fake
         "Basic AA==",
     )
     assert (await server.ask(side, headers=wrong)).status_code == 403
+
+
+async def test_a_clock_that_is_wrong_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(time=lambda: time.time() + 3600, monotonic=time.monotonic)
+    monkeypatch.setattr(router, "time", clock)
+    refused = await server.ask(TelnyxSide())
+    assert refused.status_code == 403
+    assert "s before what this machine's clock says" in refused.json()["detail"]
+    with pytest.raises(websockets.InvalidStatus) as denied:
+        await websockets.connect(
+            server.url.replace("http", "ws", 1) + "/api/v1/carriers/genesys/stream",
+            additional_headers=GenesysSide().sign({}, b""),
+        )
+    assert denied.value.response.status_code == 401
+    assert "Set the clock" in denied.value.response.body.decode()
 
 
 async def test_a_token_is_wanted_and_good_once(server: Server) -> None:

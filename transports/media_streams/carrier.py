@@ -64,7 +64,7 @@ class Carrier(abc.ABC):
 
     @abc.abstractmethod
     def verify(self, request: SignedRequest, now: float) -> bool:
-        """Whether the carrier itself sent this request; `now` is Unix time."""
+        """Whether the carrier itself sent this request; `now` is Unix time. Raises WrongClock."""
 
     @abc.abstractmethod
     def open(self, message: Message) -> Opened | None:

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
@@ -20,7 +21,7 @@ from transports.media_streams.carrier import AnsweringCarrier, Carrier, Opened, 
 from transports.media_streams.exotel import Exotel
 from transports.media_streams.genesys import Genesys
 from transports.media_streams.plivo import Plivo
-from transports.media_streams.signatures import SignedRequest
+from transports.media_streams.signatures import SignedRequest, WrongClock
 from transports.media_streams.telnyx import Telnyx
 from transports.media_streams.tickets import Ticket, Tickets
 from transports.media_streams.twilio import Twilio
@@ -34,6 +35,17 @@ CARRIERS: dict[str, type[Carrier]] = {
 PREFIX = "/api/v1/carriers"
 START_S = 10.0  # from the handshake to the message that starts the stream
 END_S = 30.0  # for the agent to end a call whose stream is gone
+
+# The application answers HTTPException with a problem document of this schema.
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The form can't be read.", "content": _PROBLEM},
+    403: {
+        "description": "The carrier didn't sign this, or its or this machine's clock is wrong.",
+        "content": _PROBLEM,
+    },
+    503: {"description": "No line is free (Exotel and Vonage).", "content": _PROBLEM},
+}
 
 
 def carriers_router(
@@ -77,7 +89,12 @@ class _Endpoint:
 
         async def answer(request: Request) -> Response:
             signed = await self._signed(request)
-            if not carrier.verify(signed, time.time()):
+            try:
+                verified = carrier.verify(signed, time.time())
+            except WrongClock as error:
+                logger.warning("a request to %s was refused: %s", path, error)
+                raise HTTPException(403, str(error)) from error
+            if not verified:
                 logger.warning("a request to %s wasn't signed by the carrier", path)
                 raise HTTPException(
                     403,
@@ -99,7 +116,7 @@ class _Endpoint:
             operation_id=f"{carrier.name}_answer",
             summary=f"What {carrier.name.capitalize()} does with a call",
             response_class=Response,
-            responses={200: {"description": "Has the carrier open a media stream."}},
+            responses={200: {"description": "Has the carrier open a media stream."}, **_PROBLEMS},
             description="Signed by the carrier. The stream's address in the answer is good once, for 30 s.",
         )
         router.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
@@ -118,7 +135,13 @@ class _Endpoint:
         @router.websocket(f"{PREFIX}/{carrier.name}/stream")
         async def stream(websocket: WebSocket) -> None:
             signed = SignedRequest("GET", self._url(websocket), _headers(websocket))
-            if not carrier.verify(signed, time.time()):
+            try:
+                verified = carrier.verify(signed, time.time())
+            except WrongClock as error:
+                logger.warning("a %s stream was refused: %s", carrier.name, error)
+                await _deny(websocket, 401, str(error))
+                return
+            if not verified:
                 logger.warning("a %s stream wasn't signed by the carrier", carrier.name)
                 await _deny(websocket, 401, "The carrier didn't sign this stream, or its signature was used.")
                 return

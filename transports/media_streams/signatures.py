@@ -1,4 +1,7 @@
-"""How each carrier signs its requests. Pure: the request and the time in, a verdict out."""
+"""How each carrier signs its requests. Pure: the request and the time in, a verdict out.
+
+Signatures that state their time raise WrongClock where they are right but not of now.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +21,21 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 TOLERANCE_S = 300.0
+
+
+class WrongClock(Exception):
+    """The signature is right, but of another time: a clock is wrong, or somebody repeats a request."""
+
+    def __init__(self, signed_at: float, now: float) -> None:
+        away = f"{abs(now - signed_at):.0f} s {'before' if signed_at < now else 'after'}"
+        super().__init__(
+            f"The signature is right, but it was made {away} what this machine's clock says ({_utc(now)}). "
+            "Set the clock, with NTP; if it is right, somebody repeats an old request."
+        )
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @dataclass(frozen=True)
@@ -74,15 +93,13 @@ def telnyx(request: SignedRequest, public_key: str, now: float) -> bool:
     Source: https://developers.telnyx.com/docs/messaging/messages/webhooks (webhook signing)
     """
     timestamp = request.headers.get("telnyx-timestamp", "")
-    if not _recent(timestamp, now):
-        return False
     try:
         signature = base64.b64decode(request.headers.get("telnyx-signature-ed25519", ""), validate=True)
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
         key.verify(signature, timestamp.encode() + b"|" + request.body)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return _of_now(timestamp, now)
 
 
 def vonage(request: SignedRequest, signature_secret: str, api_key: str, now: float) -> bool:
@@ -103,7 +120,7 @@ def vonage(request: SignedRequest, signature_secret: str, api_key: str, now: flo
         claims = _json(payload)
     except ValueError:
         return False
-    if algorithm != "HS256" or not _recent(str(claims.get("iat", "")), now):
+    if algorithm != "HS256" or not _of_now(str(claims.get("iat", "")), now):
         return False
     if api_key and not _same(str(claims.get("api_key", "")), api_key):
         return False
@@ -160,8 +177,10 @@ def genesys(request: SignedRequest, api_key: str, client_secret: str, now: float
         return None
     said = dict(re.findall(r';\s*(\w+)="?([^";]+)"?', parameters[covered.end() :]))
     created, expires = said.get("created", ""), said.get("expires", "")
-    if not (created.isdigit() and expires.isdigit() and int(created) - TOLERANCE_S <= now <= int(expires)):
+    if not (_whole(created) and _whole(expires)):
         return None
+    if not int(created) - TOLERANCE_S <= now <= int(expires):
+        raise WrongClock(int(created), now)
     if said.get("alg") != "hmac-sha256" or not _same(values.get("x-api-key", ""), api_key):
         return None
     return said.get("nonce")
@@ -175,8 +194,16 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _recent(timestamp: str, now: float) -> bool:
-    return timestamp.isascii() and timestamp.isdigit() and abs(now - int(timestamp)) <= TOLERANCE_S
+def _of_now(timestamp: str, now: float) -> bool:
+    if not _whole(timestamp):
+        return False
+    if abs(now - int(timestamp)) > TOLERANCE_S:
+        raise WrongClock(int(timestamp), now)
+    return True
+
+
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 12
 
 
 def _unpadded(text: str) -> bytes:

@@ -37,7 +37,7 @@ def test_version() -> None:
 
 def test_show_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("offhook.yaml").write_text("sip: {port: 5070}")
-    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush-hush-hush-hush")
 
     shown, _ = offhook("config", "show", "--set", "llm.model=qwen3")
 
@@ -50,7 +50,7 @@ def test_show_says_where_values_come_from(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_show_one_section_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush")
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", "hush-hush-hush-hush")
 
     shown, _ = offhook("config", "show", "http", "--json", "--explain")
 
@@ -124,3 +124,15 @@ def test_set_needs_a_value() -> None:
 
 def test_an_unknown_key_to_show() -> None:
     assert offhook("config", "show", "spi", status=2)[1].startswith("offhook: spi is not a setting; ")
+
+
+def test_credentials_in_a_url_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_LLM__URL", "http://me:hush@gpu-box/v1")
+    for options in ((), ("--json",)):
+        shown, _ = offhook("config", "show", "llm.url", *options)
+        assert "http://gpu-box/v1" in shown
+        assert "hush" not in shown
+    monkeypatch.setenv("OFFHOOK_LLM__URL", "ftp://me:" + "hush" * 20 + "@gpu-box/v1")
+    _, error = offhook("config", "show", status=2)
+    assert "ftp://gpu-box/v1" in error
+    assert "hush" not in error

@@ -17,6 +17,7 @@ from agent.http.contracts import CallState
 from config.persona import Persona, load_persona
 from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
+from models.lanes import Priority
 from models.llm.chain import Chain
 from models.llm.endpoint import Endpoint
 from models.llm.openai_model import OpenAiModel
@@ -205,16 +206,16 @@ class ToneVoices:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.priorities: list[Priority] = []
+        self.pause_s = 0.0
+        self.bytes_each = 0
 
-    async def synthesize(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
-    ) -> FakeSpeech:
+    async def stream(
+        self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
+    ) -> AsyncGenerator[FakeSpeech, None]:
         if voice == "nobody":
             raise WeightsError("There is no voice named 'nobody'.")
         self.said.append(text)
-        return FakeSpeech(b"\x00\x10" * 80 * 2 * len(text))
-
-    async def stream(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, speculative: bool = False
-    ) -> AsyncGenerator[FakeSpeech, None]:
-        yield await self.synthesize(text, voice=voice, call_id=call_id, speculative=speculative)
+        self.priorities.append(priority)
+        await asyncio.sleep(self.pause_s)
+        yield FakeSpeech(b"\x00\x10" * (self.bytes_each or 160 * len(text)))

@@ -14,9 +14,10 @@ from fastapi import APIRouter
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
 from config.settings import HttpSettings, Settings
+from models.errors import ModelFailed
 from models.nvml import Gpu
 from tests.agent.http.conftest import Serve
-from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeModels, FakeTurn
+from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels, FakeTurn
 
 
 class Listener:
@@ -49,7 +50,7 @@ async def client(serve: Serve, calls: FakeCalls, models: FakeModels, sip: Listen
 
 @pytest.fixture
 async def keyed(serve: Serve, calls: FakeCalls, models: FakeModels) -> httpx2.AsyncClient:
-    settings = Settings(http=HttpSettings.model_validate({"api_key": "s3cret"}))
+    settings = Settings(http=HttpSettings.model_validate({"api_key": "s3cret-s3cret-s3cret"}))
     return await serve(create_app(settings=settings, calls=calls, models=models))
 
 
@@ -80,6 +81,12 @@ async def test_not_ready_says_why(
     response = await client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["reasons"] == ["stt is loading.", "sip is down.", "The server is draining."]
+
+
+async def test_a_part_that_is_degraded_answers(client: httpx2.AsyncClient, models: FakeModels) -> None:
+    models.components[0].state = "degraded"
+    assert (await client.get("/readyz")).status_code == 200
+    assert (await client.get("/health")).json()["status"] == "degraded"
 
 
 async def test_health_shows_each_part(
@@ -123,6 +130,20 @@ async def test_health_shows_the_gpu_and_who_doesnt_use_it(
     stt = health["components"][0]
     assert (stt["device"], stt["precision"], stt["weights_mb"]) == ("cuda", "int8_float16", 75.5)
     assert stt["note"] == "The GPU is full."
+
+
+async def test_health_shows_no_credentials(client: httpx2.AsyncClient, models: FakeModels) -> None:
+    url = "http://me:hush@gpu-box/v1"
+    models.llm.chosen = FakeEndpoint(url=url)
+    models.llm.chosen.why = f"llm.url names {url}."
+    models.components[1] = FakeComponent("llm", "down", last_error=f"{url} doesn't answer.")
+    shown = (await client.get("/health")).text
+    assert "hush" not in shown
+    assert shown.count("http://gpu-box/v1") == 4
+
+
+def test_an_error_of_a_model_shows_no_credentials() -> None:
+    assert str(ModelFailed("http://me:hush@gpu-box refuses.")) == "http://gpu-box refuses."
 
 
 async def test_sessions_are_listed_oldest_first(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
@@ -179,7 +200,9 @@ async def test_unknown_paths_and_methods_are_problems(client: httpx2.AsyncClient
     assert_problem(await client.post("/livez"), 405, "POST doesn't work on /livez")
 
 
-@pytest.mark.parametrize("headers", [{"Authorization": "Bearer s3cret"}, {"X-API-Key": "s3cret"}])
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "Bearer s3cret-s3cret-s3cret"}, {"X-API-Key": "s3cret-s3cret-s3cret"}]
+)
 async def test_the_key_opens(keyed: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
 
@@ -189,8 +212,8 @@ async def test_the_key_opens(keyed: httpx2.AsyncClient, headers: dict[str, str])
     [
         ({}, "wants its API key"),
         ({"X-API-Key": "wrong"}, "isn't this server's API key"),
-        ({"X-API-Key": "s3cré".encode("latin-1")}, "isn't this server's API key"),
-        ({"Authorization": "Basic s3cret"}, "wants its API key"),
+        ({"X-API-Key": "s3cré-s3cret-s3cret".encode("latin-1")}, "isn't this server's API key"),
+        ({"Authorization": "Basic s3cret-s3cret-s3cret"}, "wants its API key"),
     ],
 )
 async def test_no_key_no_answer(keyed: httpx2.AsyncClient, headers: dict[str, str], words: str) -> None:
@@ -241,7 +264,7 @@ async def test_every_name_of_this_machine_is_answered(client: httpx2.AsyncClient
 
 
 async def test_with_a_key_any_name_will_do(keyed: httpx2.AsyncClient) -> None:
-    headers = {"Host": "phone.example", "X-API-Key": "s3cret"}
+    headers = {"Host": "phone.example", "X-API-Key": "s3cret-s3cret-s3cret"}
     assert (await keyed.get("/api/v1/sessions", headers=headers)).status_code == 200
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 
-import av
 import httpx2
 import numpy as np
 import pytest
 
 from agent.http.admission import TextAdmission
 from agent.http.app import create_app
-from agent.http.recording import RecordingError, decode
 from agent.http.speech import STT_BODY_BYTES, speech_router, wav
 from config.settings import Settings, TextSettings
-from tests.agent.http.conftest import Serve
+from models.lanes import Priority
+from tests.agent.http.conftest import Serve, until
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
 
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16).tobytes()
@@ -27,10 +27,15 @@ def voices() -> ToneVoices:
 
 
 @pytest.fixture
-async def client(serve: Serve, voices: ToneVoices) -> httpx2.AsyncClient:
+def admission() -> TextAdmission:
+    return TextAdmission(FakeCalls(), 2)
+
+
+@pytest.fixture
+async def client(serve: Serve, voices: ToneVoices, admission: TextAdmission) -> httpx2.AsyncClient:
     calls, models = FakeCalls(), FakeModels(voices=voices)
     router = speech_router(
-        models, TextAdmission(calls, 2), voice="tone", language="en", settings=TextSettings(max_audio_s=2)
+        models, admission, voice="tone", language="en", settings=TextSettings(max_audio_s=2)
     )
     app = create_app(
         settings=Settings(),
@@ -90,25 +95,58 @@ async def test_uploads_that_are_refused(
     assert words in response.json()["detail"]
 
 
-def test_wav_comes_back_as_it_was() -> None:
-    assert decode(wav(TONE), 5) == TONE
+async def test_an_upload_for_which_there_is_no_place_is_refused_before_its_body_comes(
+    client: httpx2.AsyncClient,
+) -> None:
+    port = client.base_url.port
+    head = b"POST /api/v1/stt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nRIFF"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    refused = None
+    async with asyncio.timeout(5):
+        while refused is None or refused.status_code != 503:  # once the first has its place
+            refused = await client.post("/api/v1/stt", content=wav(TONE))
+            second, other = await asyncio.open_connection("127.0.0.1", port)
+            other.write(head)
+            answer = await second.readline()
+            other.close()
+    assert answer == b"HTTP/1.1 503 Service Unavailable\r\n"
+    assert "uploads or long texts are at work" in refused.json()["detail"]
+    assert (await client.post("/api/v1/tts", json={"text": "Two words."})).status_code == 200
+    writer.close()
+    del reader
 
 
-def test_ogg_opus_is_decoded_to_16_khz_mono() -> None:
-    file = io.BytesIO()
-    with av.open(file, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=48_000)
-        samples = np.repeat(np.frombuffer(TONE, np.int16), 3)[np.newaxis]
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    pcm = np.frombuffer(decode(file.getvalue(), 5), np.int16)
-    assert abs(len(pcm) - 16_000) < 400
-    spectrum = np.abs(np.fft.rfft(pcm))
-    assert abs(int(spectrum.argmax()) * 16_000 / len(pcm) - 440) < 5
+async def test_a_long_text_is_spoken_in_pieces_behind_everybody_else(
+    client: httpx2.AsyncClient, voices: ToneVoices
+) -> None:
+    long = " ".join(["word"] * 399)
+    assert (await client.post("/api/v1/tts", json={"text": long})).status_code == 200
+    assert " ".join(voices.said) == long
+    assert max(map(len, voices.said)) <= 200
+    assert set(voices.priorities) == {Priority.BULK}
+    voices.priorities.clear()
+    await client.post("/api/v1/tts", json={"text": "Two words."})
+    assert voices.priorities == [Priority.TEXT]
 
 
-def test_a_recording_that_is_too_long_is_refused_before_it_is_all_decoded() -> None:
-    with pytest.raises(RecordingError, match="longer than 1 s"):
-        decode(wav(TONE * 60), 1)
+async def test_who_doesnt_read_holds_no_place(
+    client: httpx2.AsyncClient, voices: ToneVoices, admission: TextAdmission
+) -> None:
+    voices.bytes_each = 100_000
+    text = " ".join(["word"] * 399)
+    request = client.build_request("POST", "/api/v1/tts", json={"text": text, "format": "pcm"})
+    response = await client.send(request, stream=True)
+    await until(lambda: len(" ".join(voices.said)) == len(text) and admission.at_work == 0)
+    await response.aclose()
+
+
+async def test_who_leaves_isnt_worked_for(
+    client: httpx2.AsyncClient, voices: ToneVoices, admission: TextAdmission
+) -> None:
+    voices.pause_s = 0.05
+    asking = asyncio.create_task(client.post("/api/v1/tts", json={"text": " ".join(["word"] * 399)}))
+    await until(lambda: len(voices.said) == 2)
+    asking.cancel()
+    await until(lambda: admission.at_work == 0)
+    assert len(voices.said) < 6

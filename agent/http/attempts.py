@@ -1,0 +1,59 @@
+"""How long whoever sends wrong API keys has to wait. A policy: no I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+FREE = 5  # a person mistypes
+LONGEST_S = 60
+FORGOTTEN_S = 900.0
+SOURCES = 1024  # remembered; the one that was wrong the longest ago goes first
+
+
+@dataclass(slots=True)
+class _Wrong:
+    count: int
+    at: float
+
+    @property
+    def until(self) -> float:
+        return self.at + min(LONGEST_S, 2 ** min(self.count - FREE, 10)) if self.count >= FREE else self.at
+
+
+class WrongKeys:
+    """After five wrong keys, a source waits for 1 s before the next, then for 2, 4, ... and at most 60."""
+
+    def __init__(self) -> None:
+        self._by_source: OrderedDict[str, _Wrong] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_source)
+
+    def wait_s(self, source: str, now: float) -> int:
+        """How many seconds until a key of this source is looked at; 0 for at once."""
+        wrong = self._by_source.get(_network(source))
+        return max(0, math.ceil(wrong.until - now)) if wrong else 0
+
+    def add(self, source: str, now: float) -> None:
+        """Note a wrong key."""
+        source = _network(source)
+        wrong = self._by_source.pop(source, None)
+        if wrong is None or now - wrong.at > FORGOTTEN_S:
+            wrong = _Wrong(0, now)
+        self._by_source[source] = _Wrong(wrong.count + 1, now)
+        if len(self._by_source) > SOURCES:
+            self._by_source.popitem(last=False)
+
+
+def _network(source: str) -> str:
+    """Whoever has an IPv6 address has 2^64 of them."""
+    try:
+        address = ip_address(source.partition("%")[0])
+    except ValueError:
+        return source
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((address, 64), strict=False))
+    return str(address)

@@ -1,0 +1,102 @@
+"""Every status that a route gives is in the OpenAPI document; the fixture `serve` looks at each answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from agent.http import attempts, guard
+from agent.http.app import create_app
+from agent.http.webrtc import webrtc_router
+from config.persona import load_persona
+from config.settings import CarrierSettings, HttpSettings, Settings, WebRtcSettings
+from tests.agent.http.conftest import Serve
+from tests.agent.http.fakes import FakeCalls, FakeModels
+from transports.call import CallTransport
+from transports.media_streams.router import carriers_router
+from transports.webrtc.endpoint import WebRtcEndpoint
+
+KEY = "s3cret-s3cret-s3cret"
+VERBS = ("get", "post", "put", "patch", "delete")
+
+
+async def nobody(call: CallTransport) -> None:
+    raise NotImplementedError
+
+
+@pytest.fixture
+async def client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
+    """Of everything that there is to ask."""
+    monkeypatch.setattr(guard, "BODY_DEADLINE_S", 0.3)
+    monkeypatch.setattr(attempts, "FREE", 20)
+    names = ("twilio", "telnyx", "plivo", "exotel", "vonage")
+    carriers = CarrierSettings.model_validate(
+        {"enabled": names, "public_url": "https://phone.example"}
+        | {name: {"account": "a", "secret": "s"} for name in names}
+    )
+    endpoint = WebRtcEndpoint(nobody, WebRtcSettings())
+    client = await serve(
+        create_app(
+            settings=Settings(http=HttpSettings.model_validate({"api_key": KEY})),
+            calls=FakeCalls(),
+            models=FakeModels(),
+            persona=load_persona("en"),
+            routers=[
+                carriers_router(carriers, nobody, lambda: (False, "Full.")),
+                webrtc_router(endpoint, WebRtcSettings()),
+            ],
+        )
+    )
+    yield client
+    await endpoint.close()
+
+
+async def stalling() -> AsyncIterator[bytes]:
+    yield b"{"
+    await asyncio.sleep(1)
+    yield b"}"
+
+
+def ways(method: str, takes_body: bool) -> list[dict[str, Any]]:
+    """Requests that are refused for one reason or another."""
+    key = {"X-API-Key": KEY}
+    found: list[dict[str, Any]] = [
+        {},
+        {"headers": {"X-API-Key": "wrong"}},
+        {"headers": key},
+        {"headers": key | {"Origin": "https://evil.example"}},
+        {"headers": key, "content": bytes(25 * 1024 * 1024)},
+    ]
+    if takes_body:
+        found += [
+            {"headers": key, "content": b"{"},
+            {"headers": key, "json": {}},
+            {"headers": key, "json": {"text": " "}},
+            {"headers": key, "json": {"sdp": "no", "type": "offer"}},
+            {"headers": key, "json": {"sdp": "no", "type": "offer", "pc_id": "nobody"}},
+            {"headers": key, "json": {"pc_id": "nobody", "candidates": []}},
+            {"headers": key | {"Content-Type": "application/x-www-form-urlencoded"}, "content": b"\xff=\xff"},
+            {"headers": key, "content": stalling()},
+        ]
+    return found
+
+
+async def test_whatever_is_asked_of_any_route(client: httpx2.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    seen: dict[str, set[int]] = {}
+    for template, operations in paths.items():
+        for method in VERBS:
+            if method not in operations:
+                continue
+            path = template.replace("{id}", "nobody").replace("{pc_id}", "nobody")
+            given = seen.setdefault(f"{method} {template}", set())
+            for request in ways(method, method in ("post", "patch")):
+                given.add((await client.request(method.upper(), path, **request)).status_code)
+    assert len(seen) >= 18
+    assert seen["post /api/v1/tts"] >= {401, 403, 408, 413, 422}
+    assert seen["post /api/v1/carriers/twilio/answer"] >= {400, 403, 408, 413}
+    assert seen["delete /api/v1/sessions/{id}"] >= {401, 403, 404, 413}
