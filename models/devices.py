@@ -19,10 +19,9 @@ from models.placement import Engine, Placement, place
 
 T = TypeVar("T")
 
-KOKORO = (
-    "Kokoro's weights are 8-bit, and ONNX Runtime has no CUDA kernels for their multiplications: each would "
-    "go back to the processor."
-)
+# Measured on an H200 beside 16 cores of a Xeon: a sentence of 2 s takes Piper 135 ms there and 75 on the
+# cores, Kokoro 167 and 400.
+PIPER = "Piper is quicker on the processor: each sentence would go to the GPU and back some 30 times."
 
 
 class Devices:
@@ -48,10 +47,10 @@ class Devices:
         return self._placed("stt.device", wanted, lambda: self.recognizers, weights_bytes)
 
     def piper(self, wanted: Device, weights_bytes: int = 0) -> Placement:
-        return self._placed("tts.device", wanted, lambda: self.voices, weights_bytes)
+        return self._placed("tts.device", wanted, lambda: self.voices, weights_bytes, PIPER)
 
     def kokoro(self, wanted: Device, weights_bytes: int = 0) -> Placement:
-        return self._placed("tts.device", wanted, lambda: self.voices, weights_bytes, KOKORO)
+        return self._placed("tts.device", wanted, lambda: self.voices, weights_bytes)
 
     def load(self, placement: Placement, load: Callable[[str], T]) -> T:
         """Load a model where it was put, or where that fails and wasn't demanded on the processor.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MOST_REPEATED = 5
+
 
 def plain(text: str) -> str:
     """The words alone: lower case, without accents and marks."""
@@ -27,9 +29,17 @@ def repeats(text: str) -> bool:
 
 
 def once_only(text: str) -> str:
-    """The text, or its phrase said once if it is repeated more than a caller would."""
-    words = plain(text).split()
-    period = _period(words)
-    if len(words) < 5 * period:
-        return text
-    return " ".join(text.split()[:period])
+    """The text, in which a phrase at the end that is repeated more than a caller would stands once."""
+    found = list(re.finditer(r"\w+", text))
+    words = [plain(word[0]) for word in found]
+    for period in range(1, len(words) // MOST_REPEATED + 1):
+        start = len(words) - 1
+        while start > 0 and (
+            start + period > len(words) - 1 or words[start - 1] == words[start - 1 + period]
+        ):
+            start -= 1
+        if len(words) - start >= MOST_REPEATED * period:
+            end = found[start + period - 1].end()
+            mark = re.match(r"[.?!…]*", text[end:])
+            return text[:end] + (mark[0] if mark else "")
+    return text

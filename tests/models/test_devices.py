@@ -82,12 +82,12 @@ def test_both_libraries_can_use_it(driver: SimpleNamespace, monkeypatch: pytest.
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     devices = Devices()
-    placed = [devices.whisper("auto"), devices.piper("auto"), devices.kokoro("auto"), devices.kokoro("cuda")]
-    assert [placement.device for placement in placed] == ["cuda", "cuda", "cpu", "cuda"]
+    placed = [devices.whisper("auto"), devices.piper("auto"), devices.kokoro("auto"), devices.piper("cuda")]
+    assert [placement.device for placement in placed] == ["cuda", "cpu", "cuda", "cuda"]
     driver.cuda = 12040
     devices = Devices()
     assert devices.whisper("auto").device == "cuda"
-    assert "needs CUDA 13, and NVIDIA's driver 580.95.05 knows 12.4" in (devices.piper("auto").warning or "")
+    assert "needs CUDA 13, and NVIDIA's driver 580.95.05 knows 12.4" in (devices.kokoro("auto").warning or "")
 
 
 @pytest.mark.usefixtures("driver")
@@ -105,7 +105,7 @@ def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("driver")
 def test_an_onnxruntime_without_cuda_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    assert "This onnxruntime has no CUDA; " in (Devices().piper("auto").warning or "")
+    assert "This onnxruntime has no CUDA; " in (Devices().kokoro("auto").warning or "")
 
 
 def test_a_model_that_fails_on_the_gpu_goes_to_the_processor_unless_the_gpu_is_demanded() -> None:

@@ -192,6 +192,9 @@ def test_no_weights(tmp_path: Path) -> None:
         ("Bye. " * 9, True, "Bye."),
         ("Who are you? " * 6 + "Who are", True, "Who are you?"),
         ("It is what it is.", False, "It is what it is."),
+        ("A table for 4 1-1-1-1-1-1-1-1-1-", False, "A table for 4 1"),
+        ("Yes. Oh no, oh no, oh no, oh no, oh no, oh", False, "Yes. Oh no"),
+        ("It is one, one, one, one.", False, "It is one, one, one, one."),
         ("", False, ""),
     ],
 )
