@@ -132,7 +132,7 @@ class TtsSettings(Section):
         description="A voice or .onnx file; the persona's by default. Of personas in several "
         "languages, those speak with it that share the first one's.",
     )
-    device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use, for Piper.")
+    device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use, for Kokoro.")
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 
 
