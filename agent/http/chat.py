@@ -74,9 +74,10 @@ class Chat:
     async def tokens(self, answer: Answer, text: str) -> AsyncGenerator[str, None]:
         """The answer's tokens. What was sent stays in the conversation, even if the reader leaves.
 
-        Raises ProblemError if there is no place for the request or the model fails.
+        Raises ProblemError if there is no place for the request, it is too long, or the model fails.
         """
         conversation = answer.conversation
+        await self._require_room(text)
         with self._admission():
             conversation.answering = True
             self._conversations.add(conversation, "user", text)
@@ -92,6 +93,17 @@ class Chat:
                     self._conversations.add(conversation, "assistant", answer.text)
                 else:
                     conversation.messages.pop()
+
+    async def _require_room(self, text: str) -> None:
+        endpoint = self._models.llm.endpoint
+        if endpoint.room is None:
+            return
+        persona = await endpoint.count("\n".join(message["content"] for message in self._primer))
+        size, limit = await endpoint.count(text), endpoint.room - persona
+        if size > limit:
+            raise ProblemError(
+                422, f"text: it is {size} tokens; {endpoint.model} has room for {max(0, limit)} of them."
+            )
 
     async def _stream(self, messages: list[ChatCompletionMessageParam], answer: Answer) -> AsyncIterator[str]:
         settings = self._settings

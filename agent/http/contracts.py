@@ -117,6 +117,13 @@ class LlmEndpoint(Protocol):
     """A language model that may answer."""
 
     @property
+    def room(self) -> int | None:
+        """Tokens that a conversation may have before an answer; None where nobody knows."""
+
+    async def count(self, text: str) -> int:
+        """How many tokens it is."""
+
+    @property
     def url(self) -> str: ...
     @property
     def model(self) -> str: ...

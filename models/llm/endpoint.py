@@ -12,6 +12,7 @@ from models.errors import ModelFailed
 from models.llm.acting import Acting
 from models.llm.brevity import Brevity
 from models.llm.child import State
+from models.llm.history import estimate
 
 Kind = Literal["ollama", "openai", "bundled"]
 
@@ -30,6 +31,7 @@ class Endpoint(ABC):
     state: State = "loading"
     last_error: str | None = None
     thinks_first = False  # its answers begin with thoughts that no tag opens
+    room: int | None = None  # tokens that a conversation may have before an answer; None where nobody knows
     calls_borne: int | None = None  # how many calls at once get answers in time; None where nothing is known
 
     def __init__(self) -> None:
@@ -62,6 +64,10 @@ class Endpoint(ABC):
 
     @abstractmethod
     async def close(self) -> None: ...
+
+    async def count(self, text: str) -> int:
+        """How many tokens the model reads it as; an estimate where it can't be asked."""
+        return estimate(text)
 
     def about_to_ask(self) -> None:  # noqa: B027  # not everyone has to prepare
         """A caller begins to speak, so that an answer will soon be asked for."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-CHARS_PER_TOKEN = 3.0  # English has about 4.2 with SmolLM2's vocabulary, names and digits fewer
+# In UTF-8. English has about 4.2 with SmolLM2's vocabulary, names and digits fewer; a character of Chinese,
+# three bytes, is a token or less with the larger models'.
+BYTES_PER_TOKEN = 3.0
 MESSAGE_TOKENS = 6  # the chat template's own
 BLOCK = 8
 
@@ -26,11 +28,16 @@ def fit(messages: Sequence[M], budget_tokens: int, *, keep: int = 0) -> list[M]:
     return [*messages[:keep], *turns[cut:]]
 
 
+def estimate(text: str) -> int:
+    """How many tokens it is, rather too many than too few."""
+    return int(len(text.encode(errors="replace")) / BYTES_PER_TOKEN)
+
+
 def _tokens(message: Any) -> int:
     content = _get(message, "content") or ""
     if not isinstance(content, str):
         content = " ".join(str(_get(part, "text") or "") for part in content)
-    return MESSAGE_TOKENS + int(len(content) / CHARS_PER_TOKEN)
+    return MESSAGE_TOKENS + estimate(content)
 
 
 def _get(message: Any, key: str) -> Any:

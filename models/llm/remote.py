@@ -78,6 +78,7 @@ class RemoteEndpoint(Endpoint):
         self.kind = "openai" if named_by else "ollama"
         self.url = where.url
         self.model = where.model
+        self.room = settings.num_ctx - settings.max_tokens
         self.wanted = wanted
         self._where = where
         self._settings = settings
@@ -232,6 +233,8 @@ class RemoteEndpoint(Endpoint):
         if state != self.state:
             level = "INFO" if state == "ready" else "WARNING" if self.wanted else "DEBUG"
             logger.log(level, f"Language model {self.model} at {self.url}: {state}. {error or ''}".rstrip())
+        elif state == "loading" and error != self.last_error:
+            logger.info(error or "")
         self.state, self.last_error = state, error
         self._changed.set()
         self._changed = asyncio.Event()

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
 from config.settings import BundledLlm, LlmSettings
 from models.capacity import available_memory_bytes, usable_cores
-from models.errors import WeightsError
+from models.errors import ModelError, WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
 from models.llm.brevity import Brevity
@@ -27,6 +28,7 @@ from models.llm.resident import JUDGE, Resident, candidates, too_slow
 
 READY_S = 90.0
 MEASUREMENTS = 3
+ROOM_TO_TALK = 300  # tokens: some turns of a conversation
 MEASURE_AGAIN_S = 1.5
 
 Weights = Callable[[BundledLlm], Path | None]
@@ -57,6 +59,9 @@ class Speaker(Endpoint):
         self.supports_tools = resident.calls_tools
         self.slots = Slots(child.slots - (2 if resident.calls_tools else 1))
         self.because = because
+        # llm.max_tokens is within llm.num_ctx, but perhaps not within this model's context.
+        self._longest = min(settings.max_tokens, child.slot_ctx // 2)
+        self.room: int = child.slot_ctx - self._longest
         self._settings = settings
         self._primers = Primers(child)
         self._acts = ActSlot(self._primers, child.slots - 2) if resident.calls_tools else None
@@ -87,10 +92,8 @@ class Speaker(Endpoint):
 
     def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
         fitted = {**params, "model": self.model}
-        # llm.max_tokens is within llm.num_ctx, but perhaps not within this model's context.
-        longest = min(self._settings.max_tokens, self.child.slot_ctx // 2)
-        fitted["max_tokens"] = min(params.get("max_tokens", longest), longest)
-        fitted["messages"] = fit(params["messages"], self.child.slot_ctx - longest, keep=keep)
+        fitted["max_tokens"] = min(params.get("max_tokens", self._longest), self._longest)
+        fitted["messages"] = fit(params["messages"], self.room, keep=keep)
         fitted["extra_body"] = SAMPLING | {"id_slot": self.last_slot if slot is None else slot}
         if self._acts is None or self._settings.tools == "off":
             fitted.pop("tools", None)
@@ -101,6 +104,14 @@ class Speaker(Endpoint):
         self, params: Mapping[str, Any], *, acting: Acting | None = None, brevity: Brevity | None = None
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         return bundled.chat(self.child, params, acting=acting, brevity=brevity)
+
+    async def count(self, text: str) -> int:
+        try:
+            answer = await self.child.http.post(f"{self.child.url}/tokenize", json={"content": text})
+            answer.raise_for_status()
+            return len(answer.json()["tokens"])
+        except (httpx2.HTTPError, ValueError, LookupError):
+            return await super().count(text)
 
     async def wait_ready(self, timeout_s: float) -> None:
         await self.child.wait_ready(timeout_s)
@@ -118,7 +129,14 @@ class Speaker(Endpoint):
         """Read what is to be known of a persona and of the tools, as OpenAI describes them.
 
         Some ten seconds of two cores, once: it is kept for later starts.
+        Raises ModelError for a persona that leaves no room for a conversation.
         """
+        primer = turns(brief.primer)
+        if (size := await self.count(primer)) > self.room - ROOM_TO_TALK:
+            raise ModelError(
+                f"The persona's prompt, facts and examples are {size} tokens; {self.model} has room for "
+                f"{self.room - ROOM_TO_TALK}. Shorten them, or have a larger model answer (llm.url)."
+            )
         await self.prime(0, brief.primer)
         if tools and (acting := self.acting(brief)) is not None:
             await acting.prime(tools)

@@ -18,7 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import run_test
 
 from config.settings import LlmSettings
-from models.errors import ModelFailed, WeightsError
+from models.errors import ModelError, ModelFailed, WeightsError
 from models.llm import chatml
 from models.llm.backoff import Backoff
 from models.llm.brief import Brief
@@ -113,6 +113,18 @@ async def test_a_primed_slot_reads_only_the_question(llm: Llm) -> None:
     assert llm.child is not None
     await llm.prime(2, system(PROMPT))
     assert await read_anew(llm.child, 2) <= 14
+
+
+async def test_texts_are_counted_in_the_model_s_own_tokens(llm: Llm) -> None:
+    assert llm.speaker is not None
+    assert 3 <= await llm.speaker.count("Hello, who is there?") <= 8
+    assert await llm.speaker.count("你好，请问现在几点了？") >= 11  # more than its characters
+
+
+async def test_a_persona_that_leaves_no_room_for_a_conversation_is_refused(llm: Llm) -> None:
+    assert llm.speaker is not None
+    with pytest.raises(ModelError, match=r"are \d+ tokens; SmolLM2-135M-Instruct has room for \d+\."):
+        await llm.speaker.prepare(Brief(system("Be kind. " * 600)), ())
 
 
 async def test_after_a_restart_the_last_slot_is_primed_again(llm: Llm) -> None:

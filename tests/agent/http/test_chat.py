@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -188,3 +189,14 @@ async def test_model_trouble_has_its_statuses(running: Running) -> None:
     running.llm.chosen = None
     assert (await running.ask("Hi")).status_code == 503
     assert running.admission.at_work == 0
+
+
+@pytest.mark.parametrize("text", ["word " * 80, "字" * 110])
+async def test_a_text_that_is_too_long_for_the_model_says_how_long_it_may_be(
+    running: Running, text: str
+) -> None:
+    running.llm.endpoint.room = 100
+    answer = await running.ask(text)
+    assert answer.status_code == 422
+    assert re.fullmatch(r"text: it is 1\d\d tokens; tiny has room for 97 of them\.", answer.json()["detail"])
+    assert (await running.ask("Hi")).status_code == 200
