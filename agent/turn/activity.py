@@ -7,6 +7,7 @@ Thresholds were tuned on telephone audio at -4 to -38 dBFS and 10 to 60 dB above
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -139,10 +140,15 @@ class Leveler:
         self.silent = 0  # how many were so far below it that they can't be speech
         self.tells = False  # whether the line's own noise is as faint as that
 
-    def process(self, pcm: bytes) -> bytes:
-        """`pcm`, s16le mono, at an even level; the same length."""
+    def process(self, pcm: bytes, *, foreign: bool = False) -> bytes:
+        """`pcm`, s16le mono, at an even level; the same length. What is `foreign` isn't turned up."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
         if not len(samples):
+            return pcm
+        if foreign:
+            self.background = True
+            self.hushed += 1
+            self.silent += 1
             return pcm
         seconds = len(samples) / self._rate
         peak = float(max(samples.max(), -samples.min()))
@@ -164,3 +170,38 @@ class Leveler:
             ramp[:] = gain
         self._gain = gain
         return bytes(np.clip(samples * ramp, -32768, 32767).astype(np.int16).tobytes())
+
+
+class CallerLevel:
+    """How loud the caller is, as their turns have been; and so, what else in the room isn't them.
+
+    A television in the background, or people at the next table, would be turned up by the leveler and
+    answered. Whoever speaks into the telephone is far louder.
+    """
+
+    FAR_BELOW = 10 ** (-27 / 20)
+    _SHARE = 0.3  # of what is known, that a turn changes
+    _LONGEST = 3000  # frames; a minute
+
+    def __init__(self) -> None:
+        self._turns: float | None = None  # how loud turns were: the peak of a loud frame, in samples
+        self._peaks: deque[float] = deque(maxlen=self._LONGEST)  # of this turn's frames
+
+    def is_far_below(self, pcm: bytes) -> bool:
+        """Whether a frame, s16le mono, is so much fainter that it can't be the caller."""
+        samples = np.frombuffer(pcm, np.int16)
+        peak = float(np.abs(samples.astype(np.int32)).max()) if len(samples) else 0.0
+        self._peaks.append(peak)
+        return self._turns is not None and peak < self.FAR_BELOW * self._turns
+
+    def begin(self) -> None:
+        """Somebody begins to speak."""
+        self._peaks.clear()
+
+    def turn_over(self) -> None:
+        """It was a turn of the caller's. A click in it says nothing of how loud they are."""
+        if self._peaks:
+            loud = float(np.percentile(self._peaks, 95))
+            known = self._turns if self._turns is not None else loud
+            self._turns = (1 - self._SHARE) * known + self._SHARE * loud
+            self._peaks.clear()

@@ -353,6 +353,7 @@ class Listener(FrameProcessor):
         silence_ms, longest_ms = utterance.silence_ms(now), self._answering.turn.max_silence_ms
         if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < longest_ms):
             return
+        self._voice.turn_over()
         self._close_utterance()
         self._answering.turn_over(candidate.heard.languages)
         self._overlaps.answering = True

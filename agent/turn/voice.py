@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.turn.activity import Change, Leveler, SpeechActivity, VoiceEvent
+from agent.turn.activity import CallerLevel, Change, Leveler, SpeechActivity, VoiceEvent
 from agent.turn.echo import EchoGuard
 from models.pool import ModelPool
 from transports.playout import Playout
@@ -19,6 +19,7 @@ class CallerVoice:
         self._playout = playout
         self._echo = EchoGuard() if echo_guard else None
         self._leveler = Leveler()
+        self._level = CallerLevel()
         self._silero = pool.vad.voice_activity()
         self._activity = SpeechActivity()
         self._ceased_at: float | None = None
@@ -51,7 +52,9 @@ class CallerVoice:
                 pcm = self._echo.process(pcm, self._playout.sent, now)
             else:
                 self._echo.skip(pcm)
-        probabilities = self._silero.process(self._leveler.process(pcm), background=self._leveler.background)
+        foreign = self._level.is_far_below(pcm) and not self._silero.in_speech
+        leveled = self._leveler.process(pcm, foreign=foreign)
+        probabilities = self._silero.process(leveled, background=self._leveler.background)
         found = [self._activity.process(probability, now) for probability in probabilities]
         events = [event for event in found if event]
         for event in events:
@@ -64,7 +67,12 @@ class CallerVoice:
 
     def begin(self) -> None:
         """A turn begins."""
+        self._level.begin()
         self._silero.in_speech = True
+
+    def turn_over(self) -> None:
+        """What was heard was the caller: so loud they are."""
+        self._level.turn_over()
 
     def end(self) -> None:
         """The turn is over: the next voice begins another."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.turn.activity import CHUNK_S, HANGOVER_S, Change, Leveler, SpeechActivity
+from agent.turn.activity import CHUNK_S, HANGOVER_S, CallerLevel, Change, Leveler, SpeechActivity
 
 
 def follow(activity: SpeechActivity, probabilities: list[float]) -> list[tuple[int, Change, float]]:
@@ -114,3 +114,28 @@ def test_a_voice_that_falls_silent_is_noticed_by_its_level() -> None:
     assert leveler.hushed == 2
     level(leveler, tone(0.02, -22))
     assert leveler.hushed == 0
+
+
+def test_what_is_far_below_the_caller_isn_t_the_caller() -> None:
+    level = CallerLevel()
+    assert not level.is_far_below(tone(0.02, -50))  # nobody has spoken yet
+    for db in (*[-10] * 40, -1):  # a click among it
+        assert not level.is_far_below(tone(0.02, db))
+    level.turn_over()
+    level.begin()
+    assert level.is_far_below(tone(0.02, -46))  # a television, 36 dB below
+    assert not level.is_far_below(tone(0.02, -36))  # they turn away
+    for _ in range(12):  # they hand the telephone to somebody quiet
+        level.begin()
+        level.is_far_below(tone(0.02, -34))
+        level.turn_over()
+    assert not level.is_far_below(tone(0.02, -46))
+
+
+def test_what_is_foreign_isn_t_turned_up() -> None:
+    leveler = Leveler()
+    level(leveler, tone(2, -10))
+    faint = tone(5, -46)
+    out = b"".join(leveler.process(faint[at : at + 640], foreign=True) for at in range(0, len(faint), 640))
+    assert out == faint
+    assert leveler.background

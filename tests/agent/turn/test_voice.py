@@ -1,0 +1,53 @@
+"""The caller's voice among others in the room, heard by the real voice activity model."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+
+from agent.turn.activity import Change
+from agent.turn.voice import CallerVoice
+from models.silero import SileroModel
+from transports.playout import Playout
+
+FRAME = 640
+
+
+def question(db: float = 0.0) -> bytes:
+    samples = np.frombuffer((files("models") / "data" / "question.pcm").read_bytes(), np.int16)
+    rng = np.random.default_rng(1)
+    line = rng.normal(0, 3, len(samples) + 16_000)  # a second of the line's own noise behind it
+    line[: len(samples)] += samples * 10 ** (db / 20)
+    return bytes(np.clip(line, -32768, 32767).astype(np.int16).tobytes())
+
+
+def heard(voice: CallerVoice, pcm: bytes, now: float) -> tuple[list[Change], float]:
+    events: list[Change] = []
+    for at in range(0, len(pcm) // FRAME * FRAME, FRAME):
+        now += 0.02
+        events += [event.change for event in voice.process(pcm[at : at + FRAME], now)[1]]
+    return events, now
+
+
+def test_a_television_far_below_the_caller_is_no_turn_and_the_caller_still_is() -> None:
+    voice = CallerVoice(cast(Any, SimpleNamespace(vad=SileroModel())), Playout(), echo_guard=False)
+    events, now = heard(voice, question(), 0.0)
+    assert events[0] is Change.STARTED
+    voice.begin()
+    heard(voice, question(), now)
+    voice.turn_over()
+    voice.end()
+    for _ in range(4):
+        events, now = heard(voice, question(-36), now)
+        assert events == []
+    events, now = heard(voice, question(-10), now)
+    assert events[0] is Change.STARTED
+
+
+def test_before_anyone_has_spoken_a_faint_voice_is_heard() -> None:
+    voice = CallerVoice(cast(Any, SimpleNamespace(vad=SileroModel())), Playout(), echo_guard=False)
+    events, _ = heard(voice, question(-30), 0.0)
+    assert Change.STARTED in events
