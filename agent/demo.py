@@ -160,7 +160,7 @@ def tool_calls(
 def _evasive(turn: Turn, persona: Persona) -> bool:
     """Whether it is, or ends in, what the agent says instead of an answer. The end of that may be missing."""
     said = _plain(turn.text)
-    for text in (persona.apology, persona.goodbye, *persona.idle_prompts):
+    for text in (persona.again, persona.apology, persona.goodbye, *persona.idle_prompts):
         beginning = re.split(r"(?<=[.!?])\s", text)[0]
         if _plain(beginning) in said or _plain(text).startswith(said):
             return True

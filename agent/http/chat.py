@@ -141,5 +141,8 @@ class Chat:
         except ModelError as error:
             logger.warning("%s", error)
             raise ProblemError(502, "The language model failed to answer. Try again.") from error
+        except Exception as error:  # a stream that has begun must tell its end, whatever that is
+            logger.exception("an answer in text failed")
+            raise ProblemError(500, "The answer failed. The log says why.") from error
         finally:
             chain.close()

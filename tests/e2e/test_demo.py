@@ -49,8 +49,12 @@ async def test_it_answers_whoever_else_may_call(tmp_path: Path) -> None:
 async def test_it_fails_where_the_agent_only_excuses_itself(tmp_path: Path) -> None:
     async with served(FakeOpenAI(Refuse(400)).app) as url:
         status, printed = await demo(
-            tmp_path, QUESTIONS[0], OFFHOOK_LLM__URL=f"{url}/v1", OFFHOOK_LLM__MODEL="refuses"
+            tmp_path,
+            QUESTIONS[0],
+            OFFHOOK_LLM__URL=f"{url}/v1",
+            OFFHOOK_LLM__MODEL="refuses",
+            OFFHOOK_LLM__FALLBACK="never",
         )
     assert status == 1, printed
-    assert "I'm sorry" in printed
+    assert "Sorry, could you say that again?" in printed
     assert "The agent was not heard to answer question 1." in printed

@@ -1,0 +1,62 @@
+"""What a caller hears of a model that thinks aloud and calls tools in text, over real SIP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.caller.recording import read_agent
+from models.whisper import Recognizer
+from tests.e2e.served import plain, served
+from tests.e2e.test_serve import ask, call
+from tests.models.fake_openai import FakeOpenAI, Raw
+from tests.ollama_server import served as fake_served
+from transports.playout import SAMPLE_RATE_HZ
+
+pytestmark = pytest.mark.models
+
+ALOUD = (
+    "<thi",
+    "nk>They want the capital of",
+    " France.</think>",
+    "\n\n**Paris** is the capital.",
+    " 😀<|im_end|>",
+)
+
+
+def deltas(*contents: str) -> Raw:
+    events = [{"choices": [{"index": 0, "delta": {"content": content}}]} for content in contents]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    return Raw([json.dumps(event) for event in (*events, last)])
+
+
+async def test_only_the_answer_is_heard_and_a_written_call_is_made(
+    questions: list[Path], tmp_path: Path, recognizer: Recognizer
+) -> None:
+    fake = FakeOpenAI(deltas(*ALOUD))
+    turns: list[dict[str, Any]] = []
+    async with fake_served(fake.app) as url:
+        with served(tmp_path, OFFHOOK_LLM__URL=f"{url}/v1", OFFHOOK_LLM__MODEL="scripted") as server:
+            steps = [step for question in questions for step in ask(question)]
+            calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
+            while not calling.done():
+                for session in await asyncio.to_thread(server.sessions):
+                    seen = await asyncio.to_thread(server.get, f"/api/v1/sessions/{session['id']}")
+                    turns = seen.get("transcript", turns)
+                if [turn["speaker"] for turn in turns].count("agent") >= 2:
+                    fake.script = [deltas('{"name": "end_', 'call", "parameters": {}}')]
+                await asyncio.sleep(0.1)
+            result = await calling
+    answers = [turn["text"] for turn in turns if turn["speaker"] == "agent"]
+    assert plain(answers[1]) == "paris is the capital"
+    assert result["ended_by"] == "agent"
+    heard = await recognizer.transcribe(
+        read_agent(tmp_path / "call.wav", SAMPLE_RATE_HZ).tobytes(), call_id="test", language="en"
+    )
+    assert "paris is the capital" in plain(heard.text)
+    for unspeakable in ("think", "end call", "parameters", "name", "smil"):
+        assert unspeakable not in plain(heard.text)
