@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import httpx2
@@ -44,7 +46,7 @@ class Ollama:
         self.url = url.rstrip("/")
         self._client = ollama.AsyncClient(
             host=self.url,
-            headers={"authorization": f"Bearer {api_key}"} if api_key else None,
+            headers=_authorization(self.url, api_key),
             transport=OverHttpx2(http),
             timeout=httpx.Timeout(None, connect=CONNECT_S),
         )
@@ -142,6 +144,17 @@ class Ollama:
             raise ModelFailed(
                 f"Ollama at {self.url} answers what isn't its API: {type(error).__name__}."
             ) from None
+
+
+def _authorization(url: str, api_key: str | None) -> dict[str, str] | None:
+    """The client leaves out a name and password that the URL has."""
+    if api_key:
+        return {"authorization": f"Bearer {api_key}"}
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
 def openai_tool_call(call: ollama.Message.ToolCall, index: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import httpx2
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
+from config.redaction import without_credentials
 from config.settings import LlmEndpointSettings, LlmSettings
 from models.errors import ModelAway, ModelError, ModelFailed, ModelLate, ModelOverloaded
 from models.llm.acting import Acting
@@ -102,7 +103,7 @@ class RemoteEndpoint(Endpoint):
             why = f"{self._named_by} names the Ollama at {self.url}, which has {self.model}."
         else:
             why = f"{self._named_by} names {self.url}."
-        return f"{why} {self._driver.note}".rstrip()
+        return without_credentials(f"{why} {self._driver.note}".rstrip())
 
     async def start(self) -> None:
         """Look for the first time, however long a load takes, and from then on again and again."""
@@ -235,7 +236,7 @@ class RemoteEndpoint(Endpoint):
             logger.log(level, f"Language model {self.model} at {self.url}: {state}. {error or ''}".rstrip())
         elif state == "loading" and error != self.last_error:
             logger.info(error or "")
-        self.state, self.last_error = state, error
+        self.state, self.last_error = state, error and without_credentials(error)
         self._changed.set()
         self._changed = asyncio.Event()
 

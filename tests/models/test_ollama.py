@@ -274,6 +274,26 @@ async def test_the_key_goes_to_an_ollama_behind_a_proxy(child: LlamaChild) -> No
     assert len(seen) > 5
 
 
+async def test_a_password_in_the_url_is_sent_and_never_shown(child: LlamaChild) -> None:
+    seen: set[str] = set()
+    server = OllamaServer(child)
+
+    async def proxy(scope: Any, receive: Any, send: Any) -> None:
+        seen.update(value.decode() for name, value in scope["headers"] if name == b"authorization")
+        await server.app(scope, receive, send)
+
+    async with served(proxy) as url:
+        named = url.replace("://", "://me:hush@")
+        llm = Llm(LlmSettings(url=named), weights=None, environ={})
+        try:
+            await llm.start()
+            assert await said(llm.chain())
+            assert llm.why == f"llm.url names the Ollama at {url}, which has llama3.2:latest."
+        finally:
+            await llm.close()
+    assert seen == {"Basic bWU6aHVzaA=="}
+
+
 async def test_a_pull_tells_its_progress_and_its_failure(child: LlamaChild) -> None:
     server = OllamaServer(child, models=())
     async with served(server.app) as url, httpx2.AsyncClient() as http:
