@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -9,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import numpy as np
@@ -20,6 +21,8 @@ import numpy.typing as npt
 from agent.http.speech import wav
 from config.persona import load_persona
 from tests.peers import free_port
+
+T = TypeVar("T")
 
 START_S = 90.0
 OFFHOOK = [sys.executable, "-c", "from agent.cli import app; app()"]
@@ -114,6 +117,16 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
     finally:
         status = running.stop()
     assert status == 0, running.log.read_text()
+
+
+@contextlib.asynccontextmanager
+async def aside(manager: contextlib.AbstractContextManager[T]) -> AsyncIterator[T]:
+    """What blocks, such as `served`, entered and left while this event loop serves others."""
+    entered = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield entered
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def until(condition: Callable[[], bool], deadline_s: float) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.caller.script import Play, Step, Wait
 from models.llm.child import LlamaChild
-from tests.e2e.served import Served, served
+from tests.e2e.served import Served, aside, served
 from tests.e2e.test_serve import ask, call
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, Trouble
@@ -30,11 +30,8 @@ async def beside_ollama(folder: Path, **environment: str) -> AsyncIterator[tuple
         ollama = OllamaServer(child)
         async with ollama_served(ollama.app) as url:
             running = served(folder, OFFHOOK_LLM__URL=url, OFFHOOK_LLM__MAX_TOKENS="24", **environment)
-            server = await asyncio.to_thread(running.__enter__)
-            try:
+            async with aside(running) as server:
                 yield server, ollama
-            finally:
-                await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 async def until(condition: Callable[[], bool], deadline_s: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.caller.recording import read_agent
 from models.whisper import Recognizer
-from tests.e2e.served import plain, served
+from tests.e2e.served import aside, plain, served
 from tests.e2e.test_serve import ask, call
 from tests.models.fake_openai import FakeOpenAI, Raw
 from tests.ollama_server import served as fake_served
@@ -40,7 +40,8 @@ async def test_only_the_answer_is_heard_and_a_written_call_is_made(
     fake = FakeOpenAI(deltas(*ALOUD))
     turns: list[dict[str, Any]] = []
     async with fake_served(fake.app) as url:
-        with served(tmp_path, OFFHOOK_LLM__URL=f"{url}/v1", OFFHOOK_LLM__MODEL="scripted") as server:
+        running = served(tmp_path, OFFHOOK_LLM__URL=f"{url}/v1", OFFHOOK_LLM__MODEL="scripted")
+        async with aside(running) as server:
             steps = [step for question in questions for step in ask(question)]
             calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
             while not calling.done():

@@ -89,9 +89,11 @@ async def test_a_chat_from_the_command_line_and_from_a_pipe_is_the_same() -> Non
 
 
 async def test_a_model_that_can_t_be_reached_is_a_sentence() -> None:
-    status, _, errors = await offhook("chat", "Hello.", "--set", "llm.url=http://127.0.0.1:9/v1")
+    status, _, errors = await offhook(
+        "chat", "Hello.", "--set", "llm.url=http://127.0.0.1:9/v1", "--set", "llm.fallback=never"
+    )
     assert status == 1
-    assert "offhook: The language model" in errors
+    assert "offhook: http://127.0.0.1:9/v1 doesn't answer: ConnectError." in errors
     assert "Traceback" not in errors
 
 
