@@ -24,7 +24,6 @@ from models.llm.where import nearby
 
 BEAT_S = 5.0
 PROBE_S = 3.0
-POLL_S = 0.05
 # No proxy, whatever the environment names: who sets one has distant servers in mind, and what is said to one
 # nearby doesn't pass through it.
 DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
@@ -79,7 +78,7 @@ class RemoteEndpoint(Endpoint):
         self.kind = "openai" if named_by else "ollama"
         self.url = where.url
         self.model = where.model
-        self.room = settings.num_ctx - settings.max_tokens
+        self.room: int = settings.num_ctx - settings.max_tokens
         self.wanted = wanted
         self._where = where
         self._settings = settings
@@ -119,10 +118,9 @@ class RemoteEndpoint(Endpoint):
         self._set("down", self.last_error)
 
     def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
-        settings = self._settings
         fitted = {**params, "model": self.model}
-        fitted["messages"] = fit(params["messages"], settings.num_ctx - settings.max_tokens, keep=keep)
-        if not self.supports_tools or settings.tools == "off":
+        fitted["messages"] = fit(params["messages"], self.room, keep=keep)
+        if not self.supports_tools or self._settings.tools == "off":
             fitted.pop("tools", None)
             fitted.pop("tool_choice", None)
         return fitted
@@ -153,12 +151,13 @@ class RemoteEndpoint(Endpoint):
             self._wake.set()
 
     def failed(self, error: ModelFailed) -> None:
-        gone = isinstance(error, (ModelAway, ModelLate)) and not isinstance(error, ModelOverloaded)
-        if gone and self.state == "ready":
-            if self._driver is not None:
-                self._driver.proven = False
+        if isinstance(error, ModelOverloaded) or self.state != "ready":
+            return
+        if self._driver is not None:
+            self._driver.proven = False
+        if isinstance(error, (ModelAway, ModelLate)):
             self._set("down", str(error))
-            self._wake.set()
+        self._wake.set()
 
     async def _beat(self) -> None:
         while True:

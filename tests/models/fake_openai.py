@@ -54,6 +54,7 @@ class FakeOpenAI:
     def __init__(self, *script: Step) -> None:
         self.script = list(script)
         self.requests: list[dict[str, Any]] = []
+        self.refuses_trials = False
         self.app = FastAPI()
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
@@ -64,7 +65,8 @@ class FakeOpenAI:
     async def complete(self, request: Request) -> Response:
         asked = await request.json()
         asked_for = asked.get("max_tokens", asked.get("max_completion_tokens"))
-        if asked_for == 1 or asked["messages"] == [QUESTION]:  # a trial, which isn't in the script
+        trial = asked_for == 1 or asked["messages"] == [QUESTION]  # which isn't in the script
+        if trial and not self.refuses_trials:
             return StreamingResponse(self._events(Say(("Hm",))), media_type="text/event-stream")
         self.requests.append(asked)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]

@@ -214,3 +214,15 @@ async def test_thoughts_for_longer_than_the_deadline_are_waited_for() -> None:
     async with scripted(thoughts, first_token_timeout_s=0.5) as (llm, fake):
         assert await answered(llm) == ("Good day.", [])
         assert len(fake.requests) == 1
+
+
+async def test_a_key_that_is_refused_later_on_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.llm.remote.BEAT_S", 0.1)
+    async with scripted(Refuse(401)) as (llm, fake):
+        fake.refuses_trials = True
+        with pytest.raises(ModelFailed, match=r"refuses llm\.api_key"):
+            await answered(llm)
+        async with asyncio.timeout(5):
+            while llm.state != "down":  # noqa: ASYNC110  # the watch has no event for it
+                await asyncio.sleep(0.01)
+        assert llm.last_error == f"{llm.endpoint.url} refuses llm.api_key."
