@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from config.settings import LlmSettings
+from models.llm.language_model import Llm
 from models.llm.probe import QUESTION
+from tests.ollama_server import served
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,19 @@ class FakeOpenAI:
                 raise ConnectionResetError("scripted")
         yield event({}, finish_reason="stop")
         yield b"data: [DONE]\n\n"
+
+
+@asynccontextmanager
+async def scripted(*script: Step, **settings: Any) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
+    """The language model that all calls share, with such a server behind it."""
+    fake = FakeOpenAI(*script)
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted", **settings), weights=None, environ={})
+        try:
+            await llm.start()
+            yield llm, fake
+        finally:
+            await llm.close()
 
 
 def event(delta: dict[str, Any], *, finish_reason: str | None = None) -> bytes:

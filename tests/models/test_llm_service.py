@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +32,7 @@ from models.llm.language_model import Llm
 from models.llm.resident import JUDGE, RESIDENTS
 from models.llm.service import CallLlmService
 from models.llm.speaker import Speaker
-from tests.models.fake_openai import CallTool, FakeOpenAI, Refuse, Say, Step
-from tests.ollama_server import served
-
-
-@asynccontextmanager
-async def scripted(*script: Step, **settings: Any) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
-    fake = FakeOpenAI(*script)
-    async with served(fake.app) as url:
-        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted", **settings), weights=None, environ={})
-        try:
-            await llm.start()
-            yield llm, fake
-        finally:
-            await llm.close()
+from tests.models.fake_openai import CallTool, Refuse, Say, scripted
 
 
 def system(prompt: str) -> list[dict[str, str]]:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from config.settings import LlmSettings
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
-from tests.models.fake_openai import FakeOpenAI, Raw, Refuse, Say, Step
-from tests.ollama_server import served
+from tests.models.fake_openai import Raw, Refuse, Say, scripted
 
 AGAIN = "Sorry?"
 END_CALL = {"type": "function", "function": {"name": "end_call", "description": "Hang up.", "parameters": {}}}
-
-
-@asynccontextmanager
-async def scripted(*script: Step, **settings: Any) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
-    fake = FakeOpenAI(*script)
-    async with served(fake.app) as url:
-        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted", **settings), weights=None, environ={})
-        try:
-            await llm.start()
-            yield llm, fake
-        finally:
-            await llm.close()
 
 
 async def answered(llm: Llm, *, again: str = AGAIN) -> tuple[str, list[str]]:
