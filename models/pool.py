@@ -206,7 +206,7 @@ class ModelPool:
         if self._llm is not None:
             llm = self._llm
             self._thinking.state, self._thinking.error = llm.state, llm.last_error
-            if llm.endpoints:
+            if llm.started:
                 self._thinking.model, self._thinking.device = llm.endpoint.model, llm.device
         parts = (self._hearing, self._speaking, self._activity, self._turns, self._thinking)
         return [part.health() for part in parts]

@@ -62,6 +62,11 @@ class Llm:
         self.completeness = Completeness()
 
     @property
+    def started(self) -> bool:
+        """Whether it is known who answers."""
+        return self._started and bool(self._endpoints)
+
+    @property
     def endpoints(self) -> Sequence[Endpoint]:
         """Who may answer, the best first."""
         return self._endpoints
@@ -69,7 +74,7 @@ class Llm:
     @property
     def endpoint(self) -> Endpoint:
         """Who answers now."""
-        if not self._started or not self._endpoints:
+        if not self.started:
             raise ModelFailed("The language model hasn't been started.")
         return next((one for one in self._endpoints if one.state == "ready"), self._wanted)
 
@@ -117,7 +122,7 @@ class Llm:
 
     @property
     def device(self) -> str:
-        return self.endpoint.device if self._endpoints else ""
+        return self.endpoint.device if self.started else ""
 
     @property
     def judges_itself(self) -> bool:

@@ -10,13 +10,14 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from pydantic import SecretStr
 
-from config.settings import LlmEndpointSettings, LlmSettings
+from config.settings import LlmEndpointSettings, LlmSettings, Settings
 from models.errors import ModelAway, ModelError, ModelFailed, ModelOverloaded
 from models.llm import ollama_model, remote
 from models.llm.brief import Brief
@@ -24,6 +25,7 @@ from models.llm.chain import Chain
 from models.llm.child import LlamaChild
 from models.llm.language_model import Llm
 from models.llm.ollama import Ollama, chat_request
+from models.pool import ModelPool
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, Trouble, served
 from tests.weights import require_weights
@@ -348,3 +350,17 @@ async def test_a_server_that_gives_less_than_it_is_asked_isn_t_asked_again_and_a
         assert llm.state == "ready"
         assert server.loaded == [2048]
         assert len(server.chats) == asked
+
+
+async def test_health_can_be_asked_while_a_model_loads(child: LlamaChild, tmp_path: Path) -> None:
+    server = OllamaServer(child)
+    server.load_s = 1.0
+    async with served(server.app) as url:
+        settings = Settings(llm=LlmSettings(url=url, fallback="never"), cache_dir=tmp_path)
+        pool = ModelPool(settings, voices=["v"], languages=["en"])
+        starting = asyncio.create_task(pool.start_llm())
+        await asyncio.sleep(0.3)
+        assert pool.health()[-1].state == "loading"
+        await starting
+        assert (pool.health()[-1].state, pool.health()[-1].model) == ("ready", "llama3.2:latest")
+        await pool.close()
