@@ -25,8 +25,8 @@ from models.kept import Kept
 from models.kokoro_graph import FRAME_SAMPLES, RATE_HZ, SOURCE_STEPS, Halves, halves
 from models.onnx_session import build, device_of, session
 from models.piper import phonemize
-from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans
-from models.word_times import Timed, reading_ends
+from models.speech import AUDIBLE, MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans, spoken
+from models.word_times import Timed
 
 _FOLDER = Path(str(files("models"))) / "data" / "kokoro"
 NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.bin")))
@@ -103,10 +103,9 @@ class Voice:
     ) -> Iterator[Speech]:
         """Speak `text` part by part, on the calling thread. The first is short, so that it is there soon."""
         read = readings(text, self._tag, language, before)
-        clauses, phonemes = self._encode(" ".join(reading.spoken for reading in read))
-        words = [reading.written for reading in read]
-        ends = reading_ends(read, phonemes, self._phonemes_in)
-        yield from in_parts(words, ends, self._sounds(clauses, first_frames), RATE_HZ)
+        clauses, phonemes = self._encode(spoken(read))
+        sounds = self._sounds(clauses, first_frames)
+        yield from in_parts(read, phonemes, self._phonemes_in, sounds, RATE_HZ)
 
     def _encode(self, text: str) -> tuple[list[_Clause], list[Timed]]:
         """Each sentence's frames, and the phonemes of all with their durations in samples."""

@@ -20,8 +20,8 @@ from piper.const import BOS, EOS, PAD
 from models.errors import ModelError, WeightsError
 from models.onnx_session import device_of, session
 from models.piper_graph import halves, with_durations
-from models.speech import MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans
-from models.word_times import Timed, reading_ends
+from models.speech import MOST_FRAMES, Floats, Speech, gain, in_parts, readings, spans, spoken
+from models.word_times import Timed
 
 # Frames are 11.6 ms. How many on either side a frame's sound depends on: 10 in medium voices, 13 in
 # high ones (leaving out the outermost is heard by nobody: -60 dB at 8 of 10).
@@ -100,11 +100,9 @@ class Voice:
     ) -> Iterator[Speech]:
         """Speak `text` part by part, on the calling thread. The first is short, so that it is there soon."""
         read = readings(text, self._language, language, before)
-        sentences, phonemes = self._encode(" ".join(reading.spoken for reading in read))
-        words = [reading.written for reading in read]
-        ends = reading_ends(read, phonemes, self._phonemes_in)
-        rate_hz = self._piper.config.sample_rate
-        yield from in_parts(words, ends, self._sounds(sentences, first_frames), rate_hz)
+        sentences, phonemes = self._encode(spoken(read))
+        sounds, rate_hz = self._sounds(sentences, first_frames), self._piper.config.sample_rate
+        yield from in_parts(read, phonemes, self._phonemes_in, sounds, rate_hz)
 
     def _encode(self, text: str) -> tuple[list[Floats], list[Timed]]:
         """Each sentence's frames, and the phonemes of all with their durations in samples."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import soxr
 
 from models.reading.reader import Reading, reader
+from models.word_times import Timed, reading_ends
 
 SAMPLE_RATE_HZ = 16_000
 LONGEST_CHARACTERS = 2000
@@ -90,6 +91,11 @@ def readings(text: str, own: str, language: str | None = None, before: str = "")
     return reader(own if same else str(language)).read(text, before)
 
 
+def spoken(read: Iterable[Reading]) -> str:
+    """All that is said for it."""
+    return " ".join(reading.spoken for reading in read)
+
+
 def spans(count: int, first: int, least: int) -> Iterator[tuple[int, int]]:
     """The pieces in which so many frames are made into sound: `first` of them, then ever more at a time."""
     at, size = 0, first
@@ -108,12 +114,18 @@ def gain(sound: Floats) -> float:
 
 
 def in_parts(
-    words: Sequence[str], ends: Sequence[int], pieces: Iterable[tuple[Floats, bool]], rate_hz: int
+    read: Sequence[Reading],
+    phonemes: Sequence[Timed],
+    phonemes_in: Callable[[str], int],
+    pieces: Iterable[tuple[Floats, bool]],
+    rate_hz: int,
 ) -> Iterator[Speech]:
-    """The speech whose words end at the samples `ends` of the pieces, at their rate.
+    """The speech of what is `read`, and where each written word of it ends: see `reading_ends`.
 
-    With each piece comes whether it is the last.
+    The phonemes' durations are samples at the rate of the pieces; with each of these comes whether it is the
+    last.
     """
+    words, ends = [reading.written for reading in read], reading_ends(read, phonemes, phonemes_in)
     resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
     began: int | None = None
     told = said = 0  # words, and samples at 16 kHz

@@ -50,6 +50,7 @@ class OllamaServer:
         self.keeps = True
         self.loads_given_up = 0
         self.loaded: list[int | None] = []
+        self.looks = 0  # at what is loaded
         self.running: tuple[str, int | None, datetime] | None = None
         self.chats: list[dict[str, Any]] = []
         self.trouble: list[Trouble] = []  # for the next chats, one each
@@ -75,6 +76,10 @@ class OllamaServer:
         self.running = None
 
     @property
+    def loading(self) -> bool:
+        return self._loading.locked()
+
+    @property
     def conversations(self) -> list[dict[str, Any]]:
         """The chats that aren't trials: those that may write more than a few tokens."""
         return [chat for chat in self.chats if predict(chat) > 6]
@@ -86,6 +91,7 @@ class OllamaServer:
         return {"models": [self._model(name) for name in self.models]}
 
     async def ps(self) -> dict[str, Any]:
+        self.looks += 1
         if self.running is None:
             return {"models": []}
         name, num_ctx, expires = self.running

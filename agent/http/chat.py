@@ -51,6 +51,7 @@ class Chat:
         self._primer = primer
         self._language = language
         self._settings = settings
+        self._persona_tokens: dict[str, int] = {}  # by the model that counts
         history_tokens = settings.num_ctx - settings.max_tokens
         self._conversations = Conversations(
             limit=text.conversations,
@@ -98,9 +99,13 @@ class Chat:
         endpoint = self._models.llm.endpoint
         if endpoint.room is None:
             return
-        persona = await endpoint.count("\n".join(message["content"] for message in self._primer))
-        size, limit = await endpoint.count(text), endpoint.room - persona
-        if size > limit:
+        if endpoint.model not in self._persona_tokens:
+            persona = "\n".join(message["content"] for message in self._primer)
+            self._persona_tokens[endpoint.model] = await endpoint.count(persona)
+        limit = endpoint.room - self._persona_tokens[endpoint.model]
+        if len(text.encode()) <= limit:  # no token is shorter than a byte
+            return
+        if (size := await endpoint.count(text)) > limit:
             raise ProblemError(
                 422, f"text: it is {size} tokens; {endpoint.model} has room for {max(0, limit)} of them."
             )

@@ -84,6 +84,7 @@ CALLS: Mapping[str, str] = {
     "{": "",
     "[{": "",
 }
+MARKS = (*THOUGHTS, *THOUGHTS.values(), *FRAMES, *ENDS, *CALLS)
 MOST_HELD = 4000  # characters: more than any call of a tool
 _TERMINAL = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])")
 _UNFINISHED_TERMINAL = re.compile(r"\x1b(\[[0-?]*[ -/]*|\][^\x07\x1b]*)?$")
@@ -120,7 +121,8 @@ class Cleaner:
         self._text = ""  # decoded, and not yet decided
         self._said = False
         self._names = sorted(self._tools, key=len, reverse=True)
-        self._openings = [opening for name in self._names for opening in (f"{name}(", f"[{name}(")]
+        openings = (opening for name in self._names for opening in (f"{name}(", f"[{name}("))
+        self._beginnings = (*MARKS, *openings)
         self._head = ""  # the answer's beginning, while it may be a label
 
     def take(self, written: str) -> str:
@@ -205,7 +207,7 @@ class Cleaner:
     def _mark(self) -> tuple[int, str]:
         """Where the first mark stands, the longest of those that begin there."""
         best, mark = len(self._text), ""
-        for one in (*THOUGHTS, *THOUGHTS.values(), *FRAMES, *ENDS, *CALLS):
+        for one in MARKS:
             at = self._text.find(one, 0, best + len(one))
             if 0 <= at < best or (at == best and len(one) > len(mark)):
                 best, mark = at, one
@@ -218,7 +220,7 @@ class Cleaner:
     def _tail(self) -> int:
         """How many characters at the end may be the beginning of a mark."""
         text = self._text
-        marks = (*THOUGHTS, *THOUGHTS.values(), *FRAMES, *ENDS, *CALLS, *self._openings)
+        marks = self._beginnings
         longest = min(len(text), max(map(len, marks)) - 1)
         for length in range(longest, 0, -1):
             tail = text[-length:]

@@ -37,7 +37,7 @@ class Dialect:
     @property
     def described(self) -> str:
         """What it refuses, as a sentence for the operator; empty where that is nothing."""
-        told = [f"{name}" for name in OPTIONAL if name in self.refused]
+        told = [name for name in OPTIONAL if name in self.refused]
         if self.alternates:
             told.append("roles that don't alternate")
         if self.no_system:

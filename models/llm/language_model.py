@@ -51,7 +51,6 @@ class Llm:
         self._states = states
         self._environ = os.environ if environ is None else environ
         self._max_calls = max_calls
-        self._remotes: list[RemoteEndpoint] = []
         self._endpoints: list[Endpoint] = []
         self._filling: asyncio.Task[None] | None = None
         self._started = False
@@ -175,10 +174,10 @@ class Llm:
 
     async def start_remote(self) -> Sequence[RemoteEndpoint]:
         """Find and load those on servers alone. Returns them, whether they are well or not."""
-        self._remotes = self._remote_endpoints()
-        self._endpoints = [*self._remotes]
-        await asyncio.gather(*(remote.start() for remote in self._remotes))
-        return self._remotes
+        remotes = self._remote_endpoints()
+        self._endpoints = [*remotes]
+        await asyncio.gather(*(remote.start() for remote in remotes))
+        return remotes
 
     async def close(self) -> None:
         if self._filling is not None:

@@ -19,6 +19,7 @@ from models.llm.brief import Brief
 from models.llm.endpoint import Kind
 from models.llm.ollama import Ollama, chat_request, named
 from models.llm.probe import thinks_first
+from models.llm.recommend import CALLS_PER_PLACE, places
 
 LOAD_S = 300.0  # a large model from a slow disk
 PRIME_S = 120.0  # a long persona on a slow machine
@@ -26,8 +27,6 @@ FRESH_S = 1.0  # for so long a model that was loaded is taken to be so still
 TRIAL_S = 60.0
 TRIAL_TOKENS = 6
 PROOF_S = 15.0
-# A caller listens and speaks for most of a call: so many of them share a place in the server.
-CALLS_PER_PLACE = 4
 # An answer that isn't ours lets the model go again, after five minutes unless told otherwise.
 KEPT = timedelta(days=30)
 HELLO = {"role": "user", "content": "Hello."}
@@ -174,10 +173,10 @@ class OllamaModel:
                 "Only part of it fits on the GPU, so answers are slow: take a smaller model or llm.num_ctx."
             )
         if self.calls_borne is not None and self.calls_borne < self._max_calls:
-            places = -(-self._max_calls // CALLS_PER_PLACE)
             notes.append(
                 f"It answers one caller at a time, which does for {self.calls_borne} calls; "
-                f"call.max_calls is {self._max_calls}: start Ollama with OLLAMA_NUM_PARALLEL={places}."
+                f"call.max_calls is {self._max_calls}: "
+                f"start Ollama with OLLAMA_NUM_PARALLEL={places(self._max_calls)}."
             )
         return " ".join(notes)
 

@@ -20,7 +20,7 @@ from models.llm.brief import Brief
 from models.llm.dialect import Dialect
 from models.llm.endpoint import Kind
 from models.llm.probe import thinks_first
-from models.llm.where import nearby
+from models.llm.where import mounts
 
 QUESTION_S = 3.0
 TRIAL_S = 30.0
@@ -61,7 +61,7 @@ class OpenAiModel:
             base_url=url,
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(
-                mounts={"http://": None, "https://": None} if nearby(url) else None,
+                mounts=mounts(url),
                 timeout=httpx2.Timeout(None, connect=QUESTION_S),
             ),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+# A caller listens and speaks for most of a call: so many of them share a place in the server.
 CALLS_PER_PLACE = 4
 OVERHEAD_MB = 600  # buffers of the computation
 # Of a desktop's memory bandwidth a model reads all its weights for each token: what has more than so many
@@ -19,8 +20,8 @@ Fit = Literal["gpu", "cpu", "no"]
 
 
 @dataclass(frozen=True, slots=True)
-class OllamaModel:
-    """`token_kb` is the memory of one token of context."""
+class Known:
+    """A model of Ollama's library. `token_kb` is the memory of one token of context."""
 
     name: str
     weights_mb: int
@@ -32,18 +33,23 @@ class OllamaModel:
 
     def memory_mb(self, *, num_ctx: int, calls: int) -> int:
         """What it takes with so many calls at once."""
-        places = -(-calls // CALLS_PER_PLACE)
-        return int(self.weights_mb + places * num_ctx * self.token_kb / 1024 + OVERHEAD_MB)
+        context_mb = places(calls) * num_ctx * self.token_kb / 1024
+        return int(self.weights_mb + context_mb + OVERHEAD_MB)
 
 
-def known() -> list[OllamaModel]:
+def places(calls: int) -> int:
+    """How many answers at once a server must make for so many calls."""
+    return -(-calls // CALLS_PER_PLACE)
+
+
+def known() -> list[Known]:
     """From the smallest to the best."""
     text = (files("models") / "data" / "ollama.toml").read_text()
-    return [OllamaModel(**model) for model in tomllib.loads(text)["model"]]
+    return [Known(**model) for model in tomllib.loads(text)["model"]]
 
 
 def fit(
-    model: OllamaModel,
+    model: Known,
     *,
     num_ctx: int,
     calls: int,

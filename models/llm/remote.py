@@ -20,13 +20,10 @@ from models.llm.endpoint import Endpoint, Kind
 from models.llm.history import fit
 from models.llm.ollama_model import OllamaModel
 from models.llm.openai_model import OpenAiModel
-from models.llm.where import nearby
+from models.llm.where import mounts
 
 BEAT_S = 5.0
 PROBE_S = 3.0
-# No proxy, whatever the environment names: who sets one has distant servers in mind, and what is said to one
-# nearby doesn't pass through it.
-DIRECT: Mapping[str, None] = {"http://": None, "https://": None}
 
 
 class Driver(Protocol):
@@ -86,7 +83,7 @@ class RemoteEndpoint(Endpoint):
         self._briefs = briefs
         self._tools = tools if settings.tools != "off" else ()
         self._max_calls = max_calls
-        self._http = httpx2.AsyncClient(timeout=10.0, mounts=DIRECT if nearby(where.url) else None)
+        self._http = httpx2.AsyncClient(timeout=10.0, mounts=mounts(where.url))
         self._driver: Driver | None = None
         self._beating: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()

@@ -98,18 +98,6 @@ async def opened(
                 await wait_ready(retries.deadline - time.monotonic())
 
 
-async def answer(
-    begin: Callable[[], Chunks],
-    *,
-    timeout_s: float,
-    wait_ready: Callable[[float], Awaitable[None]] | None = None,
-) -> Chunks:
-    """Stream what `begin` begins, as `opened` does; `timeout_s` also bounds every gap in it."""
-    begun = await opened(begin, timeout_s=timeout_s, wait_ready=wait_ready)
-    async for chunk in begun.rest(gap_s=timeout_s):
-        yield chunk
-
-
 async def _first(chunks: Chunks, deadline: float) -> Opened:
     """The answer, once there is a first chunk that says anything."""
     begun: list[ChatCompletionChunk] = []

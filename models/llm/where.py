@@ -33,6 +33,14 @@ def nearby(url: str) -> bool:
     return any(address in ip_network(network) for network in PRIVATE_NETWORKS)
 
 
+def mounts(url: str) -> Mapping[str, None] | None:
+    """An HTTP client's: no proxy for a server nearby, whatever the environment names.
+
+    Who sets one has distant servers in mind, and what is said to one nearby doesn't pass through it.
+    """
+    return {"http://": None, "https://": None} if nearby(url) else None
+
+
 def same_machine(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:

@@ -24,7 +24,7 @@ from models.llm.backoff import Backoff
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.language_model import Llm
-from models.llm.stream import answer
+from models.llm.stream import opened
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, served
 from tests.weights import require_weights
@@ -147,7 +147,8 @@ async def test_killed_in_mid_answer_it_is_an_error_and_the_next_answer_is_normal
     speaker = llm.speaker
     assert speaker is not None
     asked_for = speaker.fit(params, keep=0, slot=None)
-    chunks = answer(lambda: speaker.chat(asked_for), timeout_s=30, wait_ready=speaker.wait_ready)
+    begun = await opened(lambda: speaker.chat(asked_for), timeout_s=30, wait_ready=speaker.wait_ready)
+    chunks = begun.rest(gap_s=30)
     seen = 0
     with pytest.raises(ModelFailed, match="broke off in mid-answer"):  # noqa: PT012
         async for _chunk in chunks:

@@ -123,10 +123,10 @@ async def test_a_model_that_is_gone_is_loaded_by_a_request_that_nobody_cancels(
             server.running = server.running[0], num_ctx, server.running[2]
         chain = llm.chain()
         guess = asyncio.create_task(said(chain))
-        await asyncio.sleep(0.2)
+        await until(lambda: server.loading)
         guess.cancel()  # as the caller goes on
         await asyncio.gather(guess, return_exceptions=True)
-        await until(lambda: llm.state == "loading")
+        assert llm.state == "loading"
         await until(lambda: llm.state == "ready")
         assert server.loads_given_up == 0
         assert server.loaded == [4096, 4096]
@@ -345,8 +345,8 @@ async def test_a_server_that_gives_less_than_it_is_asked_isn_t_asked_again_and_a
     server = OllamaServer(child)
     server.most_ctx, server.keeps = 2048, False
     async with asking(server) as llm:
-        asked = len(server.chats)
-        await asyncio.sleep(0.5)  # some beats
+        asked, looks = len(server.chats), server.looks
+        await until(lambda: server.looks >= looks + 4)
         assert llm.state == "ready"
         assert server.loaded == [2048]
         assert len(server.chats) == asked
@@ -359,7 +359,7 @@ async def test_health_can_be_asked_while_a_model_loads(child: LlamaChild, tmp_pa
         settings = Settings(llm=LlmSettings(url=url, fallback="never"), cache_dir=tmp_path)
         pool = ModelPool(settings, voices=["v"], languages=["en"])
         starting = asyncio.create_task(pool.start_llm())
-        await asyncio.sleep(0.3)
+        await until(lambda: server.loading)
         assert pool.health()[-1].state == "loading"
         await starting
         assert (pool.health()[-1].state, pool.health()[-1].model) == ("ready", "llama3.2:latest")

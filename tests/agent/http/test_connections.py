@@ -113,21 +113,11 @@ async def test_headers_have_a_deadline(running: Running, sent: bytes) -> None:
     assert await closed(peer)
 
 
-async def test_headers_that_trickle_have_it_too(running: Running) -> None:
-    peer = running.connect(HALF)
-
-    async def trickle() -> None:
-        while True:
-            await asyncio.get_running_loop().sock_sendall(peer, b"x")
-            await asyncio.sleep(SHORT_S / 8)
-
-    with pytest.raises(ConnectionError):
-        await asyncio.wait_for(trickle(), 5)
-    peer.close()
-
-
-async def test_a_body_that_nobody_wants_may_not_trickle(running: Running) -> None:
-    peer = running.connect(b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n")
+@pytest.mark.parametrize(
+    "sent", [HALF, b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"]
+)
+async def test_headers_and_a_body_that_nobody_wants_may_not_trickle(running: Running, sent: bytes) -> None:
+    peer = running.connect(sent)
 
     async def trickle() -> None:
         while True:
