@@ -86,6 +86,8 @@ class Conversation:
         self._pause: Ledger | None = None  # of a turn that may be over
         self._awaited: Ledger | None = None  # of one that is, until its answer sounds
         self._heard: Ledger | None = None
+        self.false_starts = 0  # turns that were answered, and went on
+        self.takes_back = False  # the latest turn goes on: what becomes of its answer isn't heard
         self._bridging = False
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
 
@@ -97,11 +99,6 @@ class Conversation:
         self._bridging = False
         if self.on_bridged:
             self.on_bridged()
-
-    @property
-    def awaits_answer(self) -> bool:
-        """Whether the caller is done and hears nothing yet."""
-        return self._awaited is not None
 
     def caller_paused(self, speech_end: float, *, foreseen: bool = False) -> None:
         """The caller may be done: a new answer begins to be made, or has been, `foreseen` as they spoke."""
@@ -142,7 +139,15 @@ class Conversation:
         if ledger:
             ledger.mark(stage, asyncio.get_running_loop().time())
 
+    def take_back(self) -> None:
+        """The turn that was answered last goes on."""
+        self.false_starts += 1
+        self.takes_back = True
+        while self.turns and self.turns.pop().speaker != "caller":
+            pass
+
     def caller_said(self, text: str) -> None:
+        self.takes_back = False
         self.turns.append(Turn("caller", text))
 
     def answer_sounds(self, now: float) -> Ledger | None:
@@ -163,7 +168,7 @@ class Conversation:
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
         ledger, self._heard = self._heard, None
-        if not text:
+        if not text or self.takes_back:
             return None
         turn = Turn("agent", text, cut_off=cut_off)
         if ledger:

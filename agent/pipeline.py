@@ -34,9 +34,10 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.answering import Answering
 from agent.conversation import Conversation
 from agent.rtvi import BrowserMessages, observer_params
-from agent.turn.foresight import Mind
 from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
+from agent.turn.reader import Reader
+from agent.turn.speculation import Speculation
 from config.persona import Persona
 from config.settings import Settings
 from models.errors import ModelError
@@ -96,13 +97,20 @@ class CallPipeline:
 
 
 def llm_service(
-    llm: Llm, context: LLMContext, persona: Persona, *, call_id: str, on_goodbye: Callable[[], None]
+    llm: Llm,
+    context: LLMContext,
+    persona: Persona,
+    *,
+    call_id: str,
+    on_goodbye: Callable[[], None],
+    is_wanted: Callable[[str], bool] = lambda text: True,
 ) -> CallLlmService:
     """The language model as it answers for `persona`, whether in sound or in text.
 
-    `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up.
+    `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up;
+    `is_wanted` tells whether a speculation on a text hasn't been withdrawn.
     """
-    service = llm.service(call_id, brief(persona))
+    service = llm.service(call_id, brief(persona), is_wanted)
     if llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
 
@@ -131,7 +139,15 @@ def build(
     """
     persona = answering.persona
     context = LLMContext()
-    llm = llm_service(pool.llm, context, persona, call_id=call.info.id, on_goodbye=on_goodbye)
+    speculation = Speculation()
+    llm = llm_service(
+        pool.llm,
+        context,
+        persona,
+        call_id=call.info.id,
+        on_goodbye=on_goodbye,
+        is_wanted=speculation.is_wanted,
+    )
 
     async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:
         for one in calls:
@@ -167,15 +183,16 @@ def build(
         pool,
         answering,
         call_id=call.info.id,
-        mind=Mind(
-            partial(llm.end_probability, context),
-            partial(llm.read_ahead, context),
-            partial(llm.get_ready, context),
+        context=context,
+        reader=Reader(
+            end_probability=partial(llm.end_probability, context),
+            read_ahead=partial(llm.read_ahead, context),
+            get_ready=partial(llm.get_ready, context),
         ),
+        speculation=speculation,
         bridge=bridge,
         on_goodbye=caller_leaves,
     )
-    llm.stands = listener.foresight.stands
     aggregators = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
@@ -194,7 +211,7 @@ def build(
         voice=persona.voice,
         call_id=call.info.id,
         language=persona.language,
-        speculative=lambda: bool(listener.foresight.text),
+        speculative=lambda: bool(speculation.text),
     )
 
     def become(persona: Persona) -> None:
@@ -210,7 +227,7 @@ def build(
 
     async def agent_turn(_: object, message: AssistantTurnStoppedMessage) -> None:
         conversation.agent_said(message.content, cut_off=message.interrupted)
-        await listener.agent_done(message.content)
+        listener.agent_done(message.content, cut_off=message.interrupted)
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 

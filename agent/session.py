@@ -265,7 +265,7 @@ class CallSession:
         logger.error("call %s: %s", self.info.id, frame.error)
         match self._troubles.one_more():
             case Outcome.AGAIN:
-                self._conversation.answer_lost()
+                self._pipeline.listener.answer_lost()
                 await self._pipeline.worker.queue_frame(InterruptionFrame())
                 await self._say(self.persona.again)
             case Outcome.END:
@@ -284,6 +284,7 @@ class CallSession:
     def _on_sounding(self) -> None:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
+            self._pipeline.listener.answer_sounds()
             self._troubles.answered()
             self._tell_soon(latency_message(ledger))
             logger.info(

@@ -50,6 +50,7 @@ class Overlap:
     scraps: bool = False  # a short sound may be the rest of another: of an echo, or of the turn before
     leaks: bool = False  # so short, or so faint by now, as what a canceller lets through
     asked: bool = False  # the agent has put a question: "yes" answers it
+    continues: bool = False  # the caller's latest turn ended so shortly before that it may be going on
 
 
 class BargeIn:
@@ -120,7 +121,8 @@ class BargeIn:
             return False
         # An echo that gets through is misheard for seconds: "old fishing boats" as "auditions".
         doubtful = overlap.scraps and overlap.logprob < SURE_LOGPROB
-        long_enough = overlap.speech_ms >= self._min_ms * (2 if doubtful else 1)
+        least_ms = SCRAP_MS if overlap.continues else self._min_ms
+        long_enough = overlap.speech_ms >= least_ms * (2 if doubtful else 1)
         if words.takes_floor(said, self._lexicon) and (long_enough or overlap.logprob >= STOP_LOGPROB):
             return True
         paused = overlap.silence_ms >= PAUSED_MS

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from agent.answering import Answering
 from agent.turn import words
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
-from agent.turn.utterance import Utterance
-from models.whisper import Transcript
+
+if TYPE_CHECKING:
+    from agent.answering import Answering
+    from agent.turn.utterance import Utterance
+    from models.whisper import Transcript
 
 GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 
@@ -34,21 +37,15 @@ class Judge:
     def says_goodbye(self, text: str) -> bool:
         return words.is_one_of(text, self._answering.persona.goodbye_words)
 
-    def wait_ms(self, verdict: Verdict, text: str) -> float:
-        """The silence after which to answer `text`, once all signals are in."""
-        return max(GOODBYE_MS, verdict.wait_ms) if self.says_goodbye(text) else verdict.wait_ms
-
     def decide(
-        self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None
+        self, utterance: Utterance, heard: Transcript, completeness: float | None, now: float
     ) -> Verdict:
         """How long to wait after these words."""
-        now = asyncio.get_running_loop().time()
-        return self._endpointer.decide(
+        verdict = self._endpointer.decide(
             Heard(
                 silence_ms=utterance.silence_ms(now),
                 speech_ms=utterance.speech_ms(now),
-                acoustic=acoustic,
-                completeness=complete,
+                completeness=completeness,
                 transcript=heard.text,
                 word_logprob=heard.word_logprob,
                 language=self._answering.language,
@@ -56,3 +53,6 @@ class Judge:
                 interrupts=utterance.interrupts,
             )
         )
+        if self.says_goodbye(utterance.whole(heard.text)):
+            return replace(verdict, wait_ms=max(GOODBYE_MS, verdict.wait_ms))
+        return verdict

@@ -1,101 +1,103 @@
-"""The caller's voice over the agent's: the agent falls silent, goes on, or gives up the floor."""
+"""The caller's voice over the agent's: whether it is one, and what it makes of the agent's."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pipecat.processors.frame_processor import FrameProcessor
-
-from agent.answering import Answering
-from agent.conversation import Conversation
 from agent.turn import words
 from agent.turn.barge_in import ECHO, Action, BargeIn, Overlap
 from agent.turn.endpointing import Expects
-from agent.turn.latest import Latest
-from agent.turn.utterance import Utterance
-from agent.turn.voice import CallerVoice
-from transports.playout import Playout
+from agent.turn.events import Tick
+from agent.turn.utterance import Owed, Utterance
 
-logger = logging.getLogger("offhook.turn")
+if TYPE_CHECKING:
+    from agent.answering import Answering
 
-OVERHEAR_FROM_MS = 350  # speech over the agent worth transcribing while it goes on
-OVERHEAR_EVERY_MS = 450
-LEAK_MS = 100  # most of what gets through the canceller is shorter
+FROM_MS = 350  # speech over the agent worth transcribing while it goes on
+EVERY_MS = 450
+LEAK_MS = 100  # most of what gets through the echo canceller is shorter
+# Who goes on this soon after the end of a turn that was taken, or over the first words of its answer, had
+# only paused.
+GOES_ON_S = 1.5
+FIRST_WORDS_S = 0.8
 
 
-class Overlaps:
-    """One call's. `overhear` finds out what a caller who hasn't paused yet is saying."""
+class AgentFloor:
+    """One call's: what the agent is at, and how the caller's voice over it is to be taken."""
 
-    def __init__(
-        self,
-        listener: FrameProcessor,
-        playout: Playout,
-        conversation: Conversation,
-        voice: CallerVoice,
-        answering: Answering,
-        overhear: Callable[[Utterance], Coroutine[Any, Any, None]],
-        *,
-        call_id: str,
-    ) -> None:
-        self._playout = playout
-        self._conversation = conversation
-        self._voice = voice
+    def __init__(self, answering: Answering) -> None:
         self._answering = answering
         self._policy = BargeIn.of(answering.turn, answering.language)
-        self._overhear = overhear
-        self._call_id = call_id
-        self._overhearing: Latest[None] = Latest(listener)
         self._overheard_ms = 0.0
-        self.answering = False  # the agent is making an answer, or giving it
+        self.owed: Owed | None = None
+        self.answering = False  # it is making an answer, or giving it
+        self.expects = Expects.ANYTHING  # what the caller was asked for
 
     @property
     def held(self) -> bool:
         return self._policy.held
 
-    def begin(self) -> None:
+    @property
+    def answer_is_due(self) -> bool:
+        return self.owed is not None and self.owed.sounds_since is None
+
+    def sounds(self, now: float) -> None:
+        if self.owed and self.owed.sounds_since is None:
+            self.owed.sounds_since = now
+
+    def owe(self, text: str, speech_end: float) -> None:
+        """The caller's turn is over."""
+        self.answering, self.owed = True, Owed(text, speech_end)
+
+    def lose(self) -> None:
+        """The agent's turn is over, or will never come."""
+        self.answering, self.owed = False, None
+
+    def new_voice(self) -> None:
         """Another voice, or nobody to be talked over any more."""
         self._overheard_ms = 0.0
         self._policy = BargeIn.of(self._answering.turn, self._answering.language)
 
-    def over_agent(self, utterance: Utterance) -> bool:
+    def is_talked_over(self, utterance: Utterance, line: Tick) -> bool:
         """Whether this is spoken over the agent, or is the agent."""
-        agent_has_floor = self._playout.speaking or self._playout.held or self.answering
-        return agent_has_floor or self._echo(utterance) >= ECHO
+        return line.agent_speaks or self.answering or self._echo(utterance, line) >= ECHO
 
-    def weigh(self, utterance: Utterance, now: float, expects: Expects) -> Action:
-        """Silence the agent, or let it go on. An INTERRUPT is left to whoever asks."""
+    def continues(self, utterance: Utterance) -> Owed | None:
+        """The turn that was answered last, if the voice goes on with it."""
+        owed = self.owed
+        if owed is None or owed.sounds_since is None:
+            return owed
+        over_first_words = utterance.onset - owed.sounds_since <= FIRST_WORDS_S
+        return owed if over_first_words or utterance.onset - owed.speech_end <= GOES_ON_S else None
+
+    def weigh(self, utterance: Utterance, line: Tick, now: float) -> Action:
+        """Ask on each frame, and on news of the words."""
         speech_ms = utterance.speech_ms(now)
         overlap = Overlap(
             speech_ms=speech_ms,
             silence_ms=utterance.silence_ms(now),
             words=utterance.words,
             logprob=utterance.logprob,
-            echo=self._echo(utterance),
-            scraps=self._voice.may_echo or self._conversation.awaits_answer,
-            leaks=self._voice.may_echo and (speech_ms < LEAK_MS or not self._voice.sounds),
-            asked=expects is not Expects.ANYTHING,
+            echo=self._echo(utterance, line),
+            scraps=line.may_echo or self.answer_is_due,
+            leaks=line.may_echo and (speech_ms < LEAK_MS or not line.sounds),
+            asked=self.expects is not Expects.ANYTHING,
+            continues=self.continues(utterance) is not None,
         )
-        action = self._policy.decide(now, overlap)
-        if action is not Action.NOTHING:
-            logger.debug("call %s: %s after %.0f ms of speech", self._call_id, action.name, speech_ms)
-        if action is Action.HOLD:
-            self._playout.hold()
-        elif action is Action.RESUME:
-            self._playout.resume()
-        due = speech_ms >= OVERHEAR_FROM_MS and speech_ms - self._overheard_ms >= OVERHEAR_EVERY_MS
-        if due and utterance.goes_on and action is not Action.INTERRUPT and not self._overhearing.running:
+        return self._policy.decide(now, overlap)
+
+    def wants_words(self, utterance: Utterance, now: float) -> bool:
+        """Whether it is time to find out what a caller is saying who hasn't paused yet."""
+        speech_ms = utterance.speech_ms(now)
+        due = speech_ms >= FROM_MS and speech_ms - self._overheard_ms >= EVERY_MS
+        if due and not utterance.paused:
             self._overheard_ms = speech_ms
-            self._overhearing.start(self._overhear(utterance))
-        return action
+            return True
+        return False
 
-    async def stop(self) -> None:
-        await self._overhearing.stop()
-
-    def _echo(self, utterance: Utterance) -> float:
+    def _echo(self, utterance: Utterance, line: Tick) -> float:
         """How probable it is that this is the agent's own voice: by its sound, or by its words."""
-        if not (utterance.words and self._voice.may_echo):
-            return self._voice.echo
-        heard = words.split(" ".join(self._conversation.agent_words))
-        return 1.0 if words.repeats(words.split(utterance.words), heard) else self._voice.echo
+        if not (utterance.words and line.may_echo):
+            return line.echo
+        heard = words.split(" ".join(line.agent_said))
+        return 1.0 if words.repeats(words.split(utterance.words), heard) else line.echo

@@ -1,68 +1,91 @@
-"""What the caller is saying, from the first sound to the end of the turn."""
+"""What is known of what the caller is saying. Times are seconds on the turn machine's clock."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from models.whisper import Transcript
-from transports.playout import SAMPLE_RATE_HZ
+from agent.turn.endpointing import Verdict
 
-BYTES_PER_S = SAMPLE_RATE_HZ * 2
-PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
-# The recognizer takes 30 s at most. A long turn is settled piece by piece, at pauses where there are any.
-SETTLE_AFTER_S = 12.0
-SPLIT_AFTER_S = 25.0
+if TYPE_CHECKING:
+    from models.whisper import Transcript
+
+
+class State(Enum):
+    QUIET = auto()
+    VOICE = auto()  # which may be no turn
+    VOICE_PAUSED = auto()
+    FLOOR = auto()  # the caller's, who speaks
+    FLOOR_PAUSED = auto()
 
 
 @dataclass
 class Candidate:
-    """The words of a turn that may be over, and the silence after which it is."""
+    """The words of a turn that may be over, and after how long a silence it is."""
 
-    heard: Transcript
-    audio_bytes: int
-    wait_ms: float
-    decided: bool = False  # all signals are in
+    number: int  # of the question that they answer
+    transcript: Transcript
+    text: str  # with what was settled before
+    verdict: Verdict | None = None  # None until all signals are in
+    hears_again: bool = True  # once more, if that helps
 
-    @property
-    def text(self) -> str:
-        return self.heard.text
+    def is_over(self, silence_ms: float) -> bool:
+        return self.verdict is not None and silence_ms >= self.verdict.wait_ms
+
+    def is_to_be_heard_again(self, silence_ms: float) -> bool:
+        """Whether a last word that was guessed is surer now, with silence behind it."""
+        again_ms = self.verdict.hear_again_ms if self.verdict else None
+        return self.hears_again and again_ms is not None and silence_ms >= again_ms
 
 
 @dataclass
 class Utterance:
-    """Times are seconds on the monotonic clock."""
+    """From the first sound to the end of the turn."""
 
     onset: float
-    pcm: bytearray = field(default_factory=bytearray)
-    settled: str = ""  # words of audio that `pcm` no longer holds
-    paused_at: float | None = None  # where speech ended, while it does
-    over: bool = False
-    interrupts: bool = False  # it was begun over the agent
-    opened: bool = False  # the conversation knows that the caller has the floor
-    words: str | None = None  # heard so far; None until known
+    speech_end: float | None = None  # while they pause
+    has_floor: bool = False
+    settled: str = ""  # words whose audio isn't kept any more
+    words: str | None = None  # all of them so far; None until known
     logprob: float = 0.0  # how sure the recognizer is of them
+    interrupts: bool = False  # it was begun over the agent
     candidate: Candidate | None = None
+    passing: Transcript | None = None  # what the latest look heard
+    looked_ms: float = 0.0  # of speech, at the latest look
+
+    @property
+    def paused(self) -> bool:
+        return self.speech_end is not None
+
+    @property
+    def state(self) -> State:
+        if self.has_floor:
+            return State.FLOOR_PAUSED if self.paused else State.FLOOR
+        return State.VOICE_PAUSED if self.paused else State.VOICE
+
+    def pauses_since(self, speech_end: float | None) -> None:
+        """Of a pause it may be known better by now when it began."""
+        if self.paused and speech_end is not None:
+            self.speech_end = speech_end
 
     def speech_ms(self, now: float) -> float:
-        return ((self.paused_at or now) - self.onset) * 1000
+        return ((now if self.speech_end is None else self.speech_end) - self.onset) * 1000
 
     def silence_ms(self, now: float) -> float:
-        return 0.0 if self.paused_at is None else (now - self.paused_at) * 1000
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the caller is speaking."""
-        return self.paused_at is None and not self.over
-
-    @property
-    def audio_s(self) -> float:
-        return len(self.pcm) / BYTES_PER_S
+        return 0.0 if self.speech_end is None else (now - self.speech_end) * 1000
 
     def whole(self, text: str) -> str:
         return f"{self.settled} {text}".strip()
 
-    def settle(self, text: str, audio_bytes: int) -> None:
-        """Take `text` as what the first `audio_bytes` say, and let them go."""
-        self.settled = self.whole(text)
-        del self.pcm[:audio_bytes]
-        self.candidate = None
+    def heard(self, transcript: Transcript) -> None:
+        self.words, self.logprob = self.whole(transcript.text), transcript.avg_logprob
+
+
+@dataclass
+class Owed:
+    """The answer to the caller's latest turn, until it has been heard."""
+
+    text: str  # of the turn
+    speech_end: float
+    sounds_since: float | None = None

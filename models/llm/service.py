@@ -55,13 +55,15 @@ class CallLlmService(OpenAILLMService):
     supports_developer_role = False
     supports_response_schema = False
 
-    def __init__(self, llm: Llm, brief: Brief, *, call_id: str) -> None:
+    def __init__(
+        self, llm: Llm, brief: Brief, *, call_id: str, is_wanted: Callable[[str], bool] = lambda text: True
+    ) -> None:
+        """`is_wanted`: whether a speculation on this text hasn't been withdrawn."""
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
         self._acting = llm.acting(brief)
-        # Whether a speculation on this text is still wanted.
-        self.stands: Callable[[str], bool] = lambda text: True
+        self._is_wanted = is_wanted
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -103,7 +105,7 @@ class CallLlmService(OpenAILLMService):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, LLMContextFrame) and frame.speculation:
             last = frame.context.messages[-1]
-            if isinstance(last, dict) and not self.stands(str(last.get("content"))):
+            if isinstance(last, dict) and not self._is_wanted(str(last.get("content"))):
                 return
         await super().process_frame(frame, direction)
 

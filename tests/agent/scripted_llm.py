@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from openai.types.chat import ChatCompletionChunk
@@ -90,8 +90,10 @@ class ScriptedLlm:
         self.tools = any(reply == "!end_call" for reply in replies.values())
         self.accepting = True, ""
 
-    def service(self, call_id: str, brief: Brief) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), brief, call_id=call_id)
+    def service(
+        self, call_id: str, brief: Brief, is_wanted: Callable[[str], bool] = lambda text: True
+    ) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), brief, call_id=call_id, is_wanted=is_wanted)
 
     def chain(self) -> Chain:
         return Chain([self.endpoint], self.settings)
