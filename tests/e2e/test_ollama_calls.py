@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ async def model() -> AsyncIterator[LlamaChild]:
 
 
 @asynccontextmanager
-async def beside(folder: Path, url: str, **environment: str) -> AsyncIterator[Served]:
+async def beside(folder: Path, url: str, environment: Mapping[str, str]) -> AsyncIterator[Served]:
     running = served(folder, OFFHOOK_LLM__URL=url, OFFHOOK_LLM__MAX_TOKENS="24", **environment)
     async with aside(running) as server:
         yield server
@@ -43,11 +43,11 @@ async def beside(folder: Path, url: str, **environment: str) -> AsyncIterator[Se
 
 @asynccontextmanager
 async def beside_ollama(
-    folder: Path, places: int = 8, **environment: str
+    folder: Path, environment: Mapping[str, str], *, places: int = 8
 ) -> AsyncIterator[tuple[Served, OllamaServer]]:
     async with model() as child:
         ollama = OllamaServer(child, places=places)
-        async with ollama_served(ollama.app) as url, beside(folder, url, **environment) as server:
+        async with ollama_served(ollama.app) as url, beside(folder, url, environment) as server:
             yield server, ollama
 
 
@@ -83,7 +83,7 @@ def trouble_with_the_first(server: Served) -> str:
 
 
 async def test_whatever_ollama_does_the_caller_is_answered(questions: list[Path], tmp_path: Path) -> None:
-    async with beside_ollama(tmp_path, **FALLING_BACK) as (server, ollama):
+    async with beside_ollama(tmp_path, FALLING_BACK) as (server, ollama):
         await until(lambda: well(server), 60)
         assert server.get("/health")["llm"]["kind"] == "ollama"
         told: dict[Trouble, str | None] = {
@@ -127,7 +127,7 @@ async def test_one_that_comes_later_and_dies_between_calls_is_missed(
     questions: list[Path], tmp_path: Path
 ) -> None:
     port = free_port()
-    async with model() as child, beside(tmp_path, f"http://127.0.0.1:{port}", **FALLING_BACK) as server:
+    async with model() as child, beside(tmp_path, f"http://127.0.0.1:{port}", FALLING_BACK) as server:
         ollama = OllamaServer(child, models=())
         ollama.load_s = 20.0
         assert not timeouts(await called(server, ask(questions[0]), tmp_path))
@@ -168,7 +168,7 @@ async def pulled(server: Served, *, status: int) -> str:
 
 
 async def test_six_callers_with_one_place_are_all_answered(questions: list[Path], tmp_path: Path) -> None:
-    async with beside_ollama(tmp_path, 1, **FALLING_BACK) as (server, _):
+    async with beside_ollama(tmp_path, FALLING_BACK, places=1) as (server, _):
         await until(lambda: well(server), 60)
         assert "OLLAMA_NUM_PARALLEL=" in server.get("/health")["llm"]["why"]
         folders = [tmp_path / str(caller) for caller in range(6)]
@@ -180,7 +180,7 @@ async def test_six_callers_with_one_place_are_all_answered(questions: list[Path]
 
 
 async def test_without_another_model_new_calls_are_refused(questions: list[Path], tmp_path: Path) -> None:
-    async with beside_ollama(tmp_path, OFFHOOK_LLM__FALLBACK="never") as (server, ollama):
+    async with beside_ollama(tmp_path, {"OFFHOOK_LLM__FALLBACK": "never"}) as (server, ollama):
         assert not timeouts(await called(server, ask(questions[0]), tmp_path))
         ollama.load_s, ollama.load_error = 0.0, "model requires more system memory"
         ollama.unload()
