@@ -26,7 +26,8 @@ DATE = "2026-01-01T00:00:00Z"
 LAYER_BYTES = 1_000_000
 
 
-Trouble = Literal["refuse", "busy", "gone", "nonsense", "break off", "hang", "stall"]
+Trouble = Literal["refuse", "busy", "gone", "nonsense", "break off", "hang", "stall", "slow"]
+SLOW_S = 1.0
 
 
 class OllamaServer:
@@ -46,6 +47,7 @@ class OllamaServer:
         self.size_vram = 0
         self.load_s = 0.0
         self.load_error = ""
+        self.pull_error = ""  # half-way
         self.most_ctx = 131072
         self.keeps = True
         self.loads_given_up = 0
@@ -110,6 +112,9 @@ class OllamaServer:
         if name == "nosuchmodel":
             return stream([{"error": "pull model manifest: file does not exist"}])
         layer = {"digest": "sha256:0", "total": LAYER_BYTES}
+        if self.pull_error:
+            half = {"status": "pulling 0", **layer, "completed": LAYER_BYTES // 2}
+            return stream([{"status": "pulling manifest"}, half, {"error": self.pull_error}])
         self.models.append(name if ":" in name else f"{name}:latest")
         return stream(
             [
@@ -167,6 +172,9 @@ class OllamaServer:
             async for line in self._answer(body):
                 if trouble == "hang":
                     await asyncio.Event().wait()
+                if trouble == "slow":
+                    await asyncio.sleep(SLOW_S)
+                    trouble = None
                 yield line
                 if trouble == "break off":
                     raise ConnectionResetError("told to")
@@ -252,9 +260,9 @@ def stream(lines: Sequence[dict[str, Any]]) -> Response:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """Serve an ASGI application on a free loopback port; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
+    """Serve an ASGI application on a loopback port, any that is free; yields its address."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1)
     )

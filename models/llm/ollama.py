@@ -129,10 +129,7 @@ class Ollama:
             kind = ModelOverloaded if busy else ModelFailed
             raise kind(f"Ollama at {self.url}: {reason if private else error.error or reason}") from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
-            where = f"Ollama isn't running at {self.url}: start it with 'ollama serve'."
-            raise ModelAway(
-                where if same_machine(self.url) else f"Ollama at {self.url} can't be reached."
-            ) from None
+            raise ModelAway(not_running(self.url)) from None
         except httpx.TransportError as error:
             raise ModelAway(
                 f"Ollama at {self.url} broke the connection off: {type(error).__name__}."
@@ -144,6 +141,13 @@ class Ollama:
             raise ModelFailed(
                 f"Ollama at {self.url} answers what isn't its API: {type(error).__name__}."
             ) from None
+
+
+def not_running(url: str) -> str:
+    """A sentence that says so of the Ollama at `url`, and what to do."""
+    if same_machine(url):
+        return f"Ollama isn't running at {url}: start it with 'ollama serve'."
+    return f"Ollama at {url} can't be reached."
 
 
 def _authorization(url: str, api_key: str | None) -> dict[str, str] | None:

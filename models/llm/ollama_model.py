@@ -71,9 +71,10 @@ class OllamaModel:
         self._loaded_at = 0.0  # monotonic: when it was last known to be loaded
 
     async def get_ready(self, *, idle: bool, on_loading: Callable[[str], None]) -> None:
-        if not self._found:
+        loaded = await self._ollama.running(self.model) if self._found else None
+        if loaded is None:  # it may have been removed, or be another by now
             await self._find()
-        loaded = await self._ollama.running(self.model)
+            loaded = await self._ollama.running(self.model)
         if loaded is None or self._other_context(loaded):
             on_loading(f"{self.model} is being loaded at {self.url}.")
             loaded = await self._load()

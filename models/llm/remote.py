@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx2
 from loguru import logger
@@ -18,9 +19,10 @@ from models.llm.brevity import Brevity
 from models.llm.brief import Brief
 from models.llm.endpoint import Endpoint, Kind
 from models.llm.history import fit
+from models.llm.ollama import not_running
 from models.llm.ollama_model import OllamaModel
 from models.llm.openai_model import OpenAiModel
-from models.llm.where import mounts
+from models.llm.where import OLLAMA_PORT, mounts
 
 BEAT_S = 5.0
 PROBE_S = 3.0
@@ -72,7 +74,8 @@ class RemoteEndpoint(Endpoint):
     ) -> None:
         """`named_by` is the setting that names it; None for an Ollama that is asked because it is there."""
         super().__init__()
-        self.kind = "openai" if named_by else "ollama"
+        # Until it answers, its port tells.
+        self.kind = "openai" if named_by and urlsplit(where.url).port != OLLAMA_PORT else "ollama"
         self.url = where.url
         self.model = where.model
         self.room: int = settings.num_ctx - settings.max_tokens
@@ -194,8 +197,10 @@ class RemoteEndpoint(Endpoint):
         try:
             answer = await self._http.get(f"{root}/api/version", headers=headers, timeout=PROBE_S)
         except httpx2.TransportError as error:
-            if self._named_by is None:
+            if self._named_by is None and not self.wanted:
                 raise ModelAway(f"No Ollama answers at {root}") from None
+            if self.kind == "ollama":
+                raise ModelAway(not_running(root)) from None
             raise ModelAway(f"{self._where.url} doesn't answer: {type(error).__name__}.") from None
         if answer.status_code >= 500:
             raise ModelAway(f"{self._where.url} answers HTTP {answer.status_code}.")
