@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.caller.recording import read_agent
+from bench.caller.recording import read_agent
 from models.whisper import Recognizer
 from tests.e2e.served import aside, plain, served
 from tests.e2e.test_serve import ask, call
