@@ -9,7 +9,6 @@ import asyncio
 import os
 import shutil
 import wave
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -276,11 +275,3 @@ def write_wav(path: Path, audio: Audio) -> None:
 
 def _floats(pcm: bytes) -> Audio:
     return np.frombuffer(pcm, np.int16).astype(np.float32)
-
-
-def total_s(sounds: Iterable[Sound]) -> float:
-    seconds = 0.0
-    for sound in sounds:
-        with wave.open(str(sound.wav), "rb") as source:
-            seconds += source.getnframes() / source.getframerate()
-    return seconds

@@ -7,15 +7,12 @@ from typing import Any
 import av
 import numpy as np
 
-from bench.caller.impair import clip
 from bench.caller.script import RATE_HZ, Samples
+from transports.resampler import Resampler
 
 CLOCK_HZ = 48_000  # RFC 7587: of the RTP timestamps, and of what the decoder gives
 PACKET_TICKS = CLOCK_HZ // 50
 BIT_RATE = 32_000
-_FACTOR = CLOCK_HZ // RATE_HZ
-_TAPS = 145
-_CUTOFF_HZ = 3_700
 
 
 class Encoder:
@@ -44,10 +41,7 @@ class Decoder:
         codec.layout = "mono"
         codec.format = "s16"
         self._codec = codec
-        at = np.arange(_TAPS) - (_TAPS - 1) / 2
-        kernel = np.sinc(2 * _CUTOFF_HZ / CLOCK_HZ * at) * np.kaiser(_TAPS, 6.0)
-        self._kernel = (kernel / kernel.sum()).astype(np.float32)
-        self._history = np.zeros(_TAPS - 1, np.float32)
+        self._resampler = Resampler(CLOCK_HZ, RATE_HZ)
 
     def decode(self, payload: bytes) -> Samples:
         """Raises ValueError if `payload` isn't Opus."""
@@ -55,7 +49,4 @@ class Decoder:
             frames = self._codec.decode(av.Packet(payload))
         except av.FFmpegError as error:
             raise ValueError("not an Opus packet") from error
-        decoded = [frame.to_ndarray()[0].astype(np.float32) for frame in frames]
-        joined = np.concatenate([self._history, *decoded])
-        self._history = joined[-(_TAPS - 1) :]
-        return clip(np.convolve(joined, self._kernel, "valid")[::_FACTOR])
+        return self._resampler.process(np.concatenate([frame.to_ndarray()[0] for frame in frames]))

@@ -53,7 +53,6 @@ class CallLlmService(OpenAILLMService):
     """
 
     supports_developer_role = False
-    supports_response_schema = False
 
     def __init__(self, llm: Llm, brief: Brief, *, call_id: str) -> None:
         self._llm = llm  # first: the base class asks for the client while it is built

@@ -37,7 +37,7 @@ PLAYED_S = 0.5  # beyond what is known to be unplayed
 QUEUED = 100  # messages that a carrier may be late in taking
 
 # RFC 6455 and IANA's registry of close codes.
-NORMAL, GOING_AWAY, POLICY, BUSY, TIMEOUT = 1000, 1001, 1008, 1013, 3008
+NORMAL, POLICY, BUSY, TIMEOUT = 1000, 1008, 1013, 3008
 
 
 class StreamSocket(Protocol):
