@@ -26,6 +26,7 @@ from bench.caller.media import Media, Packet
 from bench.caller.outcome import Outcome
 from bench.caller.recording import ReceivedPacket
 from bench.caller.script import Outgoing, Samples, Script
+from transports.webrtc import aiortc_internals
 
 OFFER = "/api/v1/webrtc/offer"
 POLL_S = 0.02
@@ -78,7 +79,7 @@ class _Call:
             return
         answer = asked.json()
         payload_type = _opus_payload_type(answer["sdp"])
-        transceiver.receiver._RTCRtpReceiver__jitter_buffer = _Ear(self._media)
+        aiortc_internals.tap(transceiver.receiver, _Incoming(self._media).take)
         try:
             await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
             if not await self._connected(peer):
@@ -130,11 +131,11 @@ class _OpusWire:
 
     def __init__(self, sender: Any, channel: Any, payload_type: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._transport = sender.transport
+        self._sender = sender
         self._channel = channel
         self._payload_type = payload_type
         self._encoder = opus.Encoder()
-        self._stream = rtp.Stream(opus.PACKET_TICKS, sender._ssrc)
+        self._stream = rtp.Stream(opus.PACKET_TICKS, aiortc_internals.ssrc(sender))
 
     def packet(self, samples: Samples, outgoing: Outgoing) -> Packet:
         sound = self._stream.next(self._payload_type) + self._encoder.encode(samples)
@@ -154,7 +155,7 @@ class _OpusWire:
     async def _send(self, packet: Packet) -> float:
         for part in packet:
             if isinstance(part, bytes):
-                await self._transport._send_rtp(part)
+                await aiortc_internals.send_rtp(self._sender, part)
             elif self._channel.readyState == "open":
                 self._channel.send(part)
         return time.monotonic()
@@ -165,21 +166,21 @@ def _pressed(digit: str) -> str:
     return json.dumps({"label": "rtvi-ai", "type": "dtmf", "id": "1", "data": {"buttons": [digit]}})
 
 
-class _Ear:
-    """Stands in for the receiver's jitter buffer: takes each packet as it comes."""
+class _Incoming:
+    """Takes each packet as it comes."""
 
     def __init__(self, media: Media) -> None:
         self._media = media
         self._decoder = opus.Decoder()
         self._clock = rtp.PlayClock(opus.CLOCK_HZ)
 
-    def add(self, packet: Any) -> tuple[bool, None]:
+    def take(self, packet: Any) -> None:
         at = time.monotonic()
         try:
             samples = self._decoder.decode(packet.payload)
         except ValueError:
             self._media.recording.unreadable += 1
-            return False, None
+            return
         received = ReceivedPacket(
             at,
             packet.sequence_number,
@@ -189,7 +190,6 @@ class _Ear:
             packet.payload_type,
         )
         self._media.hear(received, samples, self._clock.played_at(packet.ssrc, packet.timestamp, at))
-        return False, None
 
 
 def _opus_payload_type(sdp: str) -> int:
