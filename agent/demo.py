@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.bench import metrics
-from agent.bench.subjects import free_port
-from agent.caller.recording import read_agent
-from agent.caller.script import Hangup, Play, Script, Step, Wait
 from agent.conversation import ToolCall, Turn
 from agent.http.speech import transcribe
 from agent.server import Server
 from agent.session import CallSession
+from bench import metrics
+from bench.caller.recording import read_agent
+from bench.caller.script import Hangup, Play, Script, Step, Wait
+from bench.material import MaterialError, Speaker, write_wav
+from bench.subjects import free_port
 from config.persona import Persona
 from config.settings import Settings
 from transports.playout import SAMPLE_RATE_HZ
@@ -77,6 +78,31 @@ def loopback(settings: Settings) -> Settings:
     )
     http = settings.http.model_copy(update={"enabled": False})
     return settings.model_copy(update={"sip": sip, "http": http})
+
+
+class CallerVoice:
+    """Speaks with the bench's English voices in turn; other languages are left to the server's own voice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._spoken = 0
+        try:
+            self._speaker: Speaker | None = Speaker(folder)
+        except MaterialError:
+            self._speaker = None
+
+    async def says(self, text: str, language: str) -> str | Path:
+        if language != "en" or self._speaker is None:
+            return text
+        voices = self._speaker.voices
+        path = self.folder / f"{self._spoken}.wav"
+        write_wav(path, await self._speaker.say(text, voices[self._spoken % len(voices)]))
+        self._spoken += 1
+        return path
+
+    async def close(self) -> None:
+        if self._speaker is not None:
+            await self._speaker.close()
 
 
 async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) -> Demo:
@@ -184,7 +210,7 @@ async def _speak(server: Server, text: str, path: Path) -> None:
 
 async def _run_caller(script: Path, result: Path, *, deadline_s: float) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent.caller", str(script), str(result)
+        sys.executable, "-m", "bench.caller", str(script), str(result)
     )
     try:
         async with asyncio.timeout(deadline_s):

@@ -28,12 +28,11 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
-from pipecat.turns.user_stop import EagerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.answering import Answering
 from agent.conversation import Conversation
-from agent.rtvi import BrowserMessages, observer_params
+from agent.rtvi import observer_params
 from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
@@ -45,6 +44,7 @@ from models.llm.acts import ActExample
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
+from models.pipecat_internals import BrowserMessages, TurnStop
 from models.pool import ModelPool
 from models.speech_text import pieces
 from models.tts_service import VoiceTTSService
@@ -70,14 +70,6 @@ class Keys(DTMFAggregator):
 
     async def broadcast_interruption(self) -> None:
         pass
-
-
-class _TurnStop(EagerUserTurnStopStrategy):
-    """Stops its clock when the call ends in mid-speculation, which Pipecat 1.14 leaves running."""
-
-    async def cleanup(self) -> None:
-        await self._take_speculation()
-        await super().cleanup()
 
 
 def brief(persona: Persona) -> Brief:
@@ -198,7 +190,7 @@ def build(
         user_params=LLMUserAggregatorParams(
             user_turn_strategies=UserTurnStrategies(
                 start=[ExternalUserTurnStartStrategy()],
-                stop=[_TurnStop(wait_for_transcript=False, speculation_timeout=SPECULATION_TIMEOUT_S)],
+                stop=[TurnStop(wait_for_transcript=False, speculation_timeout=SPECULATION_TIMEOUT_S)],
             ),
             user_turn_stop_timeout=TURN_TIMEOUT_S,
             user_idle_timeout=settings.call.idle_prompt_s,

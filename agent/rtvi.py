@@ -8,27 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipecat.frames.frames import TranscriptionFrame
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.processors.frameworks.rtvi import RTVIObserverParams, RTVIProcessor
+from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.processors.frameworks.rtvi import models as messages
-from pipecat.utils.time import time_now_iso8601
 
 from agent.conversation import Ledger
 from config.persona import Persona
 from transports.call import EndReason
-
-
-class BrowserMessages(RTVIProcessor):
-    """Takes typed text as a turn of the caller's, so that it is treated like speech in everything."""
-
-    async def _handle_send_text(
-        self, data: messages.SendTextData, message_id: str, user_id: str | None = None
-    ) -> None:
-        text = data.content.strip()
-        if not text:
-            return
-        await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))
 
 
 def observer_params(before_listener: list[FrameProcessor]) -> RTVIObserverParams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pipecat.frames.frames import (
     EndFrame,
@@ -19,7 +19,6 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import Conversation, ToolCall, Turn
-from agent.http.contracts import CallState
 from agent.rtvi import ending_message, latency_message, persona_message
 from agent.troubles import Outcome, Troubles
 from config.persona import Persona
@@ -33,6 +32,8 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 GOODBYE_DEADLINE_S = 12.0
 MESSAGE_DEADLINE_S = 0.5
+
+CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
 
 
 class CallSession:

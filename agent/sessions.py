@@ -38,10 +38,6 @@ class Sessions:
         return list(self._live.values())
 
     @property
-    def draining(self) -> bool:
-        return self._draining
-
-    @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
         if self._draining:

@@ -57,7 +57,6 @@ class LaneStats:
     running: bool
     done: int
     dropped: int
-    busy_s: float
     last_error: str | None
     stuck: str | None
     """A sentence, where one piece of work has taken longer than any may."""
@@ -139,7 +138,6 @@ class Lane:
         self._closed = False
         self._done = 0
         self._dropped = 0
-        self._busy_s = 0.0
         self._last_error: str | None = None
         self._exited: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
         self._thread = threading.Thread(target=self._work, name=f"lane-{name}", daemon=True)
@@ -192,7 +190,6 @@ class Lane:
                 running=self._began is not None,
                 done=self._done,
                 dropped=self._dropped,
-                busy_s=self._busy_s,
                 last_error=self._last_error,
                 stuck=self._stuck,
             )
@@ -283,14 +280,13 @@ class Lane:
             with self._changed:
                 while not (job := self._next()) and not self._closed:
                     self._changed.wait(_LOOK_S if self._queues[Priority.BULK].size else None)
-                self._began = began = time.monotonic() if job else None
-            if job is None or began is None:
+                self._began = time.monotonic() if job else None
+            if job is None:
                 break
             self._note(job.priority)
             result, error = _attempt(self.name, job.work)
             self._note(job.priority)
             with self._changed:
-                self._busy_s += time.monotonic() - began
                 self._began = None
                 self._done += 1
                 if error is not None and not isinstance(error, ModelBusy):  # a refusal is no failure

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
 
 from models.lanes import Lane, Speculative
+from models.pipecat_internals import turn_features
 
 _WINDOW_SAMPLES = 8 * 16_000
 
@@ -43,7 +43,7 @@ class TurnDetector:
         np.multiply(
             heard, np.float32(1 / 32768), out=window[_WINDOW_SAMPLES - len(heard) :], dtype=np.float32
         )
-        features = compute_whisper_log_mel_features(window, do_normalize=True)
+        features = turn_features(window)
         outputs: list[Any] = list(self._session.run(None, {"input_features": features[np.newaxis]}))
         return float(outputs[0][0].item())
 

@@ -7,22 +7,17 @@ from collections.abc import AsyncGenerator
 
 from loguru import logger
 from pipecat.frames.frames import (
-    AggregatedTextFrame,
     EagerEndOfTurnCancelFrame,
     ErrorFrame,
     Frame,
-    InterruptionFrame,
-    LLMFullResponseEndFrame,
     TTSAudioRawFrame,
-    TTSStoppedFrame,
-    TTSTextFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import TTSSettings
-from pipecat.services.tts_service import TTSService
 
 from models.errors import ModelError, ModelLate
 from models.lanes import Speculative
+from models.pipecat_internals import OrderedTTSService
 from models.speech import SAMPLE_RATE_HZ, Speech
 from models.speech_text import Chunks, pieces
 from models.voices import Choice, Voices, names_in
@@ -32,7 +27,7 @@ PART_DEADLINE_S = 8.0
 _CONTEXT_CHARACTERS = 80  # of what was said, which tell that a number is a code
 
 
-class VoiceTTSService(TTSService):
+class VoiceTTSService(OrderedTTSService):
     """Speaks with one of the shared `Voices`.
 
     Every word's TTSTextFrame follows the sound of that word and carries no presentation time, so that
@@ -49,7 +44,9 @@ class VoiceTTSService(TTSService):
         language: str = "en",
         speculative: Speculative = False,
     ) -> None:
+        self._chunks = Chunks(language=language)
         super().__init__(
+            aggregator=self._chunks,
             push_text_frames=False,
             push_start_frame=True,
             push_stop_frames=True,
@@ -60,8 +57,6 @@ class VoiceTTSService(TTSService):
         self._voice = voice
         self._call_id = call_id
         self._speculative = speculative
-        # Typed as Pipecat's own aggregator there, but used through the base class only.
-        self._text_aggregator = Chunks(language=language)  # type: ignore[assignment]
         self._context_begun = ""
         self._language = language
         self._before = ""  # what the answer has said already
@@ -70,14 +65,14 @@ class VoiceTTSService(TTSService):
         """Speak what comes from now on with another voice, in its language."""
         self._voice = voice
         self._language = language
-        self._text_aggregator.set_language(language)
+        self._chunks.set_language(language)
 
     def can_generate_metrics(self) -> bool:
         return True
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, EagerEndOfTurnCancelFrame) and direction == FrameDirection.DOWNSTREAM:
-            await self._drop_answer(direction)
+            await self.drop_answer(direction)
         await super().process_frame(frame, direction)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
@@ -107,13 +102,6 @@ class VoiceTTSService(TTSService):
                 logger.error(f"Call {self._call_id}: {error}")
                 yield ErrorFrame(error=str(error), exception=error)
                 return
-
-    async def tts_process_generator(
-        self, context_id: str, generator: AsyncGenerator[Frame | None, None]
-    ) -> None:
-        await super().tts_process_generator(context_id, generator)
-        # Else Pipecat waits 3 s for sound that never comes when nothing could be spoken.
-        self._is_yielding_frames_synchronously = True
 
     async def _in_time(self, parts: AsyncGenerator[Speech, None]) -> Speech | None:
         """The next part; None behind the last. Raises ModelLate where it takes too long.
@@ -146,30 +134,3 @@ class VoiceTTSService(TTSService):
 
     def _sound(self, pcm: bytes, context_id: str) -> TTSAudioRawFrame:
         return TTSAudioRawFrame(pcm, SAMPLE_RATE_HZ, 1, context_id=context_id)
-
-    async def _drop_answer(self, direction: FrameDirection) -> None:
-        """Do what an interruption does, but here alone: nobody has heard anything of this answer."""
-        await self._start_interruption()
-        await self.stop_all_metrics()
-        await self._handle_interruption(InterruptionFrame(), direction)
-
-    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        # Pipecat times these by the last word, so that its transport's clock releases them. There the
-        # order is enough, and a time would let them overtake the sound.
-        if isinstance(frame, TTSStoppedFrame | LLMFullResponseEndFrame | AggregatedTextFrame | TTSTextFrame):
-            frame.pts = None
-        await super().push_frame(frame, direction)
-
-    async def _push_word_frames(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            frame.pts = None
-            await self.push_frame(frame)
-
-    def _stamp_segment_announcement(self, frame: AggregatedTextFrame) -> None:
-        """No time: see `push_frame`."""
-
-    def _stamp_llm_response_frame(self, frame: Frame) -> None:
-        """No time: see `push_frame`."""
-
-    async def _record_context_audio_outcome(self, context_id: str, received_audio: bool) -> None:
-        """An answer of "..." has no sound and is no failure; real failures are reported as they happen."""

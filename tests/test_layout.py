@@ -11,7 +11,7 @@ from pathlib import Path
 import transports
 
 ROOT = Path(__file__).parent.parent
-OURS = ("config", "models", "transports", "agent")
+OURS = ("config", "models", "transports", "agent", "bench")
 
 
 def test_no_dependency_claims_our_names() -> None:

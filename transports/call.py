@@ -71,6 +71,10 @@ class CallTransport(BaseTransport, abc.ABC):
         self._register_event_handler("on_dtmf_event")
         self._register_event_handler("on_message")
 
+    async def fire(self, event: str, *args: Any) -> None:
+        """Have the handlers of one of the events called, for the wire that saw it happen."""
+        await self._call_event_handler(event, *args)
+
     @property
     def on_hold(self) -> bool:
         """Whether the caller holds the call: silent by agreement, and not listening."""

@@ -58,14 +58,14 @@ def bench(
 
     from rich.console import Console
 
-    from agent.bench.columns import own
-    from agent.bench.material import MaterialError
-    from agent.bench.report import page
-    from agent.bench.results import Run, UnreadableRun, from_json, to_json
-    from agent.bench.scenarios import EVERY, SCENARIOS
-    from agent.bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
-    from agent.bench.suite import Plan, measure
-    from agent.bench.table import show
+    from bench.columns import own
+    from bench.material import MaterialError
+    from bench.report import page
+    from bench.results import Run, UnreadableRun, from_json, to_json
+    from bench.scenarios import EVERY, SCENARIOS
+    from bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
+    from bench.suite import Plan, measure
+    from bench.table import show
 
     console = Console()
     if not console.is_terminal:
@@ -131,9 +131,9 @@ def bench_models(
     from rich.console import Console
 
     from agent import logs
-    from agent.bench.models import measure, show, to_json
-    from agent.bench.results import Machine
-    from agent.bench.stages import stages
+    from bench.models import measure, show, to_json
+    from bench.results import Machine
+    from bench.stages import stages
     from models.catalog import Catalog
     from models.devices import Devices
 

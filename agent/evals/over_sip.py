@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from agent.bench.material import MaterialError, Speaker, write_wav
 from agent.conversation import ToolCall
-from agent.demo import Answer, loopback, make_call
+from agent.demo import Answer, CallerVoice, loopback, make_call
 from agent.evals.results import SetResult, TurnResult
 from agent.evals.rules import judge
 from agent.evals.runs import persona_for
@@ -47,7 +46,7 @@ async def call(
             by_persona.setdefault(who.model_dump_json(), []).append((result, scenario, who))
     model = "nothing"
     with tempfile.TemporaryDirectory(prefix="offhook-eval-") as scratch:
-        voice = _CallerVoice(Path(scratch))
+        voice = CallerVoice(Path(scratch))
         try:
             for group in by_persona.values():
                 say(f"{group[0][0].scenarios.name}: starting")
@@ -65,33 +64,8 @@ async def call(
     return model, results
 
 
-class _CallerVoice:
-    """Speaks with the bench's English voices in turn; other languages are left to the server's own voice."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._spoken = 0
-        try:
-            self._speaker: Speaker | None = Speaker(folder)
-        except MaterialError:
-            self._speaker = None
-
-    async def says(self, text: str, language: str) -> str | Path:
-        if language != "en" or self._speaker is None:
-            return text
-        voices = self._speaker.voices
-        path = self.folder / f"{self._spoken}.wav"
-        write_wav(path, await self._speaker.say(text, voices[self._spoken % len(voices)]))
-        self._spoken += 1
-        return path
-
-    async def close(self) -> None:
-        if self._speaker is not None:
-            await self._speaker.close()
-
-
 async def _one(
-    server: Server, found: ScenarioSet, scenario: Scenario, voice: _CallerVoice
+    server: Server, found: ScenarioSet, scenario: Scenario, voice: CallerVoice
 ) -> list[TurnResult]:
     said = [await voice.says(turn.caller, found.language) for turn in scenario.turns]
     made = await make_call(server, said, voice.folder / "call.wav")

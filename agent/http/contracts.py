@@ -11,12 +11,11 @@ from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
 
+from agent.session import CallState
 from config.persona import Persona
 from models.lanes import Priority
 from models.llm.brevity import Brevity
 from transports.call import CallInfo
-
-CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
 
 
 class Turn(Protocol):

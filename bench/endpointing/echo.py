@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from pipecat.audio.vad.silero import SileroVADAnalyzer
 
 from agent.turn.activity import Change, SpeechActivity
 from agent.turn.barge_in import ECHO
 from agent.turn.echo import RATE_HZ, EchoGuard
 from bench.endpointing.voices import Espeak, Piper, Samples, integers, mulaw
+from models.silero import CHUNK_SAMPLES, SileroModel
 from transports.sent import Sent
 
 FRAME = RATE_HZ // 50
-CHUNK = 512
 SECONDS = 6.0
 AGENT_AT_S, CALLER_AT_S = 0.3, 2.5
 AGENT = (
@@ -97,14 +96,14 @@ def scene(
     return Scene(integers(played), integers(heard)[: len(played)])
 
 
-def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:
+def run(silero: SileroModel, call: Scene, *, bunch: int = 1) -> Outcome:
     """Play a scene through the guard. `bunch` frames arrive at a time."""
     guard, activity, sent = EchoGuard(), SpeechActivity(), Sent()
-    spent, buffered = 0.0, np.zeros(0, np.int16)
+    spent = 0.0
     starts: list[float] = []
     held = 0.0
     open_since: float | None = None
-    silero._model.reset_states()
+    voice_activity = silero.voice_activity()
     frames = len(call.heard) // FRAME
     for number in range(frames):
         sent.append(call.played[sent.end : (number // bunch + 1) * bunch * FRAME])
@@ -113,10 +112,8 @@ def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:
         begun = time.process_time()
         clean = guard.process(frame, sent, now)
         spent += time.process_time() - begun
-        buffered = np.concatenate((buffered, np.frombuffer(clean, np.int16)))
-        while len(buffered) >= CHUNK:
-            event = activity.process(_probability(silero, buffered[:CHUNK]), now)
-            buffered = buffered[CHUNK:]
+        for probability in voice_activity.process(clean):
+            event = activity.process(probability, now)
             if event and event.change is Change.PAUSED:
                 activity.reset()
         voice = activity.onset is not None and guard.probability < ECHO
@@ -131,14 +128,8 @@ def run(silero: SileroVADAnalyzer, call: Scene, *, bunch: int = 1) -> Outcome:
     return Outcome(starts, held, spent / (frames * FRAME / RATE_HZ), raw_voice(silero, call.heard))
 
 
-def raw_voice(silero: SileroVADAnalyzer, heard: NDArray[np.int16]) -> int:
-    silero._model.reset_states()
-    whole = range(0, len(heard) - CHUNK + 1, CHUNK)
-    return sum(_probability(silero, heard[at : at + CHUNK]) >= 0.5 for at in whole)
-
-
-def _probability(silero: SileroVADAnalyzer, chunk: NDArray[np.int16]) -> float:
-    return float(silero._model(chunk.astype(np.float32) / 32768, RATE_HZ)[0][0])
+def raw_voice(silero: SileroModel, heard: NDArray[np.int16]) -> int:
+    return sum(score >= 0.5 for score in silero.voice_activity().process(heard.tobytes()))
 
 
 def main() -> None:
@@ -147,7 +138,7 @@ def main() -> None:
     agents = [piper.speak(text, 1.0, 1.0).samples for text in AGENT]
     callers = [piper.speak(text, 1.0, 1.12).samples for text in CALLER]
     callers += [espeak.speak(text, "en-gb+f3", 1.0, 60).samples for text in CALLER]
-    silero = SileroVADAnalyzer(sample_rate=RATE_HZ)
+    silero = SileroModel()
     cores: list[float] = []
 
     print("echo alone          scenes  voice without guard  false holds  longest hold")
@@ -182,7 +173,7 @@ def main() -> None:
 
 
 def _print(what: str, outcomes: list[Outcome]) -> None:
-    raw = sum(outcome.voiced_raw for outcome in outcomes) * CHUNK / RATE_HZ
+    raw = sum(outcome.voiced_raw for outcome in outcomes) * CHUNK_SAMPLES / RATE_HZ
     holds = sum(len(outcome.starts_s) for outcome in outcomes)
     longest = max(outcome.held_s for outcome in outcomes)
     print(f"{what:18s}  {len(outcomes):6d}  {raw:17.1f} s  {holds:11d}  {longest:10.2f} s")

@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 from piper import PiperVoice, SynthesisConfig
 
+from bench.caller import g711
 from config.settings import Settings
 from models.catalog import Catalog
 
@@ -138,8 +139,5 @@ def integers(samples: Samples) -> NDArray[np.int16]:
 
 
 def mulaw(samples: Samples) -> Samples:
-    """There and back through ITU-T G.711 mu-law, by its continuous companding curve in 8 bits."""
-    clipped = np.clip(samples, -1, 1)
-    companded = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256)
-    steps = np.round(companded * 127) / 127
-    return np.asarray(np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255, np.float32)
+    """There and back through G.711."""
+    return np.asarray(g711.decode(g711.encode(integers(samples), "pcmu"), "pcmu") / 32768, np.float32)

@@ -1,6 +1,6 @@
 """A plain Pipecat bot on the same weights, for comparison: stock services, stock turn-taking.
 
-    python bench/stock/bot.py --turns smart-turn|timeout --sip-port 5080
+    python -m bench.stock.bot --turns smart-turn|timeout --sip-port 5080
 
 What it shares with offhook is what Pipecat doesn't have, the SIP line, and the weights: the Whisper that
 offhook would choose, in int8, the Piper voice, SmolLM2 on the same llama.cpp server (or Ollama), the
@@ -105,9 +105,10 @@ class StockBot:
             settings=WhisperSTTService.Settings(model=str(self._weights.whisper), language=Language.EN),
         )
         llm_settings = self._llm.settings
+        base_url, api_key = _openai(self._llm)
         llm = OpenAILLMService(
-            api_key=self._llm.client.api_key,
-            base_url=str(self._llm.client.base_url),
+            api_key=api_key,
+            base_url=base_url,
             settings=OpenAILLMService.Settings(
                 model=self._llm.endpoint.model,
                 system_instruction=self._persona.prompt,
@@ -133,6 +134,15 @@ class StockBot:
             params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
             idle_timeout_secs=None,
         )
+
+
+def _openai(llm: Llm) -> tuple[str, str]:
+    """The OpenAI-compatible API of whoever answers, and its key."""
+    speaker = llm.speaker
+    if speaker is not None and llm.endpoint is speaker:
+        return f"{speaker.child.url}/v1", speaker.child.api_key
+    key = llm.settings.api_key
+    return f"{llm.endpoint.url.removesuffix('/v1')}/v1", key.get_secret_value() if key else "none"
 
 
 async def serve(arguments: argparse.Namespace) -> None:

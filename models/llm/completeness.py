@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,6 @@ class Completeness:
         self.deadline_s = DEADLINE_S
         self.asked = 0
         self.late = 0
-        self.last_ms: float | None = None
 
     async def end_probability(
         self, text: str, *, history: Sequence[Message] = (), slot: int | None = None
@@ -51,7 +49,6 @@ class Completeness:
             "cache_prompt": True,
             "id_slot": -1 if slot is None else slot,
         }
-        began = time.monotonic()
         try:
             answer = await child.http.post(f"{child.url}/completion", json=request, timeout=self.deadline_s)
             answer.raise_for_status()
@@ -59,7 +56,6 @@ class Completeness:
         except (httpx2.HTTPError, LookupError, ValueError):  # late, or an answer without probabilities
             self.late += 1
             return None
-        self.last_ms = (time.monotonic() - began) * 1000
         return probability
 
 

@@ -13,40 +13,24 @@ from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
-    EndFrame,
     Frame,
     LLMContextFrame,
     StartFrame,
-    SystemFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
-from pipecat.services.openai.llm import OpenAILLMService
-from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
 from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
+from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
     from models.llm.brief import Brief
     from models.llm.language_model import Llm
 
 
-class PassingGate(SpeculationGate):
-    """Knows whether an answer is speculative, but holds none of it back.
-
-    A speculative answer goes on to be synthesized; whoever plays it holds it until the turn is
-    decided. What must still wait here are tool calls, which `is_speculating` answers for.
-    """
-
-    def process(self, frame: Frame, direction: FrameDirection) -> list[GatedFrame]:
-        if isinstance(frame, (SystemFrame, EndFrame)):  # the verdicts; with nothing held they only pass
-            return super().process(frame, direction)
-        return [(frame, direction)]
-
-
-class CallLlmService(OpenAILLMService):
+class CallLlmService(SpeculatingLLMService):
     """One call's share of the language model.
 
     Every failure reaches the pipeline as an ErrorFrame, upstream, whose exception is a ModelError.
@@ -77,7 +61,6 @@ class CallLlmService(OpenAILLMService):
                 max_tokens=llm.settings.max_tokens,
             )
         )
-        self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
 
     def create_client(self, *_args: Any, **_kwargs: Any) -> AsyncOpenAI:
         """None: the base class never asks. Endpoints have connections of their own, which calls share."""
@@ -117,7 +100,7 @@ class CallLlmService(OpenAILLMService):
         **kwargs: Any,
     ) -> None:
         """A speculation that fails is nobody's business: it is withdrawn, and the whole turn asks anew."""
-        if self._speculation_gate.is_speculating:
+        if self.is_speculating:
             logger.info(f"An answer begun early is given up: {exception}")
             await self.broadcast_frame(EagerEndOfTurnCancelFrame)
             return
@@ -152,7 +135,8 @@ class CallLlmService(OpenAILLMService):
         response_schema: dict[str, Any] | None = None,
     ) -> str | None:
         """One answer outside the conversation, on the same path: Ollama's /v1 would load the model again."""
-        self._check_response_schema(response_schema)
+        if response_schema is not None:
+            logger.warning(f"Call {self._call_id}: no schema can be enforced on the answer.")
         instead = None if system_instruction is None else [{"role": "system", "content": system_instruction}]
         params = await self._params(context, instead)
         if max_tokens is not None:

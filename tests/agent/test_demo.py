@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.bench import metrics
 from agent.conversation import Turn
 from agent.demo import Answer, answers, loopback
+from bench import metrics
 from config.persona import load_persona
 from config.settings import Settings, SipSettings
 

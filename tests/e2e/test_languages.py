@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.caller.script import Hangup, Play, Script, Step, Wait
+from bench.caller.script import Hangup, Play, Script, Step, Wait
 from config.persona import load_persona
 from tests.e2e.served import served, until
 from tests.models.test_recordings import RECORDINGS
@@ -43,7 +43,7 @@ def test_a_number_and_a_language_decide_who_answers(tmp_path: Path) -> None:
             )
             (tmp_path / "script.json").write_text(script.model_dump_json())
             parts = [str(tmp_path / name) for name in ("script.json", "result.json")]
-            return subprocess.Popen([sys.executable, "-m", "agent.caller", *parts])
+            return subprocess.Popen([sys.executable, "-m", "bench.caller", *parts])
 
         def turns(count: int) -> bool:
             seen.extend(server.get(f"/api/v1/sessions/{session['id']}") for session in server.sessions())

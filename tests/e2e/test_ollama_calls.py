@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.caller.script import Play, Step, Wait
+from bench.caller.script import Play, Step, Wait
 from models.llm.child import LlamaChild
 from tests.e2e.served import OFFHOOK, Served, aside, served
 from tests.e2e.test_serve import ask, call

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.caller.recording import read_agent
+from bench.caller.recording import read_agent
 from config.persona import load_persona
 from models.whisper import Recognizer
 from tests.e2e.served import aside, plain, served

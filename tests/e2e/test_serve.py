@@ -17,8 +17,8 @@ import httpx2
 import jiwer
 import pytest
 
-from agent.caller.recording import read_agent
-from agent.caller.script import Hangup, Play, Script, Step, Wait
+from bench.caller.recording import read_agent
+from bench.caller.script import Hangup, Play, Script, Step, Wait
 from tests.e2e.served import OFFHOOK, QUESTIONS, Served, plain, served, until
 from tests.peers import free_port, require_peer
 from transports.playout import SAMPLE_RATE_HZ
@@ -42,7 +42,7 @@ def call(server: Served, steps: list[Step], folder: Path) -> dict[str, Any]:
         target=f"127.0.0.1:{server.sip}", steps=(*begin, *steps, Hangup()), wav=folder / "call.wav"
     )
     (folder / "script.json").write_text(script.model_dump_json())
-    command = [sys.executable, "-m", "agent.caller", str(folder / "script.json"), str(folder / "result.json")]
+    command = [sys.executable, "-m", "bench.caller", str(folder / "script.json"), str(folder / "result.json")]
     subprocess.run(command, timeout=120, check=False)
     return dict(json.loads((folder / "result.json").read_text()))
 

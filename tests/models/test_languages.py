@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from agent.caller.g711 import decode, encode
 from agent.turn.language import LanguagePolicy
+from bench.caller.g711 import decode, encode
 from models.speech import SAMPLE_RATE_HZ, Voice
 from models.whisper import LanguageChoice, Languages, Recognizer
 from tests.models.test_recordings import RECORDINGS, on_the_phone

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from agent.caller.g711 import decode, encode
+from bench.caller.g711 import decode, encode
 from models.whisper import Recognizer
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "speech"

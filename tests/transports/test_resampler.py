@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from transports.resampler import Resampler
 
-RATES = [(8000, 16000), (16000, 8000), (48000, 16000), (16000, 48000)]
+RATES = [(8000, 16000), (16000, 8000), (48000, 16000), (16000, 48000), (48000, 8000)]
 
 
 def tone(rate_hz: int, frequency_hz: float, seconds: float = 0.5) -> NDArray[np.int16]:
@@ -52,8 +52,19 @@ def test_it_is_late_by_less_than_two_milliseconds(from_hz: int, to_hz: int) -> N
     assert Resampler(from_hz, to_hz).delay_ms < 2
 
 
-def test_what_the_lower_rate_can_not_carry_is_gone() -> None:
-    out = Resampler(16000, 8000).process(tone(16000, 6000))
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz", "hz"), [(16000, 8000, 3000), (48000, 8000, 3000), (48000, 16000, 6300)]
+)
+def test_speech_passes(from_hz: int, to_hz: int, hz: int) -> None:
+    out = Resampler(from_hz, to_hz).process(tone(from_hz, hz))
+    assert np.abs(out[100:].astype(int)).max() > 9500
+
+
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz", "hz"), [(16000, 8000, 6000), (48000, 8000, 6000), (48000, 16000, 9000)]
+)
+def test_what_the_lower_rate_can_not_carry_is_gone(from_hz: int, to_hz: int, hz: int) -> None:
+    out = Resampler(from_hz, to_hz).process(tone(from_hz, hz))
     assert np.abs(out[100:].astype(int)).max() < 100
 
 

@@ -37,7 +37,7 @@ PLAYED_S = 0.5  # beyond what is known to be unplayed
 QUEUED = 100  # messages that a carrier may be late in taking
 
 # RFC 6455 and IANA's registry of close codes.
-NORMAL, GOING_AWAY, POLICY, BUSY, TIMEOUT = 1000, 1001, 1008, 1013, 3008
+NORMAL, POLICY, BUSY, TIMEOUT = 1000, 1008, 1013, 3008
 
 
 class StreamSocket(Protocol):
@@ -93,7 +93,7 @@ class MediaStreamCall(CallTransport):
         self.playout.on_cut = self._cut
         self._due = self._loop.time()
         self._pace()
-        await self._call_event_handler("on_dialin_connected")
+        await self.fire("on_dialin_connected")
 
     async def hangup(self) -> None:
         if self._hanging_up is None:
@@ -135,7 +135,7 @@ class MediaStreamCall(CallTransport):
             if self._hanging_up is not None:
                 reason = EndReason.AGENT_HANGUP
             self._stopped = reason
-            await self._call_event_handler("on_dialin_stopped", reason)
+            await self.fire("on_dialin_stopped", reason)
 
     async def _read(self, first: str | bytes) -> EndReason:
         data: str | bytes | None = first
@@ -168,7 +168,7 @@ class MediaStreamCall(CallTransport):
                 await self._input.feed(self._resampler.process(np.frombuffer(whole, np.int16)).tobytes())
         elif isinstance(frame, InputDTMFFrame):
             await self._input.feed_dtmf(frame)
-            await self._call_event_handler("on_dtmf_event", frame.button.value)
+            await self.fire("on_dtmf_event", frame.button.value)
         elif isinstance(frame, OutputTransportMessageUrgentFrame):  # the protocol's own reply
             await self._send(frame)
         elif message is not None and self._carrier.reached(message) == str(self._marks):

@@ -150,7 +150,7 @@ class SipCall(CallTransport):
     async def _connected(self) -> None:
         with contextlib.suppress(BaresipError):
             self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
-        await self._call_event_handler("on_dialin_connected")
+        await self.fire("on_dialin_connected")
 
     def _reason_of(self, text: str) -> EndReason:
         if self._receiver is None:
@@ -167,7 +167,7 @@ class SipCall(CallTransport):
         self._mute()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self._call_event_handler("on_dialin_stopped", reason))
+        self._start(self.fire("on_dialin_stopped", reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:
@@ -188,7 +188,7 @@ class SipCall(CallTransport):
         except ValueError:  # A to D have no place on a keypad
             return
         await self._input.feed_dtmf(InputDTMFFrame(button=key))
-        await self._call_event_handler("on_dtmf_event", digit)
+        await self.fire("on_dtmf_event", digit)
 
     def _mute(self) -> None:
         """Move no more audio."""

@@ -4,6 +4,8 @@ The extension module exports libre's and baresip's own functions. Used here: lis
 addresses, loopback among them (discovery skips it, and takes one interface or all the others); who
 really sent an INVITE; the codec agreed on; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
+
+Here stands all that leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
 """
 
 from __future__ import annotations
@@ -116,6 +118,10 @@ class Stack:
                 self._lib.ua_hangup(self._lib.call_get_ua(call), call, status, reason.encode())
 
         await self._on_sip_thread(decline)
+
+    async def ping(self, timeout_s: float) -> None:
+        """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""
+        await self._runtime.cmd(lib.BP_CMD_PING, timeout=timeout_s)
 
     async def _on_sip_thread(self, work: Callable[[], T]) -> T:
         outcome: Future[T] = Future()

@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Callable
 
-from baresip._native import lib
 from baresip.call import Call
 from baresip.config import Config
 from baresip.errors import BaresipError
@@ -213,9 +212,9 @@ class SipServer:
                     "dropped %d packets from addresses that sip.allow doesn't list", dropped - told
                 )
                 told, quiet_until = dropped, loop.time() + STRANGERS_LOG_INTERVAL_S
-            if self._runtime is not None:
+            if self._stack is not None:
                 try:
-                    await self._runtime.cmd(lib.BP_CMD_PING, timeout=PING_TIMEOUT_S)
+                    await self._stack.ping(PING_TIMEOUT_S)
                 except BaresipError:
                     self._died()
                     return

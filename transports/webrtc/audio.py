@@ -13,6 +13,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from transports.playout import SAMPLE_RATE_HZ
+from transports.resampler import Resampler
 from transports.webrtc.reorder import ReorderBuffer, VoicePacket
 
 PTIME_S = 0.020
@@ -26,8 +27,6 @@ MAX_CATCH_UP_S = 0.060
 # lost packets); more than this is a sender that was away.
 MAX_FILL_SAMPLES = SAMPLE_RATE_HZ // 2
 STARVED_S = 0.060
-_TAPS = 127
-_CUTOFF_HZ = 7_200
 _TIME_BASE = Fraction(1, OPUS_RATE_HZ)
 
 
@@ -68,7 +67,7 @@ class OpusDecoder:
         codec.layout = "mono"
         codec.format = "s16"
         self._codec = codec
-        self._decimator = Decimator()
+        self._resampler = Resampler(OPUS_RATE_HZ, SAMPLE_RATE_HZ)
 
     def decode(self, payload: bytes) -> bytes:
         """Raises ValueError if `payload` isn't Opus."""
@@ -76,27 +75,7 @@ class OpusDecoder:
             frames = self._codec.decode(av.Packet(payload))
         except av.FFmpegError as exc:
             raise ValueError("not an Opus packet") from exc
-        return b"".join(self._decimator.process(frame.to_ndarray()[0]) for frame in frames)
-
-
-class Decimator:
-    """48 kHz to 16 kHz, a third of the samples in each call and 1 ms late.
-
-    A general streaming resampler gives its output in lumps of 33 ms; the ratio here is a whole number.
-    """
-
-    def __init__(self) -> None:
-        at = np.arange(_TAPS) - (_TAPS - 1) / 2
-        kernel = np.sinc(2 * _CUTOFF_HZ / OPUS_RATE_HZ * at) * np.kaiser(_TAPS, 6.0)
-        self._kernel = (kernel / kernel.sum()).astype(np.float32)
-        self._history = np.zeros(_TAPS - 1, np.float32)
-
-    def process(self, samples: np.ndarray) -> bytes:
-        """Take int16 samples at 48 kHz, a multiple of three; returns s16le PCM at 16 kHz."""
-        joined = np.concatenate((self._history, samples.astype(np.float32)))
-        self._history = joined[-(_TAPS - 1) :]
-        low = np.convolve(joined, self._kernel, "valid")[::3]
-        return np.clip(np.rint(low), -32768, 32767).astype("<i2").tobytes()
+        return b"".join(self._resampler.process(frame.to_ndarray()[0]).tobytes() for frame in frames)
 
 
 class SpeechTrack(MediaStreamTrack):

@@ -202,7 +202,7 @@ class WebRtcCall(CallTransport):
             self._heard_at = time.monotonic()
             if not self._connected_once:
                 self._connected_once = True
-                self._start(self._call_event_handler("on_dialin_connected"))
+                self._start(self.fire("on_dialin_connected"))
 
     def _queue(self, item: bytes | dict[str, Any]) -> None:
         # A pipeline that is this far behind (4 s) has failed; the caller's newest words are worth more.
@@ -226,9 +226,9 @@ class WebRtcCall(CallTransport):
         elif rtvi and message.get("type") == "dtmf":
             for key in _keys(message.get("data")):
                 await self._input.feed_dtmf(InputDTMFFrame(button=key))
-                await self._call_event_handler("on_dtmf_event", key.value)
+                await self.fire("on_dtmf_event", key.value)
         elif rtvi:
-            await self._call_event_handler("on_message", message)
+            await self.fire("on_message", message)
             await self._input.feed_message(message)
 
     async def _watch(self) -> None:
@@ -256,7 +256,7 @@ class WebRtcCall(CallTransport):
         if self._peer is not None:
             self._peer.send({"type": "signalling", "message": {"type": "peerLeft", "reason": reason}})
             await self._peer.close()
-        await self._call_event_handler("on_dialin_stopped", reason)
+        await self.fire("on_dialin_stopped", reason)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._closing, return_exceptions=True)

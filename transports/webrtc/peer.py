@@ -9,17 +9,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import aiortc.rtcsctptransport as sctp
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
+from transports.webrtc import aiortc_internals
 from transports.webrtc.audio import SpeechTrack
 from transports.webrtc.reorder import VoicePacket
-
-# aiortc has no path MTU discovery and fills 1,305-byte datagrams, which tunnels of 1,280 bytes drop
-# for ever; Pipecat clamps it in the same way.
-sctp.USERDATA_MAX_LENGTH = 1100
 
 CLOSE_DEADLINE_S = 2.0
 FLUSH_DEADLINE_S = 0.3
@@ -45,21 +41,6 @@ def check_offer(offer: str) -> None:
     dtls, ice = audio[0].dtls, audio[0].ice
     if dtls is None or not dtls.fingerprints or ice is None or ice.usernameFragment is None:
         raise OfferError("The offer has no DTLS fingerprint or no ICE credentials.")
-
-
-class _Tap:
-    """Stands in for the receiver's jitter buffer and hands each packet on as it comes.
-
-    aiortc's waits for five packets before it gives the first, which is 80 ms of every answer, and has
-    no setting for that.
-    """
-
-    def __init__(self, sink: Callable[[VoicePacket], None]) -> None:
-        self._sink = sink
-
-    def add(self, packet: Any) -> tuple[bool, None]:
-        self._sink(VoicePacket(packet.sequence_number, packet.timestamp, packet.payload))
-        return False, None
 
 
 class Peer:
@@ -153,7 +134,11 @@ class Peer:
         self._track.stop()
 
     def _tap(self, receiver: Any) -> None:
-        receiver._RTCRtpReceiver__jitter_buffer = _Tap(lambda packet: self._on_packet(self, packet))
+        def take(packet: Any) -> None:
+            voice = VoicePacket(packet.sequence_number, packet.timestamp, packet.payload)
+            self._on_packet(self, voice)
+
+        aiortc_internals.tap(receiver, take)
 
     def _take_channel(self, channel: Any) -> None:
         if self._channel is not None:

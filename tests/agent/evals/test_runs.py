@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 from xml.etree import ElementTree
 
-from agent.bench import metrics
 from agent.conversation import ToolCall, Turn
 from agent.demo import Answer, tool_calls
 from agent.evals.over_sip import judged, sounds_like
 from agent.evals.results import SetResult, TurnResult, to_json, to_junit
 from agent.evals.runs import in_text
 from agent.evals.scenario import ScenarioSet
+from bench import metrics
 from tests.agent.conversation_kit import PERSONA, Outcome
 from tests.agent.scripted_llm import ScriptedLlm
 

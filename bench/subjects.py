@@ -1,0 +1,217 @@
+"""What is measured: an offhook server of our own, one that already runs, or a stock bot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import httpx2
+import yaml
+
+from bench.caller.script import Transport
+from bench.texts import LONG_GREETING
+
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 40.0
+TWILIO_TOKEN = "OFFHOOK_CARRIERS__TWILIO__SECRET"
+ROOT = Path(__file__).resolve().parents[1]
+
+PersonaName = Literal["default", "talker"]
+
+
+class SubjectError(Exception):
+    """What should be measured doesn't start. The message holds its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where to call, and where to ask about the calls, if anywhere.
+
+    `environment` is what a caller needs to know besides: Twilio's auth token.
+    """
+
+    target: str
+    api: str | None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Subject(Protocol):
+    name: str
+
+    def running(
+        self, persona: PersonaName, transports: Sequence[Transport]
+    ) -> contextlib.AbstractAsyncContextManager[Running]:
+        """Ready to be called over all of `transports`, each of which it serves."""
+
+    def can_be(self, persona: PersonaName) -> bool:
+        """Whether it can be given this persona."""
+
+    def serves(self, transport: Transport) -> bool: ...
+
+
+class Target:
+    """A server that somebody else runs. Its persona is what it is.
+
+    `target` is where it speaks SIP, `api` its HTTP address, as Twilio would have it.
+    """
+
+    def __init__(self, target: str | None, api: str | None = None) -> None:
+        self.name = target or api or ""
+        self._sip = target is not None
+        self._running = Running(target or "", api)
+
+    @contextlib.asynccontextmanager
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
+        yield self._running
+
+    def can_be(self, persona: PersonaName) -> bool:
+        return persona == "default"
+
+    def serves(self, transport: Transport) -> bool:
+        return self._sip if transport == "sip" else self._running.api is not None
+
+
+class OffhookServer:
+    """`offhook serve` in its own process, on free loopback ports, with the settings that hold here."""
+
+    def __init__(self, config: Path | None, persona: str = "en", keep: Path | None = None) -> None:
+        """What the server prints is kept in the folder `keep`, if one is given."""
+        self.name = "offhook"
+        self._config = config
+        self._persona = persona
+        self._keep = keep
+
+    def can_be(self, persona: PersonaName) -> bool:
+        return True
+
+    def serves(self, transport: Transport) -> bool:
+        return True
+
+    @contextlib.asynccontextmanager
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
+        sip_port, http_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+        api = f"http://127.0.0.1:{http_port}"
+        secret = {TWILIO_TOKEN: secrets.token_hex(16)} if "twilio" in transports else {}
+        command = [sys.executable, "-c", "from agent.cli import app; app()", "serve"]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
+        with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
+            environment = {
+                **os.environ,
+                "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
+                "OFFHOOK_SIP__HOST": "127.0.0.1",
+                "OFFHOOK_SIP__PORT": str(sip_port),
+                "OFFHOOK_HTTP__HOST": "127.0.0.1",
+                "OFFHOOK_HTTP__PORT": str(http_port),
+                **_settings(transports, api),
+                **secret,
+            }
+            log = (self._keep or Path(folder)) / f"server-{persona}.log"
+            async with process(command, environment, log) as server:
+                await _ready(f"{api}/readyz", server, log)
+                yield Running(f"127.0.0.1:{sip_port}", api, secret)
+
+
+def _settings(transports: Sequence[Transport], api: str) -> dict[str, str]:
+    """What a server needs for these besides SIP."""
+    found = {}
+    if "webrtc" in transports:
+        found["OFFHOOK_WEBRTC__ENABLED"] = "true"
+    if "twilio" in transports:
+        found |= {"OFFHOOK_CARRIERS__ENABLED": '["twilio"]', "OFFHOOK_CARRIERS__PUBLIC_URL": api}
+    return found
+
+
+class StockBot:
+    """`bench/stock/bot.py`: Pipecat's own services and turn-taking on the same weights."""
+
+    def __init__(self, variant: Literal["smart-turn", "timeout"]) -> None:
+        self.name = f"stock ({variant})"
+        self._variant = variant
+
+    def can_be(self, persona: PersonaName) -> bool:
+        return True
+
+    def serves(self, transport: Transport) -> bool:
+        return transport == "sip"
+
+    @contextlib.asynccontextmanager
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
+        sip_port, http_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+        with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
+            command = [
+                sys.executable,
+                "-m", "bench.stock.bot",
+                "--turns", self._variant,
+                "--persona", persona_file("en", persona, Path(folder)),
+                "--sip-port", str(sip_port),
+                "--http-port", str(http_port),
+            ]  # fmt: skip
+            log = Path(folder) / "bot.log"
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            async with process(command, environment, log) as bot:
+                await _ready(f"http://127.0.0.1:{http_port}/readyz", bot, log)
+                yield Running(f"127.0.0.1:{sip_port}", None)
+
+
+def persona_file(base: str, persona: PersonaName, folder: Path) -> str:
+    """The name or path of the persona: `base` itself, or `base` with a long greeting."""
+    if persona == "default":
+        return base
+    source = Path(base) if base.endswith((".yaml", ".yml")) else ROOT / "config" / "personas" / f"{base}.yaml"
+    document = {**yaml.safe_load(source.read_text()), "greeting": LONG_GREETING}
+    path = folder / "talker.yaml"
+    path.write_text(yaml.safe_dump(document, allow_unicode=True))
+    return str(path)
+
+
+@contextlib.asynccontextmanager
+async def process(
+    command: list[str], environment: dict[str, str], log: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Runs `command` for the length of the block; what it prints goes to `log`."""
+    with log.open("wb") as output:
+        child = await asyncio.create_subprocess_exec(*command, env=environment, stdout=output, stderr=output)
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.terminate()
+            try:
+                await asyncio.wait_for(child.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+async def _ready(url: str, child: asyncio.subprocess.Process, log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        while time.monotonic() < deadline:
+            if child.returncode is not None:
+                raise SubjectError(f"It ended with code {child.returncode}:\n{_last_words(log)}")
+            with contextlib.suppress(httpx2.HTTPError):
+                if (await client.get(url, timeout=2.0)).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
+    raise SubjectError(f"It wasn't ready within {READY_TIMEOUT_S:.0f} s:\n{_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

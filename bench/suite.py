@@ -1,0 +1,92 @@
+"""Runs scenarios against a subject."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.caller.g711 import Law
+from bench.caller.script import Transport
+from bench.callers import CallFailed, ScriptCaller
+from bench.material import Material, Speaker
+from bench.results import Machine, Run, ScenarioResult, beside_sip
+from bench.scenarios import SCENARIOS, Scenario
+from bench.subjects import PersonaName, Running, Subject, SubjectError
+from bench.workbench import Bench
+
+PERSONAS: tuple[PersonaName, ...] = ("default", "talker")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, and how large."""
+
+    turns: int = 60
+    calls: int = 4
+    only: tuple[str, ...] = ()
+    transports: tuple[Transport, ...] = ("sip",)
+    codec: Law = "pcmu"
+    keep: Path | None = None
+
+    def scenarios(self, persona: PersonaName) -> list[Scenario]:
+        wanted = [one for one in SCENARIOS if not self.only or one.name in self.only]
+        return [one for one in wanted if one.persona == persona]
+
+
+async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> list[Run]:
+    """One run for each transport that the subject serves.
+
+    Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice.
+    """
+    transports = [one for one in plan.transports if subject.serves(one)]
+    results: dict[Transport, list[ScenarioResult]] = {transport: [] for transport in transports}
+    machine = Machine.this()
+    with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
+        speaker = await asyncio.to_thread(Speaker, Path(folder))
+        material = Material(Path(folder), speaker)
+        try:
+            for persona in PERSONAS:
+                scenarios = plan.scenarios(persona)
+                if scenarios and not subject.can_be(persona):
+                    skipped = ", ".join(one.name for one in scenarios)
+                    say(f"skipped, since they need a persona of their own: {skipped}")
+                elif scenarios and transports:
+                    say(f"{subject.name} starts")
+                    async with subject.running(persona, transports) as running:
+                        await _run(scenarios, running, material, plan, results, say)
+        finally:
+            await speaker.close()
+    runs = [Run(subject.name, transport, found, machine) for transport, found in results.items()]
+    sip = next((run for run in runs if run.transport == "sip"), None)
+    return [beside_sip(run, sip) for run in runs]
+
+
+async def _run(
+    scenarios: Sequence[Scenario],
+    running: Running,
+    material: Material,
+    plan: Plan,
+    results: dict[Transport, list[ScenarioResult]],
+    say: Callable[[str], None],
+) -> None:
+    """Each scenario over one transport after the other, so that the figures compare."""
+    callers = {transport: ScriptCaller(running, transport, plan.codec, plan.keep) for transport in results}
+    for scenario in scenarios:
+        for transport, caller in callers.items():
+            name = scenario.name if len(callers) == 1 else f"{scenario.name} over {transport}"
+
+            def told(text: str, name: str = name) -> None:
+                say(f"{name}: {text}")
+
+            if transport not in scenario.transports:
+                told(f"skipped, since it means nothing over {transport}")
+                continue
+            told("begins")
+            bench = Bench(caller, material, plan.turns, plan.calls, told, running.api)
+            try:
+                results[transport].append(await scenario.run(bench))
+            except CallFailed as error:
+                raise SubjectError(f"{name}: a call failed: {error}") from error

@@ -1,0 +1,24 @@
+"""What the scenarios share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.callers import Caller
+from bench.material import Material
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a scenario works with. `turns` and `calls` set its size."""
+
+    caller: Caller
+    material: Material
+    turns: int
+    calls: int
+    say: Callable[[str], None]
+    api: str | None = None  # the server's control API, if it has one
+
+    def share(self, part: float, least: int = 4) -> int:
+        return max(least, round(self.turns * part))

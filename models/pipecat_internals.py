@@ -1,0 +1,130 @@
+"""All that leans on what Pipecat keeps to itself, but for the events of `transports/call.py`.
+
+`tests/test_internals.py` names each such attribute, so that an upgrade which takes one away is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    SystemFrame,
+    TranscriptionFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
+from pipecat.processors.frameworks.rtvi import models as messages
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.tts_service import TTSService
+from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
+from pipecat.turns.user_stop import EagerUserTurnStopStrategy
+from pipecat.utils.text.base_text_aggregator import BaseTextAggregator
+from pipecat.utils.time import time_now_iso8601
+
+
+class OrderedTTSService(TTSService):
+    """Sound and words in the order in which they are made, without presentation times.
+
+    Pipecat times words, and what follows them, so that its transport's clock releases them. Here the order
+    is enough, and a time would let them overtake the sound.
+    """
+
+    def __init__(self, *, aggregator: BaseTextAggregator, **settings: Any) -> None:
+        super().__init__(**settings)
+        # Typed as Pipecat's own aggregator there, but used through the base class only.
+        self._text_aggregator = aggregator  # type: ignore[assignment]
+
+    async def tts_process_generator(
+        self, context_id: str, generator: AsyncGenerator[Frame | None, None]
+    ) -> None:
+        await super().tts_process_generator(context_id, generator)
+        # Else Pipecat waits 3 s for sound that never comes when nothing could be spoken.
+        self._is_yielding_frames_synchronously = True
+
+    async def drop_answer(self, direction: FrameDirection) -> None:
+        """Do what an interruption does, but here alone: nobody has heard anything of this answer."""
+        await self._start_interruption()
+        await self.stop_all_metrics()
+        await self._handle_interruption(InterruptionFrame(), direction)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, TTSStoppedFrame | LLMFullResponseEndFrame | AggregatedTextFrame | TTSTextFrame):
+            frame.pts = None
+        await super().push_frame(frame, direction)
+
+    async def _push_word_frames(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            frame.pts = None
+            await self.push_frame(frame)
+
+    def _stamp_segment_announcement(self, frame: AggregatedTextFrame) -> None:
+        """No time."""
+
+    def _stamp_llm_response_frame(self, frame: Frame) -> None:
+        """No time."""
+
+    async def _record_context_audio_outcome(self, context_id: str, received_audio: bool) -> None:
+        """An answer of "..." has no sound and is no failure; real failures are reported as they happen."""
+
+
+class PassingGate(SpeculationGate):
+    """Knows whether an answer is speculative, but holds none of it back.
+
+    A speculative answer goes on to be synthesized; whoever plays it holds it until the turn is
+    decided. What must still wait here are tool calls, which `is_speculating` answers for.
+    """
+
+    def process(self, frame: Frame, direction: FrameDirection) -> list[GatedFrame]:
+        if isinstance(frame, (SystemFrame, EndFrame)):  # the verdicts; with nothing held they only pass
+            return super().process(frame, direction)
+        return [(frame, direction)]
+
+
+class SpeculatingLLMService(OpenAILLMService):
+    """Lets a speculative answer pass."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether what is being answered is a turn that may go on."""
+        return self._speculation_gate.is_speculating
+
+
+class TurnStop(EagerUserTurnStopStrategy):
+    """Stops its clock when the call ends in mid-speculation, which Pipecat 1.14 leaves running."""
+
+    async def cleanup(self) -> None:
+        await self._take_speculation()
+        await super().cleanup()
+
+
+class BrowserMessages(RTVIProcessor):
+    """Takes typed text as a turn of the caller's, so that it is treated like speech in everything."""
+
+    async def _handle_send_text(
+        self, data: messages.SendTextData, message_id: str, user_id: str | None = None
+    ) -> None:
+        text = data.content.strip()
+        if not text:
+            return
+        await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))
+
+
+def turn_features(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What smart-turn hears of its 8 s at 16 kHz: a log mel spectrogram of 80 bands."""
+    features: npt.NDArray[np.float32] = compute_whisper_log_mel_features(window, do_normalize=True)
+    return features
