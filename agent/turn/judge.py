@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from agent.answering import Answering
-from agent.turn import words
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
+from agent.turn.patience import Patience
 from agent.turn.utterance import Utterance
+from config.persona import Persona
 from models.whisper import Transcript
-
-GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 
 
 class Judge:
@@ -18,9 +17,13 @@ class Judge:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        turn = answering.turn
-        self._endpointer = Endpointer(min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms)
+        self.patience = Patience()
         self.expects = Expects.ANYTHING
+        self._become(answering.persona)
+        answering.on_change(self._become)
+
+    def _become(self, persona: Persona) -> None:
+        self.endpointer = Endpointer(self._answering.turn, goodbyes=persona.goodbye_words)
 
     @property
     def knows_sentences(self) -> bool:
@@ -32,27 +35,23 @@ class Judge:
         self.expects = expects(text, self._answering.language)
 
     def says_goodbye(self, text: str) -> bool:
-        return words.is_one_of(text, self._answering.persona.goodbye_words)
-
-    def wait_ms(self, verdict: Verdict, text: str) -> float:
-        """The silence after which to answer `text`, once all signals are in."""
-        return max(GOODBYE_MS, verdict.wait_ms) if self.says_goodbye(text) else verdict.wait_ms
+        return self.endpointer.says_goodbye(text)
 
     def decide(
         self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None
     ) -> Verdict:
         """How long to wait after these words."""
         now = asyncio.get_running_loop().time()
-        return self._endpointer.decide(
+        return self.endpointer.decide(
             Heard(
                 silence_ms=utterance.silence_ms(now),
-                speech_ms=utterance.speech_ms(now),
-                acoustic=acoustic,
+                finished=acoustic if heard.finished is None else heard.finished,
                 completeness=complete,
                 transcript=heard.text,
                 word_logprob=heard.word_logprob,
                 language=self._answering.language,
                 expects=self.expects,
                 interrupts=utterance.interrupts,
-            )
+            ),
+            self.patience,
         )

@@ -100,7 +100,7 @@ class Listener(FrameProcessor):
             self.foresight,
             self._judge,
             self._hold,
-            sure_ms=turn.min_silence_ms,
+            sure_ms=turn.sure_silence_ms,
             every_ms=EVERY_BESIDE_A_MODEL_MS if pool.llm.reads_along else EVERY_MS,
         )
         self._considering: Latest[None] = Latest(self)
@@ -207,7 +207,7 @@ class Listener(FrameProcessor):
             return
         self._considering.cancel()
         candidate = self._utterance.candidate
-        longest_ms = self._answering.turn.max_silence_ms
+        longest_ms = self._answering.turn.hanging_silence_ms
         waited = self._utterance.silence_ms(now) > longest_ms  # "hold on ...": they came back
         if candidate and (waited or self._utterance.audio_s > SETTLE_AFTER_S):
             self._answering.turn_over(candidate.heard.languages)
@@ -317,7 +317,7 @@ class Listener(FrameProcessor):
         if utterance.opened:
             await self._hold(transcript)
         await self.foresight.withdraw_unless(utterance.words)
-        candidate = Candidate(transcript, len(audio), self._answering.turn.max_silence_ms)
+        candidate = Candidate(transcript, len(audio), self._answering.turn.hanging_silence_ms)
         utterance.candidate = candidate
         self.foresight.get_ready(utterance.words)
         # Before the answer is begun: both are asked of the same cores, and this is the shorter question.
@@ -332,7 +332,7 @@ class Listener(FrameProcessor):
             candidate.wait_ms = verdict.wait_ms
             acoustic = await self._ear.finality(audio)
             verdict = self._judge.decide(utterance, transcript, completeness, acoustic)
-        candidate.wait_ms = self._judge.wait_ms(verdict, utterance.words)
+        candidate.wait_ms = verdict.wait_ms
         candidate.decided = True
         logger.debug("call %s: %s", self._call_id, verdict)
         if self._utterance is utterance:
@@ -350,7 +350,7 @@ class Listener(FrameProcessor):
         candidate = utterance.candidate
         if utterance.over or candidate is None or not candidate.decided:
             return
-        silence_ms, longest_ms = utterance.silence_ms(now), self._answering.turn.max_silence_ms
+        silence_ms, longest_ms = utterance.silence_ms(now), self._answering.turn.hanging_silence_ms
         if silence_ms < candidate.wait_ms or (self._voice.sounds and silence_ms < longest_ms):
             return
         self._voice.turn_over()
