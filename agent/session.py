@@ -104,6 +104,11 @@ class CallSession:
         return self._conversation.guesses, self._conversation.guesses_discarded
 
     @property
+    def false_starts(self) -> int:
+        """Turns of the caller's that were answered, and went on."""
+        return self._conversation.false_starts
+
+    @property
     def state(self) -> CallState:
         if self._ending.done():
             return "ending"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from pydantic import ValidationError
+
 from config.errors import ConfigError
 from config.persona import Persona, load_persona
-from config.settings import Settings
+from config.settings import Settings, TurnSettings
 
 _SEPARATORS = re.compile(r"[\s().\-/]")
 
@@ -51,12 +53,14 @@ def load_personas(settings: Settings) -> Personas:
                 loaded[name] = load_persona(name)
             except ConfigError as error:
                 raise ConfigError(f"{key} can't be used: {error}") from None
+            _require_waits(loaded[name], settings.turn)
         return loaded[name]
 
     candidates = [load("languages", name) for name in settings.languages]
     _require_distinct(settings.languages, candidates)
     if not candidates or "persona" in settings.model_fields_set:
         first = loaded.get(settings.persona) or load_persona(settings.persona)
+        _require_waits(first, settings.turn)
         others = [one for one in candidates if one.language_code != first.language_code]
         candidates = [first, *others]
     by_number: dict[str, Persona] = {}
@@ -92,6 +96,13 @@ def plain_number(called: str) -> str:
     user = user.partition("@")[0].partition(";")[0]
     digits = _SEPARATORS.sub("", user).removeprefix("+")
     return digits if digits.isdecimal() or not digits else user.strip().lower()
+
+
+def _require_waits(persona: Persona, turn: TurnSettings) -> None:
+    try:
+        persona.turn.over(turn)
+    except ValidationError as error:
+        raise ConfigError(f"With the persona {persona.name}, {error.errors()[0]['ctx']['error']}") from None
 
 
 def _require_distinct(names: Sequence[str], personas: Sequence[Persona]) -> None:

@@ -60,8 +60,16 @@ def variable_of(name: str) -> str:
     return PREFIX + name.replace(".", "__").upper()
 
 
+RENAMED = {
+    "turn.min_silence_ms": "turn.sure_silence_ms",
+    "turn.max_silence_ms": "turn.hanging_silence_ms",
+}
+
+
 def suggest(name: str) -> str:
-    """What to say of a key that isn't there: the nearest one, or what its section has."""
+    """What to say of a key that isn't there: its new name, the nearest one, or what its section has."""
+    if name in RENAMED:
+        return f"it is {RENAMED[name]} now."
     known = [*KEYS, *SECRET_FILES]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)
     if not near:

@@ -43,6 +43,9 @@ def _listed(value: object) -> object:
 class PersonaTurn(Section):
     """What this persona does otherwise than the `turn` settings say; None leaves it to them."""
 
+    sure_silence_ms: int | None = Field(None, ge=80, le=3000)
+    unsure_silence_ms: int | None = Field(None, ge=80, le=4000)
+    hanging_silence_ms: int | None = Field(None, ge=80, le=6000)
     barge_in: bool | None = None
     barge_in_min_ms: int | None = Field(None, ge=0, le=3000)
     barge_in_min_words: int | None = Field(None, ge=1, le=10)
@@ -50,7 +53,8 @@ class PersonaTurn(Section):
     filler_after_ms: int | None = Field(None, ge=300, le=10000)
 
     def over(self, settings: TurnSettings) -> TurnSettings:
-        return settings.model_copy(update=self.model_dump(exclude_none=True))
+        """Raises ValueError where both don't go together."""
+        return TurnSettings.model_validate(settings.model_dump() | self.model_dump(exclude_none=True))
 
 
 class Persona(Section):

@@ -7,6 +7,7 @@ file, the environment and flags.
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -199,8 +200,15 @@ class LlmSettings(Section):
 
 
 class TurnSettings(Section):
-    min_silence_ms: int = Field(200, ge=80, le=2000, description="Wait after a surely finished sentence.")
-    max_silence_ms: int = Field(1600, ge=200, le=5000, description="Wait after a surely unfinished one.")
+    sure_silence_ms: int = Field(
+        200, ge=80, le=3000, description="Silence after words that sound whole, until they are answered."
+    )
+    unsure_silence_ms: int = Field(
+        1000, ge=80, le=4000, description="The same where it can't be told whether more is to come."
+    )
+    hanging_silence_ms: int = Field(
+        1600, ge=80, le=6000, description="The same where more is to come: 'I would like a'."
+    )
     speculate: bool = Field(True, description="Work on the answer before the turn is surely over.")
     barge_in: bool = Field(True, description="The caller may interrupt.")
     barge_in_min_ms: int = Field(
@@ -221,11 +229,13 @@ class TurnSettings(Section):
 
     @model_validator(mode="after")
     def _ordered_silences(self) -> Self:
-        if self.min_silence_ms > self.max_silence_ms:
-            raise ValueError(
-                f"turn.min_silence_ms is {self.min_silence_ms}; "
-                f"it must be at most turn.max_silence_ms, which is {self.max_silence_ms}."
-            )
+        names = ("sure_silence_ms", "unsure_silence_ms", "hanging_silence_ms")
+        for shorter, longer in pairwise(names):
+            if getattr(self, shorter) > getattr(self, longer):
+                raise ValueError(
+                    f"turn.{shorter} is {getattr(self, shorter)}; "
+                    f"it must be at most turn.{longer}, which is {getattr(self, longer)}."
+                )
         return self
 
 

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ConfigError
 from config.files import names_a_path, read_secret, read_yaml
-from config.keys import KEYS, PREFIX, SECRET_FILES, Key, suggest, variable_of
+from config.keys import KEYS, PREFIX, RENAMED, SECRET_FILES, Key, suggest, variable_of
 from config.redaction import without_credentials
 from config.settings import Settings
 
@@ -126,10 +126,12 @@ def _from_file(path: Path) -> dict[str, _Given]:
 def _from_environment() -> dict[str, _Given]:
     known = {key.variable: name for name, key in KEYS.items()}
     known |= {variable_of(name): name for name in SECRET_FILES}
+    renamed = {variable_of(old): variable_of(new) for old, new in RENAMED.items()}
     for variable in map(str.upper, os.environ):
         if variable.startswith(PREFIX) and variable not in known and variable not in OTHER_VARIABLES:
             near = difflib.get_close_matches(variable, known, n=1, cutoff=0.75)
             hint = f"did you mean {near[0]}?" if near else "'offhook config show' lists what can be set."
+            hint = f"it is {renamed[variable]} now." if variable in renamed else hint
             raise ConfigError(f"The environment variable {variable} is not a setting; {hint}")
     origin = Origin("environment")
     return _layer(_leaves(_Environment()(), origin), origin)

@@ -23,6 +23,7 @@ import tokenizers
 
 from models.ctranslate import whisper
 from models.errors import ModelBusy, ModelError, WeightsError
+from models.finality import Finality
 from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 from models.repetition import once_only, plain, repeats
@@ -67,7 +68,8 @@ class Transcript:
     """What was heard; `text` is empty for silence and noise.
 
     The log probabilities are those of all tokens, on average, and of the last word. `languages` is
-    what `language` was chosen by; None where it was given.
+    what `language` was chosen by; None where it was given. `finished` is the probability that who sounds
+    like this has said it all; None where no weights were fitted for the model.
     """
 
     text: str
@@ -77,6 +79,7 @@ class Transcript:
     decode_ms: float
     word_logprob: float = 0.0
     languages: Languages | None = None
+    finished: float | None = None
 
 
 _Steps = Generator[None, None, Transcript]
@@ -102,6 +105,7 @@ class Recognizer:
         self._model = model
         self._tokenizer = tokenizer
         self._mels = int(model.n_mels)
+        self._finality = Finality.load(name)
         self._tail: npt.NDArray[np.float32] | None = None
         # A window of as many frames as the model is wide looks like encoder output to CTranslate2.
         self._width = 0
@@ -200,6 +204,7 @@ class Recognizer:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
             return (yield from self._hear_halves(samples, wanted, hint, once))
         encoded = self.encode(samples)
+        finished = self._finished(encoded, samples)
         yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
@@ -220,7 +225,7 @@ class Recognizer:
         if _is_noise(text, decoding):
             text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
-        return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages)
+        return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished)
 
     def _hear_halves(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
         """Both in the language of the first."""
@@ -253,6 +258,12 @@ class Recognizer:
         until = max(_FEWEST_POSITIONS, positions + _TAIL_POSITIONS)
         joined = np.concatenate((speech, self._tail[:, positions:until]), axis=1)
         return ctranslate2.StorageView.from_array(joined)
+
+    def _finished(self, encoded: ctranslate2.StorageView, samples: Samples) -> float | None:
+        if self._finality is None:
+            return None
+        view = encoded.to(ctranslate2.DataType.float32).to_device(ctranslate2.Device.cpu)
+        return self._finality.probability(np.asarray(view)[0], samples)
 
     def _encode(self, samples: Samples, frames: int) -> ctranslate2.StorageView:
         features = log_mel(samples, frames, self._mels)
@@ -378,6 +389,7 @@ def _joined(parts: Sequence[Transcript]) -> Transcript:
         avg_logprob=min(part.avg_logprob for part in said),
         no_speech_prob=min(part.no_speech_prob for part in said),
         word_logprob=said[-1].word_logprob,
+        finished=said[-1].finished,
     )
 
 

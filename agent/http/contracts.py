@@ -52,6 +52,10 @@ class LiveCall(Protocol):
     @property
     def last_voice_to_voice_ms(self) -> float | None: ...
     @property
+    def false_starts(self) -> int:
+        """Turns of the caller's that were answered, and went on."""
+
+    @property
     def guesses(self) -> tuple[int, int]:
         """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
 

@@ -161,6 +161,9 @@ class SessionView(BaseModel):
     )
     guesses: int = Field(description="Answers begun before the caller's turn was surely over.")
     guesses_discarded: int = Field(description="How many of them were thrown away, since the caller went on.")
+    false_starts: int = Field(
+        description="Turns that were answered and went on: taken back, and answered as a whole."
+    )
 
     model_config = {"populate_by_name": True, "serialize_by_alias": True}
 
@@ -229,6 +232,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],
         "guesses_discarded": call.guesses[1],
+        "false_starts": call.false_starts,
     }
 
 

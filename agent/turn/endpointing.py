@@ -1,23 +1,29 @@
 """Is the caller done? How long to wait in silence before answering.
 
-Three signals, each of which may be late or absent: how the voice sounds (smart-turn), how complete the
-words are (the probability, under a small language model, that the sentence ends here), and which words
-stand last. A logistic model, fitted on `bench/endpointing`, makes one probability of those that are
-there; a curve makes a wait of it. Rules stand only where the data can't: dictated numbers, a caller who
-asks for time, one-word answers, a last word that the recognizer guessed.
+Three signals, each of which may be late or absent: how finished the voice sounds (the recognizer's encoder
+tells), how complete the words are (the probability, under a language model, that the turn ends here),
+and which words stand last. A logistic model, fitted on `bench/endpointing`, makes one probability of those
+that are there, and what this caller's pauses have taught moves it (`patience`). It is one of three waits:
+`turn.sure_silence_ms` after what is surely whole, `turn.hanging_silence_ms` after what surely isn't,
+`turn.unsure_silence_ms` after anything between. Rules stand only where the data can't: dictated numbers, a
+caller who asks for time, one-word answers, goodbyes, a last word that the recognizer guessed, who
+interrupts, a line that sounds on.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 
 from agent.turn import words
-from agent.turn.lexicon import Lexicon, lexicon
+from agent.turn.lexicon import lexicon
+from agent.turn.patience import Patience, Stretched
+from config.settings import TurnSettings
 
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
@@ -25,14 +31,11 @@ COMMA_MS = 400  # "yes, please": a voice rests this long at a comma
 # Where a sentence breaks off, Whisper makes up an end for it. A third of the last words that it so gets wrong
 # are less sure than this, and one in forty of those that it gets right at an end (bench/endpointing).
 GUESSED_LOGPROB = -0.8
-GUESSED_MS = 860  # a pause of 0.8 s, and the time in which its end is noticed
 HEAR_AGAIN_MS = 400  # a word that was heard as it faded is surer with the silence behind it
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
+GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 GUESSED = "guessed word"
 _LOGIT_LIMIT = 8.0
-
-
-Curve = tuple[tuple[float, float], ...]
 
 
 class Expects(Enum):
@@ -47,14 +50,13 @@ class Expects(Enum):
 class Heard:
     """What is known of the caller's turn at this point of a silence.
 
-    `acoustic` and `completeness` are probabilities that the turn is over; None where not known (yet).
+    `finished` and `completeness` are probabilities that the turn is over; None where not known (yet).
     `transcript` is None until the words are known, "" where the recognizer heard none.
     """
 
     silence_ms: float
-    speech_ms: float = 1000.0
-    acoustic: float | None = None
-    completeness: float | None = None
+    finished: float | None = None  # by how the voice sounds: `Transcript.finished`
+    completeness: float | None = None  # by the words
     transcript: str | None = None
     word_logprob: float = 0.0  # how sure the recognizer is of the last word
     language: str = "en"
@@ -64,43 +66,50 @@ class Heard:
 
 @dataclass(frozen=True)
 class Verdict:
+    """How long to wait, and why: `reason` names the rule or the class, `patience` what changed that wait."""
+
     wait_ms: float  # silence in all, from the end of speech, after which to answer
     remaining_ms: float  # of it, from now; 0 is "now"
     probability: float  # that the caller is done
     reason: str
+    sure: bool  # no longer than after what is surely whole: the answer may be begun while they still speak
+    loud_ms: float  # the wait where the line sounds on, though with no voice
     hear_again_ms: float | None = None  # in that much silence the words are surer: ask again with them
+    patience: str = ""
 
     @property
     def now(self) -> bool:
         return self.remaining_ms <= 0
 
+    def over(self, silence_ms: float, *, sounds: bool) -> bool:
+        """Whether the turn is over after so much silence; `sounds`: the line isn't quiet."""
+        return silence_ms >= (max(self.wait_ms, self.loud_ms) if sounds else self.wait_ms)
+
 
 @dataclass(frozen=True)
 class Fit:
-    """Logistic weights by the signals they need, and the curves from probability to wait.
+    """Logistic weights by the signals they need, and the probabilities between which the waits lie.
 
-    A curve's points are (probability, share of the span from the shortest to the longest wait).
+    From `sure` on what was said is surely whole, below `hanging` surely not.
     """
 
     weights: dict[str, dict[str, float]]
-    curve: Curve
-    plain_curve: Curve  # where the words' completeness isn't known
+    sure: dict[str, float]
+    hanging: dict[str, float]
 
     @staticmethod
+    @cache
     def load() -> Fit:
         """The fit that `bench/endpointing/fit.py` wrote."""
         raw = json.loads(files("agent.turn").joinpath("endpointing.json").read_text())
-        curve, plain = (
-            tuple((float(p), float(share)) for p, share in raw[name]) for name in ("curve", "plain_curve")
-        )
-        return Fit(raw["weights"], curve, plain)
+        return Fit(raw["weights"], raw["sure"], raw["hanging"])
 
 
 def features(heard: Heard) -> dict[str, float]:
     """The signals that are there, as the logistic model takes them."""
     found: dict[str, float] = {}
-    if heard.acoustic is not None:
-        found["acoustic"] = _logit(heard.acoustic)
+    if heard.finished is not None:
+        found["finished"] = _logit(heard.finished)
     if heard.transcript:
         lex = lexicon(heard.language)
         said = words.split(heard.transcript)
@@ -117,71 +126,77 @@ def features(heard: Heard) -> dict[str, float]:
 
 
 class Endpointer:
-    """Decides how long to wait; holds nothing but its fit and its limits."""
+    """Decides how long to wait; holds nothing but its fit and its settings.
 
-    def __init__(self, *, min_silence_ms: float, max_silence_ms: float, fit: Fit | None = None) -> None:
-        self._shortest = min_silence_ms
-        self._longest = max(min_silence_ms, max_silence_ms)
+    Made anew for a persona that answers from now on: `turn` is what holds for it, and each of `goodbyes`,
+    its `goodbye_words`, ends the call.
+    """
+
+    def __init__(self, turn: TurnSettings, *, goodbyes: Collection[str] = (), fit: Fit | None = None) -> None:
+        self._turn = turn
+        self._goodbyes = tuple(goodbyes)
         self._fit = fit or Fit.load()
 
-    def decide(self, heard: Heard) -> Verdict:
-        """How long to wait, with what is known now; ask again when more is."""
-        probability = self.probability(heard)
-        wait, reason = self._wait(heard, probability)
-        if heard.interrupts and heard.expects is Expects.ANYTHING:
-            wait = max(wait, self._at_least(INTERRUPTING_MS))
-        again = HEAR_AGAIN_MS if reason == GUESSED and heard.silence_ms < HEAR_AGAIN_MS else None
-        return Verdict(wait, max(0.0, wait - heard.silence_ms), probability, reason, again)
+    @property
+    def longest_ms(self) -> float:
+        """The wait for who is in the middle of a sentence. Who comes back later had asked for time."""
+        return self._turn.hanging_silence_ms
 
-    def probability(self, heard: Heard) -> float:
+    def says_goodbye(self, text: str) -> bool:
+        return words.is_one_of(text, self._goodbyes)
+
+    def decide(self, heard: Heard, patience: Patience | None = None) -> Verdict:
+        """How long to wait, with what is known now; ask again when more is."""
+        probability = self.probability(heard, patience)
+        wait, reason = self._wait(heard, probability)
+        stretched = patience.stretch(wait, self._turn.sure_silence_ms) if patience else Stretched(wait, "")
+        wait = stretched.wait_ms
+        if heard.interrupts and heard.expects is Expects.ANYTHING:
+            wait = max(wait, INTERRUPTING_MS)
+        if self.says_goodbye(heard.transcript or ""):
+            wait = max(wait, GOODBYE_MS)
+        again = HEAR_AGAIN_MS if reason == GUESSED and heard.silence_ms < HEAR_AGAIN_MS else None
+        return Verdict(
+            wait_ms=wait,
+            remaining_ms=max(0.0, wait - heard.silence_ms),
+            probability=probability,
+            reason=reason,
+            sure=wait <= self._turn.sure_silence_ms,
+            loud_ms=self.longest_ms,
+            hear_again_ms=again,
+            patience=stretched.reason,
+        )
+
+    def probability(self, heard: Heard, patience: Patience | None = None) -> float:
         """That the caller is done, from the signals that are there; 0.5 where there are none."""
         found = features(heard)
         weights = self._fit.weights.get(_known(found))
         if weights is None:
             return 0.5
-        return _sigmoid(
-            weights["bias"] + sum(weights.get(name, 0.0) * value for name, value in found.items())
-        )
+        score = weights["bias"] + sum(weights.get(name, 0.0) * value for name, value in found.items())
+        return _sigmoid(score - (patience.doubt if patience else 0.0))
 
     def _wait(self, heard: Heard, probability: float) -> tuple[float, str]:
-        lex = lexicon(heard.language)
+        turn, lex = self._turn, lexicon(heard.language)
         said = words.split(heard.transcript or "")
         if words.asks_for_time(said, lex):
-            return max(MORE_TIME_MS, self._longest), "asks for time"
+            return max(MORE_TIME_MS, turn.hanging_silence_ms), "asks for time"
         if words.hangs(said, lex):
-            return self._longest, "mid-sentence"
-        dictation = self._dictation(heard, lex)
-        if dictation is not None:
-            return dictation, "dictates"
+            return turn.hanging_silence_ms, "mid-sentence"
+        count = words.dictated(heard.transcript or "", lex, announced=heard.expects is Expects.DICTATION)
+        if count:
+            short = count < DICTATION_DIGITS
+            return turn.hanging_silence_ms if short else turn.unsure_silence_ms, "dictates"
         if words.is_answer(said, lex):
-            return self._at_least(COMMA_MS if len(said) == 1 else 0), "short answer"
-        curve = self._fit.curve if "completeness" in features(heard) else self._fit.plain_curve
-        wait = self._on_curve(curve, probability)
+            return max(turn.sure_silence_ms, COMMA_MS if len(said) == 1 else 0), "short answer"
         if heard.word_logprob < GUESSED_LOGPROB:
-            return max(wait, self._at_least(GUESSED_MS)), GUESSED
-        return wait, "model"
-
-    def _at_least(self, wait_ms: float) -> float:
-        return min(max(wait_ms, self._shortest), self._longest)
-
-    def _dictation(self, heard: Heard, lex: Lexicon) -> float | None:
-        """The wait inside a number or a spelling; None where there is none."""
-        announced = heard.expects is Expects.DICTATION
-        count = words.dictated(heard.transcript or "", lex, announced=announced)
-        if not count:
-            return None
-        if count < DICTATION_DIGITS:
-            return self._longest
-        return (self._shortest + self._longest) / 2
-
-    def _on_curve(self, curve: Curve, probability: float) -> float:
-        share = curve[-1][1]
-        for (low, low_share), (high, high_share) in pairwise(curve):
-            if probability <= high:
-                within = (probability - low) / (high - low) if high > low else 1.0
-                share = low_share + (high_share - low_share) * max(0.0, within)
-                break
-        return self._shortest + share * (self._longest - self._shortest)
+            return turn.unsure_silence_ms, GUESSED
+        known = _known(features(heard))
+        if probability >= self._fit.sure.get(known, 1.0):
+            return turn.sure_silence_ms, "sure"
+        if probability < self._fit.hanging.get(known, 0.0):
+            return turn.hanging_silence_ms, "hanging"
+        return turn.unsure_silence_ms, "unsure"
 
 
 def expects(agent_said: str, language: str) -> Expects:
@@ -201,7 +216,7 @@ def expects(agent_said: str, language: str) -> Expects:
 
 def _known(found: dict[str, float]) -> str:
     """Which of the fits applies: the one that needs just the signals that are there."""
-    parts: list[str] = [name for name in ("acoustic", "completeness") if name in found]
+    parts: list[str] = [name for name in ("finished", "completeness") if name in found]
     if "hangs" in found:
         parts.append("words")
     return "+".join(parts)

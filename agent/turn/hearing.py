@@ -117,7 +117,7 @@ class Hearing:
         """How long to wait, now that all signals are in."""
         if purpose is Purpose.PASSING and utterance.passing:
             verdict = self._judge.decide(utterance, utterance.passing, completeness, now)
-            if verdict.wait_ms <= self._answering.turn.min_silence_ms:
+            if verdict.sure:
                 utterance.looked_ms = utterance.speech_ms(now) + FORESEEN_MS
                 yield from self.speculate(utterance.whole(utterance.passing.text), ahead=True)
         elif purpose is Purpose.PAUSE and (candidate := utterance.candidate):
@@ -127,7 +127,7 @@ class Hearing:
 
     def settle(self, utterance: Utterance, number: int, transcript: Transcript) -> Iterable[Command]:
         """These words stand for themselves; what was asked about their audio is void."""
-        utterance.settled = utterance.whole(transcript.text)
+        utterance.settled, utterance.taken_back = utterance.whole(transcript.text), ""
         utterance.candidate = None
         yield Settle(number, transcript)
         pauses = self.is_open(Purpose.PAUSE)

@@ -1,19 +1,17 @@
-"""How long to wait after a caller's words: the endpointing policy, asked about a live utterance."""
+"""The endpointing policy, asked about a live utterance, and taught by what became of it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.turn import words
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
+from agent.turn.patience import Patience
 
 if TYPE_CHECKING:
     from agent.answering import Answering
     from agent.turn.utterance import Utterance
+    from config.persona import Persona
     from models.whisper import Transcript
-
-GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 
 
 class Judge:
@@ -21,38 +19,32 @@ class Judge:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        turn = answering.turn
-        self._endpointer = Endpointer(min_silence_ms=turn.min_silence_ms, max_silence_ms=turn.max_silence_ms)
-        self.expects = Expects.ANYTHING
+        self.patience = Patience()
+        self.expects = Expects.ANYTHING  # what the caller answers
+        self._become(answering.persona)
+        answering.on_change(self._become)
 
-    @property
-    def knows_sentences(self) -> bool:
-        """Whether the completeness of this language's sentences can be relied on."""
-        return self._answering.lexicon.completes
+    def _become(self, persona: Persona) -> None:
+        self.endpointer = Endpointer(self._answering.turn, goodbyes=persona.goodbye_words)
 
     def agent_said(self, text: str) -> None:
-        """What the caller answers now."""
-        self.expects = expects(text, self._answering.language)
-
-    def says_goodbye(self, text: str) -> bool:
-        return words.is_one_of(text, self._answering.persona.goodbye_words)
+        if text:
+            self.expects = expects(text, self._answering.language)
 
     def decide(
         self, utterance: Utterance, heard: Transcript, completeness: float | None, now: float
     ) -> Verdict:
         """How long to wait after these words."""
-        verdict = self._endpointer.decide(
+        return self.endpointer.decide(
             Heard(
                 silence_ms=utterance.silence_ms(now),
-                speech_ms=utterance.speech_ms(now),
+                finished=heard.finished,
                 completeness=completeness,
-                transcript=heard.text,
+                transcript=utterance.to_judge(heard.text),
                 word_logprob=heard.word_logprob,
                 language=self._answering.language,
                 expects=self.expects,
                 interrupts=utterance.interrupts,
-            )
+            ),
+            self.patience,
         )
-        if self.says_goodbye(utterance.whole(heard.text)):
-            return replace(verdict, wait_ms=max(GOODBYE_MS, verdict.wait_ms))
-        return verdict

@@ -44,7 +44,7 @@ from agent.turn.hearing import Hearing
 from agent.turn.judge import Judge
 from agent.turn.overlap import AgentFloor
 from agent.turn.speculation import Speculation
-from agent.turn.utterance import Candidate, State, Utterance
+from agent.turn.utterance import Candidate, Owed, State, Utterance
 
 if TYPE_CHECKING:
     from agent.answering import Answering
@@ -137,9 +137,11 @@ class TurnMachine:
     def _resume(self, utterance: Utterance) -> None:
         """The pause was none: what was made of it is void, except for words that stand for themselves."""
         self._do(self._hearing.dismiss(Purpose.PAUSE))
-        # Of "hold on ..." they came back.
-        waited = utterance.silence_ms(self._now) > self._answering.turn.max_silence_ms
+        silence_ms = utterance.silence_ms(self._now)
+        waited = silence_ms > self._judge.endpointer.longest_ms  # "hold on ...": they came back
         candidate, utterance.candidate, utterance.speech_end = utterance.candidate, None, None
+        if candidate and candidate.verdict and not waited:
+            self._judge.patience.resumed(silence_ms, candidate.verdict.probability)
         if candidate and (waited or self._line.audio_s > SETTLE_AFTER_S):
             self._do(self._hearing.settle(utterance, candidate.number, candidate.transcript))
         utterance.words = utterance.words or None  # there are some now, perhaps
@@ -187,7 +189,7 @@ class TurnMachine:
             self._commit_if_over(utterance)
 
     def _talk_over(self, utterance: Utterance) -> None:
-        action = self.agent.weigh(utterance, self._line, self._now)
+        action = self.agent.weigh(utterance, self._line, self._judge.expects, self._now)
         if action is Action.INTERRUPT:
             utterance.interrupts = True
             self._take_floor(utterance)
@@ -205,11 +207,16 @@ class TurnMachine:
         """Whatever the agent is at is over; if it answered half a turn, that never was."""
         utterance.has_floor = True
         continued, candidate = self.agent.continues(utterance), utterance.candidate
-        self.agent.lose()
+        owed = self.agent.lose()
         self.agent.new_voice()
         if continued:
-            utterance.settled, utterance.interrupts, utterance.candidate = continued.text, False, None
+            pause_ms = (utterance.onset - continued.speech_end) * 1000
+            self._judge.patience.resumed(pause_ms, continued.probability)
+            utterance.settled = utterance.taken_back = continued.text
+            utterance.interrupts, utterance.candidate = False, None
             self._do([Do.TAKE_BACK])
+        else:
+            self._answered(owed)
         self._do([Do.TAKE_FLOOR, Do.READ_AHEAD])
         if continued and candidate:
             self._do(self._hearing.consider(utterance, candidate.number, candidate.transcript))
@@ -237,20 +244,25 @@ class TurnMachine:
         if candidate.is_to_be_heard_again(silence_ms):
             candidate.hears_again = False
             self._do(self._hearing.ask(Purpose.PAUSE, afresh=True))
-        loud = self._line.sounds and silence_ms < self._answering.turn.max_silence_ms
-        if candidate.is_over(silence_ms) and not loud:
+        if candidate.verdict and candidate.verdict.over(silence_ms, sounds=self._line.sounds):
             # What is being answered may differ in a full stop.
             self._commit(self._speculation.text or candidate.text, utterance.speech_end, candidate)
 
     def _commit(self, text: str, speech_end: float, candidate: Candidate | None = None) -> None:
-        goodbye = self._judge.says_goodbye(text)
+        goodbye = self._judge.endpointer.says_goodbye(text)
         if goodbye:
             self._do(self._speculation.withdraw())
         else:
-            self.agent.owe(text, speech_end)
+            sure = candidate.verdict.probability if candidate and candidate.verdict else 1.0
+            self.agent.owe(Owed(text, speech_end, sure))
         self._speculation.confirm()
         self._close()
         self._do([commands.Commit(text, speech_end, candidate, goodbye)])
+
+    def _answered(self, owed: Owed | None) -> None:
+        """That turn was over, as it seemed."""
+        if owed:
+            self._judge.patience.answered(owed.probability)
 
     def _take_typed(self, text: str) -> None:
         self._do(self._speculation.withdraw())
@@ -261,10 +273,9 @@ class TurnMachine:
 
     def _agent_done(self, done: events.AgentDone) -> None:
         self._to_hear_out = max(0, self._to_hear_out - 1)
-        if done.text:
-            self._judge.agent_said(done.text)
+        self._judge.agent_said(done.text)
         if not done.cut_off:  # or the caller has the floor already
-            self.agent.lose()
+            self._answered(self.agent.lose())
         self._do([Do.READ_AHEAD])  # now the line is quiet
         while self._typed and not self._to_hear_out:
             self._take_typed(self._typed.popleft())

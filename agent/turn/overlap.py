@@ -31,7 +31,6 @@ class AgentFloor:
         self._overheard_ms = 0.0
         self.owed: Owed | None = None
         self.answering = False  # it is making an answer, or giving it
-        self.expects = Expects.ANYTHING  # what the caller was asked for
 
     @property
     def held(self) -> bool:
@@ -45,13 +44,14 @@ class AgentFloor:
         if self.owed and self.owed.sounds_since is None:
             self.owed.sounds_since = now
 
-    def owe(self, text: str, speech_end: float) -> None:
+    def owe(self, answer: Owed) -> None:
         """The caller's turn is over."""
-        self.answering, self.owed = True, Owed(text, speech_end)
+        self.answering, self.owed = True, answer
 
-    def lose(self) -> None:
-        """The agent's turn is over, or will never come."""
-        self.answering, self.owed = False, None
+    def lose(self) -> Owed | None:
+        """The agent's turn is over, or will never come. Returns what it answered."""
+        owed, self.answering, self.owed = self.owed, False, None
+        return owed
 
     def new_voice(self) -> None:
         """Another voice, or nobody to be talked over any more."""
@@ -70,8 +70,8 @@ class AgentFloor:
         over_first_words = utterance.onset - owed.sounds_since <= FIRST_WORDS_S
         return owed if over_first_words or utterance.onset - owed.speech_end <= GOES_ON_S else None
 
-    def weigh(self, utterance: Utterance, line: Tick, now: float) -> Action:
-        """Ask on each frame, and on news of the words."""
+    def weigh(self, utterance: Utterance, line: Tick, expects: Expects, now: float) -> Action:
+        """Ask on each frame, and on news of the words. `expects`: what the agent asked for."""
         speech_ms = utterance.speech_ms(now)
         overlap = Overlap(
             speech_ms=speech_ms,
@@ -81,7 +81,7 @@ class AgentFloor:
             echo=self._echo(utterance, line),
             scraps=line.may_echo or self.answer_is_due,
             leaks=line.may_echo and (speech_ms < LEAK_MS or not line.sounds),
-            asked=self.expects is not Expects.ANYTHING,
+            asked=expects is not Expects.ANYTHING,
             continues=self.continues(utterance) is not None,
         )
         return self._policy.decide(now, overlap)

@@ -30,9 +30,6 @@ class Candidate:
     verdict: Verdict | None = None  # None until all signals are in
     hears_again: bool = True  # once more, if that helps
 
-    def is_over(self, silence_ms: float) -> bool:
-        return self.verdict is not None and silence_ms >= self.verdict.wait_ms
-
     def is_to_be_heard_again(self, silence_ms: float) -> bool:
         """Whether a last word that was guessed is surer now, with silence behind it."""
         again_ms = self.verdict.hear_again_ms if self.verdict else None
@@ -47,6 +44,7 @@ class Utterance:
     speech_end: float | None = None  # while they pause
     has_floor: bool = False
     settled: str = ""  # words whose audio isn't kept any more
+    taken_back: str = ""  # of them, those that were answered too soon
     words: str | None = None  # all of them so far; None until known
     logprob: float = 0.0  # how sure the recognizer is of them
     interrupts: bool = False  # it was begun over the agent
@@ -78,6 +76,10 @@ class Utterance:
     def whole(self, text: str) -> str:
         return f"{self.settled} {text}".strip()
 
+    def to_judge(self, text: str) -> str:
+        """What the end of the turn is to be told from: what was settled in a long wait has nothing to say."""
+        return f"{self.taken_back} {text}".strip()
+
     def heard(self, transcript: Transcript) -> None:
         self.words, self.logprob = self.whole(transcript.text), transcript.avg_logprob
 
@@ -88,4 +90,5 @@ class Owed:
 
     text: str  # of the turn
     speech_end: float
+    probability: float  # that it was over
     sounds_since: float | None = None

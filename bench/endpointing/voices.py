@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -13,6 +18,11 @@ from piper import PiperVoice, SynthesisConfig
 from bench.caller import g711
 from config.settings import Settings
 from models.catalog import Catalog
+from models.kokoro_graph import FRAME_SAMPLES, halves
+from models.kokoro_graph import RATE_HZ as KOKORO_HZ
+from models.onnx_session import session
+from models.piper import phonemize
+from models.word_times import spoken_words, word_ends
 
 Samples = NDArray[np.float32]
 RATE_HZ = 16_000
@@ -54,6 +64,79 @@ class Piper:
         samples = soxr.resample(np.concatenate(parts), rate, RATE_HZ)
         known = whole and len(ends) == len(text.split())
         return Spoken(samples, tuple(int(end) * RATE_HZ // rate for end in ends) if known else ())
+
+
+# Of Kokoro: what English it was taught, in its own signs, and what espeak-ng writes for it.
+_SIGNS = {
+    "aɪ": "I", "aʊ": "W", "dʒ": "ʤ", "eɪ": "A", "oʊ": "O", "tʃ": "ʧ", "ɔɪ": "Y", "əʊ": "Q", "ts": "ʦ",
+    "dz": "ʣ", "ɜːɹ": "ɜɹ", "tɕ": "ʨ", "dʑ": "ʥ", "ç": "ç",
+}  # fmt: skip
+_SIGN = re.compile("|".join(sorted(_SIGNS, key=len, reverse=True)))
+_ENGLISH_ONLY = frozenset("IWAOYQ")
+NEAR_S = 0.06  # a word ends at the quietest place so near to where its phonemes do
+
+
+class Kokoro:
+    """Kokoro-82M, with any style and at any speed, each word's end told by how long its phonemes last."""
+
+    def __init__(self, styles: Path) -> None:
+        """`styles` is a folder of Kokoro's voices, such as that of npm's kokoro-js 1.2.1."""
+        parts = halves(Catalog(Settings().cache_dir).kokoro().read_bytes())
+        self._front = session(parts.front, device="cpu", threads=1)
+        self._whole = session(parts.whole, device="cpu", threads=1)
+        self._names = (parts.features, parts.source)
+        symbols = files("models") / "data" / "kokoro" / "symbols.json"
+        self._symbols: dict[str, int] = json.loads(symbols.read_text())
+        self._styles = {path.stem: path for path in sorted(styles.glob("*.bin"))}
+
+    def voices(self, languages: str) -> list[str]:
+        """The names that begin with one of these letters: a and b for English, e, f, i, p."""
+        return [name for name in self._styles if name[0] in languages]
+
+    def speak(self, text: str, voice: str, pace: float, language: str = "en-us") -> Spoken:
+        style = np.fromfile(self._styles[voice], "<f4").reshape(-1, 1, 256)
+        signs = self._signs(text, language)
+        tokens = [self._symbols[sign] for sign in signs]
+        row = style[min(len(tokens), len(style)) - 1]
+        inputs = {"tokens": np.array([[0, *tokens, 0]]), "style": row, "speed": np.array([pace], np.float32)}
+        features, source, pairs = (np.asarray(made) for made in self._front.run(None, inputs))
+        made = self._whole.run(None, {self._names[0]: features, self._names[1]: source, "style": row})
+        sound = np.asarray(made[0], np.float32).reshape(-1)
+        lead, *lasting, _ = (2 * FRAME_SAMPLES * int(pair) for pair in pairs.reshape(-1))
+        loud = np.flatnonzero(np.abs(sound) > 0.02 * np.abs(sound).max())
+        begin = min(lead, int(loud[0]))  # the sound is ahead of its tokens
+        words = spoken_words(text)
+        ends = word_ends(
+            words, list(zip(signs, lasting, strict=True)), lambda word: len(self._signs(word, language)) + 1
+        )
+        at = [(begin + end) * RATE_HZ // KOKORO_HZ for end in ends]
+        samples = np.asarray(soxr.resample(sound[begin : int(loud[-1]) + 1], KOKORO_HZ, RATE_HZ), np.float32)
+        at = [end - begin * RATE_HZ // KOKORO_HZ for end in at]
+        known = len(words) == len(text.split())
+        return Spoken(samples, tuple(quietest(samples, at)) if known else ())
+
+    def _signs(self, text: str, language: str) -> str:
+        signs = " ".join("".join(sentence) for sentence in phonemize(text, language))
+        together = _SIGN.sub(
+            lambda found: (
+                _SIGNS[found[0]]
+                if language.startswith("en") or _SIGNS[found[0]] not in _ENGLISH_ONLY
+                else found[0]
+            ),
+            signs,
+        )
+        return "".join(sign for sign in together if sign in self._symbols).strip()
+
+
+def quietest(samples: Samples, ends: Sequence[int]) -> list[int]:
+    """Each of `ends` moved to the quietest place near it."""
+    loudness = np.convolve(samples**2, np.ones(160) / 160, "same")
+    near = int(NEAR_S * RATE_HZ)
+    moved = []
+    for end in ends:
+        low, high = max(0, min(end, len(samples) - 1) - near), min(len(samples), end + near)
+        moved.append(low + int(np.argmin(loudness[low:high])) if high > low else len(samples))
+    return [*moved[:-1], len(samples)] if moved else []
 
 
 class _Event(ctypes.Structure):

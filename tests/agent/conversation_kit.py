@@ -54,7 +54,7 @@ PERSONA = Persona(
 class Says:
     """The caller says `text` from `start` to `end`, in seconds after the call is connected.
 
-    `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
+    `completeness`, `finished` and `logprob` are what the models would make of it; None where they never do.
     `word_logprob` is that of the last word, while it fades and with silence behind it (None: no word is
     heard then). A text of "" is a noise. `languages` are the recognizer's probabilities, where it is asked
     for them; what is heard in another language than `speaks`, if it is given, comes out garbled.
@@ -64,7 +64,7 @@ class Says:
     end: float
     text: str
     completeness: float | None = 0.95
-    acoustic: float = 0.9
+    finished: float | None = 0.9
     logprob: float = -0.2
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
     speaks: str | None = None
@@ -88,6 +88,7 @@ class Outcome:
     turns: list[tuple[str, str, bool]] = field(default_factory=list)
     contexts: list[list[dict[str, Any]]] = field(default_factory=list)
     discarded: int = 0
+    false_starts: int = 0
     ledgers: list[dict[str, float]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
     spoken: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # voices, and what they said
@@ -189,7 +190,6 @@ class FakeModels:
         self.ready = True
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
-        self.turn_detector = SimpleNamespace(probability=self._acoustic)
         self.voices = SimpleNamespace(stream=self._speak)
         completeness = SimpleNamespace(end_probability=self._completeness, read_ahead=None)
         self.llm = ScriptedLlm(replies, outcome, completeness)
@@ -222,10 +222,11 @@ class FakeModels:
         logprob = min((says.logprob for says, _ in said), default=0.0)
         silence_s = len(pcm[len(pcm.rstrip(b"\0")) :]) / 2 / SAMPLE_RATE_HZ
         last = said[-1][0].word_logprob[silence_s >= FADED_S] if said else 0.0
+        finished = said[-1][0].finished if said else None
         if last is None:
             return Transcript("", language, logprob, 0.9, STT_S * 1000)
         text = " ".join(words)
-        return Transcript(text, language, logprob, 0.01, STT_S * 1000, last, languages)
+        return Transcript(text, language, logprob, 0.01, STT_S * 1000, last, languages, finished)
 
     async def _completeness(self, text: str, **_: object) -> float | None:
         await asyncio.sleep(0.02)
@@ -233,11 +234,6 @@ class FakeModels:
             if says.text and text.endswith(says.text):
                 return says.completeness
         return 0.05
-
-    async def _acoustic(self, pcm: bytes, **_: object) -> float:
-        await asyncio.sleep(0.04)
-        said = self._said(pcm)
-        return said[-1][0].acoustic if said else 0.5
 
     async def _speak(self, text: str, *, voice: tuple[str, ...] = (), **_: object) -> AsyncIterator[Speech]:
         self._outcome.spoken.append((voice, text))
@@ -308,6 +304,7 @@ def converse(
         outcome.left = [task.get_name() for task in asyncio.all_tasks() if task not in ours]
         outcome.turns = [(turn.speaker, turn.text, turn.cut_off) for turn in session.turns]
         outcome.discarded = session.guesses[1]
+        outcome.false_starts = session.false_starts
         outcome.tools = [call.name for call in session.tool_calls]
 
     virtual_time.run(main)

@@ -75,8 +75,10 @@ def test_a_certificate_comes_with_its_key() -> None:
 
 
 def test_silences_are_ordered() -> None:
-    with pytest.raises(ValidationError, match=r"at most turn\.max_silence_ms, which is 400"):
-        TurnSettings(min_silence_ms=500, max_silence_ms=400)
+    with pytest.raises(ValidationError, match=r"at most turn\.unsure_silence_ms, which is 400"):
+        TurnSettings(sure_silence_ms=500, unsure_silence_ms=400)
+    with pytest.raises(ValidationError, match=r"at most turn\.hanging_silence_ms, which is 900"):
+        TurnSettings(hanging_silence_ms=900)
 
 
 @pytest.mark.parametrize("ports", [(20000, 10000), (80, 10000), (10000, 10000)])

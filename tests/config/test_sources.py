@@ -138,8 +138,12 @@ def test_variables_may_be_empty_null_and_in_small_letters(monkeypatch: pytest.Mo
             "the other half is for what was said before.",
         ),
         (
-            "turn: {min_silence_ms: 900, max_silence_ms: 800}",
-            "turn.min_silence_ms is 900; it must be at most turn.max_silence_ms, which is 800.",
+            "turn: {sure_silence_ms: 900, unsure_silence_ms: 800}",
+            "turn.sure_silence_ms is 900; it must be at most turn.unsure_silence_ms, which is 800.",
+        ),
+        (
+            "turn: {min_silence_ms: 900}",
+            "turn.min_silence_ms in offhook.yaml is not a setting; it is turn.sure_silence_ms now.",
         ),
         ("- sip", "The settings file offhook.yaml must hold keys with values, as in 'sip:', not a list."),
         (

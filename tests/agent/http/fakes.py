@@ -42,6 +42,7 @@ class FakeCall:
     turns: list[FakeTurn] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
+    false_starts: int = 0
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
     ends: bool = True
     over: asyncio.Event = field(default_factory=asyncio.Event)
