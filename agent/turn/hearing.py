@@ -130,9 +130,8 @@ class Hearing:
         utterance.settled, utterance.taken_back = utterance.whole(transcript.text), ""
         utterance.candidate = None
         yield Settle(number, transcript)
-        pauses = self.is_open(Purpose.PAUSE)
         yield from self.dismiss(*Purpose)
-        if pauses:
+        if utterance.paused:
             yield from self.ask(Purpose.PAUSE)
 
     def speak_in(self, transcript: Transcript) -> Iterable[Command]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agent.turn import words
@@ -28,7 +29,7 @@ class AgentFloor:
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
         self._policy = BargeIn.of(answering.turn, answering.language)
-        self._overheard_ms = 0.0
+        self._overheard_ms = -math.inf
         self.owed: Owed | None = None
         self.answering = False  # it is making an answer, or giving it
 
@@ -55,7 +56,7 @@ class AgentFloor:
 
     def new_voice(self) -> None:
         """Another voice, or nobody to be talked over any more."""
-        self._overheard_ms = 0.0
+        self._overheard_ms = -math.inf
         self._policy = BargeIn.of(self._answering.turn, self._answering.language)
 
     def is_talked_over(self, utterance: Utterance, line: Tick) -> bool:
