@@ -1,19 +1,23 @@
 """Scripted conversations: fake models and a fake wire on a virtual clock, everything between them real.
 
-The caller's audio carries its own transcript: segment `n` of the script is a square wave of amplitude
-`BASE + n`, so that the fake recognizer can read off what was said, and the fake voice activity that
-something was. The wire pulls and feeds 20 ms at a time, as SIP does.
+The caller's audio carries its own transcript: segment `n` of the script is a chord of its own, so
+that the fake recognizer can read off what was said, and the fake voice activity that something was, also
+behind the echo canceller. The wire pulls and feeds 20 ms at a time, as SIP does,
+and returns what it pulled where it `echoes`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
@@ -29,7 +33,13 @@ from transports.playout import SAMPLE_RATE_HZ, Playout
 
 PACKET_S = 0.020
 PACKET = int(SAMPLE_RATE_HZ * PACKET_S)
-BASE = 4000
+LOUD = 3000
+# Whole periods to a packet and to a chunk of Silero's; four of them make a segment. While the agent speaks
+# the canceller takes away what is above 2 kHz.
+PITCHES = 250 * np.arange(1, 9)  # Hz
+CHORDS = list(combinations(range(len(PITCHES)), 4))
+AUDIBLE = 0.01  # of a tone's energy: the canceller takes some of it away
+ECHO_GAIN, ECHO_PACKETS = 0.2, 6
 WORD_S = 0.3  # how long a word of the agent's takes
 STT_S = 0.1
 FADED_S = 0.3
@@ -114,7 +124,7 @@ def callers(outcome: Outcome) -> list[str]:
 class FakeCall(CallTransport):
     """A wire without packets."""
 
-    def __init__(self, script: Iterable[Says], outcome: Outcome) -> None:
+    def __init__(self, script: Iterable[Says], outcome: Outcome, *, echoes: bool) -> None:
         super().__init__(CallInfo("fake", "caller", "agent", id="test"), Playout())
         self._script = list(script)
         self._outcome = outcome
@@ -122,6 +132,8 @@ class FakeCall(CallTransport):
         self._output = CallOutput(self.playout)
         self._task: asyncio.Task[None] | None = None
         self._start = 0.0
+        self._echoes = echoes
+        self._played = deque([np.zeros(PACKET, np.int16)] * ECHO_PACKETS)
         self.keys: list[tuple[float, InputDTMFFrame]] = []
         self.held = False
 
@@ -164,6 +176,7 @@ class FakeCall(CallTransport):
             await self._input.feed(self._packet(at))
             heard = np.frombuffer(self.playout.pull(PACKET), np.int16)
             self._outcome.sound += heard.tobytes()
+            self._played.append(heard)
             if bool(heard.any()) != sounding:
                 sounding = not sounding
                 self._outcome.events.append(Event(at, "agent starts" if sounding else "agent stops"))
@@ -171,12 +184,13 @@ class FakeCall(CallTransport):
             await asyncio.sleep(due - loop.time())
 
     def _packet(self, at: float) -> bytes:
-        out = np.zeros(PACKET, np.int16)
+        out = np.zeros(PACKET)
         for index, says in enumerate(self._script):
             if says.start <= at < says.end:
-                out[:] = BASE + index
-                out[::2] *= -1
-        return out.tobytes()
+                out += chord(index)
+        if self._echoes:
+            out += ECHO_GAIN * self._played.popleft()
+        return out.astype(np.int16).tobytes()
 
 
 class FakeModels:
@@ -196,10 +210,10 @@ class FakeModels:
 
     def _said(self, pcm: bytes) -> list[tuple[Says, float]]:
         """The script's segments in this audio, each with the share of it that is there."""
-        samples = np.abs(np.frombuffer(pcm, np.int16).astype(int))
+        heard = segments_in(pcm, PACKET)
         found = []
         for index, says in enumerate(self.script):
-            share = float((samples == BASE + index).sum()) / ((says.end - says.start) * SAMPLE_RATE_HZ)
+            share = heard.count(index) * PACKET_S / (says.end - says.start)
             if share > 0.1:
                 found.append((says, min(1.0, share)))
         return found
@@ -242,7 +256,7 @@ class FakeModels:
         await asyncio.sleep(TTS_S)
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()
-        pcm = np.full(per_word * len(words), 3000, np.int16).tobytes()
+        pcm = hiss(per_word * len(words)).tobytes()
         yield Speech(pcm, tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words)))
 
 
@@ -252,19 +266,38 @@ class _FakeActivity:
 
     def process(self, pcm: bytes, **_: object) -> list[float]:
         pcm = self._rest + pcm
-        chunks = [pcm[at : at + 1024] for at in range(0, len(pcm) - 1023, 1024)]
-        self._rest = pcm[len(chunks) * 1024 :]
-        return [0.95 if np.frombuffer(chunk, np.int16).any() else 0.02 for chunk in chunks]
+        chunks = len(pcm) // 1024
+        self._rest = pcm[chunks * 1024 :]
+        heard = segments_in(pcm[: chunks * 1024], 512)
+        return [0.02 if segment is None else 0.95 for segment in heard]
 
     def reset(self) -> None:
         self._rest = b""
 
 
-def _without_echo_guard(settings: Settings | None) -> Settings:
-    """The canceller would change the amplitudes that carry the script."""
-    settings = settings or Settings()
-    turn = settings.turn.model_copy(update={"echo_guard": False})
-    return settings.model_copy(update={"turn": turn})
+def chord(segment: int) -> npt.NDArray[np.float64]:
+    """A packet of it."""
+    at = 2 * np.pi * np.arange(PACKET) / SAMPLE_RATE_HZ
+    return np.asarray(LOUD * sum(np.sin(PITCHES[pitch] * at) for pitch in CHORDS[segment]))
+
+
+def hiss(samples: int) -> npt.NDArray[np.int16]:
+    """The agent's voice, above the caller's chords."""
+    spectrum = np.fft.rfft(np.random.default_rng(0).normal(0, 6000, samples))
+    spectrum[np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ) < PITCHES[-1] + 2000] = 0
+    return np.fft.irfft(spectrum, samples).astype(np.int16)
+
+
+def segments_in(pcm: bytes, size: int) -> list[int | None]:
+    """Which segment of the script each `size` samples, 320 or 512, are of, if any is heard in them."""
+    frames = np.frombuffer(pcm, np.int16)
+    frames = frames[: len(frames) // size * size].reshape(-1, size).astype(np.float64)
+    energies = np.abs(np.fft.rfft(frames)[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
+    order = energies.argsort(axis=1)[:, -4:]
+    least = np.take_along_axis(energies, order[:, :1], axis=1)[:, 0]
+    found = [tuple(sorted(pitches)) for pitches in order.tolist()]
+    heard = least > AUDIBLE * (LOUD * size / 2) ** 2
+    return [CHORDS.index(one) if sure else None for one, sure in zip(found, heard, strict=True)]
 
 
 def converse(
@@ -277,6 +310,7 @@ def converse(
     others: Sequence[Persona] = (),
     during: Callable[[CallSession, FakeCall], Any] | None = None,
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
+    echoes: bool = False,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -285,12 +319,10 @@ def converse(
     outcome = Outcome()
 
     async def main() -> None:
-        call = FakeCall(script, outcome)
+        call = FakeCall(script, outcome, echoes=echoes)
         call.keys = list(keys or ())
         models: Any = FakeModels(script, replies or {}, outcome)
-        session = CallSession(
-            call, settings=_without_echo_guard(settings), personas=[persona, *others], pool=models
-        )
+        session = CallSession(call, settings=settings or Settings(), personas=[persona, *others], pool=models)
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []

@@ -95,7 +95,7 @@ def test_a_cough_before_the_words_costs_none_of_them() -> None:
 
 
 def test_a_turn_of_a_minute_is_heard_whole_and_once() -> None:
-    minute = [Says(2.0 + 3 * n, 4.9 + 3 * n, f"and then part {n} came along", 0.01, 0.1) for n in range(20)]
+    minute = [Says(2.0 + 3 * n, 4.8 + 3 * n, f"and then part {n} came along", 0.01, 0.1) for n in range(20)]
     outcome = converse([*minute, Says(62.0, 63.0, "and that was all.")], lasts=70)
     said = " ".join(callers(outcome))
     assert [said.count(f"part {n} came") for n in range(20)] == [1] * 20

@@ -171,12 +171,12 @@ def test_a_persona_may_be_uninterruptible_throughout() -> None:
 
 
 @pytest.fixture
-def echoing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard takes every voice for the agent's own."""
+def mistaken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the canceller lets through sounds like a voice, and the guard takes every one for the agent's."""
     monkeypatch.setattr(CallerVoice, "echo", property(lambda _: 0.9))
 
 
-@pytest.mark.usefixtures("echoing")
+@pytest.mark.usefixtures("mistaken")
 @pytest.mark.parametrize("at", [0.3, 0.9], ids=["in the greeting", "behind it"])
 def test_the_agents_own_words_coming_back_are_no_turn(at: float) -> None:
     outcome = converse([Says(at, at + 0.6, "Hello there.")], lasts=5)
@@ -197,3 +197,22 @@ def test_on_a_line_that_echoes_a_scrap_of_sound_silences_nobody_and_a_voice_does
     stopped = counting(Says(5.5, 7.5, "Excuse me I meant something else."))
     assert stopped.at("agent stops", 1) <= 5.7
     assert stopped.turns[2][2]
+
+
+def test_a_line_that_returns_the_agent_costs_neither_of_them_anything() -> None:
+    script = [Says(2.0, 3.5, "Count to twelve."), Says(5.5, 7.5, "Excuse me I meant something else.")]
+    outcome = converse(script, {"Count to twelve.": LONG}, lasts=12, echoes=True)
+    assert callers(outcome) == ["Count to twelve.", "Excuse me I meant something else."]
+    assert outcome.at("agent stops", 1) <= 5.9
+    assert outcome.turns[2][2]
+    assert answers(outcome)[-1] == "Okay then."
+    undisturbed = converse(script[:1], {"Count to twelve.": LONG}, lasts=12, echoes=True)
+    assert undisturbed.turns[2] == ("agent", LONG, False)
+    assert undisturbed.count("agent stops") == 2
+
+
+def test_a_false_start_is_taken_back_on_a_line_that_echoes() -> None:
+    script = [Says(2.0, 3.5, "A table please."), Says(4.2, 5.7, "For two people.")]
+    outcome = converse(script, {"A table please.": LONG}, lasts=9, echoes=True)
+    assert callers(outcome) == ["A table please. For two people."]
+    assert answers(outcome) == ["Hello there.", "Okay then."]

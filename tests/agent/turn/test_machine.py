@@ -564,9 +564,9 @@ def sequences(count: int) -> settings:
 
 
 def test_a_thousand_calls_keep_what_holds_whatever_happens() -> None:
-    run_state_machine_as_test(AnyCall, settings=sequences(1000))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(AnyCall, settings=sequences(1000))
 
 
 @pytest.mark.soak
 def test_ten_thousand_calls_keep_it() -> None:
-    run_state_machine_as_test(AnyCall, settings=sequences(10_000))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(AnyCall, settings=sequences(10_000))
