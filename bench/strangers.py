@@ -14,6 +14,7 @@ import soxr
 
 from bench import texts
 from bench.material import (
+    MaterialError,
     Sound,
     Speaker,
     leveled,
@@ -27,6 +28,7 @@ from bench.seen import Seen
 from bench.sentences import RATE_HZ, Aligner, Audio, Sentence, Word, boundaries, paused, split
 from config.settings import Settings
 from models.catalog import Catalog
+from models.errors import WeightsError
 
 ALIGNING = "base"  # tells which language a recording is in, as tiny.en doesn't
 ALIGNED_HZ = 16_000
@@ -89,7 +91,10 @@ class Strangers:
         self._written = 0
 
     async def hesitations(self, count: int) -> list[Hesitation]:
-        """For each length of a pause `count`, every second one at the longest gap; and `count` without."""
+        """For each length of a pause `count`, every second one at the longest gap; and `count` without.
+
+        Raises MaterialError without the weights that find the ends of words, as `one_caller` does.
+        """
         if (count,) not in self._made:
             rng = np.random.default_rng(self.seed)
             voices = itertools.cycle(self._speaker.voices)
@@ -165,7 +170,10 @@ class Strangers:
 
     async def _aligned(self, audio: Audio, language: str | None = None) -> tuple[str, list[Word]]:
         if self._aligner is None:
-            weights = Catalog(Settings().cache_dir).whisper(ALIGNING)
+            try:
+                weights = Catalog(Settings().cache_dir).whisper(ALIGNING)
+            except WeightsError as error:
+                raise MaterialError(f"The ends of words can't be found: {error}") from error
             self._aligner = await asyncio.to_thread(Aligner, weights)
         return await asyncio.to_thread(self._aligner.words, audio, language)
 
