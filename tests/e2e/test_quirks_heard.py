@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.caller.recording import read_agent
+from config.persona import load_persona
 from models.whisper import Recognizer
 from tests.e2e.served import aside, plain, served
-from tests.e2e.test_serve import ask, call
-from tests.models.fake_openai import FakeOpenAI, Raw
+from tests.e2e.test_serve import ask, watched
+from tests.models.fake_openai import FakeOpenAI, Messages, Raw, Step
 from tests.ollama_server import served as fake_served
 from transports.playout import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
 
+# What callers say in the persona's own examples, which stand before each conversation.
+EXAMPLES = [message["role"] for message in load_persona("en").primer].count("user")
 ALOUD = (
     "<thi",
     "nk>They want the capital of",
@@ -37,21 +38,18 @@ def deltas(*contents: str) -> Raw:
 async def test_only_the_answer_is_heard_and_a_written_call_is_made(
     questions: list[Path], tmp_path: Path, recognizer: Recognizer
 ) -> None:
-    fake = FakeOpenAI(deltas(*ALOUD))
-    turns: list[dict[str, Any]] = []
+    scripts: list[list[Step]] = [[deltas(*ALOUD)], [deltas('{"name": "end_', 'call", "parameters": {}}')]]
+
+    def script_of(messages: Messages) -> list[Step]:
+        asked = [message["role"] for message in messages].count("user") - EXAMPLES
+        return scripts[min(asked, len(scripts)) - 1]
+
+    fake = FakeOpenAI(script_of=script_of)
     async with fake_served(fake.app) as url:
         running = served(tmp_path, OFFHOOK_LLM__URL=f"{url}/v1", OFFHOOK_LLM__MODEL="scripted")
         async with aside(running) as server:
             steps = [step for question in questions for step in ask(question)]
-            calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
-            while not calling.done():
-                for session in await asyncio.to_thread(server.sessions):
-                    seen = await asyncio.to_thread(server.get, f"/api/v1/sessions/{session['id']}")
-                    turns = seen.get("transcript", turns)
-                if [turn["speaker"] for turn in turns].count("agent") >= 2:
-                    fake.script = [deltas('{"name": "end_', 'call", "parameters": {}}')]
-                await asyncio.sleep(0.1)
-            result = await calling
+            result, turns = await watched(server, steps, tmp_path)
     answers = [turn["text"] for turn in turns if turn["speaker"] == "agent"]
     assert plain(answers[1]) == "paris is the capital"
     assert result["ended_by"] == "agent"

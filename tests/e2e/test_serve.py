@@ -47,6 +47,20 @@ def call(server: Served, steps: list[Step], folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "result.json").read_text()))
 
 
+async def watched(
+    server: Served, steps: list[Step], folder: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The call's result, and its transcript as it was last seen."""
+    turns: list[dict[str, Any]] = []
+    calling = asyncio.create_task(asyncio.to_thread(call, server, steps, folder))
+    while not calling.done():
+        for session in await asyncio.to_thread(server.sessions):
+            seen = await asyncio.to_thread(server.get, f"/api/v1/sessions/{session['id']}")
+            turns = seen.get("transcript", turns)
+        await asyncio.sleep(0.1)
+    return await calling, turns
+
+
 def ask(question: Path) -> list[Step]:
     return [
         Play(wav=question),
@@ -58,21 +72,10 @@ def ask(question: Path) -> list[Step]:
 def test_questions_are_understood_and_answered_aloud(
     server: Served, questions: list[Path], tmp_path: Path
 ) -> None:
-    turns: dict[str, Any] = {}
-
-    async def watched() -> dict[str, Any]:
-        steps = [step for question in questions for step in ask(question)]
-        calling = asyncio.create_task(asyncio.to_thread(call, server, steps, tmp_path))
-        while not calling.done():
-            for session in await asyncio.to_thread(server.sessions):
-                turns["last"] = await asyncio.to_thread(server.get, f"/api/v1/sessions/{session['id']}")
-            await asyncio.sleep(0.2)
-        return await calling
-
-    result = asyncio.run(watched())
+    steps = [step for question in questions for step in ask(question)]
+    result, transcript = asyncio.run(watched(server, steps, tmp_path))
     assert result["outcome"] == "answered"
     assert result["findings"] == []  # no re-INVITE that nobody asked for
-    transcript = turns["last"]["transcript"]
     understood = [plain(turn["text"]) for turn in transcript if turn["speaker"] == "caller"]
     assert jiwer.wer([plain(text) for text in QUESTIONS], understood) <= 0.2
     answers = [turn for turn in transcript if turn["speaker"] == "agent"]

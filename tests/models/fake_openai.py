@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,13 +50,18 @@ class Raw:
 
 
 Step = Say | CallTool | Refuse | Raw
+Messages = Sequence[dict[str, Any]]
 
 
 class FakeOpenAI:
-    """Each request takes the next step of the script; the last one repeats."""
+    """Each request takes the next step of the script; the last one repeats.
 
-    def __init__(self, *script: Step) -> None:
-        self.script = list(script)
+    With `script_of` there is a script for each conversation, or for each of its turns.
+    """
+
+    def __init__(self, *script: Step, script_of: Callable[[Messages], list[Step]] | None = None) -> None:
+        self._script = list(script)
+        self._script_of = script_of
         self.requests: list[dict[str, Any]] = []
         self.refuses_trials = False
         self.app = FastAPI()
@@ -73,7 +78,8 @@ class FakeOpenAI:
         if trial and not self.refuses_trials:
             return StreamingResponse(self._events(Say(("Hm",))), media_type="text/event-stream")
         self.requests.append(asked)
-        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        script = self._script_of(asked["messages"]) if self._script_of else self._script
+        step = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(step, Refuse):
             # As some servers do, it repeats what it was asked.
             error = {"error": {"message": step.said or f"Refused: {asked}"}}
