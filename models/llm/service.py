@@ -12,9 +12,9 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
-    EagerEndOfTurnCancelFrame,
     EndFrame,
     Frame,
+    FunctionCallFromLLM,
     LLMContextFrame,
     StartFrame,
     SystemFrame,
@@ -25,6 +25,7 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
+from models.errors import ModelError
 from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
 
@@ -37,13 +38,29 @@ class PassingGate(SpeculationGate):
     """Knows whether an answer is speculative, but holds none of it back.
 
     A speculative answer goes on to be synthesized; whoever plays it holds it until the turn is
-    decided. What must still wait here are tool calls, which `is_speculating` answers for.
+    decided. What must still wait here are tool calls: for `decided`.
     """
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(name=name)
+        self.decided = asyncio.Event()  # there is no answer, or one that isn't speculative
+
+    def begin_speculation(self, speculation: bool) -> None:
+        super().begin_speculation(speculation)
+        self._note()
 
     def process(self, frame: Frame, direction: FrameDirection) -> list[GatedFrame]:
         if isinstance(frame, (SystemFrame, EndFrame)):  # the verdicts; with nothing held they only pass
-            return super().process(frame, direction)
+            passed = super().process(frame, direction)
+            self._note()
+            return passed
         return [(frame, direction)]
+
+    def _note(self) -> None:
+        if self.is_speculating:
+            self.decided.clear()
+        else:
+            self.decided.set()
 
 
 class CallLlmService(OpenAILLMService):
@@ -75,7 +92,7 @@ class CallLlmService(OpenAILLMService):
                 max_tokens=llm.settings.max_tokens,
             )
         )
-        self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
+        self._speculation_gate = self._gate = PassingGate(name=f"{self}::PassingGate")
 
     def create_client(self, *_args: Any, **_kwargs: Any) -> AsyncOpenAI:
         """None: the base class never asks. Endpoints have connections of their own, which calls share."""
@@ -107,19 +124,24 @@ class CallLlmService(OpenAILLMService):
                 return
         await super().process_frame(frame, direction)
 
-    async def push_error(
-        self,
-        error_msg: str,
-        exception: Exception | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        """A speculation that fails is nobody's business: it is withdrawn, and the whole turn asks anew."""
-        if self._speculation_gate.is_speculating:
-            logger.info(f"An answer begun early is given up: {exception}")
-            await self.broadcast_frame(EagerEndOfTurnCancelFrame)
-            return
-        await super().push_error(error_msg, exception, *args, **kwargs)
+    # A speculation waits here until its turn is over; where that goes on, this task is cancelled. To withdraw
+    # it instead, as Pipecat does, comes too late for a turn that is just being ended: nobody would answer it.
+
+    async def run_function_calls(self, function_calls: Sequence[FunctionCallFromLLM]) -> None:
+        await self._gate.decided.wait()
+        await super().run_function_calls(function_calls)
+
+    async def _process_context(self, context: LLMContext) -> None:
+        """A speculation that fails is nobody's business: the whole turn asks anew."""
+        speculative = self._gate.is_speculating
+        try:
+            await super()._process_context(context)
+        except ModelError as error:
+            if not speculative:
+                raise
+            logger.info(f"An answer begun early is given up: {error}")
+            await self._gate.decided.wait()
+            await super()._process_context(context)
 
     async def cleanup(self) -> None:
         await super().cleanup()
