@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +19,13 @@ import pytest_asyncio
 import websockets
 
 from agent.caller.recording import read_agent
-from agent.caller.script import Samples
+from agent.caller.script import AUDIBLE_DBFS, Samples
 from config.persona import load_persona
 from models.whisper import Recognizer
 from tests.e2e.served import Served, aside, plain, served
-from tests.e2e.test_serve import ask, watched
-from tests.models.fake_openai import FakeOpenAI, Messages, Step
-from tests.models.quirks import ANSWER, GOOD, IN_TEXT, QUIRKS, Quirk, deltas
+from tests.e2e.test_serve import ask, child_of, watched
+from tests.models.fake_openai import FakeOpenAI, Messages, Say, Step
+from tests.models.quirks import ANSWER, GOOD, IN_TEXT, QUIRKS, THINKS_LONG, Quirk, deltas
 from tests.ollama_server import served as fake_served
 from transports.playout import SAMPLE_RATE_HZ
 
@@ -191,6 +194,37 @@ async def test_only_the_answer_is_heard_and_the_call_goes_on(
     for sound, text in zip(heard, [*wanted, PERSONA.goodbye], strict=True):
         assert jiwer.wer(plain(text), sound.removeprefix("one moment ")) <= MOST_MISHEARD
         assert not [word for word in UNSPEAKABLE if re.search(rf"\b{word}", sound)]
+
+
+STALLS: tuple[list[Step], ...] = (
+    [Say((), hang=True), GOOD],
+    [Say(("",), hang=True), GOOD],
+    [THINKS_LONG],
+    [Say(("We are",), hang=True)],
+)
+
+
+async def test_what_stalls_in_a_call_isn_t_waited_for_in_silence(
+    scripted: Scripted, questions: list[Path], tmp_path: Path
+) -> None:
+    scripted.turns = [*map(list, STALLS), [HANG_UP]]
+    asked = [questions[turn % len(questions)] for turn in range(len(scripted.turns))]
+    steps = [step for question in asked for step in ask(question)]
+    judge = child_of(scripted.server.process.pid)
+    os.kill(judge, signal.SIGSTOP)  # who is asked whether the caller is done
+    try:
+        result, _ = await watched(scripted.server, steps, tmp_path)
+    finally:
+        scripted.turns = []
+        with contextlib.suppress(ProcessLookupError):  # it is replaced
+            os.kill(judge, signal.SIGCONT)
+    assert result["ended_by"] == "agent"
+    ends = [mark["at"] for mark in result["marks"] if (mark["what"], mark["event"]) == ("play", "end")]
+    received = zip(result["received"]["at"], result["received"]["level_dbfs"], strict=True)
+    audible = [at for at, level in received if level > AUDIBLE_DBFS]
+    waits = [min(at for at in audible if at > end) - end for end in ends]
+    print(f"\nheard after {', '.join(f'{wait:.1f} s' for wait in waits)}")
+    assert max(waits) <= 4.0
 
 
 def _by_turn(result: dict[str, Any], recording: Path) -> list[Samples]:

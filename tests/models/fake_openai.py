@@ -21,7 +21,7 @@ from tests.ollama_server import served
 @dataclass(frozen=True)
 class Say:
     words: tuple[str, ...]
-    hang: bool = False  # after the words, never go on
+    hang: bool = False  # after the words, never go on; without any, not even a header comes
     break_off: bool = False  # after the words, drop the connection
 
 
@@ -89,6 +89,8 @@ class FakeOpenAI:
         self.requests.append(asked)
         script = self.script_of(asked["messages"]) if self.script_of else self._script
         step = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(step, Say) and step.hang and not step.words:
+            await asyncio.Event().wait()
         if isinstance(step, Strict):
             step = Refuse(400, step.said) if step.refuses(asked) else step.answer
         if isinstance(step, Refuse):
