@@ -61,11 +61,11 @@ async def watched(
     return await calling, turns
 
 
-def ask(question: Path) -> list[Step]:
+def ask(question: Path, *, silent_ms: int = 1200) -> list[Step]:
     return [
         Play(wav=question),
         Wait(until="reply", timeout_s=15),
-        Wait(until="silent", for_ms=1200, timeout_s=40),
+        Wait(until="silent", for_ms=silent_ms, timeout_s=40),
     ]
 
 
