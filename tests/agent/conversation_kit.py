@@ -37,6 +37,7 @@ FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 TTS_S = 0.04
 UNSPEAKABLE = "Mumble"  # the voice hangs on it
+HALF_SPEAKABLE = "Stammer"  # and in the middle of that
 
 PERSONA = Persona(
     name="Test",
@@ -70,6 +71,7 @@ class Says:
     speaks: str | None = None
     languages: tuple[tuple[str, float], ...] = ()
     hearing_s: float = 0.0  # how long the recognizer takes for it besides
+    judging_s: float = 0.0  # and the turn detector
 
 
 @dataclass
@@ -235,8 +237,8 @@ class FakeModels:
         return 0.05
 
     async def _acoustic(self, pcm: bytes, **_: object) -> float:
-        await asyncio.sleep(0.04)
         said = self._said(pcm)
+        await asyncio.sleep(0.04 + sum(says.judging_s for says, _ in said))
         return said[-1][0].acoustic if said else 0.5
 
     async def _speak(self, text: str, *, voice: tuple[str, ...] = (), **_: object) -> AsyncIterator[Speech]:
@@ -247,7 +249,11 @@ class FakeModels:
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()
         pcm = np.full(per_word * len(words), 3000, np.int16).tobytes()
-        yield Speech(pcm, tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words)))
+        spoken = tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words))
+        if text.startswith(HALF_SPEAKABLE):
+            yield Speech(pcm[: 2 * per_word], spoken[:1])
+            await asyncio.Event().wait()
+        yield Speech(pcm, spoken)
 
 
 class _FakeActivity:
