@@ -208,11 +208,14 @@ class CallSession:
         await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:
-            await asyncio.wait(
+            over, _ = await asyncio.wait(
                 {running, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             gone.cancel()
+        if not over:
+            # Pipecat 1.14 sends nothing behind an EndFrame that is held up, a CancelFrame neither.
+            await self._pipeline.listener.broadcast_interruption()
 
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
@@ -269,10 +272,13 @@ class CallSession:
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
-        match self._troubles.one_more():
+        outcome = self._troubles.one_more()
+        if outcome is not Outcome.NOTHING:
+            self._pipeline.listener.answer_lost()
+            # What doesn't move would hold up whatever is said next.
+            await self._pipeline.worker.queue_frame(InterruptionFrame())
+        match outcome:
             case Outcome.AGAIN:
-                self._pipeline.listener.answer_lost()
-                await self._pipeline.worker.queue_frame(InterruptionFrame())
                 await self._say(self.persona.again)
             case Outcome.END:
                 self.end(EndReason.MODEL_FAILURE, self.persona.apology)

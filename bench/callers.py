@@ -41,6 +41,14 @@ class AgentTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerTurn:
+    """A turn of the caller's as the server has it: when it was written down, and what was heard."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What both sides know of one call."""
 
@@ -48,7 +56,7 @@ class Call:
     findings: list[str]
     ended_by: str = "caller"
     agent_turns: list[AgentTurn] = field(default_factory=list)
-    caller_words: list[str] = field(default_factory=list)
+    caller_turns: list[CallerTurn] = field(default_factory=list)
     guesses: int = 0  # answers begun before the turn was surely over
     guesses_discarded: int = 0
 
@@ -99,13 +107,17 @@ class ScriptCaller:
             for turn in seen.transcript
             if turn["speaker"] == "agent"
         ]
-        said = [turn["text"] for turn in seen.transcript if turn["speaker"] == "caller"]
+        caller_turns = [
+            CallerTurn(_monotonic(turn["at"]), turn["text"])
+            for turn in seen.transcript
+            if turn["speaker"] == "caller"
+        ]
         return Call(
             CallLog.of(result),
             result["findings"],
             result["ended_by"],
             agent_turns,
-            said,
+            caller_turns,
             seen.guesses,
             seen.guesses_discarded,
         )
@@ -192,7 +204,8 @@ async def _watch(api: str, find: Callable[[list[dict[str, Any]]], str], seen: _S
                     if answer.status_code == 200:
                         told = answer.json()
                         seen.transcript = told["transcript"]
-                        seen.guesses, seen.guesses_discarded = told["guesses"], told["guesses_discarded"]
+                        seen.guesses = told.get("guesses", 0)
+                        seen.guesses_discarded = told.get("guesses_discarded", 0)
             await asyncio.sleep(POLL_S)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench import texts
 from bench.caller.impair import clip
+from bench.seen import Seen
 from config.settings import Settings
 from models.catalog import Catalog
 from models.errors import WeightsError
@@ -30,17 +31,24 @@ ACTIVE_DBFS = -20.0
 PIPER_VOICE = "en_US-joe-medium"
 # The recognizer makes out nine sentences in ten of each, as of Piper's; of espeak-ng's voices, a third.
 FLITE_VOICES = ("slt", "rms", "awb")
-REAL_QUESTIONS = ("whatstheweatherlike.wav", "birch-canoe.wav", "wreck-a-nice-beach.wav")
+REAL_QUESTIONS = {
+    "whatstheweatherlike.wav": "What's the weather like?",
+    "birch-canoe.wav": "The birch canoe slid on the smooth planks.",
+    "wreck-a-nice-beach.wav": "Recognize speech.",
+}
 
 Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
+    """`stranger`: neither its voice nor its words are what the endpointing policy was fitted on."""
+
     wav: Path
     label: str
     kind: str
     words: str = ""
+    stranger: bool = False
 
 
 class MaterialError(Exception):
@@ -67,7 +75,7 @@ class Speaker:
             audio, rate = _floats(speech.pcm), SAMPLE_RATE_HZ
         else:
             audio, rate = await self._say_flite(text, voice)
-        return leveled(trimmed(telephone_band(audio, rate)))
+        return _words_of(audio, rate)
 
     async def _say_flite(self, text: str, voice: str) -> tuple[Audio, int]:
         path = self._folder / "flite.wav"
@@ -102,9 +110,10 @@ def recordings_folder() -> Path | None:
 class Material:
     """Makes what a scenario asks for, in `folder`."""
 
-    def __init__(self, folder: Path, speaker: Speaker) -> None:
+    def __init__(self, folder: Path, speaker: Speaker, seen: Seen) -> None:
         self._folder = folder
         self._speaker = speaker
+        self._seen = seen
         self._written = 0
 
     async def questions(self, count: int) -> list[Sound]:
@@ -113,18 +122,8 @@ class Material:
         for index in range(count - len(sounds)):
             text = texts.QUESTIONS[index % len(texts.QUESTIONS)]
             voice = self._voice(index + index // len(texts.QUESTIONS))
-            sounds.append(self._sound(await self._speaker.say(text, voice), text, "question", text))
-        return sounds
-
-    async def hesitations(self, count: int, pause_s: float) -> list[Sound]:
-        sounds = []
-        for index in range(count):
-            text = texts.HESITATIONS[index % len(texts.HESITATIONS)]
-            voice = self._voice(index + index // len(texts.HESITATIONS))
-            parts = [await self._speaker.say(part.strip(), voice) for part in text.split("|")]
-            audio = np.concatenate([parts[0], silence(pause_s), *parts[1:]])
-            words = text.replace(" | ", " ")
-            sounds.append(self._sound(audio, f"{pause_s:g} s · {text}", "hesitation", words))
+            said = self._sound(await self._speaker.say(text, voice), f"{voice}: {text}", "question", text)
+            sounds.append(replace(said, stranger=not self._seen.knows(voice, text)))
         return sounds
 
     async def interruptions(self, count: int) -> list[Sound]:
@@ -154,10 +153,11 @@ class Material:
         if folder is None:
             return []
         sounds = []
-        for name in REAL_QUESTIONS:
+        for name, words in REAL_QUESTIONS.items():
             if (path := folder / name).is_file():
-                audio = leveled(trimmed(telephone_band(*read_wav(path))))
-                sounds.append(self._sound(audio, f"recording {path.stem}", "question"))
+                audio = _words_of(*read_wav(path))
+                sound = self._sound(audio, f"recording {path.stem}", "question", words)
+                sounds.append(replace(sound, stranger=not self._seen.knows(path.stem, words)))
         return sounds
 
     def _voice(self, index: int) -> str:
@@ -229,10 +229,6 @@ def _smooth(audio: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return smooth
 
 
-def silence(seconds: float) -> Audio:
-    return np.zeros(int(seconds * RATE_HZ), np.float32)
-
-
 def telephone_band(audio: Audio, rate_hz: int) -> Audio:
     """8 kHz, 300-3400 Hz."""
     narrow = soxr.resample(audio, rate_hz, RATE_HZ) if rate_hz != RATE_HZ else audio
@@ -242,14 +238,17 @@ def telephone_band(audio: Audio, rate_hz: int) -> Audio:
     return np.fft.irfft(spectrum, len(narrow)).astype(np.float32)
 
 
-def trimmed(audio: Audio, range_db: float = 35.0) -> Audio:
-    """Without what is quieter than `range_db` under the loudest 20 ms, before and after the words."""
+def _words_of(audio: Audio, rate_hz: int) -> Audio:
+    narrow = telephone_band(audio, rate_hz)
+    return leveled(narrow[loud(narrow)])
+
+
+def loud(audio: Audio, range_db: float = 35.0) -> slice:
+    """Where the words are: what is quieter than `range_db` under the loudest 20 ms comes before and after."""
     frames = len(audio) // 160
-    if not frames:
-        return audio
     rms = np.sqrt(np.mean(np.square(audio[: frames * 160].reshape(frames, 160)), axis=1))
-    loud = np.flatnonzero(rms > rms.max() * 10 ** (-range_db / 20))
-    return audio[loud[0] * 160 : (loud[-1] + 1) * 160] if len(loud) else audio
+    found = np.flatnonzero(rms > rms.max(initial=0.0) * 10 ** (-range_db / 20))
+    return slice(found[0] * 160, (found[-1] + 1) * 160) if len(found) else slice(0, len(audio))
 
 
 def leveled(audio: Audio, dbfs: float = ACTIVE_DBFS) -> Audio:

@@ -25,6 +25,8 @@ SPEECH_RANGE_DB = 30.0
 STILL_SPEAKING_S = 0.3  # the agent counts as speaking if it was heard this shortly before
 TALKED_OVER_PACKETS = 3  # 60 ms of the agent's voice between a caller's words is a cut-off
 NATURAL_PAUSE_S = 1.0  # a longer silence inside the agent's speech is a stop
+PAUSE_S = 0.35  # a longer silence inside a recording may be taken for its end
+WITHIN_S = 0.2  # between two of the agent's packets that belong to one utterance
 
 Times = NDArray[np.float64]
 
@@ -151,6 +153,74 @@ def _turn(played: Played, speech: Times, audible: Times, until: float) -> Turn:
         interrupted_agent=interrupted,
         talked_over=talked_over,
         barge_in_stop_ms=stop_ms,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A silence inside a recording, made or natural.
+
+    `begin` is the last speech packet before it, `end` the first behind it, `at_s` where in the recording it
+    begins. Until `until` what the agent says is put down to it: the next pause, or the recording's end.
+    """
+
+    begin: float
+    end: float
+    at_s: float
+    until: float
+
+    @property
+    def length_s(self) -> float:
+        """Of what is silent between the two packets."""
+        return self.end - self.begin - PTIME_S
+
+
+def pauses(log: CallLog, played: Played) -> list[Pause]:
+    speech = log.speech(played)
+    if not len(speech):
+        return []
+    start = float(log.sent_at[log.sent_play == played.step][0])
+    behind = np.flatnonzero(np.diff(speech) > PAUSE_S)
+    begins, ends = speech[behind], speech[behind + 1]
+    untils = [*begins, speech[-1]][1:]
+    return [
+        Pause(float(begin), float(end), float(begin) - start, float(until))
+        for begin, end, until in zip(begins, ends, untils, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class FalseStart:
+    """What the agent said to a caller who wasn't done.
+
+    `begun_ms` is from the beginning of the pause to its first audible packet, `heard_ms` what was audible of
+    it, and `silent_ms` from the caller's going on to its last; 0 where that was over by then.
+    """
+
+    begun_ms: float
+    heard_ms: float
+    silent_ms: float
+    at: float
+
+
+def false_start(log: CallLog, pause: Pause) -> FalseStart | None:
+    """What began in a pause or after it, before the caller had said the rest; None if nothing did."""
+    audible = log.audible
+    if np.any((audible > pause.begin - STILL_SPEAKING_S) & (audible <= pause.begin)):
+        return None  # it was speaking already
+    begun = audible[(audible > pause.begin) & (audible <= pause.until)]
+    if len(begun) < TALKED_OVER_PACKETS:
+        return None
+    later = audible[audible > pause.until]
+    edges = np.concatenate([begun[-1:], later])
+    breaks = np.flatnonzero(np.diff(edges) > WITHIN_S)
+    goes_on = later[: breaks[0]] if len(breaks) else later
+    last = float([*begun, *goes_on][-1])
+    return FalseStart(
+        begun_ms=(float(begun[0]) - pause.begin) * 1000,
+        heard_ms=(len(begun) + len(goes_on)) * PTIME_S * 1000,
+        silent_ms=max(0.0, (last - pause.end) * 1000),
+        at=float(begun[0]),
     )
 
 

@@ -56,10 +56,11 @@ async def _at_once(bench: Bench, steps: tuple[Step, ...]) -> list[Call]:
 
 
 async def _vitals(api: str | None) -> dict[str, float] | None:
-    """The server's process as its /health tells it."""
+    """The server's process as its /health tells it, if it has one."""
     if api is None:
         return None
     async with httpx2.AsyncClient(
         base_url=api, headers=api_headers(), trust_env=False, timeout=5.0
     ) as client:
-        return dict((await client.get("/health")).json()["process"])
+        told = await client.get("/health")
+        return dict(told.json()["process"]) if told.status_code == 200 else None

@@ -17,7 +17,9 @@ TILES = (
     ("voice-to-voice", "p95"),
     ("voice-to-voice", "over_sip"),
     ("barge-in", "stop_median"),
-    ("hesitation", "cut_0.8"),
+    ("hesitation", "false_0.8_gap"),
+    ("hesitation", "silent_median"),
+    ("hesitant-caller", "left"),
     ("false-interruption", "stopped"),
     ("greeting", "worst"),
 )
@@ -79,7 +81,8 @@ def _section(group: Sequence[tuple[Run, ScenarioResult]], beside: Sequence[Colum
     parts = [f"<h2>{escape(first.title)}</h2>", _table([result for _, result in group], beside)]
     for name in first.samples:
         series = [(column.heading, _samples(column.run, first.name, name)) for column in beside]
-        goal = next((m.goal for m in first.metrics if m.key.endswith("median")), None)
+        own = (one for one in first.metrics if one.title.startswith(name) and "median" in one.key)
+        goal = next((one.goal for one in own), None)
         unit = "s" if first.name == "false-interruption" else "ms"
         parts.append(_card(name, svg.distribution(series, unit, goal)))
     for run, result in group:

@@ -45,8 +45,33 @@ class TurnRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRecord:
+    """One pause within a turn, measured at the packets; `around_s` is the length it was drawn around.
+
+    `place` is where it was put in, or "own" where the speaker made it. What a false start was like: see
+    `metrics.FalseStart`; `one_turn` is whether both sides of the pause are one turn in the transcript, if
+    there is one. `stranger`: neither the voice nor the sentence is one that the endpointing policy was
+    fitted on.
+    """
+
+    label: str
+    length_s: float
+    around_s: float | None
+    place: Literal["gap", "word", "own"]
+    stranger: bool
+    false_start: bool
+    begun_ms: float | None = None
+    heard_ms: float | None = None
+    silent_ms: float | None = None
+    one_turn: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """Levels of both sides, one value per 20 ms, around a barge-in. Times are ms from its onset."""
+    """Levels of both sides, one value per 20 ms, around where the caller speaks over the agent.
+
+    Times are ms from the caller's onset.
+    """
 
     label: str
     from_ms: float
@@ -64,6 +89,7 @@ class ScenarioResult:
     samples: dict[str, list[float]] = field(default_factory=dict)
     timelines: list[Timeline] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pauses: list[PauseRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

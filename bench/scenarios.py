@@ -10,18 +10,17 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from bench import metrics
-from bench.caller.script import PTIME_S, Echo, Hangup, Line, Play, Step, Transport, Wait
-from bench.callers import AgentTurn, Call
+from bench import asking, metrics
+from bench.asking import ask, converse, findings, median, timeline
+from bench.caller.script import Echo, Hangup, Line, Play, Step, Transport, Wait
+from bench.callers import Call
+from bench.hesitating import hesitant_caller, hesitation
 from bench.material import Sound
 from bench.pacing import pacing
 from bench.results import Metric, ScenarioResult, Timeline, TurnRecord
 from bench.subjects import PersonaName
 from bench.workbench import Bench
 
-TURNS_PER_CALL = 12
 ECHO_DELAYS_MS = (50, 100, 200, 300, 400)
 EVERY: tuple[Transport, ...] = ("sip", "webrtc", "twilio")
 OVER_RTP: tuple[Transport, ...] = ("sip", "webrtc")
@@ -35,47 +34,6 @@ class Scenario:
     transports: tuple[Transport, ...] = EVERY
 
 
-def _ask(sound: Sound) -> tuple[Step, ...]:
-    return (
-        Play(wav=sound.wav, label=sound.label, kind=sound.kind),
-        Wait(until="reply", timeout_s=8),
-        Wait(until="silent", for_ms=900, timeout_s=12),
-    )
-
-
-def _listen() -> tuple[Step, ...]:
-    """To the greeting."""
-    return Wait(until="speaking", timeout_s=10), Wait(until="silent", for_ms=900, timeout_s=20)
-
-
-async def _converse(bench: Bench, sounds: Sequence[Sound], line: Line | None = None) -> list[Call]:
-    """All sounds as questions, in calls of a dozen turns."""
-    calls = []
-    for start in range(0, len(sounds), TURNS_PER_CALL):
-        part = sounds[start : start + TURNS_PER_CALL]
-        steps = [*_listen(), *(step for sound in part for step in _ask(sound)), Hangup()]
-        calls.append(await bench.caller.call(tuple(steps), line))
-        bench.say(f"{start + len(part)} of {len(sounds)} turns")
-    return calls
-
-
-def _records(calls: Sequence[Call]) -> list[TurnRecord]:
-    records = []
-    for call in calls:
-        for turn in metrics.turns(call.log):
-            told = stages(turn, call.agent_turns)
-            records.append(TurnRecord(turn.label, turn.voice_to_voice_ms, turn.talked_over, told))
-    return records
-
-
-def stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
-    """The server's account of this turn: the first answer that it wrote down after the caller was done."""
-    if turn.voice_to_voice_ms is None:
-        return {}
-    later = (one.stages for one in told if one.at > turn.last_speech and one.stages)
-    return next(later, {})
-
-
 def _latency_metrics(
     prefix: str,
     records: Sequence[TurnRecord],
@@ -87,19 +45,31 @@ def _latency_metrics(
     values = [record.voice_to_voice_ms for record in records if record.voice_to_voice_ms is not None]
     distribution = metrics.Distribution.of(values)
     unanswered = asked - len(values) - sum(record.talked_over for record in records)
-    median = distribution.median if values else None
+    middle = distribution.median if values else None
     p95 = distribution.p95 if values else None
     return [
-        Metric(f"{prefix}median", f"{prefix}voice-to-voice, median", median, "ms", len(values), median_goal),
+        Metric(f"{prefix}median", f"{prefix}voice-to-voice, median", middle, "ms", len(values), median_goal),
         Metric(f"{prefix}p95", f"{prefix}voice-to-voice, p95", p95, "ms", len(values), p95_goal),
         Metric(f"{prefix}unanswered", f"{prefix}turns without an answer", unanswered, "count", asked, 0),
     ]
 
 
 async def voice_to_voice(bench: Bench) -> ScenarioResult:
-    calls = await _converse(bench, await bench.material.questions(bench.turns))
-    records = _records(calls)
+    sounds = await bench.material.questions(bench.turns)
+    calls = await converse(bench, sounds)
+    records = asking.records(calls)
     found = _latency_metrics("", records, bench.turns, 400, 800)
+    strangers = {sound.label for sound in sounds if sound.stranger}
+    for key, whose, strange in (
+        ("stranger", "of strangers", True),
+        ("known", "of those seen in the fit", False),
+    ):
+        values = [
+            one.voice_to_voice_ms
+            for one in records
+            if one.voice_to_voice_ms is not None and (one.label in strangers) == strange
+        ]
+        found.append(Metric(f"{key}_median", f"  {whose}, median", median(values), "ms", len(values)))
     over = sum(record.talked_over for record in records)
     found.append(Metric("talked_over", "questions talked over", over, "count", len(records)))
     told = [record for record in records if record.stages and record.voice_to_voice_ms is not None]
@@ -107,34 +77,18 @@ async def voice_to_voice(bench: Bench) -> ScenarioResult:
     for name in names:
         values = [record.stages[name] for record in told if name in record.stages]
         found.append(
-            Metric(f"stage_{name}", f"  of it {name.replace('_', ' ')}", _median(values), "ms", len(values))
+            Metric(f"stage_{name}", f"  of it {name.replace('_', ' ')}", median(values), "ms", len(values))
         )
     if told:
         off = [abs(sum(one.stages.values()) - (one.voice_to_voice_ms or 0)) for one in told]
-        found.append(Metric("ledger_off", "ledger against wire, median", _median(off), "ms", len(off), 30))
+        found.append(Metric("ledger_off", "ledger against wire, median", median(off), "ms", len(off), 30))
         lost = sum(record.voice_to_voice_ms is not None for record in records) - len(told)
         found.append(Metric("ledger_lost", "answers without a ledger", lost, "count", len(records)))
     found.append(_discarded("", calls))
     samples = {"voice-to-voice": [r.voice_to_voice_ms for r in records if r.voice_to_voice_ms is not None]}
     return ScenarioResult(
-        "voice-to-voice", "Voice to voice", found, turns=records, samples=samples, notes=_findings(calls)
+        "voice-to-voice", "Voice to voice", found, turns=records, samples=samples, notes=findings(calls)
     )
-
-
-async def hesitation(bench: Bench) -> ScenarioResult:
-    found: list[Metric] = []
-    records: list[TurnRecord] = []
-    notes: list[str] = []
-    for pause_s, goal in ((0.4, 3.0), (0.8, 10.0), (1.2, None)):
-        sounds = await bench.material.hesitations(bench.share(0.25), pause_s)
-        calls = await _converse(bench, sounds)
-        part = _records(calls)
-        records += part
-        notes += _findings(calls)
-        cut = sum(record.talked_over for record in part)
-        title = f"cut off in a pause of {pause_s:g} s"
-        found.append(Metric(f"cut_{pause_s:g}", title, 100 * cut / max(1, len(part)), "%", len(part), goal))
-    return ScenarioResult("hesitation", "False cut-offs", found, turns=records, notes=notes)
 
 
 async def barge_in(bench: Bench) -> ScenarioResult:
@@ -156,7 +110,8 @@ async def barge_in(bench: Bench) -> ScenarioResult:
                 missed += 1
                 continue
             stops.append(turn.barge_in_stop_ms)
-            timelines.append(timeline(call.log, turn, turn.barge_in_stop_ms))
+            stop_ms = turn.barge_in_stop_ms
+            timelines.append(timeline(call.log, turn.label, turn.first_speech, turn.last_speech, stop_ms))
         bench.say(f"{len(stops) + missed} interruptions")
     distribution = metrics.Distribution.of(stops)
     found = [
@@ -176,26 +131,6 @@ async def barge_in(bench: Bench) -> ScenarioResult:
     return ScenarioResult(
         "barge-in", "Barge-in", found, samples={"barge-in stop": stops}, timelines=middle, notes=notes
     )
-
-
-def timeline(log: metrics.CallLog, turn: metrics.Turn, stop_ms: float) -> Timeline:
-    """Both sides' levels from one second before the caller's onset to a second after the agent's end."""
-    start, end = turn.first_speech - 1.0, max(turn.first_speech + stop_ms / 1000, turn.last_speech) + 1.0
-    return Timeline(
-        turn.label,
-        -1000.0,
-        _levels(log.sent_at, log.sent_speech_dbfs, start, end),
-        _levels(log.received_at, log.received_dbfs, start, end),
-        stop_ms,
-    )
-
-
-def _levels(at: metrics.Times, dbfs: metrics.Times, start: float, end: float) -> list[float]:
-    slots = np.full(int((end - start) / PTIME_S), -100.0)
-    index = ((at - start) / PTIME_S).astype(int)
-    inside = (index >= 0) & (index < len(slots))
-    np.maximum.at(slots, index[inside], dbfs[inside])
-    return [round(float(level), 1) for level in slots]
 
 
 async def false_interruption(bench: Bench) -> ScenarioResult:
@@ -247,7 +182,7 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
         "False interruptions",
         found,
         samples=silences,
-        notes=_findings([*calls, *echoes]),
+        notes=findings([*calls, *echoes]),
     )
 
 
@@ -282,10 +217,10 @@ async def bad_network(bench: Bench) -> ScenarioResult:
     for loss, jitter_ms in ((0.01, 0.0), (0.05, 0.0), (0.05, 40.0)):
         sounds = await bench.material.questions(bench.share(0.2))
         line = Line(loss=loss, jitter_ms=jitter_ms, seed=3)
-        calls = await _converse(bench, sounds, line)
-        part = _records(calls)
+        calls = await converse(bench, sounds, line)
+        part = asking.records(calls)
         records += part
-        notes += _findings(calls)
+        notes += findings(calls)
         name = f"{loss * 100:g}% loss" + (f", {jitter_ms:g} ms jitter" if jitter_ms else "")
         found += _latency_metrics(f"{name}: ", part, len(sounds), 700 if jitter_ms else None)
     return ScenarioResult("bad-network", "Loss and jitter", found, turns=records, notes=notes)
@@ -299,8 +234,8 @@ async def many_calls(bench: Bench) -> ScenarioResult:
     for size in sizes:
         sounds = await bench.material.questions(size * 3)
         calls = await asyncio.gather(*(_together(bench, sounds[start::size], start) for start in range(size)))
-        records = _records(calls)
-        notes += _findings(calls)
+        records = asking.records(calls)
+        notes += findings(calls)
         found += _latency_metrics(f"{size} calls: ", records, len(sounds), 1500 if size == 4 else None)
         found.append(_discarded(f"{size} calls: ", calls))
         gaps = [pace.p99_ms for call in calls if (pace := metrics.pacing(call.log)) is not None]
@@ -314,7 +249,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
 
 
 async def _together(bench: Bench, sounds: Sequence[Sound], place: int) -> Call:
-    steps = [Wait(timeout_s=3 + 0.3 * place), *(step for sound in sounds for step in _ask(sound)), Hangup()]
+    steps = [Wait(timeout_s=3 + 0.3 * place), *(step for sound in sounds for step in ask(sound)), Hangup()]
     return await bench.caller.call(tuple(steps))
 
 
@@ -325,21 +260,11 @@ def _discarded(prefix: str, calls: Sequence[Call]) -> Metric:
     return Metric(f"{prefix}discarded", f"{prefix}guesses thrown away", share, "%", made)
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if values else None
-
-
-def _findings(calls: Sequence[Call]) -> list[str]:
-    """What the caller noticed besides the figures."""
-    early = sum(call.ended_by == "agent" for call in calls)
-    hung_up = [f"the agent hung up in {early} of {len(calls)} calls"] if early else []
-    return sorted({finding for call in calls for finding in call.findings}) + hung_up
-
-
 SCENARIOS = (
     Scenario("greeting", "default", greeting),
     Scenario("voice-to-voice", "default", voice_to_voice),
     Scenario("hesitation", "default", hesitation),
+    Scenario("hesitant-caller", "default", hesitant_caller),
     Scenario("bad-network", "default", bad_network, OVER_RTP),
     Scenario("many-calls", "default", many_calls),
     Scenario("pacing", "default", pacing, OVER_RTP),

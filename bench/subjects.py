@@ -160,8 +160,9 @@ class StockBot:
             log = Path(folder) / "bot.log"
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             async with process(command, environment, log) as bot:
-                await _ready(f"http://127.0.0.1:{http_port}/readyz", bot, log)
-                yield Running(f"127.0.0.1:{sip_port}", None)
+                api = f"http://127.0.0.1:{http_port}"
+                await _ready(f"{api}/readyz", bot, log)
+                yield Running(f"127.0.0.1:{sip_port}", api)
 
 
 def persona_file(base: str, persona: PersonaName, folder: Path) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bench.callers import CallFailed, ScriptCaller
 from bench.material import Material, Speaker
 from bench.results import Machine, Run, ScenarioResult, beside_sip
 from bench.scenarios import SCENARIOS, Scenario
+from bench.seen import Seen
+from bench.strangers import Strangers
 from bench.subjects import PersonaName, Running, Subject, SubjectError
 from bench.workbench import Bench
 
@@ -36,29 +39,43 @@ class Plan:
         return [one for one in wanted if one.persona == persona]
 
 
-async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """What callers say, to whomever."""
+
+    material: Material
+    strangers: Strangers
+
+
+@contextlib.asynccontextmanager
+async def sounds(seed: int) -> AsyncIterator[Sounds]:
+    """Raises MaterialError without a voice."""
+    with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
+        speaker = await asyncio.to_thread(Speaker, Path(folder))
+        seen = Seen.by_the_fit()
+        try:
+            yield Sounds(Material(Path(folder), speaker, seen), Strangers(Path(folder), speaker, seen, seed))
+        finally:
+            await speaker.close()
+
+
+async def measure(subject: Subject, plan: Plan, said: Sounds, say: Callable[[str], None]) -> list[Run]:
     """One run for each transport that the subject serves.
 
-    Raises SubjectError if the subject doesn't start or doesn't answer, MaterialError without a voice.
+    Raises SubjectError if the subject doesn't start or doesn't answer.
     """
     transports = [one for one in plan.transports if subject.serves(one)]
     results: dict[Transport, list[ScenarioResult]] = {transport: [] for transport in transports}
     machine = Machine.this()
-    with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
-        speaker = await asyncio.to_thread(Speaker, Path(folder))
-        material = Material(Path(folder), speaker)
-        try:
-            for persona in PERSONAS:
-                scenarios = plan.scenarios(persona)
-                if scenarios and not subject.can_be(persona):
-                    skipped = ", ".join(one.name for one in scenarios)
-                    say(f"skipped, since they need a persona of their own: {skipped}")
-                elif scenarios and transports:
-                    say(f"{subject.name} starts")
-                    async with subject.running(persona, transports) as running:
-                        await _run(scenarios, running, material, plan, results, say)
-        finally:
-            await speaker.close()
+    for persona in PERSONAS:
+        scenarios = plan.scenarios(persona)
+        if scenarios and not subject.can_be(persona):
+            skipped = ", ".join(one.name for one in scenarios)
+            say(f"skipped, since they need a persona of their own: {skipped}")
+        elif scenarios and transports:
+            say(f"{subject.name} starts")
+            async with subject.running(persona, transports) as running:
+                await _run(scenarios, running, said, plan, results, say)
     runs = [Run(subject.name, transport, found, machine) for transport, found in results.items()]
     sip = next((run for run in runs if run.transport == "sip"), None)
     return [beside_sip(run, sip) for run in runs]
@@ -67,7 +84,7 @@ async def measure(subject: Subject, plan: Plan, say: Callable[[str], None]) -> l
 async def _run(
     scenarios: Sequence[Scenario],
     running: Running,
-    material: Material,
+    said: Sounds,
     plan: Plan,
     results: dict[Transport, list[ScenarioResult]],
     say: Callable[[str], None],
@@ -85,7 +102,7 @@ async def _run(
                 told(f"skipped, since it means nothing over {transport}")
                 continue
             told("begins")
-            bench = Bench(caller, material, plan.turns, plan.calls, told, running.api)
+            bench = Bench(caller, said.material, said.strangers, plan.turns, plan.calls, told, running.api)
             try:
                 results[transport].append(await scenario.run(bench))
             except CallFailed as error:

@@ -63,23 +63,23 @@ QUESTIONS = (
     "Thank you, that was all I wanted to know.",
 )
 
-# Each is spoken with a pause in the place of the bar.
-HESITATIONS = (
-    "I would like to book a table | for four people on Friday evening.",
-    "Can you tell me | when the next train leaves?",
-    "My order number is | on the letter that you sent me.",
-    "I was wondering if | you could help me with my account.",
-    "We need a room with | two beds and a view of the sea.",
-    "The problem is that | my phone doesn't ring any more.",
-    "I want to speak to the | person who wrote this message.",
-    "Could you please | send me the invoice again?",
-    "I'm calling because | the heating in my flat is broken.",
-    "Do you know whether the | shop is open on Sunday?",
-    "Please put me through to | the sales department.",
-    "It should arrive on | Monday or Tuesday at the latest.",
-    "My name is Anna and | I would like to change my address.",
-    "I think that the | second payment was a mistake.",
-    "Is it possible to | pay when I pick it up?",
+# Long enough to pause in.
+HESITANT = (
+    "I would like to book a table for four people on Friday evening.",
+    "Can you tell me when the next train leaves?",
+    "My order number is on the letter that you sent me.",
+    "I was wondering if you could help me with my account.",
+    "We need a room with two beds and a view of the sea.",
+    "The problem is that my phone doesn't ring any more.",
+    "I want to speak to the person who wrote this message.",
+    "Could you please send me the invoice again?",
+    "I'm calling because the heating in my flat is broken.",
+    "Do you know whether the shop is open on Sunday?",
+    "Please put me through to the sales department.",
+    "It should arrive on Monday or Tuesday at the latest.",
+    "My name is Anna and I would like to change my address.",
+    "I think that the second payment was a mistake.",
+    "Is it possible to pay when I pick it up?",
 )
 
 # A caller who wants the floor. Long enough that the agent's silence can be seen.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.callers import Caller
 from bench.material import Material
+from bench.strangers import Strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Bench:
 
     caller: Caller
     material: Material
+    strangers: Strangers
     turns: int
     calls: int
     say: Callable[[str], None]

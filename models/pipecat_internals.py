@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from loguru import logger
 from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
 from pipecat.frames.frames import (
     AggregatedTextFrame,
     EndFrame,
     Frame,
+    FunctionCallFromLLM,
     InterruptionFrame,
     LLMFullResponseEndFrame,
     SystemFrame,
@@ -22,6 +25,7 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi import models as messages
@@ -31,6 +35,8 @@ from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 from pipecat.turns.user_stop import EagerUserTurnStopStrategy
 from pipecat.utils.text.base_text_aggregator import BaseTextAggregator
 from pipecat.utils.time import time_now_iso8601
+
+from models.errors import ModelError
 
 
 class OrderedTTSService(TTSService):
@@ -82,13 +88,29 @@ class PassingGate(SpeculationGate):
     """Knows whether an answer is speculative, but holds none of it back.
 
     A speculative answer goes on to be synthesized; whoever plays it holds it until the turn is
-    decided. What must still wait here are tool calls, which `is_speculating` answers for.
+    decided. What must still wait here are tool calls: for `decided`.
     """
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(name=name)
+        self.decided = asyncio.Event()  # there is no answer, or one that isn't speculative
+
+    def begin_speculation(self, speculation: bool) -> None:
+        super().begin_speculation(speculation)
+        self._note()
 
     def process(self, frame: Frame, direction: FrameDirection) -> list[GatedFrame]:
         if isinstance(frame, (SystemFrame, EndFrame)):  # the verdicts; with nothing held they only pass
-            return super().process(frame, direction)
+            passed = super().process(frame, direction)
+            self._note()
+            return passed
         return [(frame, direction)]
+
+    def _note(self) -> None:
+        if self.is_speculating:
+            self.decided.clear()
+        else:
+            self.decided.set()
 
 
 class SpeculatingLLMService(OpenAILLMService):
@@ -96,12 +118,31 @@ class SpeculatingLLMService(OpenAILLMService):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._speculation_gate = PassingGate(name=f"{self}::PassingGate")
+        self._speculation_gate = self._gate = PassingGate(name=f"{self}::PassingGate")
 
     @property
     def is_speculating(self) -> bool:
         """Whether what is being answered is a turn that may go on."""
-        return self._speculation_gate.is_speculating
+        return self._gate.is_speculating
+
+    # A speculation waits here until its turn is over; where that goes on, this task is cancelled. To withdraw
+    # it instead, as Pipecat does, comes too late for a turn that is just being ended: nobody would answer it.
+
+    async def run_function_calls(self, function_calls: Sequence[FunctionCallFromLLM]) -> None:
+        await self._gate.decided.wait()
+        await super().run_function_calls(function_calls)
+
+    async def _process_context(self, context: LLMContext) -> None:
+        """A speculation that fails is nobody's business: the whole turn asks anew."""
+        speculative = self._gate.is_speculating
+        try:
+            await super()._process_context(context)
+        except ModelError as error:
+            if not speculative:
+                raise
+            logger.info(f"An answer begun early is given up: {error}")
+            await self._gate.decided.wait()
+            await super()._process_context(context)
 
 
 class TurnStop(EagerUserTurnStopStrategy):

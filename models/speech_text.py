@@ -21,6 +21,9 @@ _SPACE = re.compile(r"\s+")
 _WORD_BEHIND = re.compile(r"\s*\S+\s")
 _FORM = re.compile(r"[\d$€£¥₹+%@]")
 _GROUPS = re.compile(r"\d\)? +[\d(]")  # of one number, perhaps
+_CODE = re.compile(r"[ \t]*(```|~~~)[\w+#.-]*[ \t]*\n.*?\1[ \t]*", re.S)
+# What may yet become such a block.
+_OPEN_CODE = re.compile(r"`{1,2}$|~{1,2}$|(?:```|~~~)[\w+#.-]*[ \t]*(?:\n|$)")
 # A link whose text, or address, isn't complete.
 _OPEN_LINK = re.compile(r"\[[^\[\]]{0,80}$|\]\([^()\s]*$")
 
@@ -31,7 +34,7 @@ class Chunks(BaseTextAggregator):
     The first piece of an answer ends with a clause, or after three words, so that it can be spoken
     while the rest is still being written. A full stop may belong to "Dr." or "3.5", so it ends a
     sentence only once what follows it is known; a question mark needs no such proof. What is read as one
-    ("December 25, 2026", "12,50 €") stays in one piece.
+    ("December 25, 2026", "12,50 €") stays in one piece. Code between fences isn't spoken, but named.
     """
 
     def __init__(self, *, language: str | None = None, opening: bool = True) -> None:
@@ -45,7 +48,7 @@ class Chunks(BaseTextAggregator):
         return Aggregation(text=self._text.strip(), type=TextType.SENTENCE)
 
     async def aggregate(self, text: str) -> AsyncIterator[Aggregation]:
-        self._text += text
+        self._text = self._without_code(self._text + text)
         while end := self._end():
             piece, self._text = self._text[:end].strip(), self._text[end:]
             if piece:
@@ -53,6 +56,8 @@ class Chunks(BaseTextAggregator):
                 yield Aggregation(text=piece, type=TextType.SENTENCE)
 
     async def flush(self) -> Aggregation | None:
+        if code := _OPEN_CODE.search(self._text):  # it never ends
+            self._text = self._text[: code.start()] + (self._code if "\n" in code[0] else "")
         piece = self._text.strip()
         await self.reset()
         return Aggregation(text=piece, type=TextType.SENTENCE) if piece else None
@@ -66,9 +71,19 @@ class Chunks(BaseTextAggregator):
 
     def _end(self) -> int:
         """How much of the text is the next piece; 0 while that isn't decided."""
+        code = _OPEN_CODE.search(self._text)
+        until = code.start() if code else len(self._text)
         self._marks = reader(self.language).without_false_ends(self._text)
         ends = [end for end in (self._sentence_end(), self._first_end(), self._longest_end()) if end]
-        return min(ends, default=0)
+        return min([end for end in ends if end <= until], default=0)
+
+    @property
+    def _code(self) -> str:
+        said = reader(self.language).code
+        return f"{said}.\n" if said else "\n"
+
+    def _without_code(self, text: str) -> str:
+        return _CODE.sub(lambda _: self._code, text) if "```" in text or "~~~" in text else text
 
     def _sentence_end(self) -> int:
         certain = _CERTAIN_END.search(self._marks)

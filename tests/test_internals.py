@@ -57,7 +57,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
                 "_record_context_audio_outcome",
             ],
         ),
-        ("pipecat", OpenAILLMService, ["_speculation_gate"]),
+        ("pipecat", OpenAILLMService, ["_speculation_gate", "_process_context"]),
         ("pipecat", EagerUserTurnStopStrategy, ["_take_speculation"]),
         ("pipecat", RTVIProcessor, ["_handle_send_text"]),
         (

@@ -40,6 +40,9 @@ def bench(
         Literal["pcmu", "pcma"] | None, typer.Option(help="What is offered over SIP: pcmu if absent.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings of the server that is started.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draws the callers' pauses; one is drawn, and told, if absent.")
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with plots here.")] = None,
     keep: Annotated[
@@ -55,6 +58,7 @@ def bench(
         return
 
     import asyncio
+    import secrets
 
     from rich.console import Console
 
@@ -64,7 +68,7 @@ def bench(
     from bench.results import Run, UnreadableRun, from_json, to_json
     from bench.scenarios import EVERY, SCENARIOS
     from bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
-    from bench.suite import Plan, measure
+    from bench.suite import Plan, measure, sounds
     from bench.table import show
 
     console = Console()
@@ -93,16 +97,18 @@ def bench(
                 )
         if stock:
             subjects += [StockBot("smart-turn"), StockBot("timeout")]
-        runs: list[Run] = []
         with console.status("…") as status:
-            for subject in subjects:
 
-                def say(text: str) -> None:
-                    status.update(text)
-                    if not console.is_terminal:
-                        console.print(text, highlight=False)
+            def say(text: str) -> None:
+                status.update(text)
+                if not console.is_terminal:
+                    console.print(text, highlight=False)
 
-                runs += asyncio.run(measure(subject, plan, say))
+            async def measured() -> list[Run]:
+                async with sounds(secrets.randbelow(10_000) if seed is None else seed) as said:
+                    return [run for subject in subjects for run in await measure(subject, plan, said, say)]
+
+            runs = asyncio.run(measured())
     except (SubjectError, MaterialError, UnreadableRun) as error:
         _fail(str(error))
     show(console, runs, earlier)

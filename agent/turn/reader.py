@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.turn import words
 
+DEADLINE_S = 1.0
 Nothing = Coroutine[Any, Any, None]
 
 
@@ -41,7 +42,10 @@ class Reader:
         self._read(self._get_ready(text))
 
     async def completeness(self, text: str) -> float | None:
-        """That `text` is all; not asked again for the same words. To be asked, the model reads them."""
+        """That `text` is all; None where that isn't known in time.
+
+        It isn't asked again for the same words. To be asked, the model reads them.
+        """
         unknown = self._asking is None or (
             self._asking.done() and (self._asking.cancelled() or self._asking.result() is None)
         )
@@ -51,7 +55,11 @@ class Reader:
                 self._asking.cancel()
             self._asking = asyncio.create_task(self._end_probability(text), name="completeness")
         assert self._asking is not None
-        return await asyncio.shield(self._asking)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await asyncio.shield(self._asking)
+        except TimeoutError:
+            return None
 
     async def stop(self) -> None:
         tasks = [task for task in (self._reading, self._asking) if task]

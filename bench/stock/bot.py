@@ -13,11 +13,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import uvicorn
+from fastapi import FastAPI, HTTPException
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import TTSSpeakFrame
@@ -27,6 +32,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMContextAggregatorPair,
     LLMUserAggregatorParams,
+    UserTurnStoppedMessage,
 )
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.piper.tts import PiperTTSService
@@ -42,7 +48,7 @@ from models.catalog import Catalog
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from models.pool import speech_model
-from transports.call import CallTransport, EndReason
+from transports.call import CallInfo, CallTransport, EndReason
 from transports.sip.server import SipServer
 
 SAMPLE_RATE_HZ = 16_000
@@ -69,6 +75,7 @@ class StockBot:
         self._weights = weights
         self._llm = llm
         self._turns = turns
+        self.said: dict[CallInfo, list[dict[str, str]]] = {}  # the callers' turns of every live call
 
     async def handle(self, call: CallTransport) -> None:
         connected, over = asyncio.Event(), asyncio.Event()
@@ -82,6 +89,7 @@ class StockBot:
 
         call.add_event_handler("on_dialin_connected", on_connected)
         call.add_event_handler("on_dialin_stopped", on_stopped)
+        self.said[call.info] = []
         worker = self._pipeline(call)
         runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         await runner.add_workers(worker)
@@ -92,6 +100,7 @@ class StockBot:
             await worker.queue_frame(TTSSpeakFrame(self._persona.greeting))
             await over.wait()
         finally:
+            del self.said[call.info]
             await call.hangup()
             await runner.cancel()
             _, stuck = await asyncio.wait({running}, timeout=END_DEADLINE_S)
@@ -129,6 +138,13 @@ class StockBot:
                 vad_analyzer=SileroVADAnalyzer(), user_turn_strategies=strategies
             ),
         )
+
+        async def on_turn_stopped(_: object, strategy: object, message: UserTurnStoppedMessage) -> None:
+            now = datetime.now(UTC).isoformat()
+            if (said := self.said.get(call.info)) is not None:
+                said.append({"speaker": "caller", "text": message.content or "", "at": now})
+
+        user.add_event_handler("on_user_turn_stopped", on_turn_stopped)
         return PipelineWorker(
             Pipeline([call.input(), stt, user, llm, tts, call.output(), assistant]),
             params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
@@ -155,26 +171,46 @@ async def serve(arguments: argparse.Namespace) -> None:
     sip = SipServer(
         SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.call.max_calls, bot.handle
     )
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await sip.start()
-        ready = await asyncio.start_server(_say_ready, "127.0.0.1", arguments.http_port)
+        http = _Http(uvicorn.Config(_api(bot), host="127.0.0.1", port=arguments.http_port, log_config=None))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, http.handle_exit, number, None)
         print(f"ready: sip:agent@127.0.0.1:{arguments.sip_port}", flush=True)
-        async with ready:
-            await stop.wait()
+        await http.serve()
     finally:
         await sip.close()
         await llm.close()
 
 
-async def _say_ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The bench asks over HTTP whether it may call; whoever can connect may."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    await writer.drain()
-    writer.close()
+class _Http(uvicorn.Server):
+    """Leaves signals alone: uvicorn's way with them ends the process before the line is closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _api(bot: StockBot) -> FastAPI:
+    """What the bench asks of offhook's API: whether it may call, and what was heard of callers."""
+    app = FastAPI()
+
+    @app.get("/readyz")
+    def ready() -> None:
+        """Whoever can connect may call."""
+
+    @app.get("/api/v1/sessions")
+    async def sessions() -> dict[str, list[dict[str, str]]]:
+        return {"sessions": [{"id": info.id, "from": info.caller} for info in bot.said]}
+
+    @app.get("/api/v1/sessions/{session}")
+    async def session(session: str) -> dict[str, list[dict[str, str]]]:
+        found = next((said for info, said in bot.said.items() if info.id == session), None)
+        if found is None:
+            raise HTTPException(404)
+        return {"transcript": found}
+
+    return app
 
 
 def main() -> None:

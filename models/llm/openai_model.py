@@ -96,7 +96,7 @@ class OpenAiModel:
         else:
             raise ModelFailed(f"{self.url} refuses every form of the request.")
         try:
-            with self._told():
+            with self._told(nonsense=ModelAway):  # a proxy's page, or an error of once: to be asked again
                 async for chunk in stream:
                     yield chunk
         finally:
@@ -131,8 +131,11 @@ class OpenAiModel:
         self.proven = True
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Has every failure be a ModelFailed. None repeats what the server says: it may quote the caller."""
+    def _told(self, *, nonsense: type[ModelFailed] = ModelFailed) -> Iterator[None]:
+        """Has every failure be a ModelFailed, and `nonsense` what isn't the API's.
+
+        None repeats what the server says: it may quote the caller.
+        """
         try:
             yield
         except (openai.AuthenticationError, openai.PermissionDeniedError):
@@ -147,9 +150,7 @@ class OpenAiModel:
         except TimeoutError:
             raise ModelAway(f"{self.url} doesn't answer.") from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-            raise ModelFailed(
-                f"{self.url} answers what isn't OpenAI's API: {type(error).__name__}."
-            ) from None
+            raise nonsense(f"{self.url} answers what isn't OpenAI's API: {type(error).__name__}.") from None
 
     def _refusal(self, error: openai.APIStatusError) -> ModelFailed:
         status = error.status_code

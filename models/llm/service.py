@@ -12,7 +12,6 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
-    EagerEndOfTurnCancelFrame,
     Frame,
     LLMContextFrame,
     StartFrame,
@@ -91,20 +90,6 @@ class CallLlmService(SpeculatingLLMService):
             if isinstance(last, dict) and not self._is_wanted(str(last.get("content"))):
                 return
         await super().process_frame(frame, direction)
-
-    async def push_error(
-        self,
-        error_msg: str,
-        exception: Exception | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        """A speculation that fails is nobody's business: it is withdrawn, and the whole turn asks anew."""
-        if self.is_speculating:
-            logger.info(f"An answer begun early is given up: {exception}")
-            await self.broadcast_frame(EagerEndOfTurnCancelFrame)
-            return
-        await super().push_error(error_msg, exception, *args, **kwargs)
 
     async def cleanup(self) -> None:
         await super().cleanup()

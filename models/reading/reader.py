@@ -95,6 +95,11 @@ class Reader:
         """All that is said."""
         return " ".join(reading.spoken for reading in self.read(text, before) if reading.spoken)
 
+    @property
+    def code(self) -> str:
+        """What is said for a program's text, which nobody reads aloud; empty where no word is known."""
+        return str(self._language.table["words"].get("code", ""))
+
     def binds(self, text: str) -> bool:
         """Whether the text ends with an abbreviation that belongs to what follows."""
         return self._words.binds(text)

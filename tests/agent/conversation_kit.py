@@ -47,6 +47,7 @@ FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 TTS_S = 0.04
 UNSPEAKABLE = "Mumble"  # the voice hangs on it
+HALF_SPEAKABLE = "Stammer"  # and in the middle of that
 
 PERSONA = Persona(
     name="Test",
@@ -80,6 +81,7 @@ class Says:
     speaks: str | None = None
     languages: tuple[tuple[str, float], ...] = ()
     hearing_s: float = 0.0  # how long the recognizer takes for it besides
+    judging_s: float = 0.0  # and the model that is asked whether that is all
 
 
 @dataclass
@@ -246,6 +248,7 @@ class FakeModels:
         await asyncio.sleep(0.02)
         for says in reversed(self.script):
             if says.text and text.endswith(says.text):
+                await asyncio.sleep(says.judging_s)
                 return says.completeness
         return 0.05
 
@@ -257,7 +260,11 @@ class FakeModels:
         per_word = int(WORD_S * SAMPLE_RATE_HZ)
         words = text.split()
         pcm = hiss(per_word * len(words)).tobytes()
-        yield Speech(pcm, tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words)))
+        spoken = tuple(Word(word, n * per_word, (n + 1) * per_word) for n, word in enumerate(words))
+        if text.startswith(HALF_SPEAKABLE):
+            yield Speech(pcm[: 2 * per_word], spoken[:1])
+            await asyncio.Event().wait()
+        yield Speech(pcm, spoken)
 
 
 class _FakeActivity:

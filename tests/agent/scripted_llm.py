@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 SLOW_S = 3.0  # longer than any caller's second thought in these conversations
+THOUGHT_S = 1.0
 
 
 class ScriptedEndpoint(Endpoint):
-    """`replies` go by the caller's last words; a reply of "!end_call" calls that tool, "!fail" fails,
-    "!hang" never comes, "!slow ..." takes three seconds more, and so does what stands behind " !pause "."""
+    """`replies` go by the caller's last words: what is written, word by word, among which
+
+    - "!fail" fails, "!hang" never goes on, and "!pause" takes three seconds, as "!slow" does;
+    - "!role" is a chunk without words, "!end_call" calls that tool;
+    - "!think" is a second of thoughts.
+    """
 
     kind = "openai"
     url = "http://fake"
@@ -57,26 +62,27 @@ class ScriptedEndpoint(Endpoint):
         # Without the persona's examples.
         said = [messages[0], *messages[params["keep"] :]]
         self._outcome.contexts.append([dict(message) for message in said])
-        reply = self._replies.get(messages[-1]["content"], "Okay then.")
         await asyncio.sleep(FIRST_TOKEN_S)
-        if reply.startswith("!slow "):
-            await asyncio.sleep(SLOW_S)
-            reply = reply.removeprefix("!slow ")
-        if reply == "!hang":
-            await asyncio.Event().wait()
-        if reply == "!fail":
-            raise ModelFailed("the fake model was told to fail")
-        if reply == "!end_call":
-            function = {"name": "end_call", "arguments": "{}"}
-            call = {"index": 0, "id": "1", "type": "function", "function": function}
-            yield completion_chunk("fake", "fake", {"tool_calls": [call]})
-            return
-        for word in reply.split():
-            if word == "!pause":
-                await asyncio.sleep(SLOW_S)
-                continue
-            yield completion_chunk("fake", "fake", {"content": f"{word} "})
-            await asyncio.sleep(TOKEN_S)
+        for word in self._replies.get(messages[-1]["content"], "Okay then.").split():
+            match word:
+                case "!fail":
+                    raise ModelFailed("the fake model was told to fail")
+                case "!hang":
+                    await asyncio.Event().wait()
+                case "!pause" | "!slow":
+                    await asyncio.sleep(SLOW_S)
+                case "!role":
+                    yield completion_chunk("fake", "fake", {"role": "assistant", "content": ""})
+                case "!think":
+                    yield completion_chunk("fake", "fake", {"reasoning": "Hm."})
+                    await asyncio.sleep(THOUGHT_S)
+                case "!end_call":
+                    function = {"name": "end_call", "arguments": "{}"}
+                    call = {"index": 0, "id": "1", "type": "function", "function": function}
+                    yield completion_chunk("fake", "fake", {"tool_calls": [call]})
+                case _:
+                    yield completion_chunk("fake", "fake", {"content": f"{word} "})
+                    await asyncio.sleep(TOKEN_S)
         yield completion_chunk("fake", "fake", {}, finish_reason="stop")
 
 
@@ -87,7 +93,7 @@ class ScriptedLlm:
         self.endpoint = ScriptedEndpoint(replies, outcome)
         self.slots = _NoSlots()
         self.judges_itself = self.reads_along = False
-        self.tools = any(reply == "!end_call" for reply in replies.values())
+        self.tools = any("!end_call" in reply for reply in replies.values())
         self.accepting = True, ""
 
     def service(

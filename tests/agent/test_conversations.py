@@ -6,16 +6,21 @@ Times are seconds since the call was connected; the greeting, "Hello there.", la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from agent.turn.transcriber import WORDS_DEADLINE_S
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.pipeline.worker import PipelineWorker
+from pipecat.turns.speculation_gate import GatedFrame, SpeculationState
 
-from agent.session import CallSession
+from agent.session import GOODBYE_DEADLINE_S, CallSession
+from agent.turn.gate import _Gate
 from config.settings import CallSettings, Settings, TurnSettings
+from models.llm.service import CallLlmService
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import CallGone, EndReason
 
@@ -184,30 +189,111 @@ def heard(outcome: Outcome, since: float) -> float:
     return min(at for at in starts if at > since) - since
 
 
-@pytest.mark.parametrize(
-    "stall",
-    [
-        {"reply": "!hang"},
-        {"reply": "Mumble."},
-        {"reply": "!fail"},
-        {"reply": "!slow !slow Well."},
-        {"hearing_s": 9.0},
-        {"hearing_s": 60.0},
-    ],
-)
-@pytest.mark.parametrize(("filler", "within_s"), [(None, 4.0), ("", 6.0)])
-def test_nobody_waits_in_silence(stall: dict[str, Any], filler: str | None, within_s: float) -> None:
+async def fails(*_: object) -> None:
+    raise ConnectionError("the channel is closed")
+
+
+async def hangs(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+def tool_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CallLlmService, "run_function_calls", hangs)
+
+
+def gate_misses_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def release(gate: _Gate) -> list[GatedFrame]:
+        if gate.state is SpeculationState.HOLDING and not missed:
+            missed.append(gate)
+            return []
+        return works(gate)
+
+    works, missed = _Gate._release, list[_Gate]()
+    monkeypatch.setattr(_Gate, "_release", release)
+
+
+@dataclass(frozen=True)
+class Stall:
+    """What doesn't move while one question is answered."""
+
+    reply: str = "Fine."
+    question: Mapping[str, Any] = field(default_factory=dict)
+    put_in: Callable[[pytest.MonkeyPatch], None] = lambda _: None
+
+
+STALLS = {
+    "model, before it begins": Stall("!hang"),
+    "model, after it began": Stall("!role !hang"),
+    "model, in thinking": Stall("!think !think !hang"),
+    "model, in long thinking": Stall(f"{'!think ' * 12}Well."),
+    "model, between tokens": Stall("Well, I !hang"),
+    "model, after a call of a tool": Stall("!end_call !hang"),
+    "model, twice slow": Stall("!slow !slow Well."),
+    "model, failing": Stall("!fail"),
+    "voice, before it begins": Stall("Mumble."),
+    "voice, in mid-sentence": Stall("Stammer on and on."),
+    "recognizer, late": Stall(question={"hearing_s": 9.0}),
+    "recognizer, never": Stall(question={"hearing_s": 60.0}),
+    "whether that is all": Stall(question={"judging_s": 60.0, "completeness": None}),
+    "tool": Stall("!end_call", put_in=tool_hangs),
+    "gate": Stall(put_in=gate_misses_a_verdict),
+}
+
+
+@pytest.mark.parametrize("stall", STALLS.values(), ids=STALLS)
+@pytest.mark.parametrize(("filler", "within_s"), [(None, 4.0), ("", 6.0)], ids=["fillers", "no fillers"])
+def test_nobody_waits_in_silence(
+    stall: Stall, filler: str | None, within_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stall.put_in(monkeypatch)
     settings = Settings(turn=TurnSettings(filler=filler))
-    question = Says(2.0, 3.0, "What now?", hearing_s=stall.get("hearing_s", 0.0))
+    question = Says(2.0, 3.0, "What now?", **stall.question)
     later = Says(33.0, 34.0, "And now?")
-    replies = {"What now?": stall.get("reply", "Fine."), "And now?": "Now it works."}
+    replies = {"What now?": stall.reply, "And now?": "Now it works."}
     outcome = converse([question, later], replies, lasts=40, settings=settings)
-    if "hearing_s" not in stall:
-        assert heard(outcome, 3.0) <= within_s
-    else:  # that the turn is over is known only with its words
-        assert heard(outcome, 3.0) <= 6.0
+    if "hearing_s" in stall.question:  # that the turn is over is known only with its words
+        within_s = 6.0
+    assert heard(outcome, 3.0) <= within_s
     assert outcome.reason is EndReason.CALLER_HANGUP
     assert "Now it works." in answers(outcome)
+    assert outcome.left == []
+
+
+@pytest.mark.parametrize(
+    ("stall", "mute"),
+    [
+        (Stall("!hang"), False),
+        (Stall("!think !hang"), False),
+        (Stall("Mumble."), False),
+        (Stall("Mumble."), True),
+        (Stall("!hang"), True),
+        (Stall(question={"hearing_s": 60.0}), False),
+        (Stall("!end_call", put_in=tool_hangs), False),
+    ],
+)
+def test_what_never_moves_again_ends_the_call_in_time(
+    stall: Stall, mute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stall.put_in(monkeypatch)
+    settings = Settings(turn=TurnSettings(answer_timeout_s=10))
+    persona = PERSONA.model_copy(update={"apology": "Mumble."}) if mute else PERSONA
+    script = [Says(2.0, 3.0, "What now?", **stall.question), Says(28.0, 29.0, "And now?", **stall.question)]
+    replies = dict.fromkeys(("What now?", "And now?"), stall.reply)
+    outcome = converse(script, replies, lasts=120, settings=settings, persona=persona)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    deadline_s = max(settings.turn.answer_timeout_s, WORDS_DEADLINE_S if stall.question else 0.0)
+    assert 29.0 < outcome.at("agent hangs up") <= 29.0 + deadline_s + GOODBYE_DEADLINE_S + 1.0
+    assert (("test",), persona.apology) in outcome.spoken
+    assert outcome.left == []
+
+
+def test_a_goodbye_that_is_held_up_leaves_nothing_behind() -> None:
+    settings = Settings(call=CallSettings(max_duration_s=10), turn=TurnSettings(answer_timeout_s=30))
+    outcome = converse(
+        [Says(7.0, 8.0, "What now?")], {"What now?": "!think !hang"}, lasts=60, settings=settings
+    )
+    assert outcome.reason is EndReason.MAX_DURATION
+    assert outcome.at("agent hangs up") <= 10.0 + GOODBYE_DEADLINE_S + 1.0
     assert outcome.left == []
 
 
@@ -282,14 +368,6 @@ def test_a_call_that_is_gone_before_it_is_answered_says_why(
 
     monkeypatch.setattr(FakeCall, "answer", answer)
     assert converse([], lasts=5).reason is reason
-
-
-async def fails(*_: object) -> None:
-    raise ConnectionError("the channel is closed")
-
-
-async def hangs(*_: object) -> None:
-    await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("send", [fails, hangs])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from bench.metrics import (
     CallLog,
     Distribution,
+    FalseStart,
     Played,
     Times,
     disturbances,
+    false_start,
     greeting_ms,
     heard_s,
     longest_silence_s,
     pacing,
+    pauses,
     turns,
 )
 
@@ -161,3 +166,74 @@ def test_a_lost_packet_counts_from_when_it_was_due() -> None:
 def test_distribution() -> None:
     assert Distribution.of([1, 2, 3, 4, 100]).median == 3
     assert Distribution.of([]).count == 0
+
+
+def hesitating(spans: list[Span], agent: list[Span]) -> CallLog:
+    """A recording of these spans and of what is silent between them."""
+    log = call([((spans[0][0], spans[-1][1]), "hesitation")], agent)
+    for (_, begin), (end, _) in pairwise(spans):
+        log.sent_speech_dbfs[(log.sent_at >= begin - 1e-9) & (log.sent_at < end - 1e-9)] = -100.0
+    return log
+
+
+def test_pauses_are_the_long_silences_between_speech_packets() -> None:
+    log = hesitating([(2.0, 3.0), (3.8, 4.4), (4.6, 5.0), (6.2, 7.0)], [])
+    first, second = pauses(log, log.played[0])
+    assert first.begin == pytest.approx(2.98)
+    assert first.end == pytest.approx(3.8)
+    assert first.at_s == pytest.approx(0.98)
+    assert first.until == pytest.approx(second.begin) == pytest.approx(4.98)
+    assert second.length_s == pytest.approx(1.2)
+    assert second.until == pytest.approx(6.98)
+
+
+def test_a_recording_without_a_long_silence_has_no_pause() -> None:
+    log = hesitating([(2.0, 3.0), (3.3, 4.0)], [])
+    assert pauses(log, log.played[0]) == []
+
+
+def test_a_false_start_is_heard_until_it_is_silent_again() -> None:
+    log = hesitating([(2.0, 3.0), (3.8, 5.0)], [(3.6, 4.0), (5.4, 6.0)])
+    (pause,) = pauses(log, log.played[0])
+    found = false_start(log, pause)
+    assert found is not None
+    assert found.begun_ms == pytest.approx(620)
+    assert found.heard_ms == pytest.approx(400)
+    assert found.silent_ms == pytest.approx(180)
+
+
+def test_a_false_start_that_ended_by_itself_is_silent_at_once() -> None:
+    log = hesitating([(2.0, 3.0), (4.6, 6.0)], [(3.6, 4.0)])
+    found = false_start(log, pauses(log, log.played[0])[0])
+    assert found is not None
+    assert found.heard_ms == pytest.approx(400)
+    assert found.silent_ms == 0
+
+
+def test_an_agent_that_begins_as_the_caller_has_gone_on_started_falsely_too() -> None:
+    log = hesitating([(2.0, 3.0), (3.8, 5.0)], [(3.9, 4.1)])
+    found = false_start(log, pauses(log, log.played[0])[0])
+    assert found is not None
+    assert found.begun_ms == pytest.approx(920)
+    assert found.silent_ms == pytest.approx(280)
+
+
+def test_an_agent_that_talks_the_caller_down_is_heard_to_its_end() -> None:
+    log = hesitating([(2.0, 3.0), (3.8, 5.0)], [(3.6, 5.6), (7.0, 8.0)])
+    found = false_start(log, pauses(log, log.played[0])[0])
+    assert found is not None
+    assert found.heard_ms == pytest.approx(2000)
+    assert found.silent_ms == pytest.approx(1780)
+
+
+def test_what_is_no_false_start() -> None:
+    def found(agent: list[Span]) -> list[FalseStart | None]:
+        log = hesitating([(2.0, 3.0), (3.8, 4.5), (5.1, 6.0)], agent)
+        return [false_start(log, pause) for pause in pauses(log, log.played[0])]
+
+    assert found([(6.3, 8.0)]) == [None, None], "the answer"
+    assert found([(3.5, 3.54)]) == [None, None], "a blip"
+    first, second = found([(3.5, 5.5)])
+    assert first is not None
+    assert first.heard_ms == pytest.approx(2000), "all of it is the first's"
+    assert second is None, "one that goes on is no other"

@@ -61,11 +61,11 @@ async def watched(
     return await calling, turns
 
 
-def ask(question: Path) -> list[Step]:
+def ask(question: Path, *, silent_ms: int = 1200) -> list[Step]:
     return [
         Play(wav=question),
         Wait(until="reply", timeout_s=15),
-        Wait(until="silent", for_ms=1200, timeout_s=40),
+        Wait(until="silent", for_ms=silent_ms, timeout_s=40),
     ]
 
 
@@ -101,7 +101,7 @@ def test_sipp_is_answered(server: Served, tmp_path: Path) -> None:
 def test_a_killed_language_model_costs_at_most_an_apology(
     server: Served, questions: list[Path], tmp_path: Path
 ) -> None:
-    child = _child_of(server.process.pid)
+    child = child_of(server.process.pid)
     steps: list[Step] = [Play(wav=questions[0]), Wait(until="reply", timeout_s=20)]
 
     async def killed() -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_a_killed_language_model_costs_at_most_an_apology(
     assert not [mark for mark in again["marks"] if mark["event"] == "timeout"]
 
 
-def _child_of(pid: int) -> int:
+def child_of(pid: int) -> int:
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()

@@ -21,7 +21,7 @@ from tests.ollama_server import served
 @dataclass(frozen=True)
 class Say:
     words: tuple[str, ...]
-    hang: bool = False  # after the words, never go on
+    hang: bool = False  # after the words, never go on; without any, not even a header comes
     break_off: bool = False  # after the words, drop the connection
 
 
@@ -49,7 +49,16 @@ class Raw:
     pause_s: float = 0.0  # between two
 
 
-Step = Say | CallTool | Refuse | Raw
+@dataclass(frozen=True)
+class Strict:
+    """Refused with `said` as long as it is asked in a way that it `refuses`, and then answered."""
+
+    said: str
+    refuses: Callable[[dict[str, Any]], bool]
+    answer: Say
+
+
+Step = Say | CallTool | Refuse | Raw | Strict
 Messages = Sequence[dict[str, Any]]
 
 
@@ -61,7 +70,7 @@ class FakeOpenAI:
 
     def __init__(self, *script: Step, script_of: Callable[[Messages], list[Step]] | None = None) -> None:
         self._script = list(script)
-        self._script_of = script_of
+        self.script_of = script_of
         self.requests: list[dict[str, Any]] = []
         self.refuses_trials = False
         self.app = FastAPI()
@@ -78,8 +87,12 @@ class FakeOpenAI:
         if trial and not self.refuses_trials:
             return StreamingResponse(self._events(Say(("Hm",))), media_type="text/event-stream")
         self.requests.append(asked)
-        script = self._script_of(asked["messages"]) if self._script_of else self._script
+        script = self.script_of(asked["messages"]) if self.script_of else self._script
         step = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(step, Say) and step.hang and not step.words:
+            await asyncio.Event().wait()
+        if isinstance(step, Strict):
+            step = Refuse(400, step.said) if step.refuses(asked) else step.answer
         if isinstance(step, Refuse):
             # As some servers do, it repeats what it was asked.
             error = {"error": {"message": step.said or f"Refused: {asked}"}}

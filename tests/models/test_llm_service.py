@@ -17,12 +17,13 @@ from pipecat.frames.frames import (
     LLMContextFrame,
     LLMTextFrame,
     UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
-from pipecat.tests.utils import run_test
+from pipecat.tests.utils import SleepFrame, run_test
 
 from config.settings import LlmSettings
 from models.errors import ModelFailed
@@ -212,15 +213,33 @@ async def test_a_speculative_answer_goes_on_to_be_synthesized() -> None:
         assert text(down) == "Ready early."
 
 
-async def test_a_speculative_tool_call_has_no_effect_and_withdraws_the_guess() -> None:
+@pytest.mark.parametrize(
+    ("verdict", "done"), [(UserStoppedSpeakingFrame, ["bye"]), (EagerEndOfTurnCancelFrame, [])]
+)
+async def test_a_speculative_tool_call_waits_for_the_turn_to_be_over(
+    verdict: type[Frame], done: list[str]
+) -> None:
     called: list[str] = []
-    async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, _fake):
-        frame = asked(speculation=True, tools=hang_up_tool(called))
-        frames = [UserStartedSpeakingFrame(), frame]
+    async with scripted(CallTool("hang_up", {"reason": "bye"})) as (llm, fake):
+        guess = asked(speculation=True, tools=hang_up_tool(called))
+        frames = [UserStartedSpeakingFrame(), guess, SleepFrame(0.3), verdict(), SleepFrame(0.1)]
+        await run_test(llm.service("c", Brief(system(""))), frames_to_send=frames)
+        assert called == done
+        assert len(fake.requests) == 1
+
+
+async def test_a_speculation_that_fails_is_asked_anew_once_the_turn_is_over() -> None:
+    async with scripted(Refuse(413), Say(("Fine.",))) as (llm, fake):
+        frames = [
+            UserStartedSpeakingFrame(),
+            asked(speculation=True),
+            SleepFrame(0.3),
+            UserStoppedSpeakingFrame(),
+        ]
         down, up = await run_test(llm.service("c", Brief(system(""))), frames_to_send=frames)
-        assert called == []
-        assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in down)
-        assert any(isinstance(frame, EagerEndOfTurnCancelFrame) for frame in up)
+        assert text(down) == "Fine."
+        assert not errors(up)
+        assert len(fake.requests) == 2
 
 
 async def test_an_endpoint_that_is_gone_is_down_and_says_why() -> None:

@@ -37,6 +37,13 @@ async def spoken(text: str) -> tuple[list[str], str]:
             "Fine",
         ),
         ("First line\nsecond line", ["First line"], "second line"),
+        (
+            "It goes like this:\n```python\nprint('Hello.')\nprint(1)\n```\nThat is all",
+            ["It goes like", "this:", "some code."],
+            "That is all",
+        ),
+        ("So: ~~~\na = 1\n", [], "So: some code."),
+        ("Type `ls` or ```ls -l``` there", ["Type `ls` or"], "```ls -l``` there"),
     ],
 )
 async def test_cuts(text: str, early: list[str], rest: str) -> None:
