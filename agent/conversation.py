@@ -60,6 +60,7 @@ class Turn:
     text: str
     at: float = field(default_factory=time.time)
     cut_off: bool = False
+    end_of_turn: Mapping[str, float | str] = field(default_factory=dict)  # why a caller's was over
     ledger: Mapping[str, float] = field(default_factory=dict)
     voice_to_voice_ms: float | None = None
 
@@ -90,6 +91,7 @@ class Conversation:
         self.takes_back = False  # the latest turn goes on: what becomes of its answer isn't heard
         self._bridging = False
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
+        self.on_taken_back: Callable[[], None] | None = None
 
     def bridge_begins(self) -> None:
         """What sounds next isn't the answer, but bridges the wait for it."""
@@ -143,12 +145,14 @@ class Conversation:
         """The turn that was answered last goes on."""
         self.false_starts += 1
         self.takes_back = True
+        if self.on_taken_back:
+            self.on_taken_back()
         while self.turns and self.turns.pop().speaker != "caller":
             pass
 
-    def caller_said(self, text: str) -> None:
+    def caller_said(self, text: str, *, end_of_turn: Mapping[str, float | str] | None = None) -> None:
         self.takes_back = False
-        self.turns.append(Turn("caller", text))
+        self.turns.append(Turn("caller", text, end_of_turn=end_of_turn or {}))
 
     def answer_sounds(self, now: float) -> Ledger | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""

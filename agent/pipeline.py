@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -95,14 +96,14 @@ def llm_service(
     *,
     call_id: str,
     on_goodbye: Callable[[], None],
-    is_wanted: Callable[[str], bool] = lambda text: True,
+    **asks: Any,
 ) -> CallLlmService:
     """The language model as it answers for `persona`, whether in sound or in text.
 
     `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up;
-    `is_wanted` tells whether a speculation on a text hasn't been withdrawn.
+    `asks` is what the service asks of a call.
     """
-    service = llm.service(call_id, brief(persona), is_wanted)
+    service = llm.service(call_id, brief(persona), **asks)
     if llm.tools:
         context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
 
@@ -132,6 +133,10 @@ def build(
     persona = answering.persona
     context = LLMContext()
     speculation = Speculation()
+
+    async def turn_stands() -> None:
+        await listener.turn_stands()
+
     llm = llm_service(
         pool.llm,
         context,
@@ -139,6 +144,7 @@ def build(
         call_id=call.info.id,
         on_goodbye=on_goodbye,
         is_wanted=speculation.is_wanted,
+        turn_stands=turn_stands,
     )
 
     async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:

@@ -47,6 +47,11 @@ def persona_message(persona: Persona) -> dict[str, Any]:
     return messages.ServerMessage(data=data).model_dump()
 
 
+def taken_back_message() -> dict[str, Any]:
+    """The caller goes on with the turn that was answered last: it and its answer are none."""
+    return messages.ServerMessage(data={"type": "taken-back"}).model_dump()
+
+
 def ending_message(reason: EndReason) -> dict[str, Any]:
     """Why the call is about to end: the wire itself only tells which side ended it."""
     return messages.ServerMessage(data={"type": "ending", "reason": reason.value}).model_dump()

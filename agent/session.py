@@ -19,7 +19,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import Conversation, ToolCall, Turn
-from agent.rtvi import ending_message, latency_message, persona_message
+from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from config.persona import Persona
 from config.settings import Settings
@@ -74,6 +74,7 @@ class CallSession:
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
         self._conversation.on_bridged = self._on_bridged
+        self._conversation.on_taken_back = lambda: self._tell_soon(taken_back_message())
         self._troubles = Troubles()
         self._answering.on_change(lambda persona: self._tell_soon(persona_message(persona)))
 

@@ -34,6 +34,10 @@ class Turn(Protocol):
         """Unix time at which the turn began."""
 
     @property
+    def end_of_turn(self) -> Mapping[str, float | str]:
+        """Why a turn of the caller's was taken to be over."""
+
+    @property
     def ledger(self) -> Mapping[str, float]:
         """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
 

@@ -177,6 +177,11 @@ class TurnView(BaseModel):
     text: str = Field(description=f"What was heard; what was cut off ends in '{CUT}'.")
     cut_off: bool
     at: datetime
+    end_of_turn: dict[str, float | str] = Field(
+        description="Of a caller's turn: how long a silence was waited for, how probable it was that the "
+        "turn was over, by what it was told, and whether what the caller's pauses taught changed the wait.",
+        examples=[{"wait_ms": 1500, "probability": 0.43, "reason": "unsure", "patience": "hesitant"}],
+    )
     ledger: dict[str, float] = Field(
         description="Where the time went, in milliseconds.",
         examples=[
@@ -199,6 +204,7 @@ class TurnView(BaseModel):
             text=text,
             cut_off=turn.cut_off,
             at=_time(turn.at),
+            end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
         )
 

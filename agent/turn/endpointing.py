@@ -78,6 +78,13 @@ class Verdict:
     patience: str = ""
 
     @property
+    def told(self) -> dict[str, float | str]:
+        """For whoever wonders why the wait was so long."""
+        patience = {"patience": self.patience} if self.patience else {}
+        rounded = {"wait_ms": round(self.wait_ms), "probability": round(self.probability, 3)}
+        return {**rounded, "reason": self.reason, **patience}
+
+    @property
     def now(self) -> bool:
         return self.remaining_ms <= 0
 

@@ -76,6 +76,7 @@ class Plain(Enum):
     SPEECH_RESUMED = auto()  # it goes on after all
     AGENT_SOUNDS = auto()  # the answer to the caller's latest turn begins to be heard
     ANSWER_LOST = auto()  # the answer that was owed failed
+    ANSWER_ACTS = auto()  # it calls a tool: what it answers can't be taken back any more
     LAST_WORD = auto()  # the agent has it: whatever comes from the caller now is ignored
 
 

@@ -29,15 +29,15 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
 from agent.conversation import Conversation
+from agent.sound.activity import Change
+from agent.sound.voice import CallerVoice
 from agent.turn import commands, events
-from agent.turn.activity import Change
 from agent.turn.commands import Command, Do, Purpose
 from agent.turn.latest import Latest
 from agent.turn.machine import TurnMachine
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
 from agent.turn.transcriber import Transcriber
-from agent.turn.voice import CallerVoice
 from agent.turn.watchdog import Watchdog
 from models.errors import ModelError, ModelLate
 from models.pool import ModelPool
@@ -49,6 +49,7 @@ BYTES_PER_S = SAMPLE_RATE_HZ * 2
 PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 LATE_WORDS_S = 5.0
+LOOK_AGAIN_S = 0.05
 LOOK_EVERY_MS = 40  # while the caller speaks
 LOOK_EVERY_BESIDE_A_MODEL_MS = 200  # one that reads along: each look takes a core from it
 
@@ -89,7 +90,7 @@ class Listener(FrameProcessor):
             answering,
             speculation,
             look_every_ms=LOOK_EVERY_BESIDE_A_MODEL_MS if pool.llm.reads_along else LOOK_EVERY_MS,
-            to_hear_out=bool(persona.notice) + (not persona.greeting_interruptible),
+            uninterruptible=bool(persona.notice) + (not persona.greeting_interruptible),
         )
         self._pcm = bytearray()  # of the utterance; while there is none, of the moment before
         self._asked_of: dict[int, int] = {}  # bytes of it that a question is about
@@ -126,6 +127,15 @@ class Listener(FrameProcessor):
         """It failed."""
         self._tell(events.Plain.ANSWER_LOST)
         self._conversation.answer_lost()
+
+    async def turn_stands(self) -> None:
+        """Wait until the turn that is answered can't go on any more: a tool isn't called before.
+
+        Whoever waits is cancelled if it does.
+        """
+        while self._machine.hears_voice or self._machine.agent.stands_in_s(self._now):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self._tell(events.Plain.ANSWER_ACTS)
 
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
@@ -288,7 +298,8 @@ class Listener(FrameProcessor):
         self._conversation.turn_over(turn.speech_end)
         if self._conversation.takes_back:
             self._forget_answer()
-        self._conversation.caller_said(turn.text)
+        verdict = turn.candidate.verdict if turn.candidate else None
+        self._conversation.caller_said(turn.text, end_of_turn=verdict.told if verdict else {})
         if turn.goodbye:
             self._on_goodbye()
             return

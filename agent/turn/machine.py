@@ -61,14 +61,19 @@ class TurnMachine:
     """One call's. Tell it what happens, and do what it says, in that order."""
 
     def __init__(
-        self, answering: Answering, speculation: Speculation, *, look_every_ms: float, to_hear_out: int = 0
+        self,
+        answering: Answering,
+        speculation: Speculation,
+        *,
+        look_every_ms: float,
+        uninterruptible: int = 0,
     ) -> None:
-        """`to_hear_out` of the agent's first turns are said to their end, whatever the caller does."""
+        """So many of the agent's first turns are `uninterruptible`: said to their end, whatever comes."""
         self._answering = answering
         self._speculation = speculation
         self._judge = Judge(answering)
         self._hearing = Hearing(answering, self._judge, speculation, every_ms=look_every_ms)
-        self._to_hear_out = to_hear_out
+        self._uninterruptible = uninterruptible
         self._utterance: Utterance | None = None
         self._typed: deque[str] = deque()
         self._line = events.Tick(0.0)
@@ -118,9 +123,11 @@ class TurnMachine:
                 self._agent_done(event)
             case events.Plain.ANSWER_LOST, _:
                 self.agent.lose()
+            case events.Plain.ANSWER_ACTS, _:
+                self.agent.acts()
             case events.Plain.LAST_WORD, Utterance() as utterance:
                 self._drop(utterance)
-            case events.Typed(text), _ if self._to_hear_out:
+            case events.Typed(text), _ if self._uninterruptible:
                 self._typed.append(text)
             case events.Typed(text), _:
                 self._take_typed(text)
@@ -170,7 +177,7 @@ class TurnMachine:
         if utterance.has_floor:
             self._commit_if_over(utterance)
             self._do(self._hearing.look(utterance, self._line, self._now))
-        elif not self._to_hear_out:  # until then, what they say is kept
+        elif not self._uninterruptible:  # until then, what they say is kept
             self._seek_floor(utterance)
         if self._utterance is not utterance:
             return
@@ -272,10 +279,10 @@ class TurnMachine:
     # The agent.
 
     def _agent_done(self, done: events.AgentDone) -> None:
-        self._to_hear_out = max(0, self._to_hear_out - 1)
+        self._uninterruptible = max(0, self._uninterruptible - 1)
         self._judge.agent_said(done.text)
         if not done.cut_off:  # or the caller has the floor already
             self._answered(self.agent.lose())
         self._do([Do.READ_AHEAD])  # now the line is quiet
-        while self._typed and not self._to_hear_out:
+        while self._typed and not self._uninterruptible:
             self._take_typed(self._typed.popleft())

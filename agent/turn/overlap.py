@@ -45,6 +45,14 @@ class AgentFloor:
         if self.owed and self.owed.sounds_since is None:
             self.owed.sounds_since = now
 
+    def acts(self) -> None:
+        if self.owed:
+            self.owed.acts = True
+
+    def stands_in_s(self, now: float) -> float:
+        """How soon the turn that is answered will be over for good, if the caller says nothing more."""
+        return max(0.0, self.owed.speech_end + GOES_ON_S - now) if self.owed else 0.0
+
     def owe(self, answer: Owed) -> None:
         """The caller's turn is over."""
         self.answering, self.owed = True, answer
@@ -66,7 +74,9 @@ class AgentFloor:
     def continues(self, utterance: Utterance) -> Owed | None:
         """The turn that was answered last, if the voice goes on with it."""
         owed = self.owed
-        if owed is None or owed.sounds_since is None:
+        if owed is None or owed.acts:
+            return None
+        if owed.sounds_since is None:
             return owed
         over_first_words = utterance.onset - owed.sounds_since <= FIRST_WORDS_S
         return owed if over_first_words or utterance.onset - owed.speech_end <= GOES_ON_S else None

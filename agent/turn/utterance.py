@@ -92,3 +92,4 @@ class Owed:
     speech_end: float
     probability: float  # that it was over
     sounds_since: float | None = None
+    acts: bool = False  # what it did is done

@@ -13,9 +13,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from agent.turn.activity import Change, SpeechActivity
+from agent.sound.activity import Change, SpeechActivity
+from agent.sound.echo import RATE_HZ, EchoGuard
 from agent.turn.barge_in import ECHO
-from agent.turn.echo import RATE_HZ, EchoGuard
 from bench.endpointing.voices import Espeak, Piper, Samples, integers, mulaw
 from models.silero import CHUNK_SAMPLES, SileroModel
 from transports.sent import Sent

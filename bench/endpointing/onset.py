@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from agent.turn.activity import CHUNK_S, Change, Leveler, SpeechActivity
+from agent.sound.activity import CHUNK_S, Change, Leveler, SpeechActivity
 from bench.endpointing.voices import RATE_HZ, Espeak, Piper, Samples, mulaw
 from models.silero import SileroModel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,11 +188,9 @@ class Llm:
         if self.completeness.child is not None:
             await self.completeness.child.close()
 
-    def service(
-        self, call_id: str, brief: Brief, is_wanted: Callable[[str], bool] = lambda text: True
-    ) -> CallLlmService:
-        """One call's share. `is_wanted`: whether a speculation on this text hasn't been withdrawn."""
-        return CallLlmService(self, brief, call_id=call_id, is_wanted=is_wanted)
+    def service(self, call_id: str, brief: Brief, **asks: Any) -> CallLlmService:
+        """One call's share. `asks`: what `CallLlmService` asks of the call, `is_wanted` and `turn_stands`."""
+        return CallLlmService(self, brief, call_id=call_id, **asks)
 
     def chain(self) -> Chain:
         """Who answers one call; to be closed at its end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
     Frame,
+    FunctionCallFromLLM,
     LLMContextFrame,
     StartFrame,
 )
@@ -39,14 +40,22 @@ class CallLlmService(SpeculatingLLMService):
     supports_response_schema = False
 
     def __init__(
-        self, llm: Llm, brief: Brief, *, call_id: str, is_wanted: Callable[[str], bool] = lambda text: True
+        self,
+        llm: Llm,
+        brief: Brief,
+        *,
+        call_id: str,
+        is_wanted: Callable[[str], bool] = lambda text: True,
+        turn_stands: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`is_wanted`: whether a speculation on this text hasn't been withdrawn."""
+        """`is_wanted`: whether a speculation on this text hasn't been withdrawn; `turn_stands` returns once
+        the turn can't go on any more: tools aren't called before."""
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
+        self._turn_stands = turn_stands
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -90,6 +99,11 @@ class CallLlmService(SpeculatingLLMService):
             if isinstance(last, dict) and not self._is_wanted(str(last.get("content"))):
                 return
         await super().process_frame(frame, direction)
+
+    async def run_function_calls(self, function_calls: Sequence[FunctionCallFromLLM]) -> None:
+        if self._turn_stands is not None:
+            await self._turn_stands()
+        await super().run_function_calls(function_calls)
 
     async def cleanup(self) -> None:
         await super().cleanup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from openai.types.chat import ChatCompletionChunk
@@ -96,10 +96,8 @@ class ScriptedLlm:
         self.tools = any("!end_call" in reply for reply in replies.values())
         self.accepting = True, ""
 
-    def service(
-        self, call_id: str, brief: Brief, is_wanted: Callable[[str], bool] = lambda text: True
-    ) -> CallLlmService:
-        return CallLlmService(cast("Llm", self), brief, call_id=call_id, is_wanted=is_wanted)
+    def service(self, call_id: str, brief: Brief, **asks: Any) -> CallLlmService:
+        return CallLlmService(cast("Llm", self), brief, call_id=call_id, **asks)
 
     def chain(self) -> Chain:
         return Chain([self.endpoint], self.settings)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from agent.turn.transcriber import WORDS_DEADLINE_S
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.pipeline.worker import PipelineWorker
@@ -19,6 +18,7 @@ from pipecat.turns.speculation_gate import GatedFrame, SpeculationState
 
 from agent.session import GOODBYE_DEADLINE_S, CallSession
 from agent.turn.gate import _Gate
+from agent.turn.transcriber import WORDS_DEADLINE_S
 from config.settings import CallSettings, Settings, TurnSettings
 from models.llm.service import CallLlmService
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
@@ -409,3 +409,28 @@ def test_no_filler_bridges_a_quick_answer() -> None:
     settings = Settings(turn=TurnSettings(filler="One moment.", filler_after_ms=1000))
     outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6, settings=settings)
     assert outcome.count("agent starts") == 2
+
+
+def test_a_tool_that_half_a_turn_asked_for_is_never_called() -> None:
+    script = [Says(2.0, 3.0, "That was all."), Says(4.2, 5.2, "That I wanted to eat.")]
+    outcome = converse(script, {"That was all.": "!end_call"}, lasts=10)
+    assert outcome.tools == []
+    assert callers(outcome) == ["That was all. That I wanted to eat."]
+    assert answers(outcome) == ["Hello there.", "Okay then."]
+
+
+def test_a_hesitant_caller_is_waited_for_and_one_can_see_why() -> None:
+    ends = [(2.0, 3.0), (4.3, 5.3), (9.0, 10.0), (11.3, 12.3), (16.0, 17.0)]
+    script = [Says(start, end, f"I think that {n} of it", 0.6) for n, (start, end) in enumerate(ends)]
+    whys: list[Any] = []
+
+    def during(session: CallSession, _: FakeCall) -> None:
+        def look() -> None:
+            whys[:] = [turn.end_of_turn for turn in session.turns if turn.speaker == "caller"]
+
+        asyncio.get_running_loop().call_later(19.5, look)
+
+    outcome = converse(script, lasts=20, during=during)
+    assert outcome.false_starts < 2
+    assert whys[-1]["patience"] == "hesitant"
+    assert whys[-1]["wait_ms"] > whys[0]["wait_ms"]

@@ -11,7 +11,7 @@ import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 
-from agent.turn.voice import CallerVoice
+from agent.sound.voice import CallerVoice
 from config.persona import Persona, PersonaTurn
 from tests.agent.conversation_kit import PERSONA, WORD_S, Outcome, Says, answers, callers, converse
 from transports.playout import SAMPLE_RATE_HZ

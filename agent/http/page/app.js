@@ -189,6 +189,7 @@ function heard({ type, data }) {
     case "server-message":
       if (data.type === "latency") latency.add(data.voice_to_voice_ms, data.parts);
       if (data.type === "persona") transcript.note(`${data.name} goes on, in ${languageName(data.language)}.`);
+      if (data.type === "taken-back") transcript.takeBack();
       if (data.type === "ending") ending = data.reason;
       break;
   }

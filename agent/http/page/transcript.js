@@ -56,6 +56,15 @@ export class Transcript {
     this.#finishAgent();
   }
 
+  /** The caller goes on with what was answered last: its entry is made anew, and the answer is none. */
+  takeBack() {
+    while (this.#log.lastElementChild && !this.#log.lastElementChild.classList.contains("you")) {
+      this.#log.lastElementChild.remove();
+    }
+    this.#log.lastElementChild?.remove();
+    this.#caller = this.#agent = this.#before = null;
+  }
+
   /** The agent's turn is over. */
   agentDone() {
     this.#finishAgent();

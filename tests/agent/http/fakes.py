@@ -31,6 +31,7 @@ class FakeTurn:
     text: str
     cut_off: bool = False
     at: float = field(default_factory=time.time)
+    end_of_turn: dict[str, float | str] = field(default_factory=dict)
     ledger: dict[str, float] = field(default_factory=dict)
 
 

@@ -50,13 +50,13 @@ def words(text: str, *, logprob: float = -0.2) -> Transcript:
 class Call:
     """A machine, its clock, and what it wanted by now."""
 
-    def __init__(self, *, to_hear_out: int = 0, turn: TurnSettings | None = None) -> None:
+    def __init__(self, *, uninterruptible: int = 0, turn: TurnSettings | None = None) -> None:
         self.speculation = Speculation()
         self.machine = TurnMachine(
             Answering([PERSONA.model_copy(update={"goodbye_words": ("goodbye",)})], turn or TurnSettings()),
             self.speculation,
             look_every_ms=40,
-            to_hear_out=to_hear_out,
+            uninterruptible=uninterruptible,
         )
         self.now = 10.0
         self.speech_end: float | None = None
@@ -305,7 +305,7 @@ def test_what_is_typed_is_a_turn_at_once(state: State) -> None:
 
 
 def test_until_the_agent_was_heard_out_nobody_takes_the_floor() -> None:
-    call = Call(to_hear_out=1)
+    call = Call(uninterruptible=1)
     call.starts()
     assert call.ticks(1.0, agent_speaks=True) == []
     assert call.tell(Typed("1")) == []
@@ -430,9 +430,9 @@ LINES = st.fixed_dictionaries(
 class AnyCall(RuleBasedStateMachine):
     """Events in any order, as a line, models and an agent that may do anything would send them."""
 
-    @initialize(to_hear_out=st.integers(0, 1))
-    def begins(self, to_hear_out: int) -> None:
-        self.call = Call(to_hear_out=to_hear_out)
+    @initialize(uninterruptible=st.integers(0, 1))
+    def begins(self, uninterruptible: int) -> None:
+        self.call = Call(uninterruptible=uninterruptible)
         self.open: dict[int, Transcribe | AskCompleteness] = {}  # what the machine waits to be answered
         self.speculated: str | None = None
         self.committed: list[str] = []

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from agent.turn.activity import Change
-from agent.turn.voice import CallerVoice
+from agent.sound.activity import Change
+from agent.sound.voice import CallerVoice
 from models.silero import SileroModel
 from transports.playout import Playout
 

@@ -28,9 +28,9 @@ _APART = RATE_HZ * 40 // 1000  # further behind than that for a second: packets 
 _WATCHED = 50  # frames, a second
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
-_DRY_S = 0.2  # of silence where an echo would be, until there is none on this line
+_SILENT_S = 0.2  # of silence where an echo would be, until there is none on this line
 _TEST_EVERY_S = 0.04
-_ECHO_TESTS = 4  # in a row, until a line that was dry is taken to return an echo after all
+_ECHO_TESTS = 4  # in a row, until a line that returned nothing is taken to do so after all
 _WINDOW = 2560  # 320 ms at 8 kHz
 _LONGEST_DELAY = 4000  # 500 ms at 8 kHz
 _BLOCK = 1600  # 200 ms; four of them are longer than any echo's way, buffers included
@@ -59,24 +59,24 @@ class EchoGuard:
         self._behind: deque[int] = deque(maxlen=_WATCHED)
         self._end = 0
         self._heard = np.zeros(_WINDOW, np.float32)  # cleaned, at 8 kHz
-        self._raw = np.zeros(_WINDOW, np.float32)  # as it came, at 8 kHz, while it isn't known to be dry
+        self._raw = np.zeros(_WINDOW, np.float32)  # as it came, at 8 kHz, while it may return what is played
         self._played = np.zeros(_WINDOW + _LONGEST_DELAY, np.float32)
         self._quiet_at = -math.inf
         self._test_at = 0.0
-        self._dry_s = 0.0
-        self._wet = False
+        self._silent_s = 0.0
+        self._returns = False
         self._matches = 0
         self._match = 0.0
 
     @property
     def probability(self) -> float:
         """That what is heard is the agent; 0 on a line that returns nothing, where a match is chance."""
-        return 0.0 if self.dry else self._match
+        return 0.0 if self.returns_nothing else self._match
 
     @property
-    def dry(self) -> bool:
+    def returns_nothing(self) -> bool:
         """Whether this line has been seen to return nothing. The canceller then only dulls the caller."""
-        return self._dry_s >= _DRY_S and not self._wet
+        return self._silent_s >= _SILENT_S and not self._returns
 
     def tail(self, now: float) -> bool:
         """Whether the agent's voice may still be coming back."""
@@ -100,7 +100,7 @@ class EchoGuard:
         clean = self._canceller.process(near, far)
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
-        kept = near if self.dry or _rms(near.astype(np.float32)) < _AUDIBLE else clean
+        kept = near if self.returns_nothing or _rms(near.astype(np.float32)) < _AUDIBLE else clean
         self._heard = _slide(self._heard, _halve(kept))
         self._played = _slide(self._played, _halve(far))
         if now >= self._test_at:
@@ -108,12 +108,12 @@ class EchoGuard:
             self._match = self._test()
             # A voice matches what was played for a moment now and then; an echo goes on matching it.
             self._matches = self._matches + 1 if self._match >= 0.5 else 0
-            if self.dry and self._matches >= _ECHO_TESTS:
-                self._wet = True
-        if not self.dry:
+            if self.returns_nothing and self._matches >= _ECHO_TESTS:
+                self._returns = True
+        if not self.returns_nothing:
             self._raw = _slide(self._raw, _halve(near))
             if self._nothing_returns():
-                self._dry_s += len(near) / RATE_HZ
+                self._silent_s += len(near) / RATE_HZ
         return bytes(kept.tobytes())
 
     def _nothing_returns(self) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.turn.activity import CHUNK_S, HANGOVER_S, CallerLevel, Change, Leveler, SpeechActivity
+from agent.sound.activity import CHUNK_S, HANGOVER_S, CallerLevel, Change, Leveler, SpeechActivity
 
 
 def follow(activity: SpeechActivity, probabilities: list[float]) -> list[tuple[int, Change, float]]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agent.sound.echo import RATE_HZ, TAIL_S, EchoGuard
 from agent.turn.barge_in import ECHO
-from agent.turn.echo import RATE_HZ, TAIL_S, EchoGuard
 from transports.playout import Playout
 
 FRAME = RATE_HZ // 50

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.turn.activity import CallerLevel, Change, Leveler, SpeechActivity, VoiceEvent
-from agent.turn.echo import EchoGuard
+from agent.sound.activity import CallerLevel, Change, Leveler, SpeechActivity, VoiceEvent
+from agent.sound.echo import EchoGuard
 from models.pool import ModelPool
 from transports.playout import Playout
 
@@ -33,7 +33,7 @@ class CallerVoice:
     @property
     def may_echo(self) -> bool:
         """Whether this line may return what the agent says: not where it has been seen not to."""
-        return self._echo is not None and not self._echo.dry
+        return self._echo is not None and not self._echo.returns_nothing
 
     @property
     def hushed(self) -> int:
