@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from agent.turn.language import LanguagePolicy
+from agent.language import LanguagePolicy
 from agent.turn.lexicon import Lexicon, lexicon
 from config.persona import Persona
 from config.settings import TurnSettings

@@ -33,8 +33,8 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.answering import Answering
 from agent.conversation import Conversation
+from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
-from agent.turn.gate import AnswerGate, Tap
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 
 from agent.session import CallSession
-from agent.turn.watchdog import bridges
 from agent.vitals import return_memory
+from agent.watchdog import bridges
 from config.answering import Personas
 from config.settings import Settings
 from models.pool import ModelPool

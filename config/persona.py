@@ -86,6 +86,11 @@ class Persona(Section):
     turn: PersonaTurn = PersonaTurn()
 
     @property
+    def uninterruptible(self) -> int:
+        """How many of its first turns are said to their end, whatever the caller does."""
+        return bool(self.notice) + (not self.greeting_interruptible)
+
+    @property
     def opening(self) -> tuple[str, ...]:
         """What a caller hears first, each part a turn of its own."""
         return (self.notice, self.greeting) if self.notice else (self.greeting,)

@@ -70,7 +70,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/call.py": [
         ("pipecat", BaseTransport, ["_register_event_handler", "_call_event_handler"]),
     ],
-    "agent/turn/gate.py": [("pipecat", SpeculationGate, ["_drop_held"])],
+    "agent/gate.py": [("pipecat", SpeculationGate, ["_drop_held"])],
     "bench/endpointing/measure.py": [("pipecat", BaseSmartTurn, ["_predict_endpoint"])],
     "transports/webrtc/aiortc_internals.py": [
         ("aiortc", aiortc.RTCRtpReceiver, ["_RTCRtpReceiver__jitter_buffer"]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import (
@@ -33,22 +32,18 @@ from agent.sound.activity import Change
 from agent.sound.voice import CallerVoice
 from agent.turn import commands, events
 from agent.turn.commands import Command, Do, Purpose
-from agent.turn.latest import Latest
 from agent.turn.machine import TurnMachine
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
+from agent.turn.tasks import Latest, Outbox
 from agent.turn.transcriber import Transcriber
-from agent.turn.watchdog import Watchdog
-from models.errors import ModelError, ModelLate
+from agent.watchdog import Watchdog
+from models.errors import ModelError
 from models.pool import ModelPool
-from transports.playout import SAMPLE_RATE_HZ, Playout
+from transports.playout import Playout
 
 logger = logging.getLogger("offhook.turn")
 
-BYTES_PER_S = SAMPLE_RATE_HZ * 2
-PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
-COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
-LATE_WORDS_S = 5.0
 LOOK_AGAIN_S = 0.05
 LOOK_EVERY_MS = 40  # while the caller speaks
 LOOK_EVERY_BESIDE_A_MODEL_MS = 200  # one that reads along: each look takes a core from it
@@ -74,7 +69,6 @@ class Listener(FrameProcessor):
         """`bridge` says something while the caller waits, which is no part of the conversation."""
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
-        persona, turn = answering.persona, answering.turn
         self._playout = playout
         self._conversation = conversation
         self._answering = answering
@@ -82,28 +76,24 @@ class Listener(FrameProcessor):
         self._context = context
         self._reader = reader
         self._speculation = speculation
-        self._bridge = bridge
         self._on_goodbye = on_goodbye
         self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears)
-        self._voice = CallerVoice(pool, playout, echo_guard=turn.echo_guard)
+        self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
         self._machine = TurnMachine(
             answering,
             speculation,
             look_every_ms=LOOK_EVERY_BESIDE_A_MODEL_MS if pool.llm.reads_along else LOOK_EVERY_MS,
-            uninterruptible=bool(persona.notice) + (not persona.greeting_interruptible),
+            uninterruptible=answering.persona.uninterruptible,
         )
-        self._pcm = bytearray()  # of the utterance; while there is none, of the moment before
-        self._asked_of: dict[int, int] = {}  # bytes of it that a question is about
         self._kept_from = 0  # so many messages of the context aren't about the caller's latest turn
-        self._to_send: deque[Frame | type[Frame]] = deque()
-        self._sending: Latest[None] = Latest(self)
+        self._outbox = Outbox(self)
         self._hearing = {purpose: Latest[None](self) for purpose in Purpose}
         self._judging = {purpose: Latest[None](self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
             waits=lambda: self._machine.awaits_answer,
             bridge=bridge,
-            give_up=self._give_up,
+            give_up=lambda late: self.push_error(str(late), exception=late),
         )
         self._watching: Latest[None] = Latest(self)
         self._deaf = False
@@ -176,9 +166,7 @@ class Listener(FrameProcessor):
 
     def _hear(self, pcm: bytes) -> None:
         pcm, changes = self._voice.process(pcm, self._now)
-        self._pcm += pcm
-        if not self._machine.hears_voice:
-            del self._pcm[: -int(PREROLL_S * BYTES_PER_S)]
+        self._transcriber.add(pcm, voice=self._machine.hears_voice)
         for change in changes:
             logger.debug("call %s: voice %s", self._call_id, change.change.name.lower())
             match change.change:
@@ -194,42 +182,35 @@ class Listener(FrameProcessor):
                 case Change.RESUMED:
                     self._conversation.caller_goes_on()
                     self._tell(events.Plain.SPEECH_RESUMED)
-        voice = self._voice
         self._tell(
             events.Tick(
-                audio_s=len(self._pcm) / BYTES_PER_S,
-                speech_end=voice.paused_at,
-                hushed=voice.hushed,
-                sounds=voice.sounds,
+                audio_s=self._transcriber.audio_s,
+                speech_end=self._voice.paused_at,
+                hushed=self._voice.hushed,
+                sounds=self._voice.sounds,
                 agent_speaks=self._playout.speaking or self._playout.held,
                 agent_said=self._conversation.agent_words,
-                echo=voice.echo,
-                may_echo=voice.may_echo,
+                echo=self._voice.echo,
+                may_echo=self._voice.may_echo,
             )
         )
 
     async def _transcribe(self, number: int, purpose: Purpose) -> None:
-        pcm, transcript = bytes(self._pcm), None
-        self._asked_of[number] = len(pcm)
         if purpose is Purpose.PASSING:
-            transcript = await self._transcriber.words_so_far(pcm)
-        else:
-            bridging = asyncio.create_task(self._bridge_late_words())
-            try:
-                transcript = await self._transcriber.words(pcm, spoken=self._spoken(len(pcm)))
-            except (ModelError, TimeoutError) as error:
-                await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
-            finally:
-                bridging.cancel()
+            self._tell(events.Heard(number, await self._transcriber.words_so_far(number)))
+            return
+        bridging = asyncio.create_task(self._watchdog.late_words(lambda: self._voice.paused_at is not None))
+        transcript, paused_at = None, self._voice.paused_at
+        try:
+            silence_s = None if paused_at is None else self._now - paused_at
+            transcript = await self._transcriber.words(number, silence_s=silence_s)
+        except (ModelError, TimeoutError) as error:
+            await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
+        finally:
+            bridging.cancel()
         if transcript and purpose is Purpose.PAUSE:
             self._conversation.mark("transcript")
         self._tell(events.Heard(number, transcript))
-
-    def _spoken(self, size: int) -> int | None:
-        """How many bytes of the audio are speech; None while it goes on."""
-        if self._voice.paused_at is None:
-            return None
-        return size - int((self._now - self._voice.paused_at + COVERED_S) * BYTES_PER_S)
 
     async def _ask_completeness(self, number: int, text: str) -> None:
         self._tell(events.Judged(number, await self._reader.completeness(text)))
@@ -256,28 +237,27 @@ class Listener(FrameProcessor):
             case Do.RESUME:
                 self._playout.resume()
             case commands.Interim(text):
-                self._send(InterimTranscriptionFrame(text, "", time_now_iso8601()))
+                self._outbox.send(InterimTranscriptionFrame(text, "", time_now_iso8601()))
             case commands.Speculate(text, ahead):
                 if ahead:
                     self._conversation.caller_paused(self._now)
                 self._conversation.answer_begun()
-                self._send(EagerTranscriptionFrame(text, "", time_now_iso8601()))
+                self._outbox.send(EagerTranscriptionFrame(text, "", time_now_iso8601()))
             case Do.WITHDRAW:
                 self._conversation.answer_withdrawn()
-                self._send(EagerEndOfTurnCancelFrame)
+                self._outbox.send(EagerEndOfTurnCancelFrame)
             case commands.SpeakIn(language):
                 self._answering.become(language)
                 logger.info("call %s goes on in %s", self._call_id, language)
             case commands.Settle(number, transcript):
                 self._answering.turn_over(transcript.languages)
-                del self._pcm[: self._asked_of.pop(number)]
-                self._transcriber.forget()
+                self._transcriber.settle(number)
             case Do.TAKE_BACK:
                 self._conversation.take_back()
                 self._forget_answer()
             case Do.TAKE_FLOOR:
                 self._conversation.answer_lost()
-                self._send(ProposedUserStartedSpeakingFrame())
+                self._outbox.send(ProposedUserStartedSpeakingFrame())
             case commands.Commit():
                 self._commit(command)
             case commands.Drop(had_floor):
@@ -286,41 +266,27 @@ class Listener(FrameProcessor):
                 if self._playout.held:
                     self._playout.resume()
                 if had_floor:
-                    self._send(ProposedUserStoppedSpeakingFrame())
+                    self._outbox.send(ProposedUserStoppedSpeakingFrame())
 
     def _commit(self, turn: commands.Commit) -> None:
-        if turn.candidate:
+        if (candidate := turn.candidate) is not None:
             self._voice.turn_over()
-            self._answering.turn_over(turn.candidate.transcript.languages)
+            self._answering.turn_over(candidate.transcript.languages)
         else:
             self._conversation.caller_paused(turn.speech_end)
         self._end_utterance()
         self._conversation.turn_over(turn.speech_end)
         if self._conversation.takes_back:
             self._forget_answer()
-        verdict = turn.candidate.verdict if turn.candidate else None
-        self._conversation.caller_said(turn.text, end_of_turn=verdict.told if verdict else {})
+        why = candidate.verdict.told if candidate and candidate.verdict else {}
+        self._conversation.caller_said(turn.text, end_of_turn=why)
         if turn.goodbye:
             self._on_goodbye()
             return
         self._kept_from = len(self._context.messages)
-        self._send(TranscriptionFrame(turn.text, "", time_now_iso8601(), finalized=True))
-        self._send(ProposedUserStoppedSpeakingFrame())
+        self._outbox.send(TranscriptionFrame(turn.text, "", time_now_iso8601(), finalized=True))
+        self._outbox.send(ProposedUserStoppedSpeakingFrame())
         self._watching.start(self._watchdog.watch())
-
-    def _send(self, frame: Frame | type[Frame]) -> None:
-        """Frames go out one after the other; a kind of frame goes both ways."""
-        self._to_send.append(frame)
-        if not self._sending.running:
-            self._sending.start(self._send_all())
-
-    async def _send_all(self) -> None:
-        while self._to_send:
-            frame = self._to_send.popleft()
-            if isinstance(frame, Frame):
-                await self.push_frame(frame)
-            else:
-                await self.broadcast_frame(frame)
 
     def _forget_answer(self) -> None:
         """What the context holds of a turn that went on, and of its answer."""
@@ -328,19 +294,7 @@ class Listener(FrameProcessor):
 
     def _end_utterance(self) -> None:
         self._voice.end()
-        self._pcm = bytearray()
-        self._asked_of.clear()
-
-    async def _bridge_late_words(self) -> None:
-        await asyncio.sleep(LATE_WORDS_S)
-        if self._voice.paused_at is not None:
-            await self._bridge(self._answering.persona.longer)
-
-    async def _give_up(self) -> None:
-        """An answer that is owed doesn't come."""
-        waited_s = self._answering.turn.answer_timeout_s
-        late = ModelLate(f"No answer within {waited_s:.0f} s.")
-        await self.push_error(str(late), exception=late)
+        self._transcriber.end()
 
     async def _stop_tasks(self) -> None:
         await self._reader.stop()

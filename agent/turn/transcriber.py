@@ -1,4 +1,4 @@
-"""What the caller says, asked of the recognizer: with a deadline, and not twice."""
+"""What the caller says: their voice, as long as it is needed, and its words, asked of the recognizer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from models.errors import ModelError
 from models.lanes import Speculative
 from models.pool import ModelPool
 from models.whisper import LanguageChoice, Transcript
+from transports.playout import SAMPLE_RATE_HZ
 
 logger = logging.getLogger("offhook.turn")
 
+BYTES_PER_S = SAMPLE_RATE_HZ * 2
+PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
+COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 WORDS_DEADLINE_S = 20.0  # queueing included: late words are better than none
 
 
@@ -24,7 +28,7 @@ class _Look:
 
 
 class Transcriber:
-    """One call's access to the recognizer.
+    """One call's.
 
     It listens while the caller still speaks, where that keeps nobody waiting: what was heard then needn't
     be heard again when they stop.
@@ -34,7 +38,29 @@ class Transcriber:
         self._pool = pool
         self._call_id = call_id
         self._language = language
+        self._pcm = bytearray()  # of the utterance; while there is none, of the moment before
+        self._asked: dict[int, int] = {}  # bytes of it that a question is about
         self._look: _Look | None = None
+
+    @property
+    def audio_s(self) -> float:
+        return len(self._pcm) / BYTES_PER_S
+
+    def add(self, pcm: bytes, *, voice: bool) -> None:
+        """The next of the line, s16le mono at 16 kHz; it is kept while a `voice` is heard."""
+        self._pcm += pcm
+        if not voice:
+            del self._pcm[: -int(PREROLL_S * BYTES_PER_S)]
+
+    def settle(self, number: int) -> None:
+        """What question `number` was about isn't needed any more."""
+        del self._pcm[: self._asked.pop(number)]
+        self.forget()
+
+    def end(self) -> None:
+        """The utterance is over."""
+        self._pcm.clear()
+        self._asked.clear()
 
     def forget(self) -> None:
         """The audio is another now."""
@@ -42,11 +68,13 @@ class Transcriber:
             self._look.heard.cancel()
         self._look = None
 
-    async def words(self, pcm: bytes, *, spoken: int | None = None) -> Transcript:
-        """What was said in s16le mono PCM at 16 kHz, of which silence follows the first `spoken` bytes.
+    async def words(self, number: int, *, silence_s: float | None = None) -> Transcript:
+        """What was said by now, the last `silence_s` aside where the caller pauses.
 
         Raises ModelError and TimeoutError.
         """
+        pcm = self._about(number)
+        spoken = None if silence_s is None else len(pcm) - int((silence_s + COVERED_S) * BYTES_PER_S)
         async with asyncio.timeout(WORDS_DEADLINE_S):
             if self._look and spoken is not None and self._look.size >= spoken:
                 self._look.wanted = True
@@ -55,8 +83,9 @@ class Transcriber:
                     return heard
             return await self._transcribe(pcm, speculative=False)
 
-    async def words_so_far(self, pcm: bytes) -> Transcript | None:
+    async def words_so_far(self, number: int) -> Transcript | None:
         """The same of a caller who is still speaking; None where it would keep others waiting, or failed."""
+        pcm = self._about(number)
         looking = self._look is not None and not self._look.heard.done()
         if not looking and not self._pool.recognizer.lane.idle:
             return None
@@ -64,6 +93,10 @@ class Transcriber:
         self._look = look = _Look(len(pcm))
         look.heard = asyncio.create_task(self._in_passing(pcm, lambda: not look.wanted), name="look")
         return await asyncio.shield(look.heard)  # it may be wanted when nobody waits for it any more
+
+    def _about(self, number: int) -> bytes:
+        self._asked[number] = len(self._pcm)
+        return bytes(self._pcm)
 
     async def _in_passing(self, pcm: bytes, speculative: Speculative) -> Transcript | None:
         try:

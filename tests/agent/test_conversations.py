@@ -16,8 +16,8 @@ from pipecat.frames.frames import InputDTMFFrame
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationState
 
+from agent.gate import _Gate
 from agent.session import GOODBYE_DEADLINE_S, CallSession
-from agent.turn.gate import _Gate
 from agent.turn.transcriber import WORDS_DEADLINE_S
 from config.settings import CallSettings, Settings, TurnSettings
 from models.llm.service import CallLlmService

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from agent.turn.language import LanguagePolicy
+from agent.language import LanguagePolicy
 from bench.caller.g711 import decode, encode
 from models.speech import SAMPLE_RATE_HZ, Voice
 from models.whisper import LanguageChoice, Languages, Recognizer

@@ -1,4 +1,5 @@
 import asyncio
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from models.whisper import Transcript
 
 
 class FakeRecognizer:
-    """Hears how many bytes it was given."""
+    """Hears how many milliseconds it was given."""
 
     def __init__(self) -> None:
         self.lane = SimpleNamespace(idle=True)
@@ -23,11 +24,11 @@ class FakeRecognizer:
     async def transcribe(self, pcm: bytes, *, speculative: Speculative, **_: Any) -> Transcript:
         self.speculative = speculative
         guess = speculative() if callable(speculative) else speculative
-        self.heard.append((len(pcm), guess))
+        self.heard.append((len(pcm) // 32, guess))
         await asyncio.sleep(0.01)
         if guess and self.fails:
             raise ModelFailed("A test.")
-        return Transcript(str(len(pcm)), "en", -0.1, 0.0, 10.0)
+        return Transcript(str(len(pcm) // 32), "en", -0.1, 0.0, 10.0)
 
 
 @pytest.fixture
@@ -35,64 +36,82 @@ def recognizer() -> FakeRecognizer:
     return FakeRecognizer()
 
 
+class Line:
+    """A caller's voice, and what is asked about it; in milliseconds."""
+
+    def __init__(self, recognizer: FakeRecognizer) -> None:
+        pool = cast(ModelPool, SimpleNamespace(recognizer=recognizer))
+        self.transcriber = Transcriber(pool, call_id="a", language="en")
+        self._numbers = count()
+
+    def goes_on(self, to_ms: int) -> None:
+        self.transcriber.add(bytes(to_ms * 32 - round(self.transcriber.audio_s * 32_000)), voice=True)
+
+    async def passing(self) -> Transcript | None:
+        return await self.transcriber.words_so_far(next(self._numbers))
+
+    async def words(self, *, silence_ms: int) -> Transcript:
+        return await self.transcriber.words(next(self._numbers), silence_s=silence_ms / 1000)
+
+
 @pytest.fixture
-def transcriber(recognizer: FakeRecognizer) -> Transcriber:
-    return Transcriber(cast(ModelPool, SimpleNamespace(recognizer=recognizer)), call_id="a", language="en")
+def line(recognizer: FakeRecognizer) -> Line:
+    line = Line(recognizer)
+    line.goes_on(1000)
+    return line
 
 
-async def test_what_was_heard_in_passing_isnt_heard_again(
-    transcriber: Transcriber, recognizer: FakeRecognizer
-) -> None:
-    look = asyncio.create_task(transcriber.words_so_far(bytes(1000)))
+async def test_what_was_heard_in_passing_isnt_heard_again(line: Line, recognizer: FakeRecognizer) -> None:
+    look = asyncio.create_task(line.passing())
     for _ in range(2):  # the look begins, then the recognizer
         await asyncio.sleep(0)
-    assert (await transcriber.words(bytes(1500), spoken=1000)).text == "1000"
-    assert await look == await transcriber.words(bytes(1500), spoken=900)
+    line.goes_on(1500)
+    assert (await line.words(silence_ms=500)).text == "1000"
+    assert await look == await line.words(silence_ms=600)
     assert recognizer.heard == [(1000, True)]
 
 
 async def test_a_look_that_a_turn_waits_for_is_no_guess_any_more(
-    transcriber: Transcriber, recognizer: FakeRecognizer
+    line: Line, recognizer: FakeRecognizer
 ) -> None:
-    look = asyncio.create_task(transcriber.words_so_far(bytes(1000)))
+    look = asyncio.create_task(line.passing())
     await asyncio.sleep(0)
-    turn = asyncio.create_task(transcriber.words(bytes(1500), spoken=1000))
+    line.goes_on(1500)
+    turn = asyncio.create_task(line.words(silence_ms=500))
     await asyncio.sleep(0)
     assert callable(recognizer.speculative)
     assert not recognizer.speculative()
     assert await look == await turn
 
 
-async def test_a_look_that_missed_the_end_doesnt_count(
-    transcriber: Transcriber, recognizer: FakeRecognizer
-) -> None:
-    await transcriber.words_so_far(bytes(1000))
-    assert (await transcriber.words(bytes(1500), spoken=1001)).text == "1500"
-    transcriber.forget()
-    assert (await transcriber.words(bytes(1600), spoken=10)).text == "1600"
+async def test_a_look_that_missed_the_end_doesnt_count(line: Line, recognizer: FakeRecognizer) -> None:
+    await line.passing()
+    line.goes_on(1500)
+    assert (await line.words(silence_ms=470)).text == "1500"
+    line.transcriber.forget()
+    line.goes_on(1600)
+    assert (await line.words(silence_ms=1500)).text == "1600"
     assert recognizer.heard == [(1000, True), (1500, False), (1600, False)]
 
 
-async def test_a_look_that_failed_is_made_up_for(
-    transcriber: Transcriber, recognizer: FakeRecognizer
-) -> None:
+async def test_a_look_that_failed_is_made_up_for(line: Line, recognizer: FakeRecognizer) -> None:
     recognizer.fails = True
-    assert await transcriber.words_so_far(bytes(1000)) is None
-    assert (await transcriber.words(bytes(1500), spoken=1000)).text == "1500"
+    assert await line.passing() is None
+    line.goes_on(1500)
+    assert (await line.words(silence_ms=500)).text == "1500"
 
 
-async def test_nobody_waits_for_a_look(transcriber: Transcriber, recognizer: FakeRecognizer) -> None:
+async def test_nobody_waits_for_a_look(line: Line, recognizer: FakeRecognizer) -> None:
     recognizer.lane.idle = False
-    assert await transcriber.words_so_far(bytes(1000)) is None
+    assert await line.passing() is None
     assert recognizer.heard == []
 
 
-async def test_a_turn_that_goes_on_doesnt_cost_the_look(
-    transcriber: Transcriber, recognizer: FakeRecognizer
-) -> None:
-    look = asyncio.create_task(transcriber.words_so_far(bytes(1000)))
+async def test_a_turn_that_goes_on_doesnt_cost_the_look(line: Line, recognizer: FakeRecognizer) -> None:
+    look = asyncio.create_task(line.passing())
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(transcriber.words(bytes(1500), spoken=1000))
+    line.goes_on(1500)
+    waiting = asyncio.create_task(line.words(silence_ms=500))
     await asyncio.sleep(0)
     waiting.cancel()
     heard = await look
@@ -101,16 +120,30 @@ async def test_a_turn_that_goes_on_doesnt_cost_the_look(
 
 
 async def test_the_last_look_counts_though_nobody_waits_for_it_any_more(
-    transcriber: Transcriber, recognizer: FakeRecognizer
+    line: Line, recognizer: FakeRecognizer
 ) -> None:
     looks = []
     for size in (1000, 1200):
-        looks.append(asyncio.create_task(transcriber.words_so_far(bytes(size))))
+        line.goes_on(size)
+        looks.append(asyncio.create_task(line.passing()))
         await asyncio.sleep(0)
         recognizer.lane.idle = False  # our own look keeps nobody else waiting
         looks[-1].cancel()
-    assert (await transcriber.words(bytes(1500), spoken=1200)).text == "1200"
+    line.goes_on(1500)
+    assert (await line.words(silence_ms=300)).text == "1200"
     assert all(
         isinstance(end, asyncio.CancelledError)
         for end in await asyncio.gather(*looks, return_exceptions=True)
     )
+
+
+async def test_what_is_settled_is_let_go(line: Line, recognizer: FakeRecognizer) -> None:
+    await line.words(silence_ms=0)
+    line.goes_on(1500)
+    line.transcriber.settle(0)
+    assert (await line.words(silence_ms=0)).text == "500"
+
+
+def test_of_silence_only_the_moment_before_a_voice_is_kept(line: Line) -> None:
+    line.transcriber.add(bytes(32_000), voice=False)
+    assert line.transcriber.audio_s == 0.3

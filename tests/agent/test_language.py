@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.turn.language import LanguagePolicy
+from agent.language import LanguagePolicy
 
 # Probabilities as they were measured, and seconds of audible speech.
 HELLO = ({"en": 0.66, "fr": 0.008, "es": 0.009}, 0.5)

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from agent.answering import Answering
 from config.persona import Persona
 from config.settings import TurnSettings
+from models.errors import ModelLate
 
+LATE_WORDS_S = 5.0
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
 
 
@@ -29,7 +31,7 @@ class Watchdog:
         *,
         waits: Callable[[], bool],
         bridge: Callable[[str], Awaitable[None]],
-        give_up: Callable[[], Awaitable[None]],
+        give_up: Callable[[ModelLate], Awaitable[None]],
     ) -> None:
         self._answering = answering
         self._waits = waits
@@ -47,4 +49,10 @@ class Watchdog:
             await self._bridge(text)
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
         if self._waits():
-            await self._give_up()
+            await self._give_up(ModelLate(f"No answer within {turn.answer_timeout_s:.0f} s."))
+
+    async def late_words(self, pauses: Callable[[], bool]) -> None:
+        """From a question to the recognizer until it is answered, or cancelled."""
+        await asyncio.sleep(LATE_WORDS_S)
+        if pauses():
+            await self._bridge(self._answering.persona.longer)
