@@ -15,7 +15,7 @@ MAX_TURNS = 2000
 RECENT_WORDS = 30
 
 
-class Ledger:
+class LatencyTrace:
     """When each stage of one answer was reached, from the end of the caller's speech on.
 
     Times are seconds on the event loop's clock. Stages overlap, since an answer is begun before the turn
@@ -84,9 +84,9 @@ class Conversation:
         self.guesses = 0  # answers begun before the caller's turn was surely over
         self.guesses_discarded = 0
         self.last_voice_to_voice_ms: float | None = None
-        self._pause: Ledger | None = None  # of a turn that may be over
-        self._awaited: Ledger | None = None  # of one that is, until its answer sounds
-        self._heard: Ledger | None = None
+        self._pause: LatencyTrace | None = None  # of a turn that may be over
+        self._awaited: LatencyTrace | None = None  # of one that is, until its answer sounds
+        self._heard: LatencyTrace | None = None
         self.false_starts = 0  # turns that were answered, and went on
         self.takes_back = False  # the latest turn goes on: what becomes of its answer isn't heard
         self._bridging = False
@@ -107,7 +107,7 @@ class Conversation:
         if foreseen and self._pause:
             self._pause.speech_end = speech_end
         else:
-            self._pause = Ledger(speech_end)
+            self._pause = LatencyTrace(speech_end)
 
     def caller_goes_on(self) -> None:
         """The pause was none, or what came before it no turn."""
@@ -154,7 +154,7 @@ class Conversation:
         self.takes_back = False
         self.turns.append(Turn("caller", text, end_of_turn=end_of_turn or {}))
 
-    def answer_sounds(self, now: float) -> Ledger | None:
+    def answer_sounds(self, now: float) -> LatencyTrace | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
         if self._bridging:
             return None

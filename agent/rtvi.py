@@ -12,7 +12,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.processors.frameworks.rtvi import models as messages
 
-from agent.conversation import Ledger
+from agent.conversation import LatencyTrace
 from config.persona import Persona
 from transports.call import EndReason
 
@@ -31,7 +31,7 @@ def observer_params(before_listener: list[FrameProcessor]) -> RTVIObserverParams
     )
 
 
-def latency_message(ledger: Ledger) -> dict[str, Any]:
+def latency_message(ledger: LatencyTrace) -> dict[str, Any]:
     """Where the time of an answer went: `parts` in milliseconds, in the order of the stages."""
     data = {
         "type": "latency",

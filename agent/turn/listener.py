@@ -71,11 +71,9 @@ class Listener(FrameProcessor):
         super().__init__(enable_direct_mode=True)
         self._playout = playout
         self._conversation = conversation
-        self._answering = answering
+        self._answering, self._reader, self._speculation = answering, reader, speculation
         self._call_id = call_id
         self._context = context
-        self._reader = reader
-        self._speculation = speculation
         self._on_goodbye = on_goodbye
         self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears)
         self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
@@ -115,8 +113,8 @@ class Listener(FrameProcessor):
 
     def answer_lost(self) -> None:
         """It failed."""
-        self._tell(events.Plain.ANSWER_LOST)
         self._conversation.answer_lost()
+        self._tell(events.Plain.ANSWER_LOST)
 
     async def turn_stands(self) -> None:
         """Wait until the turn that is answered can't go on any more: a tool isn't called before.

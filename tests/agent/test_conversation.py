@@ -2,11 +2,11 @@
 
 import asyncio
 
-from agent.conversation import Conversation, Ledger
+from agent.conversation import Conversation, LatencyTrace
 
 
 def test_the_parts_add_up_to_the_whole_in_whatever_order_the_stages_come() -> None:
-    ledger = Ledger(speech_end=10.0)
+    ledger = LatencyTrace(speech_end=10.0)
     ledger.mark("transcript", 10.1)
     ledger.mark("first_token", 10.15)
     ledger.mark("first_sentence", 10.18)
@@ -28,14 +28,14 @@ def test_the_parts_add_up_to_the_whole_in_whatever_order_the_stages_come() -> No
 
 
 def test_only_the_first_time_a_stage_is_reached_counts() -> None:
-    ledger = Ledger(speech_end=0.0)
+    ledger = LatencyTrace(speech_end=0.0)
     ledger.mark("first_token", 0.1)
     ledger.mark("first_token", 0.5)
     assert round(ledger.parts_ms()["first_token"]) == 100
 
 
 def test_a_stage_reached_before_the_end_of_speech_took_no_time() -> None:
-    ledger = Ledger(speech_end=1.0)
+    ledger = LatencyTrace(speech_end=1.0)
     ledger.mark("transcript", 0.9)
     ledger.mark("first_packet", 1.2)
     assert ledger.parts_ms()["transcript"] == 0
