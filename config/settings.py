@@ -204,7 +204,7 @@ class TurnSettings(Section):
         200, ge=80, le=3000, description="Silence after words that sound whole, until they are answered."
     )
     unsure_silence_ms: int = Field(
-        1000, ge=80, le=4000, description="The same where it can't be told whether more is to come."
+        1270, ge=80, le=4000, description="The same where it can't be told whether more is to come."
     )
     hanging_silence_ms: int = Field(
         1600, ge=80, le=6000, description="The same where more is to come: 'I would like a'."

@@ -1,8 +1,8 @@
 """How finished a voice sounds, told by the states of Whisper's encoder, which are there anyway.
 
-A logistic regression on their means over four windows about the end of speech: the melody of a sentence's
-end, the lengthening of its last syllables and the fading of the voice stand in them. The weights, one line
-a Whisper, were fitted by `bench/endpointing/finality.py`.
+A logistic regression on their means over three windows about the end of speech: the melody of a sentence's
+end, the lengthening of its last syllables and the fading of the voice stand in them. Its weights for each
+Whisper are what `bench/endpointing/heads.py` fitted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Samples = npt.NDArray[np.int16]
 
 POSITION_SAMPLES = 320  # of the encoder: 20 ms
 # In positions, from the end of speech.
-WINDOWS = ((-40, -15), (-15, -6), (-6, 0), (0, 9))
+WINDOWS = ((-15, -6), (-6, 0), (0, 9))
 _LOUD = 0.06  # of the loudest 20 ms, but for two or three
 _ABOVE_NOISE = 2.5  # times the quietest
 
 
 @dataclass(frozen=True)
 class Finality:
-    """The weights for one Whisper: `weights` has four times as many numbers as an encoder state."""
+    """The weights for one Whisper: `weights` has as many numbers as three states of its encoder."""
 
     weights: Floats
     bias: float

@@ -27,6 +27,7 @@ from config.settings import TurnSettings
 
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come
+GOES_ON = 0.25  # "thank you and ...": by how the voice sounds
 COMMA_MS = 400  # "yes, please": a voice rests this long at a comma
 # Where a sentence breaks off, Whisper makes up an end for it. A third of the last words that it so gets wrong
 # are less sure than this, and one in forty of those that it gets right at an end (bench/endpointing).
@@ -195,12 +196,16 @@ class Endpointer:
             short = count < DICTATION_DIGITS
             return turn.hanging_silence_ms if short else turn.unsure_silence_ms, "dictates"
         if words.is_answer(said, lex):
+            asked = heard.expects is Expects.YES_NO
+            if heard.finished is not None and heard.finished < GOES_ON and not asked:
+                return turn.unsure_silence_ms, "unsure"
             return max(turn.sure_silence_ms, COMMA_MS if len(said) == 1 else 0), "short answer"
-        if heard.word_logprob < GUESSED_LOGPROB:
-            return turn.unsure_silence_ms, GUESSED
         known = _known(features(heard))
-        if probability >= self._fit.sure.get(known, 1.0):
+        guessed = heard.word_logprob < GUESSED_LOGPROB
+        if probability >= self._fit.sure.get(known, 1.0) and not (guessed and heard.finished is None):
             return turn.sure_silence_ms, "sure"
+        if guessed:
+            return turn.unsure_silence_ms, GUESSED
         if probability < self._fit.hanging.get(known, 0.0):
             return turn.hanging_silence_ms, "hanging"
         return turn.unsure_silence_ms, "unsure"

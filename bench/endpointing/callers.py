@@ -59,6 +59,7 @@ class Recording:
     words: tuple[str, ...]
     spoken: Spoken
     breaks: frozenset[int]  # the words behind which a caller hesitates: 1 is behind the first
+    reading: int  # the same sentence was spoken before so many times
 
 
 def sentences(language: str) -> Iterator[Sentence]:
@@ -102,12 +103,13 @@ def synthesized(language: str, styles: Path, folder: Path) -> Iterator[Recording
                 np.savez(kept, samples=spoken.samples, ends=np.array(spoken.ends, np.int64))
             counts = np.cumsum([len(group.split()) for group in groups])
             breaks = frozenset(int(count) for count in counts[:-1])
-            yield Recording(sentence, voice, tuple(" ".join(groups).split()), spoken, breaks)
+            words = tuple(" ".join(groups).split())
+            yield Recording(sentence, voice, words, spoken, breaks, reading)
 
 
 def _by_piper(voice: Voice, text: str) -> Spoken:
     speech = voice.synthesize(text)
-    samples = trimmed(np.frombuffer(speech.pcm, np.int16).astype(np.float32) / 32768)
+    samples = trimmed(_floats(speech.pcm))
     ends = [min(word.end, len(samples)) for word in speech.words]
     known = [word.text for word in speech.words] == text.split()
     return Spoken(samples, tuple(ends) if known else ())
@@ -142,7 +144,7 @@ def recorded(folder: Path, heard: Mapping[str, Heard]) -> Iterator[Recording]:
             ends = quietest(sound, [int(word.end * RATE_HZ) - begin for word in part])
             texts = tuple(word.text for word in part)
             sentence = Sentence(number, language, "person", (" ".join(texts),), "")
-            yield Recording(sentence, path.stem, texts, Spoken(sound, tuple(ends)), frozenset())
+            yield Recording(sentence, path.stem, texts, Spoken(sound, tuple(ends)), frozenset(), 0)
             number += 1
             at += len(part)
 
@@ -186,7 +188,11 @@ def wav(path: Path) -> Samples:
     with wave.open(str(path)) as file:
         if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, RATE_HZ):
             raise ValueError(f"{path} isn't mono, 16 bit, 16 kHz.")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        return _floats(file.readframes(file.getnframes()))
+
+
+def _floats(pcm: bytes) -> Samples:
+    return np.asarray(np.frombuffer(pcm, "<i2") / 32768, np.float32)
 
 
 @dataclass(frozen=True)
@@ -207,12 +213,13 @@ class Cut:
         return " ".join(self.recording.words[: self.words])
 
 
-def cuts(recording: Recording, rng: np.random.Generator, *, everywhere: bool = False) -> Iterator[Cut]:
+def cuts(recording: Recording, *, everywhere: bool = False) -> Iterator[Cut]:
     """The end, the places where callers hesitate, and another word or, `everywhere`, all others.
 
     "pause" is a place where this one did pause, "gap" the longest of a sentence without, "hesitation" one
     where callers do.
     """
+    rng = np.random.default_rng([recording.sentence.number, recording.reading])
     spoken = recording.spoken
     last = len(recording.words)
     yield Cut(recording, "end", last, on_the_telephone(spoken.samples, rng))

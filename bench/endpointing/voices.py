@@ -81,7 +81,10 @@ class Kokoro:
 
     def __init__(self, styles: Path) -> None:
         """`styles` is a folder of Kokoro's voices, such as that of npm's kokoro-js 1.2.1."""
-        parts = halves(Catalog(Settings().cache_dir).kokoro().read_bytes())
+        weights = Catalog(Settings().cache_dir).kokoro()
+        if weights is None:
+            raise SystemExit("kokoro-82m is not installed: run `make install`.")
+        parts = halves(weights.read_bytes())
         self._front = session(parts.front, device="cpu", threads=1)
         self._whole = session(parts.whole, device="cpu", threads=1)
         self._names = (parts.features, parts.source)

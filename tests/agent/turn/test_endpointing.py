@@ -170,7 +170,7 @@ def test_a_number_in_a_sentence_is_not_dictation(policy: Endpointer, text: str) 
     ],
 )
 def test_short_answers_are_short_turns(policy: Endpointer, text: str, language: str) -> None:
-    heard = Heard(silence_ms=400, finished=0.02, completeness=0.02, transcript=text, language=language)
+    heard = Heard(silence_ms=400, finished=0.5, completeness=0.02, transcript=text, language=language)
     assert policy.decide(heard).now
 
 
@@ -180,17 +180,25 @@ def test_after_one_word_there_may_be_a_comma(policy: Endpointer) -> None:
     assert policy.decide(replace(heard, transcript="Yes, please.")).now
 
 
+GUESSED = replace(FINISHED, finished=0.3, transcript="My name is Anna N.", word_logprob=-2.0)
+
+
 def test_a_last_word_that_was_guessed_may_be_none(policy: Endpointer) -> None:
-    heard = replace(FINISHED, transcript="My name is Anna N.", word_logprob=-2.0)
-    assert policy.decide(heard).wait_ms == UNSURE_MS
-    assert policy.decide(replace(heard, word_logprob=-0.5)).now
+    verdict = policy.decide(GUESSED)
+    assert (verdict.wait_ms, verdict.reason) == (UNSURE_MS, "guessed word")
+    assert policy.decide(replace(GUESSED, finished=0.97)).now  # they sound finished all the same
 
 
 def test_a_guessed_word_is_to_be_heard_again_once(policy: Endpointer) -> None:
-    heard = replace(FINISHED, transcript="My name is Anna N.", word_logprob=-2.0)
-    assert policy.decide(heard).hear_again_ms == 400
-    assert policy.decide(replace(heard, silence_ms=400)).hear_again_ms is None
-    assert policy.decide(replace(heard, word_logprob=-0.5)).hear_again_ms is None
+    assert policy.decide(GUESSED).hear_again_ms == 400
+    assert policy.decide(replace(GUESSED, silence_ms=400)).hear_again_ms is None
+    assert policy.decide(replace(GUESSED, word_logprob=-0.5)).hear_again_ms is None
+
+
+def test_thank_you_may_go_on(policy: Endpointer) -> None:
+    heard = Heard(silence_ms=200, finished=0.06, completeness=0.1, transcript="Thank you.")
+    assert policy.decide(heard).wait_ms == UNSURE_MS
+    assert policy.decide(replace(heard, expects=Expects.YES_NO)).wait_ms == SURE_MS
 
 
 def test_who_takes_the_floor_gets_to_say_more_than_no(policy: Endpointer) -> None:
