@@ -75,7 +75,7 @@ class Says:
     end: float
     text: str
     completeness: float | None = 0.95
-    finished: float | None = 0.9
+    finished: float | None = None
     logprob: float = -0.2
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
     speaks: str | None = None
@@ -238,7 +238,7 @@ class FakeModels:
         logprob = min((says.logprob for says, _ in said), default=0.0)
         silence_s = len(pcm[len(pcm.rstrip(b"\0")) :]) / 2 / SAMPLE_RATE_HZ
         last = said[-1][0].word_logprob[silence_s >= FADED_S] if said else 0.0
-        finished = said[-1][0].finished if said else None
+        finished = said[-1][0].finished if said and said[-1][1] >= 0.85 else None
         if last is None:
             return Transcript("", language, logprob, 0.9, STT_S * 1000)
         text = " ".join(words)

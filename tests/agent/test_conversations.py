@@ -433,4 +433,4 @@ def test_a_hesitant_caller_is_waited_for_and_one_can_see_why() -> None:
     outcome = converse(script, lasts=20, during=during)
     assert outcome.false_starts < 2
     assert whys[-1]["patience"] == "hesitant"
-    assert whys[-1]["wait_ms"] > whys[0]["wait_ms"]
+    assert whys[-1]["wait_ms"] > TurnSettings().unsure_silence_ms

@@ -42,7 +42,7 @@ def test_a_spelled_name_gets_time() -> None:
 
 
 def test_a_yes_is_a_short_turn() -> None:
-    outcome = converse([Says(3.0, 3.4, "Yes.", completeness=0.1, finished=0.1)], lasts=6)
+    outcome = converse([Says(3.0, 3.4, "Yes.", completeness=0.1, finished=0.5)], lasts=6)
     assert wait_s(outcome, 3.4) <= 0.6
 
 
