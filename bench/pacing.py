@@ -22,14 +22,15 @@ LOOKED_AT_S = 6.0  # and nobody is asked yet whether they are still there
 async def pacing(bench: Bench) -> ScenarioResult:
     """Ten calls in which nobody speaks: their packets, and what they cost the server."""
     steps = (Wait(timeout_s=SILENT_S), Hangup())
-    if bench.api:
+    api = bench.api if await _vitals(bench.api) else None
+    if api:
         await _at_once(bench, steps)  # what the first calls allocate for good isn't a call's share
-    before = await _vitals(bench.api)
+    before = await _vitals(api)
     calling = asyncio.create_task(_at_once(bench, steps))
     await asyncio.sleep(SETTLED_S)
-    early = await _vitals(bench.api)
+    early = await _vitals(api)
     await asyncio.sleep(LOOKED_AT_S)
-    late = await _vitals(bench.api)
+    late = await _vitals(api)
     calls = await calling
     paces = [pace for call in calls if (pace := metrics.pacing(call.log)) is not None]
     worst = max((pace.p99_ms for pace in paces), default=None)

@@ -38,6 +38,9 @@ _HINT_TOKENS = 100
 _FRAME = SAMPLE_RATE_HZ // 50
 _LONG_S = 6  # more than one sentence, perhaps
 _LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half alone
+# What an utterance, and each second of it, is worth in tokens; beyond that nothing is listened to once more.
+_WORTH, _WORTH_PER_S = 100, 8
+_FULL_WINDOW = 80  # tokens take as long as encoding it
 _SILENCE_PEAK = 33  # -60 dBFS
 # What Whisper says to noise. Real callers say some of these too, so they are dropped only when the
 # model itself doubts that there was speech.
@@ -92,6 +95,13 @@ class _Decoding:
     no_speech_prob: float
     word_logprob: float
     cut_off: bool
+
+
+@dataclass
+class _Effort:
+    """What one utterance is still worth, in tokens. Song would be listened to in ever smaller parts."""
+
+    left: int
 
 
 class Recognizer:
@@ -198,41 +208,50 @@ class Recognizer:
         wanted = _primary(language) if isinstance(language, str) else language or _likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
-        return (yield from self._hear(samples, wanted, hint, once))
+        effort = _Effort(_WORTH + _WORTH_PER_S * len(samples) // SAMPLE_RATE_HZ)
+        return (yield from self._hear(samples, wanted, hint, once, effort))
 
-    def _hear(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
+    def _hear(
+        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool, effort: _Effort
+    ) -> _Steps:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
-            return (yield from self._hear_halves(samples, wanted, hint, once))
+            return (yield from self._hear_halves(samples, wanted, hint, once, effort))
         encoded = self.encode(samples)
         finished = self._finished(encoded, samples)
         yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
+        effort.left -= len(decoding.tokens)
         text = self._text(decoding)
         if decoding.cut_off or repeats(text):
             if once:
                 raise ModelBusy("This is only heard well by listening twice.")
-            yield
-            encoded = self._encode(samples, _FULL_FRAMES)
-            yield
-            decoding = self._decode(encoded, len(samples), code, hint)
+            if effort.left > 0:
+                yield
+                encoded = self._encode(samples, _FULL_FRAMES)
+                yield
+                decoding = self._decode(encoded, len(samples), code, hint)
+                effort.left -= _FULL_WINDOW + len(decoding.tokens)
             text = once_only(self._text(decoding))
-        if len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples):
+        few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples)
+        if few and effort.left > 0:
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
             yield
-            halves = yield from self._hear_halves(samples, code, hint, once)
+            halves = yield from self._hear_halves(samples, code, hint, once, effort)
             return replace(halves, languages=languages)
         if _is_noise(text, decoding):
             text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
         return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished)
 
-    def _hear_halves(self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool) -> _Steps:
+    def _hear_halves(
+        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool, effort: _Effort
+    ) -> _Steps:
         """Both in the language of the first."""
         before, after = _halves(samples)
-        first = yield from self._hear(before, wanted, hint, once)
+        first = yield from self._hear(before, wanted, hint, once, effort)
         yield
-        second = yield from self._hear(after, first.language, hint, once)
+        second = yield from self._hear(after, first.language, hint, once, effort)
         return _joined([first, second])
 
     def _prepare(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -71,6 +73,7 @@ def create_app(
         version=_version(),
         description=_ABOUT,
         openapi_tags=_TAGS,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -80,19 +83,31 @@ def create_app(
     for router in (*text_routers, *routers):
         app.include_router(router)
 
+    @functools.cache
+    def openapi() -> dict[str, Any]:
+        return _openapi(app)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+    # Rendered once: it takes as long as a packet may, and whoever is on the line would hear that.
+    @functools.cache
+    def document() -> bytes:
+        return json.dumps(openapi(), ensure_ascii=False).encode()
+
+    @functools.cache
+    def reference() -> str:
+        return reference_page(openapi())
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json() -> Response:
+        return Response(document(), media_type="application/json")
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(
-            reference_page(app.openapi()),
+            reference(),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _openapi(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
     # The last one added is asked first.
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
@@ -112,7 +127,7 @@ def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) ->
     return [
         chat_router(chat, settings.text.group_tokens),
         speech_router(
-            models, admission, voice=persona.voice, language=persona.language_code, settings=settings.text
+            models, admission, voice=persona.voice, language=persona.language, settings=settings.text
         ),
     ]
 

@@ -186,7 +186,13 @@ class Speech(Protocol):
 
 class Voices(Protocol):
     def stream(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
+        self,
+        text: str,
+        *,
+        voice: str | tuple[str, ...],
+        call_id: str,
+        language: str | None,
+        priority: Priority,
     ) -> AsyncIterator[Speech]: ...
 
 

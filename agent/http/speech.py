@@ -26,6 +26,7 @@ from config.settings import TextSettings
 from models.errors import ModelBusy, ModelError, ModelFailed
 from models.lanes import Priority
 from models.speech_text import pieces
+from models.voices import names_in
 
 STT_BODY_BYTES = 24 * 1024 * 1024
 MAX_TEXT = 2000
@@ -72,10 +73,10 @@ def speech_router(
     admission: TextAdmission,
     *,
     voice: str | tuple[str, ...],
-    language: str | None,
+    language: str,
     settings: TextSettings,
 ) -> APIRouter:
-    """`voice` and `language` are the persona's."""
+    """`voice` and `language`, a BCP 47 tag, are the persona's."""
     router = APIRouter(tags=["Text"])
 
     @router.post(
@@ -99,10 +100,13 @@ def speech_router(
         """Streamed samples begin while the rest of the text is being spoken; a WAV comes whole."""
         form = request.format or _asked(accept)
         started = time.monotonic()
-        parts = await pieces(request.text, language=language, opening=False)
+        speaker = request.voice or voice
+        own = request.voice is None or request.voice in names_in(voice)
+        reads = language if own else None  # another voice has a language of its own
+        parts = await pieces(request.text, language=reads, opening=False)
         if not parts:
             raise ProblemError(422, "text: there is nothing to say in it.")
-        sound = ahead(_spoken(models.voices, parts, request.voice or voice, admission))
+        sound = ahead(_spoken(models.voices, parts, speaker, reads, admission))
         first = await anext(sound, b"")
         headers = {"X-Latency-Ms": f"{(time.monotonic() - started) * 1000:.1f}"}
         if form != "wav":
@@ -203,7 +207,11 @@ def wav(pcm: bytes) -> bytes:
 
 
 async def _spoken(
-    voices: Voices, parts: Sequence[str], voice: str | tuple[str, ...], admission: TextAdmission
+    voices: Voices,
+    parts: Sequence[str],
+    voice: str | tuple[str, ...],
+    language: str | None,
+    admission: TextAdmission,
 ) -> AsyncGenerator[bytes, None]:
     """The sound of a text, piece by piece; whoever wants two words waits for one piece at most."""
     job, long = f"tts-{uuid.uuid4().hex[:8]}", len(parts) > 1
@@ -211,7 +219,8 @@ async def _spoken(
     with admission(bulk=long):
         try:
             for part in parts:
-                async for speech in voices.stream(part, voice=voice, call_id=job, priority=priority):
+                spoken = voices.stream(part, voice=voice, call_id=job, language=language, priority=priority)
+                async for speech in spoken:
                     yield speech.pcm
         except ModelError as error:
             raise _problem(error) from error

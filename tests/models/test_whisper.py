@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from models import repetition
+from models import repetition, whisper
 from models.errors import ModelBusy, WeightsError
 from models.lanes import Priority
 from models.piper import Voice
@@ -135,6 +135,29 @@ def test_half_a_minute_is_heard_to_its_end(
 
 
 @pytest.mark.models
+@pytest.mark.parametrize("seconds", [6, 14, 20, 30])
+def test_what_is_no_speech_costs_what_its_length_is_worth(
+    recognizer: Recognizer, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: list[int] = []  # in tokens
+
+    def encode(samples: Samples, frames: int) -> object:
+        work.append(whisper._FULL_WINDOW * frames // whisper._FULL_FRAMES)
+        return listens(samples, frames)
+
+    def sings(_: object, samples: int, *__: object) -> whisper._Decoding:
+        ah = int(recognizer._tokenizer.token_to_id("Ġah") or 0)
+        work.append(16 + 10 * samples // 16_000)
+        return whisper._Decoding((ah,) * work[-1], -0.2, 0.4, -0.2, cut_off=True)
+
+    listens = recognizer._encode
+    monkeypatch.setattr(recognizer, "_encode", encode)
+    monkeypatch.setattr(recognizer, "_decode", sings)
+    song = np.random.default_rng(1).integers(-9000, 9000, seconds * 16_000).astype(np.int16)
+    recognizer.transcribe_now(song, "en")
+    assert sum(work) <= 200 + 30 * seconds
+
+
 async def test_more_than_half_a_minute_is_refused(recognizer: Recognizer) -> None:
     with pytest.raises(ValueError, match=r"^30\.1 s of audio; 30 s is the most\.$"):
         await recognizer.transcribe(bytes(2 * 16_000 * 301 // 10), call_id="a", language="en")

@@ -208,16 +208,24 @@ class ToneVoices:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.languages: list[str | None] = []
         self.priorities: list[Priority] = []
         self.pause_s = 0.0
         self.bytes_each = 0
 
     async def stream(
-        self, text: str, *, voice: str | tuple[str, ...], call_id: str, priority: Priority
+        self,
+        text: str,
+        *,
+        voice: str | tuple[str, ...],
+        call_id: str,
+        language: str | None,
+        priority: Priority,
     ) -> AsyncGenerator[FakeSpeech, None]:
         if voice == "nobody":
             raise WeightsError("There is no voice named 'nobody'.")
         self.said.append(text)
+        self.languages.append(language)
         self.priorities.append(priority)
         await asyncio.sleep(self.pause_s)
         yield FakeSpeech(b"\x00\x10" * (self.bytes_each or 160 * len(text)))

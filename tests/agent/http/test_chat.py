@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +135,43 @@ async def test_leaving_in_mid_answer_frees_the_place(running: Running) -> None:
         await receive(socket)
         assert running.admission.at_work == 1
     await until(lambda: running.admission.at_work == 0)
+
+
+QUESTION = json.dumps({"text": "Hi"}).encode()
+OVER_SSE = (
+    b"POST /api/v1/chat HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(QUESTION)
+) + QUESTION
+UPGRADE = (
+    b"GET /api/v1/chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+MESSAGE = bytes([0x81, 0x80 | len(QUESTION)]) + bytes(4) + QUESTION  # masked with zeros
+
+
+@pytest.mark.parametrize("sent", [(OVER_SSE,), (UPGRADE, MESSAGE)], ids=["sse", "websocket"])
+async def test_who_doesnt_read_holds_no_place_and_is_dropped(
+    running: Running, sent: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.http.connections.READER_S", 0.4)
+    running.script.tokens = ["word " * 20_000] * 60
+    loop = asyncio.get_running_loop()
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.setblocking(False)
+        await loop.sock_connect(peer, ("127.0.0.1", running.client.base_url.port))
+        for part in sent:
+            if part is MESSAGE:
+                await loop.sock_recv(peer, 1024)  # it is taken once the upgrade has been
+            await loop.sock_sendall(peer, part)
+        await until(lambda: running.script.seen != [])
+        await until(lambda: running.admission.at_work == 0)
+        await asyncio.sleep(0.8)  # without reading: of what waits, only the socket's buffers are left
+        received = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await asyncio.wait_for(loop.sock_recv(peer, 65_536), 5):
+                received += len(data)
+    assert received < 5_000_000
 
 
 @pytest.mark.parametrize("bad", ["{", "[]", '{"text": ""}', '{"text": "x", "conversation": "../"}'])

@@ -35,7 +35,7 @@ def admission() -> TextAdmission:
 async def client(serve: Serve, voices: ToneVoices, admission: TextAdmission) -> httpx2.AsyncClient:
     calls, models = FakeCalls(), FakeModels(voices=voices)
     router = speech_router(
-        models, admission, voice="tone", language="en", settings=TextSettings(max_audio_s=2)
+        models, admission, voice="tone", language="en-GB", settings=TextSettings(max_audio_s=2)
     )
     app = create_app(
         settings=Settings(),
@@ -68,6 +68,14 @@ async def test_streamed_samples_come_in_the_order_asked_for(
     assert big.headers["content-type"] == "audio/L16;rate=16000;channels=1"
     assert np.array_equal(np.frombuffer(little.content, "<i2"), np.frombuffer(big.content, ">i2"))
     assert "x-latency-ms" in big.headers
+
+
+async def test_the_persona_s_voice_reads_as_the_persona_and_another_in_its_own_language(
+    client: httpx2.AsyncClient, voices: ToneVoices
+) -> None:
+    for more in ({}, {"voice": "tone"}, {"voice": "ff_siwis"}):
+        await client.post("/api/v1/tts", json={"text": "12/25"} | more)
+    assert voices.languages == ["en-GB", "en-GB", None]
 
 
 async def test_a_voice_that_isnt_there(client: httpx2.AsyncClient) -> None:
