@@ -12,12 +12,13 @@ how long callers wait, beside a policy of the same waits that goes by the words 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from agent.turn.endpointing import Endpointer, Fit, Heard, expects, features
+from agent.turn.lexicon import lexicon
 from bench.endpointing.heads import fold
 from bench.endpointing.logistic import Bools, Floats, auc, found_at, logistic, probability
 from bench.endpointing.table import Row, read
@@ -37,7 +38,7 @@ SETS = {
     "finished+completeness+words": ("finished", "completeness", *WORDS),
 }
 ALL = "finished+completeness+words"
-SOON, LATE = 0.965, 0.01
+SOON, LATE = 0.97, 0.01
 AUDIBLE_MS = 30  # from the decision to the answer's first sound, where the answer is ready
 
 
@@ -55,8 +56,8 @@ def heard(row: Row, kind: str = ALL) -> Heard:
     )
 
 
-def rows(table: Sequence[Row], names: Sequence[str]) -> Floats:
-    found = [features(heard(row)) for row in table]
+def rows(table: Sequence[Row], names: Sequence[str], kind: str) -> Floats:
+    found = [features(heard(row, kind)) for row in table]
     return np.array([[row.get(name, 0.0) for name in names] for row in found])
 
 
@@ -130,25 +131,36 @@ def main() -> None:
     sure: dict[str, float] = {}
     hanging: dict[str, float] = {}
     for kind, names in SETS.items():
-        x = rows(everything, names)
-        beta, scores = fitted(x, everything), held_out(x, everything)
+        asked = "completeness" in names
+        table = [row for row in everything if lexicon(row.language).completes or not asked]
+        x = rows(table, names, kind)
+        beta, scores = fitted(x, table), held_out(x, table)
         weights[kind] = {n: round(float(b), 4) for n, b in zip(("bias", *names), beta, strict=True)}
-        sure[kind], hanging[kind] = between(scores, everything)
-        for source in ("person", "synthesized"):
-            some = np.array([row.source == source and (row.pauses or row.done) for row in everything])
-            ends: Bools = np.array([row.done for row in everything])[some]
-            print(
-                f"{kind:28} {source:12} AUC {auc(scores[some], ends):.3f}"
-                f"  found at 10% {found_at(0.1, scores[some], ends):.2f}"
-                f"  at 20% {found_at(0.2, scores[some], ends):.2f}"
+        sure[kind], hanging[kind] = between(scores, table)
+        known = {heard(row, kind): float(score) for row, score in zip(table, scores, strict=True)}
+        policy = Unseen(turn, Fit(weights, sure, hanging), known)
+        waits = {row: policy.decide(heard(row, kind)).wait_ms for row in table}
+        for group in sorted({(row.source, row.language) for row in table}):
+            some = np.array([(r.source, r.language) == group and (r.pauses or r.done) for r in table])
+            report(
+                f"{kind:28} {' '.join(group):15}",
+                [r for r, s in zip(table, some, strict=True) if s],
+                scores[some],
+                waits,
             )
-            known = {heard(row, kind): float(score) for row, score in zip(everything, scores, strict=True)}
-            policy = Unseen(turn, Fit(weights, sure, hanging), known)
-            decided = {row: policy.decide(heard(row, kind)).wait_ms for row in everything}
-            table = [row for row, chosen in zip(everything, some, strict=True) if chosen]
-            for name, value in played(table, decided.__getitem__).items():
-                print(f"    {name:26} {value:8.2f}")
     OUT.write_text(json.dumps({"weights": weights, "sure": sure, "hanging": hanging}, indent=2) + "\n")
+
+
+def report(name: str, table: Sequence[Row], scores: Floats, waits: Mapping[Row, float]) -> None:
+    ends: Bools = np.array([row.done for row in table])
+    found = played(table, waits.__getitem__)
+    print(
+        f"{name} {int(ends.sum()):4} ends {int((~ends).sum()):4} pauses  AUC {auc(scores, ends):.3f}"
+        f"  found at 10% {found_at(0.1, scores, ends):.2f}  at 20% {found_at(0.2, scores, ends):.2f}  |"
+        + "".join(
+            f"  {name} {value:.2f}" if value < 1 else f"  {name} {value:.0f}" for name, value in found.items()
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m bench.endpointing.heads CACHE
 
 CACHE is what `bench.endpointing.measure` keeps. Writes `models/data/finality.npz`, and `cuts.csv`, in which
-each cut is scored by weights that were fitted without its voice and without its sentence.
+each end and each pause is scored by weights that were fitted without its voice and without its sentence.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main(cache: Path) -> None:
         table += [
             replace(row, finished=round(float(score), 4))
             for row, score in zip(rows, scores, strict=True)
-            if HEARS[row.language] == model
+            if HEARS[row.language] == model and (row.done or row.pauses)
         ]
     np.savez(OUT, allow_pickle=False, **weights)
     write(table)

@@ -69,8 +69,10 @@ class Completeness:
                 "cache_prompt": True,
             }
         )
-        content = answer["choices"][0]["logprobs"]["content"]
-        return ends({"completion_probabilities": content})
+        logprobs = answer["choices"][0]["logprobs"]
+        if logprobs is None:  # the turn ends here: there is no token to tell of
+            return 1.0
+        return ends({"completion_probabilities": logprobs["content"]})
 
 
 class _Recognizer(Recognizer):

@@ -6,7 +6,7 @@ import pytest
 
 from config.answering import Personas, load_personas, plain_number
 from config.errors import ConfigError
-from config.persona import load_persona
+from config.persona import PersonaTurn, load_persona
 from config.settings import Settings, TtsSettings
 from config.sources import load
 
@@ -132,3 +132,17 @@ def test_a_persona_alone() -> None:
     personas = Personas((persona,))
     assert personas.default is persona
     assert personas.all == (persona,)
+
+
+def test_a_persona_whose_waits_contradict_the_settings_is_refused(tmp_path: Path) -> None:
+    persona = load_persona("en").model_copy(update={"turn": PersonaTurn(sure_silence_ms=1500)})
+    path = tmp_path / "slow.yaml"
+    path.write_text(persona.model_dump_json(exclude_none=True))
+
+    with pytest.raises(ConfigError) as refused:
+        load_personas(Settings(persona=str(path)))
+
+    assert str(refused.value) == (
+        "With the persona Joe, turn.sure_silence_ms is 1500; "
+        "it must be at most turn.unsure_silence_ms, which is 1270."
+    )

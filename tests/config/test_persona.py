@@ -176,6 +176,15 @@ def test_the_turn_changes_only_what_it_names() -> None:
     assert changed == settings.model_copy(update={"barge_in": False, "barge_in_min_ms": 500})
 
 
+def test_a_line_for_elderly_callers_waits_longer() -> None:
+    changed = PersonaTurn(sure_silence_ms=600, unsure_silence_ms=1800, hanging_silence_ms=2500).over(
+        TurnSettings()
+    )
+
+    assert (changed.sure_silence_ms, changed.unsure_silence_ms) == (600, 1800)
+    assert changed.hanging_silence_ms == 2500
+
+
 def test_idle_prompts_go_on_to_the_last() -> None:
     persona = load_persona("en")
 

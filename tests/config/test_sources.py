@@ -181,6 +181,7 @@ def test_an_unknown_flag() -> None:
         ("OFFHOOK_SIP__PROT", "did you mean OFFHOOK_SIP__PORT?"),
         ("OFFHOOK_SIP_PORT", "did you mean OFFHOOK_SIP__PORT?"),
         ("OFFHOOK_COLOUR", "'offhook config show' lists what can be set."),
+        ("OFFHOOK_TURN__MAX_SILENCE_MS", "it is OFFHOOK_TURN__HANGING_SILENCE_MS now."),
     ],
 )
 def test_an_unknown_variable(variable: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
