@@ -34,7 +34,7 @@ NICENESS = 5
 DEADLINE_S = 10.0  # for one piece: ten times what any takes on a machine that can hold a call at all
 CLOSE_S = 3.0  # for the piece at hand, once there is no more
 QUIET_S = 1.0  # without work for calls, before a BULK piece: the language model, in no lane, answers in it
-MOST_HELD_S = 1.5  # that a BULK piece is held for that
+MOST_HELD_S = 3.0  # that a BULK piece is held for that
 _LOOK_S = 0.05
 
 
