@@ -1,4 +1,4 @@
-"""What the listener asks of the models about a sound, each with a deadline."""
+"""What the listener asks of the recognizer about a sound, with a deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from models.whisper import LanguageChoice, Transcript
 logger = logging.getLogger("offhook.turn")
 
 WORDS_DEADLINE_S = 20.0  # queueing included: late words are better than none
-ACOUSTIC_DEADLINE_S = 0.5
 
 
 @dataclass
@@ -25,7 +24,7 @@ class _Look:
 
 
 class Ear:
-    """One call's access to the recognizer and the turn detector.
+    """One call's access to the recognizer.
 
     It listens while the caller still speaks, where that keeps nobody waiting: what was heard then needn't
     be heard again when they stop.
@@ -78,12 +77,3 @@ class Ear:
             return await self._pool.recognizer.transcribe(
                 pcm, call_id=self._call_id, language=self._language, speculative=speculative
             )
-
-    async def finality(self, pcm: bytes) -> float | None:
-        """How final the voice sounds, 0 to 1; None if that isn't known in time."""
-        try:
-            async with asyncio.timeout(ACOUSTIC_DEADLINE_S):
-                return await self._pool.turn_detector.probability(pcm, call_id=self._call_id)
-        except (TimeoutError, ModelError) as error:
-            logger.warning("call %s: no word from the turn detector: %r", self._call_id, error)
-            return None

@@ -25,11 +25,6 @@ class Judge:
     def _become(self, persona: Persona) -> None:
         self.endpointer = Endpointer(self._answering.turn, goodbyes=persona.goodbye_words)
 
-    @property
-    def knows_sentences(self) -> bool:
-        """Whether the completeness of this language's sentences can be relied on."""
-        return self._answering.lexicon.completes
-
     def agent_said(self, text: str) -> None:
         """What the caller answers now."""
         self.expects = expects(text, self._answering.language)
@@ -37,15 +32,13 @@ class Judge:
     def says_goodbye(self, text: str) -> bool:
         return self.endpointer.says_goodbye(text)
 
-    def decide(
-        self, utterance: Utterance, heard: Transcript, complete: float | None, acoustic: float | None = None
-    ) -> Verdict:
+    def decide(self, utterance: Utterance, heard: Transcript, complete: float | None) -> Verdict:
         """How long to wait after these words."""
         now = asyncio.get_running_loop().time()
         return self.endpointer.decide(
             Heard(
                 silence_ms=utterance.silence_ms(now),
-                finished=acoustic if heard.finished is None else heard.finished,
+                finished=heard.finished,
                 completeness=complete,
                 transcript=heard.text,
                 word_logprob=heard.word_logprob,

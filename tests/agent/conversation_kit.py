@@ -54,7 +54,7 @@ PERSONA = Persona(
 class Says:
     """The caller says `text` from `start` to `end`, in seconds after the call is connected.
 
-    `completeness`, `acoustic` and `logprob` are what the models would make of it; None where they never do.
+    `completeness`, `finished` and `logprob` are what the models would make of it; None where they never do.
     `word_logprob` is that of the last word, while it fades and with silence behind it (None: no word is
     heard then). A text of "" is a noise. `languages` are the recognizer's probabilities, where it is asked
     for them; what is heard in another language than `speaks`, if it is given, comes out garbled.
@@ -64,7 +64,7 @@ class Says:
     end: float
     text: str
     completeness: float | None = 0.95
-    acoustic: float = 0.9
+    finished: float | None = None
     logprob: float = -0.2
     word_logprob: tuple[float, float | None] = (0.0, 0.0)
     speaks: str | None = None
@@ -189,7 +189,6 @@ class FakeModels:
         self.ready = True
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
-        self.turn_detector = SimpleNamespace(probability=self._acoustic)
         self.voices = SimpleNamespace(stream=self._speak)
         completeness = SimpleNamespace(end_probability=self._completeness, read_ahead=None)
         self.llm = ScriptedLlm(replies, outcome, completeness)
@@ -225,7 +224,8 @@ class FakeModels:
         if last is None:
             return Transcript("", language, logprob, 0.9, STT_S * 1000)
         text = " ".join(words)
-        return Transcript(text, language, logprob, 0.01, STT_S * 1000, last, languages)
+        finished = said[-1][0].finished if said and said[-1][1] >= 0.85 else None  # not while they speak
+        return Transcript(text, language, logprob, 0.01, STT_S * 1000, last, languages, finished)
 
     async def _completeness(self, text: str, **_: object) -> float | None:
         await asyncio.sleep(0.02)
@@ -233,11 +233,6 @@ class FakeModels:
             if says.text and text.endswith(says.text):
                 return says.completeness
         return 0.05
-
-    async def _acoustic(self, pcm: bytes, **_: object) -> float:
-        await asyncio.sleep(0.04)
-        said = self._said(pcm)
-        return said[-1][0].acoustic if said else 0.5
 
     async def _speak(self, text: str, *, voice: tuple[str, ...] = (), **_: object) -> AsyncIterator[Speech]:
         self._outcome.spoken.append((voice, text))

@@ -47,7 +47,7 @@ def test_without_speculation_it_is_answered_all_the_same() -> None:
 
 @pytest.mark.parametrize("pause", [0.4, 0.8])
 def test_a_pause_inside_a_sentence_is_waited_for(pause: float) -> None:
-    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, acoustic=0.2)
+    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, finished=0.2)
     second = Says(3.5 + pause, 5.5, "four people tonight.")
     outcome = converse([first, second], lasts=8)
     assert callers(outcome) == ["I would like to book a table for four people tonight."]
@@ -56,7 +56,7 @@ def test_a_pause_inside_a_sentence_is_waited_for(pause: float) -> None:
 
 
 def test_an_unfinished_sentence_is_answered_after_a_long_wait() -> None:
-    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, acoustic=0.1)
+    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, finished=0.1)
     outcome = converse([first], lasts=8)
     waited = outcome.at("agent starts", 1) - 3.5
     assert 1.2 <= waited <= 1.8

@@ -42,7 +42,7 @@ def test_a_spelled_name_gets_time() -> None:
 
 
 def test_a_yes_is_a_short_turn() -> None:
-    outcome = converse([Says(3.0, 3.4, "Yes.", completeness=0.1, acoustic=0.1)], lasts=6)
+    outcome = converse([Says(3.0, 3.4, "Yes.", completeness=0.1)], lasts=6)
     assert wait_s(outcome, 3.4) <= 0.6
 
 
@@ -70,19 +70,19 @@ def test_a_last_word_that_is_guessed_again_may_not_be_the_last() -> None:
     assert callers(outcome) == ["My name is Anna N. I have moved."]
 
 
-@pytest.mark.parametrize(("acoustic", "least", "most"), [(0.95, 0.15, 0.75), (0.02, 0.75, 1.8)])
+@pytest.mark.parametrize(("finished", "least", "most"), [(0.95, 0.15, 0.75), (0.02, 0.75, 1.8)])
 def test_where_the_words_completeness_never_comes_the_sound_tells(
-    acoustic: float, least: float, most: float
+    finished: float, least: float, most: float
 ) -> None:
-    says = Says(2.0, 3.5, "What is the weather like?", completeness=None, acoustic=acoustic)
+    says = Says(2.0, 3.5, "What is the weather like?", completeness=None, finished=finished)
     assert least <= wait_s(converse([says], lasts=8), 3.5) <= most
 
 
 def test_in_other_languages_the_sound_tells_though_the_small_model_has_an_opinion() -> None:
     french = PERSONA.model_copy(update={"language": "fr"})
     waits = []
-    for acoustic in (0.95, 0.02):
-        says = Says(2.0, 3.5, "Quel temps fait-il à Paris", completeness=0.9, acoustic=acoustic)
+    for finished in (0.95, 0.02):
+        says = Says(2.0, 3.5, "Quel temps fait-il à Paris", completeness=0.9, finished=finished)
         waits.append(wait_s(converse([says], lasts=8, persona=french), 3.5))
     assert waits[0] + 0.2 < waits[1]
 
@@ -116,7 +116,7 @@ def test_the_parts_of_every_answers_ledger_add_up_to_what_the_wire_shows() -> No
 
 
 def test_guesses_that_came_to_nothing_are_counted() -> None:
-    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, acoustic=0.2)
+    first = Says(2.0, 3.5, "I would like to book a table for", completeness=0.005, finished=0.2)
     outcome = converse([first, Says(4.0, 5.5, "four people tonight.")], lasts=8)
     assert outcome.discarded >= 1
     assert converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6).discarded <= 1
