@@ -187,7 +187,6 @@ def weights(settings: Settings) -> Iterator[Finding]:
         detail = "No bundled one is here: Ollama or what llm.url names has to answer."
         yield Finding("language model", "note", detail, "make install")
     yield Finding("voice activity", "ok", "silero on cpu, always.")
-    yield Finding("end of turn", "ok", "smart-turn on cpu, always.")
 
 
 def driver(_: Settings) -> Iterator[Finding]:

@@ -68,7 +68,6 @@ def stages(settings: Settings, catalog: Catalog, devices: Devices) -> Iterator[S
     """
     found = ("cpu", "cuda") if devices.gpu() else ("cpu",)
     yield Stage("voice activity", "silero", "cpu", _silero, lambda run: CHUNKS * run["chunk_ms"] / 1000)
-    yield Stage("end of turn", "smart-turn", "cpu", _smart_turn, lambda run: LOOKS * run["look_ms"] / 1000)
     for name in dict.fromkeys((*((settings.stt.model,) if settings.stt.model != "auto" else ()), *WHISPERS)):
         for device in found:
             yield Stage(
@@ -112,17 +111,6 @@ def _silero() -> Loaded:
         return {"chunk_ms": took_ms / (len(pcm) // 2 // CHUNK_SAMPLES)}
 
     return Loaded(run, "float32")
-
-
-def _smart_turn() -> Loaded:
-    from models.smart_turn import TurnDetector
-
-    detector, pcm = TurnDetector(), _question().tobytes()
-    return Loaded(
-        lambda: {"look_ms": _timed(lambda: detector.probability_now(pcm))},
-        "int8",
-        close=lambda: asyncio.run(detector.close()),
-    )
 
 
 def _whisper(settings: Settings, catalog: Catalog, devices: Devices, name: str, device: str) -> Loaded:

@@ -9,10 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from loguru import logger
-from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
 from pipecat.frames.frames import (
     AggregatedTextFrame,
     EndFrame,
@@ -163,9 +160,3 @@ class BrowserMessages(RTVIProcessor):
         if not text:
             return
         await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))
-
-
-def turn_features(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What smart-turn hears of its 8 s at 16 kHz: a log mel spectrogram of 80 bands."""
-    features: npt.NDArray[np.float32] = compute_whisper_log_mel_features(window, do_normalize=True)
-    return features

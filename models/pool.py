@@ -23,7 +23,6 @@ from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
 from models.nvml import Gpu
 from models.silero import SileroModel
-from models.smart_turn import TurnDetector
 from models.voices import Choice, Voices, names_in
 from models.voices import load as load_voices
 from models.whisper import Recognizer
@@ -113,7 +112,6 @@ class ModelPool:
         self._recognizer: Recognizer | None = None
         self._voices: Voices | None = None
         self._vad: SileroModel | None = None
-        self._turn_detector: TurnDetector | None = None
         self._llm: Llm | None = None
         self._stt_model = speech_model(settings, languages, self.catalog)
         self._hearing = _Component("speech-to-text", self._stt_model)
@@ -121,7 +119,6 @@ class ModelPool:
             "text-to-speech", ", ".join(names_in(choice)[0] for choice in self._choices)
         )
         self._activity = _Component("voice activity", "silero")
-        self._turns = _Component("end of turn", "smart-turn v3.2")
         self._thinking = _Component("language model", settings.llm.model)
         self.loading_s: dict[str, float] = {}
 
@@ -136,10 +133,6 @@ class ModelPool:
     @property
     def vad(self) -> SileroModel:
         return _loaded(self._vad)
-
-    @property
-    def turn_detector(self) -> TurnDetector:
-        return _loaded(self._turn_detector)
 
     @property
     def llm(self) -> Llm:
@@ -164,7 +157,6 @@ class ModelPool:
                 (self._hearing, self._load_recognizer),
                 (self._speaking, self._load_voices),
                 (self._activity, self._load_vad),
-                (self._turns, self._load_turn_detector),
             )
             results = await asyncio.gather(
                 *(self._load(part, load(run), on_progress) for part, load in loads), return_exceptions=True
@@ -188,10 +180,10 @@ class ModelPool:
 
     async def close(self) -> None:
         """Stop every thread and process of the models. Waits for the work at hand."""
-        owned = [self._recognizer, self._voices, self._turn_detector, self._llm]
-        self._recognizer = self._voices = self._turn_detector = self._llm = self._vad = None
+        owned = [self._recognizer, self._voices, self._llm]
+        self._recognizer = self._voices = self._llm = self._vad = None
         results = await asyncio.gather(*(part.close() for part in owned if part), return_exceptions=True)
-        for component in (self._hearing, self._speaking, self._activity, self._turns, self._thinking):
+        for component in (self._hearing, self._speaking, self._activity, self._thinking):
             component.lane = None
             component.state = "down" if component.state == "ready" else component.state
         for result in results:
@@ -208,7 +200,7 @@ class ModelPool:
             self._thinking.state, self._thinking.error = llm.state, llm.last_error
             if llm.started:
                 self._thinking.model, self._thinking.device = llm.endpoint.model, llm.device
-        parts = (self._hearing, self._speaking, self._activity, self._turns, self._thinking)
+        parts = (self._hearing, self._speaking, self._activity, self._thinking)
         return [part.health() for part in parts]
 
     async def _load(self, part: _Component, load: Awaitable[None], on_progress: Progress | None) -> None:
@@ -292,12 +284,6 @@ class ModelPool:
         probabilities = vad.voice_activity().process(_question())
         if max(probabilities) < 0.5:
             raise WeightsError("The voice activity model takes plain speech for silence.")
-
-    async def _load_turn_detector(self, run: _Run) -> None:
-        self._turn_detector = detector = await run(TurnDetector)
-        self._turns.device, self._turns.precision = "cpu", "int8"
-        self._turns.lane = detector.lane
-        await detector.probability(_question(), call_id="warm-up")
 
     async def _load_llm(self, _run: _Run) -> None:
         self._llm = llm = Llm(

@@ -22,9 +22,7 @@ import aiortc
 import aiortc.rtcsctptransport
 import baresip._events
 import baresip._native
-import pipecat.audio.turn.smart_turn._whisper_features
 import pytest
-from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.tts_service import TTSService
@@ -60,18 +58,12 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("pipecat", OpenAILLMService, ["_speculation_gate", "_process_context"]),
         ("pipecat", EagerUserTurnStopStrategy, ["_take_speculation"]),
         ("pipecat", RTVIProcessor, ["_handle_send_text"]),
-        (
-            "pipecat",
-            pipecat.audio.turn.smart_turn._whisper_features,
-            ["compute_whisper_log_mel_features"],
-        ),
     ],
     # Transports know nothing of models/, and nobody may import both ways.
     "transports/call.py": [
         ("pipecat", BaseTransport, ["_register_event_handler", "_call_event_handler"]),
     ],
     "agent/gate.py": [("pipecat", SpeculationGate, ["_drop_held"])],
-    "bench/endpointing/measure.py": [("pipecat", BaseSmartTurn, ["_predict_endpoint"])],
     "transports/webrtc/aiortc_internals.py": [
         ("aiortc", aiortc.RTCRtpReceiver, ["_RTCRtpReceiver__jitter_buffer"]),
         ("aiortc", aiortc.RTCRtpSender, ["_ssrc"]),

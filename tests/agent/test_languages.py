@@ -41,7 +41,7 @@ def english(says: Says, *, en: float = 0.99, fr: float = 0.0003) -> Says:
     return replace(says, speaks="en", languages=(("en", en), ("fr", fr)))
 
 
-TABLE = french(Says(2.0, 4.0, "Je voudrais réserver une table."))
+TABLE = french(Says(2.0, 4.0, "Je voudrais réserver une table.", finished=0.95))
 
 
 def prompts(outcome: Outcome) -> list[str]:

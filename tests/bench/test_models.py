@@ -97,13 +97,12 @@ def test_a_stage_is_timed_cold_and_warm(loads: list[str]) -> None:
 def test_real_models_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require_weights("tiny.en", "en_US-joe-medium", "smollm2-135m")
     monkeypatch.setenv("OFFHOOK_CACHE_DIR", str(CACHE))
-    only = [f"--only={name}" for name in ("silero", "smart-turn", "tiny.en", "joe", "smollm2")]
+    only = [f"--only={name}" for name in ("silero", "tiny.en", "joe", "smollm2")]
     ran = CliRunner().invoke(app, ["bench", "models", "--runs=2", f"--json={tmp_path / 'out.json'}", *only])
     assert ran.exit_code == 0, ran.output
     document = json.loads((tmp_path / "out.json").read_text())
     assert [(one["stage"], one["error"]) for one in document["timings"] if one["device"] == "cpu"] == [
-        (name, "")
-        for name in ("voice activity", "end of turn", "speech-to-text", "text-to-speech", "language model")
+        (name, "") for name in ("voice activity", "speech-to-text", "text-to-speech", "language model")
     ]
     assert all(figure["median"] > 0 for one in document["timings"] for figure in one["figures"])
     assert "Calls that it bears: " in ran.output

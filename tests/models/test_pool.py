@@ -30,7 +30,7 @@ async def test_everything_is_loaded_warmed_and_given_back(monkeypatch: pytest.Mo
     began = time.monotonic()
     await models.start(lambda part: news.append((part.name, part.state)))
     assert time.monotonic() - began < 30
-    names = ["speech-to-text", "text-to-speech", "voice activity", "end of turn", "language model"]
+    names = ["speech-to-text", "text-to-speech", "voice activity", "language model"]
     assert [(part.name, part.state) for part in models.health()] == [(name, "ready") for name in names]
     assert sorted(news) == sorted([(name, state) for name in names for state in ("loading", "ready")])
     assert all(part.model and part.last_error is None for part in models.health())
