@@ -10,7 +10,7 @@ from config.persona import Persona
 from config.settings import TurnSettings
 from models.errors import ModelLate
 
-LATE_WORDS_S = 5.0
+LATE_WORDS_S = 3.5  # that a turn is over is known only with its words
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
 
 
