@@ -26,6 +26,7 @@ PAUSED_MS = 250  # a voice silent this long has said its piece
 SURE_LOGPROB = -0.45
 STOP_LOGPROB = -0.8
 SCRAP_MS = 400  # what a canceller or a turn leaves behind is shorter, and may sound like words
+SCRAP_OF_A_TURN_MS = 200  # the same where a word is as probable: of a turn that may be going on
 
 
 class Action(Enum):
@@ -132,7 +133,8 @@ class BargeIn:
             return nod and overlap.asked if paused else None
         if long_enough:
             return True
-        scrap = overlap.scraps and overlap.speech_ms < SCRAP_MS
+        scrap_ms = SCRAP_OF_A_TURN_MS if overlap.continues else SCRAP_MS
+        scrap = overlap.scraps and overlap.speech_ms < scrap_ms
         return True if paused and not scrap and overlap.logprob >= SURE_LOGPROB else None
 
     def _resume(self) -> Action:

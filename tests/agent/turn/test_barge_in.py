@@ -235,3 +235,16 @@ def test_long_speech_may_be_doubtful() -> None:
     policy.decide(0.0, Overlap(speech_ms=100))
     long = Overlap(speech_ms=1300, words="that is not what i want in to know", logprob=-0.8)
     assert policy.decide(1.3, long) is Action.INTERRUPT
+
+
+@pytest.mark.parametrize(
+    ("speech_ms", "continues", "action"),
+    [(300, True, Action.INTERRUPT), (300, False, Action.RESUME), (120, True, Action.RESUME)],
+)
+def test_a_short_word_just_behind_a_turn_goes_on_with_it(
+    speech_ms: float, continues: bool, action: Action
+) -> None:
+    policy = BargeIn(language="en")
+    voice = Overlap(speech_ms=speech_ms, scraps=True, continues=continues)
+    assert policy.decide(0.1, voice) is Action.HOLD
+    assert policy.decide(0.6, replace(voice, words="Goodbye.", silence_ms=260, logprob=-0.2)) is action
