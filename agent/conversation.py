@@ -88,7 +88,7 @@ class Conversation:
         self._awaited: LatencyTrace | None = None  # of one that is, until its answer sounds
         self._heard: LatencyTrace | None = None
         self.false_starts = 0  # turns that were answered, and went on
-        self.takes_back = False  # the latest turn goes on: what becomes of its answer isn't heard
+        self._taken_back: Turn | None = None  # goes on: what becomes of its answer isn't heard
         self._bridging = False
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
         self.on_taken_back: Callable[[], None] | None = None
@@ -144,14 +144,25 @@ class Conversation:
     def take_back(self) -> None:
         """The turn that was answered last goes on."""
         self.false_starts += 1
-        self.takes_back = True
         if self.on_taken_back:
             self.on_taken_back()
-        while self.turns and self.turns.pop().speaker != "caller":
-            pass
+        while self.turns and self._taken_back is None:
+            last = self.turns.pop()
+            self._taken_back = last if last.speaker == "caller" else None
+
+    def give_back(self) -> None:
+        """What went on with it came to nothing: the turn was said, though it isn't answered."""
+        if self._taken_back:
+            self.turns.append(self._taken_back)
+            self._taken_back = None
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a turn that was answered goes on."""
+        return self._taken_back is not None
 
     def caller_said(self, text: str, *, end_of_turn: Mapping[str, float | str] | None = None) -> None:
-        self.takes_back = False
+        self._taken_back = None
         self.turns.append(Turn("caller", text, end_of_turn=end_of_turn or {}))
 
     def answer_sounds(self, now: float) -> LatencyTrace | None:

@@ -72,9 +72,7 @@ class Listener(FrameProcessor):
         self._playout = playout
         self._conversation = conversation
         self._answering, self._reader, self._speculation = answering, reader, speculation
-        self._call_id = call_id
-        self._context = context
-        self._on_goodbye = on_goodbye
+        self._call_id, self._context, self._on_goodbye = call_id, context, on_goodbye
         self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears)
         self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
         self._machine = TurnMachine(
@@ -260,6 +258,7 @@ class Listener(FrameProcessor):
                 self._commit(command)
             case commands.Drop(had_floor):
                 self._end_utterance()
+                self._conversation.give_back()
                 self._conversation.caller_goes_on()
                 if self._playout.held:
                     self._playout.resume()
@@ -295,6 +294,7 @@ class Listener(FrameProcessor):
         self._transcriber.end()
 
     async def _stop_tasks(self) -> None:
+        self._conversation.give_back()
         await self._reader.stop()
         for work in (*self._hearing.values(), *self._judging.values(), self._watching):
             await work.stop()

@@ -432,3 +432,10 @@ def test_a_hesitant_caller_is_waited_for_and_one_can_see_why() -> None:
     assert outcome.false_starts < 2
     assert whys[-1]["patience"] == "hesitant"
     assert whys[-1]["wait_ms"] > TurnSettings().unsure_silence_ms
+
+
+def test_of_a_turn_that_went_on_what_was_said_stays_when_the_caller_hangs_up() -> None:
+    script = [Says(2.0, 3.5, "Tell me about Paris."), Says(4.0, 9.0, "And about " + "really " * 20)]
+    outcome = converse(script, {"Tell me about Paris.": LONG}, lasts=6)
+    assert outcome.false_starts == 1
+    assert callers(outcome) == ["Tell me about Paris."]
