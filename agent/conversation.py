@@ -89,16 +89,16 @@ class Conversation:
         self._heard: LatencyTrace | None = None
         self.false_starts = 0  # turns that were answered, and went on
         self._taken_back: Turn | None = None  # goes on: what becomes of its answer isn't heard
-        self._bridging = False
+        self.bridging = False  # what sounds isn't the answer, but bridges the wait for it
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
         self.on_taken_back: Callable[[], None] | None = None
 
     def bridge_begins(self) -> None:
         """What sounds next isn't the answer, but bridges the wait for it."""
-        self._bridging = True
+        self.bridging = True
 
     def bridge_ends(self) -> None:
-        self._bridging = False
+        self.bridging = False
         if self.on_bridged:
             self.on_bridged()
 
@@ -116,7 +116,7 @@ class Conversation:
     def answer_lost(self) -> None:
         """What was still to be answered won't be: it failed, or the caller takes the floor."""
         self._awaited = None
-        self._bridging = False
+        self.bridging = False
 
     def turn_over(self, speech_end: float) -> None:
         """What the caller said before the pause is answered now."""
@@ -167,7 +167,7 @@ class Conversation:
 
     def answer_sounds(self, now: float) -> LatencyTrace | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
-        if self._bridging:
+        if self.bridging:
             return None
         ledger, self._awaited = self._awaited, None
         if ledger is None:

@@ -295,9 +295,10 @@ class CallSession:
             self._on_sounding()
 
     def _on_sounding(self) -> None:
+        if not self._conversation.bridging:
+            self._pipeline.listener.answer_sounds()
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
-            self._pipeline.listener.answer_sounds()
             self._troubles.answered()
             self._tell_soon(latency_message(ledger))
             logger.info(
