@@ -105,10 +105,12 @@ class Hearing:
             return
         if utterance.has_floor:
             yield from self.speak_in(transcript)
-        if not self._speculation.is_about(utterance.words):
+        answered = self._speculation.is_about(utterance.words)
+        if not answered:
             yield from self._speculation.withdraw()
         utterance.candidate = Candidate(number, transcript, utterance.words, hears_again=not again)
-        yield GetReady(utterance.words)
+        if self._answering.turn.speculate and not answered:
+            yield GetReady(utterance.words)
         yield AskCompleteness(self._number(Purpose.PAUSE), Purpose.PAUSE, utterance.words)
 
     def judge(

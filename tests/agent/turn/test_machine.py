@@ -196,7 +196,7 @@ def test_who_goes_on_speaking_is_looked_at_in_passing_and_answered_ahead() -> No
     ]
     assert call.judges(0.99, Purpose.PASSING) == [commands.Speculate("Where are you?", ahead=True)]
     call.pauses()
-    assert Do.WITHDRAW not in call.hears("Where are you")
+    assert kinds(call.hears("Where are you")) == [WHETHER_ALL]  # it is being answered: nothing to get ready
     call.judges(0.99)
     assert [type(one) for one in call.ticks(SURE_S + 0.1)] == [commands.Commit]
 
