@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from agent.language import LanguagePolicy
-from agent.turn.lexicon import Lexicon, lexicon
 from config.persona import Persona
 from config.settings import TurnSettings
 from models.whisper import LanguageChoice, Languages
@@ -29,7 +28,6 @@ class Answering:
     def _answer(self, persona: Persona) -> None:
         self.persona = persona
         self.turn: TurnSettings = persona.turn.over(self._settings)
-        self.lexicon: Lexicon = lexicon(persona.language_code)
 
     @property
     def language(self) -> str:

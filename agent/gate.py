@@ -16,20 +16,9 @@ from pipecat.frames.frames import (
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
 from agent.conversation import Conversation
-
-
-class _Gate(SpeculationGate):
-    """Forgets a withdrawn answer at once: the synthesizer before us has already dropped its rest.
-
-    The stock gate goes on dropping until that answer's end passes, which here it never does; a prompt
-    that isn't an answer would be lost with it.
-    """
-
-    def _drop_held(self, reason: str, *, keep_dropping: bool) -> list[GatedFrame]:
-        return super()._drop_held(reason, keep_dropping=False)
+from models.pipecat_internals import ForgettingGate
 
 
 class AnswerGate(FrameProcessor):
@@ -38,7 +27,7 @@ class AnswerGate(FrameProcessor):
     def __init__(self, conversation: Conversation) -> None:
         super().__init__(enable_direct_mode=True)
         self._conversation = conversation
-        self._gate = _Gate(name="AnswerGate")
+        self._gate = ForgettingGate(name="AnswerGate")
         # No turn is open at the start: a greeting or a prompt has nothing to wait for.
         self._gate.process(UserStoppedSpeakingFrame(), FrameDirection.DOWNSTREAM)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pipecat.frames.frames import (
     EndFrame,
@@ -18,7 +18,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.conversation import Conversation, ToolCall, Turn
+from agent.conversation import CallState, Conversation, ToolCall, Turn
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from config.persona import Persona
@@ -32,8 +32,6 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 GOODBYE_DEADLINE_S = 12.0
 MESSAGE_DEADLINE_S = 0.5
-
-CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
 
 
 class CallSession:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -87,12 +87,13 @@ def paused(sentence: Sentence, where: Boundary, pause_s: float) -> Audio:
     return np.concatenate([before, silence, after])
 
 
-def split(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """What was said in a recording, sentence by sentence."""
+def split(words: Sequence[Word], *, fewest: int = 1) -> Iterator[Sequence[Word]]:
+    """What was said in a recording, sentence by sentence; of so many words each, but for the last."""
     begin = 0
     for at, word in enumerate(words, 1):
         last = at == len(words)
-        if last or (word.text.endswith((".", "?", "!")) and words[at].start_s - word.end_s >= SENTENCE_GAP_S):
+        ends = word.text.endswith((".", "?", "!")) and at - begin >= fewest
+        if last or (ends and words[at].start_s - word.end_s >= SENTENCE_GAP_S):
             yield words[begin:at]
             begin = at
 
@@ -113,5 +114,16 @@ class Aligner:
         parts, about = self._model.transcribe(
             audio / 32768, language=language, word_timestamps=True, condition_on_previous_text=False
         )
-        words = [Word(one.word.strip(), one.start, one.end) for part in parts for one in part.words or ()]
-        return about.language, words
+        pieces = (Word(one.word, one.start, one.end) for part in parts for one in part.words or ())
+        return about.language, together(pieces)
+
+
+def together(pieces: Iterable[Word]) -> list[Word]:
+    """Words of which Whisper's are pieces: it parts "p.m."."""
+    words: list[Word] = []
+    for piece in pieces:
+        if words and not piece.text.startswith(" "):
+            words[-1] = Word(words[-1].text + piece.text, words[-1].start_s, piece.end_s)
+        else:
+            words.append(piece._replace(text=piece.text.strip()))
+    return words

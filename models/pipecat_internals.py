@@ -81,6 +81,17 @@ class OrderedTTSService(TTSService):
         """An answer of "..." has no sound and is no failure; real failures are reported as they happen."""
 
 
+class ForgettingGate(SpeculationGate):
+    """Forgets a withdrawn answer at once: the synthesizer before it has already dropped its rest.
+
+    The stock gate goes on dropping until that answer's end passes, which here it never does; a prompt
+    that isn't an answer would be lost with it.
+    """
+
+    def _drop_held(self, reason: str, *, keep_dropping: bool) -> list[GatedFrame]:
+        return super()._drop_held(reason, keep_dropping=False)
+
+
 class PassingGate(SpeculationGate):
     """Knows whether an answer is speculative, but holds none of it back.
 
@@ -116,11 +127,6 @@ class SpeculatingLLMService(OpenAILLMService):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._speculation_gate = self._gate = PassingGate(name=f"{self}::PassingGate")
-
-    @property
-    def is_speculating(self) -> bool:
-        """Whether what is being answered is a turn that may go on."""
-        return self._gate.is_speculating
 
     # A speculation waits here until its turn is over; where that goes on, this task is cancelled. To withdraw
     # it instead, as Pipecat does, comes too late for a turn that is just being ended: nobody would answer it.

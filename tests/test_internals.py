@@ -55,6 +55,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
                 "_record_context_audio_outcome",
             ],
         ),
+        ("pipecat", SpeculationGate, ["_drop_held"]),
         ("pipecat", OpenAILLMService, ["_speculation_gate", "_process_context"]),
         ("pipecat", EagerUserTurnStopStrategy, ["_take_speculation"]),
         ("pipecat", RTVIProcessor, ["_handle_send_text"]),
@@ -63,7 +64,6 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/call.py": [
         ("pipecat", BaseTransport, ["_register_event_handler", "_call_event_handler"]),
     ],
-    "agent/gate.py": [("pipecat", SpeculationGate, ["_drop_held"])],
     "transports/webrtc/aiortc_internals.py": [
         ("aiortc", aiortc.RTCRtpReceiver, ["_RTCRtpReceiver__jitter_buffer"]),
         ("aiortc", aiortc.RTCRtpSender, ["_ssrc"]),

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
 
-from agent.session import CallState
+from agent.conversation import CallState
 from config.persona import Persona
 from models.lanes import Priority
 from models.llm.brevity import Brevity

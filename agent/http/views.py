@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from agent.conversation import CallState
 from agent.http.contracts import ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
-from agent.session import CallState
 from agent.vitals import Vitals
 from config.redaction import without_credentials
 

@@ -83,15 +83,15 @@ class Listener(FrameProcessor):
         )
         self._kept_from = 0  # so many messages of the context aren't about the caller's latest turn
         self._outbox = Outbox(self)
-        self._hearing = {purpose: Latest[None](self) for purpose in Purpose}
-        self._judging = {purpose: Latest[None](self) for purpose in Purpose}
+        self._hearing = {purpose: Latest(self) for purpose in Purpose}
+        self._judging = {purpose: Latest(self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
             waits=lambda: self._machine.awaits_answer,
             bridge=bridge,
             give_up=lambda late: self.push_error(str(late), exception=late),
         )
-        self._watching: Latest[None] = Latest(self)
+        self._watching = Latest(self)
         self._deaf = False
 
     @property

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pipecat.frames.frames import Frame
 from pipecat.processors.frame_processor import FrameProcessor
 
-T = TypeVar("T")
 
-
-class Latest(Generic[T]):
+class Latest:
     """A task of `owner`'s, of which only the latest is wanted: starting another cancels it."""
 
     def __init__(self, owner: FrameProcessor) -> None:
         self._owner = owner
-        self.task: asyncio.Task[T] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> bool:
         return self.task is not None and not self.task.done()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
         self.cancel()
         self.task = self._owner.create_task(work)
 
@@ -45,7 +43,7 @@ class Outbox:
     def __init__(self, owner: FrameProcessor) -> None:
         self._owner = owner
         self._frames: deque[Frame | type[Frame]] = deque()
-        self._sending: Latest[None] = Latest(owner)
+        self._sending = Latest(owner)
 
     def send(self, frame: Frame | type[Frame]) -> None:
         self._frames.append(frame)

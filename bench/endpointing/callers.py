@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from bench.endpointing.voices import RATE_HZ, Kokoro, Samples, Spoken, integers, quietest, telephone, trimmed
+from bench.sentences import Aligner, Word, split
 from config.settings import Settings
 from models.catalog import Catalog
 from models.piper import Voice
@@ -30,7 +29,6 @@ PREROLL_S = 0.3
 SILENCE_S = (0.04, 0.3)  # behind a cut when it is judged
 LONGEST_S = 8.0
 SHORTEST_S = 0.25
-SENTENCE_GAP_S = 0.1
 BY_PIPER = 5  # every so many sentences once more
 
 
@@ -41,12 +39,6 @@ class Sentence:
     kind: str
     groups: tuple[str, ...]  # of words, between the places where callers hesitate
     agent: str  # what is answered; "" for the greeting
-
-
-class Word(NamedTuple):
-    text: str
-    start: float  # seconds
-    end: float
 
 
 Heard = tuple[str, list[Word]]  # the language, and what was said
@@ -136,51 +128,24 @@ def recorded(folder: Path, heard: Mapping[str, Heard]) -> Iterator[Recording]:
         language, words = heard[path.stem]
         samples = wav(path)
         at = 0
-        for part in _sentences(words):
-            last = int(part[-1].end * RATE_HZ)
-            following = words[at + len(part)].start if at + len(part) < len(words) else len(samples) / RATE_HZ
-            begin = max(0, int((part[0].start - 0.1) * RATE_HZ))
+        for part in split(words, fewest=2):  # "Hello?" is part of what follows
+            last = int(part[-1].end_s * RATE_HZ)
+            after = at + len(part)
+            following = words[after].start_s if after < len(words) else len(samples) / RATE_HZ
+            begin = max(0, int((part[0].start_s - 0.1) * RATE_HZ))
             sound = trimmed(samples[begin : min(int(following * RATE_HZ), last + RATE_HZ // 2)])
-            ends = quietest(sound, [int(word.end * RATE_HZ) - begin for word in part])
+            ends = quietest(sound, [int(word.end_s * RATE_HZ) - begin for word in part])
             texts = tuple(word.text for word in part)
             sentence = Sentence(number, language, "person", (" ".join(texts),), "")
             yield Recording(sentence, path.stem, texts, Spoken(sound, tuple(ends)), frozenset(), 0)
             number += 1
-            at += len(part)
-
-
-def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    begin = 0
-    for at, word in enumerate(words, 1):
-        gap = words[at].start - word.end if at < len(words) else 1.0
-        ends = word.text.endswith((".", "?", "!")) and gap >= SENTENCE_GAP_S and at - begin > 1  # "Hello?"
-        if ends or at == len(words):
-            yield words[begin:at]
-            begin = at
+            at = after
 
 
 def listen(folder: Path, whisper: Path) -> dict[str, Heard]:
-    """The language and the words of each recording, by `faster-whisper` with the weights in `whisper`."""
-    model = WhisperModel(str(whisper), device="cpu", compute_type="int8", cpu_threads=1)
-    heard: dict[str, Heard] = {}
-    for path in sorted(folder.glob("*.wav")):
-        parts, about = model.transcribe(str(path), word_timestamps=True, condition_on_previous_text=False)
-        heard[path.stem] = (
-            about.language,
-            together(Word(one.word, one.start, one.end) for part in parts for one in part.words or ()),
-        )
-    return heard
-
-
-def together(pieces: Iterable[Word]) -> list[Word]:
-    """Words of which Whisper's are pieces: it parts "p.m."."""
-    words: list[Word] = []
-    for piece in pieces:
-        if words and not piece.text.startswith(" "):
-            words[-1] = Word(words[-1].text + piece.text, words[-1].start, piece.end)
-        else:
-            words.append(piece._replace(text=piece.text.strip()))
-    return words
+    """The language and the words of each recording, by the weights in `whisper`."""
+    aligner = Aligner(whisper)
+    return {path.stem: aligner.words(32768 * wav(path)) for path in sorted(folder.glob("*.wav"))}
 
 
 def wav(path: Path) -> Samples:

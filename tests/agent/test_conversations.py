@@ -16,11 +16,11 @@ from pipecat.frames.frames import InputDTMFFrame
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationState
 
-from agent.gate import _Gate
 from agent.session import GOODBYE_DEADLINE_S, CallSession
 from agent.turn.transcriber import WORDS_DEADLINE_S
 from config.settings import CallSettings, Settings, TurnSettings
 from models.llm.service import CallLlmService
+from models.pipecat_internals import ForgettingGate
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import CallGone, EndReason
 
@@ -202,14 +202,14 @@ def tool_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gate_misses_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    def release(gate: _Gate) -> list[GatedFrame]:
+    def release(gate: ForgettingGate) -> list[GatedFrame]:
         if gate.state is SpeculationState.HOLDING and not missed:
             missed.append(gate)
             return []
         return works(gate)
 
-    works, missed = _Gate._release, list[_Gate]()
-    monkeypatch.setattr(_Gate, "_release", release)
+    works, missed = ForgettingGate._release, list[ForgettingGate]()
+    monkeypatch.setattr(ForgettingGate, "_release", release)
 
 
 @dataclass(frozen=True)

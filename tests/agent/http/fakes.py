@@ -13,7 +13,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
-from agent.session import CallState
+from agent.conversation import CallState
 from config.persona import Persona, load_persona
 from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
