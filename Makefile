@@ -50,7 +50,7 @@ run: $(VENV)/.weights-$(MIND)
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
-	$(VENV)/bin/python -m pytest -m "not soak" $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not soak" $(ARGS)
 
 soak: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	$(VENV)/bin/python -m pytest -m soak $(ARGS)

@@ -84,14 +84,16 @@ class OpenAiModel:
 
     async def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         for _ in range(MOST_LESSONS):
+            asked = self._dialect.apply(params)
             try:
                 with self._told():
                     stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-                        **self._dialect.apply(params)
+                        **asked
                     )
                 break
             except _Refused as refused:
-                if not self._dialect.learn(refused.said, params):
+                learnt_meanwhile = asked != self._dialect.apply(params)  # from another call's refusal
+                if not (learnt_meanwhile or self._dialect.learn(refused.said, params)):
                     raise ModelFailed(str(refused)) from None
         else:
             raise ModelFailed(f"{self.url} refuses every form of the request.")

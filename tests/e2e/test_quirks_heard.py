@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -134,18 +135,26 @@ async def scripted(
 
 @pytest.mark.parametrize("quirk", IN_TEXT, ids=lambda quirk: quirk.name)
 async def test_only_the_answer_is_told_and_remembered(scripted: Scripted, quirk: Quirk) -> None:
-    for form, asked_over in FORMS.items():
-        text = f"{quirk.name}, over {form}"
-        scripted.scripts[text] = list(quirk.script)
-        conversation = "".join(filter(str.isalnum, text))[:64]
-        reply = await asked_over(scripted.http, text, conversation)
-        assert reply.text.strip() == (quirk.said if reply.told is not None or form != "json" else "")
-        assert (reply.told is None) == quirk.lost
-        assert (await over_json(scripted.http, "And then?", conversation)).text == ANSWER
-        *_, asked, answered, _ = scripted.fake.requests[-1]["messages"]
-        if quirk.said:
-            assert asked["content"].endswith(text)
-            assert answered["content"].strip() == quirk.said
+    await asyncio.gather(*(told_and_remembered(scripted, quirk, form) for form in FORMS))
+
+
+async def told_and_remembered(scripted: Scripted, quirk: Quirk, form: str) -> None:
+    text = f"{quirk.name}, over {form}"
+    scripted.scripts[text] = list(quirk.script)
+    conversation = "".join(filter(str.isalnum, text))[:64]
+    reply = await FORMS[form](scripted.http, text, conversation)
+    assert reply.text.strip() == (quirk.said if reply.told is not None or form != "json" else "")
+    assert (reply.told is None) == quirk.lost
+    next_text = f"And then, over {form}?"
+    assert (await over_json(scripted.http, next_text, conversation)).text == ANSWER
+    (*_, asked, answered, _) = next(
+        request["messages"]
+        for request in reversed(scripted.fake.requests)
+        if request["messages"][-1]["content"].endswith(next_text)
+    )
+    if quirk.said:
+        assert asked["content"].endswith(text)
+        assert answered["content"].strip() == quirk.said
 
 
 NAMED = {quirk.name: quirk for quirk in QUIRKS}

@@ -9,8 +9,8 @@ import pytest
 
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
-from tests.models.fake_openai import Raw, Refuse, Say, scripted
-from tests.models.quirks import QUIRKS, Quirk, deltas
+from tests.models.fake_openai import Raw, Refuse, Say, Strict, scripted
+from tests.models.quirks import QUIRKS, Quirk, asked_with, deltas
 
 AGAIN = "Sorry?"
 END_CALL = {"type": "function", "function": {"name": "end_call", "description": "Hang up.", "parameters": {}}}
@@ -106,6 +106,13 @@ async def test_a_strict_server_is_asked_as_it_wants_and_remembered(said: str, ch
         assert len(fake.requests) == 3
         first, *later = fake.requests
         assert all((changed in first) != (changed in one) or changed == "messages" for one in later)
+
+
+async def test_what_one_call_has_learnt_serves_those_that_were_refused_with_it() -> None:
+    strict = Strict("'temperature' isn't supported", asked_with("temperature"), Say(("Good day.",)))
+    async with scripted(strict) as (llm, _):
+        answers = await asyncio.gather(*(answered(llm) for _ in range(3)))
+        assert answers == [("Good day.", [])] * 3
 
 
 async def test_a_key_that_is_refused_later_on_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
