@@ -32,7 +32,9 @@ COMMA_MS = 400  # "yes, please": a voice rests this long at a comma
 # Where a sentence breaks off, Whisper makes up an end for it. A third of the last words that it so gets wrong
 # are less sure than this, and one in forty of those that it gets right at an end (bench/endpointing).
 GUESSED_LOGPROB = -0.8
-HEAR_AGAIN_MS = 400  # a word that was heard as it faded is surer with the silence behind it
+# The first look at a pause may have been taken as the voice fell, and lack a last consonant. With the silence
+# behind it the end is there: words are surer, and who was done sounds so.
+HEAR_AGAIN_MS = 200
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
 GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
 GUESSED = "guessed word"
@@ -75,7 +77,7 @@ class Verdict:
     reason: str
     sure: bool  # no longer than after what is surely whole: the answer may be begun while they still speak
     loud_ms: float  # the wait where the line sounds on, though with no voice
-    hear_again_ms: float | None = None  # in that much silence the words are surer: ask again with them
+    hear_again_ms: float | None = None  # with that much silence behind them: ask again with it
     patience: str = ""
 
     @property
@@ -163,15 +165,15 @@ class Endpointer:
             wait = max(wait, INTERRUPTING_MS)
         if self.says_goodbye(heard.transcript or ""):
             wait = max(wait, GOODBYE_MS)
-        again = HEAR_AGAIN_MS if reason == GUESSED and heard.silence_ms < HEAR_AGAIN_MS else None
+        sure = wait <= self._turn.sure_silence_ms
         return Verdict(
             wait_ms=wait,
             remaining_ms=max(0.0, wait - heard.silence_ms),
             probability=probability,
             reason=reason,
-            sure=wait <= self._turn.sure_silence_ms,
+            sure=sure,
             loud_ms=self.longest_ms,
-            hear_again_ms=again,
+            hear_again_ms=None if sure else HEAR_AGAIN_MS,
             patience=stretched.reason,
         )
 

@@ -118,7 +118,7 @@ class Hearing:
     ) -> Iterable[Command]:
         """How long to wait, now that all signals are in."""
         if purpose is Purpose.PASSING and utterance.passing:
-            verdict = self._judge.decide(utterance, utterance.passing, completeness, now)
+            verdict = self._judge.foresee(utterance, utterance.passing, completeness, now)
             if verdict.sure:
                 utterance.looked_ms = utterance.speech_ms(now) + FORESEEN_MS
                 yield from self.speculate(utterance.whole(utterance.passing.text), ahead=True)

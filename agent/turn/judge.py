@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.turn.endpointing import Endpointer, Expects, Heard, Verdict, expects
@@ -30,6 +31,15 @@ class Judge:
     def agent_said(self, text: str) -> None:
         if text:
             self.expects = expects(text, self._answering.language)
+
+    def foresee(
+        self, utterance: Utterance, heard: Transcript, completeness: float | None, now: float
+    ) -> Verdict:
+        """The same of words that are followed by more sound, perhaps none of it speech.
+
+        A voice that is cut off in a word sounds unfinished, whatever it has said.
+        """
+        return self.decide(utterance, replace(heard, finished=None), completeness, now)
 
     def decide(
         self, utterance: Utterance, heard: Transcript, completeness: float | None, now: float

@@ -31,7 +31,7 @@ class Candidate:
     hears_again: bool = True  # once more, if that helps
 
     def is_to_be_heard_again(self, silence_ms: float) -> bool:
-        """Whether a last word that was guessed is surer now, with silence behind it."""
+        """Whether it may be judged otherwise now, with silence behind it."""
         again_ms = self.verdict.hear_again_ms if self.verdict else None
         return self.hears_again and again_ms is not None and silence_ms >= again_ms
 

@@ -53,7 +53,7 @@ def test_a_yes_before_a_comma_is_none_yet() -> None:
 
 def test_a_last_word_that_faded_is_heard_again_with_the_silence_behind_it() -> None:
     says = Says(2.0, 3.5, "What is the weather like?", word_logprob=(-2.0, -0.1))
-    assert 0.4 <= wait_s(converse([says], lasts=8), 3.5) <= 0.6
+    assert 0.2 <= wait_s(converse([says], lasts=8), 3.5) <= 0.45
 
 
 def test_words_that_are_not_heard_again_stand() -> None:

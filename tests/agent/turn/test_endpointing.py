@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.turn.endpointing import MORE_TIME_MS, Endpointer, Expects, Heard, expects
+from agent.turn.endpointing import HEAR_AGAIN_MS, MORE_TIME_MS, Endpointer, Expects, Heard, expects
 from agent.turn.patience import Patience
 from config.settings import TurnSettings
 
@@ -189,10 +189,10 @@ def test_a_last_word_that_was_guessed_may_be_none(policy: Endpointer) -> None:
     assert policy.decide(replace(GUESSED, finished=0.97)).now  # they sound finished all the same
 
 
-def test_a_guessed_word_is_to_be_heard_again_once(policy: Endpointer) -> None:
-    assert policy.decide(GUESSED).hear_again_ms == 400
-    assert policy.decide(replace(GUESSED, silence_ms=400)).hear_again_ms is None
-    assert policy.decide(replace(GUESSED, word_logprob=-0.5)).hear_again_ms is None
+def test_what_isnt_surely_whole_is_to_be_heard_again(policy: Endpointer) -> None:
+    assert policy.decide(GUESSED).hear_again_ms == HEAR_AGAIN_MS
+    assert policy.decide(replace(FINISHED, finished=0.3)).hear_again_ms == HEAR_AGAIN_MS
+    assert policy.decide(FINISHED).hear_again_ms is None
 
 
 def test_thank_you_may_go_on(policy: Endpointer) -> None:
