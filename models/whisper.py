@@ -424,8 +424,8 @@ def _is_noise(text: str, decoding: _Decoding) -> bool:
     words = plain(text)
     if not words:
         return True
-    # Scraps of an echo score from -0.53 to -0.74 as "Thank you"; who says it scores above -0.35.
-    if words in _HALLUCINATIONS and decoding.no_speech_prob > 0.35 and decoding.avg_logprob < -0.45:
+    # Scraps of an echo or of hold music score from -0.53 to -0.74 as "Thank you"; who says it, above -0.35.
+    if words in _HALLUCINATIONS and decoding.no_speech_prob > 0.2 and decoding.avg_logprob < -0.45:
         return True
     # A digit by itself is hard to hear, and nothing that noise is taken for.
     doubtful = -2.0 if words.isdigit() else -1.2
