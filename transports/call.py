@@ -40,6 +40,8 @@ class CallInfo:
     remote: str = ""
     codec: str = ""
     call_id: str = ""
+    caller_name: str = ""
+    diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 

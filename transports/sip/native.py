@@ -46,7 +46,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
-    "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
+    "ua_hangupf": (None, [_pointer, _pointer, ctypes.c_uint16, _text, _text, _text]),
+    "call_modify": (_int, [_pointer]),
 }
 
 
@@ -75,15 +76,21 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
 
     async def listen(
-        self, host: str, port: int, prepare: Callable[[socket.socket], None]
+        self,
+        host: str,
+        port: int,
+        prepare: Callable[[socket.socket], None],
+        begin: Callable[[ctypes.CDLL, set[str]], None],
     ) -> list[socket.socket]:
         """Listen on UDP and TCP; `prepare` sees each socket before a packet on it is read.
+
+        So does `begin` the library, and the addresses that are listened on, on the SIP thread.
 
         `host` is an address, a name, 0.0.0.0 (every IPv4 address) or :: (every address).
         Returns second handles on the sockets, for the caller to close.
         Raises PortInUse, NoAddress, SipError.
         """
-        return await self._on_sip_thread(lambda: self._listen(host, port, prepare))
+        return await self._on_sip_thread(lambda: self._listen(host, port, prepare, begin))
 
     async def remote_address(self, sip_call_id: str) -> str:
         """Where the INVITE came from; empty if the call is gone."""
@@ -109,15 +116,26 @@ class Stack:
 
         return await self._on_sip_thread(ask)
 
-    async def reject(self, sip_call_id: str, status: int, reason: str) -> None:
-        """Decline an INVITE that is not answered yet."""
+    async def reject(self, sip_call_id: str, status: int, reason: str, headers: str = "") -> None:
+        """Decline an INVITE that is not answered yet. `headers` are whole lines, each with its CRLF."""
 
         def decline() -> None:
             call = self._lib.uag_call_find(sip_call_id.encode())
             if call:
-                self._lib.ua_hangup(self._lib.call_get_ua(call), call, status, reason.encode())
+                agent = self._lib.call_get_ua(call)
+                text = f"{headers}Content-Length: 0\r\n\r\n".encode()
+                self._lib.ua_hangupf(agent, call, status, reason.encode(), b"%s", text)
 
         await self._on_sip_thread(decline)
+
+    async def refresh(self, sip_call_id: str) -> None:
+        """Tell the peer by a re-INVITE that the call goes on; who doesn't answer it is gone."""
+
+        def invite() -> None:
+            if call := self._lib.uag_call_find(sip_call_id.encode()):
+                self._lib.call_modify(call)
+
+        await self._on_sip_thread(invite)
 
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""
@@ -143,7 +161,13 @@ class Stack:
         if self._runtime_sink:
             self._runtime_sink(event, handle, payload)
 
-    def _listen(self, host: str, port: int, prepare: Callable[[socket.socket], None]) -> list[socket.socket]:
+    def _listen(
+        self,
+        host: str,
+        port: int,
+        prepare: Callable[[socket.socket], None],
+        begin: Callable[[ctypes.CDLL, set[str]], None],
+    ) -> list[socket.socket]:
         handles: list[socket.socket] = []
         addresses = self._addresses(host)
         for address in addresses:
@@ -158,6 +182,7 @@ class Stack:
                     raise SipError(f"the sockets that listen on {address}:{port} can't be found.")
                 for handle in found:
                     prepare(handle)
+            begin(self._lib, set(addresses))
         except BaseException:
             for handle in handles:
                 handle.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import re
 import resource
 import socket
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 from baresip.call import Call
 from baresip.config import Config
@@ -19,8 +21,10 @@ from baresip.ua import UserAgent
 from config.settings import SipSettings
 from transports.call import CallHandler, CallInfo, CallRefused
 from transports.sip import packet_filter
-from transports.sip.call import SipCall, user_of
+from transports.sip.call import SipCall
+from transports.sip.dialogs import Dialogs
 from transports.sip.errors import SipError
+from transports.sip.hooks import MessageHooks
 from transports.sip.native import Stack
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
@@ -61,12 +65,16 @@ class SipServer:
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
+        trusted = [ip_network(one) for one in settings.trusted_peers]
+        self._dialogs = Dialogs(trusts=lambda peer: any(peer in network for network in trusted))
+        self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
 
     @property
     def listening(self) -> bool:
-        return self._runtime is not None and not self._dead
+        """Whether who calls now is answered."""
+        return self._watch is not None and not self._dead
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
@@ -80,9 +88,9 @@ class SipServer:
             await runtime.start(self._config())
             self._runtime = runtime
             self._stack = Stack(runtime)
-            await self._listen()
             agent = await UserAgent.create(runtime, self._account())
             agent.on_incoming(self._on_incoming)
+            await self._listen()
         except SipError:
             await self.close()
             raise
@@ -122,7 +130,6 @@ class SipServer:
         return Config(
             net_interface=_NO_INTERFACE,
             max_concurrent_calls=self._max_calls,
-            expose_headers=("To",),
             extra_config_text=(
                 f"rtp_ports {first}-{last}\n"
                 # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
@@ -141,6 +148,8 @@ class SipServer:
             f";audio_codecs={codecs}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"
+            # For those that demand it; `Dialogs` takes it away from those that only could.
+            ";100rel=yes"
             # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
             # settle it, since VP8 is compiled in.
             ";video_codecs"
@@ -156,19 +165,37 @@ class SipServer:
             self._settings.host,
             self._settings.port,
             lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)]),
+            self._begin,
+        )
+
+    def _begin(self, library: ctypes.CDLL, addresses: set[str]) -> None:
+        """On the SIP thread, before anything is received."""
+        self._dialogs.families = frozenset(ip_address(one).version for one in addresses)
+        self._hooks = MessageHooks(
+            library,
+            on_request=self._dialogs.received,
+            on_send=self._dialogs.sent,
+            on_refused=self._dialogs.forget,
         )
 
     def _on_incoming(self, call: Call) -> None:
         assert self._stack is not None
+        call_id = call.call_id or ""
+        dialog = self._dialogs.find(call_id)
+        assert dialog is not None
+        who = dialog.parties
         info = CallInfo(
             transport="sip",
-            caller=user_of(call.peer or ""),
-            called=user_of(call.headers.get("To", "")),
-            call_id=call.call_id or "",
+            caller=who.caller,
+            caller_name=who.caller_name,
+            called=who.called,
+            diverted_from=who.diverted_from,
+            call_id=call_id,
         )
         sip_call = SipCall(
             call,
             info,
+            dialog,
             pump=self._pump,
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
@@ -198,6 +225,7 @@ class SipServer:
         finally:
             await call.hangup()
             await call.settle()
+            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs, and tell how many packets strangers sent."""
