@@ -200,14 +200,14 @@ class Caller:
                     if answer.status >= 200 and answer.header("CSeq").startswith(f"{self.cseq} "):
                         return answer
                 else:
-                    self._answer_request(text)
+                    self.answer_request(text)
 
     async def serve(self, until: asyncio.Event | None = None) -> None:
         """Answer the server's requests until it hangs up."""
         while not self.ended.is_set():
             text = await self.receive()
             if not text.startswith("SIP/2.0"):
-                self._answer_request(text)
+                self.answer_request(text)
 
     async def receive(self) -> str:
         if self.tcp:
@@ -226,7 +226,8 @@ class Caller:
                 return (head + end + rest[:length]).decode()
             self._stream += await asyncio.get_running_loop().sock_recv(self.sip, 65536)
 
-    def _answer_request(self, text: str) -> None:
+    def answer_request(self, text: str, body: str = "") -> None:
+        """200, to whatever the server asks."""
         method = text.split()[0]
         self.requests.append(method)
         if method == "ACK":
@@ -236,7 +237,11 @@ class Caller:
             for line in text.split("\r\n\r\n")[0].split("\r\n")[1:]
             if line.partition(":")[0].lower() in ("via", "from", "to", "call-id", "cseq")
         ]
-        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]))
+        host, port = self.sip.getsockname()
+        content = ["Content-Type: application/sdp"] if body else []
+        contact = f"Contact: <sip:{self.name}@{host}:{port}{';transport=tcp' if self.tcp else ''}>"
+        length = f"Content-Length: {len(body)}"
+        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, contact, *content, length, "", body]))
         if method == "BYE":
             self.ended.set()
 

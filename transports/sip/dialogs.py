@@ -75,7 +75,7 @@ class Dialogs:
         self._dialogs.pop(call_id, None)
 
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
-        """What becomes of a request: another in its place, a reply of ours, or None: as it is, to the stack."""
+        """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
         dialog = self._dialogs.get(request.header("Call-ID"))
         match request.method:
             case "INVITE" if not request.in_dialog:
@@ -208,8 +208,8 @@ def _key(request: Message) -> Message | Reply | None:
     text = request.body.decode(errors="replace")
     if kind not in ("application/dtmf-relay", "application/dtmf"):
         return Reply(415, "Unsupported Media Type", (("Accept", "application/dtmf-relay, application/dtmf"),))
-    found = re.search(r"^\s*(?:Signal\s*=\s*)?(\S+)", text, re.IGNORECASE | re.MULTILINE)
-    signal = found[1] if found else ""
+    found = re.search(r"^\s*Signal\s*=\s*(\S+)", text, re.IGNORECASE | re.MULTILINE)
+    signal = found[1] if found else text.strip()
     key = _KEYS.get(signal, signal.lower())
     if not re.fullmatch(r"[0-9*#a-d]", key):
         return Reply(400, "Bad Request")
