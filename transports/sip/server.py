@@ -18,6 +18,7 @@ from baresip.errors import BaresipError
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
+from config.answering import plain_number
 from config.settings import SipSettings
 from transports.call import CallHandler, CallInfo, CallRefused
 from transports.sip import packet_filter
@@ -70,6 +71,7 @@ class SipServer:
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
+        self._users = {plain_number(user) for user in settings.users}
 
     @property
     def listening(self) -> bool:
@@ -209,7 +211,7 @@ class SipServer:
         try:
             stack = self._stack
             assert stack is not None
-            if self._settings.users and call.info.called not in self._settings.users:
+            if self._users and plain_number(call.info.called) not in self._users:
                 await stack.reject(call.info.call_id, 404, "Not Found")
                 return
             call.located(await stack.remote_address(call.info.call_id))
