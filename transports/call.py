@@ -113,3 +113,7 @@ CallHandler = Callable[[CallTransport], Awaitable[None]]
 
 class CallRefused(Exception):
     """No place for this call: the wire answers with its own 'busy' (SIP 486, HTTP 503)."""
+
+
+class CallsStopped(CallRefused):
+    """No call is taken now, also where lines are free: another server may be asked (503)."""

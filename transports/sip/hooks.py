@@ -190,6 +190,12 @@ class MessageHooks:
         self._require_layout()
         self._install()
 
+    def close(self) -> None:
+        """On the SIP thread, before the stack ends."""
+        for helper in self._connections.values():
+            self._small["mem_deref"](helper)
+        self._connections.clear()
+
     def _install(self) -> None:
         sip = self._small["uag_sip"]()
         on_request, on_stray, on_udp, _ = self._callbacks
@@ -197,6 +203,7 @@ class MessageHooks:
         if self._small["sip_listen"](ctypes.byref(listener), sip, True, on_request, None):
             raise SipError("the SIP stack has no room for a listener.")
         own = _at(_Lsnr, listener.value)
+        own.lsnrp = None  # where the stack would write, when it ends, to what is ours only here
         listeners = own.le.list
         transactions = _at(_List, listeners).head
         while not _at(_Lsnr, transactions).req:

@@ -90,7 +90,7 @@ class Stack:
         Returns second handles on the sockets, for the caller to close.
         Raises PortInUse, NoAddress, SipError.
         """
-        return await self._on_sip_thread(lambda: self._listen(host, port, prepare, begin))
+        return await self.on_sip_thread(lambda: self._listen(host, port, prepare, begin))
 
     async def remote_address(self, sip_call_id: str) -> str:
         """Where the INVITE came from; empty if the call is gone."""
@@ -102,7 +102,7 @@ class Stack:
                 return ""
             return self._address_text(ctypes.addressof(sa))
 
-        return await self._on_sip_thread(ask)
+        return await self.on_sip_thread(ask)
 
     async def codec(self, sip_call_id: str) -> str:
         """The codec we send, e.g. `pcmu`; empty if the call is gone."""
@@ -114,7 +114,7 @@ class Stack:
                 return ""
             return (ctypes.cast(codec, ctypes.POINTER(_Codec)).contents.name or b"").decode().lower()
 
-        return await self._on_sip_thread(ask)
+        return await self.on_sip_thread(ask)
 
     async def reject(self, sip_call_id: str, status: int, reason: str, headers: str = "") -> None:
         """Decline an INVITE that is not answered yet. `headers` are whole lines, each with its CRLF."""
@@ -126,7 +126,7 @@ class Stack:
                 text = f"{headers}Content-Length: 0\r\n\r\n".encode()
                 self._lib.ua_hangupf(agent, call, status, reason.encode(), b"%s", text)
 
-        await self._on_sip_thread(decline)
+        await self.on_sip_thread(decline)
 
     async def refresh(self, sip_call_id: str) -> None:
         """Tell the peer by a re-INVITE that the call goes on; who doesn't answer it is gone."""
@@ -135,13 +135,14 @@ class Stack:
             if call := self._lib.uag_call_find(sip_call_id.encode()):
                 self._lib.call_modify(call)
 
-        await self._on_sip_thread(invite)
+        await self.on_sip_thread(invite)
 
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""
         await self._runtime.cmd(lib.BP_CMD_PING, timeout=timeout_s)
 
-    async def _on_sip_thread(self, work: Callable[[], T]) -> T:
+    async def on_sip_thread(self, work: Callable[[], T]) -> T:
+        """Have something done where libre's functions belong."""
         outcome: Future[T] = Future()
 
         def job() -> None:

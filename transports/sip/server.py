@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import math
 import re
 import resource
 import socket
@@ -20,7 +21,7 @@ from baresip.ua import UserAgent
 
 from config.answering import plain_number
 from config.settings import SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused
+from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
 from transports.sip.call import SipCall
 from transports.sip.dialogs import Dialogs
@@ -33,6 +34,7 @@ from transports.sip.sender import Feeder
 CODECS = {"opus": "opus/48000/2", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
 # With the default of 5 ms, the feeder misses its moment when the event loop computes for 40 ms.
 GIL_SWITCH_INTERVAL_S = 0.001
@@ -102,6 +104,10 @@ class SipServer:
         self._feeder.start()
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
 
+    def drain(self, deadline_s: float) -> None:
+        """Take no new calls, and say so; the server is gone after `deadline_s`."""
+        self._dialogs.unavailable_s = max(RETRY_AFTER_S, math.ceil(deadline_s))
+
     async def close(self) -> None:
         """Hang up what is left and stop."""
         for call in list(self._calls):
@@ -120,6 +126,8 @@ class SipServer:
         runtime, self._runtime = self._runtime, None
         if runtime is not None and not self._dead:
             try:
+                if self._stack and (hooks := self._hooks):
+                    await self._stack.on_sip_thread(hooks.close)
                 await runtime.close()
             except BaresipError as error:
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
@@ -131,7 +139,8 @@ class SipServer:
         first, last = self._settings.rtp_ports
         return Config(
             net_interface=_NO_INTERFACE,
-            max_concurrent_calls=self._max_calls,
+            # The handler says how many are taken; half-open ones don't count there, and do here.
+            max_concurrent_calls=2 * self._max_calls + 2,
             extra_config_text=(
                 f"rtp_ports {first}-{last}\n"
                 # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
@@ -208,18 +217,22 @@ class SipServer:
         task.add_done_callback(lambda _: self._calls.pop(sip_call, None))
 
     async def _serve(self, native_call: Call, call: SipCall) -> None:
+        stack = self._stack
+        assert stack is not None
         try:
-            stack = self._stack
-            assert stack is not None
             if self._users and plain_number(call.info.called) not in self._users:
                 await stack.reject(call.info.call_id, 404, "Not Found")
                 return
             call.located(await stack.remote_address(call.info.call_id))
             if not call.over:  # cancelled at once: nobody has to know
                 await self._handler(call)
-        except CallRefused:
+        except CallRefused as refused:
             try:
-                await native_call.reject()
+                if isinstance(refused, CallsStopped):
+                    again = f"Retry-After: {RETRY_AFTER_S}\r\n"
+                    await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
+                else:
+                    await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
         except Exception:
