@@ -226,8 +226,8 @@ class Caller:
                 return (head + end + rest[:length]).decode()
             self._stream += await asyncio.get_running_loop().sock_recv(self.sip, 65536)
 
-    def answer_request(self, text: str, body: str = "") -> None:
-        """200, to whatever the server asks."""
+    def answer_request(self, text: str, body: str = "", status: str = "200 OK") -> None:
+        """Say yes, or `status`, to whatever the server asks."""
         method = text.split()[0]
         self.requests.append(method)
         if method == "ACK":
@@ -241,7 +241,7 @@ class Caller:
         content = ["Content-Type: application/sdp"] if body else []
         contact = f"Contact: <sip:{self.name}@{host}:{port}{';transport=tcp' if self.tcp else ''}>"
         length = f"Content-Length: {len(body)}"
-        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, contact, *content, length, "", body]))
+        self.send("\r\n".join([f"SIP/2.0 {status}", *kept, contact, *content, length, "", body]))
         if method == "BYE":
             self.ended.set()
 

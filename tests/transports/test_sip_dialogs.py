@@ -13,6 +13,7 @@ from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import heard_both_ways, packets, phone, soon
 from transports.call import CallTransport, EndReason
+from transports.sip import call as sip_call
 from transports.sip import session_timer
 
 SILENT = {"rtp_timeout_s": 2}
@@ -98,6 +99,23 @@ async def test_a_caller_who_holds_may_be_silent(hold: str) -> None:
         call.playout.write(bytes(32_000))
         await packets(caller, 20)
         assert reception.ended.empty()
+
+
+async def test_a_caller_who_is_gone_while_holding_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_call, "SILENCES_A_CHECK", 1)
+    reception = Reception()
+    async with sip_server(reception, **SILENT) as server, dialled(server) as caller:
+        await soon(reception.connected.get())
+        await renegotiate(caller, caller.sdp(direction="inactive"))
+        caller.silent = True
+        for status in ("200 OK", "481 Call Does Not Exist"):
+            text = await soon(caller.receive(), 4)
+            while not text.startswith("INVITE"):
+                text = await soon(caller.receive(), 4)
+            assert reception.ended.empty()
+            caller.answer_request(text, caller.sdp(direction="inactive"), status=status)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_GONE
+        caller.ended.set()
 
 
 async def test_a_caller_who_only_listens_may_be_silent() -> None:

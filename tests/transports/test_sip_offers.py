@@ -99,9 +99,20 @@ async def test_an_ipv6_media_address_with_ipv4_candidates_as_linphone_offers_it(
         await heard_both_ways(caller, answer, reception)
 
 
-async def test_an_ipv6_media_address_alone_is_declined() -> None:
+async def test_an_ipv6_media_address_where_there_is_one_of_ours() -> None:
     reception = Reception()
-    async with sip_server(reception) as server, phone(server) as caller:
+    async with sip_server(reception, host="::") as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(media="IN IP6 ::1"))
+        assert answer.status == 200
+        assert "c=IN IP6 ::1" in answer.text
+        await soon(reception.connected.get())
+        await caller.bye()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_an_ipv6_media_address_that_is_out_of_reach_is_declined(host: str) -> None:
+    reception = Reception()
+    async with sip_server(reception, host=host) as server, phone(server) as caller:
         answer = await call(caller, caller.sdp(media="IN IP6 2001:db8::7"))
         assert answer.status == 488
 

@@ -31,6 +31,7 @@ _ENDED_BY_PEER = "Connection reset by peer"
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
 
+SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 
 logger = logging.getLogger("offhook.sip")
@@ -66,6 +67,7 @@ class SipCall(CallTransport):
         self._loop = asyncio.get_running_loop()
         self._acknowledged = asyncio.Event()  # the provisional response, where that has to be
         self._timer: asyncio.TimerHandle | None = None
+        self._silences = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.send_delay_s = SEND_DELAY_S
         self.playout.on_cut = self._cut
@@ -121,10 +123,13 @@ class SipCall(CallTransport):
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if not self._dialog.direction.sends or self.on_hold:
-                self._receiver.heard_at = now
-            else:
+            if self._dialog.direction.sends and not self.on_hold:
                 self._start(self._hang_up(EndReason.CALLER_GONE))
+            else:  # silent by agreement, or gone: ask now and then
+                self._receiver.heard_at = now
+                self._silences += 1
+                if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.muted:
+                    self._start(self._refresh())
 
     def fail(self) -> None:
         """The stack is dead, and the call with it."""
@@ -173,10 +178,15 @@ class SipCall(CallTransport):
     def _expire(self) -> None:
         timer = self._dialog.timer
         if timer and timer.ours:
-            self._start(self._stack.refresh(self.info.call_id))
+            self._start(self._refresh())
             self._start_timer()
         elif timer:
             self._start(self._hang_up(EndReason.CALLER_GONE))
+
+    async def _refresh(self) -> None:
+        """Ask by a re-INVITE whether the caller is still there; who isn't has the stack end the call."""
+        with contextlib.suppress(BaresipError):
+            await self._stack.refresh(self.info.call_id)
 
     def _connect(self) -> None:
         if self._receiver is None and self._reason is None and not self._stopped:

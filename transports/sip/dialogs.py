@@ -59,10 +59,10 @@ class Dialog:
 class Dialogs:
     """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
 
-    def __init__(self, *, trusts: Callable[[Ip], bool]) -> None:
-        """`trusts` says whether a peer is believed about who calls."""
-        self.families: frozenset[int] = frozenset()  # 4, 6: of the addresses that are listened on
+    def __init__(self, *, trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]) -> None:
+        """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
         self._trusts = trusts
+        self._reaches = reaches
         self._dialogs: dict[str, Dialog] = {}
         self.unavailable_s: int | None = (
             None  # no calls are taken; after so many seconds it may be tried again
@@ -170,7 +170,7 @@ class Dialogs:
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
         try:
-            mended = sdp.mended(description, source=source, families=self.families)
+            mended = sdp.mended(description, source=source, reaches=self._reaches)
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
         dialog.direction, dialog.muted = sdp.direction(description), sdp.audio_port(description) == 0

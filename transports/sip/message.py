@@ -41,7 +41,7 @@ class Message:
             head, end, body = data.partition(b"\n\n")
         start, *lines = re.split(r"\r?\n", _UNFOLDED.sub(" ", head.decode(errors="surrogateescape")))
         fields = (line.partition(":") for line in lines)
-        headers = tuple((name.strip(), value.strip()) for name, colon, value in fields if colon)
+        headers = tuple((name.strip(" \t"), value.strip(" \t")) for name, colon, value in fields if colon)
         if not end or len(start.split(" ", 2)) < 3:
             raise ValueError("no SIP message")
         return cls(start, headers, body)

@@ -17,6 +17,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -226,6 +227,17 @@ class Stack:
     def _address_text(self, sa: int) -> str:
         text = ctypes.create_string_buffer(_ADDRESS_BYTES)
         return "" if self._lib.sa_ntop(sa, text, _ADDRESS_BYTES) else text.value.decode()
+
+
+def source_towards(peer: IPv4Address | IPv6Address) -> str:
+    """The address of this machine from which packets reach `peer`; empty if none do. Nothing is sent."""
+    family = socket.AF_INET if peer.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(peer), 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
 
 
 def _probe(address: str, port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -78,13 +79,12 @@ def audio_port(sdp: bytes) -> int | None:
     return _port(audio[0]) if audio else None
 
 
-def mended(sdp: bytes, *, source: Ip, families: frozenset[int]) -> bytes:
+def mended(sdp: bytes, *, source: Ip, reaches: Callable[[Ip], bool]) -> bytes:
     """The description with whole lines, and with a media address that can be sent to.
 
-    `source` is where it came from. `families` (4, 6) are those of the addresses that we listen on. Where
-    the media has an address of another family than the signalling, an ICE candidate of that family takes
-    its place; where there is none, an address of ours of the media's own family is left to be chosen.
-    Raises NotAcceptable if we have none.
+    `source` is where it came from; `reaches` says whether an address of ours of the other family reaches
+    the media. Where it has an address of another family than the signalling, an ICE candidate of that
+    family takes its place, or else ours is left to be chosen. Raises NotAcceptable if there is neither.
     """
     session, media = _sections(_lines(sdp))
     audio = _audio(media)
@@ -96,7 +96,7 @@ def mended(sdp: bytes, *, source: Ip, families: frozenset[int]) -> bytes:
     elif address.version != source.version and _port(audio[0]):
         if candidate := _best_candidate(audio, source):
             _move(audio, candidate.address, candidate.port)
-        elif address.version in families:
+        elif reaches(address):
             return _text([session, *media])
         else:
             raise NotAcceptable

@@ -11,7 +11,7 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from baresip.call import Call
 from baresip.config import Config
@@ -27,7 +27,7 @@ from transports.sip.call import SipCall
 from transports.sip.dialogs import Dialogs
 from transports.sip.errors import SipError
 from transports.sip.hooks import MessageHooks
-from transports.sip.native import Stack
+from transports.sip.native import Stack, source_towards
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
 
@@ -68,8 +68,12 @@ class SipServer:
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
-        trusted = [ip_network(one) for one in settings.trusted_peers]
-        self._dialogs = Dialogs(trusts=lambda peer: any(peer in network for network in trusted))
+        self._trusted = [ip_network(one) for one in settings.trusted_peers]
+        self._addresses: set[str] = set()  # that are listened on
+        self._dialogs = Dialogs(
+            trusts=lambda peer: any(peer in network for network in self._trusted),
+            reaches=lambda peer: source_towards(peer) in self._addresses,
+        )
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
@@ -181,7 +185,7 @@ class SipServer:
 
     def _begin(self, library: ctypes.CDLL, addresses: set[str]) -> None:
         """On the SIP thread, before anything is received."""
-        self._dialogs.families = frozenset(ip_address(one).version for one in addresses)
+        self._addresses = addresses
         self._hooks = MessageHooks(
             library,
             on_request=self._dialogs.received,
