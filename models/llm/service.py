@@ -221,7 +221,7 @@ class CallLlmService(SpeculatingLLMService):
 
     @property
     def _beginning(self) -> list[Mapping[str, Any]]:
-        """What a conversation begins with. What is this call's alone comes last: the rest is known already."""
+        """What a conversation begins with; what is this call's alone stands last: the rest is known."""
         return [*self._brief.primer, *self._about]
 
     @property
