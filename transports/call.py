@@ -79,7 +79,7 @@ class CallTransport(BaseTransport, abc.ABC):
 
     @property
     def on_hold(self) -> bool:
-        """Whether the caller holds the call: silent by agreement, and not listening."""
+        """Whether the caller is silent by agreement: they hold the call, or only listen."""
         return False
 
     @abc.abstractmethod

@@ -128,7 +128,7 @@ async def test_a_caller_who_only_listens_may_be_silent() -> None:
         call = await soon(reception.connected.get())
         with pytest.raises(TimeoutError):
             await soon(caller.serve(), 3.5)
-        assert not call.on_hold
+        assert call.on_hold  # or the agent would ask whether anybody is there
         call.playout.write(bytes(32_000))
         await packets(caller, 20)
         await caller.bye()
@@ -187,6 +187,21 @@ async def test_reliable_provisional_responses(header: str, late: bool) -> None:
         caller.ack(answer, caller.sdp() if late else "")
         caller.cseq += 1
         await heard_both_ways(caller, answer, reception)
+
+
+async def test_who_hangs_up_instead_of_acknowledging_the_ringing() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        caller.send_request("INVITE", caller.sdp(), headers="Require: 100rel\r\n")
+        await soon(reception.calls.get())
+        caller.cancel()
+        answer = await caller.final_answer()
+        caller.ack(answer)
+        assert answer.status in (200, 487)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_CANCELLED
+        async with asyncio.timeout(2):
+            while reception.live:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 TIMER = "Supported: timer\r\nSession-Expires: {}\r\n"

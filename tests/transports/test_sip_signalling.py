@@ -71,6 +71,19 @@ async def test_a_call_that_the_handler_refuses_is_busy() -> None:
         assert answer.status == 486
 
 
+async def test_it_is_ready_no_sooner_than_it_answers() -> None:
+    settings = SipSettings(host="127.0.0.1", port=free_port())
+    server = SipServer(settings, 5, Reception())
+    starting = asyncio.create_task(server.start())
+    while not server.listening:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    async with phone(("127.0.0.1", settings.port)) as caller:
+        answer = await caller.ask("OPTIONS")
+    await starting
+    await server.close()
+    assert answer.status == 200
+
+
 async def test_a_call_is_sent_elsewhere_while_none_is_taken() -> None:
     reception = Reception()
     reception.stopped = True

@@ -23,6 +23,7 @@ from transports.sip.dialogs import Dialog, DialogEvent
 from transports.sip.native import Stack
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
+from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
@@ -87,7 +88,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return not self._dialog.direction.receives
+        return self._dialog.direction is not Direction.SENDRECV
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""
@@ -99,6 +100,8 @@ class SipCall(CallTransport):
         if self._dialog.awaits_prack:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._acknowledged.wait(), PRACK_TIMEOUT_S)
+            if self._stopped:
+                raise CallGone("The caller hung up before the call was answered.")
         try:
             await self._call.answer()
         except StaleHandleError as error:
@@ -123,7 +126,7 @@ class SipCall(CallTransport):
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if self._dialog.direction.sends and not self.on_hold:
+            if not self.on_hold:
                 self._start(self._hang_up(EndReason.CALLER_GONE))
             else:  # silent by agreement, or gone: ask now and then
                 self._receiver.heard_at = now
@@ -216,6 +219,7 @@ class SipCall(CallTransport):
         if self._stopped:
             return
         self._stopped = reason
+        self._acknowledged.set()  # nobody will
         if self._timer:
             self._timer.cancel()
         self._mute()
