@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +50,7 @@ from models.pipecat_internals import BrowserMessages, TurnStop
 from models.pool import ModelPool
 from models.speech_text import pieces
 from models.tts_service import VoiceTTSService
-from transports.call import CallTransport
+from transports.call import CallInfo, CallTransport
 from transports.playout import SAMPLE_RATE_HZ
 
 # The listener commits or withdraws every speculation; this only bounds one that a fault left over.
@@ -77,6 +78,17 @@ def brief(persona: Persona) -> Brief:
     """What the language model is told of a persona."""
     examples = [ActExample(example.caller, example.tool) for example in persona.examples]
     return Brief(persona.primer, persona.language, examples, persona.again)
+
+
+def about_call(persona: Persona, info: CallInfo) -> str:
+    """What the model is told of the call, where the persona wants that."""
+    known = {
+        "caller": info.caller,
+        "caller_name": info.caller_name,
+        "called": info.called,
+        "diverted_from": info.diverted_from[0] if info.diverted_from else "",
+    }
+    return re.sub(r"\{(\w+)\}", lambda one: known.get(one[1], one[0]) or "unknown", persona.caller or "")
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,7 @@ def build(
         context,
         persona,
         call_id=call.info.id,
+        about=about_call(persona, call.info),
         on_goodbye=on_goodbye,
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,

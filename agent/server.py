@@ -138,6 +138,8 @@ class Server:
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
+        if self.sip:
+            self.sip.drain(drain_s)
         await self.sessions.drain(drain_s)
         if self.sip:
             await self.sip.close()

@@ -30,6 +30,7 @@ logger = logging.getLogger("offhook.call")
 
 # RFC 3261, 13.3.1.4: a caller that hasn't acknowledged the answer after 64*T1 never will.
 CONNECT_DEADLINE_S = 32.0
+HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
 MESSAGE_DEADLINE_S = 0.5
 
@@ -47,6 +48,7 @@ class CallSession:
         self._settings = settings
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
+        self._began = asyncio.get_running_loop().time()
         self._connected = asyncio.Event()
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
             asyncio.get_running_loop().create_future()
@@ -116,6 +118,12 @@ class CallSession:
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
         return "thinking" if self._pipeline.listener.answering else "listening"
+
+    @property
+    def half_open(self) -> bool:
+        """Whether the caller takes so long to acknowledge the answer that they may never do it."""
+        waited_s = asyncio.get_running_loop().time() - self._began
+        return not self._connected.is_set() and waited_s > HALF_OPEN_S
 
     def end(self, reason: EndReason, farewell: str | None = None) -> None:
         """End the call, after saying `farewell` if there is one. Only the first reason counts."""

@@ -13,7 +13,7 @@ from config.answering import Personas
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
-from transports.call import CallRefused, CallTransport, EndReason
+from transports.call import CallRefused, CallsStopped, CallTransport, EndReason
 
 logger = logging.getLogger("offhook.calls")
 
@@ -44,7 +44,7 @@ class Sessions:
             return False, "The server is draining: it takes no new calls."
         if not self._ready:
             return False, "The models are still loading."
-        if len(self._live) >= self._settings.call.max_calls:
+        if sum(not session.half_open for session in self._live.values()) >= self._settings.call.max_calls:
             return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
         return self._pool.llm.accepting
 
@@ -52,7 +52,10 @@ class Sessions:
         """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""
         accepting, why_not = self.accepting
         if not accepting:
-            raise CallRefused(why_not)
+            down = self._draining or not self._ready or self._pool.llm.down
+            raise CallsStopped(why_not) if down else CallRefused(why_not)
+        if len(self._live) >= self._settings.call.max_calls:
+            self._give_up_half_open()
         personas = self._personas.answering(call.info.called)
         session = CallSession(call, settings=self._settings, personas=personas, pool=self._pool)
         self._live[call.info.id] = session
@@ -69,6 +72,12 @@ class Sessions:
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+
+    def _give_up_half_open(self) -> None:
+        """End the call that has waited longest for its caller to acknowledge the answer."""
+        half_open = [one for one in self._live.values() if one.half_open]
+        if half_open:
+            half_open[0].end(EndReason.CALLER_GONE)
 
     def _tidy(self) -> None:
         if not self._live:

@@ -71,6 +71,11 @@ class Persona(Section):
     greeting: Text = Field(description="Short, since the caller waits to speak.")
     greeting_interruptible: bool = Field(True, description="False for a greeting that must be heard out.")
     prompt: Text = Field(description="Instructs the model.")
+    caller: Text | None = Field(
+        None,
+        description="Told to the model of each call, with what is known of it in the place of {caller}, "
+        "{caller_name}, {called} and {diverted_from}: 'You are talking to {caller_name}.'",
+    )
     facts: tuple[Fact, ...] = Field(
         (), max_length=MAX_FACTS, description="Sentences: all that answers may state about the place."
     )

@@ -88,6 +88,11 @@ class SipSettings(Section):
     allow: tuple[Network, ...] = Field(
         PRIVATE_NETWORKS, description="Networks that may call; everyone else gets no answer."
     )
+    trusted_peers: tuple[Network, ...] = Field(
+        (),
+        description="Peers that are believed about who calls where From is anonymous (P-Asserted-Identity, "
+        "Remote-Party-ID).",
+    )
     codecs: tuple[Codec, ...] = Field(
         ("pcmu", "pcma", "g722", "opus"), min_length=1, description="Offered and accepted, best first."
     )

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from config.settings import SipSettings
-from transports.call import CallGone, CallRefused, CallTransport, EndReason
+from transports.call import CallGone, CallRefused, CallsStopped, CallTransport, EndReason
 from transports.sip.server import SipServer
 
 SCENARIOS = Path(__file__).parent / "transports" / "sipp"
@@ -63,8 +63,11 @@ class Reception:
         self.live: dict[str, CallTransport] = {}
         self.ring_s = 0.0
         self.full = False
+        self.stopped = False
 
     async def __call__(self, call: CallTransport) -> None:
+        if self.stopped:
+            raise CallsStopped
         if self.full:
             raise CallRefused
         over = asyncio.Event()

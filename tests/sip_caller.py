@@ -1,6 +1,7 @@
-"""A caller made of two UDP sockets, which sees every packet and can send wrong ones.
+"""A caller made of two sockets, which sees every packet and can send wrong ones.
 
-PCMU only. RTP is sent and recorded on a thread of its own, so that a busy event loop doesn't blur the times.
+SIP goes over UDP or TCP; it speaks and decodes PCMU only. RTP is sent and recorded on a thread of its own, so
+that a busy event loop doesn't blur the times.
 """
 
 from __future__ import annotations
@@ -72,13 +73,20 @@ class Caller:
     host: str = "127.0.0.1"
     user: str = "agent"
     name: str = "caller"
+    tcp: bool = False
+    uri: str = ""  # the Request-URI; what stands in To by default
+    to: str = ""  # a whole header's value, without tag; as is From
+    from_: str = ""
     received: list[Packet] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)  # what the server asked of us
 
     def __post_init__(self) -> None:
-        self.sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sip = socket.socket(type=socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
         self.sip.bind((self.host, 0))
+        if self.tcp:
+            self.sip.connect(self.server)
         self.sip.setblocking(False)
+        self._stream = b""
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.rtp.bind((self.host, 0))
         self.rtp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # the kernel's clock, not this thread's
@@ -111,10 +119,10 @@ class Caller:
         self.send_request("INVITE", self.sdp(direction))
         return await self.final_answer()
 
-    def ack(self, answer: SipAnswer) -> None:
+    def ack(self, answer: SipAnswer, body: str = "") -> None:
         to = answer.header("To")
         self.to_tag = to.partition("tag=")[2].partition(";")[0]
-        self.send(self.request("ACK", cseq=self.cseq))
+        self.send(self.request("ACK", body, cseq=self.cseq))
         self.acked_at = time.monotonic()
 
     async def bye(self) -> SipAnswer:
@@ -124,34 +132,63 @@ class Caller:
     def cancel(self) -> None:
         self.send(self.request("CANCEL", cseq=self.cseq, branch=self.branch))
 
-    def sdp(self, direction: str = "sendrecv") -> str:
+    def sdp(self, direction: str = "sendrecv", *, media: str = "", formats: str = "0", port: int = -1) -> str:
+        """`media` stands in `c=` where it isn't this host's own; `port` 0 is no audio."""
+        own = self.rtp.getsockname()[1]
         return (
-            f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\nc=IN IP4 {self.host}\r\nt=0 0\r\n"
-            f"m=audio {self.rtp.getsockname()[1]} RTP/AVP 0 {TELEPHONE_EVENT}\r\n"
+            f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\n"
+            f"c={media or f'IN IP4 {self.host}'}\r\nt=0 0\r\n"
+            f"m=audio {own if port < 0 else port} RTP/AVP {formats} {TELEPHONE_EVENT}\r\n"
             f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000\r\na={direction}\r\n"
         )
 
-    def send_request(self, method: str, body: str = "", headers: str = "") -> None:
+    def send_request(
+        self, method: str, body: str = "", headers: str = "", *, content_type: str = "application/sdp"
+    ) -> None:
         """`headers` are whole lines, each with its CRLF."""
         self.cseq += 1
         self.branch = "z9hG4bK" + secrets.token_hex(8)
-        self.send(self.request(method, body, headers, cseq=self.cseq, branch=self.branch))
+        self.send(
+            self.request(method, body, headers, cseq=self.cseq, branch=self.branch, content_type=content_type)
+        )
 
-    def request(self, method: str, body: str = "", headers: str = "", *, cseq: int, branch: str = "") -> str:
+    async def ask(
+        self, method: str, body: str = "", headers: str = "", *, content_type: str = "application/sdp"
+    ) -> SipAnswer:
+        """Send a request and return its final answer."""
+        self.send_request(method, body, headers, content_type=content_type)
+        return await self.final_answer()
+
+    def request(
+        self,
+        method: str,
+        body: str = "",
+        headers: str = "",
+        *,
+        cseq: int,
+        branch: str = "",
+        content_type: str = "application/sdp",
+    ) -> str:
         host, port = self.sip.getsockname()
         tag = f";tag={self.to_tag}" if self.to_tag else ""
-        content = "Content-Type: application/sdp\r\n" if body else ""
+        transport = ";transport=tcp" if self.tcp else ""
+        uri = self.uri or f"sip:{self.user}@{self.server[0]}:{self.server[1]}{transport}"
+        content = f"Content-Type: {content_type}\r\n" if body else ""
         return (
-            f"{method} sip:{self.user}@{self.server[0]}:{self.server[1]} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {host}:{port};branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:{self.name}@{host}>;tag={self.tag}\r\n"
-            f"To: <sip:{self.user}@{self.server[0]}>{tag}\r\nCall-ID: {self.call_id}\r\n"
-            f"CSeq: {cseq} {method}\r\nContact: <sip:{self.name}@{host}:{port}>\r\n{headers}{content}"
+            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{'TCP' if self.tcp else 'UDP'} {host}:{port};"
+            f"branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
+            f"Max-Forwards: 70\r\nFrom: {self.from_ or f'<sip:{self.name}@{host}>'};tag={self.tag}\r\n"
+            f"To: {self.to or f'<sip:{self.user}@{self.server[0]}>'}{tag}\r\nCall-ID: {self.call_id}\r\n"
+            f"CSeq: {cseq} {method}\r\n"
+            f"Contact: <sip:{self.name}@{host}:{port}{transport}>\r\n{headers}{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
     def send(self, message: str) -> None:
-        self.sip.sendto(message.encode(), self.server)
+        if self.tcp:
+            self.sip.sendall(message.encode())
+        else:
+            self.sip.sendto(message.encode(), self.server)
 
     async def final_answer(self, timeout_s: float = 5.0) -> SipAnswer:
         """The final answer to the last request; requests that come first are answered 200."""
@@ -163,22 +200,34 @@ class Caller:
                     if answer.status >= 200 and answer.header("CSeq").startswith(f"{self.cseq} "):
                         return answer
                 else:
-                    self._answer_request(text)
+                    self.answer_request(text)
 
     async def serve(self, until: asyncio.Event | None = None) -> None:
         """Answer the server's requests until it hangs up."""
         while not self.ended.is_set():
             text = await self.receive()
             if not text.startswith("SIP/2.0"):
-                self._answer_request(text)
+                self.answer_request(text)
 
     async def receive(self) -> str:
+        if self.tcp:
+            return await self._receive_stream()
         while True:
             packet = await asyncio.get_running_loop().sock_recv(self.sip, 65536)
             if b"SIP/2.0" in packet:  # not a late one of a call that had this port before
                 return packet.decode()
 
-    def _answer_request(self, text: str) -> None:
+    async def _receive_stream(self) -> str:
+        while True:
+            head, end, rest = self._stream.partition(b"\r\n\r\n")
+            length = int(SipAnswer(0, head.decode()).header("Content-Length") or 0) if end else 0
+            if end and len(rest) >= length:
+                self._stream = rest[length:]
+                return (head + end + rest[:length]).decode()
+            self._stream += await asyncio.get_running_loop().sock_recv(self.sip, 65536)
+
+    def answer_request(self, text: str, body: str = "", status: str = "200 OK") -> None:
+        """Say yes, or `status`, to whatever the server asks."""
         method = text.split()[0]
         self.requests.append(method)
         if method == "ACK":
@@ -188,7 +237,11 @@ class Caller:
             for line in text.split("\r\n\r\n")[0].split("\r\n")[1:]
             if line.partition(":")[0].lower() in ("via", "from", "to", "call-id", "cseq")
         ]
-        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]))
+        host, port = self.sip.getsockname()
+        content = ["Content-Type: application/sdp"] if body else []
+        contact = f"Contact: <sip:{self.name}@{host}:{port}{';transport=tcp' if self.tcp else ''}>"
+        length = f"Content-Length: {len(body)}"
+        self.send("\r\n".join([f"SIP/2.0 {status}", *kept, contact, *content, length, "", body]))
         if method == "BYE":
             self.ended.set()
 

@@ -40,6 +40,8 @@ class CallInfo:
     remote: str = ""
     codec: str = ""
     call_id: str = ""
+    caller_name: str = ""
+    diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 
@@ -77,7 +79,7 @@ class CallTransport(BaseTransport, abc.ABC):
 
     @property
     def on_hold(self) -> bool:
-        """Whether the caller holds the call: silent by agreement, and not listening."""
+        """Whether the caller is silent by agreement: they hold the call, or only listen."""
         return False
 
     @abc.abstractmethod
@@ -111,3 +113,7 @@ CallHandler = Callable[[CallTransport], Awaitable[None]]
 
 class CallRefused(Exception):
     """No place for this call: the wire answers with its own 'busy' (SIP 486, HTTP 503)."""
+
+
+class CallsStopped(CallRefused):
+    """No call is taken now, also where lines are free: another server may be asked (503)."""

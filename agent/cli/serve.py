@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import sys
 import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
@@ -119,7 +119,7 @@ def _stop_on_signals() -> asyncio.Event:
 
     def stop_or_exit() -> None:
         if stop.is_set():
-            sys.exit(EXIT_CANNOT_START)
+            os._exit(EXIT_CANNOT_START)  # without seeing anything to its end
         stop.set()
 
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -148,7 +148,11 @@ class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
     transport: str = Field(examples=["sip"])
     from_: str = Field(alias="from", examples=["alice"])
+    from_name: str = Field(description="The caller's name, where the wire has one.", examples=["Alice"])
     to: str = Field(examples=["agent"])
+    diverted_from: tuple[str, ...] = Field(
+        description="Whose calls were diverted here, the last diversion first.", examples=[["600"]]
+    )
     remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
     codec: str = Field(examples=["pcmu"])
     since: datetime
@@ -227,7 +231,9 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "id": info.id,
         "transport": info.transport,
         "from": info.caller,
+        "from_name": info.caller_name,
         "to": info.called,
+        "diverted_from": info.diverted_from,
         "remote": info.remote,
         "codec": info.codec,
         "since": _time(info.since),

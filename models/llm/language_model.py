@@ -141,6 +141,11 @@ class Llm:
         return self.settings.tools == "on"
 
     @property
+    def down(self) -> bool:
+        """Whether nobody answers any call."""
+        return all(one.state != "ready" for one in self._endpoints)
+
+    @property
     def accepting(self) -> tuple[bool, str]:
         """Whether somebody would answer one more call, and a sentence that says why not."""
         well = [one for one in self._endpoints if one.state == "ready"]

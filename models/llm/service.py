@@ -45,14 +45,17 @@ class CallLlmService(SpeculatingLLMService):
         brief: Brief,
         *,
         call_id: str,
+        about: str = "",
         is_wanted: Callable[[str], bool] = lambda text: True,
         turn_stands: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`is_wanted`: whether a speculation on this text hasn't been withdrawn; `turn_stands` returns once
-        the turn can't go on any more: tools aren't called before."""
+        """`about`: what the model is told of this call alone. `is_wanted`: whether a speculation on this text
+        hasn't been withdrawn; `turn_stands` returns once the turn can't go on any more: tools aren't called
+        before."""
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
+        self._about = [{"role": "system", "content": about}] if about else []
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
@@ -212,8 +215,14 @@ class CallLlmService(SpeculatingLLMService):
         said = await self.get_llm_adapter().get_llm_invocation_params(
             context, convert_developer_to_user=not self.supports_developer_role
         )
-        said["messages"] = [*(self._brief.primer if primer is None else primer), *said["messages"]]  # type: ignore[list-item]
+        beginning = self._beginning if primer is None else primer
+        said["messages"] = [*beginning, *said["messages"]]  # type: ignore[list-item]
         return self.build_chat_completion_params(said)
+
+    @property
+    def _beginning(self) -> list[Mapping[str, Any]]:
+        """What a conversation begins with; what is this call's alone stands last: the rest is known."""
+        return [*self._brief.primer, *self._about]
 
     @property
     def _bundled_answers(self) -> bool:
@@ -221,7 +230,7 @@ class CallLlmService(SpeculatingLLMService):
 
     def _fitted(self, params: dict[str, Any]) -> dict[str, Any]:
         """As whoever answers next would be asked: a bundled model reads that ahead."""
-        return self.chain.current.fit(params, keep=len(self._brief.primer), slot=self._slot)
+        return self.chain.current.fit(params, keep=len(self._beginning), slot=self._slot)
 
     async def _answer(
         self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
@@ -229,7 +238,7 @@ class CallLlmService(SpeculatingLLMService):
         self._to_read = None  # the answer reads the rest itself
         answer = self.chain.answer(
             params,
-            keep=len(self._brief.primer),
+            keep=len(self._beginning),
             slot=self._slot,
             acting=self._acting,
             brevity=brevity,

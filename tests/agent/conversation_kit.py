@@ -99,6 +99,7 @@ class Outcome:
     reason: EndReason | None = None
     turns: list[tuple[str, str, bool]] = field(default_factory=list)
     contexts: list[list[dict[str, Any]]] = field(default_factory=list)
+    beginning: list[dict[str, Any]] = field(default_factory=list)  # what stood before the last of them
     discarded: int = 0
     false_starts: int = 0
     ledgers: list[dict[str, float]] = field(default_factory=list)

@@ -42,6 +42,16 @@ def test_a_finished_question_is_answered_in_less_than_400_ms() -> None:
     assert outcome.contexts[-1][-1] == {"role": "user", "content": "What is the weather like?"}
 
 
+def test_a_persona_may_be_told_who_calls() -> None:
+    persona = PERSONA.model_copy(
+        update={"caller": "{caller} is {caller_name}, and dialled {called}. {not_this}"}
+    )
+    outcome = converse([Says(2.0, 3.5, "Who am I?")], lasts=6, persona=persona)
+    told = "caller is unknown, and dialled agent. {not_this}"
+    assert outcome.beginning[-1] == {"role": "system", "content": told}
+    assert answers(outcome) == ["Hello there.", "Okay then."]
+
+
 def test_without_speculation_it_is_answered_all_the_same() -> None:
     settings = Settings(turn=TurnSettings(speculate=False))
     outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6, settings=settings)

@@ -11,16 +11,16 @@ from config.answering import Personas
 from config.persona import load_persona
 from config.settings import Settings
 from models.pool import ModelPool
-from transports.call import CallInfo, CallTransport
+from transports.call import CallInfo, CallRefused, CallsStopped, CallTransport, EndReason
 
-POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""))))
+POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""), down=False)))
 
 
 async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     over = asyncio.Event()
 
     def session(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(run=over.wait, forgotten=asyncio.Event())
+        return SimpleNamespace(run=over.wait, forgotten=asyncio.Event(), half_open=False)
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
     sessions = Sessions(settings=Settings(), personas=Personas((load_persona("en"),)), pool=POOL)
@@ -37,3 +37,54 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
     await gone
     assert not sessions.live()
     await running
+
+
+async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.half_open = False
+            self.forgotten = asyncio.Event()
+            self.ended: list[EndReason] = []
+            made.append(self)
+
+        async def run(self) -> None:
+            while not self.ended:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+        def end(self, reason: EndReason) -> None:
+            self.ended.append(reason)
+
+    made: list[Session] = []
+    monkeypatch.setattr("agent.sessions.CallSession", Session)
+    settings = Settings.model_validate({"call": {"max_calls": 2}})
+    sessions = Sessions(settings=settings, personas=Personas((load_persona("en"),)), pool=POOL)
+    sessions._ready = True
+
+    def call() -> asyncio.Task[None]:
+        info = CallInfo("sip", "alice", "agent")
+        return asyncio.create_task(sessions.handle(cast(CallTransport, SimpleNamespace(info=info))))
+
+    running = [call(), call()]
+    await asyncio.sleep(0)
+    with pytest.raises(CallRefused):
+        await call()
+    made[0].half_open = made[1].half_open = True
+    assert sessions.accepting == (True, "")
+    running.append(call())
+    await running[0]
+    assert [one.ended for one in made] == [[EndReason.CALLER_GONE], [], []]
+    for one in made[1:]:
+        one.end(EndReason.CALLER_HANGUP)
+    await asyncio.gather(*running)
+
+
+@pytest.mark.parametrize("cause", ["draining", "loading", "down"])
+async def test_calls_are_sent_elsewhere_while_none_is_taken(cause: str) -> None:
+    llm = SimpleNamespace(accepting=(cause != "down", ""), down=cause == "down")
+    pool = cast(ModelPool, SimpleNamespace(llm=llm))
+    sessions = Sessions(settings=Settings(), personas=Personas((load_persona("en"),)), pool=pool)
+    sessions._ready = cause != "loading"
+    if cause == "draining":
+        await sessions.drain(0)
+    with pytest.raises(CallsStopped):
+        await sessions.handle(cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", "agent"))))

@@ -14,7 +14,8 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from agent.cli.serve import EXIT_SIP_DIED
+from agent.cli.serve import EXIT_CANNOT_START, EXIT_SIP_DIED
+from agent.session import HALF_OPEN_S
 from models.whisper import Recognizer
 from tests.e2e.served import START_S, Served, plain, served
 from tests.e2e.served import until as until_blocking
@@ -76,7 +77,8 @@ async def test_a_call_goes_on_after_sigterm_until_it_ends(tmp_path: Path, questi
             answer = await late.invite()
             late.ack(answer)
             late.close()
-            assert answer.status == 486
+            assert answer.status == 503
+            assert answer.header("Retry-After") == "60"
             asked = len(caller.received)
             caller.say(question[::2])
             await until(lambda: loud(caller, asked) != [], 20)
@@ -96,6 +98,42 @@ async def test_calls_left_when_the_time_is_over_are_said_goodbye_to(
             assert loud(caller, before)[0] - before >= 1.8 * 50  # packets in a second
             assert "goodbye" in words(caller, before, recognizer)
         assert await ended(server, 15) == 0
+
+
+async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
+    server = Served(tmp_path, {"OFFHOOK_CALL__DRAIN_S": "60"})
+    try:
+        await until(server.ready, START_S)
+        async with dialled(line(server)) as caller:
+            await greeted(caller)
+            server.process.send_signal(signal.SIGTERM)
+            await until(lambda: not server.ready())
+            server.process.send_signal(signal.SIGTERM)
+            assert await ended(server, 1) == EXIT_CANNOT_START
+            caller.ended.set()  # nobody is there to say goodbye to
+    finally:
+        server.process.kill()
+        server.stop()
+
+
+async def test_who_calls_as_soon_as_it_is_ready_is_answered(tmp_path: Path) -> None:
+    server = Served(tmp_path, {"OFFHOOK_CALL__MAX_CALLS": "1"})
+    try:
+        caller = Caller(line(server))
+        await until(server.ready, START_S)
+        assert (await caller.ask("OPTIONS")).status == 200
+        assert (await caller.invite()).status == 200  # and is never acknowledged
+        caller.close()
+        late = Caller(line(server))
+        busy = await late.invite()
+        late.ack(busy)
+        late.close()
+        assert busy.status == 486
+        await asyncio.sleep(HALF_OPEN_S)
+        async with dialled(line(server)) as other:
+            await greeted(other)
+    finally:
+        server.stop()
 
 
 async def test_the_process_ends_with_its_telephone_line(tmp_path: Path) -> None:

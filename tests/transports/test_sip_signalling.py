@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from baresip.call import Call
@@ -14,15 +13,12 @@ from baresip.errors import BaresipError
 from config.settings import SipSettings
 from tests.peers import Reception, free_port, sip_server, sipp
 from tests.sip_caller import Caller, dialled
+from tests.transports.sip_calls import phone, soon
 from transports.call import CallGone, EndReason
 from transports.sip import native
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.native import Stack
 from transports.sip.server import SipServer
-
-
-async def soon(awaitable: Any, timeout_s: float = 5.0) -> Any:
-    return await asyncio.wait_for(awaitable, timeout_s)
 
 
 @pytest.mark.peers
@@ -59,7 +55,8 @@ async def test_sipp_asks_for_options() -> None:
 @pytest.mark.peers
 async def test_one_call_too_many_is_busy() -> None:
     reception = Reception()
-    async with sip_server(reception, max_calls=1) as server, dialled(server):
+    async with sip_server(reception) as server, dialled(server):
+        reception.full = True
         await sipp("busy", server)
 
 
@@ -72,6 +69,50 @@ async def test_a_call_that_the_handler_refuses_is_busy() -> None:
         caller.ack(answer)
         caller.close()
         assert answer.status == 486
+
+
+async def test_it_is_ready_no_sooner_than_it_answers() -> None:
+    settings = SipSettings(host="127.0.0.1", port=free_port())
+    server = SipServer(settings, 5, Reception())
+    starting = asyncio.create_task(server.start())
+    while not server.listening:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    async with phone(("127.0.0.1", settings.port)) as caller:
+        answer = await caller.ask("OPTIONS")
+    await starting
+    await server.close()
+    assert answer.status == 200
+
+
+async def test_a_call_is_sent_elsewhere_while_none_is_taken() -> None:
+    reception = Reception()
+    reception.stopped = True
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await caller.invite()
+        caller.ack(answer)
+        assert answer.status == 503
+        assert int(answer.header("Retry-After")) > 0
+
+
+async def test_while_calls_are_seen_out_others_are_sent_elsewhere() -> None:
+    reception = Reception()
+    settings = SipSettings(host="127.0.0.1", port=free_port())
+    server = SipServer(settings, 5, reception)
+    await server.start()
+    where = ("127.0.0.1", settings.port)
+    try:
+        async with dialled(where) as caller, phone(where) as late:
+            await soon(reception.connected.get())
+            assert (await late.ask("OPTIONS")).status == 200
+            server.drain(30)
+            for method, body in (("OPTIONS", ""), ("INVITE", late.sdp())):
+                answer = await late.ask(method, body)
+                assert (answer.status, answer.header("Retry-After")) == (503, "30")
+            late.ack(answer)
+            assert (await caller.ask("OPTIONS")).status == 200  # within the call
+            assert (await caller.ask("UPDATE", caller.sdp())).status == 200
+    finally:
+        await server.close()
 
 
 @pytest.mark.parametrize("status", [500, 486])

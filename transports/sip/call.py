@@ -19,9 +19,11 @@ from pipecat.processors.frame_processor import FrameProcessor
 from transports.call import CallGone, CallInfo, CallTransport, EndReason
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
+from transports.sip.dialogs import Dialog, DialogEvent
 from transports.sip.native import Stack
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
+from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
@@ -29,6 +31,9 @@ _ENDED_BY_PEER = "Connection reset by peer"
 
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
+
+SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
+PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 
 logger = logging.getLogger("offhook.sip")
 
@@ -40,6 +45,7 @@ class SipCall(CallTransport):
         self,
         call: Call,
         info: CallInfo,
+        dialog: Dialog,
         *,
         pump: Pump,
         feeder: Feeder,
@@ -48,6 +54,7 @@ class SipCall(CallTransport):
     ) -> None:
         super().__init__(info, Playout(records=False))
         self._call = call
+        self._dialog = dialog
         self._pump = pump
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
@@ -59,11 +66,15 @@ class SipCall(CallTransport):
         self._reason: EndReason | None = None  # why we end it, if we do
         self._stopped: EndReason | None = None
         self._loop = asyncio.get_running_loop()
+        self._acknowledged = asyncio.Event()  # the provisional response, where that has to be
+        self._timer: asyncio.TimerHandle | None = None
+        self._silences = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.send_delay_s = SEND_DELAY_S
         self.playout.on_cut = self._cut
         self.playout.unsent = self._sender.unsent
         call.on(self._on_event)
+        dialog.on_event = lambda event: self._loop.call_soon_threadsafe(self._on_dialog_event, event)
 
     def input(self) -> FrameProcessor:
         return self._input
@@ -77,7 +88,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return self._call.remote_on_hold
+        return self._dialog.direction is not Direction.SENDRECV
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""
@@ -86,6 +97,11 @@ class SipCall(CallTransport):
     async def answer(self) -> None:
         if self._stopped:
             raise CallGone("The call ended before it was answered.", self._stopped)
+        if self._dialog.awaits_prack:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._acknowledged.wait(), PRACK_TIMEOUT_S)
+            if self._stopped:
+                raise CallGone("The caller hung up before the call was answered.")
         try:
             await self._call.answer()
         except StaleHandleError as error:
@@ -110,10 +126,13 @@ class SipCall(CallTransport):
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if self.on_hold:
-                self._receiver.heard_at = now
-            else:
+            if not self.on_hold:
                 self._start(self._hang_up(EndReason.CALLER_GONE))
+            else:  # silent by agreement, or gone: ask now and then
+                self._receiver.heard_at = now
+                self._silences += 1
+                if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.muted:
+                    self._start(self._refresh())
 
     def fail(self) -> None:
         """The stack is dead, and the call with it."""
@@ -140,17 +159,53 @@ class SipCall(CallTransport):
         elif event.event is Event.CALL_DTMF_START and event.text:
             self._start(self._key_pressed(event.text))
 
+    def _on_dialog_event(self, event: DialogEvent) -> None:
+        if self._stopped:
+            return
+        if event is DialogEvent.PRACKED:
+            self._acknowledged.set()
+        elif event is DialogEvent.REFRESHED:
+            self._start_timer()
+        elif event is DialogEvent.RENEGOTIATED:
+            self._start(self._note_codec())
+        elif event is DialogEvent.UNANSWERED:
+            self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
+
+    def _start_timer(self) -> None:
+        """Once the session is established or refreshed."""
+        if self._timer:
+            self._timer.cancel()
+        timer = self._dialog.timer
+        self._timer = self._loop.call_later(timer.due_s, self._expire) if timer else None
+
+    def _expire(self) -> None:
+        timer = self._dialog.timer
+        if timer and timer.ours:
+            self._start(self._refresh())
+            self._start_timer()
+        elif timer:
+            self._start(self._hang_up(EndReason.CALLER_GONE))
+
+    async def _refresh(self) -> None:
+        """Ask by a re-INVITE whether the caller is still there; who isn't has the stack end the call."""
+        with contextlib.suppress(BaresipError):
+            await self._stack.refresh(self.info.call_id)
+
     def _connect(self) -> None:
-        if self._receiver is None and not self._stopped:
+        if self._receiver is None and self._reason is None and not self._stopped:
+            self._start_timer()
             self._receiver = Receiver(self._call.audio, self._loop.time())
             self._feeder.add(self._sender, self._feeding_failed)
             self._pump.add(self)
             self._start(self._connected())
 
     async def _connected(self) -> None:
+        await self._note_codec()
+        await self.fire("on_dialin_connected")
+
+    async def _note_codec(self) -> None:
         with contextlib.suppress(BaresipError):
             self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
-        await self.fire("on_dialin_connected")
 
     def _reason_of(self, text: str) -> EndReason:
         if self._receiver is None:
@@ -164,6 +219,9 @@ class SipCall(CallTransport):
         if self._stopped:
             return
         self._stopped = reason
+        self._acknowledged.set()  # nobody will
+        if self._timer:
+            self._timer.cancel()
         self._mute()
         self._call.off(self._on_event)
         self.playout.on_cut = None
@@ -207,9 +265,3 @@ class SipCall(CallTransport):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def user_of(uri: str) -> str:
-    """The user part of a SIP or tel URI, with or without a display name and angle brackets."""
-    uri = uri.rpartition("<")[2].partition(">")[0]
-    return uri.partition(":")[2].partition("@")[0].partition(";")[0] if ":" in uri else ""

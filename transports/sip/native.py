@@ -17,6 +17,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +47,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
-    "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
+    "ua_hangupf": (None, [_pointer, _pointer, ctypes.c_uint16, _text, _text, _text]),
+    "call_modify": (_int, [_pointer]),
 }
 
 
@@ -75,15 +77,21 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
 
     async def listen(
-        self, host: str, port: int, prepare: Callable[[socket.socket], None]
+        self,
+        host: str,
+        port: int,
+        prepare: Callable[[socket.socket], None],
+        begin: Callable[[ctypes.CDLL, set[str]], None],
     ) -> list[socket.socket]:
         """Listen on UDP and TCP; `prepare` sees each socket before a packet on it is read.
+
+        So does `begin` the library, and the addresses that are listened on, on the SIP thread.
 
         `host` is an address, a name, 0.0.0.0 (every IPv4 address) or :: (every address).
         Returns second handles on the sockets, for the caller to close.
         Raises PortInUse, NoAddress, SipError.
         """
-        return await self._on_sip_thread(lambda: self._listen(host, port, prepare))
+        return await self.on_sip_thread(lambda: self._listen(host, port, prepare, begin))
 
     async def remote_address(self, sip_call_id: str) -> str:
         """Where the INVITE came from; empty if the call is gone."""
@@ -95,7 +103,7 @@ class Stack:
                 return ""
             return self._address_text(ctypes.addressof(sa))
 
-        return await self._on_sip_thread(ask)
+        return await self.on_sip_thread(ask)
 
     async def codec(self, sip_call_id: str) -> str:
         """The codec we send, e.g. `pcmu`; empty if the call is gone."""
@@ -107,23 +115,35 @@ class Stack:
                 return ""
             return (ctypes.cast(codec, ctypes.POINTER(_Codec)).contents.name or b"").decode().lower()
 
-        return await self._on_sip_thread(ask)
+        return await self.on_sip_thread(ask)
 
-    async def reject(self, sip_call_id: str, status: int, reason: str) -> None:
-        """Decline an INVITE that is not answered yet."""
+    async def reject(self, sip_call_id: str, status: int, reason: str, headers: str = "") -> None:
+        """Decline an INVITE that is not answered yet. `headers` are whole lines, each with its CRLF."""
 
         def decline() -> None:
             call = self._lib.uag_call_find(sip_call_id.encode())
             if call:
-                self._lib.ua_hangup(self._lib.call_get_ua(call), call, status, reason.encode())
+                agent = self._lib.call_get_ua(call)
+                text = f"{headers}Content-Length: 0\r\n\r\n".encode()
+                self._lib.ua_hangupf(agent, call, status, reason.encode(), b"%s", text)
 
-        await self._on_sip_thread(decline)
+        await self.on_sip_thread(decline)
+
+    async def refresh(self, sip_call_id: str) -> None:
+        """Tell the peer by a re-INVITE that the call goes on; who doesn't answer it is gone."""
+
+        def invite() -> None:
+            if call := self._lib.uag_call_find(sip_call_id.encode()):
+                self._lib.call_modify(call)
+
+        await self.on_sip_thread(invite)
 
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""
         await self._runtime.cmd(lib.BP_CMD_PING, timeout=timeout_s)
 
-    async def _on_sip_thread(self, work: Callable[[], T]) -> T:
+    async def on_sip_thread(self, work: Callable[[], T]) -> T:
+        """Have something done where libre's functions belong."""
         outcome: Future[T] = Future()
 
         def job() -> None:
@@ -143,7 +163,13 @@ class Stack:
         if self._runtime_sink:
             self._runtime_sink(event, handle, payload)
 
-    def _listen(self, host: str, port: int, prepare: Callable[[socket.socket], None]) -> list[socket.socket]:
+    def _listen(
+        self,
+        host: str,
+        port: int,
+        prepare: Callable[[socket.socket], None],
+        begin: Callable[[ctypes.CDLL, set[str]], None],
+    ) -> list[socket.socket]:
         handles: list[socket.socket] = []
         addresses = self._addresses(host)
         for address in addresses:
@@ -158,6 +184,7 @@ class Stack:
                     raise SipError(f"the sockets that listen on {address}:{port} can't be found.")
                 for handle in found:
                     prepare(handle)
+            begin(self._lib, set(addresses))
         except BaseException:
             for handle in handles:
                 handle.close()
@@ -200,6 +227,17 @@ class Stack:
     def _address_text(self, sa: int) -> str:
         text = ctypes.create_string_buffer(_ADDRESS_BYTES)
         return "" if self._lib.sa_ntop(sa, text, _ADDRESS_BYTES) else text.value.decode()
+
+
+def source_towards(peer: IPv4Address | IPv6Address) -> str:
+    """The address of this machine from which packets reach `peer`; empty if none do. Nothing is sent."""
+    family = socket.AF_INET if peer.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(peer), 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
 
 
 def _probe(address: str, port: int) -> None:

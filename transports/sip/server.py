@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import math
 import re
 import resource
 import socket
 import sys
 from collections.abc import Callable
+from ipaddress import ip_network
 
 from baresip.call import Call
 from baresip.config import Config
@@ -16,18 +19,22 @@ from baresip.errors import BaresipError
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
+from config.answering import plain_number
 from config.settings import SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused
+from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
-from transports.sip.call import SipCall, user_of
+from transports.sip.call import SipCall
+from transports.sip.dialogs import Dialogs
 from transports.sip.errors import SipError
-from transports.sip.native import Stack
+from transports.sip.hooks import MessageHooks
+from transports.sip.native import Stack, source_towards
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
 
 CODECS = {"opus": "opus/48000/2", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
 # With the default of 5 ms, the feeder misses its moment when the event loop computes for 40 ms.
 GIL_SWITCH_INTERVAL_S = 0.001
@@ -61,12 +68,21 @@ class SipServer:
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
+        self._trusted = [ip_network(one) for one in settings.trusted_peers]
+        self._addresses: set[str] = set()  # that are listened on
+        self._dialogs = Dialogs(
+            trusts=lambda peer: any(peer in network for network in self._trusted),
+            reaches=lambda peer: source_towards(peer) in self._addresses,
+        )
+        self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
+        self._users = {plain_number(user) for user in settings.users}
 
     @property
     def listening(self) -> bool:
-        return self._runtime is not None and not self._dead
+        """Whether who calls now is answered."""
+        return self._watch is not None and not self._dead
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
@@ -80,9 +96,9 @@ class SipServer:
             await runtime.start(self._config())
             self._runtime = runtime
             self._stack = Stack(runtime)
-            await self._listen()
             agent = await UserAgent.create(runtime, self._account())
             agent.on_incoming(self._on_incoming)
+            await self._listen()
         except SipError:
             await self.close()
             raise
@@ -91,6 +107,10 @@ class SipServer:
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
+
+    def drain(self, deadline_s: float) -> None:
+        """Take no new calls, and say so; the server is gone after `deadline_s`."""
+        self._dialogs.unavailable_s = max(RETRY_AFTER_S, math.ceil(deadline_s))
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
@@ -110,6 +130,8 @@ class SipServer:
         runtime, self._runtime = self._runtime, None
         if runtime is not None and not self._dead:
             try:
+                if self._stack and (hooks := self._hooks):
+                    await self._stack.on_sip_thread(hooks.close)
                 await runtime.close()
             except BaresipError as error:
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
@@ -121,8 +143,8 @@ class SipServer:
         first, last = self._settings.rtp_ports
         return Config(
             net_interface=_NO_INTERFACE,
-            max_concurrent_calls=self._max_calls,
-            expose_headers=("To",),
+            # The handler says how many are taken; half-open ones don't count there, and do here.
+            max_concurrent_calls=2 * self._max_calls + 2,
             extra_config_text=(
                 f"rtp_ports {first}-{last}\n"
                 # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
@@ -141,6 +163,8 @@ class SipServer:
             f";audio_codecs={codecs}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"
+            # For those that demand it; `Dialogs` takes it away from those that only could.
+            ";100rel=yes"
             # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
             # settle it, since VP8 is compiled in.
             ";video_codecs"
@@ -156,19 +180,37 @@ class SipServer:
             self._settings.host,
             self._settings.port,
             lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)]),
+            self._begin,
+        )
+
+    def _begin(self, library: ctypes.CDLL, addresses: set[str]) -> None:
+        """On the SIP thread, before anything is received."""
+        self._addresses = addresses
+        self._hooks = MessageHooks(
+            library,
+            on_request=self._dialogs.received,
+            on_send=self._dialogs.sent,
+            on_refused=self._dialogs.forget,
         )
 
     def _on_incoming(self, call: Call) -> None:
         assert self._stack is not None
+        call_id = call.call_id or ""
+        dialog = self._dialogs.find(call_id)
+        assert dialog is not None
+        who = dialog.parties
         info = CallInfo(
             transport="sip",
-            caller=user_of(call.peer or ""),
-            called=user_of(call.headers.get("To", "")),
-            call_id=call.call_id or "",
+            caller=who.caller,
+            caller_name=who.caller_name,
+            called=who.called,
+            diverted_from=who.diverted_from,
+            call_id=call_id,
         )
         sip_call = SipCall(
             call,
             info,
+            dialog,
             pump=self._pump,
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
@@ -179,18 +221,22 @@ class SipServer:
         task.add_done_callback(lambda _: self._calls.pop(sip_call, None))
 
     async def _serve(self, native_call: Call, call: SipCall) -> None:
+        stack = self._stack
+        assert stack is not None
         try:
-            stack = self._stack
-            assert stack is not None
-            if self._settings.users and call.info.called not in self._settings.users:
+            if self._users and plain_number(call.info.called) not in self._users:
                 await stack.reject(call.info.call_id, 404, "Not Found")
                 return
             call.located(await stack.remote_address(call.info.call_id))
             if not call.over:  # cancelled at once: nobody has to know
                 await self._handler(call)
-        except CallRefused:
+        except CallRefused as refused:
             try:
-                await native_call.reject()
+                if isinstance(refused, CallsStopped):
+                    again = f"Retry-After: {RETRY_AFTER_S}\r\n"
+                    await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
+                else:
+                    await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
         except Exception:
@@ -198,6 +244,7 @@ class SipServer:
         finally:
             await call.hangup()
             await call.settle()
+            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs, and tell how many packets strangers sent."""

@@ -1,0 +1,211 @@
+"""SIP messages and session descriptions as text: read, mended, and whole again."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transports.sip import sdp
+from transports.sip.dialogs import DialogEvent, Dialogs, Reply
+from transports.sip.message import Message, parameter
+from transports.sip.sdp import Direction, NotAcceptable
+from transports.sip.session_timer import SessionTimer, TooSmall, asked_for
+
+PEER = ip_address("192.0.2.7")
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n"
+    b"m=audio 4000 RTP/AVP 0\r\na=rtcp:4001\r\n"
+)
+
+
+def invite(*headers: tuple[str, str], body: bytes = SDP) -> Message:
+    content = (("Content-Type", "application/sdp"),) if body else ()
+    fixed = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>"), ("Call-ID", "1"), ("CSeq", "1 INVITE"))
+    return Message("INVITE sip:a@b SIP/2.0", (*fixed, *headers, *content), body)
+
+
+def test_a_message_is_what_it_was() -> None:
+    text = (
+        b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c\r\nv: SIP/2.0/UDP d\r\nX-Odd: \xff\x0b\xe2\x80\xa8\r\n"
+        b't: <sip:a@b>;tag=9\r\nSupported: a,\r\n b\r\nk: "c,d", <e,f>\r\n\r\n\x00body'
+    )
+    message = Message.parse(text)
+    assert (message.method, message.uri, message.status, message.in_dialog) == ("INVITE", "sip:a@b", 0, True)
+    assert message.values("supported") == ["a", "b", '"c,d"', "<e,f>"]
+    assert message.values("Via") == ["SIP/2.0/UDP c", "SIP/2.0/UDP d"]
+    assert bytes(message) == text.replace(b"a,\r\n b", b"a, b")
+    response = Message.parse(b"SIP/2.0 200 All right\r\nCSeq: 7 UPDATE\r\n\r\n")
+    assert (response.status, response.method) == (200, "UPDATE")
+
+
+@pytest.mark.parametrize("text", [b"", b"\r\n\r\n", b"INVITE sip:a@b SIP/2.0\r\nVia: x", b"A B\r\n\r\n"])
+def test_what_is_no_message(text: bytes) -> None:
+    with pytest.raises(ValueError, match="no SIP message"):
+        Message.parse(text)
+
+
+def test_headers_are_replaced_where_they_stand() -> None:
+    message = Message("A b SIP/2.0", (("l", "3"), ("X", "1"), ("Content-Length", "9")), b"abc")
+    assert message.with_body(b"xy", "text/plain").headers == (
+        ("Content-Length", "2"),
+        ("X", "1"),
+        ("Content-Type", "text/plain"),
+    )
+    assert message.replace("Content-Length", None).headers == (("X", "1"),)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"INVITE ", b"a ", b"SIP/2.0", b"Via", b":", b"\r\n", b" ", b"\n"]) | st.binary()
+    )
+)
+def test_any_bytes_are_a_message_or_none(pieces: list[bytes]) -> None:
+    data = b"INVITE sip:a@b SIP/2.0\r\n" + b"".join(pieces)
+    try:
+        message = Message.parse(data)
+    except ValueError:
+        return
+    again = Message.parse(bytes(message))
+    assert (again.start, again.headers, again.body) == (message.start, message.headers, message.body)
+
+
+def test_a_parameter() -> None:
+    assert parameter('"a;b=1" <sip:x;index=7>;index=1.2;q="z"', "index") == "1.2"
+    assert parameter("1800;Refresher=uac", "refresher") == "uac"
+    assert parameter("1800", "refresher") == ""
+
+
+def test_the_address_that_an_invite_came_to_is_announced() -> None:
+    mended = sdp.mended(SDP, source=PEER, reaches=lambda _: False)
+    # As the stack looks for an address to choose its own by, and as it reads where to send to.
+    assert not re.search(rb"c=IN IP[46] [^ \r\n]+", mended)
+    assert re.search(rb"\nc=.*IN IP4 192\.0\.2\.7\r\n", mended)
+
+
+def test_lines_are_whole() -> None:
+    assert sdp.mended(b"v=0\nm=audio 1 RTP/AVP 0\ns=- ", source=PEER, reaches=lambda _: False).endswith(
+        b"s=-\r\n"
+    )
+
+
+def test_a_host_name_is_sent_to_where_it_came_from() -> None:
+    named = SDP.replace(b"c=IN IP4 192.0.2.7", b"c=IN IP4 phone.example.org")
+    assert (
+        b"IN IP4 192.0.2.7\r\n" in sdp.mended(named, source=PEER, reaches=lambda _: False).partition(b"m=")[2]
+    )
+
+
+CANDIDATES = (
+    b"a=candidate:1 1 UDP 9 2001:db8::7 4000 typ host\r\na=candidate:2 2 UDP 8 192.0.2.8 5001 typ host\r\n"
+    b"a=candidate:2 1 UDP 8 192.0.2.8 5000 typ host\r\na=candidate:3 1 TCP 99 192.0.2.9 9 typ host\r\n"
+    b"a=candidate:4 1 UDP 7 192.0.2.7 6000 typ srflx raddr 0.0.0.0 rport 0\r\na=candidate:x\r\n"
+)
+
+
+@pytest.mark.parametrize(("source", "port"), [("192.0.2.1", 5000), ("192.0.2.7", 6000)])
+def test_a_candidate_of_the_signallings_family(source: str, port: int) -> None:
+    offer = SDP.replace(b"c=IN IP4 192.0.2.7", b"c=IN IP6 2001:db8::7") + CANDIDATES
+    mended = sdp.mended(offer, source=ip_address(source), reaches=lambda _: False)
+    assert b"m=audio %d " % port in mended
+    assert b"a=rtcp:" not in mended
+
+
+def test_an_address_of_a_family_that_is_not_ours() -> None:
+    offer = SDP.replace(b"c=IN IP4 192.0.2.7", b"c=IN IP6 2001:db8::7")
+    with pytest.raises(NotAcceptable):
+        sdp.mended(offer, source=PEER, reaches=lambda _: False)
+    assert b"c=IN IP6 2001:db8::7" in sdp.mended(offer, source=PEER, reaches=lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "direction"),
+    [
+        ("", Direction.SENDRECV),
+        ("a=sendonly", Direction.SENDONLY),
+        ("a=recvonly\r\nm=video 9 RTP/AVP 96\r\na=inactive", Direction.RECVONLY),
+        ("a=inactive", Direction.INACTIVE),
+        ("c=IN IP4 0.0.0.0", Direction.INACTIVE),
+    ],
+)
+def test_the_direction(lines: str, direction: Direction) -> None:
+    assert sdp.direction(SDP + lines.encode() + b"\r\n") is direction
+    assert sdp.direction(SDP.replace(b"audio 4000", b"audio 0") + lines.encode()) is Direction.INACTIVE
+    assert sdp.direction(SDP.replace(b"t=0 0", b"t=0 0\r\na=recvonly")) is Direction.RECVONLY
+
+
+@given(st.binary(), st.text())
+def test_any_body_is_answered(body: bytes, content_type: str) -> None:
+    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    outcome = dialogs.received(invite(("Content-Type", content_type), body=body), PEER)
+    assert isinstance(outcome, Message | Reply)
+
+
+@given(st.lists(st.sampled_from(SDP.split(b"\r\n") + CANDIDATES.split(b"\r\n")) | st.binary()))
+def test_any_description_is_mended(lines: list[bytes]) -> None:
+    body = b"\n".join(lines)
+    sdp.direction(body)
+    try:
+        mended = sdp.mended(body, source=PEER, reaches=lambda _: False)
+    except NotAcceptable:
+        return
+    assert mended == b"" or mended.endswith(b"\r\n")
+    assert sdp.direction(mended) in set(Direction)
+
+
+@pytest.mark.parametrize(
+    ("headers", "timer"),
+    [
+        ((), None),
+        ((("Session-Expires", "soon"),), None),
+        ((("x", "1800;refresher=uac"), ("k", "timer")), SessionTimer(1800, ours=False, supported=True)),
+        (
+            (("Session-Expires", "1800"), ("Supported", "timer")),
+            SessionTimer(1800, ours=False, supported=True),
+        ),
+        (
+            (("Session-Expires", "1800;refresher=uas"), ("Require", "timer")),
+            SessionTimer(1800, ours=True, supported=True),
+        ),
+        ((("Session-Expires", "1800;refresher=uac"),), SessionTimer(1800, ours=True, supported=False)),
+        ((("Session-Expires", "30"),), SessionTimer(90, ours=True, supported=False)),
+    ],
+)
+def test_session_timers(headers: tuple[tuple[str, str], ...], timer: SessionTimer | None) -> None:
+    assert asked_for(invite(*headers)) == timer
+
+
+def test_when_a_session_is_due() -> None:
+    assert SessionTimer(1800, ours=True, supported=True).due_s == 900
+    assert SessionTimer(1800, ours=False, supported=True).due_s == 1768
+    assert SessionTimer(90, ours=False, supported=True).due_s == 60
+    with pytest.raises(TooSmall):
+        asked_for(invite(("Session-Expires", "89"), ("Supported", "timer")))
+
+
+def test_an_offer_that_nobody_answers_is_told_of() -> None:
+    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    dialogs.received(invite(body=b""), PEER)
+    told: list[DialogEvent] = []
+    dialog = dialogs.find("1")
+    assert dialog
+    dialog.on_event = told.append
+    ack = Message("ACK sip:a@b SIP/2.0", (("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 ACK")))
+    outcome = dialogs.received(ack, PEER)
+    assert isinstance(outcome, Message)
+    assert b"m=audio 0" in outcome.body
+    assert dialogs.received(ack, PEER) is None
+    assert told == [DialogEvent.UNANSWERED]
+
+
+def test_a_second_invite_of_the_same_call_is_a_loop() -> None:
+    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    assert isinstance(dialogs.received(invite(), PEER), Message)
+    again = dialogs.received(invite(), PEER)
+    assert isinstance(again, Reply)
+    assert again.status == 482
+    dialogs.forget("1")
+    assert isinstance(dialogs.received(invite(), PEER), Message)

@@ -1,0 +1,161 @@
+"""Offers as peers make them: in bodies of several parts, late, with addresses elsewhere, with other media."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.peers import Reception, sip_server
+from tests.sip_caller import Caller, SipAnswer
+from tests.transports.sip_calls import heard_both_ways, phone, soon
+from transports.call import EndReason
+
+ISUP = (
+    "Content-Type: application/isup;version=itu-t92+\r\n"
+    "Content-Disposition: signal;handling=optional\r\n\r\n\x01\x11"
+)
+LOCATION = (
+    "Content-Type: application/pidf+xml\r\nContent-ID: <here@example.org>\r\n\r\n"
+    '<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf"/>'
+)
+
+
+def parts(*bodies: str) -> str:
+    return "".join(f"--b1\r\n{body}\r\n" for body in bodies) + "--b1--\r\n"
+
+
+async def call(
+    caller: Caller, body: str, headers: str = "", content_type: str = "application/sdp"
+) -> SipAnswer:
+    answer = await caller.ask("INVITE", body, headers, content_type=content_type)
+    caller.ack(answer)
+    return answer
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+@pytest.mark.parametrize("sdp_first", [True, False])
+async def test_an_offer_among_other_parts(sdp_first: bool, tcp: bool) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server, tcp=tcp) as caller:
+        sdp = f"Content-Type: application/sdp\r\n\r\n{caller.sdp()}"
+        body = parts(sdp, ISUP, LOCATION) if sdp_first else parts(ISUP, sdp, LOCATION)
+        answer = await call(caller, body, content_type='multipart/mixed;boundary="b1"')
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_an_offer_without_a_last_line_end() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp().rstrip())
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_a_late_offer() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        offer = await caller.ask("INVITE")
+        assert offer.status == 200
+        assert "m=audio" in offer.text
+        caller.ack(offer, caller.sdp())
+        await heard_both_ways(caller, offer, reception)
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_a_late_offer_that_is_never_answered_ends_the_call(tcp: bool) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server, tcp=tcp) as caller:
+        caller.ack(await caller.ask("INVITE"))
+        await soon(caller.serve(), 3)
+        assert caller.requests == ["BYE"]
+        assert await soon(reception.ended.get()) is EndReason.TRANSPORT_FAILURE
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_media_on_another_network_than_the_signalling(host: str) -> None:
+    reception = Reception()
+    async with sip_server(reception, host=host) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(media="IN IP4 198.51.100.7"))
+        assert answer.status == 200
+        assert "c=IN IP4 127.0.0.1" in answer.text
+        await soon(reception.connected.get())
+        await caller.bye()
+
+
+async def test_an_ipv6_media_address_with_ipv4_candidates_as_linphone_offers_it() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        port = caller.rtp.getsockname()[1]
+        candidates = (
+            "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdef0123456789\r\n"
+            f"a=candidate:1 1 UDP 2130706303 2001:db8::7 {port} typ host\r\n"
+            f"a=candidate:1 2 UDP 2130706302 2001:db8::7 {port + 1} typ host\r\n"
+            f"a=candidate:2 2 UDP 2130706430 127.0.0.1 {port + 1} typ host\r\n"
+            f"a=candidate:2 1 UDP 2130706431 127.0.0.1 {port} typ host\r\n"
+        )
+        answer = await call(caller, caller.sdp(media="IN IP6 2001:db8::7", port=9) + candidates)
+        assert answer.status == 200
+        assert "c=IN IP4 127.0.0.1" in answer.text
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_an_ipv6_media_address_where_there_is_one_of_ours() -> None:
+    reception = Reception()
+    async with sip_server(reception, host="::") as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(media="IN IP6 ::1"))
+        assert answer.status == 200
+        assert "c=IN IP6 ::1" in answer.text
+        await soon(reception.connected.get())
+        await caller.bye()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_an_ipv6_media_address_that_is_out_of_reach_is_declined(host: str) -> None:
+    reception = Reception()
+    async with sip_server(reception, host=host) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(media="IN IP6 2001:db8::7"))
+        assert answer.status == 488
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_an_invite_of_many_kilobytes(tcp: bool) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server, tcp=tcp) as caller:
+        answer = await call(caller, caller.sdp(), headers=f"X-Long: {'a' * 12_000}\r\n")
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_media_beside_the_audio_is_declined_in_its_place() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        head, _, audio = caller.sdp().partition("m=audio")
+        body = (
+            f"{head}m=video 4000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=audio{audio}"
+            "m=text 4002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\nm=image 4004 udptl t38\r\n"
+        )
+        answer = await call(caller, body)
+        assert answer.status == 200
+        lines = [line for line in answer.text.splitlines() if line.startswith("m=")]
+        assert [line.split()[0] for line in lines] == ["m=video", "m=audio", "m=text", "m=image"]
+        assert [line.split()[1] == "0" for line in lines] == [True, False, True, True]
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_an_answer_names_only_what_is_understood() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        offered = caller.sdp(formats="18 97 0 8 13 98") + (
+            "a=rtpmap:97 AMR-WB/16000\r\na=rtpmap:98 speex/8000\r\na=rtpmap:18 G729/8000\r\n"
+        )
+        answer = await call(caller, offered)
+        assert answer.status == 200
+        formats = answer.text.partition("m=audio ")[2].splitlines()[0].split()[2:]
+        assert set(formats) <= {"0", "8", "101"}
+        await heard_both_ways(caller, answer, reception)
+
+
+async def test_an_offer_without_anything_understood_is_declined() -> None:
+    async with sip_server(Reception()) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(formats="18"))
+        assert answer.status == 488

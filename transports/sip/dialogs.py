@@ -1,0 +1,224 @@
+"""Every SIP request before the stack sees it, and every message before it goes out. No I/O, no clock.
+
+What the stack does by itself is left to it. It is handed what it would stumble over in a form that it
+understands, and what it doesn't know (session timers, most ways to send keys) is done here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from transports.sip import sdp
+from transports.sip.message import Message
+from transports.sip.parties import Parties, parties
+from transports.sip.sdp import Direction, Ip, NotAcceptable
+from transports.sip.session_timer import MIN_SE_S, SessionTimer, TooSmall, asked_for
+
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
+_LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
+_KNOWN = {"MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER"}
+_KEY_MS = 160
+_KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
+# Which the stack takes for the answer that it waits for; the call is ended then.
+_NO_ANSWER = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
+
+
+class DialogEvent(Enum):
+    RENEGOTIATED = auto()  # codec, direction or address may be others
+    REFRESHED = auto()  # the session timer starts anew, or there is none any more
+    PRACKED = auto()  # the provisional response arrived
+    UNANSWERED = auto()  # our offer got no answer: end the call
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said to a request that the stack isn't to see."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Dialog:
+    """What is known of one call's dialog."""
+
+    parties: Parties
+    direction: Direction = Direction.SENDRECV
+    muted: bool = False  # the peer has taken the audio out
+    timer: SessionTimer | None = None
+    awaits_prack: bool = False
+    late: bool = False  # the offer is ours, and not answered yet
+    quiet: bool = False  # provisional responses would have to be reliable, and can't be
+    on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
+
+
+class Dialogs:
+    """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
+
+    def __init__(self, *, trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]) -> None:
+        """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
+        self._trusts = trusts
+        self._reaches = reaches
+        self._dialogs: dict[str, Dialog] = {}
+        self.unavailable_s: int | None = (
+            None  # no calls are taken; after so many seconds it may be tried again
+        )
+
+    def find(self, call_id: str) -> Dialog | None:
+        return self._dialogs.get(call_id)
+
+    def forget(self, call_id: str) -> None:
+        self._dialogs.pop(call_id, None)
+
+    def received(self, request: Message, source: Ip) -> Message | Reply | None:
+        """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
+        dialog = self._dialogs.get(request.header("Call-ID"))
+        match request.method:
+            case "INVITE" if not request.in_dialog:
+                return self._invited(request, source)
+            case "INVITE" | "UPDATE" if dialog:
+                return self._changed(dialog, request, source)
+            case "ACK" | "PRACK" if dialog:
+                return self._acknowledged(dialog, request, source)
+            case "INFO" if dialog:
+                return _key(request)
+            case "OPTIONS":
+                return self._capabilities(request, dialog)
+            case "INVITE" | "INFO":
+                return Reply(481, "Call/Transaction Does Not Exist")
+            case "CANCEL":  # the stack knows of no such transaction, and would print whom it names
+                return Reply(481, "Call/Transaction Does Not Exist")
+            case method if method in _LEFT_TO_THE_STACK:
+                return None
+            case method if method in _KNOWN:
+                return Reply(405, "Method Not Allowed", (("Allow", ALLOW),))
+        return Reply(501, "Not Implemented", (("Allow", ALLOW),))
+
+    def sent(self, message: Message) -> Message | None:
+        """What goes out in the place of a message of the stack's; None: nothing."""
+        dialog = self._dialogs.get(message.header("Call-ID"))
+        if message.header("Allow"):
+            message = message.replace("Allow", ALLOW)
+        if dialog is None:
+            return message
+        if 100 < message.status < 200 and dialog.quiet:
+            return None
+        if message.method not in ("INVITE", "UPDATE"):
+            return message
+        timer = dialog.timer
+        if 200 <= message.status < 300:
+            if timer and not message.header("Session-Expires"):
+                message = replace(message, headers=(*message.headers, *timer.in_response()))
+            if dialog.muted and message.body:  # RFC 3264 6: where the offer has no port, nor has the answer
+                body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
+                message = message.with_body(body, message.header("Content-Type"))
+        elif not message.status and timer and not message.header("Session-Expires"):
+            more = (*timer.in_request(), ("Supported", "timer"))
+            message = replace(message, headers=(*message.headers, *more))
+        return message
+
+    def _invited(self, request: Message, source: Ip) -> Message | Reply:
+        call_id = request.header("Call-ID")
+        if self.unavailable_s is not None:
+            return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
+        if call_id in self._dialogs:
+            return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
+        dialog = Dialog(parties(request, trusted=self._trusts(source)))
+        outcome = self._described(dialog, request, source)
+        if isinstance(outcome, Reply):
+            return outcome
+        dialog.late = not outcome.body
+        reliable = "100rel" in outcome.values("Require")
+        dialog.quiet, dialog.awaits_prack = reliable and dialog.late, reliable and not dialog.late
+        # Reliable ringing costs who only supports it a round trip before the answer.
+        outcome = _without(outcome, "Supported", "100rel")
+        if dialog.late:
+            outcome = _without(outcome, "Require", "100rel")
+        outcome = outcome.replace("Diversion", None).replace(
+            "History-Info", None
+        )  # read, and not to be logged
+        self._dialogs[call_id] = dialog
+        return outcome
+
+    def _changed(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply | None:
+        outcome = self._described(dialog, request, source)
+        if isinstance(outcome, Message):
+            dialog.on_event(DialogEvent.REFRESHED)
+            dialog.on_event(DialogEvent.RENEGOTIATED)
+        return outcome
+
+    def _described(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
+        """Agree to a timer, and make the offer one that the stack understands."""
+        try:
+            timer = asked_for(request)
+        except TooSmall:
+            return Reply(422, "Session Interval Too Small", (("Min-SE", str(MIN_SE_S)),))
+        outcome = self._mended(dialog, request, source)
+        if isinstance(outcome, Message):
+            dialog.timer = timer
+        return outcome
+
+    def _mended(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
+        if not request.body:
+            return request
+        content_type = request.header("Content-Type") or "application/sdp"
+        description = sdp.of_body(content_type, request.body)
+        if description is None:
+            return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
+        try:
+            mended = sdp.mended(description, source=source, reaches=self._reaches)
+        except NotAcceptable:
+            return Reply(488, "Not Acceptable Here")
+        dialog.direction, dialog.muted = sdp.direction(description), sdp.audio_port(description) == 0
+        return request.with_body(mended, "application/sdp")
+
+    def _acknowledged(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply | None:
+        if request.method == "PRACK":
+            dialog.awaits_prack = False
+            dialog.on_event(DialogEvent.PRACKED)
+        elif dialog.late:
+            dialog.late = False
+            if not request.body:
+                dialog.on_event(DialogEvent.UNANSWERED)
+                return request.with_body(_NO_ANSWER, "application/sdp")
+        if not request.body:
+            return None
+        outcome = self._mended(dialog, request, source)
+        dialog.on_event(DialogEvent.RENEGOTIATED)
+        return outcome
+
+    def _capabilities(self, request: Message, dialog: Dialog | None) -> Reply:
+        if request.in_dialog and dialog is None:
+            return Reply(481, "Call/Transaction Does Not Exist")
+        if self.unavailable_s is not None and not request.in_dialog:
+            return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
+        headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "replaces, timer, 100rel"))
+        return Reply(200, "OK", headers)
+
+
+def _key(request: Message) -> Message | Reply | None:
+    """A key, as whichever of the ways to write it in an INFO, becomes the one that the stack knows."""
+    if not request.body:
+        return None
+    kind = request.header("Content-Type").partition(";")[0].strip().lower()
+    text = request.body.decode(errors="replace")
+    if kind not in ("application/dtmf-relay", "application/dtmf"):
+        return Reply(415, "Unsupported Media Type", (("Accept", "application/dtmf-relay, application/dtmf"),))
+    found = re.search(r"^\s*Signal\s*=\s*(\S+)", text, re.IGNORECASE | re.MULTILINE)
+    signal = found[1] if found else text.strip()
+    key = _KEYS.get(signal, signal.lower())
+    if not re.fullmatch(r"[0-9*#a-d]", key):
+        return Reply(400, "Bad Request")
+    return request.with_body(f"Signal={key}\r\nDuration={_KEY_MS}\r\n".encode(), "application/dtmf-relay")
+
+
+def _without(message: Message, header: str, option: str) -> Message:
+    """Without an option tag in one of the headers that list them."""
+    values = message.values(header)
+    if option not in values:
+        return message
+    return message.replace(header, ", ".join(one for one in values if one != option) or None)

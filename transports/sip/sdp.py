@@ -1,0 +1,167 @@
+"""Session descriptions as peers write them, made what the stack takes. No I/O."""
+
+from __future__ import annotations
+
+import email
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+Ip = IPv4Address | IPv6Address
+_CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
+
+
+class NotAcceptable(Exception):
+    """An offer that can't be answered: 488."""
+
+
+class Direction(StrEnum):
+    """What the peer does on its side, as its SDP says."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An ICE candidate over UDP."""
+
+    component: int
+    priority: int
+    address: Ip
+    port: int
+
+
+def of_body(content_type: str, body: bytes) -> bytes | None:
+    """The SDP in a request's body, which may be one of several parts; None if there is none."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/sdp":
+        return body or None
+    if not kind.startswith("multipart/"):
+        return None
+    parts = email.message_from_bytes(
+        b"Content-Type: " + content_type.encode(errors="surrogateescape") + b"\r\n\r\n" + body
+    )
+    for part in parts.walk():
+        if part.get_content_type() == "application/sdp":
+            payload = part.get_payload(decode=True)
+            return payload if isinstance(payload, bytes) else None
+    return None
+
+
+def direction(sdp: bytes) -> Direction:
+    """The direction of the (first) audio, with what RFC 2543 and a port of 0 say in other ways."""
+    session, media = _sections(_lines(sdp))
+    audio = _audio(media)
+    if audio is None or _port(audio[0]) == 0 or _address_of([*session, *audio]) in ("0.0.0.0", "::"):
+        return Direction.INACTIVE
+    for line in (*reversed(audio), *reversed(session)):
+        if line.startswith("a=") and line[2:] in set(Direction):
+            return Direction(line[2:])
+    return Direction.SENDRECV
+
+
+def audio_port(sdp: bytes) -> int | None:
+    """Of the (first) audio; 0 is no audio, None no medium of that kind."""
+    audio = _audio(_sections(_lines(sdp))[1])
+    return _port(audio[0]) if audio else None
+
+
+def mended(sdp: bytes, *, source: Ip, reaches: Callable[[Ip], bool]) -> bytes:
+    """The description with whole lines, and with a media address that can be sent to.
+
+    `source` is where it came from; `reaches` says whether an address of ours of the other family reaches
+    the media. Where it has an address of another family than the signalling, an ICE candidate of that
+    family takes its place, or else ours is left to be chosen. Raises NotAcceptable if there is neither.
+    """
+    session, media = _sections(_lines(sdp))
+    audio = _audio(media)
+    if audio is None:
+        return _text([session, *media])
+    address = _ip(_address_of([*session, *audio]))
+    if address is None:
+        _move(audio, source, _port(audio[0]))
+    elif address.version != source.version and _port(audio[0]):
+        if candidate := _best_candidate(audio, source):
+            _move(audio, candidate.address, candidate.port)
+        elif reaches(address):
+            return _text([session, *media])
+        else:
+            raise NotAcceptable
+    # The stack then announces the address that the INVITE came to, and not one that it guesses from this.
+    hidden = [[re.sub(r"^c=IN ", "c= IN ", line) for line in section] for section in (session, *media)]
+    return _text(hidden)
+
+
+def _audio(media: list[list[str]]) -> list[str] | None:
+    return next((one for one in media if one[0].startswith("m=audio ")), None)
+
+
+def _move(audio: list[str], address: Ip, port: int) -> None:
+    """Have the audio sent to `address`."""
+    audio[:] = [line for line in audio if not line.startswith(("c=", "a=rtcp:"))]
+    audio[0] = re.sub(r"^(m=audio )\S+", rf"\g<1>{port}", audio[0])
+    audio.insert(1, f"c=IN IP{address.version} {address}")
+
+
+def _best_candidate(audio: list[str], source: Ip) -> Candidate | None:
+    """For RTP, of the source's family: its own address before all, else what the peer itself prefers."""
+    candidates = [
+        candidate
+        for line in audio
+        if (candidate := _candidate(line))
+        and candidate.component == 1
+        and candidate.address.version == source.version
+    ]
+    return max(candidates, key=lambda one: (one.address == source, one.priority), default=None)
+
+
+def _candidate(line: str) -> Candidate | None:
+    found = _CANDIDATE.match(line)
+    if not found or found[2].upper() != "UDP":
+        return None
+    address = _ip(found[4])
+    if address is None:
+        return None
+    return Candidate(int(found[1]), int(found[3]), address, int(found[5]))
+
+
+def _lines(sdp: bytes) -> list[str]:
+    lines = re.split(r"[\r\n]+", sdp.decode(errors="surrogateescape"))
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def _sections(lines: list[str]) -> tuple[list[str], list[list[str]]]:
+    """The session's lines, and those of each medium."""
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        if line.startswith("m="):
+            sections.append([])
+        sections[-1].append(line)
+    return sections[0], sections[1:]
+
+
+def _text(sections: list[list[str]]) -> bytes:
+    return "".join(f"{line}\r\n" for lines in sections for line in lines).encode(errors="surrogateescape")
+
+
+def _port(media: str) -> int:
+    port = media.split()[1].partition("/")[0] if len(media.split()) > 1 else ""
+    return int(port) if port.isdecimal() else 0
+
+
+def _address_of(lines: list[str]) -> str:
+    """Of the last `c=`."""
+    found = [line.split()[-1].partition("/")[0] for line in lines if line.startswith("c=IN ")]
+    return found[-1] if found else ""
+
+
+def _ip(text: str) -> Ip | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
