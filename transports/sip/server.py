@@ -8,7 +8,9 @@ import re
 import resource
 import socket
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from baresip.call import Call
 from baresip.config import Config
@@ -20,10 +22,14 @@ from config.settings import SipSettings
 from transports.call import CallHandler, CallInfo, CallRefused
 from transports.sip import packet_filter
 from transports.sip.call import SipCall, user_of
-from transports.sip.errors import SipError
-from transports.sip.native import Stack
+from transports.sip.errors import NoAddress, SipError
+from transports.sip.guard import Guard
+from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
+from transports.sip.native import Stack, cut_connections
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
+from transports.sip.tap import Tap, Traced
+from transports.sip.trace import Trace
 
 CODECS = {"opus": "opus/48000/2", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
@@ -38,6 +44,13 @@ _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a so
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
 logger = logging.getLogger("offhook.sip")
+
+
+@dataclass(frozen=True, slots=True)
+class BannedSource:
+    address: str  # or an IPv6 network
+    why: str
+    seconds_left: float
 
 
 class SipServer:
@@ -60,9 +73,37 @@ class SipServer:
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
+        self._live: set[str] = set()  # Call-IDs
+        self._guard = Guard(
+            SourceLimits(settings.messages_per_s, settings.ban_s),
+            settings.ban_exempt,
+            self._live,
+            self._on_ban,
+        )
+        self.trace = Trace(settings.trace_calls)
+        self._tap = Tap(self._guard.received, self._traced)
+        self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
+
+    @property
+    def bans(self) -> list[BannedSource]:
+        now = time.monotonic()
+        return [
+            BannedSource(name_of(source), ban.why, ban.until - now)
+            for source, ban in self._guard.bans().items()
+        ]
+
+    def unban(self, address: str) -> bool:
+        """Listen again to an address or network, as `bans` names it; whether it was banned."""
+        try:
+            known = self._guard.unban(source_of(address.partition("/")[0]))
+        except ValueError:
+            return False
+        self._apply_bans()
+        return known
 
     @property
     def listening(self) -> bool:
@@ -70,6 +111,7 @@ class SipServer:
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
+        self._loop = asyncio.get_running_loop()
         _redact(logging.getLogger("baresip.native"))
         _redact(logging.getLogger("baresip.native.sip"))
         _raise_file_limit(self._max_calls * _FILES_PER_CALL + _FILES_ELSE)
@@ -147,16 +189,61 @@ class SipServer:
         )
 
     async def _listen(self) -> None:
-        programs = {
-            family: packet_filter.compile_filter(self._settings.allow, family)
-            for family in (socket.AF_INET, socket.AF_INET6)
-        }
         assert self._stack is not None
         self._sockets = await self._stack.listen(
-            self._settings.host,
-            self._settings.port,
-            lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)]),
+            self._settings.host, self._settings.port, self._filter(), self._tap
         )
+
+    async def _follow_addresses(self) -> None:
+        assert self._stack is not None
+        new, gone, errors = await self._stack.follow_addresses(
+            self._settings.host, self._settings.port, self._filter(), self._tap
+        )
+        for sock in [sock for sock in self._sockets if sock.getsockname()[0] in gone]:
+            self._sockets.remove(sock)
+            sock.close()
+        self._sockets += new
+        if new or gone:
+            added = {sock.getsockname()[0] for sock in new}
+            logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
+        for error in errors:
+            logger.log(logging.DEBUG if isinstance(error, NoAddress) else logging.WARNING, "%s", error)
+
+    def _filter(self) -> Callable[[socket.socket], None]:
+        """What makes a socket deaf to strangers and to whoever is banned."""
+        denied = [network_of(source) for source in self._bans]
+        programs = {
+            family: packet_filter.compile_filter(self._settings.allow, family, denied)
+            for family in (socket.AF_INET, socket.AF_INET6)
+        }
+        return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+
+    def _traced(self, message: Traced) -> None:
+        """On the SIP thread."""
+        self._guard.traced(message)
+        if not self._settings.trace_calls:
+            return
+        protocol = "UDP" if message.over_udp else "TCP"
+        self.trace.add(time.time(), message.sent, protocol, message.local, message.remote, message.raw)
+
+    def _on_ban(self, _: Source) -> None:
+        """On the SIP thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._apply_bans)
+
+    def _apply_bans(self) -> None:
+        bans = self._guard.bans()
+        if bans.keys() == self._bans.keys():
+            return
+        for source in bans.keys() - self._bans.keys():
+            logger.warning("banned %s for %d s: %s", name_of(source), self._settings.ban_s, bans[source].why)
+        for source in self._bans.keys() - bans.keys():
+            logger.info("%s is no longer banned", name_of(source))
+        self._bans = bans
+        put_on = self._filter()
+        for sock in self._sockets:
+            put_on(sock)
+        cut_connections(self._settings.port, lambda address: source_of(address) in bans)
 
     def _on_incoming(self, call: Call) -> None:
         assert self._stack is not None
@@ -176,7 +263,18 @@ class SipServer:
         )
         task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
         self._calls[sip_call] = task
-        task.add_done_callback(lambda _: self._calls.pop(sip_call, None))
+        self._live.add(info.call_id)
+        self.trace.name(info.call_id, info.id)
+        task.add_done_callback(lambda _: self._forget(sip_call))
+        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+
+    async def _note_source(self, call: SipCall) -> None:
+        if call.info.remote:
+            self._guard.had_call(source_of(call.info.remote))
+
+    def _forget(self, call: SipCall) -> None:
+        self._calls.pop(call, None)
+        self._live.discard(call.info.call_id)
 
     async def _serve(self, native_call: Call, call: SipCall) -> None:
         try:
@@ -200,21 +298,25 @@ class SipServer:
             await call.settle()
 
     async def _watch_stack(self) -> None:
-        """Notice a stack that hangs, and tell how many packets strangers sent."""
+        """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
         told = dropped = sum(map(packet_filter.dropped, self._sockets))
         quiet_until = 0.0
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             dropped = sum(map(packet_filter.dropped, self._sockets))
+            told = min(told, dropped)  # a socket may have gone
             if dropped > told and loop.time() >= quiet_until:
                 logger.warning(
-                    "dropped %d packets from addresses that sip.allow doesn't list", dropped - told
+                    "dropped %d packets from addresses that sip.allow doesn't list, or that are banned",
+                    dropped - told,
                 )
                 told, quiet_until = dropped, loop.time() + STRANGERS_LOG_INTERVAL_S
+            self._apply_bans()  # some may be over
             if self._stack is not None:
                 try:
                     await self._stack.ping(PING_TIMEOUT_S)
+                    await self._follow_addresses()
                 except BaresipError:
                     self._died()
                     return
@@ -228,6 +330,10 @@ class SipServer:
             call.fail()
         if self._on_dead:
             self._on_dead()
+
+
+def _listed(addresses: set[str]) -> str:
+    return ", ".join(sorted(addresses)) or "none"
 
 
 def _raise_file_limit(wanted: int) -> None:
