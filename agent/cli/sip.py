@@ -112,10 +112,8 @@ def ladder(messages: Sequence[dict[str, Any]], *, full: bool = False) -> list[st
     for message in messages:
         by_call.setdefault(message["call_id"], []).append(message)
     for call_id, own in by_call.items():
-        first = own[0]
-        lines.append(
-            f"[bold]{escape(_address(first['remote']))}[/bold] {first['protocol']} {escape(call_id)}"
-        )
+        peer = f"{own[0]['protocol']} {_address(own[0]['remote'])}"
+        lines.append(f"[bold]{escape(peer)}[/bold]  Call-ID {escape(call_id)}")
         for message in own:
             time = message["at"][11:23]
             arrow = "[green]<--[/green]" if message["sent"] else "[cyan]-->[/cyan]"
@@ -132,7 +130,7 @@ def _summary(text: str) -> str:
     if not head.startswith("SIP/2.0 "):
         return head.removesuffix(" SIP/2.0") + sound
     asked = next((h.partition(":")[2].strip() for h in headers if h.lower().startswith("cseq")), "")
-    return f"{head.removeprefix('SIP/2.0 ')} [{asked}]{sound}"
+    return f"{head.removeprefix('SIP/2.0 ')} for {asked}{sound}"
 
 
 def _address(endpoint: Sequence[Any]) -> str:
