@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import subprocess
 import threading
 from typing import Any
@@ -117,6 +118,25 @@ async def test_a_flood_in_a_callers_name_leaves_the_call_alone() -> None:
         assert (await caller.final_answer()).status == 200
         assert reception.ended.empty()
         forger.close()
+
+
+async def test_peers_that_reset_their_connections_take_no_line() -> None:
+    """The stack gave up such a call and kept it: five of them, and everyone else was busy for good."""
+    async with guarded_server(Reception(), ban_exempt=("127.0.0.0/8",)) as (_, at):
+        for _ in range(30):
+            phone = Caller(at)
+            offer = phone.request("OPTIONS", cseq=1) + phone.request("INVITE", phone.sdp(), cseq=2)
+            phone.close()
+            with socket.socket() as tcp:
+                await asyncio.to_thread(tcp.connect, at)
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                tcp.sendall(offer.replace("SIP/2.0/UDP", "SIP/2.0/TCP").encode())
+        async with asyncio.timeout(5):
+            while True:
+                with contextlib.suppress(ConnectionError):
+                    async with dialled(at):
+                        break
+                await asyncio.sleep(0.1)
 
 
 async def test_a_call_can_be_traced() -> None:

@@ -26,7 +26,7 @@ from baresip._events import set_sink
 from baresip._native import lib
 from baresip.runtime import Runtime
 
-from transports.sip import tap
+from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 
 _UDP, _TCP = 0, 1  # enum sip_transp
@@ -50,8 +50,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
-    "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
     **tap.SIGNATURES,
+    **abandoned.SIGNATURES,
 }
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
@@ -153,6 +153,10 @@ class Stack:
                 self._lib.ua_hangup(self._lib.call_get_ua(call), call, status, reason.encode())
 
         await self._on_sip_thread(decline)
+
+    async def end_abandoned(self) -> int:
+        """End calls that the stack left half made; returns how many."""
+        return await self._on_sip_thread(lambda: abandoned.end_abandoned(self._lib))
 
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import resource
@@ -40,6 +41,7 @@ GIL_SWITCH_INTERVAL_S = 0.001
 # A call holds RTP, RTCP and timers; the models, HTTP and carriers need some as well.
 _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
+_CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
@@ -84,6 +86,7 @@ class SipServer:
         self._tap = Tap(self._guard.received, self._traced)
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
@@ -136,16 +139,18 @@ class SipServer:
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
+        if self._stack is not None and self.listening:
+            await self._end_abandoned()
         for call in list(self._calls):
             await call.hangup()
         tasks = list(self._calls.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._watch:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        for task in filter(None, (self._watch, self._sweeping)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._watch = self._sweeping = None
         await self._pump.close()
         if self._feeder.started:
             await asyncio.to_thread(self._feeder.close)
@@ -221,10 +226,16 @@ class SipServer:
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
         self._guard.traced(message)
+        if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
+            self._loop.call_soon_threadsafe(self._sweep)
         if not self._settings.trace_calls:
             return
         protocol = "UDP" if message.over_udp else "TCP"
         self.trace.add(time.time(), message.sent, protocol, message.local, message.remote, message.raw)
+
+    def _sweep(self) -> None:
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._end_abandoned(), name="sip-sweep")
 
     def _on_ban(self, _: Source) -> None:
         """On the SIP thread."""
@@ -244,6 +255,12 @@ class SipServer:
         for sock in self._sockets:
             put_on(sock)
         cut_connections(self._settings.port, lambda address: source_of(address) in bans)
+
+    async def _end_abandoned(self) -> None:
+        assert self._stack is not None
+        with contextlib.suppress(BaresipError):
+            if ended := await self._stack.end_abandoned():
+                logger.info("ended %d calls whose peers were gone before they rang", ended)
 
     def _on_incoming(self, call: Call) -> None:
         assert self._stack is not None
@@ -317,6 +334,7 @@ class SipServer:
                 try:
                     await self._stack.ping(PING_TIMEOUT_S)
                     await self._follow_addresses()
+                    await self._end_abandoned()
                 except BaresipError:
                     self._died()
                     return

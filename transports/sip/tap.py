@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from transports.sip.abandoned import ListElement, elements
 from transports.sip.errors import SipError
 from transports.sip.limits import Source
 
@@ -25,17 +26,11 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-class _ListElement(ctypes.Structure):
-    """libre's `struct le`."""
-
-    _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
-
-
 class _Transport(ctypes.Structure):
     """libre's `struct sip_transport`, which `struct sip` has a list of, first."""
 
     _fields_ = (
-        ("le", _ListElement),
+        ("le", ListElement),
         ("laddr", ctypes.c_uint32 * 29),  # struct sa
         ("sip", _pointer),
         ("ht_ccert", _pointer),
@@ -93,13 +88,11 @@ class Tap:
 
 
 def _transports(sip: int) -> Iterator[_Transport]:
-    element = _pointer.from_address(sip).value
-    while element:
-        transport = _Transport.from_address(_ListElement.from_address(element).data or 0)
+    for data in elements(_pointer.from_address(sip).value):
+        transport = _Transport.from_address(data)
         if transport.sip != sip:  # never follow the pointers of another layout
             raise SipError("this build of baresip-python is laid out otherwise; install 0.5.2a3.")
         yield transport
-        element = transport.le.next
 
 
 def _source(sa: int) -> Source:
