@@ -58,8 +58,8 @@ async def _rtpengine(control: int) -> AsyncIterator[None]:
         "--config-file=none",
     ):
         async with asyncio.timeout(STARTED_S):
-            while not await _pongs(control):
-                await asyncio.sleep(0.1)
+            while b"pong" not in await _asked(control, b"1 d7:command4:pinge"):
+                pass
         yield
 
 
@@ -91,18 +91,15 @@ async def _running(*command: str) -> AsyncIterator[None]:
         await reading
 
 
-async def _pongs(control: int) -> bool:
-    return b"pong" in await _asked(control, b"1 d7:command4:pinge")
-
-
 async def _answers(port: int) -> None:
     """Wait until the proxy has found the server alive and passes an OPTIONS on to it."""
     async with asyncio.timeout(STARTED_S):
         while True:
             text = (
-                f"OPTIONS sip:agent@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bKt\r\n"
-                "From: <sip:t@127.0.0.1>;tag=t\r\nTo: <sip:agent@127.0.0.1>\r\nCall-ID: t\r\nCSeq: 1 OPTIONS\r\n"
-                "Max-Forwards: 5\r\nContent-Length: 0\r\n\r\n"
+                f"OPTIONS sip:agent@127.0.0.1:{port} SIP/2.0\r\n"
+                "Via: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bKt\r\nMax-Forwards: 5\r\n"
+                "From: <sip:t@127.0.0.1>;tag=t\r\nTo: <sip:agent@127.0.0.1>\r\nCall-ID: t\r\n"
+                "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
             )
             if (await _asked(port, text.encode())).startswith(b"SIP/2.0 200"):
                 return

@@ -55,8 +55,8 @@ def test_memory_is_bounded(messages: list[tuple[int, str, int]]) -> None:
     found = Trace(10)
     for number, method, size in messages:
         found.add(0, False, "UDP", LOCAL, REMOTE, request(method, f"c{number}", body="x" * size))
-    assert found.size == sum(len(m.text) for m in found.messages())
-    assert max((len(m.text) for m in found.messages()), default=0) <= trace.MESSAGE_BYTES
+    assert found.size == sum(len(m.raw) for m in found.messages())
+    assert max((len(m.raw) for m in found.messages()), default=0) <= trace.MESSAGE_BYTES
     assert len({m.call_id for m in found.messages()}) <= 20
 
 

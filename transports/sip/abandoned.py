@@ -1,8 +1,8 @@
 """Ends calls that the stack left half made.
 
-baresip 4.10 drops a call whose 180 it can't send, as when a TCP peer has reset the connection by then. By that
-time baresip-python holds it, having been told of its SDP, and waits for an end that nobody tells of: the call counts as
-a live one for good, and is freed twice when the stack stops.
+baresip 4.10 drops a call whose 180 it can't send, as when a TCP peer has reset the connection by then. By
+that time baresip-python holds it, having been told of its SDP, and waits for an end that nobody tells of:
+the call counts as a live one for good, and is freed twice when the stack stops.
 """
 
 from __future__ import annotations

@@ -183,8 +183,8 @@ class SipServer:
     def _account(self) -> str:
         codecs = ",".join(CODECS[name] for name in self._settings.codecs)
         return (
-            # No transport parameter: with one, calls over the other transport get 404.
-            "<sip:offhook@127.0.0.1>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
+            # No transport parameter and no address: with one, calls over the others get 404.
+            "<sip:offhook@offhook>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
             f";audio_codecs={codecs}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"

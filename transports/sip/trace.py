@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 OTHERS = 50  # dialogs without an INVITE that are kept: registrations, OPTIONS
 MESSAGES = 200  # of one dialog
 MESSAGE_BYTES = 16384
-ALL_BYTES = 16_000_000
+ALL_BYTES = 8_000_000
 
 Endpoint = tuple[str, int]
 
@@ -45,7 +45,11 @@ class Message:
     local: Endpoint
     remote: Endpoint
     call_id: str
-    text: str
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode(errors="replace")
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ class Trace:
 
     @property
     def size(self) -> int:
-        """How many characters are kept."""
+        """How many bytes of messages are kept."""
         return self._size
 
     def add(
@@ -75,14 +79,14 @@ class Trace:
         raw = raw[:MESSAGE_BYTES]
         found = _CALL_ID.search(raw)
         call_id = found[1].decode(errors="replace") if found else ""
-        message = Message(at, sent, protocol, local, remote, call_id, raw.decode(errors="replace"))
+        message = Message(at, sent, protocol, local, remote, call_id, raw)
         with self._lock:
             dialog = self._dialog(call_id, raw.startswith(b"INVITE "))
             if dialog is None or len(dialog.messages) >= MESSAGES:
                 return
             dialog.messages.append(message)
-            dialog.size += len(message.text)
-            self._size += len(message.text)
+            dialog.size += len(raw)
+            self._size += len(raw)
             while self._size > ALL_BYTES:
                 self._drop_oldest(not self._dialogs[False])
 
@@ -162,4 +166,4 @@ def _with(message: Message, text: str) -> Message:
     head, body = _halves(text)
     if body != _halves(message.text)[1]:
         head = _CONTENT_LENGTH.sub(rf"\g<1>{len(body.encode())}", head, count=1)
-    return replace(message, text=head + body)
+    return replace(message, raw=(head + body).encode())
