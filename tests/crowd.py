@@ -30,12 +30,14 @@ SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
 
 
 async def serve(port: int, calls: int) -> None:
+    from agent import logs
     from agent.session import CallSession
-    from config.settings import Settings, SipSettings
+    from config.settings import LogSettings, Settings, SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
     from transports.call import CallTransport
     from transports.sip.server import SipServer
 
+    logs.set_up(LogSettings(level="warning"))
     script = [Says(0, QUESTION_S, QUESTION, finished=0.9)]
 
     async def handle(call: CallTransport) -> None:

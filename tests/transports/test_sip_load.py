@@ -87,7 +87,8 @@ async def test_twenty_five_setups_a_second() -> None:
             gaps_ms = crowd.take_gaps_ms()
             print(
                 f"{len(setups_ms)} calls: setup {p(setups_ms, 50):.0f} ms (p50), "
-                f"{p(setups_ms, 95):.0f} (p95); packets {p(gaps_ms, 99):.1f} ms apart (p99); {resident_mb(pid) - before_mb:.0f} MB more"
+                f"{p(setups_ms, 95):.0f} (p95); packets {p(gaps_ms, 99):.1f} ms apart (p99); "
+                f"{resident_mb(pid) - before_mb:.0f} MB more"
             )
     finally:
         crowd.close()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.vitals import return_memory
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, dialled
 from tests.transports.torture import Peers, generated, torture
@@ -169,4 +170,8 @@ async def footprint_after(
         while len(reception.live) > CALLS:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await asyncio.sleep(5)
+    for queue in (reception.calls, reception.connected, reception.ended, reception.digits):
+        while not queue.empty():
+            queue.get_nowait()
+    return_memory()
     return open_files(), resident_kb()
