@@ -1,7 +1,8 @@
 """A server for a crowd of callers, in a process of its own, and the crowd, with what it hears.
 
-`python -m tests.crowd PORT CALLS` serves until its standard input ends: real sessions over real SIP, with
-scripted models, which take their scripted time and no processor.
+`python -m tests.crowd PORT CALLS AGENT` serves until its standard input ends, over real SIP. AGENT is
+`session`: whole ones, with scripted models that take their scripted time; or `pipeline`: what carries the sound, with an
+echo in place of a conversation.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ EVERY_S = 12.0  # a caller asks
 SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
 
 
-async def serve(port: int, calls: int) -> None:
+async def serve(port: int, calls: int, agent: str) -> None:
     from agent import logs
     from agent.session import CallSession
     from config.settings import LogSettings, Settings, SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
+    from tests.transports.fake_agent import FakeAgent
     from transports.call import CallTransport
     from transports.sip.server import SipServer
 
@@ -44,7 +46,9 @@ async def serve(port: int, calls: int) -> None:
         models: Any = FakeModels(script, {QUESTION: ANSWER}, Outcome())
         await CallSession(call, settings=Settings(), personas=[PERSONA], pool=models).run()
 
-    server = SipServer(SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",)), calls, handle)
+    settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
+    echo = FakeAgent(max_calls=calls, greeting_s=0, echoes=True, keeps=False)
+    server = SipServer(settings, calls, handle if agent == "session" else echo)
     await server.start()
     print("serving", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -52,11 +56,11 @@ async def serve(port: int, calls: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def crowd_server(calls: int) -> AsyncIterator[tuple[tuple[str, int], int]]:
+async def crowd_server(calls: int, agent: str) -> AsyncIterator[tuple[tuple[str, int], int]]:
     """Its address and process id."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crowd", str(port), str(calls)),
+        *(sys.executable, "-m", "tests.crowd", str(port), str(calls), agent),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -190,4 +194,4 @@ def question() -> list[bytes]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -41,7 +41,7 @@ class Guard:
     ) -> None:
         """`exempt`: networks (CIDR) that may do as they like. `live`: the Call-IDs of the calls there are.
 
-        `on_ban` is called on the SIP thread.
+        `on_ban` is called on the thread that the ban was earned on.
         """
         self._limits = limits
         self._exempt = [ip_network(text) for text in exempt]
@@ -60,6 +60,12 @@ class Guard:
         """Note that a call with this source was established."""
         with self._lock:
             self._limits.had_call(source, time.monotonic())
+
+    def call_over(self, source: Source) -> None:
+        """Note the end of a call, which of those who never had one was cancelled or not acknowledged."""
+        if not self._is_exempt(source):
+            with self._lock:
+                self._strike(source, "its calls come to nothing", time.monotonic())
 
     def received(self, source: Source, datagram: bytes) -> bool:
         """Whether to drop what came by UDP."""

@@ -238,7 +238,7 @@ class SipServer:
             self._sweeping = asyncio.create_task(self._end_abandoned(), name="sip-sweep")
 
     def _on_ban(self, _: Source) -> None:
-        """On the SIP thread."""
+        """On any thread."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._apply_bans)
 
@@ -303,6 +303,8 @@ class SipServer:
             call.located(await stack.remote_address(call.info.call_id))
             if not call.over:  # cancelled at once: nobody has to know
                 await self._handler(call)
+            if call.info.remote:
+                self._guard.call_over(source_of(call.info.remote))
         except CallRefused:
             try:
                 await native_call.reject()
