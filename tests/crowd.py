@@ -1,8 +1,8 @@
 """A server for a crowd of callers, in a process of its own, and the crowd, with what it hears.
 
 `python -m tests.crowd PORT CALLS AGENT` serves until its standard input ends, over real SIP. AGENT is
-`session`: whole ones, with scripted models that take their scripted time; or `pipeline`: what carries the sound, with an
-echo in place of a conversation.
+`session`: whole ones, with scripted models that take their scripted time; or `pipeline`: what carries the
+sound, with an echo in place of a conversation.
 """
 
 from __future__ import annotations

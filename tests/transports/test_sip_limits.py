@@ -7,7 +7,7 @@ import struct
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transports.sip import limits, packet_filter
@@ -76,6 +76,7 @@ def test_nobody_is_banned_where_bans_are_off() -> None:
     assert not policy.bans
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 6000), st.sampled_from(["admit", "strike", "call", "ban"]))))
 def test_what_is_remembered_is_bounded(events: list[tuple[int, str]]) -> None:
     policy = SourceLimits(RATE, 600)
