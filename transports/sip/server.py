@@ -85,6 +85,7 @@ class SipServer:
         self.trace = Trace(settings.trace_calls)
         self._tap = Tap(self._guard.received, self._traced)
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._told: set[str] = set()  # why addresses can't be listened on
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
@@ -212,7 +213,9 @@ class SipServer:
             added = {sock.getsockname()[0] for sock in new}
             logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
         for error in errors:
-            logger.log(logging.DEBUG if isinstance(error, NoAddress) else logging.WARNING, "%s", error)
+            if not isinstance(error, NoAddress) and str(error) not in self._told:  # it isn't ready yet
+                logger.warning("%s", error)
+        self._told = {str(error) for error in errors}
 
     def _filter(self) -> Callable[[socket.socket], None]:
         """What makes a socket deaf to strangers and to whoever is banned."""
