@@ -33,7 +33,7 @@ def trace(
     call: Annotated[
         str,
         typer.Argument(
-            metavar="[CALL]",
+            metavar="CALL",
             help="A session's id, as the log and the API name it, or a Call-ID; all that are kept if absent.",
             show_default=False,
         ),
