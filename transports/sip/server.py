@@ -209,6 +209,9 @@ class SipServer:
             self._sockets.remove(sock)
             sock.close()
         self._sockets += new
+        put_on = self._filter()  # somebody may have been banned meanwhile
+        for sock in new:
+            put_on(sock)
         if new or gone:
             added = {sock.getsockname()[0] for sock in new}
             logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
