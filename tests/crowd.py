@@ -1,8 +1,7 @@
 """A server for a crowd of callers, in a process of its own, and the crowd, with what it hears.
 
-`python -m tests.crowd PORT CALLS AGENT` serves until its standard input ends, over real SIP. AGENT is
-`session`: whole ones, with scripted models that take their scripted time; or `pipeline`: what carries the
-sound, with an echo in place of a conversation.
+`python -m tests.crowd PORT CALLS` serves until its standard input ends: whole sessions over real SIP, with
+scripted models that take their scripted time.
 """
 
 from __future__ import annotations
@@ -30,12 +29,11 @@ EVERY_S = 12.0  # a caller asks
 SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
 
 
-async def serve(port: int, calls: int, agent: str) -> None:
+async def serve(port: int, calls: int) -> None:
     from agent import logs
     from agent.session import CallSession
     from config.settings import LogSettings, Settings, SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
-    from tests.transports.fake_agent import FakeAgent
     from transports.call import CallTransport
     from transports.sip.server import SipServer
 
@@ -47,8 +45,7 @@ async def serve(port: int, calls: int, agent: str) -> None:
         await CallSession(call, settings=Settings(), personas=[PERSONA], pool=models).run()
 
     settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
-    echo = FakeAgent(max_calls=calls, greeting_s=0, echoes=True, keeps=False)
-    server = SipServer(settings, calls, handle if agent == "session" else echo)
+    server = SipServer(settings, calls, handle)
     await server.start()
     print("serving", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -56,11 +53,11 @@ async def serve(port: int, calls: int, agent: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def crowd_server(calls: int, agent: str) -> AsyncIterator[tuple[tuple[str, int], int]]:
+async def crowd_server(calls: int) -> AsyncIterator[tuple[tuple[str, int], int]]:
     """Its address and process id."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crowd", str(port), str(calls), agent),
+        *(sys.executable, "-m", "tests.crowd", str(port), str(calls)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -194,4 +191,4 @@ def question() -> list[bytes]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))

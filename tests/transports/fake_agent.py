@@ -26,12 +26,11 @@ def rtvi(kind: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 class Recorder(FrameProcessor):
-    """Keeps what the pipeline got, where it is told to, and says it back where it is told to."""
+    """Keeps what the pipeline got, and says it back where it is told to."""
 
-    def __init__(self, *, echoes: bool, keeps: bool) -> None:
+    def __init__(self, *, echoes: bool) -> None:
         super().__init__()
         self._echoes = echoes
-        self._keeps = keeps
         self.started = False
         self.pcm = bytearray()
         self.keys = ""
@@ -39,8 +38,7 @@ class Recorder(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
-            if self._keeps:
-                self.pcm += frame.audio
+            self.pcm += frame.audio
             if self._echoes:
                 await self.say(frame.audio)
             return
@@ -57,13 +55,10 @@ class Recorder(FrameProcessor):
 class FakeAgent:
     """Handles calls: a greeting of tone, then silence or an echo; records everything for the test."""
 
-    def __init__(
-        self, *, max_calls: int = 20, greeting_s: float = 1.0, echoes: bool = False, keeps: bool = True
-    ) -> None:
+    def __init__(self, *, max_calls: int = 20, greeting_s: float = 1.0, echoes: bool = False) -> None:
         self.max_calls = max_calls
         self.greeting_s = greeting_s
         self.echoes = echoes
-        self.keeps = keeps
         self.draining = False
         self.live: list[CallTransport] = []
         self.recorders: list[Recorder] = []
@@ -82,7 +77,7 @@ class FakeAgent:
         if not accepts:
             raise CallRefused(why_not)
         over = asyncio.Event()
-        recorder = Recorder(echoes=self.echoes, keeps=self.keeps)
+        recorder = Recorder(echoes=self.echoes)
         self.live.append(call)
         self.recorders.append(recorder)
         worker = PipelineWorker(
