@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +118,24 @@ def test_one_user_is_one_alias_in_the_whole_call() -> None:
     found = kept(request(), request("BYE")).messages()
     texts = [m.text for m in without_numbers(found)]
     assert all("<sip:user2@192.0.2.10>" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "From: a" + " " * 16000,
+        'From: "' + "\\a" * 8000,
+        "Contact: " + "sip:" * 4000,
+        "Contact: " + "sip:a:" * 2600,
+        "Authorization: x" + "\r\n " * 5000,
+        "To: " + "<" * 16000,
+    ],
+)
+def test_no_message_takes_long(headers: str) -> None:
+    raw = request(headers=headers + "\r\n")
+    began = time.process_time()
+    shown(raw)
+    assert time.process_time() - began < 0.5
 
 
 @given(st.binary(max_size=600))

@@ -15,6 +15,7 @@ from ipaddress import ip_network
 
 from transports.sip.limits import SOURCES, Ban, Source, SourceLimits, network_of
 from transports.sip.tap import Traced
+from transports.sip.trace import call_id_of
 
 # How the tools that scan the Internet for telephones call themselves, as they come.
 _SCANNER = re.compile(
@@ -23,7 +24,6 @@ _SCANNER = re.compile(
     rb"|siparmyknife|iWar)",
     re.IGNORECASE | re.MULTILINE,
 )
-_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*[^\s])", re.IGNORECASE | re.MULTILINE)
 _LOOKED_AT = 4096  # bytes; where headers stand
 # A peer that is set up wrongly gets one of these now and then, who guesses names and passwords all the time.
 _REFUSALS = frozenset((b"400", b"401", b"403", b"404", b"405", b"407", b"420", b"501"))
@@ -96,7 +96,7 @@ class Guard:
         if source in self._limits.bans:  # sent before the kernel knew
             return False
         if not self._limits.admit(source, now):
-            if self._of_live_call(message):
+            if call_id_of(message) in self._live:
                 return True
             self._strike(source, "it sends too much", now)
             return False
@@ -116,10 +116,6 @@ class Guard:
     def _tell(self, source: Source, banned: bool) -> None:
         if banned:
             self._on_ban(source)
-
-    def _of_live_call(self, message: bytes) -> bool:
-        found = _CALL_ID.search(message, 0, _LOOKED_AT)
-        return found is not None and found[1].decode(errors="replace") in self._live
 
     def _is_exempt(self, source: Source) -> bool:
         exempt = self._exempted.get(source)

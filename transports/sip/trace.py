@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 OTHERS = 50  # dialogs without an INVITE that are kept: registrations, OPTIONS
 MESSAGES = 200  # of one dialog
 MESSAGE_BYTES = 16384
+_HEADERS_BYTES = 8192  # a Call-ID stands before that
 ALL_BYTES = 8_000_000
 
 Endpoint = tuple[str, int]
@@ -21,20 +22,28 @@ _REST = r"[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*"  # of a header, which may go on in t
 _SECRETS = (
     re.compile(rf"^((?:proxy-)?auth(?:orization|entication-info)[ \t]*:[ \t]*){_REST}", _LINE),
     re.compile(r"^(a=crypto:\d+ \S+ |a=key-mgmt:|a=ice-pwd:|k=)[^\r\n]*", _LINE),
-    re.compile(r"(\bsips?:[^@\s<>;\":]+:)[^@\s<>;\"]+(?=@)", _LINE),
+    re.compile(r"(\bsips?:[^@\s<>;\":]{1,512}:)[^@\s<>;\"]{1,512}(?=@)", _LINE),
 )
 _KEYS_BODY = re.compile(r"^(?:content-type|c)[ \t]*:[ \t]*application/dtmf", _LINE)
 _PRESSED = re.compile(r"^((?:signal[ \t]*=[ \t]*)?)[0-9A-D*#, ]+(?=\r?$)", _LINE)
-_URI_USER = re.compile(r"\b(sips?:)([^@\s<>;\"]+)@|\b(tel:)([^\s<>;\"]+)", re.IGNORECASE)
+# Bounded, so that no message takes long.
+_URI_USER = re.compile(r"\b(sips?:)([^@\s<>;\"]{1,512})@|\b(tel:)([^\s<>;\"]+)", re.IGNORECASE)
+_WORD = re.compile(r"[+*#\w]{4,}")
 _NAME = re.compile(
     r"^((?:from|f|to|t|contact|m|p-asserted-identity|p-preferred-identity|remote-party-id|diversion|reply-to"
-    r'|history-info|referred-by|b)[ \t]*:[ \t]*)("(?:[^"\\]|\\.)*"|[^\s<"][^<"\r\n]*?)(?=[ \t]*<)',
+    r'|history-info|referred-by|b)[ \t]*:[ \t]*)("(?:[^"\\\r\n]|\\.)*"[ \t]*|[^\s<"][^<"\r\n]*)(?=<)',
     _LINE,
 )
 _ORIGIN = re.compile(r"^o=\S+", re.MULTILINE)
 _CONTENT_LENGTH = re.compile(r"^((?:content-length|l)[ \t]*:[ \t]*)\d+", _LINE)
 _CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*[^\s])", _LINE)
 _END_OF_HEAD = re.compile(r"\r?\n\r?\n")
+
+
+def call_id_of(raw: bytes) -> str:
+    """A message's Call-ID; empty if it has none."""
+    found = _CALL_ID.search(raw, 0, _HEADERS_BYTES)
+    return found[1].decode(errors="replace") if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,7 @@ class Trace:
         self, at: float, sent: bool, protocol: str, local: Endpoint, remote: Endpoint, raw: bytes
     ) -> None:
         raw = raw[:MESSAGE_BYTES]
-        found = _CALL_ID.search(raw)
-        call_id = found[1].decode(errors="replace") if found else ""
+        call_id = call_id_of(raw)
         message = Message(at, sent, protocol, local, remote, call_id, raw)
         with self._lock:
             dialog = self._dialog(call_id, raw.startswith(b"INVITE "))
@@ -146,14 +154,11 @@ def without_numbers(messages: Iterable[Message]) -> list[Message]:
         return f"{match[1]}{known}@" if match[1] else f"{match[3]}{known}"
 
     shown = [
-        _with(m, _URI_USER.sub(alias, _ORIGIN.sub("o=-", _NAME.sub(rf'\1"{_GONE}"', m.text))))
+        _with(m, _URI_USER.sub(alias, _ORIGIN.sub("o=-", _NAME.sub(rf'\1"{_GONE}" ', m.text))))
         for m in messages
     ]
-    hidden = "|".join(re.escape(user) for user in aliases if len(user) > 3)
-    if not hidden:
-        return shown
-    anywhere = re.compile(rf"(?<!\w)(?:{hidden})(?!\w)", re.IGNORECASE)  # as in headers of a PBX's own
-    return [_with(m, anywhere.sub(lambda found: aliases[found[0].lower()], m.text)) for m in shown]
+    # As in headers of a PBX's own.
+    return [_with(m, _WORD.sub(lambda word: aliases.get(word[0].lower(), word[0]), m.text)) for m in shown]
 
 
 def _halves(text: str) -> tuple[str, str]:
