@@ -128,11 +128,16 @@ async def test_a_flood_in_a_callers_name_leaves_the_call_alone() -> None:
             forger.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
             if nth % 50 == 0:
                 await asyncio.sleep(0.005)
-        assert banned(server) == []
-        caller.send_request("OPTIONS")
-        assert (await caller.final_answer()).status == 200
-        assert reception.ended.empty()
         forger.close()
+        assert banned(server) == []
+        for _ in range(10):  # as a phone would send it again, where the kernel's buffer was full
+            caller.send_request("OPTIONS")
+            with contextlib.suppress(TimeoutError):
+                assert (await caller.final_answer(0.5)).status == 200
+                break
+        else:
+            pytest.fail("the caller isn't heard")
+        assert reception.ended.empty()
 
 
 async def test_peers_that_reset_their_connections_take_no_line() -> None:
