@@ -10,7 +10,10 @@ GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 # The largest bundled model that may answer: what another MIND brought stays in the cache.
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
-PEERS  := sip-tester baresip-core flite sox iproute2 chromium libgomp1
+PEERS  := sip-tester baresip-core kamailio rtpengine-daemon linphone-cli sipsak sipvicious flite sox iproute2 \
+  chromium libgomp1
+# Installed, these would take port 5060. The tests start their own.
+DAEMONS := kamailio rtpengine-daemon
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean
@@ -120,7 +123,10 @@ peers:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing the tests' peers:$$missing"; \
 	  apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null && exit 0; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null && { \
+	  for peer in $(DAEMONS); do \
+	    case "$$missing" in *$$peer*) systemctl disable --quiet --now $$peer 2>/dev/null ;; esac; \
+	  done; exit 0; }; \
 	fi; \
 	echo "NOTE: not installed, so that tests which need them are skipped:$$missing" >&2; \
 	echo "NOTE: as root on Debian: apt-get install$$missing" >&2; \

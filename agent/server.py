@@ -13,6 +13,7 @@ from agent import pipeline
 from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
+from agent.http.sip import sip_router
 from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
 from agent.tls import Certificate
@@ -105,6 +106,8 @@ class Server:
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
             routers += [webrtc_router(self.webrtc, settings.webrtc), page_router()]
+        if self.sip:
+            routers.append(sip_router(self.sip))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -112,6 +115,7 @@ class Server:
             persona=self.persona,
             listeners=[self],
             pulse=self._pulse,
+            bans=lambda: self.sip.bans if self.sip else (),
             routers=routers,
         )
 

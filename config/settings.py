@@ -93,10 +93,29 @@ class SipSettings(Section):
         description="Peers that are believed about who calls where From is anonymous (P-Asserted-Identity, "
         "Remote-Party-ID).",
     )
+    messages_per_s: int = Field(
+        20,
+        ge=1,
+        le=10000,
+        description="Messages a second that one address may send; ten times as many once it has had a call.",
+    )
+    ban_s: int = Field(
+        600, ge=0, le=604800, description="How long scanners and floods are ignored; 0 bans nobody."
+    )
+    ban_exempt: tuple[Network, ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Networks that are neither limited nor banned, as a proxy's in front.",
+    )
     codecs: tuple[Codec, ...] = Field(
         ("pcmu", "pcma", "g722", "opus"), min_length=1, description="Offered and accepted, best first."
     )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
+    trace_calls: int = Field(
+        100,
+        ge=0,
+        le=1000,
+        description="Calls whose SIP messages are kept in memory, for `offhook sip trace`; 0 for none.",
+    )
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
 
     @model_validator(mode="after")

@@ -115,7 +115,7 @@ async def sipp(scenario: str, server: tuple[str, int], *options: str, calls: int
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(require_peer("sipp"), f"{server[0]}:{server[1]}", "-sf", SCENARIOS / f"{scenario}.xml"),
-        *("-m", str(calls), "-i", server[0], "-p", str(port), "-mp", str(free_port())),
+        *("-m", str(calls), "-i", server[0].strip("[]"), "-p", str(port), "-mp", str(free_port())),
         *("-timeout", "20", "-timeout_error", "-nostdin", "-trace_err", "-error_file", "/dev/stdout"),
         *options,
         stdout=asyncio.subprocess.PIPE,

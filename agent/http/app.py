@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.chat import Chat
-from agent.http.contracts import Calls, HasHealth, Models
+from agent.http.contracts import Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.problems import Problem
@@ -48,6 +48,7 @@ _TAGS = [
         '`{"type": "tokens", "text": "..."}` as they come, then `{"type": "done", ...}`. '
         "A new text interrupts the answer before it.",
     },
+    {"name": "SIP", "description": "What the telephone line was sent, and whom it ignores."},
     {"name": "WebRTC", "description": "Calls from a browser."},
     {"name": "Carriers", "description": "What a carrier's console is pointed at. Requests are signed by it."},
 ]
@@ -61,6 +62,7 @@ def create_app(
     persona: Persona | None = None,
     listeners: Sequence[HasHealth] = (),
     pulse: Pulse | None = None,
+    bans: Callable[[], Sequence[Ban]] = tuple,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -78,7 +80,9 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    app.include_router(control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls))
+    app.include_router(
+        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
+    )
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)

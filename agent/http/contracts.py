@@ -120,6 +120,17 @@ class HasHealth(Protocol):
     def health(self) -> Sequence[ComponentHealth]: ...
 
 
+class Ban(Protocol):
+    """An address that the SIP line ignores, or an IPv6 network."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def seconds_left(self) -> float: ...
+
+
 class LlmEndpoint(Protocol):
     """A language model that may answer."""
 

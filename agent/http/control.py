@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Response
 
-from agent.http.contracts import Calls, ComponentHealth, HasHealth, LiveCall, Models
+from agent.http.contracts import Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
 from agent.http.problems import ProblemError, responses
 from agent.http.views import (
+    BanView,
     ComponentView,
     GpuView,
     Health,
@@ -28,7 +29,12 @@ HANGUP_WAIT_S = 3.0
 
 
 def control_router(
-    calls: Calls, models: Models, listeners: Sequence[HasHealth], pulse: Pulse, max_calls: int
+    calls: Calls,
+    models: Models,
+    listeners: Sequence[HasHealth],
+    pulse: Pulse,
+    max_calls: int,
+    bans: Callable[[], Sequence[Ban]],
 ) -> APIRouter:
     router = APIRouter()
 
@@ -76,6 +82,7 @@ def control_router(
             max_calls=max_calls,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
+            banned=[BanView.of(ban) for ban in bans()],
             gpu=GpuView.of(gpu) if gpu else None,
             process=ProcessView.of(pulse.vitals()),
         )

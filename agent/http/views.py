@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
-from agent.http.contracts import ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
+from agent.http.contracts import Ban, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
 from agent.vitals import Vitals
 from config.redaction import without_credentials
 
@@ -132,6 +132,16 @@ class ProcessView(BaseModel):
         )
 
 
+class BanView(BaseModel):
+    address: str = Field(examples=["192.0.2.9"], description="Or a network, where it is IPv6.")
+    why: str = Field(examples=["it is a scanner"])
+    seconds_left: float
+
+    @classmethod
+    def of(cls, ban: Ban) -> BanView:
+        return cls(address=ban.address, why=ban.why, seconds_left=round(ban.seconds_left, 1))
+
+
 class Health(BaseModel):
     status: OverallState
     accepting: bool = Field(description="Whether a new call would be answered.")
@@ -140,6 +150,7 @@ class Health(BaseModel):
     max_calls: int
     llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
     components: list[ComponentView]
+    banned: list[BanView] = Field([], description="Addresses that the SIP line ignores.")
     gpu: GpuView | None = Field(None, description="Null where there is none that may be used.")
     process: ProcessView
 

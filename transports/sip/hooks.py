@@ -43,6 +43,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mem_ref": (_pointer, [_pointer]),
     "mem_deref": (_pointer, [_pointer]),
     "udp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer]),
+    "udp_helper_find": (_pointer, [_pointer, _int]),
     "udp_rxsz_set": (None, [_pointer, _size]),
     "udp_local_get": (_int, [_pointer, _pointer]),
     "tcp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer, _pointer]),
@@ -198,7 +199,7 @@ class MessageHooks:
 
     def _install(self) -> None:
         sip = self._small["uag_sip"]()
-        on_request, on_stray, on_udp, _ = self._callbacks
+        on_request, on_stray = self._callbacks[:2]
         listener = _pointer()
         if self._small["sip_listen"](ctypes.byref(listener), sip, True, on_request, None):
             raise SipError("the SIP stack has no room for a listener.")
@@ -215,12 +216,15 @@ class MessageHooks:
         self._listener = listener.value or 0
         agent = _at(_Le, _at(_List, self._small["uag_list"]()).head).data
         self._small["ua_add_extension"](agent, _EXTENSION)
-        transport = _at(_List, sip).head  # the first member of libre's `struct sip`
+
+    def attach(self) -> None:
+        """On the SIP thread, once it listens, and again when it does on more sockets."""
+        transport = _at(_List, self._small["uag_sip"]()).head  # the first member of libre's `struct sip`
         while transport:
             found = _at(_Transport, transport)
-            if found.tp == _UDP:
+            if found.tp == _UDP and not self._small["udp_helper_find"](found.sock, _LAYER):
                 self._small["udp_rxsz_set"](found.sock, _LARGEST)
-                self._small["udp_register_helper"](None, found.sock, _LAYER, on_udp, None, None)
+                self._small["udp_register_helper"](None, found.sock, _LAYER, self._callbacks[2], None, None)
             transport = found.le.next
 
     def _request(self, pointer: int, _arg: int) -> bool:

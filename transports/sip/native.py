@@ -10,12 +10,14 @@ Here stands all that leans on what baresip-python keeps to itself; `tests/test_i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -26,6 +28,7 @@ from baresip._events import set_sink
 from baresip._native import lib
 from baresip.runtime import Runtime
 
+from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 
 _UDP, _TCP = 0, 1  # enum sip_transp
@@ -39,7 +42,9 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_sip": (_pointer, []),
     "net_add_address_ifname": (_int, [_pointer, _pointer, _text]),
     "net_if_apply": (_int, [_INTERFACE_CALLBACK, _pointer]),
+    "net_rm_address": (_int, [_pointer, _pointer]),
     "sip_transp_add": (_int, [_pointer, _int, _pointer]),
+    "sip_transp_rmladdr": (None, [_pointer, _pointer]),
     "sa_set_str": (_int, [_pointer, _text, ctypes.c_uint16]),
     "sa_ntop": (_int, [_pointer, _text, _int]),
     "uag_call_find": (_pointer, [_text]),
@@ -49,7 +54,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
     "ua_hangupf": (None, [_pointer, _pointer, ctypes.c_uint16, _text, _text, _text]),
     "call_modify": (_int, [_pointer]),
+    **tap.SIGNATURES,
+    **abandoned.SIGNATURES,
 }
+_EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 class _Codec(ctypes.Structure):
@@ -59,6 +67,7 @@ class _Codec(ctypes.Structure):
 
 
 T = TypeVar("T")
+Begin = Callable[[ctypes.CDLL, AbstractSet[str]], None]
 
 
 class Stack:
@@ -75,13 +84,14 @@ class Stack:
             function.restype, function.argtypes = result, arguments
         self._jobs: deque[Callable[[], None]] = deque()
         self._runtime_sink = set_sink(self._on_event)
+        self._addresses: set[str] = set()
 
     async def listen(
         self,
         host: str,
         port: int,
         prepare: Callable[[socket.socket], None],
-        begin: Callable[[ctypes.CDLL, set[str]], None],
+        begin: Begin,
     ) -> list[socket.socket]:
         """Listen on UDP and TCP; `prepare` sees each socket before a packet on it is read.
 
@@ -91,7 +101,34 @@ class Stack:
         Returns second handles on the sockets, for the caller to close.
         Raises PortInUse, NoAddress, SipError.
         """
-        return await self.on_sip_thread(lambda: self._listen(host, port, prepare, begin))
+        return await self.on_sip_thread(lambda: self._listen(self._find(host), port, prepare, begin))
+
+    async def follow_addresses(
+        self, host: str, port: int, prepare: Callable[[socket.socket], None], begin: Begin
+    ) -> tuple[list[socket.socket], set[str], list[SipError]]:
+        """Listen on the addresses that the machine has got since, and no longer on those that it has lost.
+
+        Returns handles on the new sockets, the addresses that are gone, and why others can't be listened on.
+        """
+        if host not in _EVERY_ADDRESS:
+            return [], set(), []
+
+        def follow() -> tuple[list[socket.socket], set[str], list[SipError]]:
+            handles: list[socket.socket] = []
+            errors: list[SipError] = []
+            now = self._find(host)
+            gone = self._addresses.difference(now)
+            for address in gone:
+                self._leave(address)
+            for address in now:
+                if address not in self._addresses:
+                    try:
+                        handles += self._listen([address], port, prepare, begin)
+                    except SipError as error:
+                        errors.append(error)
+            return handles, gone, errors
+
+        return await self.on_sip_thread(follow)
 
     async def remote_address(self, sip_call_id: str) -> str:
         """Where the INVITE came from; empty if the call is gone."""
@@ -138,6 +175,10 @@ class Stack:
 
         await self.on_sip_thread(invite)
 
+    async def end_abandoned(self) -> int:
+        """End calls that the stack left half made; returns how many."""
+        return await self.on_sip_thread(lambda: abandoned.end_abandoned(self._lib))
+
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""
         await self._runtime.cmd(lib.BP_CMD_PING, timeout=timeout_s)
@@ -164,14 +205,9 @@ class Stack:
             self._runtime_sink(event, handle, payload)
 
     def _listen(
-        self,
-        host: str,
-        port: int,
-        prepare: Callable[[socket.socket], None],
-        begin: Callable[[ctypes.CDLL, set[str]], None],
+        self, addresses: list[str], port: int, prepare: Callable[[socket.socket], None], begin: Begin
     ) -> list[socket.socket]:
         handles: list[socket.socket] = []
-        addresses = self._addresses(host)
         for address in addresses:
             _probe(address, port)
         try:
@@ -184,14 +220,17 @@ class Stack:
                     raise SipError(f"the sockets that listen on {address}:{port} can't be found.")
                 for handle in found:
                     prepare(handle)
-            begin(self._lib, set(addresses))
+                self._addresses.add(address)
+            begin(self._lib, self._addresses)
         except BaseException:
             for handle in handles:
                 handle.close()
+            for address in addresses:
+                self._leave(address)
             raise
         return handles
 
-    def _addresses(self, host: str) -> list[str]:
+    def _find(self, host: str) -> list[str]:
         found: list[str] = []
 
         @_INTERFACE_CALLBACK
@@ -223,6 +262,13 @@ class Stack:
             error = self._lib.sip_transp_add(self._lib.uag_sip(), protocol, listener)
             if error:
                 _raise_bind_error(error, address, port, name)
+
+    def _leave(self, address: str) -> None:
+        host = ctypes.create_string_buffer(_SA_BYTES)
+        self._lib.sa_set_str(host, address.encode(), 0)
+        self._lib.sip_transp_rmladdr(self._lib.uag_sip(), host)
+        self._lib.net_rm_address(self._lib.baresip_network(), host)
+        self._addresses.discard(address)
 
     def _address_text(self, sa: int) -> str:
         text = ctypes.create_string_buffer(_ADDRESS_BYTES)
@@ -261,7 +307,25 @@ def _raise_bind_error(number: int, address: str, port: int, protocol: str) -> No
     raise SipError(f"can't listen on {address}:{port} ({protocol}): {os.strerror(number)}.")
 
 
+def cut_connections(port: int, banned: Callable[[str], bool]) -> None:
+    """Close the TCP connections to `port` from addresses that are `banned`."""
+    for sock in _own_sockets():
+        with sock, contextlib.suppress(OSError):  # one that listens has no peer
+            ours = sock.type == socket.SOCK_STREAM and sock.getsockname()[1] == port
+            if ours and banned(sock.getpeername()[0]):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
 def _find_sockets(address: str, port: int) -> Iterator[socket.socket]:
+    for sock in _own_sockets():
+        if sock.getsockname()[:2] == (address, port):
+            yield sock
+        else:
+            sock.close()
+
+
+def _own_sockets() -> Iterator[socket.socket]:
+    """Second handles on this process's Internet sockets."""
     for entry in list(Path("/proc/self/fd").iterdir()):
         try:
             duplicate = os.dup(int(entry.name))
@@ -269,11 +333,10 @@ def _find_sockets(address: str, port: int) -> Iterator[socket.socket]:
             continue
         try:
             sock = socket.socket(fileno=duplicate)
-            name = sock.getsockname()
         except OSError:
             os.close(duplicate)
             continue
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and name[:2] == (address, port):
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
             yield sock
         else:
             sock.close()

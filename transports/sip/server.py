@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import math
@@ -10,7 +11,10 @@ import re
 import resource
 import socket
 import sys
+import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from ipaddress import ip_network
 
 from baresip.call import Call
@@ -25,11 +29,15 @@ from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
 from transports.sip.call import SipCall
 from transports.sip.dialogs import Dialogs
-from transports.sip.errors import SipError
+from transports.sip.errors import NoAddress, SipError
+from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
-from transports.sip.native import Stack, source_towards
+from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
+from transports.sip.native import Stack, cut_connections, source_towards
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
+from transports.sip.tap import Tap, Traced
+from transports.sip.trace import Trace
 
 CODECS = {"opus": "opus/48000/2", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
@@ -41,10 +49,18 @@ GIL_SWITCH_INTERVAL_S = 0.001
 # A call holds RTP, RTCP and timers; the models, HTTP and carriers need some as well.
 _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
+_CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
 logger = logging.getLogger("offhook.sip")
+
+
+@dataclass(frozen=True, slots=True)
+class BannedSource:
+    address: str  # or an IPv6 network
+    why: str
+    seconds_left: float
 
 
 class SipServer:
@@ -67,9 +83,22 @@ class SipServer:
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
+        self._live: set[str] = set()  # Call-IDs
+        self._guard = Guard(
+            SourceLimits(settings.messages_per_s, settings.ban_s),
+            settings.ban_exempt,
+            self._live,
+            self._on_ban,
+        )
+        self.trace = Trace(settings.trace_calls)
+        self._tap = Tap(self._guard.received, self._traced)
+        self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._told: set[str] = set()  # why addresses can't be listened on
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
-        self._addresses: set[str] = set()  # that are listened on
+        self._addresses: AbstractSet[str] = set()  # that are listened on
         self._dialogs = Dialogs(
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
@@ -80,12 +109,30 @@ class SipServer:
         self._users = {plain_number(user) for user in settings.users}
 
     @property
+    def bans(self) -> list[BannedSource]:
+        now = time.monotonic()
+        return [
+            BannedSource(name_of(source), ban.why, ban.until - now)
+            for source, ban in self._guard.bans().items()
+        ]
+
+    def unban(self, address: str) -> bool:
+        """Listen again to an address or network, as `bans` names it; whether it was banned."""
+        try:
+            known = self._guard.unban(source_of(address.partition("/")[0]))
+        except ValueError:
+            return False
+        self._apply_bans()
+        return known
+
+    @property
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
+        self._loop = asyncio.get_running_loop()
         _redact(logging.getLogger("baresip.native"))
         _redact(logging.getLogger("baresip.native.sip"))
         _raise_file_limit(self._max_calls * _FILES_PER_CALL + _FILES_ELSE)
@@ -114,16 +161,18 @@ class SipServer:
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
+        if self._stack is not None and self.listening:
+            await self._end_abandoned()
         for call in list(self._calls):
             await call.hangup()
         tasks = list(self._calls.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._watch:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        for task in filter(None, (self._watch, self._sweeping)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._watch = self._sweeping = None
         await self._pump.close()
         if self._feeder.started:
             await asyncio.to_thread(self._feeder.close)
@@ -158,8 +207,8 @@ class SipServer:
     def _account(self) -> str:
         codecs = ",".join(CODECS[name] for name in self._settings.codecs)
         return (
-            # No transport parameter: with one, calls over the other transport get 404.
-            "<sip:offhook@127.0.0.1>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
+            # No transport parameter and no address: with one, calls over the others get 404.
+            "<sip:offhook@offhook>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
             f";audio_codecs={codecs}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"
@@ -171,27 +220,91 @@ class SipServer:
         )
 
     async def _listen(self) -> None:
-        programs = {
-            family: packet_filter.compile_filter(self._settings.allow, family)
-            for family in (socket.AF_INET, socket.AF_INET6)
-        }
         assert self._stack is not None
         self._sockets = await self._stack.listen(
-            self._settings.host,
-            self._settings.port,
-            lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)]),
-            self._begin,
+            self._settings.host, self._settings.port, self._filter(), self._begin
         )
 
-    def _begin(self, library: ctypes.CDLL, addresses: set[str]) -> None:
-        """On the SIP thread, before anything is received."""
+    def _begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
+        """On the SIP thread, before anything is received there."""
         self._addresses = addresses
-        self._hooks = MessageHooks(
-            library,
-            on_request=self._dialogs.received,
-            on_send=self._dialogs.sent,
-            on_refused=self._dialogs.forget,
+        if self._hooks is None:
+            self._hooks = MessageHooks(
+                library,
+                on_request=self._dialogs.received,
+                on_send=self._dialogs.sent,
+                on_refused=self._dialogs.forget,
+            )
+        self._hooks.attach()
+        self._tap.attach(library, library.uag_sip())
+
+    async def _follow_addresses(self) -> None:
+        assert self._stack is not None
+        new, gone, errors = await self._stack.follow_addresses(
+            self._settings.host, self._settings.port, self._filter(), self._begin
         )
+        for sock in [sock for sock in self._sockets if sock.getsockname()[0] in gone]:
+            self._sockets.remove(sock)
+            sock.close()
+        self._sockets += new
+        put_on = self._filter()  # somebody may have been banned meanwhile
+        for sock in new:
+            put_on(sock)
+        if new or gone:
+            added = {sock.getsockname()[0] for sock in new}
+            logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
+        for error in errors:
+            if not isinstance(error, NoAddress) and str(error) not in self._told:  # it isn't ready yet
+                logger.warning("%s", error)
+        self._told = {str(error) for error in errors}
+
+    def _filter(self) -> Callable[[socket.socket], None]:
+        """What makes a socket deaf to strangers and to whoever is banned."""
+        denied = [network_of(source) for source in self._bans]
+        programs = {
+            family: packet_filter.compile_filter(self._settings.allow, family, denied)
+            for family in (socket.AF_INET, socket.AF_INET6)
+        }
+        return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+
+    def _traced(self, message: Traced) -> None:
+        """On the SIP thread."""
+        self._guard.traced(message)
+        if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
+            self._loop.call_soon_threadsafe(self._sweep)
+        if not self._settings.trace_calls:
+            return
+        protocol = "UDP" if message.over_udp else "TCP"
+        self.trace.add(time.time(), message.sent, protocol, message.local, message.remote, message.raw)
+
+    def _sweep(self) -> None:
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._end_abandoned(), name="sip-sweep")
+
+    def _on_ban(self, _: Source) -> None:
+        """On any thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._apply_bans)
+
+    def _apply_bans(self) -> None:
+        bans = self._guard.bans()
+        if bans.keys() == self._bans.keys():
+            return
+        for source in bans.keys() - self._bans.keys():
+            logger.warning("banned %s for %d s: %s", name_of(source), self._settings.ban_s, bans[source].why)
+        for source in self._bans.keys() - bans.keys():
+            logger.info("%s is no longer banned", name_of(source))
+        self._bans = bans
+        put_on = self._filter()
+        for sock in self._sockets:
+            put_on(sock)
+        cut_connections(self._settings.port, lambda address: source_of(address) in bans)
+
+    async def _end_abandoned(self) -> None:
+        assert self._stack is not None
+        with contextlib.suppress(BaresipError):
+            if ended := await self._stack.end_abandoned():
+                logger.info("ended %d calls whose peers were gone before they rang", ended)
 
     def _on_incoming(self, call: Call) -> None:
         assert self._stack is not None
@@ -218,7 +331,18 @@ class SipServer:
         )
         task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
         self._calls[sip_call] = task
-        task.add_done_callback(lambda _: self._calls.pop(sip_call, None))
+        self._live.add(info.call_id)
+        self.trace.name(info.call_id, info.id)
+        task.add_done_callback(lambda _: self._forget(sip_call))
+        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+
+    async def _note_source(self, call: SipCall) -> None:
+        if call.info.remote:
+            self._guard.had_call(source_of(call.info.remote))
+
+    def _forget(self, call: SipCall) -> None:
+        self._calls.pop(call, None)
+        self._live.discard(call.info.call_id)
 
     async def _serve(self, native_call: Call, call: SipCall) -> None:
         stack = self._stack
@@ -230,6 +354,8 @@ class SipServer:
             call.located(await stack.remote_address(call.info.call_id))
             if not call.over:  # cancelled at once: nobody has to know
                 await self._handler(call)
+            if call.info.remote:
+                self._guard.call_over(source_of(call.info.remote))
         except CallRefused as refused:
             try:
                 if isinstance(refused, CallsStopped):
@@ -247,21 +373,26 @@ class SipServer:
             self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
-        """Notice a stack that hangs, and tell how many packets strangers sent."""
+        """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
         told = dropped = sum(map(packet_filter.dropped, self._sockets))
         quiet_until = 0.0
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             dropped = sum(map(packet_filter.dropped, self._sockets))
+            told = min(told, dropped)  # a socket may have gone
             if dropped > told and loop.time() >= quiet_until:
                 logger.warning(
-                    "dropped %d packets from addresses that sip.allow doesn't list", dropped - told
+                    "dropped %d packets from addresses that sip.allow doesn't list, or that are banned",
+                    dropped - told,
                 )
                 told, quiet_until = dropped, loop.time() + STRANGERS_LOG_INTERVAL_S
+            self._apply_bans()  # some may be over
             if self._stack is not None:
                 try:
                     await self._stack.ping(PING_TIMEOUT_S)
+                    await self._follow_addresses()
+                    await self._end_abandoned()
                 except BaresipError:
                     self._died()
                     return
@@ -275,6 +406,10 @@ class SipServer:
             call.fail()
         if self._on_dead:
             self._on_dead()
+
+
+def _listed(addresses: set[str]) -> str:
+    return ", ".join(sorted(addresses)) or "none"
 
 
 def _raise_file_limit(wanted: int) -> None:

@@ -1,0 +1,194 @@
+"""A server for a crowd of callers, in a process of its own, and the crowd, with what it hears.
+
+`python -m tests.crowd PORT CALLS` serves until its standard input ends: whole sessions over real SIP, with
+scripted models that take their scripted time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.peers import free_port
+from tests.sip_caller import PACKET_SAMPLES, PTIME_S, Caller, ulaw_encode
+
+QUESTION, ANSWER = "What time is it?", "It is almost noon in the whole valley."
+QUESTION_S = 1.5
+EVERY_S = 12.0  # a caller asks
+SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
+
+
+async def serve(port: int, calls: int) -> None:
+    from agent import logs
+    from agent.session import CallSession
+    from config.settings import LogSettings, Settings, SipSettings
+    from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
+    from transports.call import CallTransport
+    from transports.sip.server import SipServer
+
+    logs.set_up(LogSettings(level="warning"))
+    script = [Says(0, QUESTION_S, QUESTION, finished=0.9)]
+
+    async def handle(call: CallTransport) -> None:
+        models: Any = FakeModels(script, {QUESTION: ANSWER}, Outcome())
+        await CallSession(call, settings=Settings(), personas=[PERSONA], pool=models).run()
+
+    settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
+    server = SipServer(settings, calls, handle)
+    await server.start()
+    print("serving", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await server.close()
+
+
+@contextlib.asynccontextmanager
+async def crowd_server(calls: int) -> AsyncIterator[tuple[tuple[str, int], int]]:
+    """Its address and process id."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.crowd", str(port), str(calls)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        async with asyncio.timeout(60):
+            while b"serving" not in (line := await process.stdout.readline()):
+                assert line, "the server didn't start"
+        yield ("127.0.0.1", port), process.pid
+        assert process.returncode is None, "the server died"
+        process.stdin.close()
+        async with asyncio.timeout(30):
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1000
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time so far, of all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@dataclass
+class Heard:
+    """What one caller got."""
+
+    caller: Caller
+    last: float = 0.0  # the kernel's time of its last packet
+    gaps_ms: list[float] = field(default_factory=list)
+
+
+class Crowd:
+    """Callers whose sound is sent and received on one thread, each at a phase of its own."""
+
+    def __init__(self, question: list[bytes]) -> None:
+        self._question = question
+        self._heard: dict[int, Heard] = {}  # by the RTP socket's descriptor
+        self._left_gaps_ms: list[float] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    async def join(self, server: tuple[str, int]) -> tuple[Caller, float]:
+        """Call, and stay on the line. Returns the caller, and how long the answer took, in seconds."""
+        caller = Caller(server)
+        began = time.monotonic()
+        answer = await caller.invite()
+        took = time.monotonic() - began
+        caller.ack(answer)
+        if answer.status != 200:
+            caller.close()
+            raise ConnectionError(f"the call was answered {answer.status}")
+        caller.rtp_to = (server[0], int(answer.text.partition("m=audio ")[2].split()[0]))
+        with self._lock:
+            self._heard[caller.rtp.fileno()] = Heard(caller)
+        return caller, took
+
+    @property
+    def callers(self) -> list[Caller]:
+        return [heard.caller for heard in self._heard.values()]
+
+    def take_gaps_ms(self) -> list[float]:
+        """All times between packets since the last look."""
+        with self._lock:
+            found, self._left_gaps_ms = self._left_gaps_ms, []
+            for heard in self._heard.values():
+                found += heard.gaps_ms
+                heard.gaps_ms = []
+            return found
+
+    async def leave(self, caller: Caller) -> None:
+        with self._lock:
+            self._left_gaps_ms += self._heard.pop(caller.rtp.fileno()).gaps_ms
+        try:
+            if not caller.ended.is_set():
+                await caller.bye()
+        finally:
+            caller.close()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        began, turn, steps = time.monotonic(), 0, 10
+        while not self._stop.is_set():
+            with self._lock:
+                all_of_them = list(self._heard.values())
+                for nth in range(turn % steps, len(all_of_them), steps):
+                    self._send(all_of_them[nth], turn // steps + 61 * nth)
+            turn += 1
+            due = began + turn * PTIME_S / steps
+            while (left := due - time.monotonic()) > 0:
+                with self._lock:
+                    sockets = [heard.caller.rtp for heard in self._heard.values()]
+                    self._receive(sockets)
+                time.sleep(min(left, PTIME_S / steps))
+
+    def _send(self, heard: Heard, packet: int) -> None:
+        caller, asked = heard.caller, packet % round(EVERY_S / PTIME_S)
+        payload = self._question[asked] if asked < len(self._question) else SILENCE
+        assert caller.rtp_to
+        caller.rtp.sendto(caller._header(0) + payload, caller.rtp_to)
+
+    def _receive(self, sockets: list[socket.socket]) -> None:
+        for sock in select.select(sockets, [], [], 0)[0]:
+            data, extras, _, _ = sock.recvmsg(2048, 64)
+            seconds, nanoseconds = np.frombuffer(extras[0][2][:16], np.int64)
+            at = int(seconds) + int(nanoseconds) / 1e9
+            heard = self._heard[sock.fileno()]
+            if heard.last and data[1] & 0x7F == 0:
+                heard.gaps_ms.append((at - heard.last) * 1000)
+            heard.last = at
+
+
+def question() -> list[bytes]:
+    """The caller's one sentence, in PCMU packets, as the scripted recognizer knows it."""
+    from tests.agent.conversation_kit import chord
+
+    return [ulaw_encode(chord(0)[::2].astype(np.int16))] * round(QUESTION_S / PTIME_S)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))

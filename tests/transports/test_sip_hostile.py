@@ -1,0 +1,234 @@
+"""Floods, scanners and addresses that come and go, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from config.settings import SipSettings
+from tests.peers import Reception, free_port
+from tests.sip_caller import Caller, dialled
+from tests.transports.netns import HERE, cable, inside
+from transports.sip import server as sip_server_module
+from transports.sip.limits import STRIKES
+from transports.sip.server import SipServer
+
+STRANGER = "127.0.0.66"
+
+
+@contextlib.asynccontextmanager
+async def guarded_server(reception: Reception, **settings: Any) -> Any:
+    """A server that spares nobody, loopback included."""
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": free_port(), "ban_exempt": ()} | settings
+    server = SipServer(SipSettings(**values), 5, reception)
+    await server.start()
+    try:
+        yield server, ("127.0.0.1", values["port"])
+    finally:
+        await server.close()
+
+
+async def until(condition: Any, deadline_s: float = 5.0) -> None:
+    async with asyncio.timeout(deadline_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def banned(server: SipServer) -> list[str]:
+    return [ban.address for ban in server.bans]
+
+
+async def test_a_scanner_gets_nothing_and_is_banned() -> None:
+    async with guarded_server(Reception()) as (server, at):
+        scanner = Caller(at, STRANGER)
+        scanner.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+        with pytest.raises(TimeoutError):
+            await scanner.final_answer(0.5)
+        assert banned(server) == [STRANGER]
+        scanner.send_request("OPTIONS")
+        with pytest.raises(TimeoutError):
+            await scanner.final_answer(0.5)
+        scanner.close()
+        async with dialled(at):
+            pass
+
+
+async def test_a_banned_source_has_no_connection_and_gets_none() -> None:
+    async with guarded_server(Reception()) as (server, at):
+        with socket.socket() as tcp:
+            tcp.bind((STRANGER, 0))
+            tcp.connect(at)
+            tcp.setblocking(False)
+            phone = Caller(at, STRANGER)
+            scan = phone.request("OPTIONS", headers="User-Agent: sipcli\r\n", cseq=1)
+            phone.close()
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(tcp, scan.replace("SIP/2.0/UDP", "SIP/2.0/TCP").encode())
+            await until(lambda: banned(server) == [STRANGER])
+            async with asyncio.timeout(3):
+                with contextlib.suppress(ConnectionError):
+                    while await loop.sock_recv(tcp, 4096):
+                        pass
+        with socket.socket() as tcp:
+            tcp.bind((STRANGER, 0))
+            tcp.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(tcp.connect, at)
+
+
+async def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.1)
+    async with guarded_server(Reception(), ban_s=1) as (server, at):
+        phone = Caller(at, STRANGER)
+        phone.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+        await until(lambda: banned(server) == [STRANGER])
+        await until(lambda: not banned(server))
+        await asyncio.sleep(0.2)
+        phone.send_request("OPTIONS")
+        assert (await phone.final_answer()).status == 200
+        phone.close()
+
+
+async def test_a_flood_of_registrations_is_banned() -> None:
+    async with guarded_server(Reception()) as (server, at):
+        flood = Caller(at, STRANGER)
+        for _ in range(40):
+            flood.send_request("REGISTER")
+        await until(lambda: banned(server) == [STRANGER])
+        flood.close()
+
+
+async def test_who_only_cancels_is_banned() -> None:
+    reception = Reception()
+    reception.ring_s = 5
+    async with guarded_server(reception) as (server, at):
+        for _ in range(STRIKES + 1):
+            phone = Caller(at, STRANGER)
+            phone.send_request("INVITE", phone.sdp())
+            await asyncio.wait_for(reception.calls.get(), 5)
+            phone.cancel()
+            phone.ack(await phone.final_answer())
+            phone.close()
+        await until(lambda: banned(server) == [STRANGER])
+
+
+async def test_a_flood_in_a_callers_name_leaves_the_call_alone() -> None:
+    reception = Reception()
+    async with guarded_server(reception) as (server, at), dialled(at, STRANGER) as caller:
+        await asyncio.wait_for(reception.connected.get(), 5)
+        forger = Caller(at, STRANGER)
+        for nth in range(3000):
+            forger.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+            if nth % 50 == 0:
+                await asyncio.sleep(0.005)
+        forger.close()
+        assert banned(server) == []
+        for _ in range(10):  # as a phone would send it again, where the kernel's buffer was full
+            caller.send_request("OPTIONS")
+            with contextlib.suppress(TimeoutError):
+                assert (await caller.final_answer(0.5)).status == 200
+                break
+        else:
+            pytest.fail("the caller isn't heard")
+        assert reception.ended.empty()
+
+
+async def test_peers_that_reset_their_connections_take_no_line() -> None:
+    """The stack gave up such a call and kept it: five of them, and everyone else was busy for good."""
+    reception = Reception()
+    reception.full = True  # for those that do ring
+    async with guarded_server(reception, ban_exempt=("127.0.0.0/8",)) as (_, at):
+        for _ in range(30):
+            phone = Caller(at)
+            offer = phone.request("OPTIONS", cseq=1) + phone.request("INVITE", phone.sdp(), cseq=2)
+            phone.close()
+            with socket.socket() as tcp:
+                await asyncio.to_thread(tcp.connect, at)
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                tcp.sendall(offer.replace("SIP/2.0/UDP", "SIP/2.0/TCP").encode())
+        await asyncio.sleep(0.5)
+        reception.full = False
+        async with dialled(at):
+            pass
+
+
+async def test_a_call_can_be_traced() -> None:
+    reception = Reception()
+    async with guarded_server(reception) as (server, at):
+        async with dialled(at) as caller:
+            call = await asyncio.wait_for(reception.connected.get(), 5)
+        messages = server.trace.messages(call.info.id)
+        assert messages == server.trace.messages(caller.call_id)
+        firsts = [(m.sent, m.text.splitlines()[0].split(" sip:")[0]) for m in messages]
+        assert firsts[0] == (False, "INVITE")
+        assert (True, "SIP/2.0 200 OK") in firsts
+        assert firsts[-2:] == [(False, "BYE"), (True, "SIP/2.0 200 OK")]
+        assert messages[0].local == at
+        assert messages[0].protocol == "UDP"
+
+
+async def test_nothing_is_traced_where_it_is_off() -> None:
+    async with guarded_server(Reception(), trace_calls=0) as (server, at):
+        async with dialled(at):
+            pass
+        assert server.trace.messages() == []
+
+
+async def test_addresses_that_come_and_go_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a network namespace, on a thread of its own: an interface gets another address, and loses it."""
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+    with cable() as ends:
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                with inside(ends.server):
+                    asyncio.run(follow(ends.server))
+            except BaseException as error:  # raised below, on the test's thread
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        await asyncio.to_thread(thread.join, 30)
+        if failures:
+            raise failures[0]
+
+
+async def follow(namespace: str) -> None:
+    async with guarded_server(Reception(), host="0.0.0.0") as (server, (_, port)):
+        assert await answers(HERE, port)
+        another = "10.77.0.9"
+        assert not await answers(another, port)
+        ip("-n", namespace, "addr", "add", f"{another}/24", "dev", "eth")
+        await until(lambda: another in listening(server))
+        assert await answers(another, port)
+        async with dialled((HERE, port), HERE):
+            ip("-n", namespace, "addr", "del", f"{another}/24", "dev", "eth")
+            await until(lambda: another not in listening(server))
+            assert await answers(HERE, port)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+
+
+def listening(server: SipServer) -> set[str]:
+    return {sock.getsockname()[0] for sock in server._sockets}
+
+
+async def answers(address: str, port: int) -> bool:
+    try:
+        caller = Caller((address, port), HERE)
+        caller.send_request("OPTIONS")
+        return (await caller.final_answer(1)).status == 200
+    except (TimeoutError, OSError):
+        return False
+    finally:
+        caller.close()

@@ -1,0 +1,159 @@
+"""How much one source may send, and what gets it banned. A policy: no I/O, no clock.
+
+Over UDP a source can be forged, so whoever has once had a call (its ACK carried the tag that only it
+can have been sent) is never banned for what comes in its name: what is too much is dropped, and
+messages of live calls pass even then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+BURST_S = 5.0  # a bucket holds what may come in this time
+KNOWN_FACTOR = 10  # a PBX sends more than a telephone
+STRANGERS_FACTOR = 20  # what all strangers may send together, in rates of one
+STRIKES = 20  # within a minute: the next one bans
+STRIKE_S = 60.0 / STRIKES  # after this long, one is forgotten
+KNOWN_S = 86400.0
+SOURCES = 4096  # remembered; the one that was seen the longest ago goes first
+BANS = 512
+
+Source = bytes
+"""An IPv4 address, or the first half of an IPv6 address: whoever has one has 2^64 of them."""
+
+
+def source_of(address: str) -> Source:
+    """Raises ValueError if that isn't an IP address."""
+    packed = ip_address(address.partition("%")[0]).packed
+    return packed if len(packed) == 4 else packed[:8]
+
+
+def network_of(source: Source) -> IPv4Network | IPv6Network:
+    """All addresses that count as this source."""
+    return ip_network((source, 32) if len(source) == 4 else (source + bytes(8), 64))
+
+
+def name_of(source: Source) -> str:
+    """For people: 192.0.2.9, or 2001:db8::/64."""
+    return str(network_of(source)).removesuffix("/32")
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    why: str
+    until: float
+
+
+class _Bucket:
+    """Holds up to `rate * BURST_S` tokens, and gains `rate` a second."""
+
+    __slots__ = ("_at", "_tokens", "rate")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.rate = rate
+        self._tokens = rate * BURST_S
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(self.rate * BURST_S, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class _Sender:
+    __slots__ = ("_strikes", "_struck_at", "bucket", "known_until")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.bucket = _Bucket(rate, now)
+        self.known_until = -float("inf")
+        self._strikes = 0.0
+        self._struck_at = now
+
+    def strike(self, now: float) -> bool:
+        """Whether that was one too many."""
+        self._strikes = max(0.0, self._strikes - (now - self._struck_at) / STRIKE_S) + 1
+        self._struck_at = now
+        return self._strikes > STRIKES
+
+
+class SourceLimits:
+    """Times are seconds of any one clock that doesn't run backwards."""
+
+    def __init__(self, rate: float, ban_s: float) -> None:
+        """`rate`: messages a second that a stranger may send. `ban_s`: how long a ban lasts; 0 for none."""
+        self._rate = rate
+        self._ban_s = ban_s
+        self._senders: OrderedDict[Source, _Sender] = OrderedDict()
+        self._strangers = _Bucket(rate * STRANGERS_FACTOR, 0.0)
+        self.bans: OrderedDict[Source, Ban] = OrderedDict()  # the oldest first, which is the first to end
+
+    def __len__(self) -> int:
+        return len(self._senders)
+
+    def admit(self, source: Source, now: float) -> bool:
+        """Take a token for a message; whether there was one."""
+        sender = self._sender(source, now)
+        if now < sender.known_until:
+            return sender.bucket.take(now)
+        return sender.bucket.take(now) and self._strangers.take(now)
+
+    def known(self, source: Source, now: float) -> bool:
+        """Whether this source has had a call within a day."""
+        sender = self._senders.get(source)
+        return sender is not None and now < sender.known_until
+
+    def had_call(self, source: Source, now: float) -> None:
+        """Note that a call with this source was established."""
+        sender = self._sender(source, now)
+        if now >= sender.known_until:
+            sender.bucket = _Bucket(self._rate * KNOWN_FACTOR, now)
+        sender.known_until = now + KNOWN_S
+
+    def strike(self, source: Source, why: str, now: float) -> bool:
+        """Note something that only who does harm does often; whether the source is banned for it."""
+        sender = self._sender(source, now)
+        return now >= sender.known_until and sender.strike(now) and self.ban(source, why, now)
+
+    def ban(self, source: Source, why: str, now: float) -> bool:
+        """Ban at once; whether it is banned now and wasn't before."""
+        if not self._ban_s or self.known(source, now) or source in self.bans:
+            return False
+        self.bans[source] = Ban(why, now + self._ban_s)
+        if len(self.bans) > BANS:
+            self.bans.popitem(last=False)
+        return True
+
+    def expire(self, now: float) -> list[Source]:
+        """Forget the bans that are over. Returns whose they were."""
+        over = [source for source, ban in self.bans.items() if ban.until <= now]
+        for source in over:
+            self.unban(source)
+        return over
+
+    def unban(self, source: Source) -> bool:
+        """End a ban, and forget what it was for; whether there was one."""
+        self._senders.pop(source, None)
+        return self.bans.pop(source, None) is not None
+
+    def _sender(self, source: Source, now: float) -> _Sender:
+        sender = self._senders.get(source)
+        if sender is None:
+            sender = self._senders[source] = _Sender(self._rate, now)
+            if len(self._senders) > SOURCES:
+                self._forget(now)
+        else:
+            self._senders.move_to_end(source)
+        return sender
+
+    def _forget(self, now: float) -> None:
+        """Make room; strangers first, so that nobody's forged addresses make us forget who calls."""
+        for source, sender in self._senders.items():
+            if now >= sender.known_until:
+                del self._senders[source]
+                return
+        self._senders.popitem(last=False)
