@@ -34,7 +34,7 @@ import agent
 import bench
 import models
 import transports
-from transports.sip import native
+from transports.sip import native, native_rtp
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {"pipecat": "pipecat-ai", "aiortc": "aiortc", "baresip": "baresip-python"}
@@ -75,6 +75,10 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("baresip", baresip._native, ["lib"]),
         ("baresip", baresip._native.lib, ["BP_CMD_PING", "BP_EV_PONG"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native._SIGNATURES)),
+    ],
+    "transports/sip/native_rtp.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_rtp._SIGNATURES)),
     ],
 }
 EACH = [

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -20,15 +21,20 @@ from transports.call import CallGone, CallInfo, CallTransport, EndReason
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.native import Stack
+from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
 from transports.sip.sender import Feeder, Sender
+from transports.sip.source import Address
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
 
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
+
+# What the stack says when the peer or we have made another offer, or answered one.
+_RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
 
 logger = logging.getLogger("offhook.sip")
 
@@ -55,7 +61,10 @@ class SipCall(CallTransport):
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
+        self._sockets: tuple[socket.socket, socket.socket] | None = None  # the call's RTP and RTCP
         self._receiver: Receiver | None = None
+        self._established = False
+        self._sends_to: Address | None = None
         self._reason: EndReason | None = None  # why we end it, if we do
         self._stopped: EndReason | None = None
         self._loop = asyncio.get_running_loop()
@@ -87,6 +96,7 @@ class SipCall(CallTransport):
         if self._stopped:
             raise CallGone("The call ended before it was answered.", self._stopped)
         try:
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
             await self._call.answer()
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
@@ -104,11 +114,18 @@ class SipCall(CallTransport):
         """Move audio both ways. Called by the pump every 10 ms."""
         if self._receiver is None or self._stopped:
             return
-        pcm = self._receiver.read(now)
+        pcm, keys = self._receiver.read(now)
         if pcm:
             await self._input.feed(pcm)
+        for key in keys:
+            await self._key_pressed(key)
+        if self._receiver.destination != self._sends_to:
+            self._sends_to = self._receiver.destination
+            self._start(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
         self._sender.top_up()
         self.playout.settle()
+        if now - self._receiver.heard_at > self._rtp_timeout_s:
+            self._receiver.note_reports(now)
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
             if self.on_hold:
                 self._receiver.heard_at = now
@@ -139,21 +156,40 @@ class SipCall(CallTransport):
             self._stop(self._reason or self._reason_of(event.text or ""))
         elif event.event is Event.CALL_DTMF_START and event.text:
             self._start(self._key_pressed(event.text))
+        elif event.event in _RENEGOTIATING:
+            self._start(self._renegotiated())
 
     def _connect(self) -> None:
-        if self._receiver is None and not self._stopped:
-            self._receiver = Receiver(self._call.audio, self._loop.time())
-            self._feeder.add(self._sender, self._feeding_failed)
-            self._pump.add(self)
+        if not self._established and not self._stopped:
+            self._established = True
             self._start(self._connected())
 
     async def _connected(self) -> None:
+        negotiated = await self._negotiated()
+        if negotiated is None or self._sockets is None or self._stopped:
+            return
+        self._receiver = Receiver(self._sockets, negotiated, self.info.remote, self._loop.time())
+        self._sends_to = negotiated.remote
+        self._feeder.add(self._sender, self._feeding_failed)
+        self._pump.add(self)
         with contextlib.suppress(BaresipError):
             self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
         await self.fire("on_dialin_connected")
 
+    async def _renegotiated(self) -> None:
+        negotiated = await self._negotiated()
+        if self._receiver and negotiated:
+            self._receiver.renegotiated(negotiated)
+            self._sends_to = negotiated.remote
+
+    async def _negotiated(self) -> Negotiated | None:
+        try:
+            return await self._stack.rtp.negotiated(self.info.call_id)
+        except BaresipError:
+            return None
+
     def _reason_of(self, text: str) -> EndReason:
-        if self._receiver is None:
+        if not self._established:
             return EndReason.CALLER_CANCELLED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP
@@ -165,6 +201,8 @@ class SipCall(CallTransport):
             return
         self._stopped = reason
         self._mute()
+        for sock in self._sockets or ():
+            sock.close()
         self._call.off(self._on_event)
         self.playout.on_cut = None
         self._start(self.fire("on_dialin_stopped", reason))
