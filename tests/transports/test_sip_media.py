@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.peers import Reception, sip_server
 from tests.sip_caller import PACKET_SAMPLES, TELEPHONE_EVENT, Caller, dialled, ulaw_decode, ulaw_encode
-from tests.transports.test_sip_audio import Pipelined, tone, until
+from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak, tone, until
 from transports.call import EndReason
 from transports.resampler import Resampler
 
@@ -295,3 +295,21 @@ async def test_keys_are_heard_at_the_clock_of_the_codec(clock: int) -> None:
             assert "".join(listener.keys) == "0123456789*#"
         await caller.bye()
         caller.close()
+
+
+@pytest.mark.parametrize("ptime_ms", [10, 20, 30, 40, 60])
+async def test_the_agent_has_no_holes_at_the_ptime_asked_for(ptime_ms: int) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        caller = Caller(server)
+        with contextlib.closing(caller):
+            caller.attributes += (f"ptime:{ptime_ms}",)
+            await caller.call()
+            call = await reception.connected.get()
+            await speak(call, tone(16000, 1.0))
+            await fallen_silent(caller)
+            assert {len(p.payload) for p in caller.received if p.payload} == {ptime_ms * 8}
+            loud = np.nonzero(np.abs(caller.heard()) > 1000)[0]
+            assert abs(len(caller.heard()[loud[0] : loud[-1]]) / 8000 - 1) < 0.01
+            assert np.diff(loud).max() < 20
+            await caller.bye()
