@@ -168,14 +168,14 @@ class Caller:
                     if answer.status >= 200 and answer.header("CSeq").startswith(f"{self.cseq} "):
                         return answer
                 else:
-                    self._answer_request(text)
+                    self.answer_request(text)
 
     async def serve(self, until: asyncio.Event | None = None) -> None:
         """Answer the server's requests until it hangs up."""
         while not self.ended.is_set():
             text = await self.receive()
             if not text.startswith("SIP/2.0"):
-                self._answer_request(text)
+                self.answer_request(text)
 
     async def receive(self) -> str:
         while True:
@@ -183,7 +183,7 @@ class Caller:
             if b"SIP/2.0" in packet:  # not a late one of a call that had this port before
                 return packet.decode()
 
-    def _answer_request(self, text: str) -> None:
+    def answer_request(self, text: str, body: str = "") -> None:
         method = text.split()[0]
         self.requests.append(method)
         if method == "ACK":
@@ -193,7 +193,10 @@ class Caller:
             for line in text.split("\r\n\r\n")[0].split("\r\n")[1:]
             if line.partition(":")[0].lower() in ("via", "from", "to", "call-id", "cseq")
         ]
-        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]))
+        if body:
+            host, port = self.sip.getsockname()
+            kept += [f"Contact: <sip:{self.name}@{host}:{port}>", "Content-Type: application/sdp"]
+        self.send("\r\n".join(["SIP/2.0 200 OK", *kept, f"Content-Length: {len(body)}", "", body]))
         if method == "BYE":
             self.ended.set()
 

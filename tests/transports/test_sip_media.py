@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tests.peers import Reception, sip_server
 from tests.sip_caller import PACKET_SAMPLES, TELEPHONE_EVENT, Caller, dialled, ulaw_decode, ulaw_encode
 from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak, tone, until
+from tests.transports.test_sip_receiver import KEYS
+from tests.transports.test_sip_receiver import pressed as tones
 from transports.call import EndReason
 from transports.resampler import Resampler
 
@@ -159,6 +161,21 @@ async def test_a_caller_who_sends_from_another_port_than_the_sdp_said_is_heard_a
             await caller.bye()
 
 
+async def test_a_caller_whose_sdp_names_an_address_behind_nat_hears_us() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        caller = Caller(server)
+        with contextlib.closing(caller):
+            caller.send_request("INVITE", caller.sdp().replace("c=IN IP4 127.0.0.1", "c=IN IP4 127.0.0.9"))
+            answer = await caller.final_answer()
+            caller.ack(answer)
+            caller.start_rtp(answer)
+            await speak(await reception.connected.get(), tone(16000, 0.5))
+            await fallen_silent(caller)
+            assert np.abs(caller.heard()).max() > 4000
+            await caller.bye()
+
+
 async def test_a_stranger_is_neither_heard_nor_taken_for_keys_nor_given_our_sound() -> None:
     reception = Reception()
     async with sip_server(reception) as server, dialled(server) as caller:
@@ -277,6 +294,34 @@ async def test_each_key_is_heard_once_whatever_becomes_of_its_packets(order: str
         assert listener.keys == ["5", "5", "6", "*", "#", "0"]
 
 
+async def test_a_to_d_are_told_though_the_pipeline_has_no_such_keys() -> None:
+    reception = Reception()
+    async with (
+        sip_server(reception) as server,
+        dialled(server) as caller,
+        Pipelined(await reception.connected.get()) as listener,
+    ):
+        for nth, event in enumerate((12, 13, 14, 15, 1)):
+            caller.inject += pressed(caller, event, 0x5000 + nth * 4000, "0137")
+        assert [await asyncio.wait_for(reception.digits.get(), 5) for _ in range(5)] == [*"ABCD1"]
+        assert listener.keys == ["1"]
+
+
+async def test_keys_in_the_sound_are_heard_where_no_others_were_agreed_on() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        caller = Caller(server)
+        with contextlib.closing(caller):
+            caller.formats, caller.attributes = "0", ()
+            await caller.call()
+            async with Pipelined(await reception.connected.get()) as listener:
+                caller.say(tones(KEYS, 0.1, 0.1))
+                await until(lambda: not caller.speech)
+                await asyncio.sleep(0.3)
+                assert "".join(listener.keys) == "".join(key for key in KEYS if key not in "ABCD")
+            await caller.bye()
+
+
 @pytest.mark.parametrize("clock", [16000, 48000])
 async def test_keys_are_heard_at_the_clock_of_the_codec(clock: int) -> None:
     reception = Reception()
@@ -313,3 +358,54 @@ async def test_the_agent_has_no_holes_at_the_ptime_asked_for(ptime_ms: int) -> N
             assert abs(len(caller.heard()[loud[0] : loud[-1]]) / 8000 - 1) < 0.01
             assert np.diff(loud).max() < 20
             await caller.bye()
+
+
+async def hold(caller: Caller) -> None:
+    caller.silent = True
+    answer = await caller.invite("sendonly")
+    caller.ack(answer)
+    assert answer.status == 200
+
+
+async def test_a_caller_on_hold_who_answers_when_asked_is_there() -> None:
+    reception = Reception()
+    async with sip_server(reception, rtp_timeout_s=2) as server, dialled(server) as caller:
+        await reception.connected.get()
+        await hold(caller)
+        asked = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(8):
+                while True:
+                    text = await caller.receive()
+                    if text.startswith("INVITE"):
+                        asked += 1
+                        caller.answer_request(text, caller.sdp("sendonly"))
+        assert asked >= 2
+        assert reception.ended.empty()
+
+
+async def test_a_caller_who_dies_on_hold_is_found() -> None:
+    reception = Reception()
+    async with sip_server(reception, rtp_timeout_s=2) as server:
+        caller = Caller(server)
+        await caller.call()
+        await reception.connected.get()
+        await hold(caller)
+        caller.close()
+        assert await asyncio.wait_for(reception.ended.get(), 45) is EndReason.CALLER_GONE
+
+
+async def test_a_caller_on_hold_whose_rtcp_goes_on_is_not_asked() -> None:
+    reception = Reception()
+    async with sip_server(reception, rtp_timeout_s=2) as server, dialled(server) as caller:
+        await reception.connected.get()
+        await hold(caller)
+        assert caller.rtp_to
+        for _ in range(10):
+            caller.rtp.sendto(
+                struct.pack("!BBHI", 0x80, 201, 1, 0xC0FFEE), (caller.rtp_to[0], caller.rtp_to[1] + 1)
+            )
+            await asyncio.sleep(0.5)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await caller.receive()

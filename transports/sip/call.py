@@ -121,16 +121,23 @@ class SipCall(CallTransport):
             await self._key_pressed(key)
         if self._receiver.destination != self._sends_to:
             self._sends_to = self._receiver.destination
-            self._start(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
+            self._start(self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to)))
         self._sender.top_up()
         self.playout.settle()
-        if now - self._receiver.heard_at > self._rtp_timeout_s:
-            self._receiver.note_reports(now)
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if self.on_hold:
-                self._receiver.heard_at = now
-            else:
-                self._start(self._hang_up(EndReason.CALLER_GONE))
+            self._miss(self._receiver, now)
+
+    def _miss(self, receiver: Receiver, now: float) -> None:
+        """Nothing of the caller's was heard for long."""
+        receiver.note_reports(now)
+        if now - receiver.heard_at <= self._rtp_timeout_s:
+            return
+        if self.on_hold:
+            # Silent by agreement, perhaps for good: the stack ends a call whose peer doesn't answer.
+            receiver.heard_at = now
+            self._start(self._tell(self._stack.refresh(self.info.call_id)))
+        else:
+            self._start(self._hang_up(EndReason.CALLER_GONE))
 
     def fail(self) -> None:
         """The stack is dead, and the call with it."""
@@ -182,6 +189,10 @@ class SipCall(CallTransport):
             self._receiver.renegotiated(negotiated)
             self._sends_to = negotiated.remote
 
+    async def _tell(self, command: Coroutine[Any, Any, None]) -> None:
+        with contextlib.suppress(BaresipError):  # the stack is dead, and says so elsewhere
+            await command
+
     async def _negotiated(self) -> Negotiated | None:
         try:
             return await self._stack.rtp.negotiated(self.info.call_id)
@@ -221,11 +232,8 @@ class SipCall(CallTransport):
             self._stop(self._reason)
 
     async def _key_pressed(self, digit: str) -> None:
-        try:
-            key = KeypadEntry(digit)
-        except ValueError:  # A to D have no place on a keypad
-            return
-        await self._input.feed_dtmf(InputDTMFFrame(button=key))
+        with contextlib.suppress(ValueError):  # Pipecat's keypad lacks A to D, which are an event only
+            await self._input.feed_dtmf(InputDTMFFrame(button=KeypadEntry(digit)))
         await self.fire("on_dtmf_event", digit)
 
     def _mute(self) -> None:

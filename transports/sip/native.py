@@ -48,6 +48,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
+    "call_modify": (_int, [_pointer]),
     "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
 }
 
@@ -121,6 +122,15 @@ class Stack:
                 self._lib.ua_hangup(self._lib.call_get_ua(call), call, status, reason.encode())
 
         await self._on_sip_thread(decline)
+
+    async def refresh(self, sip_call_id: str) -> None:
+        """Tell the peer by a re-INVITE that the call goes on; who doesn't answer it is gone."""
+
+        def invite() -> None:
+            if call := self._lib.uag_call_find(sip_call_id.encode()):
+                self._lib.call_modify(call)
+
+        await self._on_sip_thread(invite)
 
     async def ping(self, timeout_s: float) -> None:
         """Return once the SIP thread has answered. Raises BaresipError if it doesn't in time."""

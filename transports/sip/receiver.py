@@ -19,6 +19,7 @@ from transports.sip import packet_filter
 from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
 from transports.sip.source import Address, CallerSource
 from transports.sip.telephone_events import TelephoneEvents
+from transports.sip.tones import ToneKeys
 
 # A gap longer than jitter explains: the peer sends nothing (hold, a muted sender, loss).
 STARVED_S = 0.200
@@ -57,7 +58,8 @@ class Receiver:
         self._waiting_since: float | None = None
         self._decoders: dict[int, Decoder] = {}
         self._concealer = Concealer()
-        self._keys = TelephoneEvents()
+        self._events = TelephoneEvents()
+        self._tones = _tones_for(negotiated)
         self._expected: tuple[int, int] | None = None  # sequence number and timestamp that come next
         self._filled_to: float | None = None
         self._filled = 0  # samples of silence given since the last packet
@@ -81,6 +83,7 @@ class Receiver:
         if negotiated.formats != self._formats:
             self._formats = negotiated.formats
             self._decoders.clear()
+            self._tones = _tones_for(negotiated)
         self._source.announce(negotiated.remote)
 
     def note_reports(self, now: float) -> None:
@@ -99,16 +102,25 @@ class Receiver:
         for packet in self._receive(now):
             fmt = self._formats[packet.payload_type]
             if fmt.codec == TELEPHONE_EVENT:
-                keys += self._keys.key(packet)
+                keys += self._events.key(packet)
                 self._note_silent(packet)
             elif fmt.codec == _COMFORT_NOISE.codec or not packet.payload:
                 self._note_silent(packet)
-            else:
-                played += self._play(packet, fmt)
+            elif (samples := self._decode(packet)) is not None:
+                missed, lost = self._missed(packet, fmt, len(samples))
+                if missed and lost:
+                    played.append(self._concealer.conceal(missed))
+                elif missed:
+                    played.append(np.zeros(missed, np.int16))
+                    keys += self._tone_keys(played[-1])
+                keys += self._tone_keys(samples)
+                played.append(self._concealer.played(samples))
         if played:
             self._sound_at, self._filled_to, self._filled = now, None, 0
-            return np.concatenate(played).tobytes(), keys
-        return self._fill(now), keys
+        else:
+            played.append(np.zeros(self._fill(now), np.int16))
+            keys += self._tone_keys(played[0])
+        return np.concatenate(played).tobytes(), keys
 
     def _receive(self, now: float) -> list[RtpPacket]:
         """The caller's packets that are due, in order, each once."""
@@ -163,37 +175,37 @@ class Receiver:
         if self._expected is not None:
             self._expected = ((packet.sequence_number + 1) & 0xFFFF, self._expected[1])
 
-    def _play(self, packet: RtpPacket, fmt: RtpFormat) -> list[Samples]:
-        missed = self._missed(packet, fmt)
+    def _decode(self, packet: RtpPacket) -> Samples | None:
         try:
-            samples = np.frombuffer(self._decoder(packet.payload_type).decode(packet.payload), np.int16)
+            return np.frombuffer(self._decoder(packet.payload_type).decode(packet.payload), np.int16)
         except ValueError:
-            return []
-        ticks = len(samples) * fmt.clock_rate_hz // SAMPLE_RATE_HZ
+            return None
+
+    def _missed(self, packet: RtpPacket, fmt: RtpFormat, samples: int) -> tuple[int, bool]:
+        """How many samples before this packet nothing was heard of, and whether because it was lost."""
+        expected = self._expected
+        ticks = samples * fmt.clock_rate_hz // SAMPLE_RATE_HZ
         self._expected = ((packet.sequence_number + 1) & 0xFFFF, (packet.timestamp + ticks) & 0xFFFFFFFF)
-        return [*missed, self._concealer.played(samples)]
+        if expected is None:
+            return 0, False
+        ahead = (packet.timestamp - expected[1]) & 0xFFFFFFFF
+        gap = ahead * SAMPLE_RATE_HZ // fmt.clock_rate_hz - self._filled
+        if ahead >= 0x80000000 or not 0 < gap <= MAX_FILL_S * SAMPLE_RATE_HZ:
+            return 0, False
+        return gap, packet.sequence_number != expected[0]
 
-    def _missed(self, packet: RtpPacket, fmt: RtpFormat) -> list[Samples]:
-        """What stands for the time between the last packet and this one that nothing was heard of."""
-        if self._expected is None:
-            return []
-        number, timestamp = self._expected
-        ticks = (packet.timestamp - timestamp) & 0xFFFFFFFF
-        gap = ticks * SAMPLE_RATE_HZ // fmt.clock_rate_hz - self._filled
-        if ticks >= 0x80000000 or not 0 < gap <= MAX_FILL_S * SAMPLE_RATE_HZ:
-            return []
-        if packet.sequence_number == number:  # nothing was sent
-            return [np.zeros(gap, np.int16)]
-        return [self._concealer.conceal(gap)]
+    def _tone_keys(self, samples: Samples) -> str:
+        return self._tones.keys(samples) if self._tones else ""
 
-    def _fill(self, now: float) -> bytes:
+    def _fill(self, now: float) -> int:
+        """For how many samples silence is due."""
         if now - self._sound_at < STARVED_S:
-            return b""
+            return 0
         since = self._filled_to if self._filled_to is not None else self._sound_at
         missing = int(min(now - FILL_LAG_S - since, MAX_FILL_S) * SAMPLE_RATE_HZ)
         self._filled_to = now - FILL_LAG_S
         self._filled += missing
-        return bytes(2 * missing)
+        return missing
 
     def _decoder(self, payload_type: int) -> Decoder:
         if payload_type not in self._decoders:
@@ -206,3 +218,8 @@ class Receiver:
         for sock in self._sockets:
             program = packet_filter.compile_filter(hosts, sock.family)
             packet_filter.attach(sock, program)
+
+
+def _tones_for(negotiated: Negotiated) -> ToneKeys | None:
+    """A detector only where the peer has no better way: a tone may also be a voice, or a ring on the line."""
+    return None if any(fmt.codec == TELEPHONE_EVENT for fmt in negotiated.formats.values()) else ToneKeys()
