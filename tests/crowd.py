@@ -170,7 +170,7 @@ class Crowd:
         caller, asked = heard.caller, packet % round(EVERY_S / PTIME_S)
         payload = self._question[asked] if asked < len(self._question) else SILENCE
         assert caller.rtp_to
-        caller.rtp.sendto(caller._header(0) + payload, caller.rtp_to)
+        caller.rtp.sendto(caller.header(0) + payload, caller.rtp_to)
 
     def _receive(self, sockets: list[socket.socket]) -> None:
         for sock in select.select(sockets, [], [], 0)[0]:

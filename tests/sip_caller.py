@@ -94,6 +94,8 @@ class Caller:
         self.tag = secrets.token_hex(4)
         self.to_tag = ""
         self.cseq = 0
+        self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
+        self.attributes: tuple[str, ...] = (f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000",)
         self.branch = ""
         self.rtp_to: tuple[str, int] | None = None
         self.acked_at = 0.0
@@ -102,6 +104,9 @@ class Caller:
         self.silent = False  # send nothing at all
         self.lateness_s: Callable[[int], float] = lambda sequence_number: 0.0  # a network with jitter
         self.inject: list[bytes] = []  # packets to send as they are
+        self.rtp_from = self.rtp  # what sends them
+        # What becomes of each packet of sound on its way.
+        self.disturb: Callable[[bytes], list[bytes]] = lambda packet: [packet]
         self.sent_at: dict[int, float] = {}
         self._sequence_number = 100
         self._stop = threading.Event()
@@ -132,14 +137,14 @@ class Caller:
     def cancel(self) -> None:
         self.send(self.request("CANCEL", cseq=self.cseq, branch=self.branch))
 
-    def sdp(self, direction: str = "sendrecv", *, media: str = "", formats: str = "0", port: int = -1) -> str:
+    def sdp(self, direction: str = "sendrecv", *, media: str = "", formats: str = "", port: int = -1) -> str:
         """`media` stands in `c=` where it isn't this host's own; `port` 0 is no audio."""
         own = self.rtp.getsockname()[1]
         return (
             f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\n"
             f"c={media or f'IN IP4 {self.host}'}\r\nt=0 0\r\n"
-            f"m=audio {own if port < 0 else port} RTP/AVP {formats} {TELEPHONE_EVENT}\r\n"
-            f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000\r\na={direction}\r\n"
+            f"m=audio {own if port < 0 else port} RTP/AVP {formats or self.formats}\r\n"
+            + "".join(f"a={attribute}\r\n" for attribute in (*self.attributes, direction))
         )
 
     def send_request(
@@ -261,7 +266,7 @@ class Caller:
         for nth in range(6):
             end = 0x80 if nth >= 3 else 0
             body = struct.pack("!BBH", event, end | 10, 160 * min(nth + 1, 4))
-            self.inject.append(self._header(TELEPHONE_EVENT, marker=nth == 0, stamp=0x5000) + body)
+            self.inject.append(self.header(TELEPHONE_EVENT, marker=nth == 0, stamp=0x5000) + body)
 
     def heard(self) -> NDArray[np.int16]:
         """All audio received so far, s16 mono PCM at 8 kHz."""
@@ -275,7 +280,7 @@ class Caller:
         self.sip.close()
         self.rtp.close()
 
-    def _header(self, payload_type: int, *, marker: bool = False, stamp: int | None = None) -> bytes:
+    def header(self, payload_type: int, *, marker: bool = False, stamp: int | None = None) -> bytes:
         self._sequence_number = (self._sequence_number + 1) & 0xFFFF
         timestamp = stamp if stamp is not None else self._sequence_number * PACKET_SAMPLES
         return struct.pack(
@@ -301,12 +306,13 @@ class Caller:
                 continue
             due += PTIME_S
             if self.inject:
-                self.rtp.sendto(self.inject.pop(0), self.rtp_to)
+                self.rtp_from.sendto(self.inject.pop(0), self.rtp_to)
             elif not self.silent:
                 payload = self.speech.pop(0) if self.speech else silence
-                header = self._header(0)
+                header = self.header(0)
                 self.sent_at[self._sequence_number] = time.monotonic()
-                self.rtp.sendto(header + payload, self.rtp_to)
+                for packet in self.disturb(header + payload):
+                    self.rtp_from.sendto(packet, self.rtp_to)
 
 
 @contextlib.asynccontextmanager

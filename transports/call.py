@@ -53,7 +53,8 @@ class CallTransport(BaseTransport, abc.ABC):
 
     - `on_dialin_connected(transport)`: media flows both ways; the greeting may start.
     - `on_dialin_stopped(transport, reason: EndReason)`: the wire is gone; fires exactly once.
-    - `on_dtmf_event(transport, digit: str)`: also pushed down the pipeline as an `InputDTMFFrame`.
+    - `on_dtmf_event(transport, digit: str)`: also pushed down the pipeline as an `InputDTMFFrame`,
+      except for A to D, which Pipecat's keypad lacks.
     - `on_message(transport, message: dict)`: on wires that carry messages beside the sound.
 
     The agent runs a pipeline that starts with `input()` and has `output()` before the assistant

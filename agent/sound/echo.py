@@ -6,6 +6,8 @@ noticed within 100 ms (median), for 0.7% of a core while the agent speaks. Where
 jitter buffer changed the delay under it, what it lets through still correlates with what was played:
 `probability` says so until it has found its way again. On a line that returns nothing, as most do, it is
 left out: it would take some of the caller's voice over the agent's away.
+Before a line is known to return nothing or something, it would take most of a voice over the agent's first
+second: until then, what doesn't match what was played is left as it came.
 (`bench/endpointing/echo.py` measures all of it.)
 """
 
@@ -31,6 +33,7 @@ _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
 _SILENT_S = 0.2  # of silence where an echo would be, until there is none on this line
 _TEST_EVERY_S = 0.04
 _ECHO_TESTS = 4  # in a row, until a line that returned nothing is taken to do so after all
+_STRANGE_TESTS = 2  # in a row, until a sound on a line of which nothing is known is a voice of the caller's
 _WINDOW = 2560  # 320 ms at 8 kHz
 _LONGEST_DELAY = 4000  # 500 ms at 8 kHz
 _BLOCK = 1600  # 200 ms; four of them are longer than any echo's way, buffers included
@@ -67,6 +70,8 @@ class EchoGuard:
         self._returns = False
         self._matches = 0
         self._match = 0.0
+        self._strange = 0  # tests that found a sound which isn't what was played, less those that found it
+        self._echo_tests = 0  # and those that found what was, before the line was known
 
     @property
     def probability(self) -> float:
@@ -100,21 +105,39 @@ class EchoGuard:
         clean = self._canceller.process(near, far)
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
-        kept = near if self.returns_nothing or _rms(near.astype(np.float32)) < _AUDIBLE else clean
-        self._heard = _slide(self._heard, _halve(kept))
+        quiet = _rms(near.astype(np.float32)) < _AUDIBLE
         self._played = _slide(self._played, _halve(far))
-        if now >= self._test_at:
+        tests = now >= self._test_at
+        if not self.returns_nothing:
+            self._raw = _slide(self._raw, _halve(near))
+            if tests:
+                self._tell_apart()
+        strange = self._strange >= _STRANGE_TESTS and self._echo_tests < _ECHO_TESTS
+        kept = near if self.returns_nothing or quiet or strange else clean
+        self._heard = _slide(self._heard, _halve(kept))
+        if tests:
             self._test_at = now + _TEST_EVERY_S
-            self._match = self._test()
+            self._match = self._test(self._heard)
             # A voice matches what was played for a moment now and then; an echo goes on matching it.
             self._matches = self._matches + 1 if self._match >= 0.5 else 0
             if self.returns_nothing and self._matches >= _ECHO_TESTS:
                 self._returns = True
-        if not self.returns_nothing:
-            self._raw = _slide(self._raw, _halve(near))
-            if self._nothing_returns():
-                self._silent_s += len(near) / RATE_HZ
+        if not self.returns_nothing and self._nothing_returns():
+            self._silent_s += len(near) / RATE_HZ
         return bytes(kept.tobytes())
+
+    def _tell_apart(self) -> None:
+        """Until an echo is known: whether what came is the agent, or a voice of the caller's own."""
+        if self._echo_tests >= _ECHO_TESTS:
+            return
+        if _rms(self._raw[-_WINDOW // 2 :]) < _AUDIBLE:
+            self._strange = 0
+        elif self._test(self._raw) >= 0.5:
+            self._strange = max(0, self._strange - _STRANGE_TESTS)
+            self._echo_tests += 1
+        else:
+            self._strange = min(2 * _STRANGE_TESTS, self._strange + 1)
+            self._echo_tests = 0
 
     def _nothing_returns(self) -> bool:
         """Whether the caller's side is silent although the agent spoke at every delay an echo may have."""
@@ -129,6 +152,7 @@ class EchoGuard:
         self._raw[:] = 0
         self._played[:] = 0
         self._match = 0.0
+        self._strange = 0
         self._quiet_at = -math.inf
 
     def _far(self, played: Played, samples: int) -> Samples:
@@ -151,11 +175,11 @@ class EchoGuard:
             return np.zeros(samples, np.int16)
         return played.read(self._came + self._shift - samples, samples)
 
-    def _test(self) -> float:
-        """How probable it is that what the canceller left is what was played."""
-        heard = _brightened(self._heard)
+    def _test(self, line: NDArray[np.float32]) -> float:
+        """How probable it is that what came, or what the canceller left of it, is what was played."""
+        heard = _brightened(line)
         energy = float(heard @ heard)
-        recent = self._heard[-_WINDOW // 2 :]
+        recent = line[-_WINDOW // 2 :]
         if _rms(recent) < _AUDIBLE:
             return 0.0
         played = _brightened(self._played)

@@ -45,6 +45,7 @@ class FakeCarrier(abc.ABC):
         self.call_id = uuid.uuid4().hex
         self.stream_id = uuid.uuid4().hex
         self.sequence = 0
+        self.chunk = 0
 
     # The request about a call.
     form: ClassVar[dict[str, str]] = {"From": "+15550100", "To": "+15550199"}
@@ -86,6 +87,11 @@ class FakeCarrier(abc.ABC):
     def heard(self, data: Wire) -> tuple[str, Any]:
         """What the server sent: ("audio", pcm), ("clear", None), ("mark", reply) or ("other", message)."""
 
+    def place(self) -> dict[str, str]:
+        """Of the next media among the others."""
+        self.chunk += 1
+        return {"chunk": str(self.chunk), "timestamp": str(self.chunk * self.packet_ms)}
+
     def message(self, event: str, **more: Any) -> str:
         self.sequence += 1
         return json.dumps({"event": event, "sequenceNumber": str(self.sequence), **more})
@@ -113,7 +119,7 @@ class TwilioSide(FakeCarrier):
 
     def media(self, pcm: bytes) -> Wire:
         payload = b64(audioop.lin2ulaw(pcm, 2))
-        media = {"track": "inbound", "chunk": "1", "timestamp": "5", "payload": payload}
+        media = {"track": "inbound", **self.place(), "payload": payload}
         return self.message("media", media=media, streamSid=self.stream_id)
 
     def dtmf(self, digit: str) -> Wire:
@@ -157,8 +163,7 @@ class TelnyxSide(FakeCarrier):
     def media(self, pcm: bytes) -> Wire:
         media = {
             "track": "inbound",
-            "chunk": "2",
-            "timestamp": "5",
+            **self.place(),
             "payload": b64(audioop.lin2alaw(pcm, 2)),
         }
         return self.message("media", media=media, stream_id=self.stream_id)
@@ -197,7 +202,7 @@ class PlivoSide(FakeCarrier):
 
     def media(self, pcm: bytes) -> Wire:
         payload = b64(audioop.lin2ulaw(pcm, 2))
-        media = {"track": "inbound", "timestamp": "1705312200000", "chunk": 41, "payload": payload}
+        media = {"track": "inbound", **self.place(), "payload": payload}
         return self.message("media", media=media, streamId=self.stream_id)
 
     def dtmf(self, digit: str) -> Wire:
@@ -242,7 +247,7 @@ class ExotelSide(FakeCarrier):
         ]
 
     def media(self, pcm: bytes) -> Wire:
-        media = {"chunk": 2, "timestamp": "10", "payload": b64(pcm)}
+        media = {**self.place(), "payload": b64(pcm)}
         return self.message("media", media=media, stream_sid=self.stream_id)
 
     def dtmf(self, digit: str) -> Wire:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+import pytest
 from baresip.audio import AudioInfo, AudioStats, CallAudio
 from numpy.typing import NDArray
 
 from transports.playout import Playout
-from transports.sip.sender import AHEAD_MS, RING_MS, Sender
+from transports.sip.sender import AHEAD_MS, SPARE_MS, Sender
 
 BYTES_PER_MS = 32  # 16 kHz, so that nothing is resampled
+RING_MS = 20 + SPARE_MS
 
 
 class Ring:
     """The stack's ring, emptied when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, ptime_ms: int = 20) -> None:
+        self.ptime_ms = ptime_ms
         self.buffered = b""
         self.sent = b""
         self.silent = self.filled_up = 0
@@ -26,14 +29,14 @@ class Ring:
         return AudioStats(self.silent, self.filled_up, 0, 0, len(self.buffered), 0, 0, 0, 0, 0)
 
     def info(self) -> AudioInfo:
-        return AudioInfo(True, True, 16000, 1, 20, 16000, 1, len(self.buffered), 0, 65536, 65536)
+        return AudioInfo(True, True, 16000, 1, self.ptime_ms, 16000, 1, len(self.buffered), 0, 65536, 65536)
 
     def write(self, pcm: bytes) -> int:
         self.buffered += pcm
         return len(pcm)
 
     def send_packet(self) -> None:
-        size = 20 * BYTES_PER_MS
+        size = self.ptime_ms * BYTES_PER_MS
         self.silent += not self.buffered
         self.filled_up += 0 < len(self.buffered) < size
         self.sent += self.buffered[:size].ljust(size, b"\0")
@@ -43,8 +46,8 @@ class Ring:
         return np.frombuffer(self.sent, np.int16)
 
 
-def speaking(ms: int = 1000) -> tuple[Sender, Playout, Ring]:
-    ring, playout = Ring(), Playout(records=False)
+def speaking(ms: int = 1000, ptime_ms: int = 20) -> tuple[Sender, Playout, Ring]:
+    ring, playout = Ring(ptime_ms), Playout(records=False)
     sender = Sender(cast(CallAudio, ring), playout, lambda: None)
     playout.on_cut = sender.cut
     playout.write(np.full(ms * 16, 9000, np.int16).tobytes())
@@ -61,13 +64,15 @@ def test_the_ring_holds_no_more_than_is_needed() -> None:
     assert playout.position <= (20 * 20 + RING_MS + AHEAD_MS) * 16
 
 
-def test_all_that_is_said_is_sent_once_and_in_order() -> None:
-    sender, playout, ring = speaking(0)
+@pytest.mark.parametrize("ptime_ms", [10, 20, 30, 40, 60])
+def test_all_that_is_said_is_sent_once_and_in_order(ptime_ms: int) -> None:
+    sender, playout, ring = speaking(0, ptime_ms)
     speech = np.random.default_rng(1).integers(-9000, 9000, 16 * 505).astype(np.int16)
     playout.write(speech.tobytes())
-    for _ in range(40):
-        sender.top_up()
-        sender.feed()
+    for _ in range(800 // ptime_ms):
+        for _ in range(ptime_ms // 5):  # as often as the feeder comes
+            sender.top_up()
+            sender.feed()
         ring.send_packet()
     assert np.array_equal(ring.heard()[: len(speech)], speech)
     assert not ring.heard()[len(speech) :].any()

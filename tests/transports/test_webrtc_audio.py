@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transports.webrtc.audio import IncomingSpeech, OpusDecoder, OpusEncoder
-from transports.webrtc.reorder import MAX_WAITING, ReorderBuffer, VoicePacket
+from transports.decoders import OpusDecoder
+from transports.reorder import MAX_WAITING, ReorderBuffer, VoicePacket
+from transports.webrtc.audio import IncomingSpeech, OpusEncoder
 
 
 def packet(number: int, timestamp: int | None = None, payload: bytes = b"") -> VoicePacket:
@@ -13,7 +14,7 @@ def packet(number: int, timestamp: int | None = None, payload: bytes = b"") -> V
 
 
 def played(arrivals: list[int]) -> list[int]:
-    buffer = ReorderBuffer()
+    buffer: ReorderBuffer[VoicePacket] = ReorderBuffer()
     return [p.sequence_number for n in arrivals for p in buffer.add(packet(n))]
 
 
@@ -36,7 +37,7 @@ def test_packets_come_out_in_order(arrivals: list[int], expected: list[int]) -> 
 
 
 def test_a_gap_is_waited_for_no_longer_than_it_pays() -> None:
-    buffer = ReorderBuffer()
+    buffer: ReorderBuffer[VoicePacket] = ReorderBuffer()
     buffer.add(packet(1))
     for n in range(MAX_WAITING):
         assert not buffer.add(packet(3 + n))

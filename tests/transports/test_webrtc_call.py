@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -237,3 +239,18 @@ async def test_a_flood_of_messages_ends_the_call(network: None) -> None:
             browser.channel.send("{}")
         await until(lambda: agent.ended == [EndReason.TRANSPORT_FAILURE])
         await browser.close()
+
+
+async def test_a_stun_server_that_never_answers_delays_no_answer_beyond_2_s(network: None) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as mute:
+        mute.bind((netns.HERE, 0))
+        stun = f"stun:{netns.HERE}:{mute.getsockname()[1]}"
+        async with serving(FakeAgent(), stun=(stun,)) as endpoint:
+            browser = Browser()
+            offer = await browser.offer()
+            begun = time.monotonic()
+            answer = await endpoint.call(offer)
+            assert time.monotonic() - begun < 2
+            await browser.take(answer.sdp)
+            await until(lambda: browser.peak() > 7000)
+            await browser.close()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from types import SimpleNamespace
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from pipecat.frames.frames import (
@@ -21,8 +21,17 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameProcessor, FrameProcessorSetup
 
 from transports.call import CallGone, CallInfo, CallTransport, EndReason
-from transports.media_streams.carrier import Carrier, Message, Opened, ProtocolError, parse
+from transports.media_streams.carrier import (
+    Carrier,
+    MalformedMessage,
+    Message,
+    Opened,
+    ProtocolError,
+    parse,
+    part,
+)
 from transports.media_streams.inflow import Inflow
+from transports.media_streams.order import MediaOrder
 from transports.media_streams.pacer import Pacer
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import SAMPLE_RATE_HZ, Playout
@@ -34,6 +43,9 @@ GONE_S = 15.0  # a live stream carries sound, or at least pings, all the time
 HANGUP_S = 5.0  # for the carrier's API
 CLOSE_S = 2.0  # for the carrier to close what it was asked to close
 PLAYED_S = 0.5  # beyond what is known to be unplayed
+MALFORMED = 300  # in a row, until the stream is ended
+STARVED_S = 0.2  # a pause longer than jitter explains
+FILL_EVERY_S = 0.05
 QUEUED = 100  # messages that a carrier may be late in taking
 
 # RFC 6455 and IANA's registry of close codes.
@@ -68,6 +80,9 @@ class MediaStreamCall(CallTransport):
         self._resampler = Resampler(opened.rate_hz, SAMPLE_RATE_HZ)
         self._pacer = Pacer(self.playout, opened.rate_hz, carrier.packet_ms)
         self._inflow = Inflow(self._loop.time())
+        self._order = MediaOrder()
+        self._heard_until = self._loop.time()
+        self.malformed = 0  # messages that were skipped
         self._outgoing: asyncio.Queue[Frame | str] = asyncio.Queue(QUEUED)
         self._tick: asyncio.Handle | None = None
         self._due = 0.0
@@ -113,6 +128,7 @@ class MediaStreamCall(CallTransport):
         await self._serializer.setup(cast(FrameProcessorSetup, setup))
         sending = asyncio.create_task(self._send_queued(), name=f"sends-{self.info.id}")
         reading = asyncio.create_task(self._read(first), name=f"reads-{self.info.id}")
+        bridging = asyncio.create_task(self._bridge_pauses(), name=f"bridges-{self.info.id}")
         self._reading = reading
         try:
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,9 +142,12 @@ class MediaStreamCall(CallTransport):
             logger.warning("call %s: %s", self.info.id, error)
         finally:
             self._reading_over.set()
-            for task in (sending, reading):
+            tasks: tuple[asyncio.Task[Any], ...] = (sending, reading, bridging)
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({sending, reading})
+            await asyncio.wait(tasks)
+            if self.malformed:
+                logger.warning("call %s: skipped %d malformed messages", self.info.id, self.malformed)
             if self._tick is not None:
                 self._tick.cancel()
             self.playout.on_cut = None
@@ -139,9 +158,19 @@ class MediaStreamCall(CallTransport):
 
     async def _read(self, first: str | bytes) -> EndReason:
         data: str | bytes | None = first
+        in_a_row = 0
         while data is not None:
-            message = parse(data) if isinstance(data, str) else None
-            await self._take(data, message)
+            message = None
+            try:
+                message = parse(data) if isinstance(data, str) else None
+                await self._take(data, message)
+                in_a_row = 0
+            except MalformedMessage:
+                self._admit(0.0)
+                self.malformed += 1
+                in_a_row += 1
+                if in_a_row > MALFORMED:
+                    raise
             if message is not None and self._carrier.ended(message):
                 return EndReason.CALLER_HANGUP
             try:
@@ -156,16 +185,15 @@ class MediaStreamCall(CallTransport):
         try:
             frame = await self._serializer.deserialize(data)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise ProtocolError("a message isn't what the carrier's protocol has", 1007) from error
+            raise MalformedMessage("a message isn't what the carrier's protocol has") from error
         audio_ms = 0.0
         if isinstance(frame, InputAudioRawFrame):
             audio_ms = len(frame.audio) / 2 * 1000 / self._opened.rate_hz
-        if not self._inflow.admits(audio_ms, self._loop.time()):
-            raise ProtocolError("the stream floods", POLICY)
+        self._admit(audio_ms)
         if isinstance(frame, InputAudioRawFrame):
-            whole = frame.audio[: len(frame.audio) // 2 * 2]
-            if whole:
-                await self._input.feed(self._resampler.process(np.frombuffer(whole, np.int16)).tobytes())
+            await self._hear(
+                self._order.add(part(message or {}, "media"), frame.audio[: len(frame.audio) // 2 * 2])
+            )
         elif isinstance(frame, InputDTMFFrame):
             await self._input.feed_dtmf(frame)
             await self.fire("on_dtmf_event", frame.button.value)
@@ -173,6 +201,29 @@ class MediaStreamCall(CallTransport):
             await self._send(frame)
         elif message is not None and self._carrier.reached(message) == str(self._marks):
             self._played.set()
+
+    def _admit(self, audio_ms: float) -> None:
+        if not self._inflow.admits(audio_ms, self._loop.time()):
+            raise ProtocolError("the stream floods", POLICY)
+
+    async def _hear(self, pcm: bytes) -> None:
+        if pcm:
+            self._heard_until = self._loop.time()
+            await self._input.feed(self._resampler.process(np.frombuffer(pcm, np.int16)).tobytes())
+
+    async def _bridge_pauses(self) -> None:
+        """Silence where nothing comes, so that the listener's clock goes on and a turn finds its end."""
+        while True:
+            await asyncio.sleep(FILL_EVERY_S)
+            now = self._loop.time()
+            if now - self._heard_until < STARVED_S:
+                continue
+            if rest := self._order.give_up():
+                await self._hear(rest)
+                continue
+            missing = int((now - STARVED_S + FILL_EVERY_S - self._heard_until) * SAMPLE_RATE_HZ)
+            self._heard_until += missing / SAMPLE_RATE_HZ
+            await self._input.feed(bytes(2 * missing))
 
     def _pace(self) -> None:
         now = self._loop.time()

@@ -24,6 +24,13 @@ class ProtocolError(Exception):
         self.code = code
 
 
+class MalformedMessage(ProtocolError):
+    """One message can't be read; the stream may go on."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, 1007)
+
+
 @dataclass(frozen=True)
 class Document:
     """What a carrier is answered."""
@@ -103,13 +110,13 @@ class AnsweringCarrier(Carrier):
 
 
 def parse(data: str | bytes) -> Message:
-    """A text message of the stream. Raises ProtocolError."""
+    """A text message of the stream. Raises MalformedMessage."""
     try:
         message = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError("a message isn't JSON", 1007) from error
+        raise MalformedMessage("a message isn't JSON") from error
     if not isinstance(message, dict):
-        raise ProtocolError("a message isn't a JSON object", 1007)
+        raise MalformedMessage("a message isn't a JSON object")
     return message
 
 

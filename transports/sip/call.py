@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -21,10 +22,12 @@ from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
 from transports.sip.native import Stack
+from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
 from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
+from transports.sip.source import Address
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
@@ -34,6 +37,8 @@ SEND_DELAY_S = 0.025
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
+# What the stack says when the peer or we have made another offer, or answered one.
+_RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
 
 logger = logging.getLogger("offhook.sip")
 
@@ -62,7 +67,10 @@ class SipCall(CallTransport):
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
+        self._sockets: tuple[socket.socket, socket.socket] | None = None  # the call's RTP and RTCP
         self._receiver: Receiver | None = None
+        self._established = False
+        self._sends_to: Address | None = None
         self._reason: EndReason | None = None  # why we end it, if we do
         self._stopped: EndReason | None = None
         self._loop = asyncio.get_running_loop()
@@ -103,6 +111,7 @@ class SipCall(CallTransport):
             if self._stopped:
                 raise CallGone("The caller hung up before the call was answered.")
         try:
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
             await self._call.answer()
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
@@ -120,19 +129,31 @@ class SipCall(CallTransport):
         """Move audio both ways. Called by the pump every 10 ms."""
         if self._receiver is None or self._stopped:
             return
-        pcm = self._receiver.read(now)
+        pcm, keys = self._receiver.read(now)
         if pcm:
             await self._input.feed(pcm)
+        for key in keys:
+            await self._key_pressed(key)
+        if self._receiver.destination != self._sends_to:
+            self._sends_to = self._receiver.destination
+            self._start(self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to)))
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
-            if not self.on_hold:
-                self._start(self._hang_up(EndReason.CALLER_GONE))
-            else:  # silent by agreement, or gone: ask now and then
-                self._receiver.heard_at = now
-                self._silences += 1
-                if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.muted:
-                    self._start(self._refresh())
+            self._miss(self._receiver, now)
+
+    def _miss(self, receiver: Receiver, now: float) -> None:
+        """Nothing of the caller's was heard for long."""
+        receiver.note_reports(now)
+        if now - receiver.heard_at <= self._rtp_timeout_s:
+            return
+        if not self.on_hold:
+            self._start(self._hang_up(EndReason.CALLER_GONE))
+            return
+        receiver.heard_at = now  # silent by agreement, or gone: ask now and then
+        self._silences += 1
+        if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.muted:
+            self._start(self._refresh())
 
     def fail(self) -> None:
         """The stack is dead, and the call with it."""
@@ -158,6 +179,8 @@ class SipCall(CallTransport):
             self._stop(self._reason or self._reason_of(event.text or ""))
         elif event.event is Event.CALL_DTMF_START and event.text:
             self._start(self._key_pressed(event.text))
+        elif event.event in _RENEGOTIATING:
+            self._start(self._renegotiated())
 
     def _on_dialog_event(self, event: DialogEvent) -> None:
         if self._stopped:
@@ -167,7 +190,7 @@ class SipCall(CallTransport):
         elif event is DialogEvent.REFRESHED:
             self._start_timer()
         elif event is DialogEvent.RENEGOTIATED:
-            self._start(self._note_codec())
+            self._start(self._renegotiated())
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
 
@@ -192,14 +215,19 @@ class SipCall(CallTransport):
             await self._stack.refresh(self.info.call_id)
 
     def _connect(self) -> None:
-        if self._receiver is None and self._reason is None and not self._stopped:
+        if not self._established and self._reason is None and not self._stopped:
+            self._established = True
             self._start_timer()
-            self._receiver = Receiver(self._call.audio, self._loop.time())
-            self._feeder.add(self._sender, self._feeding_failed)
-            self._pump.add(self)
             self._start(self._connected())
 
     async def _connected(self) -> None:
+        negotiated = await self._negotiated()
+        if negotiated is None or self._sockets is None or self._stopped:
+            return
+        self._receiver = Receiver(self._sockets, negotiated, self.info.remote, self._loop.time())
+        self._sends_to = negotiated.remote
+        self._feeder.add(self._sender, self._feeding_failed)
+        self._pump.add(self)
         await self._note_codec()
         await self.fire("on_dialin_connected")
 
@@ -207,8 +235,25 @@ class SipCall(CallTransport):
         with contextlib.suppress(BaresipError):
             self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
 
+    async def _renegotiated(self) -> None:
+        negotiated = await self._negotiated()
+        if self._receiver and negotiated:
+            self._receiver.renegotiated(negotiated)
+            self._sends_to = negotiated.remote
+            await self._note_codec()
+
+    async def _tell(self, command: Coroutine[Any, Any, None]) -> None:
+        with contextlib.suppress(BaresipError):  # the stack is dead, and says so elsewhere
+            await command
+
+    async def _negotiated(self) -> Negotiated | None:
+        try:
+            return await self._stack.rtp.negotiated(self.info.call_id)
+        except BaresipError:
+            return None
+
     def _reason_of(self, text: str) -> EndReason:
-        if self._receiver is None:
+        if not self._established:
             return EndReason.CALLER_CANCELLED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP
@@ -223,6 +268,8 @@ class SipCall(CallTransport):
         if self._timer:
             self._timer.cancel()
         self._mute()
+        for sock in self._sockets or ():
+            sock.close()
         self._call.off(self._on_event)
         self.playout.on_cut = None
         self._start(self.fire("on_dialin_stopped", reason))
@@ -241,11 +288,8 @@ class SipCall(CallTransport):
             self._stop(self._reason)
 
     async def _key_pressed(self, digit: str) -> None:
-        try:
-            key = KeypadEntry(digit)
-        except ValueError:  # A to D have no place on a keypad
-            return
-        await self._input.feed_dtmf(InputDTMFFrame(button=key))
+        with contextlib.suppress(ValueError):  # Pipecat's keypad lacks A to D, which are an event only
+            await self._input.feed_dtmf(InputDTMFFrame(button=KeypadEntry(digit)))
         await self.fire("on_dtmf_event", digit)
 
     def _mute(self) -> None:

@@ -5,7 +5,8 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; the codec agreed on; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here stands all that leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
+Here and in `native_rtp.py` stands all that leans on what baresip-python keeps to itself;
+`tests/test_internals.py` names it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from baresip.runtime import Runtime
 
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
+from transports.sip.native_rtp import StackRtp
 
 _UDP, _TCP = 0, 1  # enum sip_transp
 _SA_BYTES = 128  # struct sa is smaller
@@ -85,6 +87,7 @@ class Stack:
         self._jobs: deque[Callable[[], None]] = deque()
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
+        self.rtp = StackRtp(self.on_sip_thread)
 
     async def listen(
         self,

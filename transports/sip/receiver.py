@@ -1,64 +1,225 @@
-"""From the SIP stack to a call's pipeline: 16 kHz mono that never stops, whatever the wire does."""
+"""From the wire to a call's pipeline: 16 kHz mono that never stops, whatever the wire does."""
 
 from __future__ import annotations
 
-import numpy as np
-from baresip.audio import CallAudio
-from baresip.errors import AudioNotActive, AudioRestarted
+import fcntl
+import socket
+import struct
+import time
 
+import numpy as np
+from aiortc.rtp import RtpPacket
+from numpy.typing import NDArray
+
+from transports.concealment import Concealer
+from transports.decoders import Decoder, decoder
 from transports.playout import SAMPLE_RATE_HZ
-from transports.resampler import Resampler
+from transports.reorder import ReorderBuffer
+from transports.sip import packet_filter
+from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
+from transports.sip.source import Address, CallerSource
+from transports.sip.telephone_events import TelephoneEvents
+from transports.sip.tones import ToneKeys
 
 # A gap longer than jitter explains: the peer sends nothing (hold, a muted sender, loss).
 STARVED_S = 0.200
+# Sound comes a packet late: silence isn't filled in up to now, so that none is too much.
+FILL_LAG_S = 0.030
 # A tick that comes later than this doesn't make up for all it missed.
 MAX_FILL_S = 0.5
-_READ_S = 0.5
+# So long what came waits for what is missing before it, where little comes behind it.
+MAX_WAIT_S = 0.060
+_MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
+_MAX_PACKET_BYTES = 2048
+_COMFORT_NOISE = RtpFormat("cn", 8000)
+_COMFORT_NOISE_TYPE = 13  # RFC 3389; sent by some who never announced it
+_SIOCGSTAMP = 0x8906  # linux/sockios.h: when the last packet was read from a socket
+
+Samples = NDArray[np.int16]
 
 
 class Receiver:
-    """One call's audio in. Fills gaps with silence, so that the listener's clock goes on."""
+    """One call's audio and keys in. Fills gaps, so that the listener's clock goes on."""
 
-    def __init__(self, audio: CallAudio, now: float) -> None:
-        self._audio = audio
-        self._rate_hz = 0
-        self._channels = 1
-        self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
-        self._read_bytes = 0
-        self.heard_at = now
+    def __init__(
+        self,
+        sockets: tuple[socket.socket, socket.socket],
+        negotiated: Negotiated,
+        signalling_host: str,
+        now: float,
+    ) -> None:
+        """The sockets, for RTP and RTCP, don't block, and are closed by whoever opened them."""
+        self._sockets = sockets
+        self._source = CallerSource(negotiated.remote, signalling_host)
+        self._formats = negotiated.formats
+        self._ssrc: int | None = None
+        self._left_ssrc: int | None = None
+        self._order: ReorderBuffer[RtpPacket] = ReorderBuffer()
+        self._waiting_since: float | None = None
+        self._decoders: dict[int, Decoder] = {}
+        self._concealer = Concealer()
+        self._events = TelephoneEvents()
+        self._tones = _tones_for(negotiated)
+        self._expected: tuple[int, int] | None = None  # sequence number and timestamp that come next
         self._filled_to: float | None = None
+        self._filled = 0  # samples of silence given since the last packet
+        self.heard_at = now  # when the caller was last known to be there
+        self._sound_at = now
+        self.packets = 0
+        self.note_reports(now)  # the kernel notes times from the first question on
 
-    def read(self, now: float) -> bytes:
-        """What has arrived since the last call: s16le mono PCM at 16 kHz."""
-        pcm = self._take()
-        if pcm:
-            self.heard_at = now
-            self._filled_to = None
-            samples = np.frombuffer(pcm, np.int16)
-            if self._channels > 1:
-                samples = samples.reshape(-1, self._channels).mean(axis=1).astype(np.int16)
-            return self._resampler.process(samples).tobytes()
-        if now - self.heard_at < STARVED_S:
-            return b""
-        since = self._filled_to if self._filled_to is not None else self.heard_at
-        missing = int(min(now - since, MAX_FILL_S) * SAMPLE_RATE_HZ)
-        self._filled_to = now
-        return bytes(2 * missing)
+    @property
+    def destination(self) -> Address:
+        """Where the caller wants to be sent to."""
+        return self._source.destination
 
-    def _take(self) -> bytes:
+    @property
+    def lost(self) -> int:
+        """Packets that never came, or too late."""
+        return self._order.lost
+
+    def renegotiated(self, negotiated: Negotiated) -> None:
+        """The call was offered and answered anew."""
+        if negotiated.formats != self._formats:
+            self._formats = negotiated.formats
+            self._decoders.clear()
+            self._tones = _tones_for(negotiated)
+        self._source.announce(negotiated.remote)
+
+    def note_reports(self, now: float) -> None:
+        """Take the caller's RTCP, which the stack reads, for a sign of life."""
         try:
-            if not self._rate_hz:
-                self._bind()
-            return self._audio.read(self._read_bytes) if self._rate_hz else b""
-        except AudioRestarted:
-            self._rate_hz = 0
-            return b""
-        except AudioNotActive:
-            return b""
+            stamp = fcntl.ioctl(self._sockets[1], _SIOCGSTAMP, bytes(16))
+        except OSError:  # none so far
+            return
+        seconds, microseconds = struct.unpack("@qq", stamp)
+        self.heard_at = max(self.heard_at, now - (time.time() - seconds - microseconds / 1e6))
 
-    def _bind(self) -> None:
-        info = self._audio.info()
-        if info.rx_ready and info.rx_sample_rate:
-            self._rate_hz, self._channels = info.rx_sample_rate, info.rx_channels
-            self._resampler = Resampler(self._rate_hz, SAMPLE_RATE_HZ)
-            self._read_bytes = int(self._rate_hz * self._channels * 2 * _READ_S)
+    def read(self, now: float) -> tuple[bytes, str]:
+        """What has arrived since the last call: s16le mono PCM at 16 kHz, and the keys pressed."""
+        played: list[Samples] = []
+        keys = ""
+        for packet in self._receive(now):
+            fmt = self._formats[packet.payload_type]
+            if fmt.codec == TELEPHONE_EVENT:
+                keys += self._events.key(packet)
+                self._note_silent(packet)
+            elif fmt.codec == _COMFORT_NOISE.codec or not packet.payload:
+                self._note_silent(packet)
+            elif (samples := self._decode(packet)) is not None:
+                missed, lost = self._missed(packet, fmt, len(samples))
+                if missed and lost:
+                    played.append(self._concealer.conceal(missed))
+                elif missed:
+                    played.append(np.zeros(missed, np.int16))
+                    keys += self._tone_keys(played[-1])
+                keys += self._tone_keys(samples)
+                played.append(self._concealer.played(samples))
+        if played:
+            self._sound_at, self._filled_to, self._filled = now, None, 0
+        else:
+            played.append(np.zeros(self._fill(now), np.int16))
+            keys += self._tone_keys(played[0])
+        return np.concatenate(played).tobytes(), keys
+
+    def _receive(self, now: float) -> list[RtpPacket]:
+        """The caller's packets that are due, in order, each once."""
+        due: list[RtpPacket] = []
+        for _ in range(_MAX_PACKETS):
+            try:
+                data, address = self._sockets[0].recvfrom(_MAX_PACKET_BYTES)
+            except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
+                break
+            try:
+                packet = RtpPacket.parse(data)
+            except ValueError:
+                continue
+            if packet.payload_type == _COMFORT_NOISE_TYPE:
+                self._formats.setdefault(_COMFORT_NOISE_TYPE, _COMFORT_NOISE)
+            if packet.payload_type not in self._formats:
+                continue
+            learnt = self._source.learnt
+            theirs = self._source.take((address[0].removeprefix("::ffff:"), address[1]), packet, now)
+            if self._source.learnt != learnt:
+                self._keep_strangers_out()
+            for accepted in theirs:
+                self.heard_at = now
+                due += self._in_order(accepted)
+        return due + self._overdue(now)
+
+    def _in_order(self, packet: RtpPacket) -> list[RtpPacket]:
+        due: list[RtpPacket] = []
+        if packet.ssrc != self._ssrc:
+            if packet.ssrc == self._left_ssrc:
+                return []  # late ones of before
+            due = self._order.give_up()
+            lost = self._order.lost
+            self._left_ssrc, self._ssrc = self._ssrc, packet.ssrc
+            self._order, self._expected = ReorderBuffer(), None
+            self._order.lost = lost
+        self.packets += 1
+        return due + self._order.add(packet)
+
+    def _overdue(self, now: float) -> list[RtpPacket]:
+        if not self._order.waiting:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = now
+        elif now - self._waiting_since >= MAX_WAIT_S:
+            self._waiting_since = None
+            return self._order.give_up()
+        return []
+
+    def _note_silent(self, packet: RtpPacket) -> None:
+        """A packet without sound: none was lost."""
+        if self._expected is not None:
+            self._expected = ((packet.sequence_number + 1) & 0xFFFF, self._expected[1])
+
+    def _decode(self, packet: RtpPacket) -> Samples | None:
+        try:
+            return np.frombuffer(self._decoder(packet.payload_type).decode(packet.payload), np.int16)
+        except ValueError:
+            return None
+
+    def _missed(self, packet: RtpPacket, fmt: RtpFormat, samples: int) -> tuple[int, bool]:
+        """How many samples before this packet nothing was heard of, and whether because it was lost."""
+        expected = self._expected
+        ticks = samples * fmt.clock_rate_hz // SAMPLE_RATE_HZ
+        self._expected = ((packet.sequence_number + 1) & 0xFFFF, (packet.timestamp + ticks) & 0xFFFFFFFF)
+        if expected is None:
+            return 0, False
+        ahead = (packet.timestamp - expected[1]) & 0xFFFFFFFF
+        gap = ahead * SAMPLE_RATE_HZ // fmt.clock_rate_hz - self._filled
+        if ahead >= 0x80000000 or not 0 < gap <= MAX_FILL_S * SAMPLE_RATE_HZ:
+            return 0, False
+        return gap, packet.sequence_number != expected[0]
+
+    def _tone_keys(self, samples: Samples) -> str:
+        return self._tones.keys(samples) if self._tones else ""
+
+    def _fill(self, now: float) -> int:
+        """For how many samples silence is due."""
+        if now - self._sound_at < STARVED_S:
+            return 0
+        since = self._filled_to if self._filled_to is not None else self._sound_at
+        missing = int(min(now - FILL_LAG_S - since, MAX_FILL_S) * SAMPLE_RATE_HZ)
+        self._filled_to = now - FILL_LAG_S
+        self._filled += missing
+        return missing
+
+    def _decoder(self, payload_type: int) -> Decoder:
+        if payload_type not in self._decoders:
+            self._decoders[payload_type] = decoder(self._formats[payload_type].codec)
+        return self._decoders[payload_type]
+
+    def _keep_strangers_out(self) -> None:
+        """In the kernel, so that a flood costs nothing."""
+        hosts = [host for host in self._source.hosts if host]
+        for sock in self._sockets:
+            program = packet_filter.compile_filter(hosts, sock.family)
+            packet_filter.attach(sock, program)
+
+
+def _tones_for(negotiated: Negotiated) -> ToneKeys | None:
+    """A detector only where the peer has no better way: a tone may also be a voice, or a ring on the line."""
+    return None if any(fmt.codec == TELEPHONE_EVENT for fmt in negotiated.formats.values()) else ToneKeys()

@@ -4,7 +4,7 @@ Two buffers stand between them. The first is ours, `AHEAD_MS` long, filled on th
 taken back: it lets the loop be late. The second is the stack's ring, which a native thread empties every
 20 ms and from which nothing can be taken back without a click (its flush also discards whatever is
 written before its next tick). So a thread moves audio from the first to the second just in time, and
-an interruption is heard after `RING_MS` and the fade at most: within two packets.
+an interruption is heard after a packet, `SPARE_MS` and the fade at most: within two packets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from transports.resampler import Resampler
 
 SLICE_MS = 10
 AHEAD_MS = 60
-RING_MS = 30  # with the fade, just under two packets
+SPARE_MS = 10  # in the stack's ring beyond a packet: with the fade, just under two packets of 20 ms
+_SHORTEST_PACKET_MS = 20  # shorter ones don't make the feeder any faster
 FEED_INTERVAL_S = 0.005
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 _SLICE_SAMPLES = SAMPLE_RATE_HZ * SLICE_MS // 1000
@@ -128,15 +129,16 @@ class Sender:
         if (info.tx_sample_rate, info.tx_channels) != (self._rate_hz, self._channels):
             self._rate_hz, self._channels = info.tx_sample_rate, info.tx_channels
             self._resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
+        ring_ms = max(_SHORTEST_PACKET_MS, info.tx_ptime_ms) + SPARE_MS
         slice_bytes = self._rate_hz * self._channels * _BYTES_PER_SAMPLE * SLICE_MS // 1000
-        return max(0, RING_MS // SLICE_MS - -(-info.tx_buffered // slice_bytes))
+        return max(0, ring_ms // SLICE_MS - -(-info.tx_buffered // slice_bytes))
 
     def _take(self, count: int) -> list[NDArray[np.int16]]:
         with self._lock:
             taken = [self._ahead.popleft().samples for _ in range(min(count, len(self._ahead)))]
         if taken:
             self._tail = True
-        if self._tail and len(taken) < count:
+        if self._tail and len(taken) < count and not self._playout.speaking:
             self._tail = False
             taken.append(np.zeros(_SLICE_SAMPLES, np.int16))
         return taken

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import aioice
 import aiortc.rtcsctptransport as sctp
 
 # aiortc has no path MTU discovery and fills 1,305-byte datagrams, which tunnels of 1,280 bytes drop
 # for ever; Pipecat clamps it in the same way.
 sctp.USERDATA_MAX_LENGTH = 1100
+
+# For so long a STUN or TURN server that doesn't answer may hold up our answer; aioice has 5 s and no setting.
+GATHER_S = 1.5
+aioice.Connection.get_component_candidates.__defaults__ = (GATHER_S,)
 
 
 class _Tap:

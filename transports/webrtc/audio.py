@@ -12,13 +12,12 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from transports.decoders import OPUS_RATE_HZ, OpusDecoder
 from transports.playout import SAMPLE_RATE_HZ
-from transports.resampler import Resampler
-from transports.webrtc.reorder import ReorderBuffer, VoicePacket
+from transports.reorder import ReorderBuffer, VoicePacket
 
 PTIME_S = 0.020
 PACKET_SAMPLES = SAMPLE_RATE_HZ // 50
-OPUS_RATE_HZ = 48_000  # RFC 7587: the RTP clock, whatever the coded rate
 OPUS_PACKET_TICKS = OPUS_RATE_HZ // 50
 OPUS_BIT_RATE = 32_000
 # A loop that was away longer than this doesn't send what it missed in one burst.
@@ -59,25 +58,6 @@ class OpusEncoder:
         return b"".join(bytes(packet) for packet in self._codec.encode(frame))
 
 
-class OpusDecoder:
-    """Decodes Opus packets to s16le mono PCM at 16 kHz, as one continuous stream."""
-
-    def __init__(self) -> None:
-        codec: Any = av.CodecContext.create("libopus", "r")
-        codec.layout = "mono"
-        codec.format = "s16"
-        self._codec = codec
-        self._resampler = Resampler(OPUS_RATE_HZ, SAMPLE_RATE_HZ)
-
-    def decode(self, payload: bytes) -> bytes:
-        """Raises ValueError if `payload` isn't Opus."""
-        try:
-            frames = self._codec.decode(av.Packet(payload))
-        except av.FFmpegError as exc:
-            raise ValueError("not an Opus packet") from exc
-        return b"".join(self._resampler.process(frame.to_ndarray()[0]).tobytes() for frame in frames)
-
-
 class SpeechTrack(MediaStreamTrack):
     """What our end sends: pulls 20 ms at a time, paced by the loop's clock."""
 
@@ -114,7 +94,7 @@ class IncomingSpeech:
     """What their end sends: in order, decoded, and without holes in time."""
 
     def __init__(self) -> None:
-        self._reorder = ReorderBuffer()
+        self._reorder: ReorderBuffer[VoicePacket] = ReorderBuffer()
         self._decoder = OpusDecoder()
         self._next_timestamp: int | None = None
         self._last_at: float | None = None

@@ -21,9 +21,9 @@ from pipecat.processors.frame_processor import FrameProcessor
 from transports.call import CallGone, CallInfo, CallTransport, EndReason
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
+from transports.reorder import VoicePacket
 from transports.webrtc.audio import IncomingSpeech, SpeechTrack
 from transports.webrtc.peer import OfferError, Peer
-from transports.webrtc.reorder import VoicePacket
 
 logger = logging.getLogger("offhook.webrtc")
 

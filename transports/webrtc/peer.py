@@ -13,9 +13,9 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
+from transports.reorder import VoicePacket
 from transports.webrtc import aiortc_internals
 from transports.webrtc.audio import SpeechTrack
-from transports.webrtc.reorder import VoicePacket
 
 CLOSE_DEADLINE_S = 2.0
 FLUSH_DEADLINE_S = 0.3

@@ -148,3 +148,15 @@ def test_a_second_speech_starts_from_where_the_wire_is_now() -> None:
     back = echo(again, 200)
     later = slice(RATE_HZ, None)
     assert rms_db(call.hear(back)[later]) < rms_db(back[later]) - 18
+
+
+def test_a_caller_over_the_agents_first_words_is_left_on_a_line_of_which_nothing_is_known() -> None:
+    left = []
+    for at in (RATE_HZ * 3 // 10, RATE_HZ * 6 // 10, RATE_HZ * 9 // 10, RATE_HZ * 12 // 10):
+        for seed in (7, 8, 9):
+            caller = np.zeros(3 * RATE_HZ)
+            caller[at : at + RATE_HZ] = voice(1, seed) / 3
+            heard = Call(voice(3, 1)).hear(caller)
+            known = slice(at + RATE_HZ // 5, at + RATE_HZ)
+            left.append(abs(rms_db(heard[known]) - rms_db(caller[known])) < 2)
+    assert sum(left) >= 11  # of 12: made voices match each other now and then

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 # Later packets that may wait for a missing one: 60 ms of 20 ms packets. Speech recognition loses
 # less by a short gap than the conversation does by a longer wait.
 MAX_WAITING = 3
 # Further apart than this, it isn't the same stream's order any more (a restarted sender).
 MAX_JUMP = 500
+# As many too late ones in a row, each right behind the other, are a sender who counts anew.
+MAX_LATE = 5
+
+
+class Numbered(Protocol):
+    @property
+    def sequence_number(self) -> int: ...
+
+
+P = TypeVar("P", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class VoicePacket:
     payload: bytes
 
 
-class ReorderBuffer:
+class ReorderBuffer(Generic[P]):
     """Gives packets back in order of their sequence numbers, at once as long as none is missing.
 
     A jitter buffer paces a loudspeaker; what listens here is a recognizer, which takes audio as it
@@ -29,11 +40,17 @@ class ReorderBuffer:
 
     def __init__(self) -> None:
         self._next: int | None = None
-        self._waiting: dict[int, VoicePacket] = {}
+        self._waiting: dict[int, P] = {}
+        self._late: list[int] = []
         self.lost = 0
         self.late = 0
 
-    def add(self, packet: VoicePacket) -> list[VoicePacket]:
+    @property
+    def waiting(self) -> bool:
+        """Whether packets wait for one that is missing."""
+        return bool(self._waiting)
+
+    def add(self, packet: P) -> list[P]:
         """Take a packet as it arrived; returns those that are due, in order."""
         number = packet.sequence_number
         if self._next is None:
@@ -44,21 +61,38 @@ class ReorderBuffer:
             self._next, ahead = number, 0
         if ahead >= 0x8000:
             self.late += 1
-            return []
+            if self._late and number != (self._late[-1] + 1) & 0xFFFF:
+                self._late.clear()
+            self._late.append(number)
+            if len(self._late) < MAX_LATE:
+                return []
+            self._waiting.clear()
+            self._next = number
+        self._late.clear()
         self._waiting[number] = packet
         due = self._take()
         if not due and len(self._waiting) > MAX_WAITING:
-            first = min(self._waiting, key=lambda n: (n - self._first_due()) & 0xFFFF)
-            self.lost += (first - self._first_due()) & 0xFFFF
-            self._next = first
-            due = self._take()
+            due = self._skip()
         return due
+
+    def give_up(self) -> list[P]:
+        """Wait no longer for what is missing; returns all that is left, in order."""
+        due = []
+        while self._waiting:
+            due += self._skip()
+        return due
+
+    def _skip(self) -> list[P]:
+        first = min(self._waiting, key=lambda n: (n - self._first_due()) & 0xFFFF)
+        self.lost += (first - self._first_due()) & 0xFFFF
+        self._next = first
+        return self._take()
 
     def _first_due(self) -> int:
         assert self._next is not None
         return self._next
 
-    def _take(self) -> list[VoicePacket]:
+    def _take(self) -> list[P]:
         due = []
         while (packet := self._waiting.pop(self._first_due(), None)) is not None:
             due.append(packet)

@@ -1,0 +1,175 @@
+"""A call's sound and keys from its socket, at times that the test states."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import socket
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.sip_caller import ulaw_encode
+from transports.sip.native_rtp import Negotiated, RtpFormat
+from transports.sip.receiver import MAX_WAIT_S, Receiver
+from transports.sip.tones import ToneKeys
+
+Samples = NDArray[np.int16]
+
+SPEECH = Path(__file__).parents[3] / "shared" / "speech"
+KEYS = "123A456B789C*0#D"
+LOW_HZ, HIGH_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+
+
+class Wire:
+    """A caller's PCMU on loopback, 20 ms a packet, and the receiver of a call that has no other keys."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+        for sock in (self.ours, self.theirs):
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        negotiated = Negotiated(self.theirs.getsockname(), {0: RtpFormat("pcmu", 8000)})
+        self.receiver = Receiver((self.ours, self.theirs), negotiated, "", 0.0)
+        self.now = 0.0
+        self.number = 0
+        self.heard: list[Samples] = []
+        self.keys = ""
+
+    def send(self, pcm: Samples, number: int | None = None) -> None:
+        self.number = self.number if number is None else number
+        head = struct.pack("!BBHII", 0x80, 0, self.number & 0xFFFF, self.number * 160, 7)
+        self.theirs.sendto(head + ulaw_encode(pcm), self.ours.getsockname())
+        self.number += 1
+
+    def read(self, after_s: float = 0.020) -> int:
+        """How many samples came."""
+        self.now += after_s
+        pcm, keys = self.receiver.read(self.now)
+        self.heard.append(np.frombuffer(pcm, np.int16))
+        self.keys += keys
+        return len(self.heard[-1])
+
+    def say(self, pcm: Samples, lost: NDArray[np.bool_] | None = None) -> None:
+        for nth, start in enumerate(range(0, len(pcm) - 159, 160)):
+            if lost is None or not lost[nth]:
+                self.send(pcm[start : start + 160])
+            else:
+                self.number += 1
+            self.read()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    with contextlib.closing(wire.ours), contextlib.closing(wire.theirs):
+        yield wire
+
+
+def voice(seconds: float, rate_hz: int = 8000) -> Samples:
+    t = np.arange(int(rate_hz * seconds)) / rate_hz
+    return np.asarray(6000 * np.sin(2 * np.pi * 150 * t), np.int16)
+
+
+def test_what_comes_in_order_is_played_at_once(wire: Wire) -> None:
+    for _ in range(5):
+        wire.send(voice(0.02))
+        assert wire.read() == 320
+
+
+def test_what_comes_behind_a_missing_packet_waits_for_it_no_longer_than_60_ms(wire: Wire) -> None:
+    wire.send(voice(0.02), 0)
+    assert wire.read() == 320
+    wire.send(voice(0.02), 2)
+    assert [wire.read(0.01) for _ in range(6)] == [0] * 6
+    assert wire.read(MAX_WAIT_S - 0.05) == 640  # with what stands for the lost one
+
+
+def test_a_late_packet_is_put_back_in_its_place(wire: Wire) -> None:
+    for number in (0, 2, 3, 1):
+        wire.send(voice(0.02), number)
+    assert wire.read() == 4 * 320
+    wire.send(voice(0.02), 1)
+    assert wire.read() == 0
+
+
+def test_lost_packets_shorten_nothing_and_fade(wire: Wire) -> None:
+    lost = np.zeros(50, bool)
+    lost[[10, 25, 26]] = True
+    wire.say(voice(1.0), lost)
+    heard = np.concatenate(wire.heard)
+    assert len(heard) == 16_000
+    undisturbed = np.abs(np.diff(voice(1.0, 16_000).astype(int))).max()
+    assert np.abs(np.diff(heard.astype(int)))[200:].max() < 1.3 * undisturbed  # no click
+
+
+def test_a_packet_of_an_unknown_type_is_nothing(wire: Wire) -> None:
+    wire.theirs.sendto(struct.pack("!BBHII", 0x80, 77, 0, 0, 7) + bytes(160), wire.ours.getsockname())
+    wire.theirs.sendto(b"\0" * 300, wire.ours.getsockname())
+    assert wire.read() == 0
+    assert wire.receiver.heard_at == 0.0
+
+
+def pressed(keys: str, down_s: float, up_s: float, noise: float = 0.0, *, off: float = 0.0) -> Samples:
+    """The tones of keys at 8 kHz, as a telephone sends them at -13 dBm0 each."""
+    chance = np.random.default_rng(len(keys))
+    parts: list[NDArray[np.float64]] = [np.zeros(800)]
+    for key in keys:
+        row, column = divmod(KEYS.index(key), 4)
+        t = np.arange(int(8000 * down_s)) / 8000
+        low, high = (np.sin(2 * np.pi * hz * (1 + off) * t) for hz in (LOW_HZ[row], HIGH_HZ[column]))
+        parts += [5000 * (low + high), np.zeros(int(8000 * up_s))]
+    sound = np.concatenate((*parts, np.zeros(800)))
+    return np.asarray(np.clip(sound + chance.normal(0, noise + 1e-9, len(sound)), -32768, 32767), np.int16)
+
+
+@pytest.mark.parametrize("off", [-0.015, 0.0, 0.015])
+@pytest.mark.parametrize(("down_s", "up_s"), [(0.045, 0.045), (0.1, 0.1), (1.0, 0.05)])
+def test_keys_in_the_sound_are_each_heard_once(wire: Wire, down_s: float, up_s: float, off: float) -> None:
+    wire.say(pressed(KEYS + "1155##", down_s, up_s, noise=60, off=off))
+    assert wire.keys == KEYS + "1155##"
+
+
+def test_at_1_percent_loss_99_of_100_keys_in_the_sound_are_heard() -> None:
+    chance = np.random.default_rng(5)
+    right = 0
+    for _ in range(20):
+        wire = Wire()
+        with contextlib.closing(wire.ours), contextlib.closing(wire.theirs):
+            sound = pressed(KEYS, 0.08, 0.08)
+            wire.say(sound, chance.random(len(sound) // 160) < 0.01)
+            matching = difflib.SequenceMatcher(None, KEYS, wire.keys).get_matching_blocks()
+            right += sum(block.size for block in matching)
+            assert len(wire.keys) <= len(KEYS)
+    assert right >= 0.99 * 20 * len(KEYS)
+
+
+def test_who_sends_keys_as_events_is_not_listened_to_for_tones(wire: Wire) -> None:
+    formats = {0: RtpFormat("pcmu", 8000), 101: RtpFormat("telephone-event", 8000)}
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), formats))
+    wire.say(pressed("123", 0.1, 0.1))
+    assert wire.keys == ""
+
+
+def recordings() -> list[Path]:
+    return sorted(SPEECH.glob("*.wav"))
+
+
+@pytest.mark.skipif(not recordings(), reason="no recordings of people here")
+def test_voices_press_no_keys() -> None:
+    seconds = 0.0
+    for path in recordings():
+        with wave.open(str(path)) as file:
+            pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)[:: file.getnchannels()]
+            rate_hz = file.getframerate()
+        for speed in (0.8, 0.9, 1.0, 1.1, 1.2):  # other voices
+            at = np.arange(0, len(pcm), speed * rate_hz / 16_000)
+            sound = np.interp(at, np.arange(len(pcm)), pcm).astype(np.int16)
+            assert ToneKeys().keys(sound) == "", path.name
+            seconds += len(sound) / 16_000
+    assert seconds > 600

@@ -1,0 +1,197 @@
+"""A call's RTP, as far as the C stack has to do with it.
+
+The stack sends, and leaves receiving to us: it would play packets in the order in which they come, twice if
+they come twice, and from whoever sends them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from baresip import _native
+
+from transports.sip.source import Address
+
+_SA_BYTES = 128  # struct sa is smaller
+_SOCKADDR_IN_BYTES, _SOCKADDR_IN6_BYTES = 8, 28  # as far as they say where
+_ADDRESS_BYTES = 64
+
+TELEPHONE_EVENT = "telephone-event"
+# Beside 8,000, which the stack knows: keys have the clock of the codec (RFC 4733, 2.1).
+_KEY_CLOCKS_HZ = (16_000, 48_000)
+
+_pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "uag_call_find": (_pointer, [_text]),
+    "call_audio": (_pointer, [_pointer]),
+    "audio_strm": (_pointer, [_pointer]),
+    "stream_rtp_sock": (_pointer, [_pointer]),
+    "stream_raddr": (_pointer, [_pointer]),
+    "stream_cname": (_text, [_pointer]),
+    "stream_sdpmedia": (_pointer, [_pointer]),
+    "rtp_sock": (_pointer, [_pointer]),
+    "rtcp_sock": (_pointer, [_pointer]),
+    "rtcp_start": (None, [_pointer, _text, _pointer]),
+    "udp_sock_fd": (_int, [_pointer]),
+    "udp_thread_detach": (None, [_pointer]),
+    # The last argument is the first of a variable number, which there are none of.
+    "sdp_format_add": (
+        _int,
+        [
+            *(_pointer, _pointer, ctypes.c_bool, _text, _text, ctypes.c_uint32, ctypes.c_uint8),
+            *(_pointer, _pointer, _pointer, ctypes.c_bool, _text),
+        ],
+    ),
+    "sdp_media_align_formats": (None, [_pointer, ctypes.c_bool]),
+    "sdp_media_raddr": (_pointer, [_pointer]),
+    "sdp_media_format_lst": (_pointer, [_pointer, ctypes.c_bool]),
+    "sa_set_str": (_int, [_pointer, _text, ctypes.c_uint16]),
+    "sa_ntop": (_int, [_pointer, _text, _int]),
+    "sa_port": (ctypes.c_uint16, [_pointer]),
+    "sa_af": (_int, [_pointer]),
+}
+
+
+class _Link(ctypes.Structure):
+    """libre's `struct le`."""
+
+    _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
+
+
+class _Format(ctypes.Structure):
+    """libre's `struct sdp_format`."""
+
+    _fields_ = (
+        ("le", _Link),
+        ("id", _text),
+        ("params", _text),
+        ("rparams", _text),
+        ("name", _text),
+        ("handlers", _pointer * 3),
+        ("ref", ctypes.c_bool),
+        ("sup", ctypes.c_bool),
+        ("pt", _int),
+        ("srate", ctypes.c_uint32),
+        ("ch", ctypes.c_uint8),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RtpFormat:
+    """What a payload type stands for."""
+
+    codec: str  # as SDP names it, in lower case
+    clock_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What offer and answer agreed on."""
+
+    remote: Address  # where the peer's SDP wants its packets
+    formats: dict[int, RtpFormat] = field(default_factory=dict)
+
+
+T = TypeVar("T")
+
+
+class OnSipThread(Protocol):
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
+
+
+class StackRtp:
+    """Calls are named by their SIP Call-ID."""
+
+    def __init__(self, on_sip_thread: OnSipThread) -> None:
+        self._on_sip_thread = on_sip_thread
+        self._lib = ctypes.CDLL(str(_native.__file__))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self._lib, name)
+            function.restype, function.argtypes = result, arguments
+
+    async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
+        """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
+
+        Returns second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the
+        stack's.
+        """
+
+        def detach() -> tuple[socket.socket, socket.socket] | None:
+            stream = self._stream(sip_call_id)
+            rtp = stream and self._lib.stream_rtp_sock(stream)
+            if not rtp:
+                return None
+            self._accept_keys_at(self._lib.stream_sdpmedia(stream), _KEY_CLOCKS_HZ)
+            sock = self._lib.rtp_sock(rtp)
+            self._lib.udp_thread_detach(sock)
+            return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))
+
+        return await self._on_sip_thread(detach)
+
+    async def negotiated(self, sip_call_id: str) -> Negotiated | None:
+        """What the last offer and answer agreed on; None if the call is gone."""
+
+        def ask() -> Negotiated | None:
+            stream = self._stream(sip_call_id)
+            if not stream:
+                return None
+            media = self._lib.stream_sdpmedia(stream)
+            formats = {}
+            # The first field of a list is its head.
+            link = ctypes.cast(self._lib.sdp_media_format_lst(media, True), ctypes.POINTER(_pointer)).contents
+            while link.value:
+                entry = ctypes.cast(link, ctypes.POINTER(_Link)).contents
+                fmt = ctypes.cast(entry.data, ctypes.POINTER(_Format)).contents
+                if fmt.sup and fmt.name:
+                    formats[fmt.pt] = RtpFormat(fmt.name.decode().lower(), fmt.srate)
+                link = _pointer(entry.next)
+            remote = self._lib.sdp_media_raddr(media)
+            text = ctypes.create_string_buffer(_ADDRESS_BYTES)
+            self._lib.sa_ntop(remote, text, _ADDRESS_BYTES)
+            return Negotiated((text.value.decode(), self._lib.sa_port(remote)), formats)
+
+        return await self._on_sip_thread(ask)
+
+    async def send_to(self, sip_call_id: str, address: Address) -> None:
+        """Send to `address`, whatever the SDP says, until the next one; RTCP to the port above it."""
+
+        def redirect() -> None:
+            stream = self._stream(sip_call_id)
+            if not stream:
+                return
+            rtp = ctypes.create_string_buffer(_SA_BYTES)
+            rtcp = ctypes.create_string_buffer(_SA_BYTES)
+            host, port = address[0].encode(), address[1]
+            there = self._lib.stream_raddr(stream)
+            if self._lib.sa_set_str(rtp, host, port) or self._lib.sa_af(rtp) != self._lib.sa_af(there):
+                return
+            ipv6 = self._lib.sa_af(rtp) == socket.AF_INET6
+            # The sending thread may read meanwhile; eight bytes, all of IPv4, are written at once.
+            ctypes.memmove(there, rtp, _SOCKADDR_IN6_BYTES if ipv6 else _SOCKADDR_IN_BYTES)
+            if not self._lib.sa_set_str(rtcp, host, port + 1 & 0xFFFF):
+                self._lib.rtcp_start(self._lib.stream_rtp_sock(stream), self._lib.stream_cname(stream), rtcp)
+
+        await self._on_sip_thread(redirect)
+
+    def _accept_keys_at(self, media: int, clock_rates_hz: tuple[int, ...]) -> None:
+        for rate in clock_rates_hz:
+            self._lib.sdp_format_add(
+                None, media, False, None, TELEPHONE_EVENT.encode(), rate, 1, None, None, None, False, b"0-15"
+            )
+        self._lib.sdp_media_align_formats(media, True)
+
+    def _stream(self, sip_call_id: str) -> int | None:
+        call = self._lib.uag_call_find(sip_call_id.encode())
+        audio = call and self._lib.call_audio(call)
+        stream: int | None = audio and self._lib.audio_strm(audio)
+        return stream
+
+    def _handle(self, sock: int) -> socket.socket:
+        handle = socket.socket(fileno=os.dup(self._lib.udp_sock_fd(sock)))
+        handle.setblocking(False)
+        return handle
