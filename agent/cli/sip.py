@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,7 +116,7 @@ def ladder(messages: Sequence[dict[str, Any]], *, full: bool = False) -> list[st
         peer = f"{own[0]['protocol']} {_address(own[0]['remote'])}"
         lines.append(f"[bold]{escape(peer)}[/bold]  Call-ID {escape(call_id)}")
         for message in own:
-            time = message["at"][11:23]
+            time = datetime.fromisoformat(message["at"]).astimezone().strftime("%H:%M:%S.%f")[:12]
             arrow = "[green]<--[/green]" if message["sent"] else "[cyan]-->[/cyan]"
             text = message["text"] if full else _summary(message["text"])
             lines.append(f"{time} {arrow} {escape(text)}")

@@ -15,7 +15,8 @@ CALLS = 100
 SESSIONS = 25  # what one process bears on two cores, with room
 A_SECOND_ARRIVE = 4
 MINUTES = 5
-SETUPS_A_SECOND = 8
+SPEECH_A_MINUTE_S = 8.0
+SETUPS_A_SECOND = 5
 SETUPS_S = 60
 TALK_S = 2.0
 STRANGER = "127.0.0.66"
@@ -58,6 +59,7 @@ async def test_many_calls_for_five_minutes() -> None:
             cores = (cpu_s(pid) - spent_s) / (time.monotonic() - began)
             print(f"setup {p(setups_ms, 50):.0f} ms (p50), {p(setups_ms, 95):.0f} (p95); {cores:.2f} cores")
             assert len(crowd.callers) == SESSIONS
+            assert min(crowd.speech_s()) > MINUTES * SPEECH_A_MINUTE_S  # all were talked with
             for caller in crowd.callers:
                 await crowd.leave(caller)
                 assert caller.requests == []  # nobody was hung up on

@@ -14,7 +14,7 @@ from transports.sip.errors import SipError
 from transports.sip.limits import Source
 
 _UDP = 0  # enum sip_transp
-_LAYER = 1  # that of what changes messages on their way out is 0
+_LAYER = -100  # of libre's helpers: what comes passes this one before any other
 
 _pointer, _int = ctypes.c_void_p, ctypes.c_int
 _RECEIVED = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
