@@ -71,6 +71,7 @@ class SipServer:
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: set[str] = set()  # that are listened on
         self._dialogs = Dialogs(
+            codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
         )
