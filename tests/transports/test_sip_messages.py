@@ -217,3 +217,27 @@ def test_a_second_invite_of_the_same_call_is_a_loop() -> None:
     assert again.status == 482
     dialogs.forget("1")
     assert isinstance(dialogs.received(invite(), PEER), Message)
+
+
+def response(status: int, cseq: str = "1 INVITE") -> Message:
+    headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", cseq))
+    return Message(f"SIP/2.0 {status} So", headers)
+
+
+def test_what_is_asked_for_counts_once_it_is_agreed_to() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    held = SDP + b"a=inactive\r\n"
+    dialogs.received(invite(("Session-Expires", "1800"), ("Supported", "timer"), body=held), PEER)
+    dialog = dialogs.find("1")
+    assert dialog
+    for status in (180, 482):  # to another that has the same Call-ID
+        sent = dialogs.sent(response(status))
+        assert sent
+        assert not sent.header("Session-Expires")
+    assert dialogs.sent(response(200, "2 UPDATE")) == response(200, "2 UPDATE")
+    assert dialog.agreed.direction == "sendrecv"
+    sent = dialogs.sent(response(200))
+    assert sent
+    assert sent.header("Session-Expires") == "1800;refresher=uac"
+    assert dialog.agreed.direction == "inactive"
+    assert dialogs.sent(sent) == sent  # repeated

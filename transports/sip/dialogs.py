@@ -57,14 +57,14 @@ class Dialog:
     parties: Parties
     tag: str  # the peer's
     agreed: Agreement = field(default_factory=Agreement)
-    asked: Agreement | None = None  # and not answered yet
+    asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
     def agree(self, agreement: Agreement) -> None:
-        self.agreed, self.asked = agreement, None
+        self.agreed = agreement
         self.on_event(DialogEvent.AGREED)
 
 
@@ -123,16 +123,15 @@ class Dialogs:
         if message.method not in ("INVITE", "UPDATE"):
             return message
         if 200 <= message.status < 300:
-            if dialog.asked:
-                dialog.agree(dialog.asked)
+            if dialog.asked and dialog.asked[0] == message.header("CSeq"):
+                (_, agreement), dialog.asked = dialog.asked, None
+                dialog.agree(agreement)
             if (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
                 message = replace(message, headers=(*message.headers, *timer.in_response()))
             if dialog.agreed.muted and not dialog.late and message.body:
                 # RFC 3264 6: where the offer has no port, nor has the answer.
                 body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
                 message = message.with_body(body, message.header("Content-Type"))
-        elif message.status >= 300:
-            dialog.asked = None
         elif not message.status and (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
             more = (*timer.in_request(), ("Supported", "timer"))
             message = replace(message, headers=(*message.headers, *more))
@@ -168,14 +167,14 @@ class Dialogs:
             return Reply(422, "Session Interval Too Small", (("Min-SE", str(MIN_SE_S)),))
         if not request.body:
             dialog.late = request.method == "INVITE"
-            dialog.asked = replace(dialog.agreed, timer=timer)
+            dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
         outcome = self._described(request, source)
         if isinstance(outcome, Reply):
             return outcome
         dialog.late = False
         message, asked = outcome
-        dialog.asked = replace(asked, timer=timer)
+        dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
         return message
 
     def _described(self, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:

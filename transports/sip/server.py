@@ -42,6 +42,7 @@ GIL_SWITCH_INTERVAL_S = 0.001
 _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
 logger = logging.getLogger("offhook.sip")
@@ -286,11 +287,11 @@ def _raise_file_limit(wanted: int) -> None:
 
 
 def _redact(native: logging.Logger) -> None:
-    """Keep the numbers of callers and called out of the native stack's log lines."""
+    """Keep the numbers of callers and called, and control characters, out of the native stack's log lines."""
     if not native.filters:
         native.addFilter(_without_users)
 
 
 def _without_users(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _URI_USER.sub(r"\1…@", record.getMessage()), None
+    record.msg, record.args = _CONTROL.sub("", _URI_USER.sub(r"\1…@", record.getMessage())), None
     return True
