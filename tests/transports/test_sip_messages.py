@@ -99,6 +99,12 @@ def test_a_host_name_is_sent_to_where_it_came_from() -> None:
     )
 
 
+def test_the_codecs() -> None:
+    dynamic = b"a=rtpmap:96 OPUS/48000/2\r\na=rtpmap:97 AMR/8000\r\na=rtpmap:99 G729/8000\r\n"
+    assert sdp.codecs(SDP.replace(b"AVP 0", b"AVP 0 9 96 97") + dynamic) == {"pcmu", "g722", "opus", "amr"}
+    assert sdp.codecs(b"v=0\r\n") == set()
+
+
 CANDIDATES = (
     b"a=candidate:1 1 UDP 9 2001:db8::7 4000 typ host\r\na=candidate:2 2 UDP 8 192.0.2.8 5001 typ host\r\n"
     b"a=candidate:2 1 UDP 8 192.0.2.8 5000 typ host\r\na=candidate:3 1 TCP 99 192.0.2.9 9 typ host\r\n"
@@ -139,7 +145,7 @@ def test_the_direction(lines: str, direction: Direction) -> None:
 
 @given(st.binary(), st.text())
 def test_any_body_is_answered(body: bytes, content_type: str) -> None:
-    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
     outcome = dialogs.received(invite(("Content-Type", content_type), body=body), PEER)
     assert isinstance(outcome, Message | Reply)
 
@@ -148,6 +154,7 @@ def test_any_body_is_answered(body: bytes, content_type: str) -> None:
 def test_any_description_is_mended(lines: list[bytes]) -> None:
     body = b"\n".join(lines)
     sdp.direction(body)
+    sdp.codecs(body)
     try:
         mended = sdp.mended(body, source=PEER, reaches=lambda _: False)
     except NotAcceptable:
@@ -187,13 +194,14 @@ def test_when_a_session_is_due() -> None:
 
 
 def test_an_offer_that_nobody_answers_is_told_of() -> None:
-    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
     dialogs.received(invite(body=b""), PEER)
     told: list[DialogEvent] = []
     dialog = dialogs.find("1")
     assert dialog
     dialog.on_event = told.append
-    ack = Message("ACK sip:a@b SIP/2.0", (("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 ACK")))
+    headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 ACK"))
+    ack = Message("ACK sip:a@b SIP/2.0", headers)
     outcome = dialogs.received(ack, PEER)
     assert isinstance(outcome, Message)
     assert b"m=audio 0" in outcome.body
@@ -202,10 +210,34 @@ def test_an_offer_that_nobody_answers_is_told_of() -> None:
 
 
 def test_a_second_invite_of_the_same_call_is_a_loop() -> None:
-    dialogs = Dialogs(trusts=lambda _: False, reaches=lambda _: False)
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
     assert isinstance(dialogs.received(invite(), PEER), Message)
     again = dialogs.received(invite(), PEER)
     assert isinstance(again, Reply)
     assert again.status == 482
     dialogs.forget("1")
     assert isinstance(dialogs.received(invite(), PEER), Message)
+
+
+def response(status: int, cseq: str = "1 INVITE") -> Message:
+    headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", cseq))
+    return Message(f"SIP/2.0 {status} So", headers)
+
+
+def test_what_is_asked_for_counts_once_it_is_agreed_to() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    held = SDP + b"a=inactive\r\n"
+    dialogs.received(invite(("Session-Expires", "1800"), ("Supported", "timer"), body=held), PEER)
+    dialog = dialogs.find("1")
+    assert dialog
+    for status in (180, 482):  # to another that has the same Call-ID
+        sent = dialogs.sent(response(status))
+        assert sent
+        assert not sent.header("Session-Expires")
+    assert dialogs.sent(response(200, "2 UPDATE")) == response(200, "2 UPDATE")
+    assert dialog.agreed.direction == "sendrecv"
+    sent = dialogs.sent(response(200))
+    assert sent
+    assert sent.header("Session-Expires") == "1800;refresher=uac"
+    assert dialog.agreed.direction == "inactive"
+    assert dialogs.sent(sent) == sent  # repeated

@@ -96,7 +96,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return self._dialog.direction is not Direction.SENDRECV
+        return self._dialog.agreed.direction is not Direction.SENDRECV
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""
@@ -152,7 +152,7 @@ class SipCall(CallTransport):
             return
         receiver.heard_at = now  # silent by agreement, or gone: ask now and then
         self._silences += 1
-        if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.muted:
+        if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.agreed.muted:
             self._start(self._refresh())
 
     def fail(self) -> None:
@@ -187,22 +187,21 @@ class SipCall(CallTransport):
             return
         if event is DialogEvent.PRACKED:
             self._acknowledged.set()
-        elif event is DialogEvent.REFRESHED:
+        elif event is DialogEvent.AGREED:
             self._start_timer()
-        elif event is DialogEvent.RENEGOTIATED:
             self._start(self._renegotiated())
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
 
     def _start_timer(self) -> None:
-        """Once the session is established or refreshed."""
+        """Once the call is answered, or the session refreshed."""
         if self._timer:
             self._timer.cancel()
-        timer = self._dialog.timer
+        timer = self._dialog.agreed.timer
         self._timer = self._loop.call_later(timer.due_s, self._expire) if timer else None
 
     def _expire(self) -> None:
-        timer = self._dialog.timer
+        timer = self._dialog.agreed.timer
         if timer and timer.ours:
             self._start(self._refresh())
             self._start_timer()
@@ -217,7 +216,6 @@ class SipCall(CallTransport):
     def _connect(self) -> None:
         if not self._established and self._reason is None and not self._stopped:
             self._established = True
-            self._start_timer()
             self._start(self._connected())
 
     async def _connected(self) -> None:

@@ -7,12 +7,12 @@ understands, and what it doesn't know (session timers, most ways to send keys) i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from transports.sip import sdp
-from transports.sip.message import Message
+from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.sdp import Direction, Ip, NotAcceptable
 from transports.sip.session_timer import MIN_SE_S, SessionTimer, TooSmall, asked_for
@@ -27,8 +27,7 @@ _NO_ANSWER = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0
 
 
 class DialogEvent(Enum):
-    RENEGOTIATED = auto()  # codec, direction or address may be others
-    REFRESHED = auto()  # the session timer starts anew, or there is none any more
+    AGREED = auto()  # anew: on a direction, a codec, an address, or a session timer that starts anew
     PRACKED = auto()  # the provisional response arrived
     UNANSWERED = auto()  # our offer got no answer: end the call
 
@@ -42,31 +41,45 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What an INVITE or UPDATE asks for, and a 2xx agrees to."""
+
+    direction: Direction = Direction.SENDRECV
+    muted: bool = False  # the peer has no audio at all
+    timer: SessionTimer | None = None
+
+
 @dataclass(slots=True)
 class Dialog:
     """What is known of one call's dialog."""
 
     parties: Parties
-    direction: Direction = Direction.SENDRECV
-    muted: bool = False  # the peer has taken the audio out
-    timer: SessionTimer | None = None
+    tag: str  # the peer's
+    agreed: Agreement = field(default_factory=Agreement)
+    asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
+    def agree(self, agreement: Agreement) -> None:
+        self.agreed = agreement
+        self.on_event(DialogEvent.AGREED)
+
 
 class Dialogs:
     """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
 
-    def __init__(self, *, trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]) -> None:
+    def __init__(
+        self, *, codecs: Iterable[str], trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]
+    ) -> None:
         """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
+        self._codecs = frozenset(codecs)
         self._trusts = trusts
         self._reaches = reaches
         self._dialogs: dict[str, Dialog] = {}
-        self.unavailable_s: int | None = (
-            None  # no calls are taken; after so many seconds it may be tried again
-        )
+        self.unavailable_s: int | None = None  # while no call is taken: when to try again
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
@@ -77,20 +90,20 @@ class Dialogs:
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
         """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
         dialog = self._dialogs.get(request.header("Call-ID"))
+        if dialog and parameter(request.header("From"), "tag") != dialog.tag:
+            dialog = None
         match request.method:
             case "INVITE" if not request.in_dialog:
                 return self._invited(request, source)
             case "INVITE" | "UPDATE" if dialog:
-                return self._changed(dialog, request, source)
+                return self._asked(dialog, request, source)
             case "ACK" | "PRACK" if dialog:
                 return self._acknowledged(dialog, request, source)
             case "INFO" if dialog:
                 return _key(request)
             case "OPTIONS":
                 return self._capabilities(request, dialog)
-            case "INVITE" | "INFO":
-                return Reply(481, "Call/Transaction Does Not Exist")
-            case "CANCEL":  # the stack knows of no such transaction, and would print whom it names
+            case "INVITE" | "INFO" | "CANCEL":  # the stack would print whom a stray CANCEL names
                 return Reply(481, "Call/Transaction Does Not Exist")
             case method if method in _LEFT_TO_THE_STACK:
                 return None
@@ -109,14 +122,17 @@ class Dialogs:
             return None
         if message.method not in ("INVITE", "UPDATE"):
             return message
-        timer = dialog.timer
         if 200 <= message.status < 300:
-            if timer and not message.header("Session-Expires"):
+            if dialog.asked and dialog.asked[0] == message.header("CSeq"):
+                (_, agreement), dialog.asked = dialog.asked, None
+                dialog.agree(agreement)
+            if (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
                 message = replace(message, headers=(*message.headers, *timer.in_response()))
-            if dialog.muted and message.body:  # RFC 3264 6: where the offer has no port, nor has the answer
+            if dialog.agreed.muted and not dialog.late and message.body:
+                # RFC 3264 6: where the offer has no port, nor has the answer.
                 body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
                 message = message.with_body(body, message.header("Content-Type"))
-        elif not message.status and timer and not message.header("Session-Expires"):
+        elif not message.status and (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
             more = (*timer.in_request(), ("Supported", "timer"))
             message = replace(message, headers=(*message.headers, *more))
         return message
@@ -127,44 +143,42 @@ class Dialogs:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
-        dialog = Dialog(parties(request, trusted=self._trusts(source)))
-        outcome = self._described(dialog, request, source)
+        who = parties(request, trusted=self._trusts(source))
+        dialog = Dialog(who, parameter(request.header("From"), "tag"))
+        outcome = self._asked(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
-        dialog.late = not outcome.body
         reliable = "100rel" in outcome.values("Require")
         dialog.quiet, dialog.awaits_prack = reliable and dialog.late, reliable and not dialog.late
         # Reliable ringing costs who only supports it a round trip before the answer.
         outcome = _without(outcome, "Supported", "100rel")
         if dialog.late:
             outcome = _without(outcome, "Require", "100rel")
-        outcome = outcome.replace("Diversion", None).replace(
-            "History-Info", None
-        )  # read, and not to be logged
+        for read in ("Diversion", "History-Info"):  # the stack would log them
+            outcome = outcome.replace(read, None)
         self._dialogs[call_id] = dialog
         return outcome
 
-    def _changed(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply | None:
-        outcome = self._described(dialog, request, source)
-        if isinstance(outcome, Message):
-            dialog.on_event(DialogEvent.REFRESHED)
-            dialog.on_event(DialogEvent.RENEGOTIATED)
-        return outcome
-
-    def _described(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
-        """Agree to a timer, and make the offer one that the stack understands."""
+    def _asked(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
+        """An INVITE or UPDATE, with an offer that the stack understands; what it asks for is noted."""
         try:
             timer = asked_for(request)
         except TooSmall:
             return Reply(422, "Session Interval Too Small", (("Min-SE", str(MIN_SE_S)),))
-        outcome = self._mended(dialog, request, source)
-        if isinstance(outcome, Message):
-            dialog.timer = timer
-        return outcome
-
-    def _mended(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
         if not request.body:
+            dialog.late = request.method == "INVITE"
+            dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
+        outcome = self._described(request, source)
+        if isinstance(outcome, Reply):
+            return outcome
+        dialog.late = False
+        message, asked = outcome
+        dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
+        return message
+
+    def _described(self, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
+        """A request with the SDP in its body made one that the stack takes, and what that says."""
         content_type = request.header("Content-Type") or "application/sdp"
         description = sdp.of_body(content_type, request.body)
         if description is None:
@@ -173,8 +187,10 @@ class Dialogs:
             mended = sdp.mended(description, source=source, reaches=self._reaches)
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
-        dialog.direction, dialog.muted = sdp.direction(description), sdp.audio_port(description) == 0
-        return request.with_body(mended, "application/sdp")
+        says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)
+        if not says.muted and not self._codecs & sdp.codecs(description):
+            return Reply(488, "Not Acceptable Here")  # the stack would agree on telephone-event alone
+        return request.with_body(mended, "application/sdp"), says
 
     def _acknowledged(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply | None:
         if request.method == "PRACK":
@@ -187,9 +203,12 @@ class Dialogs:
                 return request.with_body(_NO_ANSWER, "application/sdp")
         if not request.body:
             return None
-        outcome = self._mended(dialog, request, source)
-        dialog.on_event(DialogEvent.RENEGOTIATED)
-        return outcome
+        outcome = self._described(request, source)
+        if isinstance(outcome, Reply):
+            return outcome
+        message, says = outcome
+        dialog.agree(replace(says, timer=dialog.agreed.timer))
+        return message
 
     def _capabilities(self, request: Message, dialog: Dialog | None) -> Reply:
         if request.in_dialog and dialog is None:

@@ -45,7 +45,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "udp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer]),
     "udp_helper_find": (_pointer, [_pointer, _int]),
     "udp_rxsz_set": (None, [_pointer, _size]),
-    "udp_local_get": (_int, [_pointer, _pointer]),
     "tcp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer, _pointer]),
 }
 _LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer)
@@ -54,6 +53,7 @@ _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
 _LARGEST = 65_536
 _UDP, _TCP = 0, 1
+_OTHER_BUILD = "this build of baresip-python has another SIP stack; install 0.5.2a3."
 _EXTENSION = ctypes.create_string_buffer(b"timer")  # the stack keeps no copy
 
 logger = logging.getLogger("offhook.sip")
@@ -219,9 +219,12 @@ class MessageHooks:
 
     def attach(self) -> None:
         """On the SIP thread, once it listens, and again when it does on more sockets."""
-        transport = _at(_List, self._small["uag_sip"]()).head  # the first member of libre's `struct sip`
+        sip = self._small["uag_sip"]()
+        transport = _at(_List, sip).head  # the first member of libre's `struct sip`
         while transport:
             found = _at(_Transport, transport)
+            if found.sip != sip:
+                raise SipError(_OTHER_BUILD)
             if found.tp == _UDP and not self._small["udp_helper_find"](found.sock, _LAYER):
                 self._small["udp_rxsz_set"](found.sock, _LARGEST)
                 self._small["udp_register_helper"](None, found.sock, _LAYER, self._callbacks[2], None, None)
@@ -234,13 +237,12 @@ class MessageHooks:
             if msg.tp == _TCP:
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                request = Message.parse(_text_of(msg))
-                outcome = self._on_request(request, _ip_of(msg.src))
+                outcome = self._on_request(Message.parse(_text_of(msg)), _ip_of(msg.src))
+                if isinstance(outcome, Message):
+                    self._pass_on(msg, outcome)
             except ValueError:
                 outcome = Reply(400, "Bad Request")
-            if isinstance(outcome, Message):
-                self._pass_on(msg, outcome)
-            elif isinstance(outcome, Reply):
+            if isinstance(outcome, Reply):
                 self._say(pointer, outcome)
             return outcome is not None
         except Exception:
@@ -256,27 +258,26 @@ class MessageHooks:
         )
 
     def _pass_on(self, msg: _Msg, request: Message) -> None:
-        """Have the stack see another request, as if it had come in the place of `msg`."""
-        small = self._small
-        other = self._decoded(bytes(request))
+        """Have the stack see another request, as if it had come in the place of `msg`. Raises ValueError."""
         try:
-            new = _at(_Msg, other)
-            new.src, new.dst, new.tp, new.sock = msg.src, msg.dst, msg.tp, small["mem_ref"](msg.sock)
-            element = _at(_Lsnr, self._listener).le.next
-            while element:
-                listener = _at(_Lsnr, element)
-                element = listener.le.next
-                if listener.req and _LISTENER(listener.msgh)(other, listener.arg):
-                    break
+            self._hand_on(msg, self._decoded(bytes(request)))
         finally:
-            small["mem_deref"](other)
-        call_id = request.header("Call-ID")
-        if (
-            request.method == "INVITE"
-            and not request.in_dialog
-            and not small["uag_call_find"](call_id.encode())
-        ):
-            self._on_refused(call_id)
+            call_id = request.header("Call-ID")
+            begins = request.method == "INVITE" and not request.in_dialog
+            if begins and not self._small["uag_call_find"](call_id.encode()):
+                self._on_refused(call_id)
+
+    def _hand_on(self, msg: _Msg, other: int) -> None:
+        """Have the listeners behind ours see `other`, which is released."""
+        small, new = self._small, _at(_Msg, other)
+        new.src, new.dst, new.tp, new.sock = msg.src, msg.dst, msg.tp, small["mem_ref"](msg.sock)
+        element = _at(_Lsnr, self._listener).le.next
+        while element:
+            listener = _at(_Lsnr, element)
+            element = listener.le.next
+            if listener.req and _LISTENER(listener.msgh)(other, listener.arg):
+                break
+        small["mem_deref"](other)
 
     def _decoded(self, text: bytes) -> int:
         """A `struct sip_msg`, to be released. Raises ValueError if the stack doesn't understand it."""
@@ -297,7 +298,7 @@ class MessageHooks:
         try:
             mbuf = _at(_Mbuf, pointer)
             text = ctypes.string_at(mbuf.buf + mbuf.pos, mbuf.end - mbuf.pos)
-            if b"SIP/2.0" not in text[:_LARGEST]:  # a keep-alive
+            if b"SIP/2.0" not in text:  # a keep-alive
                 return False
             message = self._on_send(Message.parse(text))
             if message is None:
@@ -347,7 +348,7 @@ class MessageHooks:
         )
         self._small["mem_deref"](pointer)
         if seen != (True, None, 7, b"OPTIONS", b"f", b"4", text):
-            raise SipError("this build of baresip-python has another SIP stack; install 0.5.2a3.")
+            raise SipError(_OTHER_BUILD)
 
 
 def _typed(library: ctypes.CDLL, name: str) -> Any:

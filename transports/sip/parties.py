@@ -10,7 +10,7 @@ from transports.sip.message import Message, parameter
 
 _LONGEST = 128
 _ADDRESS = re.compile(r'\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<name>[^<"]*))\s*<(?P<uri>[^>]*)>')
-_URI = re.compile(r"(?:sips?|tel):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_URI = re.compile(r"(?P<scheme>sips?|tel):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _NAMELESS = {"", "anonymous", "unknown", "unavailable", "restricted", "private"}
 
 
@@ -45,12 +45,12 @@ def user_of(address: str) -> str:
     uri = _URI.match((found["uri"] if found else address).strip())
     if not uri:
         return ""
-    rest = uri["rest"].partition("?")[0]
-    if "@" in rest:
-        rest = rest.rpartition("@")[0].partition(":")[0]
-    elif not address.lower().lstrip(' <"').startswith("tel:") and "tel:" not in address.lower():
-        return ""  # a host
-    return _clean(unquote(rest.partition(";")[0]))
+    user, at, _ = uri["rest"].partition("?")[0].rpartition("@")
+    if uri["scheme"].lower() == "tel":
+        user = uri["rest"]
+    elif not at:
+        return ""  # a host alone
+    return _clean(unquote(re.split("[;:]", user)[0]))
 
 
 def _name_of(address: str) -> str:

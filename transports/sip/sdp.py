@@ -10,6 +10,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Ip = IPv4Address | IPv6Address
+_STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
+_RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 _CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
 
 
@@ -69,6 +71,17 @@ def audio_port(sdp: bytes) -> int | None:
     """Of the (first) audio; 0 is no audio, None no medium of that kind."""
     audio = _audio(_sections(_lines(sdp))[1])
     return _port(audio[0]) if audio else None
+
+
+def codecs(sdp: bytes) -> set[str]:
+    """The names of what the (first) audio offers, in lower case."""
+    audio = _audio(_sections(_lines(sdp))[1]) or [""]
+    formats = audio[0].split()[3:]
+    names = {one: _STATIC[one] for one in formats if one in _STATIC}
+    for line in audio:
+        if (found := _RTPMAP.match(line)) and found[1] in formats:
+            names[found[1]] = found[2].lower()
+    return set(names.values())
 
 
 def mended(sdp: bytes, *, source: Ip, reaches: Callable[[Ip], bool]) -> bytes:

@@ -51,6 +51,7 @@ _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
 logger = logging.getLogger("offhook.sip")
@@ -100,6 +101,7 @@ class SipServer:
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
         self._dialogs = Dialogs(
+            codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
         )
@@ -420,11 +422,11 @@ def _raise_file_limit(wanted: int) -> None:
 
 
 def _redact(native: logging.Logger) -> None:
-    """Keep the numbers of callers and called out of the native stack's log lines."""
+    """Keep the numbers of callers and called, and control characters, out of the native stack's log lines."""
     if not native.filters:
         native.addFilter(_without_users)
 
 
 def _without_users(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _URI_USER.sub(r"\1…@", record.getMessage()), None
+    record.msg, record.args = _CONTROL.sub("", _URI_USER.sub(r"\1…@", record.getMessage())), None
     return True
