@@ -89,7 +89,7 @@ class SipSettings(Section):
         PRIVATE_NETWORKS, description="Networks that may call; everyone else gets no answer."
     )
     codecs: tuple[Codec, ...] = Field(
-        ("pcmu", "pcma", "g722", "opus"), min_length=1, description="Offered and accepted, best first."
+        ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
