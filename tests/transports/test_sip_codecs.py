@@ -80,7 +80,9 @@ def levels_db(heard: NDArray[np.int16]) -> list[float]:
     found = []
     for nth in range(len(TONES_HZ)):
         middle = heard[loud + nth * step + step // 4 :][: step // 2].astype(float)
-        found.append(20 * np.log10(np.sqrt(np.mean(middle**2)) / (PEAK / np.sqrt(2))))
+        # The median of 10 ms: what a busy machine leaves out is another matter.
+        power = np.median(np.mean(middle.reshape(-1, RATE_HZ // 100) ** 2, axis=1))
+        found.append(10 * np.log10(power / (PEAK**2 / 2)))
     return found
 
 
@@ -97,11 +99,12 @@ async def test_the_sound_keeps_its_level_both_ways(codec: str, ptime_ms: int) ->
             caller.formats = f"{payload_type} {TELEPHONE_EVENT}"
             rtpmaps = (f"rtpmap:{payload_type} {name}", f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000")
             caller.attributes = (*rtpmaps, f"ptime:{ptime_ms}")
-            caller.disturb = packets(codec, ptime_ms)
+            caller.disturb = lambda _: []
             assert (await caller.call()).status == 200
             call = await reception.connected.get()
             assert call.info.codec == codec
             async with Pipelined(call) as listener:
+                caller.disturb = packets(codec, ptime_ms)
                 await speak(call, sweep(RATE_HZ))
                 whole = int(TONE_S * RATE_HZ) * len(TONES_HZ)
                 await until(lambda: len(listener.heard()) > whole + RATE_HZ // 2)
