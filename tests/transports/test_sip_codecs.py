@@ -89,8 +89,6 @@ def levels_db(heard: NDArray[np.int16]) -> list[float]:
 @pytest.mark.parametrize("ptime_ms", [10, 20, 30, 40, 60])
 @pytest.mark.parametrize("codec", CODECS)
 async def test_the_sound_keeps_its_level_both_ways(codec: str, ptime_ms: int) -> None:
-    if codec == "opus" and ptime_ms == 30:
-        pytest.skip("Opus has no frames of 30 ms")
     payload_type, name, *_ = CODECS[codec]
     reception = Reception()
     async with sip_server(reception) as server:
@@ -104,7 +102,8 @@ async def test_the_sound_keeps_its_level_both_ways(codec: str, ptime_ms: int) ->
             call = await reception.connected.get()
             assert call.info.codec == codec
             async with Pipelined(call) as listener:
-                caller.disturb = packets(codec, ptime_ms)
+                opus_has_none = codec == "opus" and ptime_ms == 30
+                caller.disturb = packets(codec, 20 if opus_has_none else ptime_ms)
                 await speak(call, sweep(RATE_HZ))
                 whole = int(TONE_S * RATE_HZ) * len(TONES_HZ)
                 await until(lambda: len(listener.heard()) > whole + RATE_HZ // 2)

@@ -25,6 +25,9 @@ TELEPHONE_EVENT = "telephone-event"
 # Beside 8,000, which the stack knows: keys have the clock of the codec (RFC 4733, 2.1).
 _KEY_CLOCKS_HZ = (16_000, 48_000)
 
+_OPUS_PTIMES = (b"10", b"20", b"40", b"60")
+_PTIME = b"20"
+
 _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_call_find": (_pointer, [_text]),
@@ -48,6 +51,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "sdp_media_align_formats": (None, [_pointer, ctypes.c_bool]),
+    "sdp_media_rattr": (_pointer, [_pointer, _text]),
     "sdp_media_raddr": (_pointer, [_pointer]),
     "sdp_media_format_lst": (_pointer, [_pointer, ctypes.c_bool]),
     "list_unlink": (None, [_pointer]),
@@ -132,6 +136,7 @@ class StackRtp:
             media = self._lib.stream_sdpmedia(stream)
             self._accept_keys_at(media, _KEY_CLOCKS_HZ)
             self._prefer(media, self.preferred)
+            self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
             return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))
@@ -198,6 +203,15 @@ class StackRtp:
             for fmt in sorted(self._formats(media, local=local), key=rank):
                 self._lib.list_unlink(ctypes.byref(fmt))
                 self._lib.list_append(formats, ctypes.byref(fmt), ctypes.byref(fmt))
+
+    def _correct_ptime(self, media: int) -> None:
+        """Opus has no packets of, say, 30 ms: asked for them, the stack would send nothing."""
+        agreed = [fmt for fmt in self._formats(media, local=True) if fmt.sup]
+        ptime = self._lib.sdp_media_rattr(media, b"ptime")
+        if ptime and agreed and (agreed[0].name or b"").lower() == b"opus":
+            asked = ctypes.string_at(ptime)
+            if asked not in _OPUS_PTIMES and len(asked) >= len(_PTIME):
+                ctypes.memmove(ptime, _PTIME + b"\0", len(_PTIME) + 1)
 
     def _formats(self, media: int, *, local: bool) -> list[_Format]:
         found = []
