@@ -121,10 +121,10 @@ class Receiver:
                 played.append(self._concealer.played(samples))
         if played:
             self._sound_at, self._filled_to, self._filled = now, None, 0
-        else:
-            played.append(np.zeros(self._fill(now), np.int16))
-            keys += self._tone_keys(played[0])
-        return np.concatenate(played).tobytes(), keys
+            return b"".join(samples.tobytes() for samples in played), keys
+        if missing := self._fill(now):
+            keys += self._tone_keys(np.zeros(missing, np.int16))
+        return bytes(2 * missing), keys
 
     def _receive(self, now: float) -> list[RtpPacket]:
         """The caller's packets that are due, in order, each once."""
