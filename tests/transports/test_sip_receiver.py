@@ -108,6 +108,19 @@ def test_lost_packets_shorten_nothing_and_fade(wire: Wire) -> None:
     assert np.abs(np.diff(heard.astype(int)))[200:].max() < 1.3 * undisturbed  # no click
 
 
+def test_loss_and_jitter_are_counted(wire: Wire) -> None:
+    lost = np.zeros(100, bool)
+    lost[[10, 20, 21]] = True
+    wire.say(voice(2.0), lost)
+    assert (wire.receiver.packets, wire.receiver.lost) == (97, 3)
+    assert wire.receiver.jitter_ms < 0.1
+    for _ in range(100):
+        wire.send(voice(0.02))
+        wire.send(voice(0.02))
+        wire.read(0.04)
+    assert 18 < wire.receiver.jitter_ms < 22
+
+
 def test_a_source_that_comes_back_is_heard(wire: Wire) -> None:
     for ssrc in (7, 8, 7):  # the caller, music, the caller
         heard = 0

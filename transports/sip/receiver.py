@@ -65,7 +65,9 @@ class Receiver:
         self._filled = 0  # samples of silence given since the last packet
         self.heard_at = now  # when the caller was last known to be there
         self._sound_at = now
+        self._transit_s: float | None = None
         self.packets = 0
+        self.jitter_ms = 0.0  # as RFC 3550 smooths it, by the ticks at which packets are read
         self.note_reports(now)  # the kernel notes times from the first question on
 
     @property
@@ -147,8 +149,18 @@ class Receiver:
                 self._keep_strangers_out()
             for accepted in theirs:
                 self.heard_at = now
+                self._note_jitter(accepted, now)
                 due += self._in_order(accepted, now)
         return due + self._overdue(now)
+
+    def _note_jitter(self, packet: RtpPacket, now: float) -> None:
+        fmt = self._formats[packet.payload_type]
+        if fmt.codec == TELEPHONE_EVENT:  # its timestamp stands still
+            return
+        transit_s = now - packet.timestamp / fmt.clock_rate_hz
+        if self._transit_s is not None and abs(transit_s - self._transit_s) < MAX_FILL_S:
+            self.jitter_ms += (abs(transit_s - self._transit_s) * 1000 - self.jitter_ms) / 16
+        self._transit_s = transit_s
 
     def _in_order(self, packet: RtpPacket, now: float) -> list[RtpPacket]:
         due: list[RtpPacket] = []
