@@ -107,7 +107,7 @@ class SipSettings(Section):
         description="Networks that are neither limited nor banned, as a proxy's in front.",
     )
     codecs: tuple[Codec, ...] = Field(
-        ("pcmu", "pcma", "g722", "opus"), min_length=1, description="Offered and accepted, best first."
+        ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
     trace_calls: int = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,8 @@ class Concealer:
     """
 
     def __init__(self) -> None:
-        self._history = np.zeros(_HISTORY, np.int16)
+        self._recent: deque[Samples] = deque([np.zeros(_HISTORY, np.int16)])
+        self._kept = _HISTORY
         self._tail: NDArray[np.float32] | None = None  # how the concealment would go on
 
     def played(self, samples: Samples) -> Samples:
@@ -40,9 +43,9 @@ class Concealer:
 
     def conceal(self, lost: int) -> Samples:
         """`lost` samples in the place of those that didn't come."""
-        period = self._period()
-        cycle = self._history[-period:].astype(np.float32)
-        cycles = np.tile(cycle, -(-(lost + _OVERLAP) // period))[: lost + _OVERLAP]
+        history = np.concatenate(self._recent)[-_HISTORY:]
+        cycle = history[-_period(history) :].astype(np.float32)
+        cycles = np.tile(cycle, -(-(lost + _OVERLAP) // len(cycle)))[: lost + _OVERLAP]
         fade = np.clip((_FADED - np.arange(lost + _OVERLAP)) / (_FADED - _FULL), 0.0, 1.0)
         made = cycles * fade.astype(np.float32)
         samples = made[:lost].astype(np.int16)
@@ -50,14 +53,18 @@ class Concealer:
         self._remember(samples)
         return samples
 
-    def _period(self) -> int:
-        """Where the history is most like itself, in samples."""
-        window = self._history[-_LONGEST_PITCH:].astype(np.float32)
-        past = self._history[:-_SHORTEST_PITCH].astype(np.float32)
-        likeness = np.correlate(past, window, "valid")
-        energy = np.convolve(past * past, np.ones(len(window), np.float32), "valid")
-        best = int(np.argmax(likeness / np.sqrt(energy + 1.0)))
-        return len(self._history) - best - len(window)
-
     def _remember(self, samples: Samples) -> None:
-        self._history = np.concatenate((self._history, samples))[-_HISTORY:]
+        self._recent.append(samples)
+        self._kept += len(samples)
+        while self._kept - len(self._recent[0]) >= _HISTORY:
+            self._kept -= len(self._recent.popleft())
+
+
+def _period(history: Samples) -> int:
+    """Where the history is most like its end, in samples back from there."""
+    window = history[-_LONGEST_PITCH:].astype(np.float32)
+    past = history[:-_SHORTEST_PITCH].astype(np.float32)
+    likeness = np.correlate(past, window, "valid")
+    energy = np.convolve(past * past, np.ones(len(window), np.float32), "valid")
+    best = int(np.argmax(likeness / np.sqrt(energy + 1.0)))
+    return len(history) - best - len(window)

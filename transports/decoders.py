@@ -62,7 +62,11 @@ class G722Decoder:
         self._codec = codec
 
     def decode(self, payload: bytes) -> bytes:
-        return b"".join(frame.to_ndarray().tobytes() for frame in self._codec.decode(av.Packet(payload)))
+        try:
+            frames = self._codec.decode(av.Packet(payload))
+        except av.FFmpegError as exc:
+            raise ValueError("not a G.722 packet") from exc
+        return b"".join(frame.to_ndarray().tobytes() for frame in frames)
 
 
 class OpusDecoder:

@@ -41,9 +41,9 @@ class Wire:
         self.heard: list[Samples] = []
         self.keys = ""
 
-    def send(self, pcm: Samples, number: int | None = None) -> None:
+    def send(self, pcm: Samples, number: int | None = None, ssrc: int = 7) -> None:
         self.number = self.number if number is None else number
-        head = struct.pack("!BBHII", 0x80, 0, self.number & 0xFFFF, self.number * 160, 7)
+        head = struct.pack("!BBHII", 0x80, 0, self.number & 0xFFFF, self.number * 160, ssrc)
         self.theirs.sendto(head + ulaw_encode(pcm), self.ours.getsockname())
         self.number += 1
 
@@ -106,6 +106,37 @@ def test_lost_packets_shorten_nothing_and_fade(wire: Wire) -> None:
     assert len(heard) == 16_000
     undisturbed = np.abs(np.diff(voice(1.0, 16_000).astype(int))).max()
     assert np.abs(np.diff(heard.astype(int)))[200:].max() < 1.3 * undisturbed  # no click
+
+
+def test_loss_and_jitter_are_counted(wire: Wire) -> None:
+    lost = np.zeros(100, bool)
+    lost[[10, 20, 21]] = True
+    wire.say(voice(2.0), lost)
+    assert (wire.receiver.packets, wire.receiver.lost) == (97, 3)
+    assert wire.receiver.jitter_ms < 0.1
+    for _ in range(100):
+        wire.send(voice(0.02))
+        wire.send(voice(0.02))
+        wire.read(0.04)
+    assert 18 < wire.receiver.jitter_ms < 22
+
+
+def test_a_source_that_comes_back_is_heard(wire: Wire) -> None:
+    for ssrc in (7, 8, 7):  # the caller, music, the caller
+        heard = 0
+        for _ in range(50):
+            wire.send(voice(0.02), ssrc=ssrc)
+            heard += wire.read()
+        assert heard >= 16_000
+
+
+def test_a_packet_that_waits_while_its_codec_goes_is_nothing(wire: Wire) -> None:
+    wire.send(voice(0.02), 0)
+    wire.read()
+    wire.send(voice(0.02), 2)
+    wire.read()
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), {8: RtpFormat("pcma", 8000)}))
+    assert wire.read(0.1) == 0
 
 
 def test_a_packet_of_an_unknown_type_is_nothing(wire: Wire) -> None:

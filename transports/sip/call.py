@@ -112,6 +112,9 @@ class SipCall(CallTransport):
                 raise CallGone("The caller hung up before the call was answered.")
         try:
             self._sockets = await self._stack.rtp.take_over(self.info.call_id)
+            if self._stopped:
+                self._close_sockets()
+                raise CallGone("The call ended before it was answered.", self._stopped)
             await self._call.answer()
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
@@ -266,8 +269,7 @@ class SipCall(CallTransport):
         if self._timer:
             self._timer.cancel()
         self._mute()
-        for sock in self._sockets or ():
-            sock.close()
+        self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
         self._start(self.fire("on_dialin_stopped", reason))
@@ -289,6 +291,10 @@ class SipCall(CallTransport):
         with contextlib.suppress(ValueError):  # Pipecat's keypad lacks A to D, which are an event only
             await self._input.feed_dtmf(InputDTMFFrame(button=KeypadEntry(digit)))
         await self.fire("on_dtmf_event", digit)
+
+    def _close_sockets(self) -> None:
+        for sock in self._sockets or ():
+            sock.close()
 
     def _mute(self) -> None:
         """Move no more audio."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,9 @@ _ADDRESS_BYTES = 64
 TELEPHONE_EVENT = "telephone-event"
 # Beside 8,000, which the stack knows: keys have the clock of the codec (RFC 4733, 2.1).
 _KEY_CLOCKS_HZ = (16_000, 48_000)
+
+_OPUS_PTIMES = (b"10", b"20", b"40", b"60")
+_PTIME = b"20"
 
 _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -48,8 +51,11 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "sdp_media_align_formats": (None, [_pointer, ctypes.c_bool]),
+    "sdp_media_rattr": (_pointer, [_pointer, _text]),
     "sdp_media_raddr": (_pointer, [_pointer]),
     "sdp_media_format_lst": (_pointer, [_pointer, ctypes.c_bool]),
+    "list_unlink": (None, [_pointer]),
+    "list_append": (None, [_pointer, _pointer, _pointer]),
     "sa_set_str": (_int, [_pointer, _text, ctypes.c_uint16]),
     "sa_ntop": (_int, [_pointer, _text, _int]),
     "sa_port": (ctypes.c_uint16, [_pointer]),
@@ -109,6 +115,7 @@ class StackRtp:
 
     def __init__(self, on_sip_thread: OnSipThread) -> None:
         self._on_sip_thread = on_sip_thread
+        self.preferred: Sequence[str] = ()  # codecs, as SDP names them in lower case, best first
         self._lib = ctypes.CDLL(str(_native.__file__))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self._lib, name)
@@ -126,7 +133,10 @@ class StackRtp:
             rtp = stream and self._lib.stream_rtp_sock(stream)
             if not rtp:
                 return None
-            self._accept_keys_at(self._lib.stream_sdpmedia(stream), _KEY_CLOCKS_HZ)
+            media = self._lib.stream_sdpmedia(stream)
+            self._accept_keys_at(media, _KEY_CLOCKS_HZ)
+            self._prefer(media, self.preferred)
+            self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
             return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))
@@ -141,15 +151,11 @@ class StackRtp:
             if not stream:
                 return None
             media = self._lib.stream_sdpmedia(stream)
-            formats = {}
-            # The first field of a list is its head.
-            link = ctypes.cast(self._lib.sdp_media_format_lst(media, True), ctypes.POINTER(_pointer)).contents
-            while link.value:
-                entry = ctypes.cast(link, ctypes.POINTER(_Link)).contents
-                fmt = ctypes.cast(entry.data, ctypes.POINTER(_Format)).contents
-                if fmt.sup and fmt.name:
-                    formats[fmt.pt] = RtpFormat(fmt.name.decode().lower(), fmt.srate)
-                link = _pointer(entry.next)
+            formats = {
+                fmt.pt: RtpFormat(fmt.name.decode().lower(), fmt.srate)
+                for fmt in self._formats(media, local=True)
+                if fmt.sup and fmt.name
+            }
             remote = self._lib.sdp_media_raddr(media)
             text = ctypes.create_string_buffer(_ADDRESS_BYTES)
             self._lib.sa_ntop(remote, text, _ADDRESS_BYTES)
@@ -184,6 +190,38 @@ class StackRtp:
                 None, media, False, None, TELEPHONE_EVENT.encode(), rate, 1, None, None, None, False, b"0-15"
             )
         self._lib.sdp_media_align_formats(media, True)
+
+    def _prefer(self, media: int, codecs: Sequence[str]) -> None:
+        """The stack takes the first that the peer names."""
+
+        def rank(fmt: _Format) -> int:
+            name = (fmt.name or b"").decode().lower()
+            return codecs.index(name) if name in codecs else len(codecs)
+
+        for local in (True, False):
+            formats = self._lib.sdp_media_format_lst(media, local)
+            for fmt in sorted(self._formats(media, local=local), key=rank):
+                self._lib.list_unlink(ctypes.byref(fmt))
+                self._lib.list_append(formats, ctypes.byref(fmt), ctypes.byref(fmt))
+
+    def _correct_ptime(self, media: int) -> None:
+        """Opus has no packets of, say, 30 ms: asked for them, the stack would send nothing."""
+        agreed = [fmt for fmt in self._formats(media, local=True) if fmt.sup]
+        ptime = self._lib.sdp_media_rattr(media, b"ptime")
+        if ptime and agreed and (agreed[0].name or b"").lower() == b"opus":
+            asked = ctypes.string_at(ptime)
+            if asked not in _OPUS_PTIMES and len(asked) >= len(_PTIME):
+                ctypes.memmove(ptime, _PTIME + b"\0", len(_PTIME) + 1)
+
+    def _formats(self, media: int, *, local: bool) -> list[_Format]:
+        found = []
+        # The first field of a list is its head, as a format's is its link.
+        head = self._lib.sdp_media_format_lst(media, local)
+        link = ctypes.cast(head, ctypes.POINTER(_pointer)).contents.value
+        while link:
+            found.append(_Format.from_address(link))
+            link = found[-1].le.next
+        return found
 
     def _stream(self, sip_call_id: str) -> int | None:
         call = self._lib.uag_call_find(sip_call_id.encode())

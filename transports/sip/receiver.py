@@ -29,10 +29,10 @@ FILL_LAG_S = 0.030
 MAX_FILL_S = 0.5
 # So long what came waits for what is missing before it, where little comes behind it.
 MAX_WAIT_S = 0.060
+LATE_S = 0.5  # the last packets of one source may come behind the first of the next
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
-_COMFORT_NOISE = RtpFormat("cn", 8000)
-_COMFORT_NOISE_TYPE = 13  # RFC 3389; sent by some who never announced it
+_COMFORT_NOISE = {13: RtpFormat("cn", 8000)}  # RFC 3389; sent by some who never announced it
 _SIOCGSTAMP = 0x8906  # linux/sockios.h: when the last packet was read from a socket
 
 Samples = NDArray[np.int16]
@@ -51,9 +51,9 @@ class Receiver:
         """The sockets, for RTP and RTCP, don't block, and are closed by whoever opened them."""
         self._sockets = sockets
         self._source = CallerSource(negotiated.remote, signalling_host)
-        self._formats = negotiated.formats
+        self._formats = _COMFORT_NOISE | negotiated.formats
         self._ssrc: int | None = None
-        self._left_ssrc: int | None = None
+        self._left: tuple[int, float] | None = None  # the SSRC before, and until when late ones are ignored
         self._order: ReorderBuffer[RtpPacket] = ReorderBuffer()
         self._waiting_since: float | None = None
         self._decoders: dict[int, Decoder] = {}
@@ -65,7 +65,9 @@ class Receiver:
         self._filled = 0  # samples of silence given since the last packet
         self.heard_at = now  # when the caller was last known to be there
         self._sound_at = now
+        self._transit_s: float | None = None
         self.packets = 0
+        self.jitter_ms = 0.0  # as RFC 3550 smooths it, by the ticks at which packets are read
         self.note_reports(now)  # the kernel notes times from the first question on
 
     @property
@@ -80,11 +82,13 @@ class Receiver:
 
     def renegotiated(self, negotiated: Negotiated) -> None:
         """The call was offered and answered anew."""
-        if negotiated.formats != self._formats:
-            self._formats = negotiated.formats
+        if (formats := _COMFORT_NOISE | negotiated.formats) != self._formats:
+            self._formats = formats
             self._decoders.clear()
             self._tones = _tones_for(negotiated)
         self._source.announce(negotiated.remote)
+        if self._source.learnt:
+            self._keep_strangers_out()
 
     def note_reports(self, now: float) -> None:
         """Take the caller's RTCP, which the stack reads, for a sign of life."""
@@ -100,11 +104,13 @@ class Receiver:
         played: list[Samples] = []
         keys = ""
         for packet in self._receive(now):
-            fmt = self._formats[packet.payload_type]
+            fmt = self._formats.get(packet.payload_type)
+            if fmt is None:  # it waited while the call was renegotiated
+                continue
             if fmt.codec == TELEPHONE_EVENT:
                 keys += self._events.key(packet)
                 self._note_silent(packet)
-            elif fmt.codec == _COMFORT_NOISE.codec or not packet.payload:
+            elif fmt in _COMFORT_NOISE.values() or not packet.payload:
                 self._note_silent(packet)
             elif (samples := self._decode(packet)) is not None:
                 missed, lost = self._missed(packet, fmt, len(samples))
@@ -117,10 +123,10 @@ class Receiver:
                 played.append(self._concealer.played(samples))
         if played:
             self._sound_at, self._filled_to, self._filled = now, None, 0
-        else:
-            played.append(np.zeros(self._fill(now), np.int16))
-            keys += self._tone_keys(played[0])
-        return np.concatenate(played).tobytes(), keys
+            return b"".join(samples.tobytes() for samples in played), keys
+        if missing := self._fill(now):
+            keys += self._tone_keys(np.zeros(missing, np.int16))
+        return bytes(2 * missing), keys
 
     def _receive(self, now: float) -> list[RtpPacket]:
         """The caller's packets that are due, in order, each once."""
@@ -134,27 +140,38 @@ class Receiver:
                 packet = RtpPacket.parse(data)
             except ValueError:
                 continue
-            if packet.payload_type == _COMFORT_NOISE_TYPE:
-                self._formats.setdefault(_COMFORT_NOISE_TYPE, _COMFORT_NOISE)
             if packet.payload_type not in self._formats:
                 continue
             learnt = self._source.learnt
-            theirs = self._source.take((address[0].removeprefix("::ffff:"), address[1]), packet, now)
+            host = address[0].removeprefix("::ffff:").partition("%")[0]
+            theirs = self._source.take((host, address[1]), packet, now)
             if self._source.learnt != learnt:
                 self._keep_strangers_out()
             for accepted in theirs:
                 self.heard_at = now
-                due += self._in_order(accepted)
+                self._note_jitter(accepted, now)
+                due += self._in_order(accepted, now)
         return due + self._overdue(now)
 
-    def _in_order(self, packet: RtpPacket) -> list[RtpPacket]:
+    def _note_jitter(self, packet: RtpPacket, now: float) -> None:
+        fmt = self._formats[packet.payload_type]
+        if fmt.codec == TELEPHONE_EVENT:  # its timestamp stands still
+            return
+        transit_s = now - packet.timestamp / fmt.clock_rate_hz
+        if self._transit_s is not None and abs(transit_s - self._transit_s) < MAX_FILL_S:
+            self.jitter_ms += (abs(transit_s - self._transit_s) * 1000 - self.jitter_ms) / 16
+        self._transit_s = transit_s
+
+    def _in_order(self, packet: RtpPacket, now: float) -> list[RtpPacket]:
         due: list[RtpPacket] = []
         if packet.ssrc != self._ssrc:
-            if packet.ssrc == self._left_ssrc:
-                return []  # late ones of before
+            if self._left and packet.ssrc == self._left[0] and now < self._left[1]:
+                return []
             due = self._order.give_up()
             lost = self._order.lost
-            self._left_ssrc, self._ssrc = self._ssrc, packet.ssrc
+            if self._ssrc is not None:
+                self._left = self._ssrc, now + LATE_S
+            self._ssrc = packet.ssrc
             self._order, self._expected = ReorderBuffer(), None
             self._order.lost = lost
         self.packets += 1
