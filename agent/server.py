@@ -104,7 +104,8 @@ class Server:
         routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
-            routers += [webrtc_router(self.webrtc, settings.webrtc), page_router()]
+            names = [number for number, test in self.personas.tests.items() if number == test]
+            routers += [webrtc_router(self.webrtc, settings.webrtc, names), page_router()]
         return create_app(
             settings=settings,
             calls=self.sessions,

@@ -16,7 +16,7 @@ from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
-from transports.call import CallGone, CallInfo, CallTransport, EndReason
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.native import Stack
@@ -78,6 +78,12 @@ class SipCall(CallTransport):
     @property
     def on_hold(self) -> bool:
         return self._call.remote_on_hold
+
+    async def media_stats(self) -> MediaStats:
+        try:
+            return await self._stack.media_stats(self.info.call_id)
+        except BaresipError:
+            return MediaStats()
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""

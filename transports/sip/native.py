@@ -2,7 +2,7 @@
 
 The extension module exports libre's and baresip's own functions. Used here: listening on chosen
 addresses, loopback among them (discovery skips it, and takes one interface or all the others); who
-really sent an INVITE; the codec agreed on; and rejecting with a status other than 486.
+really sent an INVITE; the codec agreed on; how the media flow; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
 Here stands all that leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
@@ -25,6 +25,7 @@ from baresip._events import set_sink
 from baresip._native import lib
 from baresip.runtime import Runtime
 
+from transports.call import MediaStats
 from transports.sip.errors import NoAddress, PortInUse, SipError
 
 _UDP, _TCP = 0, 1  # enum sip_transp
@@ -46,6 +47,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
+    "audio_strm": (_pointer, [_pointer]),
+    "stream_rtp_sock": (_pointer, [_pointer]),
+    "stream_ssrc_rx": (_int, [_pointer, _pointer]),
+    "rtcp_stats": (_int, [_pointer, ctypes.c_uint32, _pointer]),
     "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
 }
 
@@ -54,6 +59,20 @@ class _Codec(ctypes.Structure):
     """The head of baresip's `struct aucodec`."""
 
     _fields_ = (("le", _pointer * 4), ("pt", _text), ("name", _text))
+
+
+class _RtcpStats(ctypes.Structure):
+    """libre's `struct rtcp_stats`; times are in microseconds."""
+
+    _fields_ = (
+        ("tx_packets", ctypes.c_uint32),
+        ("tx_lost", _int),
+        ("tx_jitter", ctypes.c_uint32),
+        ("rx_packets", ctypes.c_uint32),
+        ("rx_lost", _int),
+        ("rx_jitter", ctypes.c_uint32),
+        ("rtt", ctypes.c_uint32),
+    )
 
 
 T = TypeVar("T")
@@ -106,6 +125,28 @@ class Stack:
             if not codec:
                 return ""
             return (ctypes.cast(codec, ctypes.POINTER(_Codec)).contents.name or b"").decode().lower()
+
+        return await self._on_sip_thread(ask)
+
+    async def media_stats(self, sip_call_id: str) -> MediaStats:
+        """Counted since the caller's present stream began; nothing before its first packet."""
+
+        def ask() -> MediaStats:
+            call = self._lib.uag_call_find(sip_call_id.encode())
+            stream = call and self._lib.audio_strm(self._lib.call_audio(call))
+            ssrc, stats = ctypes.c_uint32(), _RtcpStats()
+            if (
+                not stream
+                or self._lib.stream_ssrc_rx(stream, ctypes.byref(ssrc))
+                or self._lib.rtcp_stats(self._lib.stream_rtp_sock(stream), ssrc, ctypes.byref(stats))
+            ):
+                return MediaStats()
+            return MediaStats(
+                stats.rx_packets,
+                max(0, stats.rx_lost),
+                stats.rx_jitter / 1000,
+                stats.rtt / 1000 if stats.rtt else None,  # 0 until the peer has reported on what we sent
+            )
 
         return await self._on_sip_thread(ask)
 
