@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from agent.test_numbers.line_test import LineTest
+from collections import deque
 
-# More than this waits for the wire only where packets came in bunches: it is dropped, or it would go on
-# waiting for the rest of the call.
-MOST_WAITING_MS = 40.0
+from agent.conversation import Conversation
+from agent.test_numbers.line_test import LineTest
+from config.announcement import Announcements
+from transports.call import CallTransport
+from transports.pipecat_io import FRAME_MS
+from transports.playout import SAMPLE_RATE_HZ
+
+MOST_WAITING_MS = 60.0
+WATCHED = 50  # frames, a second
 
 
 class Echo(LineTest):
-    """Straight into the playout: the wire's own packets are all that it waits for."""
+    """Straight into the playout: the wire's own packets are all that it waits for.
 
-    _echoes = False
+    What comes in bunches waits there, and everything behind it would for the rest of the call. So what
+    comes while too much waits is dropped, and so is one frame when each of a second's found another one.
+    """
+
+    def __init__(self, call: CallTransport, conversation: Conversation, says: Announcements) -> None:
+        super().__init__(call, conversation, says)
+        self._echoes = False
+        self._waiting_ms: deque[float] = deque(maxlen=WATCHED)  # that each frame found there
 
     async def said(self) -> None:
         self._echoes = True
 
     async def hear(self, pcm: bytes) -> None:
-        if self._echoes and self._call.playout.queued_ms <= MOST_WAITING_MS:
-            self._call.playout.write(pcm)
+        if not self._echoes:
+            return
+        playout = self._call.playout
+        waiting_ms = playout.queued_ms + playout.unsent() * 1000 / SAMPLE_RATE_HZ
+        self._waiting_ms.append(waiting_ms)
+        if len(self._waiting_ms) == WATCHED and min(self._waiting_ms) >= FRAME_MS:
+            self._waiting_ms.clear()
+        elif waiting_ms <= MOST_WAITING_MS:
+            playout.write(pcm)

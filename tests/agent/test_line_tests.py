@@ -111,10 +111,14 @@ def test_what_comes_in_a_bunch_does_not_delay_the_echo_for_ever() -> None:
 
     done: list[bool] = []
     outcome = converse(
-        [Says(start + 1.0, start + 2.0, "Late?")], number="echo", lasts=start + 4, during=during
+        [Says(start + 1, start + 2, "Late?"), Says(start + 6, start + 7, "Now?")],
+        number="echo",
+        lasts=start + 9,
+        during=during,
     )
     heard = segments_in(bytes(outcome.sound), PACKET)
-    assert heard.index(0) * PACKET_S - (start + 1.0) < 0.1
+    assert heard.index(0) * PACKET_S - (start + 1) < 0.1
+    assert heard.index(1) * PACKET_S == pytest.approx(start + 6, abs=1.5 * PACKET_S)
 
 
 def test_the_tone_and_the_sweep_have_the_stated_level() -> None:

@@ -1,0 +1,266 @@
+"""The numbers that test the line, on `offhook serve`, called over SIP, from a browser's stack and as Twilio.
+
+Prints the delay of `echo` and the reported quality, wire by wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import wave
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import soxr
+
+from agent.test_numbers.tone import LEVEL_DBM0, TONE_HZ
+from bench.caller.script import RATE_HZ, Digits, Hangup, Play, Samples, Script, Step, Transport, Wait
+from bench.caller.twilio_call import AUTH_TOKEN
+from config.settings import TestNumber
+from tests.e2e.served import Served, plain, served
+from tests.peers import free_port
+from tests.transports import netns
+
+pytestmark = [pytest.mark.netns, pytest.mark.peers, pytest.mark.models]
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 90.0
+NOISE_S = 3
+AT_ONCE = 2
+SETTINGS = {
+    "OFFHOOK_HTTP__HOST": netns.HERE,
+    "OFFHOOK_HTTP__API_KEY": "of-the-front-desk",
+    "OFFHOOK_LLM__BUNDLED": "smollm2-135m",
+    "OFFHOOK_LLM__MAX_TOKENS": "16",
+    AUTH_TOKEN: "an-auth-token",
+}
+# Carriers dial numbers, the others names.
+DIALLED: dict[TestNumber, str] = {
+    "echo": "+15550101",
+    "tone": "+15550102",
+    "keys": "+15550103",
+    "repeat": "+15550104",
+    "latency": "+15550105",
+    "quality": "+15550106",
+}
+GREETED = (Wait(until="speaking", for_ms=400, timeout_s=20), Wait(until="silent", for_ms=1500, timeout_s=20))
+SAID = (Wait(until="reply", timeout_s=20), Wait(until="silent", for_ms=1500, timeout_s=20))
+
+
+@dataclass
+class Heard:
+    """One call: both sides of its line, s16 mono at 8 kHz in one time, and what the API told of it last."""
+
+    caller: Samples
+    agent: Samples
+    words: str
+    session: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server(cable: netns.Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    port = free_port()
+    numbers = ", ".join(f"{number}={name}" for name, number in DIALLED.items())
+    settings = {
+        **SETTINGS,
+        "OFFHOOK_HTTP__PORT": str(port),
+        "OFFHOOK_CARRIERS__ENABLED": "twilio",
+        "OFFHOOK_CARRIERS__PUBLIC_URL": f"http://{netns.HERE}:{port}",
+        "OFFHOOK_TEST_NUMBERS__NUMBERS": numbers,
+    }
+    with served(tmp_path_factory.mktemp("numbers"), **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory, questions: list[Path]) -> dict[TestNumber, Any]:
+    """What the caller does at each of the numbers."""
+    noise = tmp_path_factory.mktemp("noise") / "noise.wav"
+    spectrum = np.fft.rfft(np.random.default_rng(1).normal(0, 8000, NOISE_S * RATE_HZ))
+    spectrum[np.fft.rfftfreq(NOISE_S * RATE_HZ, 1 / RATE_HZ) > 1000] = 0  # half a sample matters little
+    with wave.open(str(noise), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(np.fft.irfft(spectrum).astype(np.int16).tobytes())
+    pause = Wait(timeout_s=1)
+    return {
+        "echo": (*GREETED, Play(wav=noise), pause),
+        "tone": (Wait(timeout_s=15),),
+        "keys": (*GREETED, Digits(digits="4#7"), *SAID),
+        "repeat": (*GREETED, Play(wav=questions[0]), *SAID),
+        "latency": (*GREETED, Play(wav=questions[0]), *SAID, pause),
+        "quality": (*GREETED, Wait(until="speaking", timeout_s=20), *SAID),
+    }
+
+
+@pytest.fixture(scope="module", params=["sip", "webrtc", "twilio"])
+def calls(
+    request: pytest.FixtureRequest,
+    cable: netns.Cable,
+    server: Served,
+    steps: dict[TestNumber, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[TestNumber, Heard]:
+    """A call to each number over one wire, some at once."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: TestNumber) -> tuple[TestNumber, Heard]:
+        folder = tmp_path_factory.mktemp(f"{request.param}-{name}")
+        async with room:
+            return name, await make(request.param, name, steps[name], server, cable, folder)
+
+    async def each() -> dict[TestNumber, Heard]:
+        return dict(await asyncio.gather(*map(one, steps)))
+
+    return asyncio.run(each())
+
+
+async def make(
+    transport: Transport,
+    name: TestNumber,
+    steps: tuple[Step, ...],
+    server: Served,
+    cable: netns.Cable,
+    folder: Path,
+) -> Heard:
+    user = DIALLED[name] if transport == "twilio" else name
+    script, result, wav = (folder / file for file in ("script.json", "result.json", "call.wav"))
+    script.write_text(
+        Script(
+            transport=transport,
+            target=f"127.0.0.1:{server.sip}",
+            api=server.url,
+            user=user,
+            steps=(*steps, Hangup()),
+            wav=wav,
+            max_s=60,
+        ).model_dump_json()
+    )
+    command = [sys.executable, "-m", "bench.caller", str(script), str(result)]
+    if transport == "webrtc":
+        command = cable.command(*command)  # ICE doesn't use loopback
+    environment = {**os.environ, **SETTINGS, "PYTHONPATH": str(ROOT)}
+    child = await asyncio.create_subprocess_exec(*command, env=environment)
+    async with asyncio.timeout(DEADLINE_S), watched(server, user) as session:
+        await child.wait()
+    told = json.loads(result.read_text())
+    assert (told["outcome"], told["findings"]) == ("answered", []), told["reason"]
+    with wave.open(str(wav)) as file:
+        sides = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+    caller, agent = sides[:, 0].copy(), sides[:, 1].copy()
+    last = np.asarray(soxr.resample(agent[-25 * RATE_HZ :], RATE_HZ, 16_000), np.int16)
+    words = plain(await asyncio.to_thread(server.transcribe, last))
+    return Heard(caller, agent, words, session)
+
+
+@contextlib.asynccontextmanager
+async def watched(server: Served, called: str) -> AsyncIterator[dict[str, Any]]:
+    """What the API tells of the call to `called`, again and again as long as it lives."""
+    latest: dict[str, Any] = {}
+
+    async def watch() -> None:
+        headers = {"X-API-Key": SETTINGS["OFFHOOK_HTTP__API_KEY"]}
+        async with httpx2.AsyncClient(base_url=server.url, headers=headers) as http:
+            while True:
+                await asyncio.sleep(0.3)
+                for session in (await http.get("/api/v1/sessions")).json()["sessions"]:
+                    if session["to"] == called:
+                        answer = await http.get(f"/api/v1/sessions/{session['id']}")
+                        latest.update(answer.json() if answer.status_code == 200 else {})
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield latest
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def said(heard: Heard, speaker: str) -> list[str]:
+    return [turn["text"] for turn in heard.session["transcript"] if turn["speaker"] == speaker]
+
+
+def echo_ms(heard: Heard) -> list[float]:
+    """By how much the echo follows what was said, packet for packet, for each 100 ms that come back."""
+    caller, agent = (side.astype(float) for side in (heard.caller, heard.agent))
+    loud = np.flatnonzero(np.abs(caller) > 1000)
+    piece, most = RATE_HZ // 10, RATE_HZ // 2
+    delays = []
+    for at in range(loud[0], loud[-1] - piece, piece):
+        spoken, around = caller[at : at + piece], agent[at : at + piece + most]
+        windows = np.lib.stride_tricks.sliding_window_view(around, piece)
+        energies = np.einsum("ij,ij->i", windows, windows) * (spoken @ spoken)
+        likeness = windows @ spoken / np.sqrt(energies + 1)
+        if likeness.max() > 0.8:
+            delays.append(float(likeness.argmax()) * 1000 / RATE_HZ)
+    return delays
+
+
+def test_echo(calls: dict[TestNumber, Heard], request: pytest.FixtureRequest) -> None:
+    delays = echo_ms(calls["echo"])
+    wire = request.node.callspec.params["calls"]
+    print(f"\necho: {wire}: {np.median(delays):.0f} ms, {min(delays):.0f} to {max(delays):.0f}")
+    assert len(delays) > 0.8 * NOISE_S * 10  # nearly all of it comes back
+    assert said(calls["echo"], "agent")[0].startswith("Echo test.")
+
+
+def test_tone(calls: dict[TestNumber, Heard]) -> None:
+    agent = calls["tone"].agent.astype(float)
+    seconds = agent[: len(agent) // RATE_HZ * RATE_HZ].reshape(-1, RATE_HZ)
+    spectra = np.abs(np.fft.rfft(seconds * np.hanning(RATE_HZ)))
+    pure = [second for second, spectrum in zip(seconds, spectra, strict=True) if spectrum.argmax() == 1004]
+    assert TONE_HZ == 1004
+    assert len(pure) >= 4
+    levels = [20 * np.log10(np.sqrt(2 * np.mean(second**2)) / 32767) + 3.17 for second in pure]
+    assert max(levels) == pytest.approx(LEVEL_DBM0, abs=1)
+
+
+def test_keys(calls: dict[TestNumber, Heard]) -> None:
+    assert said(calls["keys"], "caller") == ["DTMF: 4", "DTMF: #", "DTMF: 7"]
+    assert said(calls["keys"], "agent")[1:] == ["4", "pound", "7"]
+    assert calls["keys"].words.endswith(("7", "seven"))
+
+
+def test_repeat(calls: dict[TestNumber, Heard]) -> None:
+    (heard,) = said(calls["repeat"], "caller")
+    assert "capital of france" in plain(heard)
+    assert said(calls["repeat"], "agent")[-1].startswith(f"I heard: {heard} I am ")
+    assert "capital" in calls["repeat"].words
+    assert calls["repeat"].words.endswith("sure")
+
+
+def test_latency(calls: dict[TestNumber, Heard]) -> None:
+    assert "capital of france" in plain(said(calls["latency"], "caller")[0])
+    answer = calls["latency"].session["transcript"][-1]
+    assert answer["ledger"]
+    assert "milliseconds" in calls["latency"].words
+    assert "milliseconds" not in plain(answer["text"])  # isn't of the conversation
+
+
+def test_quality(calls: dict[TestNumber, Heard], request: pytest.FixtureRequest) -> None:
+    wire = request.node.callspec.params["calls"]
+    quality = calls["quality"].session["quality"]
+    print(f"\nquality: {wire}: {quality}")
+    report = said(calls["quality"], "agent")[-1]
+    assert "packets received" in calls["quality"].words
+    assert quality["packets_received"] > 10 * 50 * 0.9
+    assert report.startswith(f"Codec {quality['codec'].partition('/')[0].upper()}.")
+    if wire == "twilio":
+        assert quality["packets_lost"] is quality["jitter_ms"] is quality["round_trip_ms"] is None
+        assert quality["mos"] is None
+        assert "can't be estimated" in report
+    else:
+        assert quality["packets_lost"] == 0
+        assert 0 <= quality["jitter_ms"] < 100
+        assert quality["mos"] > 4
+        assert "0 lost" in report
+        assert "Estimated quality: 4." in report
