@@ -30,6 +30,7 @@ class Announcements(Section):
     jitter: Text  # {ms}
     round_trip: Text  # {ms}
     no_round_trip: Text
+    decimal: Text  # what stands before the tenths
     mos: Text  # {mos}
     no_mos: Text
 

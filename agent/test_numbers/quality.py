@@ -39,5 +39,7 @@ def report(stats: MediaStats, codec: str, says: Announcements) -> str:
         told.append(says.no_round_trip)
     else:
         told.append(says.round_trip.format(ms=round(stats.round_trip_ms)))
-    told.append(says.no_mos if score is None else says.mos.format(mos=f"{score:.1f}"))
+    told.append(
+        says.no_mos if score is None else says.mos.format(mos=f"{score:.1f}".replace(".", says.decimal))
+    )
     return " ".join(told)

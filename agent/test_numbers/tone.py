@@ -21,8 +21,12 @@ PEAK = 32767 * 10 ** ((LEVEL_DBM0 - 3.17) / 20)
 class Tone(LineTest):
     """As long as the call stands."""
 
+    _began = False
+
     async def said(self) -> None:
-        self._again()
+        if not self._began:
+            self._began = True
+            self._again()
 
     async def stop_listening(self) -> None:
         await super().stop_listening()

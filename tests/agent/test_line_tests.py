@@ -205,6 +205,12 @@ def test_the_quality_is_reported_again_and_again() -> None:
     assert "Jitter 2 milliseconds. Round trip 31 milliseconds. Estimated quality: 4." in told
 
 
+def test_tenths_are_written_as_the_language_has_them() -> None:
+    stats = MediaStats(1000, 0, 0.0, 0.0)
+    assert report(stats, "pcmu", EN).endswith("4.4 of 4.4.")
+    assert report(stats, "pcmu", announcements("fr")).endswith("4,4 sur 4,4.")
+
+
 def test_what_a_wire_cannot_know_is_said() -> None:
     said = report(MediaStats(120), "PCMU/8000", EN)
     assert said == (

@@ -10,12 +10,12 @@ import { Transcript } from "./transcript.js";
 const $ = (id) => document.getElementById(id);
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const TESTS = {
-  echo: "an echo test: hear yourself",
+  echo: "hear yourself",
   tone: "a tone and a sweep",
-  keys: "a test of the keypad",
-  repeat: "a test of the recognizer",
-  latency: "the agent, who says how long it took",
-  quality: "a test of the network",
+  keys: "each key is read back",
+  repeat: "what the recognizer hears",
+  latency: "how long answers take",
+  quality: "lost packets, jitter, delay",
 };
 const ENDINGS = {
   caller_hangup: "You hung up.",
@@ -248,7 +248,7 @@ async function listDevices() {
 async function offerTests() {
   testNumbers = (await api.config().catch(() => null))?.test_numbers ?? [];
   const chosen = $("dial").value;
-  const tests = testNumbers.map((number) => new Option(TESTS[number] ?? number, number, false, number === chosen));
+  const tests = testNumbers.map((number) => new Option(`${number}: ${TESTS[number]}`, number, false, number === chosen));
   $("dial").replaceChildren($("dial").options[0], ...tests);
   $("dial-field").hidden = !testNumbers.length || savedCall() !== null;
 }
