@@ -104,8 +104,8 @@ class Server:
         routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
-            names = [number for number, test in self.personas.tests.items() if number == test]
-            routers += [webrtc_router(self.webrtc, settings.webrtc, names), page_router()]
+            offered = self.personas.test_names
+            routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         return create_app(
             settings=settings,
             calls=self.sessions,

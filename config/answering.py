@@ -45,6 +45,11 @@ class Personas:
         persona = self.by_number.get(plain_number(called))
         return (persona,) if persona else self.candidates
 
+    @property
+    def test_names(self) -> tuple[TestNumber, ...]:
+        """The line tests that are reached by their names."""
+        return tuple(test for number, test in self.tests.items() if number == test)
+
     def test(self, called: str) -> TestNumber | None:
         """The line test that a call to `called` reaches, if any."""
         return self.tests.get(plain_number(called))

@@ -158,8 +158,7 @@ def _tests(personas: Personas) -> str:
     """What may be dialled to test the line: the tests' names, and the numbers that operators gave them."""
     given = [f"{number} ({test})" for number, test in personas.tests.items() if number != test]
     more = [f"and {len(given) - SHOWN_NUMBERS} more"] if len(given) > SHOWN_NUMBERS else []
-    named = [number for number, test in personas.tests.items() if number == test]
-    return "  ".join([*named, *given[:SHOWN_NUMBERS], *more])
+    return "  ".join([*personas.test_names, *given[:SHOWN_NUMBERS], *more])
 
 
 def _runs(component: ComponentHealth) -> str:
