@@ -9,7 +9,7 @@ from agent.conversation import Conversation
 from agent.sound.activity import Change
 from agent.sound.voice import CallerVoice
 from agent.test_numbers.line_test import LineTest, logger
-from agent.turn.transcriber import BYTES_PER_S, PREROLL_S
+from agent.turn.transcriber import BYTES_PER_S, PREROLL_S, WORDS_DEADLINE_S
 from config.announcement import Announcements
 from models.errors import ModelError
 from models.pool import ModelPool
@@ -67,9 +67,10 @@ class Repeat(LineTest):
     async def _repeat(self, pcm: bytes) -> None:
         call_id = self._call.info.id
         try:
-            heard = await self._pool.recognizer.transcribe(pcm, call_id=call_id, language=self._language)
-        except ModelError as error:
-            logger.error("call %s: %s", call_id, error)
+            async with asyncio.timeout(WORDS_DEADLINE_S):
+                heard = await self._pool.recognizer.transcribe(pcm, call_id=call_id, language=self._language)
+        except (ModelError, TimeoutError) as error:
+            logger.error("call %s: the recognizer failed: %r", call_id, error)
             await self.say(self._says.not_recognized)
             return
         if not heard.text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -164,13 +165,16 @@ def test_what_was_heard_is_said_back_and_how_sure() -> None:
     assert [turn[1] for turn in outcome.turns if turn[0] == "caller"] == ["Two tickets, please."]
 
 
-def test_a_recognizer_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_recognizer_that_fails_is_told(hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object, **__: object) -> Transcript:
+        if hangs:
+            await asyncio.Event().wait()
         raise ModelFailed("Out of order.")
 
     monkeypatch.setattr(FakeModels, "_transcribe", fails)
     start = greeted("repeat")
-    outcome = converse([Says(start, start + 1, "Hello?")], number="repeat", lasts=start + 6)
+    outcome = converse([Says(start, start + 1, "Hello?")], number="repeat", lasts=start + 30)
     assert spoken(outcome)[-1] == EN.not_recognized
     assert outcome.reason is EndReason.CALLER_HANGUP
 

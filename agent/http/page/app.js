@@ -131,6 +131,7 @@ function connected() {
   meters = [mine, ...meters];
   requestAnimationFrame(tick);
   listDevices();
+  if (!testNumbers.length) offerTests(); // the key is known now
   // On a phone, focus would bring up the keyboard over everything.
   if (matchMedia("(pointer: fine)").matches) $("text").focus({ preventScroll: true });
 }
@@ -313,7 +314,6 @@ $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   api.rememberKey($("key").value);
   $("key").value = "";
-  offerTests();
   start();
 });
 document.addEventListener("keydown", shortcut);
