@@ -249,7 +249,7 @@ def test_repeat(calls: dict[TestNumber, Heard]) -> None:
     (heard,) = said(calls["repeat"], "caller")
     assert "what is the capital" in plain(heard)
     assert said(calls["repeat"], "agent")[-1].startswith(f"I heard: {heard} I am ")
-    assert calls["repeat"].words.endswith("sure")
+    assert "i am" in calls["repeat"].words.partition("heard")[2]
 
 
 def test_latency(calls: dict[TestNumber, Heard]) -> None:
