@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -28,12 +28,13 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.answering import Answering
-from agent.conversation import Conversation
+from agent.conversation import Conversation, Turn
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
 from agent.turn.listener import Listener
@@ -91,13 +92,24 @@ def about_call(persona: Persona, info: CallInfo) -> str:
     return re.sub(r"\{(\w+)\}", lambda one: known.get(one[1], one[0]) or "unknown", persona.caller or "")
 
 
+class Hears(Protocol):
+    """What a session needs of whoever hears the caller."""
+
+    @property
+    def answering(self) -> bool: ...
+    def answer_sounds(self) -> None: ...
+    def answer_lost(self) -> None: ...
+    async def stop_listening(self) -> None: ...
+    async def broadcast_interruption(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class CallPipeline:
-    """What a session needs of its pipeline."""
+    """What a session needs of its pipeline; nobody is asked whether they are still there without a `user`."""
 
     worker: PipelineWorker
-    listener: Listener
-    user: LLMUserAggregator
+    listener: Hears
+    user: LLMUserAggregator | None
     assistant: LLMAssistantAggregator
 
 
@@ -137,10 +149,12 @@ def build(
     answering: Answering,
     pool: ModelPool,
     on_goodbye: Callable[[], None],
+    on_answered: Callable[[Turn], Awaitable[None]] | None = None,
 ) -> CallPipeline:
     """Put one call's pipeline together; nothing runs yet.
 
-    `on_goodbye` is called when the caller or the model wants to hang up.
+    `on_goodbye` is called when the caller or the model wants to hang up, `on_answered` with what the caller
+    heard of each turn of the agent's.
     """
     persona = answering.persona
     context = LLMContext()
@@ -237,13 +251,15 @@ def build(
     tts.add_event_handler("on_tts_request", first_sentence)
 
     async def agent_turn(_: object, message: AssistantTurnStoppedMessage) -> None:
-        conversation.agent_said(message.content, cut_off=message.interrupted)
+        turn = conversation.agent_said(message.content, cut_off=message.interrupted)
         listener.agent_done(message.content, cut_off=message.interrupted)
+        if turn and on_answered:
+            await on_answered(turn)
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 
     keys = Keys(enable_direct_mode=True)
-    pipeline = Pipeline(
+    parts = Pipeline(
         [
             call.input(),
             keys,
@@ -258,15 +274,21 @@ def build(
             assistant,
         ]
     )
+    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant)
+
+
+def worker(
+    parts: Pipeline, call: CallTransport, settings: Settings, *before_listener: FrameProcessor
+) -> PipelineWorker:
+    """What runs a call's pipeline."""
     browser = BrowserMessages() if call.carries_messages else None
-    worker = PipelineWorker(
-        pipeline,
+    return PipelineWorker(
+        parts,
         params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE_HZ, audio_out_sample_rate=SAMPLE_RATE_HZ),
         enable_rtvi=browser is not None,
         rtvi_processor=browser,
-        rtvi_observer_params=observer_params([browser, call.input(), keys]) if browser else None,
+        rtvi_observer_params=observer_params([browser, call.input(), *before_listener]) if browser else None,
         enable_turn_tracking=False,
         idle_timeout_secs=None,
         cancel_timeout_secs=settings.call.end_deadline_s,
     )
-    return CallPipeline(worker, listener, user, assistant)

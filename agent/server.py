@@ -105,7 +105,8 @@ class Server:
         routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
-            routers += [webrtc_router(self.webrtc, settings.webrtc), page_router()]
+            offered = self.personas.test_names
+            routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         if self.sip:
             routers.append(sip_router(self.sip))
         return create_app(

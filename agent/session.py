@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -19,12 +19,13 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import CallState, Conversation, ToolCall, Turn
+from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
-from transports.call import CallGone, CallInfo, CallTransport, EndReason
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
 
 logger = logging.getLogger("offhook.call")
 
@@ -42,7 +43,13 @@ class CallSession:
     """
 
     def __init__(
-        self, call: CallTransport, *, settings: Settings, personas: Sequence[Persona], pool: ModelPool
+        self,
+        call: CallTransport,
+        *,
+        settings: Settings,
+        personas: Sequence[Persona],
+        pool: ModelPool,
+        build: Callable[..., CallPipeline] = pipeline.build,
     ) -> None:
         self._call = call
         self._settings = settings
@@ -58,7 +65,7 @@ class CallSession:
         self._telling: set[asyncio.Task[None]] = set()
         self._idle_prompts_left = settings.call.idle_prompts
         self._was_on_hold = False  # when last found idle
-        self._pipeline = pipeline.build(
+        self._pipeline = build(
             call,
             self._conversation,
             settings=settings,
@@ -69,8 +76,9 @@ class CallSession:
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler("on_dialin_connected", self._on_connected)
         call.add_event_handler("on_dialin_stopped", self._on_stopped)
-        self._pipeline.user.add_event_handler("on_user_turn_idle", self._on_idle)
-        self._pipeline.user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
+        if user := self._pipeline.user:
+            user.add_event_handler("on_user_turn_idle", self._on_idle)
+            user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
         self._conversation.on_bridged = self._on_bridged
@@ -124,6 +132,10 @@ class CallSession:
         """Whether the caller takes so long to acknowledge the answer that they may never do it."""
         waited_s = asyncio.get_running_loop().time() - self._began
         return not self._connected.is_set() and waited_s > HALF_OPEN_S
+
+    async def media_stats(self) -> MediaStats:
+        """How the media of its wire flow."""
+        return await self._call.media_stats()
 
     def end(self, reason: EndReason, farewell: str | None = None) -> None:
         """End the call, after saying `farewell` if there is one. Only the first reason counts."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from agent.session import CallSession
+from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
 from agent.watchdog import bridges
 from config.answering import Personas
-from config.settings import Settings
+from config.settings import Settings, TestNumber
 from models.pool import ModelPool
 from models.speech_text import pieces
 from transports.call import CallRefused, CallsStopped, CallTransport, EndReason
@@ -40,24 +42,30 @@ class Sessions:
     @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
+        has_room, why_not = self._has_room
+        return self._pool.llm.accepting if has_room else (False, why_not)
+
+    @property
+    def _has_room(self) -> tuple[bool, str]:
         if self._draining:
             return False, "The server is draining: it takes no new calls."
         if not self._ready:
             return False, "The models are still loading."
         if sum(not session.half_open for session in self._live.values()) >= self._settings.call.max_calls:
             return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
-        return self._pool.llm.accepting
+        return True, ""
 
     async def handle(self, call: CallTransport) -> None:
         """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""
-        accepting, why_not = self.accepting
+        test = self._personas.test(call.info.called)
+        needs_no_mind = test is not None and test != "latency"
+        accepting, why_not = self._has_room if needs_no_mind else self.accepting
         if not accepting:
             down = self._draining or not self._ready or self._pool.llm.down
             raise CallsStopped(why_not) if down else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
-        personas = self._personas.answering(call.info.called)
-        session = CallSession(call, settings=self._settings, personas=personas, pool=self._pool)
+        session = self._session(call, test)
         self._live[call.info.id] = session
         self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
@@ -78,6 +86,18 @@ class Sessions:
         half_open = [one for one in self._live.values() if one.half_open]
         if half_open:
             half_open[0].end(EndReason.CALLER_GONE)
+
+    def _session(self, call: CallTransport, test: TestNumber | None) -> CallSession:
+        settings, personas = self._settings, self._personas.answering(call.info.called)
+        if test is None:
+            return CallSession(call, settings=settings, personas=personas, pool=self._pool)
+        return CallSession(
+            call,
+            settings=test_numbers.settings_for_a_test(settings),
+            personas=[test_numbers.greeting(persona, test) for persona in personas],
+            pool=self._pool,
+            build=partial(test_numbers.build, test),
+        )
 
     def _tidy(self) -> None:
         if not self._live:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import get_args
 from urllib.parse import unquote
 
 from pydantic import ValidationError
 
 from config.errors import ConfigError
 from config.persona import Persona, load_persona
-from config.settings import Settings, TurnSettings
+from config.settings import Settings, TestNumber, TurnSettings
 
 _SEPARATORS = re.compile(r"[\s().\-/]")
 
@@ -22,11 +23,13 @@ class Personas:
     """The personas of one server.
 
     The first of `candidates` greets; where there are more, each speaks another language, and the
-    caller's decides. A number in `by_number` has a persona of its own, and nothing to decide.
+    caller's decides. A number in `by_number` has a persona of its own, and nothing to decide; one in
+    `tests` tests the line.
     """
 
     candidates: tuple[Persona, ...]
     by_number: Mapping[str, Persona] = field(default_factory=dict)
+    tests: Mapping[str, TestNumber] = field(default_factory=dict)
 
     @property
     def default(self) -> Persona:
@@ -41,6 +44,15 @@ class Personas:
         """Who may answer a call to `called`, as the wire writes it; the first of them greets."""
         persona = self.by_number.get(plain_number(called))
         return (persona,) if persona else self.candidates
+
+    @property
+    def test_names(self) -> tuple[TestNumber, ...]:
+        """The line tests that are reached by their names."""
+        return tuple(test for number, test in self.tests.items() if number == test)
+
+    def test(self, called: str) -> TestNumber | None:
+        """The line test that a call to `called` reaches, if any."""
+        return self.tests.get(plain_number(called))
 
 
 def load_personas(settings: Settings) -> Personas:
@@ -63,18 +75,10 @@ def load_personas(settings: Settings) -> Personas:
         _require_waits(first, settings.turn)
         others = [one for one in candidates if one.language_code != first.language_code]
         candidates = [first, *others]
-    by_number: dict[str, Persona] = {}
-    for called, name in settings.numbers.items():
-        number = plain_number(called)
-        if not number:
-            raise ConfigError(
-                f"numbers has '{called}'; it must be a number or the user part of a SIP address."
-            )
-        if number in by_number:
-            raise ConfigError(
-                f"numbers has {called} twice, as it is called with or without a plus; give it once."
-            )
-        by_number[number] = load(f"numbers.{called}", name)
+    by_number = {
+        number: load(f"numbers.{called}", settings.numbers[called])
+        for number, called in _by_plain_number("numbers", settings.numbers).items()
+    }
     voice, language = settings.tts.voice, candidates[0].language_code
 
     def speaking(persona: Persona) -> Persona:
@@ -84,7 +88,36 @@ def load_personas(settings: Settings) -> Personas:
     return Personas(
         tuple(speaking(one) for one in candidates),
         MappingProxyType({number: speaking(one) for number, one in by_number.items()}),
+        MappingProxyType(_tests(settings, by_number)),
     )
+
+
+def _tests(settings: Settings, taken: Container[str]) -> dict[str, TestNumber]:
+    """The line tests by their plain numbers; the names that are `taken` reach none."""
+    if not settings.test_numbers.enabled:
+        return {}
+    given = settings.test_numbers.numbers
+    numbers = _by_plain_number("test_numbers.numbers", given)
+    for number, called in numbers.items():
+        if number in taken:
+            raise ConfigError(f"test_numbers.numbers has {called}, which numbers has, too; give it once.")
+    named: dict[str, TestNumber] = {name: name for name in get_args(TestNumber) if name not in taken}
+    return named | {number: given[called] for number, called in numbers.items()}
+
+
+def _by_plain_number(key: str, numbers: Iterable[str]) -> dict[str, str]:
+    """Each of the numbers as the setting `key` has it, by how it is compared. Raises ConfigError."""
+    by_number: dict[str, str] = {}
+    for called in numbers:
+        number = plain_number(called)
+        if not number:
+            raise ConfigError(f"{key} has '{called}'; it must be a number or the user part of a SIP address.")
+        if number in by_number:
+            raise ConfigError(
+                f"{key} has {called} twice, as it is called with or without a plus; give it once."
+            )
+        by_number[number] = called
+    return by_number
 
 
 def plain_number(called: str) -> str:

@@ -54,6 +54,7 @@ Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
+TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
 
@@ -368,6 +369,15 @@ class CarrierSettings(Section):
         return self
 
 
+class LineTestSettings(Section):
+    enabled: bool = Field(
+        True, description="Test the line of who calls echo, tone, keys, repeat, latency or quality."
+    )
+    numbers: dict[str, TestNumber] = Field(
+        {}, max_length=1000, description="Called number or SIP user part: which of those tests it is, too."
+    )
+
+
 class TextSettings(Section):
     group_tokens: int = Field(
         4, ge=1, le=64, description="Tokens in one WebSocket message, after the first, sent alone."
@@ -393,6 +403,7 @@ class Settings(Section):
     numbers: dict[str, str] = Field(
         {}, max_length=1000, description="Called number or SIP user part: the persona that answers there."
     )
+    test_numbers: LineTestSettings = LineTestSettings()
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )

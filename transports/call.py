@@ -46,6 +46,16 @@ class CallInfo:
     since: float = field(default_factory=time.time)
 
 
+@dataclass(frozen=True, slots=True)
+class MediaStats:
+    """What the wire knows of its media by now; None for what it can't know."""
+
+    packets_received: int | None = None
+    packets_lost: int | None = None  # on their way to us; packets that came twice count against them
+    jitter_ms: float | None = None  # between arrivals here, as RFC 3550 smooths it
+    round_trip_ms: float | None = None  # by RTCP
+
+
 class CallTransport(BaseTransport, abc.ABC):
     """One call's Pipecat transport, with the call's events and commands.
 
@@ -82,6 +92,10 @@ class CallTransport(BaseTransport, abc.ABC):
     def on_hold(self) -> bool:
         """Whether the caller is silent by agreement: they hold the call, or only listen."""
         return False
+
+    async def media_stats(self) -> MediaStats:
+        """How the media flow by now."""
+        return MediaStats()
 
     @abc.abstractmethod
     async def answer(self) -> None:

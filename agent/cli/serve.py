@@ -154,6 +154,13 @@ def _personas(personas: Personas) -> list[tuple[str, str]]:
     return rows
 
 
+def _tests(personas: Personas) -> str:
+    """What may be dialled to test the line: the tests' names, and the numbers that operators gave them."""
+    given = [f"{number} ({test})" for number, test in personas.tests.items() if number != test]
+    more = [f"and {len(given) - SHOWN_NUMBERS} more"] if len(given) > SHOWN_NUMBERS else []
+    return "  ".join([*personas.test_names, *given[:SHOWN_NUMBERS], *more])
+
+
 def _runs(component: ComponentHealth) -> str:
     """The model, what it runs on, how precisely, and how large it is."""
     what = " on ".join(part for part in (component.model, component.device) if part)
@@ -191,6 +198,8 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         table.add_row("Control", f"{here}/health  {here}/docs")
     for what, who in _personas(server.personas):
         table.add_row(what, escape(who))
+    if server.personas.tests:
+        table.add_row("Line tests", escape(_tests(server.personas)))
     for component in server.pool.health():
         table.add_row(component.name.capitalize(), f"{_runs(component)} [dim]{component.state}[/dim]")
         if component.note:

@@ -15,7 +15,7 @@ from agent.conversation import CallState
 from config.persona import Persona
 from models.lanes import Priority
 from models.llm.brevity import Brevity
-from transports.call import CallInfo
+from transports.call import CallInfo, MediaStats
 
 
 class Turn(Protocol):
@@ -62,6 +62,9 @@ class LiveCall(Protocol):
     @property
     def guesses(self) -> tuple[int, int]:
         """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
+
+    async def media_stats(self) -> MediaStats:
+        """How the media of its wire flow."""
 
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once."""

@@ -95,8 +95,8 @@ def control_router(
 
     @router.get("/api/v1/sessions/{id}", tags=["Calls"], summary="One call", responses=responses(401, 404))
     async def session(id: str) -> SessionDetail:
-        """One live call, with what was said and where each answer's time went."""
-        return SessionDetail.of(_find(calls, id))
+        """One live call, with how well it sounds, what was said and where each answer's time went."""
+        return await SessionDetail.of_call(_find(calls, id))
 
     @router.delete(
         "/api/v1/sessions/{id}",

@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
 from agent.http.contracts import Ban, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
+from agent.quality import mos
 from agent.vitals import Vitals
 from config.redaction import without_credentials
+from transports.call import MediaStats
 
 CUT = "—"
 
@@ -224,12 +226,39 @@ class TurnView(BaseModel):
         )
 
 
+class QualityView(BaseModel):
+    """Of what comes from the caller; null where the wire doesn't tell."""
+
+    packets_received: int | None = Field(description="RTP packets, or a carrier's messages with sound.")
+    packets_lost: int | None = Field(description="Null over a carrier's WebSocket, which loses none itself.")
+    jitter_ms: float | None
+    round_trip_ms: float | None = Field(description="By RTCP, once the peer has reported.")
+    codec: str = Field(examples=["pcmu"])
+    mos: float | None = Field(description="Mean opinion score by the E-model (ITU-T G.107), 1 to 4.4.")
+
+    @classmethod
+    def of(cls, stats: MediaStats, codec: str) -> QualityView:
+        return cls(
+            packets_received=stats.packets_received,
+            packets_lost=stats.packets_lost,
+            jitter_ms=_rounded(stats.jitter_ms),
+            round_trip_ms=_rounded(stats.round_trip_ms),
+            codec=codec,
+            mos=_rounded(mos(stats)),
+        )
+
+
 class SessionDetail(SessionView):
+    quality: QualityView
     transcript: list[TurnView]
 
     @classmethod
-    def of(cls, call: LiveCall) -> SessionDetail:
-        return cls(**_summary(call), transcript=[TurnView.of(turn) for turn in call.turns])
+    async def of_call(cls, call: LiveCall) -> SessionDetail:
+        return cls(
+            **_summary(call),
+            quality=QualityView.of(await call.media_stats(), call.info.codec),
+            transcript=[TurnView.of(turn) for turn in call.turns],
+        )
 
 
 class Sessions(BaseModel):
@@ -257,6 +286,10 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "guesses_discarded": call.guesses[1],
         "false_starts": call.false_starts,
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _mb(size: int | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,7 @@ from transports.call import CallGone, CallRefused
 from transports.webrtc.endpoint import Answer, OfferError, UnknownCall, WebRtcEndpoint
 
 Token = Annotated[str, Field(max_length=64)]
+MAX_CALLED = 128  # characters
 
 
 class Offer(BaseModel):
@@ -20,7 +22,17 @@ class Offer(BaseModel):
     type: str = Field(pattern="^offer$")
     pc_id: Token | None = None
     restart_pc: bool | None = None
-    request_data: Any = Field(None, validation_alias=AliasChoices("request_data", "requestData"))
+    request_data: Any = Field(
+        None,
+        validation_alias=AliasChoices("request_data", "requestData"),
+        description="What Pipecat's clients send along. Its `called` is the number or name that is dialled.",
+        examples=[{"called": "echo"}],
+    )
+
+    @property
+    def called(self) -> str:
+        called = self.request_data.get("called") if isinstance(self.request_data, dict) else None
+        return called[:MAX_CALLED] if isinstance(called, str) else ""
 
 
 class Candidate(BaseModel):
@@ -34,14 +46,23 @@ class Candidates(BaseModel):
     candidates: list[Candidate] = Field(max_length=100)
 
 
-def webrtc_router(endpoint: WebRtcEndpoint, settings: WebRtcSettings) -> APIRouter:
-    """The routes, without the prefix's authentication, which the application adds."""
+def webrtc_router(
+    endpoint: WebRtcEndpoint, settings: WebRtcSettings, test_numbers: Sequence[str] = ()
+) -> APIRouter:
+    """The routes, without the prefix's authentication, which the application adds.
+
+    A page may offer the `test_numbers` to be dialled.
+    """
     router = APIRouter(prefix="/api/v1/webrtc", tags=["WebRTC"])
 
-    @router.get("/config", summary="ICE servers and times for a browser")
+    @router.get("/config", summary="ICE servers, times and test numbers for a browser")
     async def config(response: Response) -> dict[str, Any]:
         response.headers["Cache-Control"] = "no-store"
-        return {"ice_servers": endpoint.ice_servers(), "gone_s": settings.gone_s}
+        return {
+            "ice_servers": endpoint.ice_servers(),
+            "gone_s": settings.gone_s,
+            "test_numbers": list(test_numbers),
+        }
 
     @router.post(
         "/offer",
@@ -52,7 +73,7 @@ def webrtc_router(endpoint: WebRtcEndpoint, settings: WebRtcSettings) -> APIRout
         remote = request.client.host if request.client else ""
         try:
             if body.pc_id is None:
-                answer = await endpoint.call(body.sdp, remote=remote)
+                answer = await endpoint.call(body.sdp, remote=remote, called=body.called)
             else:
                 answer = await endpoint.reconnect(body.pc_id, body.sdp, restart=bool(body.restart_pc))
         except OfferError as exc:

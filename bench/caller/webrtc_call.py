@@ -70,7 +70,8 @@ class _Call:
         channel = peer.createDataChannel("rtvi", ordered=True)
         channel.on("message", self._take_message)
         await peer.setLocalDescription(await peer.createOffer())
-        asked = await http.post(OFFER, json={"sdp": peer.localDescription.sdp, "type": "offer"})
+        offer = {"sdp": peer.localDescription.sdp, "type": "offer"}
+        asked = await http.post(OFFER, json={**offer, "request_data": {"called": self._script.user}})
         self._log("out", f"POST {OFFER}: {asked.status_code}")
         self._outcome.status = asked.status_code
         if asked.status_code != 200:

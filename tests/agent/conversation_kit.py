@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
@@ -21,13 +22,15 @@ import numpy.typing as npt
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
+from agent import pipeline
 from agent.session import CallSession
+from agent.test_numbers import pipeline as test_numbers
 from config.persona import Persona
-from config.settings import Settings
+from config.settings import Settings, TestNumber
 from models.speech import Speech, Word
 from models.whisper import LanguageChoice, Languages, Transcript
 from tests import virtual_time
-from transports.call import CallInfo, CallTransport, EndReason
+from transports.call import CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import SAMPLE_RATE_HZ, Playout
 
@@ -139,6 +142,7 @@ class FakeCall(CallTransport):
         self._played = deque([np.zeros(PACKET, np.int16)] * ECHO_PACKETS)
         self.keys: list[tuple[float, InputDTMFFrame]] = []
         self.held = False
+        self.stats = MediaStats()
 
     @property
     def on_hold(self) -> bool:
@@ -149,6 +153,9 @@ class FakeCall(CallTransport):
 
     def output(self) -> FrameProcessor:
         return self._output
+
+    async def media_stats(self) -> MediaStats:
+        return self.stats
 
     async def answer(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -319,10 +326,12 @@ def converse(
     during: Callable[[CallSession, FakeCall], Any] | None = None,
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
     echoes: bool = False,
+    number: TestNumber | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
-    `persona` greets; the caller's language decides among it and `others`.
+    `persona` greets; the caller's language decides among it and `others`. A test number may be what was
+    called.
     """
     outcome = Outcome()
 
@@ -330,7 +339,12 @@ def converse(
         call = FakeCall(script, outcome, echoes=echoes)
         call.keys = list(keys or ())
         models: Any = FakeModels(script, replies or {}, outcome)
-        session = CallSession(call, settings=settings or Settings(), personas=[persona, *others], pool=models)
+        chosen, personas = settings or Settings(), [persona, *others]
+        build: Callable[..., pipeline.CallPipeline] = pipeline.build
+        if number:
+            chosen, build = test_numbers.settings_for_a_test(chosen), partial(test_numbers.build, number)
+            personas = [test_numbers.greeting(one, number) for one in personas]
+        session = CallSession(call, settings=chosen, personas=personas, pool=models, build=build)
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []

@@ -7,13 +7,40 @@ from typing import Any, cast
 import pytest
 
 from agent.sessions import Sessions
-from config.answering import Personas
+from config.answering import Personas, load_personas
 from config.persona import load_persona
 from config.settings import Settings
 from models.pool import ModelPool
 from transports.call import CallInfo, CallRefused, CallsStopped, CallTransport, EndReason
 
 POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""), down=False)))
+
+
+async def test_only_latency_needs_a_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = list[str]()
+
+    def session(call: CallTransport, **_: Any) -> Any:
+        async def run() -> None:
+            tried.append(call.info.called)
+
+        return SimpleNamespace(run=run, forgotten=asyncio.Event())
+
+    monkeypatch.setattr("agent.sessions.CallSession", session)
+    without = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."))))
+    personas = load_personas(Settings())
+    sessions = Sessions(settings=Settings(), personas=personas, pool=without)
+    sessions._ready = True
+    names = ("echo", "tone", "keys", "repeat", "quality")
+    calls = {
+        name: cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", name)))
+        for name in (*names, "agent", "latency")
+    }
+    for name in names:
+        await sessions.handle(calls[name])
+    assert tried == list(names)
+    for name in ("agent", "latency"):
+        with pytest.raises(CallRefused, match="No model"):
+            await sessions.handle(calls[name])
 
 
 async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

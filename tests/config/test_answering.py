@@ -7,7 +7,7 @@ import pytest
 from config.answering import Personas, load_personas, plain_number
 from config.errors import ConfigError
 from config.persona import PersonaTurn, load_persona
-from config.settings import Settings, TtsSettings
+from config.settings import LineTestSettings, Settings, TtsSettings
 from config.sources import load
 
 
@@ -79,6 +79,23 @@ def test_a_voice_that_is_set_speaks_for_the_language_that_greets(tmp_path: Path)
     assert voices == {"Joe": ("mine.onnx",), "Eve": ("mine.onnx",), "Claire": load_persona("fr").voice}
 
 
+def test_numbers_that_test_the_line() -> None:
+    personas = load_personas(Settings())
+    names = ("echo", "tone", "keys", "repeat", "latency", "quality")
+    assert [personas.test(name) for name in names] == list(names)
+    assert personas.test("sip:Echo@192.0.2.1") == "echo"
+    assert [personas.test(called) for called in ("", "agent", "9196")] == [None] * 3
+
+    more = LineTestSettings(numbers={"9196": "echo", "+1 555 0100": "tone", "*43": "echo"})
+    personas = load_personas(Settings(numbers={"keys": "fr"}, test_numbers=more))
+    assert [personas.test(called) for called in ("9196", "15550100", "*43")] == ["echo", "tone", "echo"]
+    assert personas.test("echo") == "echo"
+    assert personas.test("keys") is None  # a locksmith's
+
+    off = load_personas(Settings(test_numbers=LineTestSettings(enabled=False, numbers={"9196": "echo"})))
+    assert off.test("echo") is off.test("9196") is None
+
+
 def test_what_cant_be_is_said(tmp_path: Path) -> None:
     path = mine(tmp_path / "eve.yaml", "Eve", "en-GB")
     for settings, sentence in (
@@ -89,6 +106,14 @@ def test_what_cant_be_is_said(tmp_path: Path) -> None:
         (
             Settings(numbers={"+60": "en", "60": "fr"}),
             "numbers has 60 twice, as it is called with or without",
+        ),
+        (
+            Settings(test_numbers=LineTestSettings(numbers={"+60": "echo", "60": "tone"})),
+            "test_numbers.numbers has 60 twice, as it is called",
+        ),
+        (
+            Settings(numbers={"60": "en"}, test_numbers=LineTestSettings(numbers={"+60": "echo"})),
+            "test_numbers.numbers has +60, which numbers has, too; give it once.",
         ),
         (Settings(languages=("en", path)), f"languages has en and {path}, which both speak 'en'; each must"),
         (Settings(languages=("fr", "fr")), "languages has fr and fr, which both speak 'fr'; each must"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,13 +116,15 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, agent: FakeAgent, **settings: Any) -> AsyncIterator[Site]:
+async def site(
+    folder: Path, agent: FakeAgent, *, test_numbers: Sequence[str] = (), **settings: Any
+) -> AsyncIterator[Site]:
     """The page and what it calls, in this process. `settings` are WebRtcSettings."""
     webrtc = WebRtcSettings(**settings)
     endpoint = WebRtcEndpoint(agent, webrtc)
     app = FastAPI()
     problems.install(app)
-    app.include_router(webrtc_router(endpoint, webrtc))
+    app.include_router(webrtc_router(endpoint, webrtc, test_numbers))
     app.include_router(page_router())
     server = HttpServer(
         app, host=netns.HERE, port=0, ssl=Certificate(HttpSettings(tls=True), folder / "cache").context

@@ -50,7 +50,7 @@ class Served:
     def __init__(
         self, folder: Path, environment: dict[str, str], program: Sequence[str] = tuple(OFFHOOK)
     ) -> None:
-        self.sip, self.http = free_port(), free_port()
+        self.sip, self.http = free_port(), int(environment.get("OFFHOOK_HTTP__PORT") or free_port())
         while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
             self.sip = free_port()
         environment = {

@@ -9,12 +9,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from playwright.async_api import Page, expect
 
 from agent.rtvi import ending_message
+from config.settings import TestNumber
 from tests.e2e.browser import opened, sounds, until, voice_like
 from tests.e2e.page_agent import GREETING, QUESTION, PageAgent, site
 from tests.transports import netns
@@ -40,19 +41,16 @@ async def calling(cable: netns.Cable, folder: Path, agent: PageAgent, **settings
         yield page
 
 
-@pytest.mark.parametrize(
-    ("look", "context"),
-    [
-        ("light", {"color_scheme": "light", "viewport": {"width": 1200, "height": 820}}),
-        ("dark", {"color_scheme": "dark", "viewport": {"width": 1200, "height": 820}}),
-        (
-            "phone",
-            {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "has_touch": True},
-        ),
-    ],
-)
-async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str, context: dict[str, Any]) -> None:
-    agent = PageAgent()
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 820}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 820}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "has_touch": True},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str) -> None:
+    agent, context = PageAgent(), LOOKS[look]
     async with (
         site(tmp_path, agent) as here,
         opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), **context) as page,
@@ -92,6 +90,37 @@ async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str, conte
 
 async def _true(value: bool) -> bool:
     return value
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+async def test_a_test_number_is_dialled(cable: netns.Cable, tmp_path: Path, look: str) -> None:
+    agent = PageAgent()
+    context = LOOKS[look]
+    async with (
+        site(tmp_path, agent, test_numbers=get_args(TestNumber)) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), **context) as page,
+    ):
+        dial = page.get_by_label("Dial")
+        await expect(dial.get_by_role("option")).to_have_count(7)
+        await dial.select_option("keys")
+        await shoot(page, f"{look}-dial")
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        (call,) = agent.live
+        assert call.info.called == "keys"
+        await page.get_by_role("button", name="Hang up").click()
+        await expect(dial).to_have_value("keys")  # for the next
+        await shoot(page, f"{look}-dial-after")
+
+
+async def test_without_test_numbers_there_is_only_the_agent(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        assert agent.live[0].info.called == ""
+        await page.get_by_role("button", name="Hang up").click()
+        await expect(page.get_by_role("button", name="Call", exact=True)).to_be_focused()
+        await expect(page.get_by_label("Dial")).to_be_hidden()
 
 
 async def test_a_blocked_microphone_is_explained_and_typing_still_works(

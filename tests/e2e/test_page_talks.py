@@ -100,6 +100,26 @@ async def _gone(server: Served) -> bool:
     return not await asyncio.to_thread(server.sessions)
 
 
+async def test_keys_are_read_back_at_a_test_number(
+    cable: netns.Cable, server: Served, tmp_path: Path
+) -> None:
+    script = f'sessionStorage.setItem("offhook.key", "{KEY}")'
+    microphone = voice_like(tmp_path)
+    async with opened(cable, tmp_path, f"{server.url}/", microphone=microphone, script=script) as page:
+        await page.get_by_label("Dial").select_option("keys")
+        await page.get_by_role("button", name="Call", exact=True).click()
+        agents = page.get_by_role("log").locator(".entry.agent")
+        await expect(agents.first).to_contain_text("Key test.")
+        await page.get_by_role("button", name="Keypad").click()
+        await page.get_by_role("button", name="5", exact=True).click()
+        await page.get_by_role("button", name="pound").click()
+        await expect(agents.filter(has_text="pound")).to_be_visible(timeout=15_000)
+        (session,) = await asyncio.to_thread(server.sessions)
+        assert session["to"] == "keys"
+        await page.get_by_role("button", name="Hang up").click()
+        await until(lambda: _gone(server), 5)
+
+
 async def test_a_server_that_stops_says_so(cable: netns.Cable, tmp_path: Path) -> None:
     settings = {"OFFHOOK_HTTP__HOST": netns.HERE, "OFFHOOK_HTTP__TLS": "true", "OFFHOOK_HTTP__API_KEY": KEY}
     with served(tmp_path, **settings) as server:

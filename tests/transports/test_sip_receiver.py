@@ -111,14 +111,11 @@ def test_lost_packets_shorten_nothing_and_fade(wire: Wire) -> None:
 def test_loss_and_jitter_are_counted(wire: Wire) -> None:
     lost = np.zeros(100, bool)
     lost[[10, 20, 21]] = True
-    wire.say(voice(2.0), lost)
-    assert (wire.receiver.packets, wire.receiver.lost) == (97, 3)
-    assert wire.receiver.jitter_ms < 0.1
-    for _ in range(100):
-        wire.send(voice(0.02))
-        wire.send(voice(0.02))
-        wire.read(0.04)
-    assert 18 < wire.receiver.jitter_ms < 22
+    wire.say(voice(2.0), lost)  # at once, though each is of 20 ms
+    stats = wire.receiver.stats
+    assert (stats.packets_received, stats.packets_lost) == (97, 3)
+    assert stats.jitter_ms is not None
+    assert 15 < stats.jitter_ms < 22
 
 
 def test_a_source_that_comes_back_is_heard(wire: Wire) -> None:

@@ -17,7 +17,7 @@ from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
-from transports.call import CallGone, CallInfo, CallTransport, EndReason
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
@@ -97,6 +97,18 @@ class SipCall(CallTransport):
     @property
     def on_hold(self) -> bool:
         return self._dialog.agreed.direction is not Direction.SENDRECV
+
+    async def media_stats(self) -> MediaStats:
+        if self._receiver is None:
+            return MediaStats()
+        stats, ssrc = self._receiver.stats, self._receiver.ssrc
+        if ssrc is None:
+            return stats
+        try:
+            round_trip_ms = await self._stack.rtp.round_trip_ms(self.info.call_id, ssrc)
+        except BaresipError:
+            return stats
+        return dataclasses.replace(stats, round_trip_ms=round_trip_ms)
 
     def located(self, remote: str) -> None:
         """Note where the INVITE came from."""

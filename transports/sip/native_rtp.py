@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "stream_sdpmedia": (_pointer, [_pointer]),
     "rtp_sock": (_pointer, [_pointer]),
     "rtcp_sock": (_pointer, [_pointer]),
+    "rtcp_stats": (_int, [_pointer, ctypes.c_uint32, _pointer]),
     "rtcp_start": (None, [_pointer, _text, _pointer]),
     "udp_sock_fd": (_int, [_pointer]),
     "udp_thread_detach": (None, [_pointer]),
@@ -67,6 +68,20 @@ class _Link(ctypes.Structure):
     """libre's `struct le`."""
 
     _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
+
+
+class _RtcpStats(ctypes.Structure):
+    """libre's `struct rtcp_stats`; times are in microseconds."""
+
+    _fields_ = (
+        ("tx_packets", ctypes.c_uint32),
+        ("tx_lost", _int),
+        ("tx_jitter", ctypes.c_uint32),
+        ("rx_packets", ctypes.c_uint32),
+        ("rx_lost", _int),
+        ("rx_jitter", ctypes.c_uint32),
+        ("rtt", ctypes.c_uint32),
+    )
 
 
 class _Format(ctypes.Structure):
@@ -160,6 +175,18 @@ class StackRtp:
             text = ctypes.create_string_buffer(_ADDRESS_BYTES)
             self._lib.sa_ntop(remote, text, _ADDRESS_BYTES)
             return Negotiated((text.value.decode(), self._lib.sa_port(remote)), formats)
+
+        return await self._on_sip_thread(ask)
+
+    async def round_trip_ms(self, sip_call_id: str, ssrc: int) -> float | None:
+        """By the RTCP of the peer's source `ssrc`; None until it has reported on what we sent."""
+
+        def ask() -> float | None:
+            stream, stats = self._stream(sip_call_id), _RtcpStats()
+            rtp = stream and self._lib.stream_rtp_sock(stream)
+            if not rtp or self._lib.rtcp_stats(rtp, ssrc, ctypes.byref(stats)) or not stats.rtt:
+                return None
+            return float(stats.rtt / 1000)
 
         return await self._on_sip_thread(ask)
 

@@ -11,6 +11,7 @@ import numpy as np
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
+from transports.call import MediaStats
 from transports.concealment import Concealer
 from transports.decoders import Decoder, decoder
 from transports.playout import SAMPLE_RATE_HZ
@@ -33,6 +34,8 @@ LATE_S = 0.5  # the last packets of one source may come behind the first of the 
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
 _COMFORT_NOISE = {13: RtpFormat("cn", 8000)}  # RFC 3389; sent by some who never announced it
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h: packets come with their arrival
+_TIME_BYTES = socket.CMSG_SPACE(16)
 _SIOCGSTAMP = 0x8906  # linux/sockios.h: when the last packet was read from a socket
 
 Samples = NDArray[np.int16]
@@ -66,8 +69,9 @@ class Receiver:
         self.heard_at = now  # when the caller was last known to be there
         self._sound_at = now
         self._transit_s: float | None = None
-        self.packets = 0
-        self.jitter_ms = 0.0  # as RFC 3550 smooths it, by the ticks at which packets are read
+        self._packets = 0
+        self._jitter_ms = 0.0  # as RFC 3550 smooths it
+        sockets[0].setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.note_reports(now)  # the kernel notes times from the first question on
 
     @property
@@ -76,9 +80,14 @@ class Receiver:
         return self._source.destination
 
     @property
-    def lost(self) -> int:
-        """Packets that never came, or too late."""
-        return self._order.lost
+    def ssrc(self) -> int | None:
+        """The caller's; None before their first packet."""
+        return self._ssrc
+
+    @property
+    def stats(self) -> MediaStats:
+        """Packets that came too late are lost."""
+        return MediaStats(self._packets, self._order.lost, self._jitter_ms)
 
     def renegotiated(self, negotiated: Negotiated) -> None:
         """The call was offered and answered anew."""
@@ -133,7 +142,7 @@ class Receiver:
         due: list[RtpPacket] = []
         for _ in range(_MAX_PACKETS):
             try:
-                data, address = self._sockets[0].recvfrom(_MAX_PACKET_BYTES)
+                data, times, _, address = self._sockets[0].recvmsg(_MAX_PACKET_BYTES, _TIME_BYTES)
             except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
                 break
             try:
@@ -149,17 +158,18 @@ class Receiver:
                 self._keep_strangers_out()
             for accepted in theirs:
                 self.heard_at = now
-                self._note_jitter(accepted, now)
+                if times:
+                    self._note_jitter(accepted, *struct.unpack("@qq", times[0][2][:16]))
                 due += self._in_order(accepted, now)
         return due + self._overdue(now)
 
-    def _note_jitter(self, packet: RtpPacket, now: float) -> None:
+    def _note_jitter(self, packet: RtpPacket, seconds: int, nanoseconds: int) -> None:
         fmt = self._formats[packet.payload_type]
         if fmt.codec == TELEPHONE_EVENT:  # its timestamp stands still
             return
-        transit_s = now - packet.timestamp / fmt.clock_rate_hz
+        transit_s = seconds + nanoseconds / 1e9 - packet.timestamp / fmt.clock_rate_hz
         if self._transit_s is not None and abs(transit_s - self._transit_s) < MAX_FILL_S:
-            self.jitter_ms += (abs(transit_s - self._transit_s) * 1000 - self.jitter_ms) / 16
+            self._jitter_ms += (abs(transit_s - self._transit_s) * 1000 - self._jitter_ms) / 16
         self._transit_s = transit_s
 
     def _in_order(self, packet: RtpPacket, now: float) -> list[RtpPacket]:
@@ -174,7 +184,7 @@ class Receiver:
             self._ssrc = packet.ssrc
             self._order, self._expected = ReorderBuffer(), None
             self._order.lost = lost
-        self.packets += 1
+        self._packets += 1
         return due + self._order.add(packet)
 
     def _overdue(self, now: float) -> list[RtpPacket]:

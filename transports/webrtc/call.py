@@ -18,7 +18,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameProcessor
 
-from transports.call import CallGone, CallInfo, CallTransport, EndReason
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.reorder import VoicePacket
@@ -137,6 +137,9 @@ class WebRtcCall(CallTransport):
     async def send_message(self, message: dict[str, Any]) -> None:
         if self._peer is not None:
             self._peer.send(message)
+
+    async def media_stats(self) -> MediaStats:
+        return await self._peer.stats() if self._peer else MediaStats()
 
     async def hangup(self) -> None:
         await self._end(EndReason.AGENT_HANGUP)

@@ -43,12 +43,15 @@ class WebRtcEndpoint:
         """What a browser is told to use, with credentials of its own."""
         return ice_servers(self._settings, now=time.time(), user=secrets.token_hex(4))
 
-    async def call(self, offer: str, *, remote: str = "") -> Answer:
-        """Start a call. Raises OfferError, CallRefused (no place for it) or CallGone."""
+    async def call(self, offer: str, *, remote: str = "", called: str = "") -> Answer:
+        """Start a call to `called`, if the browser dials anyone.
+
+        Raises OfferError, CallRefused (no place for it) or CallGone.
+        """
         check_offer(offer)
         token = secrets.token_urlsafe(24)
         call = WebRtcCall(
-            CallInfo(transport="webrtc", caller="browser", called="", remote=remote, codec="opus"),
+            CallInfo(transport="webrtc", caller="browser", called=called, remote=remote, codec="opus"),
             offer,
             own_ice_servers(self.ice_servers()),
             self._settings.gone_s,

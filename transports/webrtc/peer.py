@@ -13,6 +13,8 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
+from transports.call import MediaStats
+from transports.decoders import OPUS_RATE_HZ
 from transports.reorder import VoicePacket
 from transports.webrtc import aiortc_internals
 from transports.webrtc.audio import SpeechTrack
@@ -120,6 +122,19 @@ class Peer:
                 self._unsent.append(text)
         elif self._channel.readyState == "open" and self._channel.bufferedAmount < MAX_BACKLOG_BYTES:
             self._channel.send(text)
+
+    async def stats(self) -> MediaStats:
+        """Counted since this connection began."""
+        stats = await self._pc.getStats()
+        inbound = next((one for one in stats.values() if one.type == "inbound-rtp"), None)
+        reported = next((one for one in stats.values() if one.type == "remote-inbound-rtp"), None)
+        round_trip_s = reported.roundTripTime if reported else None
+        return MediaStats(
+            packets_received=inbound.packetsReceived if inbound else None,
+            packets_lost=max(0, inbound.packetsLost) if inbound else None,
+            jitter_ms=inbound.jitter * 1000 / OPUS_RATE_HZ if inbound else None,
+            round_trip_ms=None if round_trip_s is None else max(0.0, round_trip_s * 1000),
+        )
 
     async def close(self) -> None:
         """Send what is left in the channel, if that is quick, and close. Never raises."""

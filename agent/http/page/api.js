@@ -33,9 +33,10 @@ async function ask(method, path, body, options = {}) {
 
 export const config = () => ask("GET", "config");
 
-export const offer = (description, pcId) =>
+export const offer = (description, pcId, called) =>
   ask("POST", "offer", {
-    sdp: description.sdp, type: description.type, ...(pcId && { pc_id: pcId, restart_pc: true }),
+    sdp: description.sdp, type: description.type,
+    ...(pcId ? { pc_id: pcId, restart_pc: true } : { request_data: { called } }),
   });
 
 export const candidates = (pcId, found) =>

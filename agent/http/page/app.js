@@ -9,6 +9,14 @@ import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
+const TESTS = {
+  echo: "hear yourself",
+  tone: "a tone and a sweep",
+  keys: "each key is read back",
+  repeat: "what the recognizer hears",
+  latency: "how long answers take",
+  quality: "lost packets, jitter, delay",
+};
 const ENDINGS = {
   caller_hangup: "You hung up.",
   agent_hangup: "The agent hung up.",
@@ -23,6 +31,7 @@ const ENDINGS = {
 
 const transcript = new Transcript($("transcript"));
 const latency = new Latency();
+let testNumbers = []; // that the server answers
 let call = null;
 let ending = null; // why the server is about to end the call, where it said so
 let microphone = null; // the MediaStream that is sent
@@ -35,6 +44,7 @@ function show(state, status = "") {
   $("status").textContent = status;
   $("call-label").textContent = state === "calling" ? "Calling…" : savedCall() ? "Rejoin" : "Call";
   $("call").setAttribute("aria-disabled", String(state === "calling"));
+  $("dial-field").hidden = !testNumbers.length || savedCall() !== null;
   $("clock").hidden = state !== "talking" && state !== "lost";
 }
 
@@ -69,7 +79,7 @@ async function start({ silent = false } = {}) {
   }
   setMuted(false);
   ending = null;
-  call = new Call(microphone.getAudioTracks()[0]);
+  call = new Call(microphone.getAudioTracks()[0], $("dial").value);
   call.addEventListener("connected", connected);
   call.addEventListener("lost", () => show("lost", "Connection lost. Trying again…"));
   call.addEventListener("back", () => show("talking", "Connected again"));
@@ -121,6 +131,7 @@ function connected() {
   meters = [mine, ...meters];
   requestAnimationFrame(tick);
   listDevices();
+  if (!testNumbers.length) offerTests(); // the key is known now
   // On a phone, focus would bring up the keyboard over everything.
   if (matchMedia("(pointer: fine)").matches) $("text").focus({ preventScroll: true });
 }
@@ -234,6 +245,15 @@ async function listDevices() {
   $("speaker-field").hidden = !("setSinkId" in HTMLMediaElement.prototype);
 }
 
+/** Without the API key, where one is asked for, there is only the agent. */
+async function offerTests() {
+  testNumbers = (await api.config().catch(() => null))?.test_numbers ?? [];
+  const chosen = $("dial").value;
+  const tests = testNumbers.map((number) => new Option(`${number}: ${TESTS[number]}`, number, false, number === chosen));
+  $("dial").replaceChildren($("dial").options[0], ...tests);
+  $("dial-field").hidden = !testNumbers.length || savedCall() !== null;
+}
+
 function fill(select, devices) {
   const chosen = select.value;
   select.replaceChildren(
@@ -302,4 +322,5 @@ navigator.mediaDevices?.addEventListener("devicechange", () => call && listDevic
 
 $("call").disabled = false; // a button that nothing listens to would be pressed in vain
 show("idle");
+offerTests();
 if (!window.isSecureContext) explain(new CallError("insecure"));

@@ -35,6 +35,7 @@ export class Call extends EventTarget {
   #pcId = null;
   #config = { ice_servers: [], gone_s: 10 };
   #track;
+  #called;
   #unsent = [];
   #timers = new Set();
   #over = false;
@@ -42,9 +43,11 @@ export class Call extends EventTarget {
   #lostAt = 0;
   #nextId = 1;
 
-  constructor(track) {
+  /** `called` is a number or name to dial; without one the agent answers. */
+  constructor(track, called = "") {
     super();
     this.#track = track;
+    this.#called = called;
   }
 
   /** Start, or go on with the call `pcId`. Throws ApiError or CallError. */
@@ -102,7 +105,7 @@ export class Call extends EventTarget {
     channel.onmessage = ({ data }) => this.#onMessage(data);
     this.#channel = channel;
     await pc.setLocalDescription();
-    const answer = await api.offer(pc.localDescription, this.#pcId);
+    const answer = await api.offer(pc.localDescription, this.#pcId, this.#called);
     if (this.#over) {
       api.hangUp(answer.pc_id).catch(() => {});
       return;

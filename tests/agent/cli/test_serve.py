@@ -10,7 +10,7 @@ from rich.console import Console
 from agent.cli.serve import _hosts, _introduce
 from config.answering import Personas, load_personas
 from config.persona import load_persona
-from config.settings import Settings, SipSettings
+from config.settings import LineTestSettings, Settings, SipSettings
 from models.nvml import Gpu
 from models.pool import ComponentHealth
 
@@ -53,7 +53,11 @@ def test_the_brackets_of_an_address_are_printed() -> None:
 
 
 def test_who_answers_what_is_introduced() -> None:
-    settings = Settings(languages=("en", "fr"), numbers={f"60{n}": "fr" for n in range(7)})
+    settings = Settings(
+        languages=("en", "fr"),
+        numbers={f"60{n}": "fr" for n in range(7)},
+        test_numbers=LineTestSettings(numbers={f"91{n}": "echo" for n in range(7)}),
+    )
     pool = SimpleNamespace(
         health=list,
         gpu=lambda: None,
@@ -70,6 +74,9 @@ def test_who_answers_what_is_introduced() -> None:
         "Persona Joe (en), or Claire (fr), as the caller speaks",
         "Claire (fr) on 600, 601, 602, 603, 604 and 2 more",
     ]
+    tests = " ".join(lines[3:])
+    assert tests.startswith("Line tests echo tone keys repeat latency quality 910 (echo)")
+    assert "914 (echo) and 2 more" in tests
 
 
 def test_what_runs_where_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:

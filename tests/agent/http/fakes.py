@@ -22,7 +22,7 @@ from models.llm.chain import Chain
 from models.llm.endpoint import Endpoint
 from models.llm.openai_model import OpenAiModel
 from models.nvml import Gpu
-from transports.call import CallInfo
+from transports.call import CallInfo, MediaStats
 
 
 @dataclass
@@ -45,8 +45,12 @@ class FakeCall:
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
+    stats: MediaStats = field(default_factory=MediaStats)
     ends: bool = True
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def media_stats(self) -> MediaStats:
+        return self.stats
 
     async def hangup(self) -> None:
         """As a real call: asked at once, over a little later."""

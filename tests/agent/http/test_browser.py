@@ -40,7 +40,11 @@ OFFER = "\r\n".join(
 )
 
 
-async def refuse(_: CallTransport) -> None:
+dialled: list[str] = []
+
+
+async def refuse(call: CallTransport) -> None:
+    dialled.append(call.info.called)
     raise CallRefused("All 1 lines are busy.")
 
 
@@ -50,7 +54,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     endpoint = WebRtcEndpoint(refuse, settings)
     app = FastAPI()
     problems.install(app)
-    app.include_router(webrtc_router(endpoint, settings))
+    app.include_router(webrtc_router(endpoint, settings, ["echo", "tone"]))
     app.include_router(page_router())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as made:
         yield made
@@ -75,7 +79,11 @@ async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(
 
 async def test_a_browser_is_told_its_servers(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/api/v1/webrtc/config")
-    assert answer.json() == {"ice_servers": [{"urls": ["stun:stun.example:3478"]}], "gone_s": 10.0}
+    assert answer.json() == {
+        "ice_servers": [{"urls": ["stun:stun.example:3478"]}],
+        "gone_s": 10.0,
+        "test_numbers": ["echo", "tone"],
+    }
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -84,6 +92,24 @@ async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx2.Asyn
     assert answer.status_code == 503
     assert answer.json()["detail"] == "All 1 lines are busy."
     assert answer.headers["retry-after"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("sent", "called"),
+    [
+        ({"request_data": {"called": "echo"}}, "echo"),
+        ({"requestData": {"called": "echo", "more": 1}}, "echo"),
+        ({"request_data": {"called": ["echo"]}}, ""),
+        ({"request_data": "echo"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_a_browser_dials_whom_it_likes(
+    client: httpx2.AsyncClient, sent: dict[str, object], called: str
+) -> None:
+    dialled.clear()
+    await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": OFFER, **sent})
+    assert dialled == [called]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from models.errors import ModelFailed
 from models.nvml import Gpu
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels, FakeTurn
+from transports.call import MediaStats
 
 
 class Listener:
@@ -162,6 +163,23 @@ async def test_the_examples_are_what_is_answered(client: httpx2.AsyncClient, cal
     schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["SessionView"]
     for key in ("transport", "from", "to", "remote", "codec"):
         assert schema["properties"][key]["examples"] == [session[key]]
+
+
+async def test_a_call_s_quality_is_told(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
+    call = calls.add()
+    unknown = dict.fromkeys(("packets_received", "packets_lost", "jitter_ms", "round_trip_ms", "mos"), None)
+    detail = (await client.get(f"/api/v1/sessions/{call.info.id}")).json()
+    assert detail["quality"] == {**unknown, "codec": "pcmu"}
+    call.stats = MediaStats(990, 10, 1.234, 30.0)
+    detail = (await client.get(f"/api/v1/sessions/{call.info.id}")).json()
+    assert detail["quality"] == {
+        "packets_received": 990,
+        "packets_lost": 10,
+        "jitter_ms": 1.23,
+        "round_trip_ms": 30.0,
+        "codec": "pcmu",
+        "mos": 3.79,
+    }
 
 
 async def test_a_transcript_shows_what_was_cut_off(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
