@@ -86,6 +86,7 @@ class Caller:
         self.tag = secrets.token_hex(4)
         self.to_tag = ""
         self.cseq = 0
+        self.direction = "sendrecv"
         self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
         self.attributes: tuple[str, ...] = (f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000",)
         self.branch = ""
@@ -113,6 +114,7 @@ class Caller:
         return answer
 
     async def invite(self, direction: str = "sendrecv") -> SipAnswer:
+        self.direction = direction
         self.send_request("INVITE", self.sdp(direction))
         return await self.final_answer()
 
@@ -183,8 +185,9 @@ class Caller:
             if b"SIP/2.0" in packet:  # not a late one of a call that had this port before
                 return packet.decode()
 
-    def answer_request(self, text: str, body: str = "") -> None:
+    def answer_request(self, text: str) -> None:
         method = text.split()[0]
+        body = self.sdp(self.direction) if method == "INVITE" else ""
         self.requests.append(method)
         if method == "ACK":
             return
