@@ -94,6 +94,7 @@ class Caller:
         self.tag = secrets.token_hex(4)
         self.to_tag = ""
         self.cseq = 0
+        self.direction = "sendrecv"
         self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
         self.attributes: tuple[str, ...] = (f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000",)
         self.branch = ""
@@ -121,6 +122,7 @@ class Caller:
         return answer
 
     async def invite(self, direction: str = "sendrecv") -> SipAnswer:
+        self.direction = direction
         self.send_request("INVITE", self.sdp(direction))
         return await self.final_answer()
 
@@ -232,8 +234,9 @@ class Caller:
             self._stream += await asyncio.get_running_loop().sock_recv(self.sip, 65536)
 
     def answer_request(self, text: str, body: str = "", status: str = "200 OK") -> None:
-        """Say yes, or `status`, to whatever the server asks."""
+        """Say yes, or `status`, to whatever the server asks; to an INVITE with `body`, or what is agreed."""
         method = text.split()[0]
+        body = body or (self.sdp(self.direction) if method == "INVITE" else "")
         self.requests.append(method)
         if method == "ACK":
             return

@@ -379,7 +379,7 @@ async def test_a_caller_on_hold_who_answers_when_asked_is_there() -> None:
                     text = await caller.receive()
                     if text.startswith("INVITE"):
                         asked += 1
-                        caller.answer_request(text, caller.sdp("sendonly"))
+                        caller.answer_request(text)
         assert asked
         assert reception.ended.empty()
 

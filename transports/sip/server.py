@@ -87,7 +87,7 @@ class SipServer:
         self._live: set[str] = set()  # Call-IDs
         self._guard = Guard(
             SourceLimits(settings.messages_per_s, settings.ban_s),
-            settings.ban_exempt,
+            (*settings.ban_exempt, *settings.trusted_peers),
             self._live,
             self._on_ban,
         )
