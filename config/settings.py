@@ -105,7 +105,7 @@ class SipSettings(Section):
     )
     ban_exempt: tuple[Network, ...] = Field(
         ("127.0.0.0/8", "::1/128"),
-        description="Networks that are neither limited nor banned, as a proxy's in front. Nor are trusted_peers.",
+        description="Networks that are neither limited nor banned, as a proxy's; trusted_peers neither.",
     )
     codecs: tuple[Codec, ...] = Field(
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
