@@ -8,8 +8,9 @@ the call counts as a live one for good, and is freed twice when the stack stops.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from typing import Any
+
+from transports.sip.libre import elements
 
 _IDLE = 0  # enum call_state
 _SERVER_ERROR = 500
@@ -24,25 +25,6 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mem_ref": (_pointer, [_pointer]),
     "ua_hangup": (None, [_pointer, _pointer, ctypes.c_uint16, _text]),
 }
-
-
-class ListElement(ctypes.Structure):
-    """libre's `struct le`."""
-
-    _fields_ = (
-        ("prev", _pointer),
-        ("next", _pointer),
-        ("list", _pointer),
-        ("data", _pointer),
-    )
-
-
-def elements(head: int | None) -> Iterator[int]:
-    """The data of a list of libre's, which mustn't change meanwhile."""
-    while head:
-        element = ListElement.from_address(head)
-        yield element.data or 0
-        head = element.next
 
 
 def end_abandoned(library: ctypes.CDLL) -> int:

@@ -20,6 +20,15 @@ from baresip import _native
 
 from transports.sip.dialogs import Reply
 from transports.sip.errors import SipError
+from transports.sip.libre import (
+    OTHER_BUILD,
+    TCP,
+    Buffer,
+    List,
+    ListElement,
+    SocketAddress,
+    udp_transports,
+)
 from transports.sip.message import Message
 from transports.sip.sdp import Ip
 
@@ -52,8 +61,6 @@ _UDP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer, _point
 _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
 _LARGEST = 65_536
-_UDP, _TCP = 0, 1
-_OTHER_BUILD = "this build of baresip-python has another SIP stack; install 0.5.2a3."
 _EXTENSION = ctypes.create_string_buffer(b"timer")  # the stack keeps no copy
 
 logger = logging.getLogger("offhook.sip")
@@ -63,22 +70,6 @@ class _Pl(ctypes.Structure):
     """libre's `struct pl`, a piece of text; and so on, below, as in its headers."""
 
     _fields_ = (("p", _pointer), ("l", _size))
-
-
-class _Sa(ctypes.Structure):
-    _fields_ = (("u", ctypes.c_uint8 * 112), ("len", ctypes.c_uint32))
-
-
-class _Le(ctypes.Structure):
-    _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
-
-
-class _List(ctypes.Structure):
-    _fields_ = (("head", _pointer), ("tail", _pointer), ("cnt", _size))
-
-
-class _Mbuf(ctypes.Structure):
-    _fields_ = (("buf", _pointer), ("size", _size), ("pos", _size), ("end", _size))
 
 
 class _Uri(ctypes.Structure):
@@ -93,7 +84,7 @@ class _Uri(ctypes.Structure):
 class _Via(ctypes.Structure):
     _fields_ = (
         ("sentby", _Pl),
-        ("addr", _Sa),
+        ("addr", SocketAddress),
         *((name, _Pl) for name in ("params", "branch", "val")),
         ("tp", _int),
     )
@@ -113,13 +104,13 @@ class _Rack(ctypes.Structure):
 
 class _Msg(ctypes.Structure):
     _fields_ = (
-        ("src", _Sa),
-        ("dst", _Sa),
+        ("src", SocketAddress),
+        ("dst", SocketAddress),
         *((name, _Pl) for name in ("ver", "met", "ruri")),
         ("uri", _Uri),
         ("scode", ctypes.c_uint16),
         ("reason", _Pl),
-        ("hdrl", _List),
+        ("hdrl", List),
         ("via", _Via),
         ("to", _Taddr),
         ("from_", _Taddr),
@@ -139,7 +130,7 @@ class _Msg(ctypes.Structure):
 
 class _Lsnr(ctypes.Structure):
     _fields_ = (
-        ("le", _Le),
+        ("le", ListElement),
         ("lsnrp", _pointer),
         ("msgh", _pointer),
         ("arg", _pointer),
@@ -147,17 +138,8 @@ class _Lsnr(ctypes.Structure):
     )
 
 
-class _Transport(ctypes.Structure):
-    _fields_ = (
-        ("le", _Le),
-        ("laddr", _Sa),
-        *((name, _pointer) for name in ("sip", "ht_ccert", "tls", "sock")),
-        ("tp", _int),
-    )
-
-
 class _Helper(ctypes.Structure):
-    _fields_ = (("le", _Le),)
+    _fields_ = (("le", ListElement),)
 
 
 class MessageHooks:
@@ -206,35 +188,30 @@ class MessageHooks:
         own = _at(_Lsnr, listener.value)
         own.lsnrp = None  # where the stack would write, when it ends, to what is ours only here
         listeners = own.le.list
-        transactions = _at(_List, listeners).head
+        transactions = _at(List, listeners).head
         while not _at(_Lsnr, transactions).req:
-            transactions = _at(_Le, transactions).next
+            transactions = _at(ListElement, transactions).next
         self._small["list_unlink"](listener)
         self._small["list_insert_after"](listeners, transactions, listener, listener)
         # Responses that belong to nothing; the stack would print what they say.
         self._small["sip_listen"](None, sip, False, on_stray, None)
         self._listener = listener.value or 0
-        agent = _at(_Le, _at(_List, self._small["uag_list"]()).head).data
+        agent = _at(ListElement, _at(List, self._small["uag_list"]()).head).data
         self._small["ua_add_extension"](agent, _EXTENSION)
 
     def attach(self) -> None:
         """On the SIP thread, once it listens, and again when it does on more sockets."""
-        sip = self._small["uag_sip"]()
-        transport = _at(_List, sip).head  # the first member of libre's `struct sip`
-        while transport:
-            found = _at(_Transport, transport)
-            if found.sip != sip:
-                raise SipError(_OTHER_BUILD)
-            if found.tp == _UDP and not self._small["udp_helper_find"](found.sock, _LAYER):
-                self._small["udp_rxsz_set"](found.sock, _LARGEST)
-                self._small["udp_register_helper"](None, found.sock, _LAYER, self._callbacks[2], None, None)
-            transport = found.le.next
+        small = self._small
+        for transport in udp_transports(small["uag_sip"]()):
+            if not small["udp_helper_find"](transport.sock, _LAYER):
+                small["udp_rxsz_set"](transport.sock, _LARGEST)
+                small["udp_register_helper"](None, transport.sock, _LAYER, self._callbacks[2], None, None)
 
     def _request(self, pointer: int, _arg: int) -> bool:
         """Whether the request is done with, and no other listener is to see it."""
         try:
             msg = _at(_Msg, pointer)
-            if msg.tp == _TCP:
+            if msg.tp == TCP:
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
                 outcome = self._on_request(Message.parse(_text_of(msg)), _ip_of(msg.src))
@@ -285,7 +262,7 @@ class MessageHooks:
         mbuf = small["mbuf_alloc"](len(text))
         try:
             small["mbuf_write_mem"](mbuf, text, len(text))
-            _at(_Mbuf, mbuf).pos = 0
+            _at(Buffer, mbuf).pos = 0
             msg = _pointer()
             if small["sip_msg_decode"](ctypes.byref(msg), mbuf) or msg.value is None:
                 raise ValueError("the stack doesn't understand the message")
@@ -296,8 +273,8 @@ class MessageHooks:
     def _sending(self, pointer: int) -> bool:
         """Whether the message isn't to be sent. It is changed in its place, since the stack may repeat it."""
         try:
-            mbuf = _at(_Mbuf, pointer)
-            text = ctypes.string_at(mbuf.buf + mbuf.pos, mbuf.end - mbuf.pos)
+            mbuf = _at(Buffer, pointer)
+            text = mbuf.content
             if b"SIP/2.0" not in text:  # a keep-alive
                 return False
             message = self._on_send(Message.parse(text))
@@ -348,7 +325,7 @@ class MessageHooks:
         )
         self._small["mem_deref"](pointer)
         if seen != (True, None, 7, b"OPTIONS", b"f", b"4", text):
-            raise SipError(_OTHER_BUILD)
+            raise SipError(OTHER_BUILD)
 
 
 def _typed(library: ctypes.CDLL, name: str) -> Any:
@@ -371,11 +348,11 @@ def _piece(piece: _Pl) -> bytes:
 
 def _text_of(msg: _Msg) -> bytes:
     """A request from its method to the end of its body."""
-    mbuf = _at(_Mbuf, msg.mb)
+    mbuf = _at(Buffer, msg.mb)
     return ctypes.string_at(msg.met.p, mbuf.buf + mbuf.end - msg.met.p)
 
 
-def _ip_of(sa: _Sa) -> Ip:
+def _ip_of(sa: SocketAddress) -> Ip:
     raw = bytes(sa.u)
     (family,) = struct.unpack_from("=H", raw)
     return ip_address(raw[4:8] if family == socket.AF_INET else raw[8:24])

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from baresip import _native
 
+from transports.sip.libre import ListElement
 from transports.sip.source import Address
 
 _SA_BYTES = 128  # struct sa is smaller
@@ -64,12 +65,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-class _Link(ctypes.Structure):
-    """libre's `struct le`."""
-
-    _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
-
-
 class _RtcpStats(ctypes.Structure):
     """libre's `struct rtcp_stats`; times are in microseconds."""
 
@@ -88,7 +83,7 @@ class _Format(ctypes.Structure):
     """libre's `struct sdp_format`."""
 
     _fields_ = (
-        ("le", _Link),
+        ("le", ListElement),
         ("id", _text),
         ("params", _text),
         ("rparams", _text),

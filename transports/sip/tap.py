@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import socket
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from transports.sip.abandoned import ListElement, elements
 from transports.sip.errors import SipError
+from transports.sip.libre import UDP, Buffer, udp_transports
 from transports.sip.limits import Source
 
-_UDP = 0  # enum sip_transp
 _LAYER = -100  # of libre's helpers: what comes passes this one before any other
 
 _pointer, _int = ctypes.c_void_p, ctypes.c_int
@@ -24,20 +22,6 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "udp_helper_find": (_pointer, [_pointer, _int]),
     "sip_set_trace_handler": (None, [_pointer, _TRACED]),
 }
-
-
-class _Transport(ctypes.Structure):
-    """libre's `struct sip_transport`, which `struct sip` has a list of, first."""
-
-    _fields_ = (
-        ("le", ListElement),
-        ("laddr", ctypes.c_uint32 * 29),  # struct sa
-        ("sip", _pointer),
-        ("ht_ccert", _pointer),
-        ("tls", _pointer),
-        ("sock", _pointer),
-        ("tp", _int),
-    )
 
 
 Endpoint = tuple[str, int]
@@ -66,33 +50,27 @@ class Tap:
         `received(source, datagram)` says whether to drop what came by UDP; `traced` is told of every message,
         whatever it came by, before it is acted on.
         """
-        self._received = _RECEIVED(lambda source, buffer, _: received(_source(source), _content(buffer)))
+        self._received = _RECEIVED(
+            lambda source, buffer, _: received(_source(source), Buffer.from_address(buffer).content)
+        )
 
         def on_message(
             sent: bool, protocol: int, source: int, destination: int, message: int, size: int, _: int
         ) -> None:
             local, remote = (source, destination) if sent else (destination, source)
             raw = ctypes.string_at(message, size)
-            traced(Traced(sent, protocol == _UDP, _endpoint(local), _endpoint(remote), _source(remote), raw))
+            traced(Traced(sent, protocol == UDP, _endpoint(local), _endpoint(remote), _source(remote), raw))
 
         self._traced = _TRACED(on_message)
 
     def attach(self, library: ctypes.CDLL, sip: int) -> None:
         """On the SIP thread, once it listens, and again when it listens on more. Raises SipError."""
-        for transport in _transports(sip):
-            if transport.tp != _UDP or library.udp_helper_find(transport.sock, _LAYER):
+        for transport in udp_transports(sip):
+            if library.udp_helper_find(transport.sock, _LAYER):
                 continue
             if library.udp_register_helper(None, transport.sock, _LAYER, None, self._received, None):
                 raise SipError("the SIP stack's sockets can't be watched.")
         library.sip_set_trace_handler(sip, self._traced)
-
-
-def _transports(sip: int) -> Iterator[_Transport]:
-    for data in elements(_pointer.from_address(sip).value):
-        transport = _Transport.from_address(data)
-        if transport.sip != sip:  # never follow the pointers of another layout
-            raise SipError("this build of baresip-python is laid out otherwise; install 0.5.2a3.")
-        yield transport
 
 
 def _source(sa: int) -> Source:
@@ -107,9 +85,3 @@ def _endpoint(sa: int) -> Endpoint:
     if raw[0] == socket.AF_INET:
         return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
     return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port
-
-
-def _content(buffer: int) -> bytes:
-    """Of libre's `struct mbuf`: buf, size, pos, end."""
-    start, _, position, end = struct.unpack("@4N", ctypes.string_at(buffer, 32))
-    return ctypes.string_at(start + position, end - position)

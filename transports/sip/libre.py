@@ -1,0 +1,72 @@
+"""Structures of libre's, as far as we read them in the stack's memory. As in its headers of 4.10."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+from transports.sip.errors import SipError
+
+OTHER_BUILD = "this build of baresip-python is laid out otherwise; install 0.5.2a3."
+UDP, TCP = 0, 1  # enum sip_transp
+
+_pointer, _size = ctypes.c_void_p, ctypes.c_size_t
+
+
+class ListElement(ctypes.Structure):
+    """`struct le`, the first member of whatever is in lists."""
+
+    _fields_ = (("prev", _pointer), ("next", _pointer), ("list", _pointer), ("data", _pointer))
+
+
+class List(ctypes.Structure):
+    _fields_ = (("head", _pointer), ("tail", _pointer), ("count", _size))
+
+
+class SocketAddress(ctypes.Structure):
+    """`struct sa`, which begins as the system's sockaddr does."""
+
+    _fields_ = (("u", ctypes.c_uint8 * 112), ("len", ctypes.c_uint32))
+
+
+class Buffer(ctypes.Structure):
+    """`struct mbuf`."""
+
+    _fields_ = (("buf", _pointer), ("size", _size), ("pos", _size), ("end", _size))
+
+    @property
+    def content(self) -> bytes:
+        """From its position to its end."""
+        return ctypes.string_at(self.buf + self.pos, self.end - self.pos)
+
+
+class Transport(ctypes.Structure):
+    """`struct sip_transport`, a socket that is listened on."""
+
+    _fields_ = (
+        ("le", ListElement),
+        ("laddr", SocketAddress),
+        ("sip", _pointer),
+        ("ht_ccert", _pointer),
+        ("tls", _pointer),
+        ("sock", _pointer),
+        ("tp", ctypes.c_int),
+    )
+
+
+def elements(head: int | None) -> Iterator[int]:
+    """The data of a list from its `head` on; it mustn't change meanwhile."""
+    while head:
+        element = ListElement.from_address(head)
+        yield element.data or 0
+        head = element.next
+
+
+def udp_transports(sip: int) -> Iterator[Transport]:
+    """Of a `struct sip`, whose first member is the list of them. Raises SipError."""
+    for data in elements(List.from_address(sip).head):
+        transport = Transport.from_address(data)
+        if transport.sip != sip:  # never follow the pointers of another layout
+            raise SipError(OTHER_BUILD)
+        if transport.tp == UDP:
+            yield transport
