@@ -327,6 +327,20 @@ async def test_keys_by_info() -> None:
         assert reception.digits.empty()
 
 
+async def test_a_key_that_comes_both_ways_is_one() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        await soon(reception.connected.get())
+        for _ in range(2):
+            caller.press(5)
+            await caller.ask("INFO", "Signal=5\r\n", content_type="application/dtmf-relay")
+            await asyncio.sleep(0.4)
+        assert [await soon(reception.digits.get()) for _ in range(2)] == ["5", "5"]
+        await asyncio.sleep(0.3)
+        assert reception.digits.empty()
+        await caller.bye()
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [

@@ -36,6 +36,7 @@ _ENDED_BY_PEER = "Connection reset by peer"
 SEND_DELAY_S = 0.025
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
+SAME_KEY_S = 0.5
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
 _RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
@@ -78,6 +79,7 @@ class SipCall(CallTransport):
         self._timer: asyncio.TimerHandle | None = None
         self._silences = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
         self.send_delay_s = SEND_DELAY_S
         self.playout.on_cut = self._cut
         self.playout.unsent = self._sender.unsent
@@ -148,7 +150,7 @@ class SipCall(CallTransport):
         if pcm:
             await self._input.feed(pcm)
         for key in keys:
-            await self._key_pressed(key)
+            await self._key_pressed(key, by_media=True)
         if self._receiver.destination != self._sends_to:
             self._sends_to = self._receiver.destination
             self._start(self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to)))
@@ -193,7 +195,7 @@ class SipCall(CallTransport):
         elif event.event is Event.CALL_CLOSED:
             self._stop(self._reason or self._reason_of(event.text or ""))
         elif event.event is Event.CALL_DTMF_START and event.text:
-            self._start(self._key_pressed(event.text))
+            self._start(self._key_pressed(event.text, by_media=False))
         elif event.event in _RENEGOTIATING:
             self._start(self._renegotiated())
 
@@ -299,7 +301,12 @@ class SipCall(CallTransport):
         if self._call.state is not CallState.CLOSED:
             self._stop(self._reason)
 
-    async def _key_pressed(self, digit: str) -> None:
+    async def _key_pressed(self, digit: str, *, by_media: bool) -> None:
+        """Some phones tell of each key twice: in the media, and by an INFO."""
+        now, (before, at) = self._loop.time(), self._last_key
+        if before == (digit, not by_media) and now - at < SAME_KEY_S:
+            return
+        self._last_key = (digit, by_media), now
         with contextlib.suppress(ValueError):  # Pipecat's keypad lacks A to D, which are an event only
             await self._input.feed_dtmf(InputDTMFFrame(button=KeypadEntry(digit)))
         await self.fire("on_dtmf_event", digit)
