@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from ipaddress import ip_address
 
 import pytest
@@ -46,6 +47,47 @@ def test_a_message_is_what_it_was() -> None:
 def test_what_is_no_message(text: bytes) -> None:
     with pytest.raises(ValueError, match="no SIP message"):
         Message.parse(text)
+
+
+HUGE = 60_000
+HEADS = {
+    "brackets": (("Supported", "<" * HUGE),),
+    "quotes": (("Supported", '"a\\' * (HUGE // 3)),),
+    "spaces": (("Diversion", f"a{' ' * HUGE}b"),),
+    "parts": (("Content-Type", "multipart/mixed;boundary=0"),),
+}
+NESTED = b"".join(
+    b"--%d\r\nContent-Type: multipart/mixed;boundary=%d\r\n\r\n" % (n, n + 1) for n in range(1000)
+)
+
+
+@pytest.mark.parametrize("what", HEADS)
+def test_no_invite_takes_long(what: str) -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: True, reaches=lambda _: False)
+    request = invite(body=NESTED if what == "parts" else SDP)
+    for name, value in HEADS[what]:
+        request = request.replace(name, value)
+    began = time.thread_time()
+    dialogs.received(request, PEER)
+    assert time.thread_time() - began < 0.1
+
+
+def test_no_key_takes_long() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: True, reaches=lambda _: False)
+    dialogs.received(invite(), PEER)
+    headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"))
+    began = time.thread_time()
+    body = b"\n" * HUGE + b"x"
+    kind = (("Content-Type", "application/dtmf"),)
+    assert dialogs.received(Message("INFO sip:a@b SIP/2.0", (*headers, *kind), body), PEER) == Reply(
+        400, "Bad Request"
+    )
+    assert time.thread_time() - began < 0.1
+
+
+def test_only_so_many_headers_are_read() -> None:
+    with pytest.raises(ValueError, match="too many headers"):
+        Message.parse(b"OPTIONS sip:a@b SIP/2.0\r\n" + b"a:b\r\n" * 300 + b"\r\n")
 
 
 def test_headers_are_replaced_where_they_stand() -> None:

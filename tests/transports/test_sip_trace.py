@@ -143,3 +143,10 @@ def test_nothing_breaks_it(raw: bytes) -> None:
     found = kept(raw, request(body=raw.decode("latin-1")))
     messages = without_numbers([without_secrets(m) for m in found.messages()])
     assert all(isinstance(m, Message) for m in messages)
+
+
+def test_no_call_id_takes_long_to_find() -> None:
+    began = time.thread_time()
+    assert trace.call_id_of(b"OPTIONS sip:a@b SIP/2.0\r\nCall-ID:" + b" " * 8000 + b"\r\n") == ""
+    assert time.thread_time() - began < 0.1
+    assert trace.call_id_of(b"i:\t a b \r\nCall-ID: c\r\n") == "a b"

@@ -227,7 +227,7 @@ def _key(request: Message) -> Message | Reply | None:
     text = request.body.decode(errors="replace")
     if kind not in ("application/dtmf-relay", "application/dtmf"):
         return Reply(415, "Unsupported Media Type", (("Accept", "application/dtmf-relay, application/dtmf"),))
-    found = re.search(r"^\s*Signal\s*=\s*(\S+)", text, re.IGNORECASE | re.MULTILINE)
+    found = re.search(r"^[ \t]*Signal[ \t]*=[ \t]*(\S+)", text, re.IGNORECASE | re.MULTILINE)
     signal = found[1] if found else text.strip()
     key = _KEYS.get(signal, signal.lower())
     if not re.fullmatch(r"[0-9*#a-d]", key):

@@ -21,8 +21,10 @@ _COMPACT = {
     "x": "session-expires",
 }
 _UNFOLDED = re.compile(r"\r?\n[ \t]+")
-# What stands between commas: neither in quotes nor in angle brackets.
-_VALUE = re.compile(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,"<]|["<])+')
+# What stands between commas: neither in quotes nor in angle brackets; those that nobody closes go on to the
+# end, so that no header takes long.
+_VALUE = re.compile(r'(?:"(?:\\.|[^"\\])*+"?|<[^>]*>?|[^,"<])++', re.DOTALL)
+_MOST_HEADERS = 256  # each look for one goes through them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Message:
         headers = tuple((name.strip(" \t"), value.strip(" \t")) for name, colon, value in fields if colon)
         if not end or len(start.split(" ", 2)) < 3:
             raise ValueError("no SIP message")
+        if len(headers) > _MOST_HEADERS:
+            raise ValueError("too many headers")
         return cls(start, headers, body)
 
     def __bytes__(self) -> bytes:

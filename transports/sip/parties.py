@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from transports.sip.message import Message, parameter
 
 _LONGEST = 128
-_ADDRESS = re.compile(r'\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<name>[^<"]*))\s*<(?P<uri>[^>]*)>')
+_ADDRESS = re.compile(r'(?:\s*"(?P<quoted>(?:\\.|[^"\\])*)"\s*|(?P<name>[^<"]*))<(?P<uri>[^>]*)>')
 _URI = re.compile(r"(?P<scheme>sips?|tel):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _NAMELESS = {"", "anonymous", "unknown", "unavailable", "restricted", "private"}
 

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 Ip = IPv4Address | IPv6Address
 _STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
+_MOST_BOUNDARIES = 32  # of parts, which may be in one another
 _CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
 
 
@@ -43,7 +44,7 @@ def of_body(content_type: str, body: bytes) -> bytes | None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/sdp":
         return body or None
-    if not kind.startswith("multipart/"):
+    if not kind.startswith("multipart/") or body.count(b"\n--") > _MOST_BOUNDARIES:
         return None
     parts = email.message_from_bytes(
         b"Content-Type: " + content_type.encode(errors="surrogateescape") + b"\r\n\r\n" + body
@@ -76,7 +77,7 @@ def audio_port(sdp: bytes) -> int | None:
 def codecs(sdp: bytes) -> set[str]:
     """The names of what the (first) audio offers, in lower case."""
     audio = _audio(_sections(_lines(sdp))[1]) or [""]
-    formats = audio[0].split()[3:]
+    formats = set(audio[0].split()[3:])
     names = {one: _STATIC[one] for one in formats if one in _STATIC}
     for line in audio:
         if (found := _RTPMAP.match(line)) and found[1] in formats:

@@ -36,14 +36,14 @@ _NAME = re.compile(
 )
 _ORIGIN = re.compile(r"^o=\S+", re.MULTILINE)
 _CONTENT_LENGTH = re.compile(r"^((?:content-length|l)[ \t]*:[ \t]*)\d+", _LINE)
-_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*[^\s])", _LINE)
+_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s][^\r\n]*)", _LINE)
 _END_OF_HEAD = re.compile(r"\r?\n\r?\n")
 
 
 def call_id_of(raw: bytes) -> str:
     """A message's Call-ID; empty if it has none."""
     found = _CALL_ID.search(raw, 0, _HEADERS_BYTES)
-    return found[1].decode(errors="replace") if found else ""
+    return found[1].rstrip().decode(errors="replace") if found else ""
 
 
 @dataclass(frozen=True, slots=True)
