@@ -221,6 +221,7 @@ def test_any_description_is_mended(lines: list[bytes]) -> None:
         ),
         ((("Session-Expires", "1800;refresher=uac"),), SessionTimer(1800, ours=True, supported=False)),
         ((("Session-Expires", "30"),), SessionTimer(90, ours=True, supported=False)),
+        ((("Session-Expires", "9" * 400),), SessionTimer(2**31, ours=True, supported=False)),
     ],
 )
 def test_session_timers(headers: tuple[tuple[str, str], ...], timer: SessionTimer | None) -> None:
@@ -235,7 +236,16 @@ def test_when_a_session_is_due() -> None:
         asked_for(invite(("Session-Expires", "89"), ("Supported", "timer")))
 
 
-def test_an_offer_that_nobody_answers_is_told_of() -> None:
+@pytest.mark.parametrize(
+    ("content_type", "answer"),
+    [
+        ("application/sdp", b""),
+        ("application/sdp", SDP.replace(b"RTP/AVP 0", b"RTP/AVP 18")),
+        ("application/sdp", SDP.replace(b"c=IN IP4 192.0.2.7", b"c=IN IP6 2001:db8::1")),
+        ("text/plain", b"no"),
+    ],
+)
+def test_an_offer_that_nobody_answers_is_told_of(content_type: str, answer: bytes) -> None:
     dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
     dialogs.received(invite(body=b""), PEER)
     told: list[DialogEvent] = []
@@ -243,12 +253,39 @@ def test_an_offer_that_nobody_answers_is_told_of() -> None:
     assert dialog
     dialog.on_event = told.append
     headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 ACK"))
-    ack = Message("ACK sip:a@b SIP/2.0", headers)
+    ack = Message("ACK sip:a@b SIP/2.0", (*headers, ("Content-Type", content_type)), answer)
     outcome = dialogs.received(ack, PEER)
     assert isinstance(outcome, Message)
     assert b"m=audio 0" in outcome.body
     assert dialogs.received(ack, PEER) is None
     assert told == [DialogEvent.UNANSWERED]
+
+
+def test_an_ack_is_never_replied_to_and_changes_nothing_that_was_agreed() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    dialogs.received(invite(), PEER)
+    dialog = dialogs.find("1")
+    assert dialog
+    headers = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 ACK"))
+    for kind, body in (("text/plain", b"no"), ("application/sdp", SDP + b"a=inactive\r\n")):
+        ack = Message("ACK sip:a@b SIP/2.0", (*headers, ("Content-Type", kind)), body)
+        assert dialogs.received(ack, PEER) is None
+    assert dialog.agreed.direction == "sendrecv"
+
+
+@pytest.mark.parametrize("call_id", ["\udcfc", "a" * 3000])
+def test_a_call_id_that_names_no_call_is_bad(call_id: str) -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    outcome = dialogs.received(invite().replace("Call-ID", call_id), PEER)
+    assert outcome == Reply(400, "Bad Request")
+    assert dialogs.find(call_id) is None
+
+
+def test_one_call_id_of_two_goes_on() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    outcome = dialogs.received(invite(("i", "2")), PEER)
+    assert isinstance(outcome, Message)
+    assert outcome.values("Call-ID") == ["1"]
 
 
 def test_a_second_invite_of_the_same_call_is_a_loop() -> None:

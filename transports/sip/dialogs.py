@@ -20,6 +20,7 @@ from transports.sip.session_timer import MIN_SE_S, SessionTimer, TooSmall, asked
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 _LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
 _KNOWN = {"MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER"}
+_LONGEST_CALL_ID = 512  # baresip-python doesn't tell one of 3,000 characters whole
 _KEY_MS = 160
 _KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
 # Which the stack takes for the answer that it waits for; the call is ended then.
@@ -139,6 +140,8 @@ class Dialogs:
 
     def _invited(self, request: Message, source: Ip) -> Message | Reply:
         call_id = request.header("Call-ID")
+        if not call_id.isascii() or len(call_id) > _LONGEST_CALL_ID:
+            return Reply(400, "Bad Request")
         if self.unavailable_s is not None:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
         if call_id in self._dialogs:
@@ -157,7 +160,7 @@ class Dialogs:
         for read in ("Diversion", "History-Info"):  # the stack would log them
             outcome = outcome.replace(read, None)
         self._dialogs[call_id] = dialog
-        return outcome
+        return outcome.replace("Call-ID", call_id)  # of two, the stack takes the other
 
     def _asked(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
         """An INVITE or UPDATE, with an offer that the stack understands; what it asks for is noted."""
@@ -196,16 +199,18 @@ class Dialogs:
         if request.method == "PRACK":
             dialog.awaits_prack = False
             dialog.on_event(DialogEvent.PRACKED)
-        elif dialog.late:
-            dialog.late = False
             if not request.body:
-                dialog.on_event(DialogEvent.UNANSWERED)
-                return request.with_body(_NO_ANSWER, "application/sdp")
-        if not request.body:
-            return None
+                return None
+        elif not dialog.late:
+            return None  # whatever is in it, nothing was asked
         outcome = self._described(request, source)
         if isinstance(outcome, Reply):
-            return outcome
+            if request.method == "PRACK":
+                return outcome
+            dialog.late = False
+            dialog.on_event(DialogEvent.UNANSWERED)
+            return request.with_body(_NO_ANSWER, "application/sdp")
+        dialog.late = False
         message, says = outcome
         dialog.agree(replace(says, timer=dialog.agreed.timer))
         return message

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from transports.sip.message import Message, parameter
 
 MIN_SE_S = 90  # RFC 4028 5
+_LONGEST_S = 2**31  # RFC 4028 says no more than that it is a number
 _GRACE_S = 32  # RFC 4028 10: at most so long before the session expires it is ended
 
 
@@ -49,4 +50,4 @@ def asked_for(request: Message) -> SessionTimer | None:
     refresher = parameter(value, "refresher").lower()
     # RFC 4028 9, table 2: who doesn't know of timers can't refresh; otherwise whoever asks.
     ours = not supported or refresher == "uas"
-    return SessionTimer(max(int(seconds), MIN_SE_S), ours, supported)
+    return SessionTimer(min(max(int(seconds), MIN_SE_S), _LONGEST_S), ours, supported)
