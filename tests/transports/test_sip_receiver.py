@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.sip_caller import ulaw_encode
 from transports.sip.native_rtp import Negotiated, RtpFormat
-from transports.sip.receiver import MAX_WAIT_S, Receiver
+from transports.sip.receiver import MAX_HELD_S, MAX_WAIT_S, Receiver
 from transports.sip.tones import ToneKeys
 
 Samples = NDArray[np.int16]
@@ -201,3 +201,30 @@ def test_voices_press_no_keys() -> None:
             assert ToneKeys().keys(sound) == "", path.name
             seconds += len(sound) / 16_000
     assert seconds > 600
+
+
+def test_what_nobody_can_have_spoken_is_dropped(wire: Wire) -> None:
+    heard = 0
+    for _ in range(40):
+        for _ in range(50):
+            wire.send(voice(0.02))
+        heard += wire.read()
+    assert MAX_HELD_S * 16_000 < heard <= (MAX_HELD_S + wire.now + 0.1) * 16_000
+    wire.now += 2 * MAX_HELD_S
+    wire.read()
+    wire.send(voice(0.02))
+    assert wire.read() >= 320
+
+
+def test_packets_that_wait_to_be_believed_may_be_of_what_was_agreed_before(wire: Wire) -> None:
+    """From another port, three in a row are the caller's; the codec changes after the second."""
+    wire.receiver = Receiver(
+        (wire.ours, wire.theirs), Negotiated(("127.0.0.1", 9), {0: RtpFormat("pcmu", 8000)}), "", 0.0
+    )
+    for _ in range(2):
+        wire.send(voice(0.02))
+        assert wire.read() == 0
+    wire.receiver.renegotiated(Negotiated(("127.0.0.1", 9), {8: RtpFormat("pcma", 8000)}))
+    head = struct.pack("!BBHII", 0x80, 8, wire.number, wire.number * 160, 7)
+    wire.theirs.sendto(head + bytes(160), wire.ours.getsockname())
+    assert wire.read() == 320

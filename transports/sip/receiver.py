@@ -30,6 +30,8 @@ FILL_LAG_S = 0.030
 MAX_FILL_S = 0.5
 # So long what came waits for what is missing before it, where little comes behind it.
 MAX_WAIT_S = 0.060
+# So much sound comes at once when a network was cut off for a moment; whoever sends more invents it.
+MAX_HELD_S = 5.0
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
@@ -66,6 +68,7 @@ class Receiver:
         self._expected: tuple[int, int] | None = None  # sequence number and timestamp that come next
         self._filled_to: float | None = None
         self._filled = 0  # samples of silence given since the last packet
+        self._taken_to = now - MAX_HELD_S  # up to when the sound that came would have been spoken
         self.heard_at = now  # when the caller was last known to be there
         self._sound_at = now
         self._transit_s: float | None = None
@@ -121,8 +124,11 @@ class Receiver:
                 self._note_silent(packet)
             elif fmt in _COMFORT_NOISE.values() or not packet.payload:
                 self._note_silent(packet)
-            elif (samples := self._decode(packet)) is not None:
+            elif self._taken_to < now and (samples := self._decode(packet)) is not None:
                 missed, lost = self._missed(packet, fmt, len(samples))
+                self._taken_to = (
+                    max(self._taken_to, now - MAX_HELD_S) + (missed + len(samples)) / SAMPLE_RATE_HZ
+                )
                 if missed and lost:
                     played.append(self._concealer.conceal(missed))
                 elif missed:
@@ -156,10 +162,10 @@ class Receiver:
             theirs = self._source.take((host, address[1]), packet, now)
             if self._source.learnt != learnt:
                 self._keep_strangers_out()
+            if theirs and times:
+                self._note_jitter(packet, *struct.unpack("@qq", times[0][2][:16]))
             for accepted in theirs:
                 self.heard_at = now
-                if times:
-                    self._note_jitter(accepted, *struct.unpack("@qq", times[0][2][:16]))
                 due += self._in_order(accepted, now)
         return due + self._overdue(now)
 
