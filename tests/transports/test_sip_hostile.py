@@ -96,6 +96,22 @@ async def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         phone.close()
 
 
+async def test_bans_that_come_together_are_told_to_the_kernel_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuts: list[int] = []
+    monkeypatch.setattr(sip_server_module, "cut_connections", lambda port, _: cuts.append(port))
+    async with guarded_server(Reception()) as (server, at):
+        for nth in range(40):
+            phone = Caller(at, f"127.0.1.{nth + 1}")
+            phone.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+            phone.close()
+            await asyncio.sleep(0.002)
+        await until(lambda: len(banned(server)) == 40)
+        await asyncio.sleep(2 * sip_server_module.BANS_INTERVAL_S)
+        assert 1 <= len(cuts) < 10
+
+
 async def test_a_flood_of_registrations_is_banned() -> None:
     async with guarded_server(Reception()) as (server, at):
         flood = Caller(at, STRANGER)

@@ -252,7 +252,7 @@ class SipCall(CallTransport):
 
     async def _renegotiated(self) -> None:
         negotiated = await self._negotiated()
-        if self._receiver and negotiated:
+        if self._receiver and negotiated and not self._stopped:
             self._receiver.renegotiated(negotiated)
             self._sends_to = negotiated.remote
             await self._note_codec()

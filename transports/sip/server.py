@@ -44,6 +44,9 @@ WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
+# To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
+BANS_INTERVAL_S = 0.1
+_BANS_TOLD = 10  # each in a line of the log, of those that are new at once
 # With the default of 5 ms, the feeder misses its moment when the event loop computes for 40 ms.
 GIL_SWITCH_INTERVAL_S = 0.001
 # A call holds RTP, RTCP and timers; the models, HTTP and carriers need some as well.
@@ -97,6 +100,7 @@ class SipServer:
         self._told: set[str] = set()  # why addresses can't be listened on
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._banning: asyncio.TimerHandle | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
@@ -172,6 +176,8 @@ class SipServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._banning:
+            self._banning.cancel()
         for task in filter(None, (self._watch, self._sweeping)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -290,16 +296,26 @@ class SipServer:
     def _on_ban(self, _: Source) -> None:
         """On any thread."""
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._apply_bans)
+        self._loop.call_soon_threadsafe(self._apply_bans_soon)
+
+    def _apply_bans_soon(self) -> None:
+        if self._banning is None and self._loop:
+            self._banning = self._loop.call_later(BANS_INTERVAL_S, self._apply_bans)
 
     def _apply_bans(self) -> None:
+        if self._banning:
+            self._banning.cancel()
+            self._banning = None
         bans = self._guard.bans()
         if bans.keys() == self._bans.keys():
             return
-        for source in bans.keys() - self._bans.keys():
+        new, over = list(bans.keys() - self._bans.keys()), list(self._bans.keys() - bans.keys())
+        for source in new[:_BANS_TOLD]:
             logger.warning("banned %s for %d s: %s", name_of(source), self._settings.ban_s, bans[source].why)
-        for source in self._bans.keys() - bans.keys():
+        for source in over[:_BANS_TOLD]:
             logger.info("%s is no longer banned", name_of(source))
+        if max(len(new), len(over)) > _BANS_TOLD:
+            logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
         self._bans = bans
         put_on = self._filter()
         for sock in self._sockets:
