@@ -155,6 +155,19 @@ async def test_an_answer_names_only_what_is_understood() -> None:
         await heard_both_ways(caller, answer, reception)
 
 
+async def test_a_codec_whose_name_is_no_text_is_passed_over() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        offered = caller.sdp(formats="96 0") + "a=rtpmap:96 \xfc/8000\r\n"
+        caller.cseq += 1
+        request = caller.request("INVITE", offered, cseq=caller.cseq)
+        caller.sip.sendto(request.encode("latin-1"), caller.server)
+        answer = await caller.final_answer()
+        caller.ack(answer)
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
 async def test_an_offer_without_anything_understood_is_declined() -> None:
     async with sip_server(Reception()) as server, phone(server) as caller:
         answer = await call(caller, caller.sdp(formats="18"))

@@ -217,7 +217,7 @@ class StackRtp:
         """The stack takes the first that the peer names."""
 
         def rank(fmt: _Format) -> int:
-            name = (fmt.name or b"").decode().lower()
+            name = (fmt.name or b"").decode(errors="replace").lower()  # the peer's word
             return codecs.index(name) if name in codecs else len(codecs)
 
         for local in (True, False):
