@@ -15,6 +15,7 @@ from tests.transports.sip_calls import heard_both_ways, packets, phone, soon
 from transports.call import CallTransport, EndReason
 from transports.sip import call as sip_call
 from transports.sip import session_timer
+from transports.sip.native_rtp import Negotiated, StackRtp
 
 SILENT = {"rtp_timeout_s": 2}
 
@@ -46,6 +47,25 @@ async def test_another_codec(method: str) -> None:
         async with asyncio.timeout(3):
             while caller.received[-1].payload_type != 8:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+async def test_offers_that_come_together_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        call = await soon(reception.connected.get())
+        looks: list[str] = []
+        negotiated = StackRtp.negotiated
+
+        async def counted(self: StackRtp, sip_call_id: str) -> Negotiated | None:
+            looks.append(sip_call_id)
+            return await negotiated(self, sip_call_id)
+
+        monkeypatch.setattr(StackRtp, "negotiated", counted)
+        for _ in range(30):
+            caller.send_request("UPDATE", caller.sdp(formats="0"))
+        await renegotiate(caller, caller.sdp(formats="8"), "UPDATE")
+        await until_codec(call, "pcma")
+        assert 1 <= len(looks) <= 31
 
 
 async def test_another_port() -> None:

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import pytest
+from baresip.errors import CommandQueueFull
 
 from config.settings import SipSettings
 from tests.peers import Reception, free_port
@@ -18,6 +19,7 @@ from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
+from transports.sip.native import Stack
 from transports.sip.server import SipServer
 
 STRANGER = "127.0.0.66"
@@ -110,6 +112,22 @@ async def test_bans_that_come_together_are_told_to_the_kernel_together(
         await until(lambda: len(banned(server)) == 40)
         await asyncio.sleep(2 * sip_server_module.BANS_INTERVAL_S)
         assert 1 <= len(cuts) < 10
+
+
+async def test_a_stack_with_much_to_do_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    async def full(_: Stack, timeout_s: float) -> None:
+        looks.append(timeout_s)
+        raise CommandQueueFull("queue full")
+
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.05)
+    monkeypatch.setattr(Stack, "ping", full)
+    async with guarded_server(Reception()) as (server, at):
+        await until(lambda: len(looks) > 2)
+        assert server.listening
+        async with dialled(at):
+            pass
 
 
 async def test_a_flood_of_registrations_is_banned() -> None:

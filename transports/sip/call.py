@@ -78,6 +78,7 @@ class SipCall(CallTransport):
         self._acknowledged = asyncio.Event()  # the provisional response, where that has to be
         self._timer: asyncio.TimerHandle | None = None
         self._silences = 0
+        self._outdated = self._catching_up = False  # with what was agreed
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
         self.send_delay_s = SEND_DELAY_S
@@ -197,7 +198,7 @@ class SipCall(CallTransport):
         elif event.event is Event.CALL_DTMF_START and event.text:
             self._start(self._key_pressed(event.text, by_media=False))
         elif event.event in _RENEGOTIATING:
-            self._start(self._renegotiated())
+            self._renegotiated()
 
     def _on_dialog_event(self, event: DialogEvent) -> None:
         if self._stopped:
@@ -206,7 +207,7 @@ class SipCall(CallTransport):
             self._acknowledged.set()
         elif event is DialogEvent.AGREED:
             self._start_timer()
-            self._start(self._renegotiated())
+            self._renegotiated()
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
 
@@ -250,12 +251,25 @@ class SipCall(CallTransport):
         with contextlib.suppress(BaresipError):
             self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
 
-    async def _renegotiated(self) -> None:
-        negotiated = await self._negotiated()
-        if self._receiver and negotiated and not self._stopped:
-            self._receiver.renegotiated(negotiated)
-            self._sends_to = negotiated.remote
-            await self._note_codec()
+    def _renegotiated(self) -> None:
+        """One offer makes several events, and a peer may make many offers: one look at a time."""
+        self._outdated = True
+        if not self._catching_up:
+            self._catching_up = True
+            self._start(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """Go on as was agreed last."""
+        try:
+            while self._outdated:
+                self._outdated = False
+                negotiated = await self._negotiated()
+                if self._receiver and negotiated and not self._stopped:
+                    self._receiver.renegotiated(negotiated)
+                    self._sends_to = negotiated.remote
+                    await self._note_codec()
+        finally:
+            self._catching_up = False
 
     async def _tell(self, command: Coroutine[Any, Any, None]) -> None:
         with contextlib.suppress(BaresipError):  # the stack is dead, and says so elsewhere

@@ -19,7 +19,7 @@ from ipaddress import ip_network
 
 from baresip.call import Call
 from baresip.config import Config
-from baresip.errors import BaresipError
+from baresip.errors import BaresipError, CommandQueueFull
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
@@ -415,6 +415,8 @@ class SipServer:
                     await self._stack.ping(PING_TIMEOUT_S)
                     await self._follow_addresses()
                     await self._end_abandoned()
+                except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
+                    logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:
                     self._died()
                     return
