@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -259,6 +260,17 @@ def test_an_offer_that_nobody_answers_is_told_of(content_type: str, answer: byte
     assert b"m=audio 0" in outcome.body
     assert dialogs.received(ack, PEER) is None
     assert told == [DialogEvent.UNANSWERED]
+
+
+@pytest.mark.parametrize("body", [b"", SDP])
+def test_an_update_answers_no_offer(body: bytes) -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    dialogs.received(invite(body=b""), PEER)
+    dialog = dialogs.find("1")
+    assert dialog
+    update = invite(body=body).replace("To", "<sip:a@b>;tag=2").replace("CSeq", "2 UPDATE")
+    dialogs.received(replace(update, start="UPDATE sip:a@b SIP/2.0"), PEER)
+    assert dialog.late
 
 
 def test_an_ack_is_never_replied_to_and_changes_nothing_that_was_agreed() -> None:

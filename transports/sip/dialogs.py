@@ -169,13 +169,13 @@ class Dialogs:
         except TooSmall:
             return Reply(422, "Session Interval Too Small", (("Min-SE", str(MIN_SE_S)),))
         if not request.body:
-            dialog.late = request.method == "INVITE"
+            dialog.late |= request.method == "INVITE"
             dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
         outcome = self._described(request, source)
         if isinstance(outcome, Reply):
             return outcome
-        dialog.late = False
+        dialog.late &= request.method != "INVITE"
         message, asked = outcome
         dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
         return message
