@@ -16,6 +16,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import ClassVar
 
 from baresip.call import Call
 from baresip.config import Config
@@ -69,6 +70,8 @@ class BannedSource:
 
 class SipServer:
     """One SIP stack, on its own native thread. Only one can run in a process at a time."""
+
+    _hung: ClassVar[list[object]] = []  # what a stack that didn't stop may still call
 
     def __init__(
         self,
@@ -187,12 +190,16 @@ class SipServer:
             await asyncio.to_thread(self._feeder.close)
         runtime, self._runtime = self._runtime, None
         if runtime is not None and not self._dead:
-            try:
-                if self._stack and (hooks := self._hooks):
+            if self._stack and (hooks := self._hooks):
+                with contextlib.suppress(BaresipError):
                     await self._stack.on_sip_thread(hooks.close)
+            try:
                 await runtime.close()
             except BaresipError as error:
+                self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
+        if self._dead:
+            self._hung.append((self._hooks, self._tap))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
