@@ -33,7 +33,6 @@ class CallerSource:
         self._heard_at = 0.0
         self._spoken = 0  # packets of the learnt source since the SDP named another address
         self.learnt: Address | None = None
-        self.strangers = 0  # packets that were not the caller's
 
     @property
     def hosts(self) -> Iterable[str]:
@@ -59,7 +58,6 @@ class CallerSource:
             return [packet]
         kind = self._kind(source)
         if not self._may_replace(kind, now):
-            self.strangers += 1
             return []
         row = self._row(kind, source, packet)
         if len(row) < _PROBATION[kind]:
