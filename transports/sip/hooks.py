@@ -27,6 +27,7 @@ from transports.sip.libre import (
     List,
     ListElement,
     SocketAddress,
+    declare,
     udp_transports,
 )
 from transports.sip.message import Message
@@ -160,8 +161,9 @@ class MessageHooks:
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
         small = ctypes.PyDLL(str(_native.__file__))
-        self._small = {name: _typed(small, name) for name in _SIGNATURES}
-        self._reply = _typed(library, "sip_treplyf")
+        self._small = declare(small, _SIGNATURES)
+        reply = "sip_treplyf"
+        self._reply = declare(library, {reply: _SIGNATURES[reply]})[reply]
         self._callbacks = (
             _LISTENER(self._request),
             _LISTENER(lambda *_: True),
@@ -326,15 +328,6 @@ class MessageHooks:
         self._small["mem_deref"](pointer)
         if seen != (True, None, 7, b"OPTIONS", b"f", b"4", text):
             raise SipError(OTHER_BUILD)
-
-
-def _typed(library: ctypes.CDLL, name: str) -> Any:
-    try:
-        function = getattr(library, name)
-    except AttributeError as error:
-        raise SipError(f"this build of baresip-python lacks {name}(); install 0.5.2a3.") from error
-    function.restype, function.argtypes = _SIGNATURES[name]
-    return function
 
 
 def _at(kind: Any, address: int | None) -> Any:

@@ -1,9 +1,10 @@
-"""Structures of libre's, as far as we read them in the stack's memory. As in its headers of 4.10."""
+"""Structures and functions of libre's and baresip's, as far as we use them. As in their headers of 4.10."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from transports.sip.errors import SipError
 
@@ -52,6 +53,18 @@ class Transport(ctypes.Structure):
         ("sock", _pointer),
         ("tp", ctypes.c_int),
     )
+
+
+def declare(library: ctypes.CDLL, signatures: Mapping[str, tuple[Any, list[Any]]]) -> dict[str, Any]:
+    """The library's functions by name, each with its result and arguments. Raises SipError."""
+    functions: dict[str, Any] = {}
+    for name, (result, arguments) in signatures.items():
+        try:
+            function = functions[name] = getattr(library, name)
+        except AttributeError as error:
+            raise SipError(f"this build of baresip-python lacks {name}(); install 0.5.2a3.") from error
+        function.restype, function.argtypes = result, arguments
+    return functions
 
 
 def elements(head: int | None) -> Iterator[int]:

@@ -31,9 +31,9 @@ from baresip.runtime import Runtime
 
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
+from transports.sip.libre import TCP, UDP, declare
 from transports.sip.native_rtp import StackRtp
 
-_UDP, _TCP = 0, 1  # enum sip_transp
 _SA_BYTES = 128  # struct sa is smaller
 _ADDRESS_BYTES = 64
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -78,12 +78,7 @@ class Stack:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._lib = ctypes.CDLL(str(_native.__file__))
-        for name, (result, arguments) in _SIGNATURES.items():
-            try:
-                function = getattr(self._lib, name)
-            except AttributeError as error:
-                raise SipError(f"this build of baresip-python lacks {name}(); install 0.5.2a3.") from error
-            function.restype, function.argtypes = result, arguments
+        declare(self._lib, _SIGNATURES)
         self._jobs: deque[Callable[[], None]] = deque()
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
@@ -261,7 +256,7 @@ class Stack:
         ):
             raise NoAddress(address)
         self._lib.net_add_address_ifname(self._lib.baresip_network(), host, b"offhook")
-        for protocol, name in ((_UDP, "UDP"), (_TCP, "TCP")):
+        for protocol, name in ((UDP, "UDP"), (TCP, "TCP")):
             error = self._lib.sip_transp_add(self._lib.uag_sip(), protocol, listener)
             if error:
                 _raise_bind_error(error, address, port, name)

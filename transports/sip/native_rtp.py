@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from baresip import _native
 
-from transports.sip.libre import ListElement
+from transports.sip.libre import ListElement, declare
 from transports.sip.source import Address
 
 _SA_BYTES = 128  # struct sa is smaller
@@ -127,9 +127,7 @@ class StackRtp:
         self._on_sip_thread = on_sip_thread
         self.preferred: Sequence[str] = ()  # codecs, as SDP names them in lower case, best first
         self._lib = ctypes.CDLL(str(_native.__file__))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self._lib, name)
-            function.restype, function.argtypes = result, arguments
+        declare(self._lib, _SIGNATURES)
 
     async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
         """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
