@@ -56,6 +56,7 @@ HEADS = {
     "quotes": (("Supported", '"a\\' * (HUGE // 3)),),
     "spaces": (("Diversion", f"a{' ' * HUGE}b"),),
     "parts": (("Content-Type", "multipart/mixed;boundary=0"),),
+    "parameters": (("Content-Type", f'multipart/mixed;boundary="{";" * HUGE}'),),
 }
 NESTED = b"".join(
     b"--%d\r\nContent-Type: multipart/mixed;boundary=%d\r\n\r\n" % (n, n + 1) for n in range(1000)

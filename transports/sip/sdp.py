@@ -13,6 +13,7 @@ Ip = IPv4Address | IPv6Address
 _STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 _MOST_BOUNDARIES = 32  # of parts, which may be in one another
+_MOST_PARAMETERS = 500  # of their headers, and of codecs
 _CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
 
 
@@ -44,11 +45,12 @@ def of_body(content_type: str, body: bytes) -> bytes | None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/sdp":
         return body or None
-    if not kind.startswith("multipart/") or body.count(b"\n--") > _MOST_BOUNDARIES:
+    if not kind.startswith("multipart/"):
         return None
-    parts = email.message_from_bytes(
-        b"Content-Type: " + content_type.encode(errors="surrogateescape") + b"\r\n\r\n" + body
-    )
+    whole = b"Content-Type: " + content_type.encode(errors="surrogateescape") + b"\r\n\r\n" + body
+    if whole.count(b"\n--") > _MOST_BOUNDARIES or whole.count(b";") > _MOST_PARAMETERS:
+        return None  # which would take long
+    parts = email.message_from_bytes(whole)
     for part in parts.walk():
         if part.get_content_type() == "application/sdp":
             payload = part.get_payload(decode=True)
