@@ -56,6 +56,7 @@ HEADS = {
     "quotes": (("Supported", '"a\\' * (HUGE // 3)),),
     "spaces": (("Diversion", f"a{' ' * HUGE}b"),),
     "parts": (("Content-Type", "multipart/mixed;boundary=0"),),
+    "boundary": (("Content-Type", f"multipart/mixed;boundary={'a' * HUGE}"),),
     "parameters": (("Content-Type", f'multipart/mixed;boundary="{";" * HUGE}'),),
 }
 NESTED = b"".join(
@@ -71,7 +72,7 @@ def test_no_invite_takes_long(what: str) -> None:
         request = request.replace(name, value)
     began = time.thread_time()
     dialogs.received(request, PEER)
-    assert time.thread_time() - began < 0.1
+    assert time.thread_time() - began < 0.05
 
 
 def test_no_key_takes_long() -> None:

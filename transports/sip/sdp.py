@@ -14,6 +14,7 @@ _STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 _MOST_BOUNDARIES = 32  # of parts, which may be in one another
 _MOST_PARAMETERS = 500  # of their headers, and of codecs
+_LINE_BYTES = 2000  # RFC 5322 2.1.1 allows 1,000
 _CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
 
 
@@ -48,7 +49,12 @@ def of_body(content_type: str, body: bytes) -> bytes | None:
     if not kind.startswith("multipart/"):
         return None
     whole = b"Content-Type: " + content_type.encode(errors="surrogateescape") + b"\r\n\r\n" + body
-    if whole.count(b"\n--") > _MOST_BOUNDARIES or whole.count(b";") > _MOST_PARAMETERS:
+    longest = max(map(len, whole.split(b"\n")))
+    if (
+        whole.count(b"\n--") > _MOST_BOUNDARIES
+        or whole.count(b";") > _MOST_PARAMETERS
+        or longest > _LINE_BYTES
+    ):
         return None  # which would take long
     parts = email.message_from_bytes(whole)
     for part in parts.walk():
