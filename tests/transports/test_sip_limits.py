@@ -170,6 +170,13 @@ def test_a_live_call_is_heard_through_a_flood(name: str) -> None:
     assert warden.banned == []
 
 
+def test_what_is_long_counts_as_several() -> None:
+    warden = Warden()
+    passed = 50 - warden.drops(invite() + bytes(60_000), 50)
+    assert passed <= RATE * limits.BURST_S / 14 + 1
+    assert limits.SourceLimits(1, 0).admit(A, 0.0, 60_000)
+
+
 def test_floods_of_strangers_are_banned() -> None:
     warden = Warden()
     passed = 200 - warden.drops(invite(), 200)

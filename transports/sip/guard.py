@@ -95,7 +95,7 @@ class Guard:
     def _admits(self, source: Source, message: bytes, now: float) -> bool:
         if source in self._limits.bans:  # sent before the kernel knew
             return False
-        if not self._limits.admit(source, now):
+        if not self._limits.admit(source, now, len(message)):
             if call_id_of(message) in self._live:
                 return True
             self._strike(source, "it sends too much", now)

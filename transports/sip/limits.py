@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+MESSAGE_BYTES = 4096  # a longer one counts as several, since it takes as much longer to read
 BURST_S = 5.0  # a bucket holds what may come in this time
 KNOWN_FACTOR = 10  # a PBX sends more than a telephone
 STRANGERS_FACTOR = 20  # what all strangers may send together, in rates of one
@@ -56,12 +57,14 @@ class _Bucket:
         self._tokens = rate * BURST_S
         self._at = now
 
-    def take(self, now: float) -> bool:
-        self._tokens = min(self.rate * BURST_S, self._tokens + (now - self._at) * self.rate)
+    def take(self, now: float, tokens: int) -> bool:
+        """Take as many tokens, or all that it can hold; whether it had them."""
+        room = self.rate * BURST_S
+        self._tokens = min(room, self._tokens + (now - self._at) * self.rate)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < min(tokens, room):
             return False
-        self._tokens -= 1
+        self._tokens -= min(tokens, room)
         return True
 
 
@@ -95,12 +98,12 @@ class SourceLimits:
     def __len__(self) -> int:
         return len(self._senders)
 
-    def admit(self, source: Source, now: float) -> bool:
-        """Take a token for a message; whether there was one."""
-        sender = self._sender(source, now)
+    def admit(self, source: Source, now: float, size: int = 0) -> bool:
+        """Take tokens for a message of `size` bytes; whether there were enough."""
+        sender, tokens = self._sender(source, now), 1 + size // MESSAGE_BYTES
         if now < sender.known_until:
-            return sender.bucket.take(now)
-        return sender.bucket.take(now) and self._strangers.take(now)
+            return sender.bucket.take(now, tokens)
+        return sender.bucket.take(now, tokens) and self._strangers.take(now, tokens)
 
     def known(self, source: Source, now: float) -> bool:
         """Whether this source has had a call within a day."""
