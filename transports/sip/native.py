@@ -5,7 +5,7 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; the codec agreed on; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here and in `native_rtp.py` stands all that leans on what baresip-python keeps to itself;
+Here, in `native_rtp.py` and in `hooks.py` stands all that leans on what baresip-python keeps to itself;
 `tests/test_internals.py` names it.
 """
 
