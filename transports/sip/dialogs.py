@@ -201,16 +201,16 @@ class Dialogs:
             dialog.on_event(DialogEvent.PRACKED)
             if not request.body:
                 return None
-        elif not dialog.late:
+        elif dialog.late:
+            dialog.late = False
+        else:
             return None  # whatever is in it, nothing was asked
         outcome = self._described(request, source)
         if isinstance(outcome, Reply):
             if request.method == "PRACK":
                 return outcome
-            dialog.late = False
             dialog.on_event(DialogEvent.UNANSWERED)
             return request.with_body(_NO_ANSWER, "application/sdp")
-        dialog.late = False
         message, says = outcome
         dialog.agree(replace(says, timer=dialog.agreed.timer))
         return message
