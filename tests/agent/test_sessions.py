@@ -26,7 +26,7 @@ async def test_only_latency_needs_a_language_model(monkeypatch: pytest.MonkeyPat
         return SimpleNamespace(run=run, forgotten=asyncio.Event())
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
-    without = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."))))
+    without = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."), down=True)))
     personas = load_personas(Settings())
     sessions = Sessions(settings=Settings(), personas=personas, pool=without)
     sessions._ready = True

@@ -178,7 +178,7 @@ async def test_a_call_s_quality_is_told(client: httpx2.AsyncClient, calls: FakeC
         "jitter_ms": 1.23,
         "round_trip_ms": 30.0,
         "codec": "pcmu",
-        "mos": 3.79,
+        "mos": 4.3,
     }
 
 
