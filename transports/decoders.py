@@ -62,24 +62,26 @@ class G722Decoder:
         self._codec = codec
 
     def decode(self, payload: bytes) -> bytes:
-        try:
-            frames = self._codec.decode(av.Packet(payload))
-        except av.FFmpegError as exc:
-            raise ValueError("not a G.722 packet") from exc
-        return b"".join(frame.to_ndarray().tobytes() for frame in frames)
+        return b"".join(samples.tobytes() for samples in _decoded(self._codec, payload, "a G.722 packet"))
 
 
 class OpusDecoder:
-    def __init__(self) -> None:
+    def __init__(self, rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        """`rate_hz` is that of what it gives."""
         codec: Any = av.CodecContext.create("libopus", "r")
         codec.layout = "mono"
         codec.format = "s16"
         self._codec = codec
-        self._resampler = Resampler(OPUS_RATE_HZ, SAMPLE_RATE_HZ)
+        self._resampler = Resampler(OPUS_RATE_HZ, rate_hz)
 
     def decode(self, payload: bytes) -> bytes:
-        try:
-            frames = self._codec.decode(av.Packet(payload))
-        except av.FFmpegError as exc:
-            raise ValueError("not an Opus packet") from exc
-        return b"".join(self._resampler.process(frame.to_ndarray()[0]).tobytes() for frame in frames)
+        decoded = _decoded(self._codec, payload, "an Opus packet")
+        return b"".join(self._resampler.process(samples).tobytes() for samples in decoded)
+
+
+def _decoded(codec: Any, payload: bytes, kind: str) -> list[NDArray[np.int16]]:
+    """A packet's mono frames. Raises ValueError if it isn't of this `kind`."""
+    try:
+        return [frame.to_ndarray()[0] for frame in codec.decode(av.Packet(payload))]
+    except av.FFmpegError as error:
+        raise ValueError(f"not {kind}") from error

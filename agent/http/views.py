@@ -130,7 +130,7 @@ class ProcessView(BaseModel):
             threads=vitals.threads,
             open_files=vitals.open_files,
             tasks=vitals.tasks,
-            loop_lag_p99_ms=None if lag is None else round(lag, 2),
+            loop_lag_p99_ms=_rounded(lag),
         )
 
 

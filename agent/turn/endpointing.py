@@ -37,7 +37,6 @@ GUESSED_LOGPROB = -0.8
 HEAR_AGAIN_MS = 200
 INTERRUPTING_MS = 500  # "no, ...", "sorry, ...": who takes the floor has more to say than that
 GOODBYE_MS = 700  # there is no way back from it, and "how ..." may sound like "bye"
-GUESSED = "guessed word"
 _LOGIT_LIMIT = 8.0
 
 
@@ -77,7 +76,6 @@ class Verdict:
     reason: str
     sure: bool  # no longer than after what is surely whole: the answer may be begun while they still speak
     loud_ms: float  # the wait where the line sounds on, though with no voice
-    hear_again_ms: float | None = None  # with that much silence behind them: ask again with it
     patience: str = ""
 
     @property
@@ -86,6 +84,11 @@ class Verdict:
         patience = {"patience": self.patience} if self.patience else {}
         rounded = {"wait_ms": round(self.wait_ms), "probability": round(self.probability, 3)}
         return {**rounded, "reason": self.reason, **patience}
+
+    @property
+    def hear_again_ms(self) -> float | None:
+        """With so much silence behind them the words are to be heard again; None where that is needless."""
+        return None if self.sure else HEAR_AGAIN_MS
 
     @property
     def now(self) -> bool:
@@ -165,15 +168,13 @@ class Endpointer:
             wait = max(wait, INTERRUPTING_MS)
         if self.says_goodbye(heard.transcript or ""):
             wait = max(wait, GOODBYE_MS)
-        sure = wait <= self._turn.sure_silence_ms
         return Verdict(
             wait_ms=wait,
             remaining_ms=max(0.0, wait - heard.silence_ms),
             probability=probability,
             reason=reason,
-            sure=sure,
+            sure=wait <= self._turn.sure_silence_ms,
             loud_ms=self.longest_ms,
-            hear_again_ms=None if sure else HEAR_AGAIN_MS,
             patience=stretched.reason,
         )
 
@@ -207,7 +208,7 @@ class Endpointer:
         if probability >= self._fit.sure.get(known, 1.0) and not (guessed and heard.finished is None):
             return turn.sure_silence_ms, "sure"
         if guessed:
-            return turn.unsure_silence_ms, GUESSED
+            return turn.unsure_silence_ms, "guessed word"
         if probability < self._fit.hanging.get(known, 0.0):
             return turn.hanging_silence_ms, "hanging"
         return turn.unsure_silence_ms, "unsure"

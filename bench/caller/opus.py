@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from bench.caller.script import RATE_HZ, Samples
-from transports.resampler import Resampler
+from transports.decoders import OpusDecoder
 
 CLOCK_HZ = 48_000  # RFC 7587: of the RTP timestamps, and of what the decoder gives
 PACKET_TICKS = CLOCK_HZ // 50
@@ -37,16 +37,8 @@ class Decoder:
     """Packets into samples at 8 kHz, 1.5 ms late for the filter."""
 
     def __init__(self) -> None:
-        codec: Any = av.CodecContext.create("libopus", "r")
-        codec.layout = "mono"
-        codec.format = "s16"
-        self._codec = codec
-        self._resampler = Resampler(CLOCK_HZ, RATE_HZ)
+        self._decoder = OpusDecoder(RATE_HZ)
 
     def decode(self, payload: bytes) -> Samples:
         """Raises ValueError if `payload` isn't Opus."""
-        try:
-            frames = self._codec.decode(av.Packet(payload))
-        except av.FFmpegError as error:
-            raise ValueError("not an Opus packet") from error
-        return self._resampler.process(np.concatenate([frame.to_ndarray()[0] for frame in frames]))
+        return np.frombuffer(self._decoder.decode(payload), np.int16)

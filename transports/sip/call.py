@@ -154,7 +154,7 @@ class SipCall(CallTransport):
             await self._key_pressed(key, by_media=True)
         if self._receiver.destination != self._sends_to:
             self._sends_to = self._receiver.destination
-            self._start(self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to)))
+            self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
@@ -171,7 +171,7 @@ class SipCall(CallTransport):
         receiver.heard_at = now  # silent by agreement, or gone: ask now and then
         self._silences += 1
         if self._silences % SILENCES_A_CHECK == 0 and not self._dialog.agreed.muted:
-            self._start(self._refresh())
+            self._refresh()
 
     def fail(self) -> None:
         """The stack is dead, and the call with it."""
@@ -221,15 +221,14 @@ class SipCall(CallTransport):
     def _expire(self) -> None:
         timer = self._dialog.agreed.timer
         if timer and timer.ours:
-            self._start(self._refresh())
+            self._refresh()
             self._start_timer()
         elif timer:
             self._start(self._hang_up(EndReason.CALLER_GONE))
 
-    async def _refresh(self) -> None:
+    def _refresh(self) -> None:
         """Ask by a re-INVITE whether the caller is still there; who isn't has the stack end the call."""
-        with contextlib.suppress(BaresipError):
-            await self._stack.refresh(self.info.call_id)
+        self._tell(self._stack.refresh(self.info.call_id))
 
     def _connect(self) -> None:
         if not self._established and self._reason is None and not self._stopped:
@@ -244,12 +243,8 @@ class SipCall(CallTransport):
         self._sends_to = negotiated.remote
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
-        await self._note_codec()
+        self.info = dataclasses.replace(self.info, codec=negotiated.codec)
         await self.fire("on_dialin_connected")
-
-    async def _note_codec(self) -> None:
-        with contextlib.suppress(BaresipError):
-            self.info = dataclasses.replace(self.info, codec=await self._stack.codec(self.info.call_id))
 
     def _renegotiated(self) -> None:
         """One offer makes several events, and a peer may make many offers: one look at a time."""
@@ -267,13 +262,18 @@ class SipCall(CallTransport):
                 if self._receiver and negotiated and not self._stopped:
                     self._receiver.renegotiated(negotiated)
                     self._sends_to = negotiated.remote
-                    await self._note_codec()
+                    self.info = dataclasses.replace(self.info, codec=negotiated.codec)
         finally:
             self._catching_up = False
 
-    async def _tell(self, command: Coroutine[Any, Any, None]) -> None:
-        with contextlib.suppress(BaresipError):  # the stack is dead, and says so elsewhere
-            await command
+    def _tell(self, command: Coroutine[Any, Any, None]) -> None:
+        """Have the stack do something, with nobody to wait for it."""
+
+        async def tell() -> None:
+            with contextlib.suppress(BaresipError):  # the stack is dead, and says so elsewhere
+                await command
+
+        self._start(tell())
 
     async def _negotiated(self) -> Negotiated | None:
         try:

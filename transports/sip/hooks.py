@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import socket
-import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
@@ -216,7 +214,7 @@ class MessageHooks:
             if msg.tp == TCP:
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                outcome = self._on_request(Message.parse(_text_of(msg)), _ip_of(msg.src))
+                outcome = self._on_request(Message.parse(_text_of(msg)), ip_address(msg.src.packed))
                 if isinstance(outcome, Message):
                     self._pass_on(msg, outcome)
             except ValueError:
@@ -343,9 +341,3 @@ def _text_of(msg: _Msg) -> bytes:
     """A request from its method to the end of its body."""
     mbuf = _at(Buffer, msg.mb)
     return ctypes.string_at(msg.met.p, mbuf.buf + mbuf.end - msg.met.p)
-
-
-def _ip_of(sa: SocketAddress) -> Ip:
-    raw = bytes(sa.u)
-    (family,) = struct.unpack_from("=H", raw)
-    return ip_address(raw[4:8] if family == socket.AF_INET else raw[8:24])

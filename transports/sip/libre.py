@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from transports.sip.errors import SipError
 
 OTHER_BUILD = "this build of baresip-python is laid out otherwise; install 0.5.2a3."
 UDP, TCP = 0, 1  # enum sip_transp
+_TEXT_BYTES = 64  # an address as text is shorter
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_size_t
 
@@ -28,6 +30,16 @@ class SocketAddress(ctypes.Structure):
     """`struct sa`, which begins as the system's sockaddr does."""
 
     _fields_ = (("u", ctypes.c_uint8 * 112), ("len", ctypes.c_uint32))
+
+    @property
+    def packed(self) -> bytes:
+        """The address: 4 bytes, or 16."""
+        raw = ctypes.string_at(ctypes.addressof(self), 24)
+        return raw[4:8] if raw[0] == socket.AF_INET else raw[8:24]
+
+    @property
+    def port(self) -> int:
+        return int.from_bytes(ctypes.string_at(ctypes.addressof(self), 4)[2:], "big")
 
 
 class Buffer(ctypes.Structure):
@@ -65,6 +77,13 @@ def declare(library: ctypes.CDLL, signatures: Mapping[str, tuple[Any, list[Any]]
             raise SipError(f"this build of baresip-python lacks {name}(); install 0.5.2a3.") from error
         function.restype, function.argtypes = result, arguments
     return functions
+
+
+def address_text(library: ctypes.CDLL, address: int | ctypes.Structure) -> str:
+    """Of a `struct sa`, or of where one is; empty for one of no address. The library declares `sa_ntop`."""
+    sa = ctypes.byref(address) if isinstance(address, ctypes.Structure) else address
+    text = ctypes.create_string_buffer(_TEXT_BYTES)
+    return "" if library.sa_ntop(sa, text, _TEXT_BYTES) else text.value.decode()
 
 
 def elements(head: int | None) -> Iterator[int]:

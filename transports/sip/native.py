@@ -2,7 +2,7 @@
 
 The extension module exports libre's and baresip's own functions. Used here: listening on chosen
 addresses, loopback among them (discovery skips it, and takes one interface or all the others); who
-really sent an INVITE; the codec agreed on; and rejecting with a status other than 486.
+really sent an INVITE; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
 Here, in `native_rtp.py` and in `hooks.py` stands all that leans on what baresip-python keeps to itself;
@@ -31,11 +31,9 @@ from baresip.runtime import Runtime
 
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
-from transports.sip.libre import TCP, UDP, declare
+from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
 from transports.sip.native_rtp import StackRtp
 
-_SA_BYTES = 128  # struct sa is smaller
-_ADDRESS_BYTES = 64
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
 
 _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
@@ -51,21 +49,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "sa_ntop": (_int, [_pointer, _text, _int]),
     "uag_call_find": (_pointer, [_text]),
     "call_msg_src": (_int, [_pointer, _pointer]),
-    "call_audio": (_pointer, [_pointer]),
     "call_get_ua": (_pointer, [_pointer]),
-    "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
     "ua_hangupf": (None, [_pointer, _pointer, ctypes.c_uint16, _text, _text, _text]),
     "call_modify": (_int, [_pointer]),
     **tap.SIGNATURES,
     **abandoned.SIGNATURES,
 }
 _EVERY_ADDRESS = ("0.0.0.0", "::")
-
-
-class _Codec(ctypes.Structure):
-    """The head of baresip's `struct aucodec`."""
-
-    _fields_ = (("le", _pointer * 4), ("pt", _text), ("name", _text))
 
 
 T = TypeVar("T")
@@ -133,22 +123,10 @@ class Stack:
 
         def ask() -> str:
             call = self._lib.uag_call_find(sip_call_id.encode())
-            sa = ctypes.create_string_buffer(_SA_BYTES)
-            if not call or self._lib.call_msg_src(call, sa):
+            address = SocketAddress()
+            if not call or self._lib.call_msg_src(call, ctypes.byref(address)):
                 return ""
-            return self._address_text(ctypes.addressof(sa))
-
-        return await self.on_sip_thread(ask)
-
-    async def codec(self, sip_call_id: str) -> str:
-        """The codec we send, e.g. `pcmu`; empty if the call is gone."""
-
-        def ask() -> str:
-            call = self._lib.uag_call_find(sip_call_id.encode())
-            codec = call and self._lib.audio_codec(self._lib.call_audio(call), True)
-            if not codec:
-                return ""
-            return (ctypes.cast(codec, ctypes.POINTER(_Codec)).contents.name or b"").decode().lower()
+            return address_text(self._lib, address)
 
         return await self.on_sip_thread(ask)
 
@@ -233,7 +211,7 @@ class Stack:
 
         @_INTERFACE_CALLBACK
         def collect(_name: bytes, sa: int, _arg: int) -> bool:
-            address = self._address_text(sa)
+            address = address_text(self._lib, sa)
             if address and address not in found:
                 found.append(address)
             return False
@@ -250,27 +228,23 @@ class Stack:
             raise NoAddress(host) from None
 
     def _listen_on(self, address: str, port: int) -> None:
-        host, listener = ctypes.create_string_buffer(_SA_BYTES), ctypes.create_string_buffer(_SA_BYTES)
-        if self._lib.sa_set_str(host, address.encode(), 0) or self._lib.sa_set_str(
-            listener, address.encode(), port
+        host, listener = SocketAddress(), SocketAddress()
+        if self._lib.sa_set_str(ctypes.byref(host), address.encode(), 0) or self._lib.sa_set_str(
+            ctypes.byref(listener), address.encode(), port
         ):
             raise NoAddress(address)
-        self._lib.net_add_address_ifname(self._lib.baresip_network(), host, b"offhook")
+        self._lib.net_add_address_ifname(self._lib.baresip_network(), ctypes.byref(host), b"offhook")
         for protocol, name in ((UDP, "UDP"), (TCP, "TCP")):
-            error = self._lib.sip_transp_add(self._lib.uag_sip(), protocol, listener)
+            error = self._lib.sip_transp_add(self._lib.uag_sip(), protocol, ctypes.byref(listener))
             if error:
                 _raise_bind_error(error, address, port, name)
 
     def _leave(self, address: str) -> None:
-        host = ctypes.create_string_buffer(_SA_BYTES)
-        self._lib.sa_set_str(host, address.encode(), 0)
-        self._lib.sip_transp_rmladdr(self._lib.uag_sip(), host)
-        self._lib.net_rm_address(self._lib.baresip_network(), host)
+        host = SocketAddress()
+        self._lib.sa_set_str(ctypes.byref(host), address.encode(), 0)
+        self._lib.sip_transp_rmladdr(self._lib.uag_sip(), ctypes.byref(host))
+        self._lib.net_rm_address(self._lib.baresip_network(), ctypes.byref(host))
         self._addresses.discard(address)
-
-    def _address_text(self, sa: int) -> str:
-        text = ctypes.create_string_buffer(_ADDRESS_BYTES)
-        return "" if self._lib.sa_ntop(sa, text, _ADDRESS_BYTES) else text.value.decode()
 
 
 def source_towards(peer: IPv4Address | IPv6Address) -> str:

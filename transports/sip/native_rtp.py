@@ -15,12 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 from baresip import _native
 
-from transports.sip.libre import ListElement, declare
+from transports.sip.libre import ListElement, SocketAddress, address_text, declare
 from transports.sip.source import Address
 
-_SA_BYTES = 128  # struct sa is smaller
 _SOCKADDR_IN_BYTES, _SOCKADDR_IN6_BYTES = 8, 28  # as far as they say where
-_ADDRESS_BYTES = 64
 
 TELEPHONE_EVENT = "telephone-event"
 # Beside 8,000, which the stack knows: keys have the clock of the codec (RFC 4733, 2.1).
@@ -33,6 +31,7 @@ _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_call_find": (_pointer, [_text]),
     "call_audio": (_pointer, [_pointer]),
+    "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
     "audio_strm": (_pointer, [_pointer]),
     "stream_rtp_sock": (_pointer, [_pointer]),
     "stream_raddr": (_pointer, [_pointer]),
@@ -63,6 +62,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "sa_port": (ctypes.c_uint16, [_pointer]),
     "sa_af": (_int, [_pointer]),
 }
+
+
+class _Codec(ctypes.Structure):
+    """The head of baresip's `struct aucodec`."""
+
+    _fields_ = (("le", ListElement), ("pt", _text), ("name", _text))
 
 
 class _RtcpStats(ctypes.Structure):
@@ -111,6 +116,7 @@ class Negotiated:
 
     remote: Address  # where the peer's SDP wants its packets
     formats: dict[int, RtpFormat] = field(default_factory=dict)
+    codec: str = ""  # that we send, e.g. `pcmu`
 
 
 T = TypeVar("T")
@@ -165,9 +171,10 @@ class StackRtp:
                 if fmt.sup and fmt.name
             }
             remote = self._lib.sdp_media_raddr(media)
-            text = ctypes.create_string_buffer(_ADDRESS_BYTES)
-            self._lib.sa_ntop(remote, text, _ADDRESS_BYTES)
-            return Negotiated((text.value.decode(), self._lib.sa_port(remote)), formats)
+            there = address_text(self._lib, remote), self._lib.sa_port(remote)
+            codec = self._lib.audio_codec(self._audio(sip_call_id), True)
+            name = codec and _Codec.from_address(codec).name
+            return Negotiated(there, formats, (name or b"").decode().lower())
 
         return await self._on_sip_thread(ask)
 
@@ -190,17 +197,18 @@ class StackRtp:
             stream = self._stream(sip_call_id)
             if not stream:
                 return
-            rtp = ctypes.create_string_buffer(_SA_BYTES)
-            rtcp = ctypes.create_string_buffer(_SA_BYTES)
+            rtp, rtcp = SocketAddress(), SocketAddress()
             host, port = address[0].encode(), address[1]
             there = self._lib.stream_raddr(stream)
-            if self._lib.sa_set_str(rtp, host, port) or self._lib.sa_af(rtp) != self._lib.sa_af(there):
+            unknown = self._lib.sa_set_str(ctypes.byref(rtp), host, port)
+            if unknown or self._lib.sa_af(ctypes.byref(rtp)) != self._lib.sa_af(there):
                 return
-            ipv6 = self._lib.sa_af(rtp) == socket.AF_INET6
+            ipv6 = self._lib.sa_af(there) == socket.AF_INET6
             # The sending thread may read meanwhile; eight bytes, all of IPv4, are written at once.
-            ctypes.memmove(there, rtp, _SOCKADDR_IN6_BYTES if ipv6 else _SOCKADDR_IN_BYTES)
-            if not self._lib.sa_set_str(rtcp, host, port + 1 & 0xFFFF):
-                self._lib.rtcp_start(self._lib.stream_rtp_sock(stream), self._lib.stream_cname(stream), rtcp)
+            ctypes.memmove(there, ctypes.byref(rtp), _SOCKADDR_IN6_BYTES if ipv6 else _SOCKADDR_IN_BYTES)
+            if not self._lib.sa_set_str(ctypes.byref(rtcp), host, port + 1 & 0xFFFF):
+                socket_of_rtp, name = self._lib.stream_rtp_sock(stream), self._lib.stream_cname(stream)
+                self._lib.rtcp_start(socket_of_rtp, name, ctypes.byref(rtcp))
 
         await self._on_sip_thread(redirect)
 
@@ -244,10 +252,14 @@ class StackRtp:
         return found
 
     def _stream(self, sip_call_id: str) -> int | None:
-        call = self._lib.uag_call_find(sip_call_id.encode())
-        audio = call and self._lib.call_audio(call)
+        audio = self._audio(sip_call_id)
         stream: int | None = audio and self._lib.audio_strm(audio)
         return stream
+
+    def _audio(self, sip_call_id: str) -> int | None:
+        call = self._lib.uag_call_find(sip_call_id.encode())
+        audio: int | None = call and self._lib.call_audio(call)
+        return audio
 
     def _handle(self, sock: int) -> socket.socket:
         handle = socket.socket(fileno=os.dup(self._lib.udp_sock_fd(sock)))

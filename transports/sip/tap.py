@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transports.sip.errors import SipError
-from transports.sip.libre import UDP, Buffer, udp_transports
+from transports.sip.libre import UDP, Buffer, SocketAddress, udp_transports
 from transports.sip.limits import Source
 
 _LAYER = -100  # of libre's helpers: what comes passes this one before any other
@@ -74,14 +74,10 @@ class Tap:
 
 
 def _source(sa: int) -> Source:
-    """Of libre's `struct sa`, which begins as the system's sockaddr does."""
-    raw = ctypes.string_at(sa, 16)
-    return raw[4:8] if raw[0] == socket.AF_INET else raw[8:16]
+    return SocketAddress.from_address(sa).packed[:8]
 
 
 def _endpoint(sa: int) -> Endpoint:
-    raw = ctypes.string_at(sa, 24)
-    port = int.from_bytes(raw[2:4], "big")
-    if raw[0] == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
-    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port
+    address = SocketAddress.from_address(sa)
+    family = socket.AF_INET if len(address.packed) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, address.packed), address.port
