@@ -42,6 +42,7 @@ class CallInfo:
     call_id: str = ""
     caller_name: str = ""
     diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
+    account: str = ""  # of sip.accounts, by which the call came
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 

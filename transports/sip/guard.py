@@ -44,11 +44,16 @@ class Guard:
         `on_ban` is called on the thread that the ban was earned on.
         """
         self._limits = limits
-        self._exempt = [ip_network(text) for text in exempt]
-        self._exempted: dict[Source, bool] = {}
+        self._always = tuple(exempt)
         self._live = live
         self._on_ban = on_ban
         self._lock = threading.Lock()
+        self.exempt(())
+
+    def exempt(self, networks: Iterable[str]) -> None:
+        """Neither limit nor ban these either, instead of those of the last time."""
+        self._exempt = [ip_network(text) for text in (*self._always, *networks)]
+        self._exempted: dict[Source, bool] = {}
 
     def bans(self) -> dict[Source, Ban]:
         """Whoever is banned now, the longest first. `until` is of the monotonic clock."""

@@ -24,8 +24,11 @@ class Parties:
     diverted_from: tuple[str, ...] = ()  # whose calls are diverted to us, the last diversion first
 
 
-def parties(invite: Message, *, trusted: bool) -> Parties:
-    """`trusted`: the peer is believed about who calls where From doesn't say (RFC 3325, Remote-Party-ID)."""
+def parties(invite: Message, *, trusted: bool, contact: str = "") -> Parties:
+    """`trusted`: the peer is believed about who calls where From doesn't say (RFC 3325, Remote-Party-ID).
+
+    `contact`: the user of a Contact of ours that is registered, which may be what is in the Request-URI.
+    """
     source = invite.header("From")
     if trusted and user_of(source).lower() in _NAMELESS:
         asserted = [*invite.values("P-Asserted-Identity"), *invite.values("Remote-Party-ID")]
@@ -34,9 +37,16 @@ def parties(invite: Message, *, trusted: bool) -> Parties:
     return Parties(
         caller=user_of(source),
         caller_name="" if name.lower() in _NAMELESS else name,
-        called=user_of(invite.uri) or user_of(invite.header("To")),
+        called=_called(invite, contact),
         diverted_from=_diverted_from(invite),
     )
+
+
+def _called(invite: Message, contact: str) -> str:
+    asked = user_of(invite.uri)
+    if asked != contact:
+        return asked or user_of(invite.header("To"))
+    return user_of(invite.header("P-Called-Party-ID")) or user_of(invite.header("To"))
 
 
 def user_of(address: str) -> str:
