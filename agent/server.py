@@ -79,7 +79,11 @@ class Server:
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             self.sip = SipServer(
-                settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
+                settings.sip,
+                settings.call.max_calls,
+                self.sessions.handle,
+                on_dead=self._died.set,
+                headers=self.personas.headers,
             )
         if settings.http.enabled:
             if settings.http.tls:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.accounts import AccountName, AccountSettings
+from config.routes import RouteSettings
 from config.section import Codec, Network, Section
 
 
@@ -394,6 +395,11 @@ class Settings(Section):
     numbers: dict[str, str] = Field(
         {}, max_length=1000, description="Called number or SIP user part: the persona that answers there."
     )
+    routes: tuple[RouteSettings, ...] = Field(
+        (),
+        max_length=1000,
+        description="Who answers which call, and when; the first that fits. Behind them come the numbers.",
+    )
     test_numbers: LineTestSettings = LineTestSettings()
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
@@ -418,6 +424,13 @@ class Settings(Section):
                 "do too, so http.api_key must be set: set OFFHOOK_HTTP__API_KEY, or name a file that holds "
                 "it with http.api_key_file. Carriers don't send it; they sign what they ask."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _routes_of_accounts(self) -> Self:
+        for route in self.routes:
+            if route.account is not None and route.account not in self.sip.accounts:
+                raise ValueError(f"routes has the account {route.account}, which sip.accounts lacks.")
         return self
 
     @model_validator(mode="after")

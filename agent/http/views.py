@@ -189,6 +189,7 @@ class SessionView(BaseModel):
     diverted_from: tuple[str, ...] = Field(
         description="Whose calls were diverted here, the last diversion first.", examples=[["600"]]
     )
+    account: str = Field(description="Of sip.accounts, by which it came.", examples=["provider"])
     remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
     codec: str = Field(examples=["pcmu"])
     since: datetime
@@ -297,6 +298,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "from_name": info.caller_name,
         "to": info.called,
         "diverted_from": info.diverted_from,
+        "account": info.account,
         "remote": info.remote,
         "codec": info.codec,
         "since": _time(info.since),

@@ -82,13 +82,15 @@ class Dialogs:
         trusts: Callable[[Ip], bool],
         reaches: Callable[[Ip], bool],
         account_of: Callable[[Message, Ip], Account | None] = lambda *_: None,
+        headers: Iterable[str] = (),
     ) -> None:
         """`trusts` a peer about who calls? Is there an address of ours that `reaches` it?
 
-        And by which account comes a call, if by any?
+        And by which account comes a call, if by any? `headers` are what is kept of each besides.
         """
         self._codecs = tuple(codecs)
         self._account_of = account_of
+        self._headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
         self._dialogs: dict[str, Dialog] = {}
@@ -160,7 +162,8 @@ class Dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
         account = self._account_of(request, source)
         trusted = account is not None or self._trusts(source)
-        who = parties(request, trusted=trusted, contact=account.agent.user if account else "")
+        contact = account.agent.user if account else ""
+        who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
         dialog = Dialog(who, parameter(request.header("From"), "tag"), codecs=self._codecs)
         if account:
             dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from transports.sip.message import Message, parameter
@@ -22,11 +23,13 @@ class Parties:
     caller_name: str
     called: str
     diverted_from: tuple[str, ...] = ()  # whose calls are diverted to us, the last diversion first
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def parties(invite: Message, *, trusted: bool, contact: str = "") -> Parties:
+def parties(invite: Message, *, trusted: bool, contact: str = "", headers: Iterable[str] = ()) -> Parties:
     """`trusted`: the peer is believed about who calls where From doesn't say (RFC 3325, Remote-Party-ID).
 
+    `headers`: which are wanted, by lower-case name.
     `contact`: the user of a Contact of ours that is registered, which may be what is in the Request-URI.
     """
     source = invite.header("From")
@@ -39,6 +42,7 @@ def parties(invite: Message, *, trusted: bool, contact: str = "") -> Parties:
         caller_name="" if name.lower() in _NAMELESS else name,
         called=_called(invite, contact),
         diverted_from=_diverted_from(invite),
+        headers={name: _clean(invite.header(name)) for name in headers},
     )
 
 

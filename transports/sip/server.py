@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -26,7 +26,7 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
-from config.answering import plain_number
+from config.numbers import plain_number
 from config.settings import SipSettings
 from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
@@ -83,8 +83,11 @@ class SipServer:
         max_calls: int,
         handler: CallHandler,
         on_dead: Callable[[], None] | None = None,
+        headers: Iterable[str] = (),
     ) -> None:
-        """`on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
+        """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
+
+        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
         self._settings = settings
         self._max_calls = max_calls
         self._handler = handler
@@ -115,6 +118,7 @@ class SipServer:
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
+            headers=headers,
             account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
@@ -378,6 +382,7 @@ class SipServer:
             diverted_from=who.diverted_from,
             call_id=call_id,
             account=dialog.account,
+            headers=who.headers,
         )
         sip_call = SipCall(
             call,
