@@ -127,8 +127,9 @@ class Sessions:
             for phrase in (*persona.opening, *ending, *said_while_waiting):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:
-            for persona in ((own,) if own else self._personas.all) if route.says else ():
-                await self._remember(route.says, persona)
+            if route.says:
+                for persona in (own,) if own else self._personas.all:
+                    await self._remember(route.says, persona)
         self._ready = True
 
     async def _remember(self, phrase: str, persona: Persona) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.accounts import AccountName, AccountSettings
+from config.logins import AuthSettings, RegistrarSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
 
@@ -107,6 +108,8 @@ class SipSettings(Section):
         description="Calls whose SIP messages are kept in memory, for `offhook sip trace`; 0 for none.",
     )
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
+    auth: AuthSettings = AuthSettings()
+    registrar: RegistrarSettings = RegistrarSettings()
     accounts: dict[AccountName, AccountSettings] = Field(
         {}, max_length=200, description="Accounts at providers and PBXs, and trunks, by name."
     )

@@ -31,7 +31,7 @@ class Digest:
         self._passwords = passwords
         self._key = secrets.token_bytes(32)
         self._counts: OrderedDict[str, int] = OrderedDict()  # by nonce: the highest that was used
-        self._forgotten_ms = 0  # nonces of before whose counts aren't known are stale
+        self._forgotten_ms = -1  # nonces of before whose counts aren't known are stale
 
     def challenge(self, now: float, *, stale: bool = False) -> str:
         """The value of a WWW-Authenticate. MD5 is what every telephone knows."""

@@ -26,7 +26,8 @@ _SCANNER = re.compile(
 )
 _LOOKED_AT = 4096  # bytes; where headers stand
 # A peer that is set up wrongly gets one of these now and then, who guesses names and passwords all the time.
-_REFUSALS = frozenset((b"400", b"401", b"403", b"404", b"405", b"407", b"420", b"501"))
+# A 401 asks for a password; to a wrong one 403 is said.
+_REFUSALS = frozenset((b"400", b"403", b"404", b"405", b"407", b"420", b"501"))
 
 
 class Guard:

@@ -21,6 +21,7 @@ from transports.sip.errors import SipError
 from transports.sip.libre import (
     OTHER_BUILD,
     TCP,
+    UDP,
     Buffer,
     Helper,
     List,
@@ -34,7 +35,7 @@ from transports.sip.libre import (
     udp_transports,
 )
 from transports.sip.message import Message
-from transports.sip.sdp import Ip
+from transports.sip.registrar import Peer
 
 _pointer, _size, _int, _text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -74,7 +75,7 @@ class MessageHooks:
         self,
         library: ctypes.CDLL,
         *,
-        on_request: Callable[[Message, Ip], Message | Reply | None],
+        on_request: Callable[[Message, Peer], Message | Reply | None],
         on_send: Callable[[Message], Message | None],
         on_refused: Callable[[str], None],
     ) -> None:
@@ -138,7 +139,8 @@ class MessageHooks:
             if msg.tp == TCP:
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                outcome = self._on_request(Message.parse(text_of(msg)), ip_address(msg.src.packed))
+                peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp == UDP)
+                outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):
                     self._pass_on(msg, outcome)
             except ValueError:

@@ -32,14 +32,17 @@ from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
-from transports.sip.dialogs import Dialogs
+from transports.sip.dialogs import Dialogs, Reply
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
 from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
+from transports.sip.logins import Logins
+from transports.sip.message import Message
 from transports.sip.native import Stack, cut_connections, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.pump import Pump
+from transports.sip.registrar import Peer, Registrar
 from transports.sip.sender import Feeder
 from transports.sip.tap import Tap, Traced
 from transports.sip.trace import Trace
@@ -58,6 +61,7 @@ _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
+_EVERYONE = ("0.0.0.0/0", "::/0")
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
@@ -114,6 +118,12 @@ class SipServer:
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
+        self._listed = [ip_network(one) for one in settings.allow]
+        self._logins = Logins(
+            settings.auth,
+            settings.registrar,
+            listed=lambda peer: any(peer in network for network in self._listed),
+        )
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
@@ -277,7 +287,7 @@ class SipServer:
         if self._hooks is None:
             self._hooks = MessageHooks(
                 library,
-                on_request=self._dialogs.received,
+                on_request=self._received,
                 on_send=self._dialogs.sent,
                 on_refused=self._dialogs.forget,
             )
@@ -315,11 +325,23 @@ class SipServer:
         """What makes a socket deaf to strangers and to whoever is banned."""
         denied = [network_of(source) for source in list(self._bans)]
         heard = sorted(self._accounts.heard) if self._accounts else ()
+        allowed = _EVERYONE if self._settings.auth.users else (*self._settings.allow, *heard)
         programs = {
-            family: packet_filter.compile_filter((*self._settings.allow, *heard), family, denied)
+            family: packet_filter.compile_filter(allowed, family, denied)
             for family in (socket.AF_INET, socket.AF_INET6)
         }
         return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+
+    def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
+        """On the SIP thread."""
+        of_account = self._accounts is not None and self._accounts.of(request, peer.address) is not None
+        refusal = self._logins.received(request, peer, of_account=of_account)
+        return refusal or self._dialogs.received(request, peer.address)
+
+    @property
+    def registrar(self) -> Registrar | None:
+        """Where the telephones are that log in here; None if none may."""
+        return self._logins.registrar
 
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
