@@ -24,6 +24,7 @@ from config.ports import require_free
 from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
+from transports.sip.registration import State
 from transports.sip.server import SipServer
 from transports.webrtc.endpoint import WebRtcEndpoint
 
@@ -78,7 +79,11 @@ class Server:
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             self.sip = SipServer(
-                settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
+                settings.sip,
+                settings.call.max_calls,
+                self.sessions.handle,
+                on_dead=self._died.set,
+                headers=self.personas.headers,
             )
         if settings.http.enabled:
             if settings.http.tls:
@@ -117,6 +122,7 @@ class Server:
             listeners=[self],
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
+            accounts=lambda: self.sip.accounts if self.sip else (),
             routers=routers,
         )
 
@@ -139,6 +145,9 @@ class Server:
         where = f"{self.settings.sip.host}:{self.settings.sip.port}"
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
+        failed = [one for one in self.sip.accounts if one.state is State.FAILED]
+        if state == "ready" and failed:
+            state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
         return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificate]
 
     async def close(self, *, drain_s: float) -> None:

@@ -33,6 +33,7 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
+CHARACTER_S = 0.1  # at most, of slow speech
 MESSAGE_DEADLINE_S = 0.5
 
 
@@ -50,9 +51,12 @@ class CallSession:
         personas: Sequence[Persona],
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
+        says: str | None = None,
     ) -> None:
+        """`says`: nothing else is said, and then hung up."""
         self._call = call
         self._settings = settings
+        self._says = says
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -176,7 +180,9 @@ class CallSession:
                 await self._either(self._connected.wait())
         except TimeoutError:
             return EndReason.CALLER_GONE
-        if not self._ending.done():
+        if self._says is not None:
+            self.end(EndReason.AGENT_HANGUP, self._says)
+        elif not self._ending.done():
             for part in self.persona.opening:
                 await self._say(part)
         try:
@@ -228,7 +234,9 @@ class CallSession:
         gone = asyncio.create_task(self._gone.wait())
         try:
             over, _ = await asyncio.wait(
-                {running, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+                {running, gone},
+                timeout=GOODBYE_DEADLINE_S + len(farewell) * CHARACTER_S,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             gone.cancel()

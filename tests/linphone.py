@@ -35,6 +35,7 @@ class Linphone:
 @contextlib.asynccontextmanager
 async def linphone(folder: Path, *, info: bool) -> AsyncIterator[Linphone]:
     """One with files for a sound card, that sends keys by INFO, or by RFC 4733."""
+    (folder / ".local/share/linphone").mkdir(parents=True)  # it registers nowhere without its database
     (folder / "linphonerc").write_text(
         f"[sip]\nsip_port={free_port()}\nsip_tcp_port=0\nsip_tls_port=-1\nuse_ipv6=0\n"
         f"use_info={int(info)}\nuse_rfc2833={int(not info)}\n"

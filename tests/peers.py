@@ -190,23 +190,29 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def softphone(
-    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
+    folder: Path,
+    dial: str,
+    says: Callable[[int], NDArray[np.int16]],
+    codec: str = "pcmu",
+    account: str = "<sip:softphone@127.0.0.1>;regint=0",
 ) -> AsyncIterator[Softphone]:
-    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end."""
+    """A baresip that calls the URI `dial`, or nobody where that is empty, and leaves at the end.
+
+    It says `says(rate_hz)` (s16 mono PCM).
+    """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
-    (folder / "accounts").write_text(
-        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}\n"
-    )
+    (folder / "accounts").write_text(f"{account};audio_codecs={CODEC_SPECS[codec]}\n")
     (folder / "contacts").write_text("")
     phone = Softphone(folder, _configure(folder))
     process = await _start(program, folder)
     try:
         try:
-            await phone.command("dial", dial)
+            if dial:
+                await phone.command("dial", dial)
         # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
         except (TimeoutError, ConnectionRefusedError):
             process.kill()

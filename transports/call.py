@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -42,6 +42,8 @@ class CallInfo:
     call_id: str = ""
     caller_name: str = ""
     diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
+    account: str = ""  # of sip.accounts, by which the call came
+    headers: Mapping[str, str] = field(default_factory=dict)  # that routes look at, by lower-case name
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 

@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.chat import Chat
-from agent.http.contracts import Ban, Calls, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.problems import Problem
@@ -63,6 +63,7 @@ def create_app(
     listeners: Sequence[HasHealth] = (),
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
+    accounts: Callable[[], Sequence[Account]] = tuple,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -81,7 +82,7 @@ def create_app(
     )
     problems.install(app)
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
+        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
     )
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):

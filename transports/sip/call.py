@@ -126,7 +126,7 @@ class SipCall(CallTransport):
             if self._stopped:
                 raise CallGone("The caller hung up before the call was answered.")
         try:
-            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id, self._dialog.codecs)
             if self._stopped:
                 self._close_sockets()
                 raise CallGone("The call ended before it was answered.", self._stopped)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from transports.sip import sdp
+from transports.sip.accounts import Account
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.sdp import Direction, Ip, NotAcceptable
@@ -61,6 +62,8 @@ class Dialog:
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
+    account: str = ""  # by which the call came
+    codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
@@ -73,10 +76,21 @@ class Dialogs:
     """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
 
     def __init__(
-        self, *, codecs: Iterable[str], trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]
+        self,
+        *,
+        codecs: Iterable[str],
+        trusts: Callable[[Ip], bool],
+        reaches: Callable[[Ip], bool],
+        account_of: Callable[[Message, Ip], Account | None] = lambda *_: None,
+        headers: Iterable[str] = (),
     ) -> None:
-        """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
-        self._codecs = frozenset(codecs)
+        """`trusts` a peer about who calls? Is there an address of ours that `reaches` it?
+
+        And by which account comes a call, if by any? `headers` are what is kept of each besides.
+        """
+        self._codecs = tuple(codecs)
+        self._account_of = account_of
+        self._headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
         self._dialogs: dict[str, Dialog] = {}
@@ -146,8 +160,13 @@ class Dialogs:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
-        who = parties(request, trusted=self._trusts(source))
-        dialog = Dialog(who, parameter(request.header("From"), "tag"))
+        account = self._account_of(request, source)
+        trusted = account is not None or self._trusts(source)
+        contact = account.agent.user if account else ""
+        who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
+        dialog = Dialog(who, parameter(request.header("From"), "tag"), codecs=self._codecs)
+        if account:
+            dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs
         outcome = self._asked(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
@@ -159,6 +178,8 @@ class Dialogs:
             outcome = _without(outcome, "Require", "100rel")
         for read in ("Diversion", "History-Info"):  # the stack would log them
             outcome = outcome.replace(read, None)
+        if account:  # and its agent is to take it
+            outcome = outcome.to(f"sip:{account.agent.user}@offhook")
         self._dialogs[call_id] = dialog
         return outcome.replace("Call-ID", call_id)  # of two, the stack takes the other
 
@@ -172,7 +193,7 @@ class Dialogs:
             dialog.late |= request.method == "INVITE"
             dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
         dialog.late &= request.method != "INVITE"
@@ -180,7 +201,7 @@ class Dialogs:
         dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
         return message
 
-    def _described(self, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
+    def _described(self, dialog: Dialog, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
         """A request with the SDP in its body made one that the stack takes, and what that says."""
         content_type = request.header("Content-Type") or "application/sdp"
         description = sdp.of_body(content_type, request.body)
@@ -191,7 +212,7 @@ class Dialogs:
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
         says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)
-        if not says.muted and not self._codecs & sdp.codecs(description):
+        if not says.muted and sdp.codecs(description).isdisjoint(dialog.codecs):
             return Reply(488, "Not Acceptable Here")  # the stack would agree on telephone-event alone
         return request.with_body(mended, "application/sdp"), says
 
@@ -205,7 +226,7 @@ class Dialogs:
             dialog.late = False
         else:
             return None  # whatever is in it, nothing was asked
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             if request.method == "PRACK":
                 return outcome

@@ -131,15 +131,16 @@ class StackRtp:
 
     def __init__(self, on_sip_thread: OnSipThread) -> None:
         self._on_sip_thread = on_sip_thread
-        self.preferred: Sequence[str] = ()  # codecs, as SDP names them in lower case, best first
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
 
-    async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
+    async def take_over(
+        self, sip_call_id: str, preferred: Sequence[str]
+    ) -> tuple[socket.socket, socket.socket] | None:
         """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
 
-        Returns second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the
-        stack's.
+        `preferred` are codecs as SDP names them in lower case, best first. Returns second handles on its
+        sockets for RTP and RTCP, for the caller to close. RTCP stays the stack's.
         """
 
         def detach() -> tuple[socket.socket, socket.socket] | None:
@@ -149,7 +150,7 @@ class StackRtp:
                 return None
             media = self._lib.stream_sdpmedia(stream)
             self._accept_keys_at(media, _KEY_CLOCKS_HZ)
-            self._prefer(media, self.preferred)
+            self._prefer(media, preferred)
             self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
