@@ -54,6 +54,7 @@ Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
+MediaEncryption = Literal["off", "optional", "required"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
@@ -111,6 +112,11 @@ class SipSettings(Section):
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
+    media_encryption: MediaEncryption = Field(
+        "optional",
+        description="SRTP, by SDES or DTLS: off refuses calls that demand it, optional takes it where it is "
+        "offered, required refuses calls without.",
+    )
     trace_calls: int = Field(
         100,
         ge=0,
@@ -118,6 +124,11 @@ class SipSettings(Section):
         description="Calls whose SIP messages are kept in memory, for `offhook sip trace`; 0 for none.",
     )
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
+
+    @field_validator("media_encryption", mode="before")
+    @classmethod
+    def _yaml_reads_off_as_false(cls, value: object) -> object:
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _sane_rtp_ports(self) -> Self:

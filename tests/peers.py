@@ -158,10 +158,21 @@ class Softphone:
         return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
-def _configure(folder: Path) -> int:
+def _configure(folder: Path, modules: tuple[str, ...]) -> int:
     """Write baresip's settings, with free ports. Returns that of its control socket."""
     control = free_port()
-    modules = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+    modules = (
+        "aufile",
+        "aubridge",
+        "g711",
+        "g722",
+        "opus",
+        "sndfile",
+        "account",
+        "menu",
+        "ctrl_tcp",
+        *modules,
+    )
     (folder / "config").write_text(
         f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
         f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
@@ -190,7 +201,7 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def softphone(
-    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
+    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu", mediaenc: str = ""
 ) -> AsyncIterator[Softphone]:
     """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end."""
     program = require_peer("baresip")
@@ -199,10 +210,12 @@ async def softphone(
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
     (folder / "accounts").write_text(
-        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}\n"
+        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}"
+        + (f";mediaenc={mediaenc}\n" if mediaenc else "\n")
     )
     (folder / "contacts").write_text("")
-    phone = Softphone(folder, _configure(folder))
+    modules = ("srtp", "dtls_srtp") if mediaenc else ()
+    phone = Softphone(folder, _configure(folder, modules))
     process = await _start(program, folder)
     try:
         try:
@@ -211,7 +224,7 @@ async def softphone(
         except (TimeoutError, ConnectionRefusedError):
             process.kill()
             await process.communicate()
-            phone = Softphone(folder, _configure(folder))
+            phone = Softphone(folder, _configure(folder, modules))
             process = await _start(program, folder)
             await phone.command("dial", dial)
         yield phone

@@ -97,6 +97,9 @@ class Caller:
         self.direction = "sendrecv"
         self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
         self.attributes: tuple[str, ...] = (f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000",)
+        self.profile = "RTP/AVP"
+        self.encrypt: Callable[[bytes], bytes] = lambda packet: packet  # and the other way
+        self.decrypt: Callable[[bytes], bytes] = lambda packet: packet
         self.branch = ""
         self.rtp_to: tuple[str, int] | None = None
         self.acked_at = 0.0
@@ -145,7 +148,7 @@ class Caller:
         return (
             f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\n"
             f"c={media or f'IN IP4 {self.host}'}\r\nt=0 0\r\n"
-            f"m=audio {own if port < 0 else port} RTP/AVP {formats or self.formats}\r\n"
+            f"m=audio {own if port < 0 else port} {self.profile} {formats or self.formats}\r\n"
             + "".join(f"a={attribute}\r\n" for attribute in (*self.attributes, direction))
         )
 
@@ -294,6 +297,7 @@ class Caller:
         data, extras, _, _ = self.rtp.recvmsg(2048, 64)
         seconds, nanoseconds = struct.unpack("@qq", extras[0][2][:16])
         age = time.time() - (seconds + nanoseconds / 1e9)
+        data = self.decrypt(data)
         _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
         self.received.append(Packet(time.monotonic() - age, number, stamp, kind & 0x7F, data[12:]))
 
@@ -309,13 +313,13 @@ class Caller:
                 continue
             due += PTIME_S
             if self.inject:
-                self.rtp_from.sendto(self.inject.pop(0), self.rtp_to)
+                self.rtp_from.sendto(self.encrypt(self.inject.pop(0)), self.rtp_to)
             elif not self.silent:
                 payload = self.speech.pop(0) if self.speech else silence
                 header = self.header(0)
                 self.sent_at[self._sequence_number] = time.monotonic()
                 for packet in self.disturb(header + payload):
-                    self.rtp_from.sendto(packet, self.rtp_to)
+                    self.rtp_from.sendto(self.encrypt(packet), self.rtp_to)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from config.settings import MediaEncryption
 from transports.sip import sdp
+from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.sdp import Direction, Ip, NotAcceptable
@@ -59,6 +61,8 @@ class Dialog:
     tag: str  # the peer's
     agreed: Agreement = field(default_factory=Agreement)
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
+    private: bool = False  # nobody can read the signalling on its way to the peer
+    secured: Secured | None = None  # as was agreed on first
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
@@ -73,12 +77,18 @@ class Dialogs:
     """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
 
     def __init__(
-        self, *, codecs: Iterable[str], trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]
+        self,
+        *,
+        codecs: Iterable[str],
+        trusts: Callable[[Ip], bool],
+        reaches: Callable[[Ip], bool],
+        media_encryption: MediaEncryption = "optional",
     ) -> None:
         """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
         self._codecs = frozenset(codecs)
         self._trusts = trusts
         self._reaches = reaches
+        self._media_encryption = media_encryption
         self._dialogs: dict[str, Dialog] = {}
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
 
@@ -87,6 +97,13 @@ class Dialogs:
 
     def forget(self, call_id: str) -> None:
         self._dialogs.pop(call_id, None)
+
+    def mediaenc(self, call_id: str) -> str | None:
+        """What the stack has to be told before it makes a call of the INVITE that was `received`."""
+        dialog = self._dialogs[call_id]
+        if dialog.secured is None:  # the offer will be ours
+            return mediaenc_of_offer(self._media_encryption, private=dialog.private)
+        return dialog.secured.encryption.mediaenc
 
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
         """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
@@ -129,6 +146,9 @@ class Dialogs:
                 dialog.agree(agreement)
             if (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
                 message = replace(message, headers=(*message.headers, *timer.in_response()))
+            if dialog.secured and message.body:
+                body = answering(message.body, dialog.secured)
+                message = message.with_body(body, message.header("Content-Type"))
             if dialog.agreed.muted and not dialog.late and message.body:
                 # RFC 3264 6: where the offer has no port, nor has the answer.
                 body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
@@ -147,7 +167,8 @@ class Dialogs:
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
         who = parties(request, trusted=self._trusts(source))
-        dialog = Dialog(who, parameter(request.header("From"), "tag"))
+        private = request.header("Via").upper().startswith("SIP/2.0/TLS")
+        dialog = Dialog(who, parameter(request.header("From"), "tag"), private=private)
         outcome = self._asked(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
@@ -172,7 +193,7 @@ class Dialogs:
             dialog.late |= request.method == "INVITE"
             dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
         dialog.late &= request.method != "INVITE"
@@ -180,14 +201,15 @@ class Dialogs:
         dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
         return message
 
-    def _described(self, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
+    def _described(self, dialog: Dialog, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
         """A request with the SDP in its body made one that the stack takes, and what that says."""
         content_type = request.header("Content-Type") or "application/sdp"
         description = sdp.of_body(content_type, request.body)
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
         try:
-            mended = sdp.mended(description, source=source, reaches=self._reaches)
+            clear, dialog.secured = secured(description, self._media_encryption, dialog.secured, source)
+            mended = sdp.mended(clear, source=source, reaches=self._reaches)
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
         says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)
@@ -205,7 +227,7 @@ class Dialogs:
             dialog.late = False
         else:
             return None  # whatever is in it, nothing was asked
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             if request.method == "PRACK":
                 return outcome

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from ipaddress import ip_address
 from typing import Any
 
@@ -151,12 +152,15 @@ class MessageHooks:
         on_request: Callable[[Message, Ip], Message | Reply | None],
         on_send: Callable[[Message], Message | None],
         on_refused: Callable[[str], None],
+        making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        """`on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
+        """Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
+        `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
 
         Raises SipError if the library isn't laid out as known.
         """
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
+        self._making_call = making_call
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
         small = ctypes.PyDLL(str(_native.__file__))
         self._small = declare(small, _SIGNATURES)
@@ -236,11 +240,12 @@ class MessageHooks:
 
     def _pass_on(self, msg: _Msg, request: Message) -> None:
         """Have the stack see another request, as if it had come in the place of `msg`. Raises ValueError."""
+        call_id = request.header("Call-ID")
+        begins = request.method == "INVITE" and not request.in_dialog
         try:
-            self._hand_on(msg, self._decoded(bytes(request)))
+            with self._making_call(call_id) if begins else nullcontext():
+                self._hand_on(msg, self._decoded(bytes(request)))
         finally:
-            call_id = request.header("Call-ID")
-            begins = request.method == "INVITE" and not request.in_dialog
             if begins and not self._small["uag_call_find"](call_id.encode()):
                 self._on_refused(call_id)
 

@@ -111,6 +111,7 @@ class SipServer:
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
+            media_encryption=settings.media_encryption,
         )
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -248,11 +249,15 @@ class SipServer:
         """On the SIP thread, before anything is received there."""
         self._addresses = addresses
         if self._hooks is None:
+            assert self._stack is not None
+            srtp = self._stack.rtp.srtp
+            srtp.require()
             self._hooks = MessageHooks(
                 library,
                 on_request=self._dialogs.received,
                 on_send=self._dialogs.sent,
                 on_refused=self._dialogs.forget,
+                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
