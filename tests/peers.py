@@ -97,12 +97,14 @@ class Reception:
 
 @contextlib.asynccontextmanager
 async def sip_server(
-    reception: Reception, *, max_calls: int = 5, **settings: Any
+    reception: Reception, *, max_calls: int = 5, certificate: bytes = b"", **settings: Any
 ) -> AsyncIterator[tuple[str, int]]:
     """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise."""
     port = free_port()
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port} | settings
     server = SipServer(SipSettings(**values), max_calls, reception)
+    if certificate:
+        await server.certify(certificate)
     await server.start()
     try:
         yield "127.0.0.1", port

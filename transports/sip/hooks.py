@@ -22,6 +22,7 @@ from transports.sip.errors import SipError
 from transports.sip.libre import (
     OTHER_BUILD,
     TCP,
+    TLS,
     Buffer,
     List,
     ListElement,
@@ -60,6 +61,7 @@ _LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer)
 _UDP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer, _pointer)
 _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
+_LAYER_TCP = 1  # above TLS, which is at 0
 _LARGEST = 65_536
 _EXTENSION = ctypes.create_string_buffer(b"timer")  # the stack keeps no copy
 
@@ -215,7 +217,7 @@ class MessageHooks:
         """Whether the request is done with, and no other listener is to see it."""
         try:
             msg = _at(_Msg, pointer)
-            if msg.tp == TCP:
+            if msg.tp in (TCP, TLS):
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
                 outcome = self._on_request(Message.parse(_text_of(msg)), ip_address(msg.src.packed))
@@ -306,7 +308,7 @@ class MessageHooks:
         registered = _pointer()
         on_tcp = self._callbacks[3]
         if self._small["tcp_register_helper"](
-            ctypes.byref(registered), connection, _LAYER, None, on_tcp, None, None
+            ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, None
         ):
             raise MemoryError
         self._connections[connection] = self._small["mem_ref"](registered)

@@ -87,6 +87,7 @@ class SipServer:
         self._on_dead = on_dead
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
+        self._certificate: bytes | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -139,6 +140,18 @@ class SipServer:
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
+
+    async def certify(self, chain: bytes) -> None:
+        """Show this certificate over TLS: PEM, with what it is signed by and its key.
+
+        Before `start`, or later in the place of another; calls go on. Raises SipError.
+        """
+        self._certificate = chain
+        if (stack := self._stack) and self.listening:
+            try:
+                await stack.on_sip_thread(lambda: stack.tls.certify(chain))
+            except BaresipError as error:
+                raise SipError(f"the SIP stack can't be told of the certificate: {error}") from error
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
@@ -194,13 +207,14 @@ class SipServer:
             if self._stack and (hooks := self._hooks):
                 with contextlib.suppress(BaresipError):
                     await self._stack.on_sip_thread(hooks.close)
+                    await self._stack.on_sip_thread(self._stack.tls.close)
             try:
                 await runtime.close()
             except BaresipError as error:
                 self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
         if self._dead:
-            self._hung.append((self._hooks, self._tap))
+            self._hung.append((self._hooks, self._tap, self._stack))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -240,8 +254,17 @@ class SipServer:
         )
 
     async def _listen(self) -> None:
-        assert self._stack is not None
-        self._sockets = await self._stack.listen(
+        stack, settings = self._stack, self._settings
+        assert stack is not None
+
+        def start_tls() -> None:
+            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
+            if self._certificate:
+                stack.tls.certify(self._certificate)
+
+        await stack.on_sip_thread(start_tls)
+        stack.tls_port = settings.tls_port if settings.over_tls else None
+        self._sockets = await stack.listen(
             self._settings.host, self._settings.port, self._filter(), self._begin
         )
 
@@ -332,7 +355,8 @@ class SipServer:
         put_on = self._filter()
         for sock in self._sockets:
             put_on(sock)
-        cut_connections(self._settings.port, lambda address: source_of(address) in bans)
+        ports = {self._settings.port, self._settings.tls_port}
+        cut_connections(ports, lambda address: source_of(address) in bans)
 
     async def _end_abandoned(self) -> None:
         assert self._stack is not None
