@@ -97,10 +97,13 @@ class Reception:
 
 @contextlib.asynccontextmanager
 async def sip_server(
-    reception: Reception, *, max_calls: int = 5, certificate: bytes = b"", **settings: Any
+    reception: Reception, *, max_calls: int = 5, **settings: Any
 ) -> AsyncIterator[tuple[str, int]]:
-    """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise."""
-    port = free_port()
+    """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise.
+
+    `certificate` among the settings is a chain for TLS.
+    """
+    port, certificate = free_port(), settings.pop("certificate", None)
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port} | settings
     server = SipServer(SipSettings(**values), max_calls, reception)
     if certificate:
