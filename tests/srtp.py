@@ -40,9 +40,10 @@ class Sdes:
 
     def hear(self, answer: SipAnswer) -> None:
         """Take the key of `answer`."""
-        key = base64.b64decode(answer.text.partition(f"{self.suite} inline:")[2].split()[0])
-        heard = self._session(key, Policy.SSRC_ANY_INBOUND)
-        self.caller.decrypt = heard.unprotect
+        self.caller.decrypt = self._session(self.key_in(answer), Policy.SSRC_ANY_INBOUND).unprotect
+
+    def key_in(self, answer: SipAnswer) -> bytes:
+        return base64.b64decode(answer.text.partition(f"{self.suite} inline:")[2].split()[0])
 
     async def call(self) -> SipAnswer:
         answer = await self.caller.invite()
