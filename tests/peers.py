@@ -163,26 +163,19 @@ class Softphone:
         return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
-def _configure(folder: Path, modules: tuple[str, ...]) -> int:
+_MODULES = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+
+
+def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
     """Write baresip's settings, with free ports. Returns that of its control socket."""
     control = free_port()
-    modules = (
-        "aufile",
-        "aubridge",
-        "g711",
-        "g722",
-        "opus",
-        "sndfile",
-        "account",
-        "menu",
-        "ctrl_tcp",
-        *modules,
-    )
+    modules = (*_MODULES, *more)
     (folder / "config").write_text(
         f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
         f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
         f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
         f"module_path {BARESIP_MODULES}\n"
+        + (f"sip_cafile {ca}\nsip_verify_server yes\n" if ca else "")
         + "".join(
             f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
         )
@@ -206,21 +199,30 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def softphone(
-    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu", mediaenc: str = ""
+    folder: Path,
+    dial: str,
+    says: Callable[[int], NDArray[np.int16]],
+    codec: str = "pcmu",
+    mediaenc: str = "",
+    ca: Path | None = None,
 ) -> AsyncIterator[Softphone]:
-    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end."""
+    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end.
+
+    `mediaenc` is as in its accounts. With `ca` it calls over TLS, and trusts what that has signed.
+    """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
+    transport = ";transport=tls" if ca else ""
     (folder / "accounts").write_text(
-        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}"
+        f"<sip:softphone@127.0.0.1{transport}>;regint=0;audio_codecs={CODEC_SPECS[codec]}"
         + (f";mediaenc={mediaenc}\n" if mediaenc else "\n")
     )
     (folder / "contacts").write_text("")
     modules = ("srtp", "dtls_srtp") if mediaenc else ()
-    phone = Softphone(folder, _configure(folder, modules))
+    phone = Softphone(folder, _configure(folder, modules, ca))
     process = await _start(program, folder)
     try:
         try:
@@ -229,7 +231,7 @@ async def softphone(
         except (TimeoutError, ConnectionRefusedError):
             process.kill()
             await process.communicate()
-            phone = Softphone(folder, _configure(folder, modules))
+            phone = Softphone(folder, _configure(folder, modules, ca))
             process = await _start(program, folder)
             await phone.command("dial", dial)
         yield phone
