@@ -24,6 +24,7 @@ from config.ports import require_free
 from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
+from transports.sip.errors import SipError
 from transports.sip.registration import State
 from transports.sip.server import SipServer
 from transports.webrtc.endpoint import WebRtcEndpoint
@@ -55,10 +56,11 @@ class Server:
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
         self.certificate: Certificate | None = None
+        self.sip_certificate: Certificate | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._keeping: list[asyncio.Task[None]] = []
 
     @property
     def persona(self) -> Persona:
@@ -74,6 +76,8 @@ class Server:
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
+            if settings.sip.over_tls:
+                require_free("sip", settings.sip.host, settings.sip.tls_port, "tcp")
         if settings.http.enabled:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
@@ -85,10 +89,15 @@ class Server:
                 on_dead=self._died.set,
                 headers=self.personas.headers,
             )
+            if settings.sip.over_tls:
+                self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
+                await self.sip.certify(self.sip_certificate.chain)
+                self.sip_certificate.on_change = self._recertify
+                self._keep(self.sip_certificate)
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
-                self._keeping = asyncio.create_task(self.certificate.keep(), name="certificate")
+                self._keep(self.certificate)
             self.http = HttpServer(
                 self._app(),
                 host=settings.http.host,
@@ -104,6 +113,17 @@ class Server:
         gc.freeze()
         if self.sip:
             await self.sip.start()
+
+    def _keep(self, certificate: Certificate) -> None:
+        self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
+
+    async def _recertify(self) -> None:
+        assert self.sip
+        assert self.sip_certificate
+        try:
+            await self.sip.certify(self.sip_certificate.chain)
+        except SipError as error:
+            logger.warning("SIP keeps the old certificate: %s", error)
 
     def _app(self) -> FastAPI:
         settings = self.settings
@@ -139,16 +159,17 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """The telephone line's and the certificate's; the models have their own."""
-        certificate = [self.certificate.health()] if self.certificate else []
+        certificates = [one.health() for one in (self.certificate, self.sip_certificate) if one]
         if self.sip is None:
-            return certificate
-        where = f"{self.settings.sip.host}:{self.settings.sip.port}"
+            return certificates
+        sip = self.settings.sip
+        where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
         failed = [one for one in self.sip.accounts if one.state is State.FAILED]
         if state == "ready" and failed:
             state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificate]
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificates]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -162,7 +183,7 @@ class Server:
         if self.http:
             await self.http.stop()
         await self.pool.close()
-        for task in (self._beating, self._keeping):
+        for task in (self._beating, *self._keeping):
             if task:
                 task.cancel()
 

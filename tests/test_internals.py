@@ -34,7 +34,7 @@ import agent
 import bench
 import models
 import transports
-from transports.sip import hooks, native, native_agents, native_rtp, requests
+from transports.sip import hooks, native, native_agents, native_rtp, native_srtp, native_tls, requests
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {"pipecat": "pipecat-ai", "aiortc": "aiortc", "baresip": "baresip-python"}
@@ -90,6 +90,12 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_rtp._SIGNATURES)),
+    ],
+    "transports/sip/native_tls.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_tls._SIGNATURES)),
+    ],
+    "transports/sip/native_srtp.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_srtp._SIGNATURES)),
     ],
 }
 EACH = [

@@ -39,6 +39,7 @@ class CallInfo:
     called: str
     remote: str = ""
     codec: str = ""
+    encryption: str = ""  # of the media, as `sdes` or `dtls-srtp`; empty if there is none
     call_id: str = ""
     caller_name: str = ""
     diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first

@@ -192,6 +192,10 @@ class SessionView(BaseModel):
     account: str = Field(description="Of sip.accounts, by which it came.", examples=["provider"])
     remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
     codec: str = Field(examples=["pcmu"])
+    encryption: str | None = Field(
+        description="Of the media: sdes, or dtls-srtp; null if there is none that is known of.",
+        examples=["dtls-srtp"],
+    )
     since: datetime
     state: CallState
     persona: str = Field(description="Who answers.", examples=["Joe"])
@@ -301,6 +305,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "account": info.account,
         "remote": info.remote,
         "codec": info.codec,
+        "encryption": info.encryption or None,
         "since": _time(info.since),
         "state": call.state,
         "persona": call.persona.name,

@@ -39,7 +39,10 @@ SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only lis
 SAME_KEY_S = 0.5
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
-_RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
+_RENEGOTIATING = (
+    *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME),
+    Event.CALL_MENC,  # keys were agreed on
+)
 
 logger = logging.getLogger("offhook.sip")
 
@@ -239,12 +242,23 @@ class SipCall(CallTransport):
         negotiated = await self._negotiated()
         if negotiated is None or self._sockets is None or self._stopped:
             return
-        self._receiver = Receiver(self._sockets, negotiated, self.info.remote, self._loop.time())
+        self._receiver = Receiver(
+            self._sockets, negotiated, self.info.remote, self._loop.time(), self._hand_back
+        )
         self._sends_to = negotiated.remote
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
-        self.info = dataclasses.replace(self.info, codec=negotiated.codec)
+        self._note(negotiated)
         await self.fire("on_dialin_connected")
+
+    def _note(self, negotiated: Negotiated) -> None:
+        self.info = dataclasses.replace(
+            self.info, codec=negotiated.codec, encryption=negotiated.encryption.value
+        )
+
+    def _hand_back(self, packet: bytes, source: Address) -> None:
+        """What came to the RTP socket for the stack."""
+        self._tell(self._stack.rtp.hand_back(self.info.call_id, packet, source))
 
     def _renegotiated(self) -> None:
         """One offer makes several events, and a peer may make many offers: one look at a time."""
@@ -262,7 +276,7 @@ class SipCall(CallTransport):
                 if self._receiver and negotiated and not self._stopped:
                     self._receiver.renegotiated(negotiated)
                     self._sends_to = negotiated.remote
-                    self.info = dataclasses.replace(self.info, codec=negotiated.codec)
+                    self._note(negotiated)
         finally:
             self._catching_up = False
 

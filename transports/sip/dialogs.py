@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from config.settings import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
+from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.sdp import Direction, Ip, NotAcceptable
@@ -60,6 +62,8 @@ class Dialog:
     tag: str  # the peer's
     agreed: Agreement = field(default_factory=Agreement)
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
+    private: bool = False  # nobody can read the signalling on its way to the peer
+    secured: Secured | None = None  # as was agreed on first
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     account: str = ""  # by which the call came
@@ -83,6 +87,7 @@ class Dialogs:
         reaches: Callable[[Ip], bool],
         account_of: Callable[[Message, Ip], Account | None] = lambda *_: None,
         headers: Iterable[str] = (),
+        media_encryption: MediaEncryption = "optional",
     ) -> None:
         """`trusts` a peer about who calls? Is there an address of ours that `reaches` it?
 
@@ -93,6 +98,7 @@ class Dialogs:
         self._headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
+        self._media_encryption = media_encryption
         self._dialogs: dict[str, Dialog] = {}
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
 
@@ -101,6 +107,13 @@ class Dialogs:
 
     def forget(self, call_id: str) -> None:
         self._dialogs.pop(call_id, None)
+
+    def mediaenc(self, call_id: str) -> str | None:
+        """What the stack has to be told before it makes a call of the INVITE that was `received`."""
+        dialog = self._dialogs[call_id]
+        if dialog.secured is None:  # the offer will be ours
+            return mediaenc_of_offer(self._media_encryption, private=dialog.private)
+        return dialog.secured.encryption.mediaenc
 
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
         """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
@@ -143,6 +156,9 @@ class Dialogs:
                 dialog.agree(agreement)
             if (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
                 message = replace(message, headers=(*message.headers, *timer.in_response()))
+            if dialog.secured and message.body:
+                body = answering(message.body, dialog.secured)
+                message = message.with_body(body, message.header("Content-Type"))
             if dialog.agreed.muted and not dialog.late and message.body:
                 # RFC 3264 6: where the offer has no port, nor has the answer.
                 body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
@@ -164,7 +180,9 @@ class Dialogs:
         trusted = account is not None or self._trusts(source)
         contact = account.agent.user if account else ""
         who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
-        dialog = Dialog(who, parameter(request.header("From"), "tag"), codecs=self._codecs)
+        private = request.header("Via").upper().startswith("SIP/2.0/TLS")
+        tag = parameter(request.header("From"), "tag")
+        dialog = Dialog(who, tag, private=private, codecs=self._codecs)
         if account:
             dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs
         outcome = self._asked(dialog, request, source)
@@ -208,7 +226,8 @@ class Dialogs:
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
         try:
-            mended = sdp.mended(description, source=source, reaches=self._reaches)
+            clear, dialog.secured = secured(description, self._media_encryption, dialog.secured, source)
+            mended = sdp.mended(clear, source=source, reaches=self._reaches)
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
         says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)

@@ -15,7 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 from baresip import _native
 
+from transports.sip.encryption import Encryption, Key
 from transports.sip.libre import ListElement, SocketAddress, address_text, declare
+from transports.sip.native_srtp import StackSrtp
 from transports.sip.source import Address
 
 _SOCKADDR_IN_BYTES, _SOCKADDR_IN6_BYTES = 8, 28  # as far as they say where
@@ -117,6 +119,8 @@ class Negotiated:
     remote: Address  # where the peer's SDP wants its packets
     formats: dict[int, RtpFormat] = field(default_factory=dict)
     codec: str = ""  # that we send, e.g. `pcmu`
+    encryption: Encryption = Encryption.NONE
+    key: Key | None = None  # of what the peer sends; None while DTLS is under way
 
 
 T = TypeVar("T")
@@ -133,6 +137,7 @@ class StackRtp:
         self._on_sip_thread = on_sip_thread
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
+        self.srtp = StackSrtp()
 
     async def take_over(
         self, sip_call_id: str, preferred: Sequence[str]
@@ -175,7 +180,8 @@ class StackRtp:
             there = address_text(self._lib, remote), self._lib.sa_port(remote)
             codec = self._lib.audio_codec(self._audio(sip_call_id), True)
             name = codec and _Codec.from_address(codec).name
-            return Negotiated(there, formats, (name or b"").decode().lower())
+            encryption, key = self.srtp.agreed(stream)
+            return Negotiated(there, formats, (name or b"").decode().lower(), encryption, key)
 
         return await self._on_sip_thread(ask)
 
@@ -212,6 +218,15 @@ class StackRtp:
                 self._lib.rtcp_start(socket_of_rtp, name, ctypes.byref(rtcp))
 
         await self._on_sip_thread(redirect)
+
+    async def hand_back(self, sip_call_id: str, packet: bytes, source: Address) -> None:
+        """Have the stack see what came to the call's RTP socket: DTLS."""
+
+        def hand() -> None:
+            if stream := self._stream(sip_call_id):
+                self.srtp.hand_back(stream, packet, source)
+
+        await self._on_sip_thread(hand)
 
     def _accept_keys_at(self, media: int, clock_rates_hz: tuple[int, ...]) -> None:
         for rate in clock_rates_hz:

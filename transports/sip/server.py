@@ -98,6 +98,7 @@ class SipServer:
         self._on_dead = on_dead
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
+        self._certificate: bytes | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -130,6 +131,7 @@ class SipServer:
             reaches=lambda peer: source_towards(peer) in self._addresses,
             headers=headers,
             account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
+            media_encryption=settings.media_encryption,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
@@ -160,6 +162,18 @@ class SipServer:
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
+
+    async def certify(self, chain: bytes) -> None:
+        """Show this certificate over TLS: PEM, with what it is signed by and its key.
+
+        Before `start`, or later in the place of another; calls go on. Raises SipError.
+        """
+        self._certificate = chain
+        if (stack := self._stack) and self.listening:
+            try:
+                await stack.on_sip_thread(lambda: stack.tls.certify(chain))
+            except BaresipError as error:
+                raise SipError(f"the SIP stack can't be told of the certificate: {error}") from error
 
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
@@ -227,13 +241,14 @@ class SipServer:
             if self._stack and (hooks := self._hooks):
                 with contextlib.suppress(BaresipError):
                     await self._stack.on_sip_thread(hooks.close)
+                    await self._stack.on_sip_thread(self._stack.tls.close)
             try:
                 await runtime.close()
             except BaresipError as error:
                 self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
         if self._dead:
-            self._hung.append((self._hooks, self._tap))
+            self._hung.append((self._hooks, self._tap, self._stack))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -276,8 +291,17 @@ class SipServer:
             self._put_filter()
 
     async def _listen(self) -> None:
-        assert self._stack is not None
-        self._sockets = await self._stack.listen(
+        stack, settings = self._stack, self._settings
+        assert stack is not None
+
+        def start_tls() -> None:
+            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
+            if self._certificate:
+                stack.tls.certify(self._certificate)
+
+        await stack.on_sip_thread(start_tls)
+        stack.tls_port = settings.tls_port if settings.over_tls else None
+        self._sockets = await stack.listen(
             self._settings.host, self._settings.port, self._filter(), self._begin
         )
 
@@ -285,11 +309,15 @@ class SipServer:
         """On the SIP thread, before anything is received there."""
         self._addresses = addresses
         if self._hooks is None:
+            assert self._stack is not None
+            srtp = self._stack.rtp.srtp
+            srtp.require()
             self._hooks = MessageHooks(
                 library,
                 on_request=self._received,
                 on_send=self._dialogs.sent,
                 on_refused=self._dialogs.forget,
+                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
@@ -382,7 +410,8 @@ class SipServer:
             logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
         self._bans = bans
         self._put_filter()
-        cut_connections(self._settings.port, lambda address: source_of(address) in bans)
+        ports = {self._settings.port, self._settings.tls_port}
+        cut_connections(ports, lambda address: source_of(address) in bans)
 
     async def _end_abandoned(self) -> None:
         assert self._stack is not None
