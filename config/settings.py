@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from config.outbound import OutboundSettings
+
 
 def _expanded(path: Path) -> Path:
     return path.expanduser()
@@ -409,6 +411,7 @@ class Settings(Section):
     )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
+    outbound: OutboundSettings = OutboundSettings()
     call: CallSettings = CallSettings()
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()

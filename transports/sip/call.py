@@ -244,7 +244,7 @@ class SipCall(CallTransport):
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
         self.info = dataclasses.replace(self.info, codec=negotiated.codec)
-        await self.fire("on_dialin_connected")
+        await self.fire(self.connected_event)
 
     def _renegotiated(self) -> None:
         """One offer makes several events, and a peer may make many offers: one look at a time."""
@@ -300,7 +300,7 @@ class SipCall(CallTransport):
         self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self.fire("on_dialin_stopped", reason))
+        self._start(self.fire(self.stopped_event, reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:

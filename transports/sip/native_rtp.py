@@ -135,9 +135,12 @@ class StackRtp:
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
 
-    async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
-        """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
+    async def take_over(
+        self, sip_call_id: str, *, offered: bool = False
+    ) -> tuple[socket.socket, socket.socket] | None:
+        """Have the stack read the call's RTP no more; None if the call is gone.
 
+        Before the call is answered; or behind it, where the stack `offered` and has nothing to choose.
         Returns second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the
         stack's.
         """
@@ -147,10 +150,11 @@ class StackRtp:
             rtp = stream and self._lib.stream_rtp_sock(stream)
             if not rtp:
                 return None
-            media = self._lib.stream_sdpmedia(stream)
-            self._accept_keys_at(media, _KEY_CLOCKS_HZ)
-            self._prefer(media, self.preferred)
-            self._correct_ptime(media)
+            if not offered:
+                media = self._lib.stream_sdpmedia(stream)
+                self._accept_keys_at(media, _KEY_CLOCKS_HZ)
+                self._prefer(media, self.preferred)
+                self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
             return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))

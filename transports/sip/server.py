@@ -12,11 +12,11 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from baresip.call import Call
 from baresip.config import Config
@@ -25,20 +25,24 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.answering import plain_number
+from config.outbound import OutboundSettings
 from config.settings import SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
+from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
+from transports.outbound import OutboundGuard
 from transports.sip import packet_filter
 from transports.sip.call import SipCall
+from transports.sip.dialler import Dialler
 from transports.sip.dialogs import Dialogs
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
 from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
 from transports.sip.native import Stack, cut_connections, source_towards
+from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
 from transports.sip.sender import Feeder
 from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace
+from transports.sip.trace import Trace, call_id_of
 
 CODECS = {"opus": "opus/16000/1", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
@@ -57,6 +61,8 @@ _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
+
+OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
 
@@ -79,14 +85,21 @@ class SipServer:
         max_calls: int,
         handler: CallHandler,
         on_dead: Callable[[], None] | None = None,
+        outbound: OutboundGuard | None = None,
     ) -> None:
-        """`on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
+        """`on_dead` is called once if the SIP thread dies: no call can be taken in this process again.
+
+        Nobody is called but whom `outbound` permits.
+        """
         self._settings = settings
         self._max_calls = max_calls
         self._handler = handler
         self._on_dead = on_dead
+        self._outbound = outbound or OutboundGuard(OutboundSettings())
+        self._agents: dict[str, UserAgent] = {}  # by account; the one without a name answers anyone
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
+        self._dialler: Dialler | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -153,8 +166,16 @@ class SipServer:
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._stack.rtp.preferred = self._settings.codecs
-            agent = await UserAgent.create(runtime, self._account())
+            agent = self._agents[""] = await UserAgent.create(runtime, self._account())
             agent.on_incoming(self._on_incoming)
+            self._dialler = Dialler(
+                runtime,
+                self._stack,
+                self._dialogs,
+                pump=self._pump,
+                feeder=self._feeder,
+                rtp_timeout_s=self._settings.rtp_timeout_s,
+            )
             await self._listen()
         except SipError:
             await self.close()
@@ -164,6 +185,26 @@ class SipServer:
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
+
+    async def dial(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str = "",
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call somebody and have `handler` run the call, which is under way when this returns.
+
+        Raises NotPermitted, or CallGone where it can't even be tried.
+        """
+        destination = self._outbound.permits(to)
+        agent = self._agents.get(account)
+        if self._dialler is None or agent is None or not self.listening:
+            raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
+        call = await self._dialler.dial(agent, account, destination, ring_timeout_s=ring_timeout_s)
+        self._supervise(call, handler(call))
+        return call
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
@@ -291,6 +332,8 @@ class SipServer:
         self._guard.traced(message)
         if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
             self._loop.call_soon_threadsafe(self._sweep)
+        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
+            self._dialogs.responded(call_id_of(message.raw))
         if not self._settings.trace_calls:
             return
         protocol = "UDP" if message.over_udp else "TCP"
@@ -358,12 +401,26 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
         )
-        task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
-        self._calls[sip_call] = task
-        self._live.add(info.call_id)
-        self.trace.name(info.call_id, info.id)
-        task.add_done_callback(lambda _: self._forget(sip_call))
-        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+        self._supervise(sip_call, self._serve(call, sip_call))
+
+    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+        """Have what serves a call run until nothing of it is left."""
+
+        async def run() -> None:
+            try:
+                await serving
+            except Exception:
+                logger.exception("call %s failed", call.info.id)
+            finally:
+                await call.hangup()
+                await call.settle()
+                self._dialogs.forget(call.info.call_id)
+
+        task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
+        self._live.add(call.info.call_id)
+        self.trace.name(call.info.call_id, call.info.id)
+        task.add_done_callback(lambda _: self._forget(call))
+        call.add_event_handler(call.connected_event, self._note_source)
 
     async def _note_source(self, call: SipCall) -> None:
         if call.info.remote:
@@ -394,12 +451,6 @@ class SipServer:
                     await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
-        except Exception:
-            logger.exception("call %s failed", call.info.id)
-        finally:
-            await call.hangup()
-            await call.settle()
-            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
