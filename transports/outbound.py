@@ -12,6 +12,7 @@ from config.outbound import OutboundSettings
 
 _MINUTE_S = 60.0
 _DAY_S = 24 * 3600.0
+_SHORTEST_S = 0.05  # for which nobody need be asked again
 
 
 class NotPermitted(Exception):
@@ -110,13 +111,13 @@ class OutboundGuard:
         permit.answered_at = now
 
     def left_s(self, permit: Permit, now: float) -> float:
-        """How long the call may go on at least; ask again then, as others may have ended. 0: end it."""
+        """How long the call may go on, whoever else calls meanwhile; ask again then. 0: end it."""
         self._expire(now)
-        left = []
-        for key, limits in ((None, self._overall), (permit.by, self._each)):
-            talking = sum(one.answered_at is not None and key in (None, one.by) for one in self._live)
-            left.append((limits.minutes_per_day * 60 - self._talked_s(key, now)) / max(1, talking))
-        return max(0.0, min(left))
+        left_s = min(
+            (limits.minutes_per_day * 60 - self._talked_s(key, now)) / limits.max_calls
+            for key, limits in ((None, self._overall), (permit.by, self._each))
+        )
+        return left_s if left_s >= _SHORTEST_S else 0.0
 
     def end(self, permit: Permit, now: float) -> None:
         """The call is over, or was never made. Safe to call twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from baresip.errors import BaresipError, NoLocalAddressError
@@ -28,9 +29,18 @@ class Dialler:
         self._named = named
 
     async def dial(
-        self, agent: UserAgent, account: str, destination: Destination, *, ring_timeout_s: float
+        self,
+        agent: UserAgent,
+        account: str,
+        destination: Destination,
+        begin: Callable[[OutgoingCall], None],
+        *,
+        ring_timeout_s: float,
     ) -> OutgoingCall:
-        """Send an INVITE. Raises CallGone where that isn't possible."""
+        """Send an INVITE, and have `begin` called before the call hears of what came of it.
+
+        Raises CallGone where that isn't possible.
+        """
         uri = str(destination)
         invited = uri.partition(";")[0]
         self._dialogs.dial(invited)
@@ -56,5 +66,6 @@ class Dialler:
             **self._named,
         )
 
+        begin(call)
         tell()
         return call

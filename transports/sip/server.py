@@ -202,9 +202,13 @@ class SipServer:
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
             raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
-        call = await self._dialler.dial(agent, account, destination, ring_timeout_s=ring_timeout_s)
-        self._supervise(call, handler(call))
-        return call
+        return await self._dialler.dial(
+            agent,
+            account,
+            destination,
+            lambda call: self._supervise(call, handler(call)),
+            ring_timeout_s=ring_timeout_s,
+        )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
