@@ -8,12 +8,15 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
+from agent.cli import app as offhook
 from agent.http.app import create_app
 from agent.http.outbound import outbound_router
 from agent.http.speech import wav
@@ -300,3 +303,64 @@ async def test_minutes_that_are_used_up_end_a_call(serve: Serve) -> None:
         assert answer.status_code == 429
         assert "minutes" in answer.json()["detail"]
         await until(lambda: not on.sessions.live())
+
+
+async def run(on: Line, *words: str) -> Result:
+    """The command, which talks with the server of the test."""
+    return await asyncio.to_thread(
+        CliRunner().invoke,
+        offhook,
+        ["call", *words, "--url", str(on.client.base_url).rstrip("/")],
+        env={"OFFHOOK_HTTP__API_KEY": KEY, "COLUMNS": "160"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "told"),
+    [
+        ("486 Busy Here", 3, "busy  It is busy. (486 Busy Here)"),
+        ("603 Decline", 5, "declined  The call was declined. (603 Decline)"),
+        ("404 Not Found", 6, "not reached  Nobody has that number or name there. (404 Not Found)"),
+    ],
+)
+async def test_the_command_tells_how_it_failed(serve: Serve, status: str, exit_code: int, told: str) -> None:
+    async with line(serve) as on, callee() as called:
+        running = asyncio.create_task(run(on, called.address))
+        called.reply(await called.invited(), status)
+        result = await running
+        assert result.exit_code == exit_code, result.output
+        first, last = result.stdout.splitlines()
+        assert first.endswith(" dialling")
+        assert last.endswith(told)
+
+
+async def test_the_command_plays_a_file(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "news.wav"
+    file.write_bytes(wav(bytes(16_000)))
+    async with line(serve) as on, callee() as called:
+        running = asyncio.create_task(run(on, called.address, "--play", str(file), "--hang-up"))
+        await called.invited()
+        await called.accept()
+        called.reply(await called.request_of("BYE"), "200 OK")
+        result = await running
+        assert result.exit_code == 0, result.output
+        assert [line.split(" ", 1)[1] for line in result.stdout.splitlines()] == [
+            "dialling",
+            "answered",
+            "agent hangup",
+        ]
+
+
+async def test_the_command_does_not_wait(serve: Serve) -> None:
+    async with line(serve) as on, callee() as called:
+        result = await run(on, called.address, "--no-wait")
+        assert result.exit_code == 0, result.output
+        called.reply(await called.invited(), "486 Busy Here")
+        assert (await on.over(f"/api/v1/calls/{result.stdout.strip()}"))["reason"] == "busy"
+
+
+async def test_the_command_says_why_nobody_is_called(serve: Serve) -> None:
+    async with line(serve) as on:
+        result = await run(on, "sip:600@198.51.100.7")
+        assert result.exit_code == 1
+        assert "no pattern of outbound.allow matches it" in result.stderr
