@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -72,16 +72,27 @@ class Sessions:
             raise CallsStopped(why_not) if down else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
-        session = self._session(call, place)
-        self._live[call.info.id] = session
-        self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
+        await self._run(call.info.id, self._session(call, place))
+
+    async def host(self, call: CallTransport, make: Callable[..., CallSession]) -> EndReason:
+        """Run a call that we made to its end, in the session that `make` makes. Raises CallRefused."""
+        accepting, why_not = self.accepting
+        if not accepting:
+            raise CallRefused(why_not)
+        logger.info("call %s goes out over %s", call.info.id, call.info.transport)
+        return await self._run(call.info.id, make(call, settings=self._settings, pool=self._pool))
+
+    async def _run(self, id: str, session: CallSession) -> EndReason:
+        self._live[id] = session
+        self._empty.clear()
         try:
-            await session.run()
+            return await session.run()
         except Exception:  # one call may die, the server not
-            logger.exception("call %s failed", call.info.id)
+            logger.exception("call %s failed", id)
+            return EndReason.TRANSPORT_FAILURE
         finally:
-            del self._live[call.info.id]
+            del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from config.accounts import AccountName, AccountSettings
 from config.logins import AuthSettings, RegistrarSettings
+from config.outbound import OutboundSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
 
@@ -453,6 +454,7 @@ class Settings(Section):
     )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
+    outbound: OutboundSettings = OutboundSettings()
     call: CallSettings = CallSettings()
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()

@@ -22,6 +22,7 @@ import aiortc
 import aiortc.rtcsctptransport
 import baresip._events
 import baresip._native
+import baresip.call
 import pytest
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.services.openai.llm import OpenAILLMService
@@ -76,6 +77,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("baresip", baresip._native.lib, ["BP_CMD_PING", "BP_EV_PONG"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native._SIGNATURES)),
     ],
+    "transports/sip/native_dial.py": [("baresip", baresip.call.Call, ["_on_stack_event"])],
     "transports/sip/hooks.py": [
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(hooks._SIGNATURES)),
     ],

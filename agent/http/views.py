@@ -183,6 +183,7 @@ class Health(BaseModel):
 class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
     transport: str = Field(examples=["sip"])
+    direction: Literal["inbound", "outbound"] = Field(description="Who called: they, or we.")
     from_: str = Field(alias="from", examples=["alice"])
     from_name: str = Field(description="The caller's name, where the wire has one.", examples=["Alice"])
     to: str = Field(examples=["agent"])
@@ -298,6 +299,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
     return {
         "id": info.id,
         "transport": info.transport,
+        "direction": info.direction,
         "from": info.caller,
         "from_name": info.caller_name,
         "to": info.called,

@@ -249,7 +249,7 @@ class SipCall(CallTransport):
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
         self._note(negotiated)
-        await self.fire("on_dialin_connected")
+        await self.fire(self.connected_event)
 
     def _note(self, negotiated: Negotiated) -> None:
         self.info = dataclasses.replace(
@@ -314,7 +314,7 @@ class SipCall(CallTransport):
         self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self.fire("on_dialin_stopped", reason))
+        self._start(self.fire(self.stopped_event, reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:

@@ -6,6 +6,7 @@ understands, and what it doesn't know (session timers, most ways to send keys) i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -30,10 +31,14 @@ _KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
 _NO_ANSWER = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
 
 
+logger = logging.getLogger("offhook.sip")
+
+
 class DialogEvent(Enum):
     AGREED = auto()  # anew: on a direction, a codec, an address, or a session timer that starts anew
     PRACKED = auto()  # the provisional response arrived
     UNANSWERED = auto()  # our offer got no answer: end the call
+    RESPONDED = auto()  # the peer, to anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Dialog:
     """What is known of one call's dialog."""
 
     parties: Parties
-    tag: str  # the peer's
+    tag: str  # the peer's; empty until it asks something in a dialog that we began
     agreed: Agreement = field(default_factory=Agreement)
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     private: bool = False  # nobody can read the signalling on its way to the peer
@@ -68,6 +73,7 @@ class Dialog:
     late: bool = False  # the offer is ours, and not answered yet
     account: str = ""  # by which the call came
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
+    responded: bool = False  # the peer, to anything
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
@@ -77,7 +83,7 @@ class Dialog:
 
 
 class Dialogs:
-    """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
+    """The dialogs of one SIP stack, by Call-ID. `received`, `responded` and `sent` run on the SIP thread."""
 
     def __init__(
         self,
@@ -100,10 +106,29 @@ class Dialogs:
         self._reaches = reaches
         self._media_encryption = media_encryption
         self._dialogs: dict[str, Dialog] = {}
+        self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
+        self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
+
+    def dial(self, uri: str) -> None:
+        """Let an INVITE to it pass, until `begin`."""
+        self._dialling.append(uri)
+
+    def begin(self, uri: str, call_id: str, who: Parties) -> Dialog:
+        """One that we began by dialling."""
+        dialog = self._dialogs[call_id] = Dialog(who, "", codecs=self._codecs)
+        dialog.responded = call_id in self._early
+        self.dialled(uri)
+        return dialog
+
+    def dialled(self, uri: str) -> None:
+        """It has been, or couldn't be."""
+        self._dialling.remove(uri)
+        if not self._dialling:
+            self._early.clear()
 
     def forget(self, call_id: str) -> None:
         self._dialogs.pop(call_id, None)
@@ -118,6 +143,8 @@ class Dialogs:
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
         """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
         dialog = self._dialogs.get(request.header("Call-ID"))
+        if dialog and not dialog.tag:
+            dialog.tag = parameter(request.header("From"), "tag")
         if dialog and parameter(request.header("From"), "tag") != dialog.tag:
             dialog = None
         match request.method:
@@ -139,11 +166,25 @@ class Dialogs:
                 return Reply(405, "Method Not Allowed", (("Allow", ALLOW),))
         return Reply(501, "Not Implemented", (("Allow", ALLOW),))
 
+    def responded(self, call_id: str) -> None:
+        """Note that a response came."""
+        if dialog := self._dialogs.get(call_id):
+            dialog.responded = True
+            dialog.on_event(DialogEvent.RESPONDED)
+        elif self._dialling:
+            self._early.add(call_id)
+
     def sent(self, message: Message) -> Message | None:
         """What goes out in the place of a message of the stack's; None: nothing."""
         dialog = self._dialogs.get(message.header("Call-ID"))
         if message.header("Allow"):
             message = message.replace("Allow", ALLOW)
+        if message.method == "INVITE" and not message.status and not message.in_dialog:
+            if dialog is None and message.uri.partition(";")[0] not in self._dialling:
+                logger.error("an INVITE that nobody asked for was not sent")
+                return None
+            # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
+            return _without(message, "Supported", "timer")
         if dialog is None:
             return message
         if 100 < message.status < 200 and dialog.quiet:

@@ -5,9 +5,8 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here, in `native_rtp.py`, `native_agents.py`, `requests.py` and `hooks.py` stands all that leans on what
-baresip-python keeps to itself;
-`tests/test_internals.py` names it.
+Here, in `native_rtp.py`, `native_agents.py`, `native_dial.py`, `requests.py` and `hooks.py` stands all that
+leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
 """
 
 from __future__ import annotations

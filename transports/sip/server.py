@@ -13,11 +13,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from baresip.call import Call
 from baresip.config import Config
@@ -27,11 +27,14 @@ from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
 from config.numbers import plain_number
+from config.outbound import OutboundSettings
 from config.settings import SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
+from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
+from transports.outbound import OutboundGuard
 from transports.sip import packet_filter
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
+from transports.sip.dialler import Dialler
 from transports.sip.dialogs import Dialogs, Reply
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
@@ -41,11 +44,12 @@ from transports.sip.logins import Logins
 from transports.sip.message import Message
 from transports.sip.native import Stack, cut_connections, source_towards
 from transports.sip.native_agents import Agent
+from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
 from transports.sip.registrar import Peer, Registrar
 from transports.sip.sender import Feeder
 from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace
+from transports.sip.trace import Trace, call_id_of
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
@@ -65,6 +69,8 @@ _EVERYONE = ("0.0.0.0/0", "::/0")
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
+
+OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
 
@@ -88,17 +94,22 @@ class SipServer:
         handler: CallHandler,
         on_dead: Callable[[], None] | None = None,
         headers: Iterable[str] = (),
+        outbound: OutboundGuard | None = None,
     ) -> None:
         """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
 
-        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
+        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again. Nobody is
+        called but whom `outbound` permits.
+        """
         self._settings = settings
         self._max_calls = max_calls
         self._handler = handler
         self._on_dead = on_dead
+        self._outbound = outbound or OutboundGuard(OutboundSettings())
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
         self._certificate: bytes | None = None
+        self._dialler: Dialler | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -190,6 +201,14 @@ class SipServer:
             self._stack = Stack(runtime)
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
+            self._dialler = Dialler(
+                runtime,
+                self._stack,
+                self._dialogs,
+                pump=self._pump,
+                feeder=self._feeder,
+                rtp_timeout_s=self._settings.rtp_timeout_s,
+            )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
         except SipError:
@@ -210,6 +229,30 @@ class SipServer:
         assert self._accounts is not None
         await self._accounts.apply(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
+
+    async def dial(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str = "",
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call somebody and have `handler` run the call, which is under way when this returns.
+
+        Raises NotPermitted, or CallGone where it can't even be tried.
+        """
+        destination = self._outbound.permits(to)
+        agent = self._agents.get(account)
+        if self._dialler is None or agent is None or not self.listening:
+            raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
+        return await self._dialler.dial(
+            agent,
+            account,
+            destination,
+            lambda call: self._supervise(call, handler(call)),
+            ring_timeout_s=ring_timeout_s,
+        )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
@@ -376,6 +419,8 @@ class SipServer:
         self._guard.traced(message)
         if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
             self._loop.call_soon_threadsafe(self._sweep)
+        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
+            self._dialogs.responded(call_id_of(message.raw))
         if not self._settings.trace_calls:
             return
         protocol = "UDP" if message.over_udp else "TCP"
@@ -444,12 +489,26 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
         )
-        task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
-        self._calls[sip_call] = task
-        self._live.add(info.call_id)
-        self.trace.name(info.call_id, info.id)
-        task.add_done_callback(lambda _: self._forget(sip_call))
-        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+        self._supervise(sip_call, self._serve(call, sip_call))
+
+    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+        """Have what serves a call run until nothing of it is left."""
+
+        async def run() -> None:
+            try:
+                await serving
+            except Exception:
+                logger.exception("call %s failed", call.info.id)
+            finally:
+                await call.hangup()
+                await call.settle()
+                self._dialogs.forget(call.info.call_id)
+
+        task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
+        self._live.add(call.info.call_id)
+        self.trace.name(call.info.call_id, call.info.id)
+        task.add_done_callback(lambda _: self._forget(call))
+        call.add_event_handler(call.connected_event, self._note_source)
 
     async def _note_source(self, call: SipCall) -> None:
         if call.info.remote:
@@ -480,12 +539,6 @@ class SipServer:
                     await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
-        except Exception:
-            logger.exception("call %s failed", call.info.id)
-        finally:
-            await call.hangup()
-            await call.settle()
-            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
