@@ -23,6 +23,7 @@ class EndReason(StrEnum):
     CALLER_GONE = "caller_gone"
     AGENT_HANGUP = "agent_hangup"
     OPERATOR_HANGUP = "operator_hangup"
+    TRANSFERRED = "transferred"
     IDLE = "idle"
     MAX_DURATION = "max_duration"
     DRAIN = "drain"
@@ -108,6 +109,13 @@ class CallTransport(BaseTransport, abc.ABC):
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
 
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        """Have the caller call `uri` in the place of us. Returns once that was answered, and this call is over.
+
+        Raises TransferFailed with the call as it was, unless it is over meanwhile.
+        """
+        raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
+
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
         return
@@ -119,6 +127,17 @@ class CallGone(Exception):
     def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class TransferFailed(Exception):
+    """The caller couldn't be put through, for a reason that is a sentence.
+
+    `status` is what SIP says of it: 486 where the target is busy, None where nobody said anything.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be

@@ -28,6 +28,7 @@ from transports.sip.receiver import Receiver
 from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 from transports.sip.source import Address
+from transports.sip.transfer import TRANSFERRED, refer
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
@@ -142,6 +143,9 @@ class SipCall(CallTransport):
 
     async def hangup(self) -> None:
         await self._hang_up(EndReason.AGENT_HANGUP)
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        await refer(self._call, uri, timeout_s)
 
     async def tick(self, now: float) -> None:
         """Move audio both ways. Called by the pump every 10 ms."""
@@ -284,6 +288,8 @@ class SipCall(CallTransport):
     def _reason_of(self, text: str) -> EndReason:
         if not self._established:
             return EndReason.CALLER_CANCELLED
+        if text == TRANSFERRED:
+            return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP
         logger.info("call %s closed by the stack: %s", self.info.id, text)
