@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"]
+CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "transferring", "ending"]
 Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
 ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
 MAX_TURNS = 2000

@@ -47,7 +47,6 @@ class Server:
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
-            tools=pipeline.TOOLS,
         )
         self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
         self.sip: SipServer | None = None

@@ -18,6 +18,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
+from agent.call_control import CallControl
 from agent.conversation import CallState, Conversation, ToolCall, Turn
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
@@ -72,6 +73,10 @@ class CallSession:
             answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
+            act=lambda name, arguments: self.control.act(name, arguments),
+        )
+        self.control: CallControl = CallControl(
+            call, self._pipeline, answering=self._answering, settings=settings
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler("on_dialin_connected", self._on_connected)
@@ -123,6 +128,8 @@ class CallSession:
             return "ending"
         if not self._connected.is_set():
             return "ringing"
+        if self.control.doing:
+            return self.control.doing
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
         return "thinking" if self._pipeline.listener.answering else "listening"
@@ -241,6 +248,7 @@ class CallSession:
         await self._tell(ending_message(self._ending.result()[0]))
         await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
+        await self.control.close()
         await self._in_time(self._runner.cancel(), "ending its pipeline")
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
@@ -273,7 +281,8 @@ class CallSession:
         self._troubles.caller_speaks()
 
     async def _on_idle(self, _: object) -> None:
-        was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
+        on_hold = self._call.on_hold or self.control.doing is not None
+        was_on_hold, self._was_on_hold = self._was_on_hold, on_hold
         if was_on_hold or self._was_on_hold:
             # Nobody listens, or has just come back: the idle time begins anew, which the timer by itself
             # does only after the agent spoke.

@@ -114,7 +114,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            for phrase in (*persona.opening, *ending, *said_while_waiting):
+            meanwhile = [said for _, said in persona.says if said and persona.tools]
+            for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 said = await pieces(phrase, language=persona.language)
                 await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)
         self._ready = True

@@ -110,7 +110,7 @@ class CallTransport(BaseTransport, abc.ABC):
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
 
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
-        """Have the caller call `uri` in the place of us. Returns once that was answered, and this call is over.
+        """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
 
         Raises TransferFailed with the call as it was, unless it is over meanwhile.
         """

@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.http import problems
 from agent.http.admission import TextAdmission
+from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
 from agent.http.contracts import Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
@@ -83,6 +84,7 @@ def create_app(
     app.include_router(
         control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
     )
+    app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)

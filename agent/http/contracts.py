@@ -42,6 +42,13 @@ class Turn(Protocol):
         """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
 
 
+class Control(Protocol):
+    """What may be done with a call. Raises CantBeDone."""
+
+    async def transfer(self, to: str) -> None:
+        """Returns once the caller was put through. Raises UnknownTarget, TransferFailed as well."""
+
+
 class LiveCall(Protocol):
     @property
     def info(self) -> CallInfo: ...
@@ -66,6 +73,8 @@ class LiveCall(Protocol):
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
 
+    @property
+    def control(self) -> Control: ...
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once."""
 

@@ -247,7 +247,7 @@ def _key(request: Message) -> Message | Reply | None:
 
 
 def _referring(request: Message) -> Message:
-    """A REFER whose addresses are whole: the stack writes them without brackets, and knows no name of ours."""
+    """A REFER with whole addresses: the stack writes them without brackets, and knows no name of ours."""
     target = request.header("Refer-To").removeprefix("<").removesuffix(">")
     ours = re.search(r"<([^>]*)>", request.header("From"))
     if ours:

@@ -1,0 +1,136 @@
+"""What may be done with a call while it stands, by the model or by an operator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipecat.frames.frames import ControlFrame, InterruptionFrame, TTSSpeakFrame
+from pipecat.pipeline.worker import PipelineWorker
+
+from agent.answering import Answering
+from agent.pipeline import CallPipeline
+from agent.tools import Done
+from config.settings import Settings
+from transports.call import CallTransport, TransferFailed
+
+logger = logging.getLogger("offhook.call")
+
+Doing = Literal["transferring"]
+SAY_DEADLINE_S = 12.0
+
+
+class CantBeDone(Exception):
+    """Not with this call, or not now; the message is a sentence."""
+
+
+class UnknownTarget(CantBeDone):
+    """Nobody of this name may be called."""
+
+
+@dataclass
+class Heard(ControlFrame):
+    """Comes to the end of the pipeline when what was said before it has been heard."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class CallControl:
+    """One call's. One thing at a time; whoever asks for another meanwhile is told so by CantBeDone."""
+
+    def __init__(
+        self, call: CallTransport, pipeline: CallPipeline, *, answering: Answering, settings: Settings
+    ) -> None:
+        self._call = call
+        self._pipeline = pipeline
+        self._answering = answering
+        self._settings = settings
+        self.doing: Doing | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        pipeline.worker.add_reached_downstream_filter((Heard,))
+        pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_heard)
+
+    async def act(self, name: str, arguments: Mapping[str, Any]) -> Done:
+        """Do what the model wants done, if the persona allows it."""
+        persona = self._answering.persona
+        if name not in persona.tools:
+            return Done("not allowed", answers=True)
+        if name == "transfer_call":
+            to = str(arguments.get("to") or persona.transfer_to[0])
+            if to not in persona.transfer_to:
+                return Done(f"there is no {to} to be put through to", answers=True)
+            self._start(self._try_transfer(to))
+            return Done("putting the caller through")
+        raise AssertionError(name)
+
+    async def transfer(self, to: str) -> None:
+        """Put the caller through to one of `transfer.to`. Returns when they are, and the call is over.
+
+        Raises UnknownTarget, CantBeDone, and TransferFailed where the caller had to be taken back.
+        """
+        uri = self._settings.transfer.to.get(to)
+        if uri is None:
+            raise UnknownTarget(f"transfer.to has no {to[:60]!r}.")
+        self._begin("transferring")
+        says = self._answering.persona.says
+        try:
+            await self._pause()
+            await self._say(says.connecting)
+            await self._call.transfer(uri, timeout_s=self._settings.transfer.timeout_s)
+            logger.info("call %s was put through", self._call.info.id)
+        except TransferFailed as failed:
+            logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
+            self._pipeline.listener.mute(False)
+            await self._queue(says.not_connected)
+            raise
+        finally:
+            self._pipeline.listener.mute(False)
+            self.doing = None
+
+    async def close(self) -> None:
+        """The call is over."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _try_transfer(self, to: str) -> None:
+        with contextlib.suppress(CantBeDone, TransferFailed):
+            await self.transfer(to)
+
+    def _begin(self, doing: Doing) -> None:
+        if self._pipeline.user is None:
+            raise CantBeDone("This call tests the line.")
+        if self.doing is not None:
+            raise CantBeDone(f"The call is {self.doing}.")
+        self.doing = doing
+
+    async def _pause(self) -> None:
+        """Whatever is being said or answered is over; the caller isn't heard."""
+        self._pipeline.listener.mute(True)
+        self._pipeline.listener.answer_lost()
+        await self._pipeline.worker.queue_frame(InterruptionFrame())
+
+    async def _say(self, text: str) -> None:
+        """Returns when the caller has heard it, or never will."""
+        if not text:
+            return
+        heard = Heard()
+        await self._pipeline.worker.queue_frames([TTSSpeakFrame(text), heard])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.reached.wait(), SAY_DEADLINE_S)
+
+    async def _queue(self, text: str) -> None:
+        if text:
+            await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
+
+    async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
+        frame.reached.set()
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work, name=f"call-control-{self._call.info.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

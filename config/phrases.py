@@ -1,0 +1,22 @@
+"""What is said without the model when a call is put through, held, or left a message in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from config.section import Section
+
+Phrase = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
+
+
+class Phrases(Section):
+    """An empty one is the language's own; where that has none either, nothing is said."""
+
+    connecting: Phrase = Field("", description="Before a caller is put through: 'One moment.'")
+    not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
+
+    def over(self, other: Phrases) -> Phrases:
+        """These, and where they are empty those of `other`."""
+        return other.model_copy(update={name: said for name, said in self if said})
