@@ -7,12 +7,14 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pipecat.frames.frames import ControlFrame, InterruptionFrame, TTSSpeakFrame
 from pipecat.pipeline.worker import PipelineWorker
 
 from agent.answering import Answering
+from agent.conversation import Conversation, Doing
+from agent.hold_music import hold_music
 from agent.pipeline import CallPipeline
 from agent.tools import Done
 from config.settings import Settings
@@ -20,7 +22,6 @@ from transports.call import CallTransport, TransferFailed
 
 logger = logging.getLogger("offhook.call")
 
-Doing = Literal["transferring"]
 SAY_DEADLINE_S = 12.0
 
 
@@ -43,13 +44,22 @@ class CallControl:
     """One call's. One thing at a time; whoever asks for another meanwhile is told so by CantBeDone."""
 
     def __init__(
-        self, call: CallTransport, pipeline: CallPipeline, *, answering: Answering, settings: Settings
+        self,
+        call: CallTransport,
+        pipeline: CallPipeline,
+        conversation: Conversation,
+        *,
+        answering: Answering,
+        settings: Settings,
     ) -> None:
         self._call = call
         self._pipeline = pipeline
         self._answering = answering
         self._settings = settings
+        self._conversation = conversation
         self.doing: Doing | None = None
+        self.caller_muted = self.agent_muted = False
+        self._muted: frozenset[str] = frozenset()  # why the caller isn't heard
         self._tasks: set[asyncio.Task[None]] = set()
         pipeline.worker.add_reached_downstream_filter((Heard,))
         pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_heard)
@@ -84,12 +94,52 @@ class CallControl:
             logger.info("call %s was put through", self._call.info.id)
         except TransferFailed as failed:
             logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
-            self._pipeline.listener.mute(False)
+            self._mute("doing", False)
             await self._queue(says.not_connected)
             raise
         finally:
-            self._pipeline.listener.mute(False)
+            self._mute("doing", False)
             self.doing = None
+
+    async def hold(self) -> None:
+        """Have the caller wait, with music, until `resume`. Raises CantBeDone."""
+        self._begin("holding")
+        await self._pause()
+        await self._say(self._answering.persona.says.holding)
+        if self.doing == "holding":  # still
+            await self._call.hold()
+            self._conversation.bridge_begins()  # what sounds is no answer
+            self._play(hold_music(self._settings.call.hold_music))
+
+    async def resume(self) -> None:
+        """Talk to a caller on hold again. Raises CantBeDone."""
+        if self.doing != "holding":
+            raise CantBeDone("The call isn't on hold.")
+        self._stop_music()
+        await self._call.resume()
+        self._mute("doing", False)
+        await self._queue(self._answering.persona.says.resumed)
+
+    def let_speak(self) -> None:
+        """Nothing but the peer keeps the agent's last words from being heard."""
+        self._stop_music()
+        self._call.playout.resume("operator")
+
+    def _stop_music(self) -> None:
+        if self.doing == "holding":
+            self.doing = None
+            self._conversation.answer_lost()
+            self._call.playout.interrupt()
+
+    def mute(self, *, caller: bool, agent: bool) -> None:
+        """Have the agent hear the `caller` no more, and the caller the `agent`, or again.
+
+        What the agent has to say meanwhile waits.
+        """
+        self.caller_muted, self.agent_muted = caller, agent
+        self._mute("operator", caller)
+        playout = self._call.playout
+        playout.hold("operator") if agent else playout.resume("operator")
 
     async def close(self) -> None:
         """The call is over."""
@@ -110,9 +160,20 @@ class CallControl:
 
     async def _pause(self) -> None:
         """Whatever is being said or answered is over; the caller isn't heard."""
-        self._pipeline.listener.mute(True)
+        self._mute("doing", True)
         self._pipeline.listener.answer_lost()
         await self._pipeline.worker.queue_frame(InterruptionFrame())
+
+    def _mute(self, why: str, muted: bool) -> None:
+        """The caller isn't heard as long as there is a reason."""
+        self._muted = self._muted | {why} if muted else self._muted - {why}
+        self._pipeline.listener.mute(bool(self._muted))
+
+    def _play(self, music: bytes) -> None:
+        """Again and again, until the call is taken off hold."""
+        if music and self.doing == "holding":
+            self._call.playout.write(music)
+            self._call.playout.mark(lambda: self._play(music))
 
     async def _say(self, text: str) -> None:
         """Returns when the caller has heard it, or never will."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
@@ -69,6 +70,7 @@ class Server:
         Raises ConfigError, or an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
+        hold_music(settings.call.hold_music)
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)

@@ -76,7 +76,7 @@ class CallSession:
             act=lambda name, arguments: self.control.act(name, arguments),
         )
         self.control: CallControl = CallControl(
-            call, self._pipeline, answering=self._answering, settings=settings
+            call, self._pipeline, self._conversation, answering=self._answering, settings=settings
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler("on_dialin_connected", self._on_connected)
@@ -231,6 +231,7 @@ class CallSession:
     async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
         await self._pipeline.listener.stop_listening()
+        self.control.let_speak()
         await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:

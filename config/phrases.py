@@ -15,6 +15,8 @@ class Phrases(Section):
     """An empty one is the language's own; where that has none either, nothing is said."""
 
     connecting: Phrase = Field("", description="Before a caller is put through: 'One moment.'")
+    holding: Phrase = Field("", description="Before a caller is put on hold.")
+    resumed: Phrase = Field("", description="When they are taken off it.")
     not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
 
     def over(self, other: Phrases) -> Phrases:

@@ -131,6 +131,11 @@ class CallSettings(Section):
     max_calls: int = Field(20, ge=1, le=200, description="Calls at once, over every transport.")
     max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
+    hold_music: str = Field(
+        "generated",
+        min_length=1,
+        description="What a held caller hears: generated, none, or the path of a WAV file (16 bit PCM).",
+    )
     idle_prompts: int = Field(2, ge=0, le=10, description="How often to ask before saying goodbye.")
     end_deadline_s: float = Field(8.0, ge=1, le=60, description="Longest a call may take to end.")
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long SIGTERM lets calls go on.")

@@ -34,7 +34,7 @@ import agent
 import bench
 import models
 import transports
-from transports.sip import hooks, native, native_rtp
+from transports.sip import hooks, native, native_calls, native_rtp
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {"pipecat": "pipecat-ai", "aiortc": "aiortc", "baresip": "baresip-python"}
@@ -78,6 +78,10 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     ],
     "transports/sip/hooks.py": [
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(hooks._SIGNATURES)),
+    ],
+    "transports/sip/native_calls.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
     ],
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),

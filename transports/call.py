@@ -109,6 +109,14 @@ class CallTransport(BaseTransport, abc.ABC):
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
 
+    async def hold(self) -> None:
+        """Tell the peer that it is held, where the wire can. It hears what the playout has."""
+        return
+
+    async def resume(self) -> None:
+        """Tell it that it isn't any more."""
+        return
+
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
         """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -9,6 +12,7 @@ from agent.call_control import CantBeDone, UnknownTarget
 from agent.http.contracts import Calls
 from agent.http.control import find
 from agent.http.problems import ProblemError, responses
+from agent.http.views import SessionView
 from transports.call import TransferFailed
 
 
@@ -20,6 +24,11 @@ class Transferred(BaseModel):
     to: str = Field(examples=["reception"])
 
 
+class MuteRequest(BaseModel):
+    caller: bool = Field(False, description="The agent doesn't hear them.")
+    agent: bool = Field(False, description="The caller doesn't hear it.")
+
+
 def call_control_router(calls: Calls) -> APIRouter:
     router = APIRouter(prefix="/api/v1/sessions/{id}", tags=["Calls"])
 
@@ -29,12 +38,42 @@ def call_control_router(calls: Calls) -> APIRouter:
 
         409 where the call can't be transferred now, or nobody answered; then the caller is talked to again.
         """
-        try:
-            await find(calls, id).control.transfer(wanted.to)
-        except UnknownTarget as error:
-            raise ProblemError(422, f"to: {error}") from None
-        except (CantBeDone, TransferFailed) as error:
-            raise ProblemError(409, str(error)) from None
+        with _possible():
+            try:
+                await find(calls, id).control.transfer(wanted.to)
+            except UnknownTarget as error:
+                raise ProblemError(422, f"to: {error}") from None
         return Transferred(to=wanted.to)
 
+    @router.post("/hold", summary="Put the caller on hold", responses=responses(401, 404, 409))
+    async def hold(id: str) -> SessionView:
+        """They are told to wait, and hear `call.hold_music` until they are resumed."""
+        call = find(calls, id)
+        with _possible():
+            await call.control.hold()
+        return SessionView.of(call)
+
+    @router.post("/resume", summary="Take the caller off hold", responses=responses(401, 404, 409))
+    async def resume(id: str) -> SessionView:
+        call = find(calls, id)
+        with _possible():
+            await call.control.resume()
+        return SessionView.of(call)
+
+    @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(401, 404))
+    async def mute(id: str, wanted: MuteRequest) -> SessionView:
+        """What a muted caller says is lost; what a muted agent has to say waits until it isn't muted."""
+        call = find(calls, id)
+        call.control.mute(caller=wanted.caller, agent=wanted.agent)
+        return SessionView.of(call)
+
     return router
+
+
+@contextmanager
+def _possible() -> Iterator[None]:
+    """Whatever can't be done is a conflict."""
+    try:
+        yield
+    except (CantBeDone, TransferFailed) as error:
+        raise ProblemError(409, str(error)) from None

@@ -45,8 +45,16 @@ class Turn(Protocol):
 class Control(Protocol):
     """What may be done with a call. Raises CantBeDone."""
 
+    @property
+    def caller_muted(self) -> bool: ...
+    @property
+    def agent_muted(self) -> bool: ...
     async def transfer(self, to: str) -> None:
         """Returns once the caller was put through. Raises UnknownTarget, TransferFailed as well."""
+
+    async def hold(self) -> None: ...
+    async def resume(self) -> None: ...
+    def mute(self, *, caller: bool, agent: bool) -> None: ...
 
 
 class LiveCall(Protocol):

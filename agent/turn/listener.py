@@ -87,7 +87,7 @@ class Listener(FrameProcessor):
         self._judging = {purpose: Latest(self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
-            waits=lambda: self._machine.awaits_answer,
+            waits=lambda: self._machine.awaits_answer and not playout.held,
             bridge=bridge,
             give_up=lambda late: self.push_error(str(late), exception=late),
         )

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.call_control import CantBeDone, UnknownTarget
+from agent.hold_music import hold_music
 from agent.session import CallSession
+from config.errors import ConfigError
 from config.settings import Settings
-from tests.agent.conversation_kit import PERSONA, FakeCall, Says, answers, callers, converse
+from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import EndReason, TransferFailed
 
 SETTINGS = Settings.model_validate(
@@ -149,3 +156,123 @@ def test_a_test_number_is_not_put_through() -> None:
     converse([], settings=SETTINGS, during=wire, number="echo", lasts=5)
     assert wire.dialled == []
     assert isinstance(wire.outcomes[0], CantBeDone)
+
+
+class Operator:
+    """Does things at given seconds of the call."""
+
+    def __init__(self, *does: tuple[float, Callable[[CallSession], Any]]) -> None:
+        self.does = does
+        self.errors: list[Exception] = []
+        self.states: list[str] = []
+        self.held: list[bool] = []
+
+    def __call__(self, session: CallSession, call: FakeCall) -> None:
+        async def operate() -> None:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for at_s, do in self.does:
+                await asyncio.sleep(began + at_s - loop.time())
+                try:
+                    if (work := do(session)) is not None:
+                        await work
+                except CantBeDone as error:
+                    self.errors.append(error)
+                self.states.append(session.state)
+
+        async def hold() -> None:
+            self.held.append(True)
+
+        async def resume() -> None:
+            self.held.append(False)
+
+        call.hold, call.resume = hold, resume  # type: ignore[method-assign]
+        self.task = asyncio.get_running_loop().create_task(operate())
+
+
+def hold(session: CallSession) -> Any:
+    return session.control.hold()
+
+
+def resume(session: CallSession) -> Any:
+    return session.control.resume()
+
+
+def energy(outcome: Outcome, start_s: float, end_s: float) -> float:
+    """Of what the wire pulled, from one second of the call to another."""
+    pcm = np.frombuffer(outcome.sound, np.int16)[int(start_s * 16000) : int(end_s * 16000)].astype(float)
+    return float(np.sqrt(np.mean(pcm**2)))
+
+
+@pytest.mark.parametrize("music", ["generated", "none"])
+def test_a_caller_on_hold_hears_music_and_is_not_heard(music: str) -> None:
+    operator = Operator((2.0, hold), (50.0, resume))
+    settings = Settings.model_validate({"call": {"hold_music": music, "idle_prompt_s": 5}})
+    script = [Says(10.0, 11.0, "Are you there?"), Says(54.0, 55.0, "Hello again.")]
+    outcome = converse(script, settings=settings, during=operator, lasts=60)
+    assert operator.states[0] == "holding"
+    assert operator.held == [True, False]
+    assert answers(outcome)[:3] == [PERSONA.greeting, PERSONA.says.holding, PERSONA.says.resumed]
+    assert callers(outcome) == ["Hello again."]
+    for at in (8, 25, 40):  # beyond the length of the music
+        assert (energy(outcome, at, at + 5) > 500) is (music == "generated")
+    assert energy(outcome, 52.5, 53.5) == 0
+    assert outcome.left == []
+
+
+def test_music_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "music.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.repeat(np.full(8000, 1000, np.int16), 2).tobytes())
+    pcm = np.frombuffer(hold_music(str(path)), np.int16)
+    assert len(pcm) == pytest.approx(16000, abs=2)
+    assert np.median(pcm) == pytest.approx(1000, abs=2)
+    path.write_bytes(b"RIFF")
+    hold_music.cache_clear()
+    with pytest.raises(ConfigError, match=r"call\.hold_music"):
+        hold_music(str(path))
+
+
+def test_the_music_that_is_made_is_fit_for_telephones() -> None:
+    pcm = np.frombuffer(hold_music("generated"), np.int16).astype(float)
+    assert abs(pcm).max() < 20_000
+    spectrum = abs(np.fft.rfft(pcm)) ** 2
+    hz = np.fft.rfftfreq(len(pcm), 1 / 16000)
+    assert spectrum[(hz > 300) & (hz < 3400)].sum() > 0.99 * spectrum.sum()
+    seconds = pcm[: len(pcm) // 16000 * 16000].reshape(-1, 16000)
+    levels = np.sqrt((seconds**2).mean(axis=1))
+    assert levels.min() > 0.4 * levels.max()
+    assert abs(pcm[0] - pcm[-1]) <= abs(np.diff(pcm)).max()  # it goes round without a click
+
+
+def test_hold_and_resume_in_the_wrong_place_are_refused() -> None:
+    operator = Operator((2.0, resume), (3.0, hold), (8.0, hold), (12.0, resume), (13.0, resume))
+    converse([], during=operator, lasts=20)
+    assert [str(error) for error in operator.errors] == [
+        "The call isn't on hold.",
+        "The call is holding.",
+        "The call isn't on hold.",
+    ]
+
+
+def test_a_call_on_hold_ends_with_a_goodbye() -> None:
+    settings = Settings.model_validate({"call": {"max_duration_s": 15}})
+    outcome = converse([], settings=settings, during=Operator((2.0, hold)), lasts=60)
+    assert outcome.reason is EndReason.MAX_DURATION
+    assert answers(outcome)[-1] == PERSONA.goodbye
+    assert outcome.at("agent hangs up") < 20
+    assert outcome.left == []
+
+
+def test_a_muted_caller_is_not_heard_and_a_muted_agent_speaks_later() -> None:
+    def muted(*, caller: bool = False, agent: bool = False) -> Callable[[CallSession], Any]:
+        return lambda session: session.control.mute(caller=caller, agent=agent)
+
+    operator = Operator((2.0, muted(caller=True)), (5.0, muted(agent=True)), (15.0, muted()))
+    script = [Says(3.0, 4.0, "You don't hear me."), Says(6.0, 7.0, "You do.")]
+    outcome = converse(script, during=operator, lasts=20)
+    assert callers(outcome) == ["You do."]
+    assert energy(outcome, 5.1, 14.9) == 0
+    assert energy(outcome, 15.0, 16.0) > 100
+    assert answers(outcome) == [PERSONA.greeting, "Okay then."]

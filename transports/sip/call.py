@@ -21,11 +21,11 @@ from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaS
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
+from transports.sip.hold import Hold
 from transports.sip.native import Stack
 from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
-from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 from transports.sip.source import Address
 from transports.sip.transfer import TRANSFERRED, refer
@@ -66,6 +66,7 @@ class SipCall(CallTransport):
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
         self._stack = stack
+        self._hold = Hold(info.call_id, dialog, stack, self.playout)
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
@@ -100,7 +101,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return self._dialog.agreed.direction is not Direction.SENDRECV
+        return self._hold.silent
 
     async def media_stats(self) -> MediaStats:
         if self._receiver is None:
@@ -144,6 +145,12 @@ class SipCall(CallTransport):
     async def hangup(self) -> None:
         await self._hang_up(EndReason.AGENT_HANGUP)
 
+    async def hold(self) -> None:
+        await self._hold.hold(True)
+
+    async def resume(self) -> None:
+        await self._hold.hold(False)
+
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
         await refer(self._call, uri, timeout_s)
 
@@ -153,7 +160,7 @@ class SipCall(CallTransport):
             return
         pcm, keys = self._receiver.read(now)
         if pcm:
-            await self._input.feed(pcm)
+            await self._input.feed(bytes(len(pcm)) if self._hold.by_peer else pcm)
         for key in keys:
             await self._key_pressed(key, by_media=True)
         if self._receiver.destination != self._sends_to:
@@ -211,6 +218,7 @@ class SipCall(CallTransport):
             self._acknowledged.set()
         elif event is DialogEvent.AGREED:
             self._start_timer()
+            self._hold.agreed()
             self._renegotiated()
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))

@@ -32,6 +32,7 @@ from baresip.runtime import Runtime
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
+from transports.sip.native_calls import StackCalls
 from transports.sip.native_rtp import StackRtp
 
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -73,6 +74,7 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
         self.rtp = StackRtp(self.on_sip_thread)
+        self.calls = StackCalls(self.on_sip_thread)
 
     async def listen(
         self,

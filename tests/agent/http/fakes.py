@@ -41,9 +41,20 @@ class FakeControl:
 
     error: Exception | None = None
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    caller_muted: bool = False
+    agent_muted: bool = False
 
     async def transfer(self, to: str) -> None:
         self._do("transfer", to)
+
+    async def hold(self) -> None:
+        self._do("hold")
+
+    async def resume(self) -> None:
+        self._do("resume")
+
+    def mute(self, *, caller: bool, agent: bool) -> None:
+        self.caller_muted, self.agent_muted = caller, agent
 
     def _do(self, what: str, how: Any = None) -> None:
         self.asked.append((what, how))

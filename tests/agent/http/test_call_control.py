@@ -54,3 +54,20 @@ async def test_why_not_is_said(
 async def test_there_must_be_a_call_and_a_target(client: httpx2.AsyncClient, call: FakeCall) -> None:
     assert_problem(await client.post("/api/v1/sessions/gone/transfer", json={"to": "x"}), 404, "gone")
     assert_problem(await client.post(f"/api/v1/sessions/{call.info.id}/transfer", json={}), 422, "to")
+
+
+@pytest.mark.parametrize("what", ["hold", "resume"])
+async def test_a_caller_is_held(client: httpx2.AsyncClient, call: FakeCall, what: str) -> None:
+    response = await client.post(f"/api/v1/sessions/{call.info.id}/{what}")
+    assert (response.status_code, response.json()["id"]) == (200, call.info.id)
+    assert call.control.asked == [(what, None)]
+    call.control.error = CantBeDone("The call is transferring.")
+    assert_problem(await client.post(f"/api/v1/sessions/{call.info.id}/{what}"), 409, "transferring")
+
+
+async def test_either_side_is_muted(client: httpx2.AsyncClient, call: FakeCall) -> None:
+    url = f"/api/v1/sessions/{call.info.id}"
+    for caller, agent in ((True, False), (False, True), (False, False)):
+        muted = (await client.post(f"{url}/mute", json={"caller": caller, "agent": agent})).json()
+        assert (muted["caller_muted"], muted["agent_muted"]) == (caller, agent)
+        assert (await client.get(url)).json()["agent_muted"] is agent
