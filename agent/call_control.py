@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat.frames.frames import ControlFrame, InterruptionFrame, TTSSpeakFrame
+from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
 from pipecat.pipeline.worker import PipelineWorker
+from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
 from agent.conversation import Conversation, Doing
 from agent.hold_music import hold_music
 from agent.pipeline import CallPipeline
 from agent.tools import Done
+from agent.webhook import Webhook, WebhookFailed
+from config.keypad import Keypad
 from config.settings import Settings
-from transports.call import CallTransport, TransferFailed
+from transports.call import CallGone, CallTransport, NotSupported, TransferFailed
 
 logger = logging.getLogger("offhook.call")
 
 SAY_DEADLINE_S = 12.0
+SECRET = "***"  # in the place of what was entered, however long
+_KEYS = re.compile(r"[0-9A-D*#]{1,32}")
 
 
 class CantBeDone(Exception):
@@ -56,6 +62,7 @@ class CallControl:
         self._pipeline = pipeline
         self._answering = answering
         self._settings = settings
+        self._webhook = Webhook(settings.webhook)
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
@@ -73,9 +80,20 @@ class CallControl:
             to = str(arguments.get("to") or persona.transfer_to[0])
             if to not in persona.transfer_to:
                 return Done(f"there is no {to} to be put through to", answers=True)
-            self._start(self._try_transfer(to))
+            self._start(self.transfer(to))
             return Done("putting the caller through")
-        raise AssertionError(name)
+        if name == "ask_for_keys":
+            what = str(arguments.get("what") or persona.keypad[0].name)
+            if what not in (asks.name for asks in persona.keypad):
+                return Done(f"there is no {what} to be entered", answers=True)
+            self._start(self.ask_for_keys(what))
+            return Done("asking the caller")
+        keys = str(arguments.get("keys", ""))
+        try:
+            await self.send_keys(keys)
+        except CantBeDone as error:
+            return Done(str(error), answers=True)
+        return Done("sent")
 
     async def transfer(self, to: str) -> None:
         """Put the caller through to one of `transfer.to`. Returns when they are, and the call is over.
@@ -100,6 +118,75 @@ class CallControl:
         finally:
             self._mute("doing", False)
             self.doing = None
+
+    async def send_keys(self, keys: str) -> None:
+        """Press keys for the caller's side to hear; returns when they have been. Raises CantBeDone."""
+        if not _KEYS.fullmatch(keys):
+            raise CantBeDone("Keys are 0 to 9, A to D, * and #, 32 at most.")
+        try:
+            await self._call.send_keys(keys)
+        except (NotSupported, CallGone) as error:
+            raise CantBeDone(str(error)) from None
+
+    async def ask_for_keys(self, name: str) -> str | None:
+        """Have the caller enter one of the persona's `keypad`; None where they don't, or where it is secret.
+
+        Meanwhile they are only heard by their keys. What was entered is a turn of theirs; what is secret goes
+        to the webhook instead. Raises CantBeDone.
+        """
+        persona = self._answering.persona
+        asks = next((one for one in persona.keypad if one.name == name), None)
+        keys = self._pipeline.keys
+        if asks is None or keys is None:
+            raise CantBeDone(f"The persona {persona.name} has no {name[:60]!r} in its keypad.")
+        self._begin("entering")
+        pressed: asyncio.Queue[str] = asyncio.Queue()
+        keys.taken_by = pressed.put_nowait
+        try:
+            await self._pause()
+            entered = asks.entered(await self._collect(asks, pressed))
+        finally:
+            keys.taken_by = None
+            self._mute("doing", False)
+            self.doing = None
+        if entered is not None and asks.secret:
+            entered = await self._pass_on(name, entered)
+        if entered is None:
+            await self._queue(persona.says.not_entered)
+            return None
+        await self._pipeline.worker.queue_frame(
+            TranscriptionFrame(f"DTMF: {entered}", "", time_now_iso8601(), finalized=True)
+        )
+        return None if asks.secret else entered
+
+    async def _pass_on(self, name: str, entered: str) -> str | None:
+        """Post what is secret. Returns what the model is told of it, None where it wasn't taken."""
+        posted = {"type": "keypad", "call": self._call.info.id, "name": name, "keys": entered}
+        try:
+            await self._webhook.post(posted)
+        except WebhookFailed:
+            return None
+        return SECRET
+
+    async def _collect(self, asks: Keypad, pressed: asyncio.Queue[str]) -> str:
+        """What is pressed from the prompt on. Who presses needn't hear the rest of it."""
+        saying = asyncio.create_task(self._say(asks.prompt))
+        first = asyncio.create_task(pressed.get())
+        keys = ""
+        try:
+            await asyncio.wait({saying, first}, return_when=asyncio.FIRST_COMPLETED)
+            if first.done():
+                await self._pipeline.worker.queue_frame(InterruptionFrame())
+            keys = await asyncio.wait_for(first, asks.first_key_s)
+            while not asks.complete(keys):
+                keys += await asyncio.wait_for(pressed.get(), asks.between_keys_s)
+        except TimeoutError:
+            pass
+        finally:
+            for task in (saying, first):
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return keys
 
     async def hold(self) -> None:
         """Have the caller wait, with music, until `resume`. Raises CantBeDone."""
@@ -147,10 +234,6 @@ class CallControl:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _try_transfer(self, to: str) -> None:
-        with contextlib.suppress(CantBeDone, TransferFailed):
-            await self.transfer(to)
-
     def _begin(self, doing: Doing) -> None:
         if self._pipeline.user is None:
             raise CantBeDone("This call tests the line.")
@@ -191,7 +274,11 @@ class CallControl:
     async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
         frame.reached.set()
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work, name=f"call-control-{self._call.info.id}")
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        async def do() -> None:
+            with contextlib.suppress(CantBeDone, TransferFailed):  # the caller has been told
+                await work
+
+        task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -11,8 +11,10 @@ from typing import Any, Protocol, get_args
 
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
+    Frame,
     FunctionCallFromLLM,
     FunctionCallResultProperties,
+    InputDTMFFrame,
     LLMTextFrame,
     TTSTextFrame,
 )
@@ -27,7 +29,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -61,7 +63,20 @@ BRIDGE_DEADLINE_S = 2.0  # what bridges a wait mustn't be waited for
 
 
 class Keys(DTMFAggregator):
-    """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make."""
+    """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make.
+
+    While they are `taken_by` somebody, who is called with each, they make nothing and go no further.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self.taken_by: Callable[[str], None] | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if self.taken_by and isinstance(frame, InputDTMFFrame):
+            self.taken_by(frame.button.value)
+        else:
+            await super().process_frame(frame, direction)
 
     async def broadcast_interruption(self) -> None:
         pass
@@ -99,12 +114,13 @@ class Hears(Protocol):
 
 @dataclass(frozen=True)
 class CallPipeline:
-    """What a session needs of its pipeline; nobody is asked whether they are still there without a `user`."""
+    """What a session needs of its pipeline; without a `user` nobody is asked whether they are still there."""
 
     worker: PipelineWorker
     listener: Hears
     user: LLMUserAggregator | None
     assistant: LLMAssistantAggregator
+    keys: Keys | None = None  # None where no turns are made of them
 
 
 def llm_service(
@@ -266,7 +282,7 @@ def build(
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 
-    keys = Keys(enable_direct_mode=True)
+    keys = Keys()
     parts = Pipeline(
         [
             call.input(),
@@ -282,7 +298,7 @@ def build(
             assistant,
         ]
     )
-    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant)
+    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys)
 
 
 def worker(

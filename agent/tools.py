@@ -32,7 +32,7 @@ Act = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
 
 def tools_of(persona: Persona) -> list[FunctionSchema]:
     """Those that every call has, and those of the persona."""
-    made = {"transfer_call": _transfer_call}
+    made = {"transfer_call": _transfer_call, "ask_for_keys": _ask_for_keys, "send_keys": _send_keys}
     return [END_CALL, *(made[name](persona) for name in persona.tools)]
 
 
@@ -43,3 +43,18 @@ def _transfer_call(persona: Persona) -> FunctionSchema:
     whom = {"type": "string", "enum": names, "description": "Who is wanted."}
     about = f"Put the caller through to a person or department: {', '.join(names)}."
     return FunctionSchema("transfer_call", about, {"to": whom}, ["to"])
+
+
+def _ask_for_keys(persona: Persona) -> FunctionSchema:
+    names = [asks.name for asks in persona.keypad]
+    about = f"Have the caller enter something on the keypad: {', '.join(names)}."
+    if len(names) == 1:
+        return FunctionSchema("ask_for_keys", about, {}, [])
+    what = {"type": "string", "enum": names, "description": "What is to be entered."}
+    return FunctionSchema("ask_for_keys", about, {"what": what}, ["what"])
+
+
+def _send_keys(_: Persona) -> FunctionSchema:
+    keys = {"type": "string", "pattern": "^[0-9A-D*#]{1,32}$", "description": "The keys, as in 12#."}
+    about = "Press keys, where the other side is a machine that asks for them."
+    return FunctionSchema("send_keys", about, {"keys": keys}, ["keys"])

@@ -133,7 +133,15 @@ def plain_number(called: str) -> str:
 
 
 def _allowed(persona: Persona, settings: Settings) -> Persona:
-    """The persona with all to whom it may put callers through."""
+    """The persona with all to whom it may put callers through. Raises ConfigError where a tool can't work."""
+    if "ask_for_keys" in persona.tools and not persona.keypad:
+        raise ConfigError(f"The persona {persona.name} has the tool ask_for_keys, so it must have a keypad.")
+    secret = next((asks.name for asks in persona.keypad if asks.secret), None)
+    if secret is not None and settings.webhook.url is None:
+        raise ConfigError(
+            f"The {secret} in the keypad of the persona {persona.name} is secret, so webhook.url "
+            "must be set: nobody else is told what was entered."
+        )
     if "transfer_call" not in persona.tools:
         return persona
     known = settings.transfer.to

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.keypad import Keypad
 from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
 from config.section import Section
@@ -31,7 +32,7 @@ def _with_colon(fact: Any) -> Any:
     return fact
 
 
-PersonaTool = Literal["transfer_call"]
+PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys"]
 
 Fact = Annotated[
     str,
@@ -94,11 +95,14 @@ class Persona(Section):
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
     tools: tuple[PersonaTool, ...] = Field(
-        (), description="What the model may do besides talking and hanging up: transfer_call."
+        (),
+        description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
+        "one of `keypad`; send_keys, as a menu at the other end wants them.",
     )
     transfer_to: tuple[Text, ...] = Field(
         (), description="Names in `transfer.to` to which it may; empty is all of them."
     )
+    keypad: tuple[Keypad, ...] = Field((), max_length=20, description="What a caller may be asked to key in.")
     phrases: Phrases = Phrases()
 
     @property
@@ -224,5 +228,10 @@ def _model(key: str) -> type[Section]:
     section, _, rest = key.partition(".")
     if not rest:
         return Persona
-    sections: dict[str, type[Section]] = {"examples": Example, "phrases": Phrases, "turn": PersonaTurn}
+    sections: dict[str, type[Section]] = {
+        "examples": Example,
+        "keypad": Keypad,
+        "phrases": Phrases,
+        "turn": PersonaTurn,
+    }
     return sections[section]

@@ -17,6 +17,7 @@ class Phrases(Section):
     connecting: Phrase = Field("", description="Before a caller is put through: 'One moment.'")
     holding: Phrase = Field("", description="Before a caller is put on hold.")
     resumed: Phrase = Field("", description="When they are taken off it.")
+    not_entered: Phrase = Field("", description="To a caller who didn't key in what they were asked for.")
     not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
 
     def over(self, other: Phrases) -> Phrases:

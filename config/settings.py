@@ -10,12 +10,12 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from config.section import Section
+from config.section import Section, Url
 from config.transfer import TransferSettings
+from config.webhook import WebhookSettings
 
 
 def _expanded(path: Path) -> Path:
@@ -40,20 +40,12 @@ def _network(value: str) -> str:
         raise ValueError("a list, each a network such as 192.168.0.0/16 or an IP address") from None
 
 
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
-
-
 # Validators' messages go on from "it must be".
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
-Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
@@ -421,6 +413,7 @@ class Settings(Section):
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
     transfer: TransferSettings = TransferSettings()
+    webhook: WebhookSettings = WebhookSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

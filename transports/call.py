@@ -124,6 +124,10 @@ class CallTransport(BaseTransport, abc.ABC):
         """
         raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
 
+    async def send_keys(self, keys: str) -> None:
+        """Press `keys`, of 0 to 9, A to D, * and #, one after the other. Raises NotSupported, CallGone."""
+        raise NotSupported(f"Keys can't be sent over {self.info.transport}.")
+
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
         return
@@ -135,6 +139,10 @@ class CallGone(Exception):
     def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotSupported(Exception):
+    """The wire has no way to do that; the message is a sentence."""
 
 
 class TransferFailed(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from agent.call_control import CantBeDone, UnknownTarget
@@ -22,6 +22,18 @@ class TransferRequest(BaseModel):
 
 class Transferred(BaseModel):
     to: str = Field(examples=["reception"])
+
+
+class KeysRequest(BaseModel):
+    keys: str = Field(pattern="^[0-9A-D*#]{1,32}$", examples=["12#"])
+
+
+class KeypadRequest(BaseModel):
+    name: str = Field(description="One of the persona's `keypad`.", examples=["customer number"])
+
+
+class Entered(BaseModel):
+    keys: str | None = Field(description="Null where nothing was entered, or what was is secret.")
 
 
 class MuteRequest(BaseModel):
@@ -59,6 +71,21 @@ def call_control_router(calls: Calls) -> APIRouter:
         with _possible():
             await call.control.resume()
         return SessionView.of(call)
+
+    @router.post("/keys", summary="Press keys", status_code=204, responses=responses(401, 404, 409, 422))
+    async def keys(id: str, wanted: KeysRequest) -> Response:
+        """To the caller's side, as RFC 4733 has them or by INFO. Answers when the last was pressed."""
+        with _possible():
+            await find(calls, id).control.send_keys(wanted.keys)
+        return Response(status_code=204)
+
+    @router.post(
+        "/keypad", summary="Have the caller key something in", responses=responses(401, 404, 409, 422)
+    )
+    async def keypad(id: str, wanted: KeypadRequest) -> Entered:
+        """They are asked with the persona's own words; answers when they have, or don't in time."""
+        with _possible():
+            return Entered(keys=await find(calls, id).control.ask_for_keys(wanted.name))
 
     @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(401, 404))
     async def mute(id: str, wanted: MuteRequest) -> SessionView:

@@ -196,3 +196,19 @@ def test_whom_a_persona_may_call_is_listed(tmp_path: Path) -> None:
 def test_who_is_transferred_to_has_a_sip_address(uri: str) -> None:
     with pytest.raises(ValidationError, match="a SIP address such as"):
         Settings.model_validate({"transfer": {"to": {"reception": uri}}})
+
+
+def test_a_secret_that_is_keyed_in_has_to_go_somewhere(tmp_path: Path) -> None:
+    def load_with(persona: str, **webhook: str) -> Personas:
+        path = tmp_path / "mine.yaml"
+        path.write_text(f"{(FOLDER / 'en.yaml').read_text()}\ntools: [ask_for_keys]\n{persona}")
+        return load_personas(Settings.model_validate({"persona": str(path), "webhook": webhook}))
+
+    pin = "keypad: [{name: pin, prompt: Your PIN please., secret: true}]"
+    assert load_with(pin, url="https://example.org/keys").default.keypad[0].complete("1#")
+    with pytest.raises(ConfigError, match=r"webhook\.url must be set"):
+        load_with(pin)
+    with pytest.raises(ConfigError, match="must have a keypad"):
+        load_with("")
+    with pytest.raises(ConfigError, match="min_keys 9, which is more than max_keys, 3"):
+        load_with("keypad: [{name: pin, prompt: Your PIN please., min_keys: 9, max_keys: 3}]")

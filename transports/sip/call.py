@@ -38,6 +38,7 @@ SEND_DELAY_S = 0.025
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 SAME_KEY_S = 0.5
+KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
 _RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
@@ -150,6 +151,12 @@ class SipCall(CallTransport):
 
     async def resume(self) -> None:
         await self._hold.hold(False)
+
+    async def send_keys(self, keys: str) -> None:
+        try:
+            await self._call.send_dtmf(keys, KEY_GAP_MS)
+        except BaresipError as error:
+            raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
 
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
         await refer(self._call, uri, timeout_s)

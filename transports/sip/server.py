@@ -227,7 +227,7 @@ class SipServer:
         codecs = ",".join(CODECS[name] for name in self._settings.codecs)
         return (
             # No transport parameter and no address: with one, calls over the others get 404.
-            "<sip:offhook@offhook>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
+            "<sip:offhook@offhook>;regint=0;answermode=manual;catchall=yes;dtmfmode=auto"
             f";audio_codecs={codecs}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"

@@ -50,6 +50,13 @@ class FakeControl:
     async def hold(self) -> None:
         self._do("hold")
 
+    async def send_keys(self, keys: str) -> None:
+        self._do("keys", keys)
+
+    async def ask_for_keys(self, name: str) -> str | None:
+        self._do("keypad", name)
+        return "1234"
+
     async def resume(self) -> None:
         self._do("resume")
 

@@ -71,3 +71,13 @@ async def test_either_side_is_muted(client: httpx2.AsyncClient, call: FakeCall) 
         muted = (await client.post(f"{url}/mute", json={"caller": caller, "agent": agent})).json()
         assert (muted["caller_muted"], muted["agent_muted"]) == (caller, agent)
         assert (await client.get(url)).json()["agent_muted"] is agent
+
+
+async def test_keys_are_pressed_and_asked_for(client: httpx2.AsyncClient, call: FakeCall) -> None:
+    url = f"/api/v1/sessions/{call.info.id}"
+    assert (await client.post(f"{url}/keys", json={"keys": "12#"})).status_code == 204
+    assert (await client.post(f"{url}/keypad", json={"name": "number"})).json() == {"keys": "1234"}
+    assert call.control.asked == [("keys", "12#"), ("keypad", "number")]
+    assert_problem(await client.post(f"{url}/keys", json={"keys": "call me"}), 422, "keys")
+    call.control.error = CantBeDone("Keys can't be sent over webrtc.")
+    assert_problem(await client.post(f"{url}/keys", json={"keys": "1"}), 409, "webrtc")
