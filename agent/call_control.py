@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from transports.call import CallGone, CallTransport, NotSupported, TransferFaile
 
 logger = logging.getLogger("offhook.call")
 
-SAY_DEADLINE_S = 12.0
+SAY_DEADLINE_S = 8.0
 SECRET = "***"  # in the place of what was entered, however long
 _KEYS = re.compile(r"[0-9A-D*#]{1,32}")
 
@@ -95,10 +95,22 @@ class CallControl:
             return Done(str(error), answers=True)
         return Done("sent")
 
-    async def transfer(self, to: str) -> None:
+    def rescue(self, to: str, otherwise: Callable[[], None]) -> None:
+        """The models have failed: put the caller through `to` somebody, or call `otherwise`."""
+
+        async def put_through() -> None:
+            try:
+                await self.transfer(to, comes_back=False)
+            except (CantBeDone, TransferFailed):
+                otherwise()
+
+        self._start(put_through())
+
+    async def transfer(self, to: str, *, comes_back: bool = True) -> None:
         """Put the caller through to one of `transfer.to`. Returns when they are, and the call is over.
 
-        Raises UnknownTarget, CantBeDone, and TransferFailed where the caller had to be taken back.
+        Who can't be put through is talked to again, if they are to come back. Raises UnknownTarget,
+        CantBeDone and TransferFailed.
         """
         uri = self._settings.transfer.to.get(to)
         if uri is None:
@@ -112,8 +124,9 @@ class CallControl:
             logger.info("call %s was put through", self._call.info.id)
         except TransferFailed as failed:
             logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
-            self._mute("doing", False)
-            await self._queue(says.not_connected)
+            if comes_back:
+                self._mute("doing", False)
+                await self._queue(says.not_connected)
             raise
         finally:
             self._mute("doing", False)
@@ -260,7 +273,7 @@ class CallControl:
 
     async def _say(self, text: str) -> None:
         """Returns when the caller has heard it, or never will."""
-        if not text:
+        if not text or self._pipeline.worker.has_finished():
             return
         heard = Heard()
         await self._pipeline.worker.queue_frames([TTSSpeakFrame(text), heard])

@@ -310,13 +310,21 @@ class CallSession:
             case Outcome.AGAIN:
                 await self._say(self.persona.again)
             case Outcome.END:
-                self.end(EndReason.MODEL_FAILURE, self.persona.apology)
+                self._give_up(self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
         if not self._ending.done():
             logger.error("call %s: its pipeline ended before the call", self.info.id)
-            self.end(EndReason.MODEL_FAILURE)
+            self._give_up()
+
+    def _give_up(self, apology: str | None = None) -> None:
+        """The models have failed: somebody else may talk to the caller."""
+        to = self._settings.transfer.on_failure
+        if to is None:
+            self.end(EndReason.MODEL_FAILURE, apology)
+        else:
+            self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
 
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once

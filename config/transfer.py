@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from config.section import Section
 
@@ -30,6 +30,18 @@ class TransferSettings(Section):
         description="Whom calls may be put through to: a name, as callers say it, and its SIP address. "
         "Nobody else, whoever asks for it.",
     )
+    on_failure: Name | None = Field(
+        None,
+        description="Whose name in `to` a caller is put through to when the models fail; null ends the call.",
+    )
     timeout_s: float = Field(
         45.0, ge=5, le=180, description="How long until somebody has answered; then the caller is taken back."
     )
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.on_failure is not None and self.on_failure not in self.to:
+            raise ValueError(
+                f"transfer.on_failure is {self.on_failure}; it must be a name that transfer.to has."
+            )
+        return self

@@ -373,3 +373,41 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
     kept += [str(outcome.spoken), str(outcome.tools)]
     assert len(seen) > 1
     assert not [text for text in kept if "7391" in text or re.search(r"7\W{0,12}3\W{0,12}9\W{0,12}1", text)]
+
+
+RESCUED = Settings.model_validate(
+    {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "on_failure": "reception"}}
+)
+FAILING = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Fail again.")]
+FAILS = {one.text: "!fail" for one in FAILING}
+
+
+def test_when_the_models_fail_somebody_else_talks_to_the_caller() -> None:
+    wire = Wire()
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=wire)
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert answers(outcome) == [PERSONA.greeting, PERSONA.again, PERSONA.says.connecting]
+    assert outcome.reason is EndReason.TRANSFERRED
+    assert outcome.left == []
+
+
+def test_when_nobody_else_does_the_call_ends_with_an_apology() -> None:
+    wire = Wire(fails="The target is busy (486).")
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=wire)
+    assert answers(outcome)[-2:] == [PERSONA.says.connecting, PERSONA.apology]
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert outcome.left == []
+
+
+def test_a_pipeline_that_is_gone_has_the_caller_put_through_without_a_word() -> None:
+    wire = Wire()
+
+    def during(session: CallSession, call: FakeCall) -> None:
+        wire(session, call)
+        running = session._pipeline.worker
+        loop = asyncio.get_running_loop()
+        loop.call_later(3.0, lambda: setattr(session, "_dying", loop.create_task(running.cancel())))
+
+    outcome = converse([], settings=RESCUED, during=during)
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert outcome.reason is EndReason.TRANSFERRED

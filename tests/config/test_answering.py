@@ -212,3 +212,8 @@ def test_a_secret_that_is_keyed_in_has_to_go_somewhere(tmp_path: Path) -> None:
         load_with("")
     with pytest.raises(ConfigError, match="min_keys 9, which is more than max_keys, 3"):
         load_with("keypad: [{name: pin, prompt: Your PIN please., min_keys: 9, max_keys: 3}]")
+
+
+def test_who_takes_over_is_listed() -> None:
+    with pytest.raises(ValidationError, match=r"must be a name that transfer\.to has"):
+        Settings.model_validate({"transfer": {"on_failure": "reception"}})
