@@ -16,18 +16,23 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
 from agent.conversation import Conversation, Doing
-from agent.hold_music import hold_music
+from agent.hold_music import hold_music, tone
 from agent.pipeline import CallPipeline
+from agent.recording import Recording
 from agent.tools import Done
+from agent.voicemail import Voicemail, VoicemailFull
 from agent.webhook import Webhook, WebhookFailed
 from config.keypad import Keypad
+from config.persona import Persona
 from config.settings import Settings
+from models.pool import ModelPool
 from transports.call import CallGone, CallTransport, NotSupported, TransferFailed
 
 logger = logging.getLogger("offhook.call")
 
 SAY_DEADLINE_S = 8.0
 SECRET = "***"  # in the place of what was entered, however long
+TONE = tone(1000.0, 0.4)
 _KEYS = re.compile(r"[0-9A-D*#]{1,32}")
 
 
@@ -57,12 +62,16 @@ class CallControl:
         *,
         answering: Answering,
         settings: Settings,
+        pool: ModelPool,
+        voicemail: Voicemail | None,
     ) -> None:
         self._call = call
         self._pipeline = pipeline
         self._answering = answering
         self._settings = settings
         self._webhook = Webhook(settings.webhook)
+        self._pool = pool
+        self._voicemail = voicemail
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
@@ -88,6 +97,11 @@ class CallControl:
                 return Done(f"there is no {what} to be entered", answers=True)
             self._start(self.ask_for_keys(what))
             return Done("asking the caller")
+        if name == "take_message":
+            if self._voicemail is None or self._voicemail.full:
+                return Done("no message can be taken now", answers=True)
+            self._start(self.take_message())
+            return Done("recording a message")
         keys = str(arguments.get("keys", ""))
         try:
             await self.send_keys(keys)
@@ -200,6 +214,61 @@ class CallControl:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         return keys
+
+    async def take_message(self) -> str | None:
+        """Record a message, which is kept also where the caller hangs up over it.
+
+        Returns its id, None where nothing was said. Raises CantBeDone.
+        """
+        persona, keys = self._answering.persona, self._pipeline.keys
+        if self._voicemail is None or self._voicemail.full or keys is None:
+            raise CantBeDone("No message can be taken now.")
+        self._begin("recording")
+        recording = Recording(self._settings.voicemail, self._pool)
+        try:
+            await self._pause()
+            await self._say(persona.says.leave_message)
+            self._conversation.bridge_begins()  # the tone is no answer
+            self._call.playout.write(TONE)
+            self._call.playout.mark(self._conversation.bridge_ends)
+            keys.taken_by, keys.recorded_by = recording.press, recording.hear
+            await recording.over.wait()
+        finally:
+            keys.taken_by = keys.recorded_by = None
+            self._mute("doing", False)
+            self.doing = None
+            kept = self._keep(recording.message, persona)
+        await self._queue(persona.says.message_taken if kept else persona.says.no_message)
+        return kept
+
+    def answer_as_machine(self, hang_up: Callable[[], None]) -> None:
+        """Record a message behind the greeting, then `hang_up`."""
+
+        self._mute("doing", True)
+        if self._pipeline.keys:
+            self._pipeline.keys.taken_by = lambda _: None
+
+        async def answer() -> None:
+            heard = Heard()
+            await self._pipeline.worker.queue_frame(heard)  # behind the greeting
+            await heard.reached.wait()
+            try:
+                await self.take_message()
+            except CantBeDone:
+                await self._queue(self._answering.persona.says.no_message)
+            hang_up()
+
+        self._start(answer())
+
+    def _keep(self, pcm: bytes | None, persona: Persona) -> str | None:
+        if pcm is None or self._voicemail is None:
+            return None
+        try:
+            return self._voicemail.take(
+                pcm, self._call.info, persona=persona.name, language=persona.language_code
+            )
+        except VoicemailFull:
+            return None
 
     async def hold(self) -> None:
         """Have the caller wait, with music, until `resume`. Raises CantBeDone."""

@@ -51,6 +51,14 @@ def generated() -> bytes:
     return pcm
 
 
+def tone(hz: float, seconds: float) -> bytes:
+    """As loud as the music, with soft ends: s16le mono at 16 kHz."""
+    at = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    ends = np.minimum(1.0, np.minimum(at, seconds - at) / 0.01)
+    pcm: bytes = (_LEVEL * 2**0.5 * np.sin(2 * np.pi * hz * at) * ends).astype(np.int16).tobytes()
+    return pcm
+
+
 def _plucked(note: int, length: int) -> Samples:
     at = np.arange(length) / SAMPLE_RATE_HZ
     pitch_hz = 440.0 * 2 ** ((note - 69) / 12)

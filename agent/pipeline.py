@@ -14,6 +14,7 @@ from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
     FunctionCallResultProperties,
+    InputAudioRawFrame,
     InputDTMFFrame,
     LLMTextFrame,
     TTSTextFrame,
@@ -65,17 +66,21 @@ BRIDGE_DEADLINE_S = 2.0  # what bridges a wait mustn't be waited for
 class Keys(DTMFAggregator):
     """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make.
 
-    While they are `taken_by` somebody, who is called with each, they make nothing and go no further.
+    While they are `taken_by` somebody, who is called with each, they make nothing and go no further. Whoever
+    records is given the caller's sound, in frames of 20 ms.
     """
 
     def __init__(self) -> None:
         super().__init__(enable_direct_mode=True)
         self.taken_by: Callable[[str], None] | None = None
+        self.recorded_by: Callable[[bytes], None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if self.taken_by and isinstance(frame, InputDTMFFrame):
             self.taken_by(frame.button.value)
         else:
+            if self.recorded_by and isinstance(frame, InputAudioRawFrame):
+                self.recorded_by(frame.audio)
             await super().process_frame(frame, direction)
 
     async def broadcast_interruption(self) -> None:

@@ -15,10 +15,13 @@ from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
+from agent.http.speech import transcribe
+from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
+from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
@@ -49,7 +52,10 @@ class Server:
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
         )
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
+        self.voicemail = Voicemail(settings, self._write_down)
+        self.sessions = Sessions(
+            settings=settings, personas=personas, pool=self.pool, voicemail=self.voicemail
+        )
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
@@ -95,6 +101,7 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        await self.voicemail.start()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
         return_memory()
         gc.freeze()
@@ -110,6 +117,7 @@ class Server:
             routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         if self.sip:
             routers.append(sip_router(self.sip))
+        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -120,6 +128,9 @@ class Server:
             bans=lambda: self.sip.bans if self.sip else (),
             routers=routers,
         )
+
+    async def _write_down(self, pcm: bytes, language: str) -> str:
+        return (await transcribe(self.pool, pcm, language)).text
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -147,6 +158,7 @@ class Server:
         if self.sip:
             self.sip.drain(drain_s)
         await self.sessions.drain(drain_s)
+        await self.voicemail.close()
         if self.sip:
             await self.sip.close()
         if self.webrtc:

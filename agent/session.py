@@ -23,6 +23,7 @@ from agent.conversation import CallState, Conversation, ToolCall, Turn
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -51,6 +52,7 @@ class CallSession:
         personas: Sequence[Persona],
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
+        voicemail: Voicemail | None = None,
     ) -> None:
         self._call = call
         self._settings = settings
@@ -76,7 +78,13 @@ class CallSession:
             act=lambda name, arguments: self.control.act(name, arguments),
         )
         self.control: CallControl = CallControl(
-            call, self._pipeline, self._conversation, answering=self._answering, settings=settings
+            call,
+            self._pipeline,
+            self._conversation,
+            answering=self._answering,
+            settings=settings,
+            pool=pool,
+            voicemail=voicemail,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler("on_dialin_connected", self._on_connected)
@@ -186,6 +194,8 @@ class CallSession:
         if not self._ending.done():
             for part in self.persona.opening:
                 await self._say(part)
+            if self.persona.message_only:
+                self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
                 await asyncio.shield(self._ending)

@@ -10,6 +10,7 @@ from functools import partial
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
+from agent.voicemail import Voicemail
 from agent.watchdog import bridges
 from config.answering import Personas
 from config.settings import Settings, TestNumber
@@ -25,10 +26,13 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._voicemail = voicemail
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -90,7 +94,9 @@ class Sessions:
     def _session(self, call: CallTransport, test: TestNumber | None) -> CallSession:
         settings, personas = self._settings, self._personas.answering(call.info.called)
         if test is None:
-            return CallSession(call, settings=settings, personas=personas, pool=self._pool)
+            return CallSession(
+                call, settings=settings, personas=personas, pool=self._pool, voicemail=self._voicemail
+            )
         return CallSession(
             call,
             settings=test_numbers.settings_for_a_test(settings),
@@ -114,7 +120,7 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            meanwhile = [said for _, said in persona.says if said and persona.tools]
+            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 said = await pieces(phrase, language=persona.language)
                 await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)

@@ -32,7 +32,12 @@ Act = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
 
 def tools_of(persona: Persona) -> list[FunctionSchema]:
     """Those that every call has, and those of the persona."""
-    made = {"transfer_call": _transfer_call, "ask_for_keys": _ask_for_keys, "send_keys": _send_keys}
+    made = {
+        "transfer_call": _transfer_call,
+        "ask_for_keys": _ask_for_keys,
+        "send_keys": _send_keys,
+        "take_message": _take_message,
+    }
     return [END_CALL, *(made[name](persona) for name in persona.tools)]
 
 
@@ -58,3 +63,8 @@ def _send_keys(_: Persona) -> FunctionSchema:
     keys = {"type": "string", "pattern": "^[0-9A-D*#]{1,32}$", "description": "The keys, as in 12#."}
     about = "Press keys, where the other side is a machine that asks for them."
     return FunctionSchema("send_keys", about, {"keys": keys}, ["keys"])
+
+
+def _take_message(_: Persona) -> FunctionSchema:
+    about = "Record a message that the caller wants to leave for somebody here."
+    return FunctionSchema("take_message", about, {}, [])

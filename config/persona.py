@@ -32,7 +32,7 @@ def _with_colon(fact: Any) -> Any:
     return fact
 
 
-PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys"]
+PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message"]
 
 Fact = Annotated[
     str,
@@ -97,10 +97,13 @@ class Persona(Section):
     tools: tuple[PersonaTool, ...] = Field(
         (),
         description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
-        "one of `keypad`; send_keys, as a menu at the other end wants them.",
+        "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one.",
     )
     transfer_to: tuple[Text, ...] = Field(
         (), description="Names in `transfer.to` to which it may; empty is all of them."
+    )
+    message_only: bool = Field(
+        False, description="Record a message behind the greeting, and hang up: an answering machine."
     )
     keypad: tuple[Keypad, ...] = Field((), max_length=20, description="What a caller may be asked to key in.")
     phrases: Phrases = Phrases()

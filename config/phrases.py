@@ -17,6 +17,9 @@ class Phrases(Section):
     connecting: Phrase = Field("", description="Before a caller is put through: 'One moment.'")
     holding: Phrase = Field("", description="Before a caller is put on hold.")
     resumed: Phrase = Field("", description="When they are taken off it.")
+    leave_message: Phrase = Field("", description="Before the tone behind which a message is recorded.")
+    message_taken: Phrase = Field("", description="When it has been.")
+    no_message: Phrase = Field("", description="When nothing was said, or no message can be taken.")
     not_entered: Phrase = Field("", description="To a caller who didn't key in what they were asked for.")
     not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
 

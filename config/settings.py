@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from config.section import Section, Url
 from config.transfer import TransferSettings
+from config.voicemail import VoicemailSettings
 from config.webhook import WebhookSettings
 
 
@@ -414,6 +415,7 @@ class Settings(Section):
     text: TextSettings = TextSettings()
     transfer: TransferSettings = TransferSettings()
     webhook: WebhookSettings = WebhookSettings()
+    voicemail: VoicemailSettings = VoicemailSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

@@ -36,6 +36,10 @@ class Entered(BaseModel):
     keys: str | None = Field(description="Null where nothing was entered, or what was is secret.")
 
 
+class Taken(BaseModel):
+    message: str | None = Field(description="Its id; null where nothing was said.", examples=["5c1f7e20b9d3"])
+
+
 class MuteRequest(BaseModel):
     caller: bool = Field(False, description="The agent doesn't hear them.")
     agent: bool = Field(False, description="The caller doesn't hear it.")
@@ -86,6 +90,12 @@ def call_control_router(calls: Calls) -> APIRouter:
         """They are asked with the persona's own words; answers when they have, or don't in time."""
         with _possible():
             return Entered(keys=await find(calls, id).control.ask_for_keys(wanted.name))
+
+    @router.post("/message", summary="Take a message", responses=responses(401, 404, 409))
+    async def message(id: str) -> Taken:
+        """The caller is asked for it; answers when it is recorded. `/api/v1/messages` has it then."""
+        with _possible():
+            return Taken(message=await find(calls, id).control.take_message())
 
     @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(401, 404))
     async def mute(id: str, wanted: MuteRequest) -> SessionView:

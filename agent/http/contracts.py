@@ -52,6 +52,9 @@ class Control(Protocol):
     async def transfer(self, to: str) -> None:
         """Returns once the caller was put through. Raises UnknownTarget, TransferFailed as well."""
 
+    async def take_message(self) -> str | None:
+        """The id of what the caller left; None for nothing."""
+
     async def hold(self) -> None: ...
     async def send_keys(self, keys: str) -> None: ...
     async def ask_for_keys(self, name: str) -> str | None:

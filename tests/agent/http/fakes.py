@@ -57,6 +57,10 @@ class FakeControl:
         self._do("keypad", name)
         return "1234"
 
+    async def take_message(self) -> str | None:
+        self._do("message")
+        return "5c1f7e20b9d3"
+
     async def resume(self) -> None:
         self._do("resume")
 

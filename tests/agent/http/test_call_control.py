@@ -81,3 +81,9 @@ async def test_keys_are_pressed_and_asked_for(client: httpx2.AsyncClient, call: 
     assert_problem(await client.post(f"{url}/keys", json={"keys": "call me"}), 422, "keys")
     call.control.error = CantBeDone("Keys can't be sent over webrtc.")
     assert_problem(await client.post(f"{url}/keys", json={"keys": "1"}), 409, "webrtc")
+
+
+async def test_a_message_is_taken(client: httpx2.AsyncClient, call: FakeCall) -> None:
+    response = await client.post(f"/api/v1/sessions/{call.info.id}/message")
+    assert response.json() == {"message": "5c1f7e20b9d3"}
+    assert call.control.asked == [("message", None)]
