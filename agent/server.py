@@ -10,17 +10,21 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
+from agent.http.speech import transcribe
+from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
 from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
+from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
@@ -53,9 +57,11 @@ class Server:
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
-            tools=pipeline.TOOLS,
         )
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
+        self.voicemail = Voicemail(settings, self._write_down)
+        self.sessions = Sessions(
+            settings=settings, personas=personas, pool=self.pool, voicemail=self.voicemail
+        )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
@@ -78,6 +84,7 @@ class Server:
         Raises ConfigError, or an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
+        hold_music(settings.call.hold_music)
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
@@ -118,6 +125,7 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        await self.voicemail.start()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
         return_memory()
         gc.freeze()
@@ -153,6 +161,7 @@ class Server:
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
+        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -165,6 +174,9 @@ class Server:
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _write_down(self, pcm: bytes, language: str) -> str:
+        return (await transcribe(self.pool, pcm, language)).text
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -198,6 +210,7 @@ class Server:
         if self.outbound:
             self.outbound.drain()
         await self.sessions.drain(drain_s)
+        await self.voicemail.close()
         if self.sip:
             await self.sip.close()
         if self.outbound:

@@ -11,6 +11,7 @@ from functools import partial
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
+from agent.voicemail import Voicemail
 from agent.watchdog import bridges
 from config.answering import Personas, Place
 from config.persona import Persona
@@ -28,10 +29,13 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._voicemail = voicemail
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -111,7 +115,14 @@ class Sessions:
             longest = settings.call.model_copy(update={"max_duration_s": place.max_duration_s})
             settings = settings.model_copy(update={"call": longest})
         if test is None:
-            return CallSession(call, settings=settings, personas=personas, pool=self._pool, says=place.says)
+            return CallSession(
+                call,
+                settings=settings,
+                personas=personas,
+                pool=self._pool,
+                says=place.says,
+                voicemail=self._voicemail,
+            )
         return CallSession(
             call,
             settings=test_numbers.settings_for_a_test(settings),
@@ -135,7 +146,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            for phrase in (*persona.opening, *ending, *said_while_waiting):
+            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:
             if route.says:

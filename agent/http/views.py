@@ -201,6 +201,8 @@ class SessionView(BaseModel):
     state: CallState
     persona: str = Field(description="Who answers.", examples=["Joe"])
     language: str = Field(description="In which language.", examples=["en"])
+    caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
+    agent_muted: bool = Field(description="By an operator: the caller doesn't hear the agent.")
     turns: int = Field(description="Turns so far, both sides counted.")
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
@@ -312,6 +314,8 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "state": call.state,
         "persona": call.persona.name,
         "language": call.persona.language,
+        "caller_muted": call.control.caller_muted,
+        "agent_muted": call.control.agent_muted,
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],
