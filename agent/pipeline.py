@@ -12,8 +12,10 @@ from typing import Any, Protocol
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
+    Frame,
     FunctionCallFromLLM,
     FunctionCallResultProperties,
+    InputAudioRawFrame,
     LLMTextFrame,
     TTSTextFrame,
 )
@@ -28,7 +30,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -73,6 +75,17 @@ class Keys(DTMFAggregator):
 
     async def broadcast_interruption(self) -> None:
         pass
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if isinstance(frame, InputAudioRawFrame) and self.next:  # 50 times a second, and none of our business
+            await self.next.queue_frame(frame, direction, callback)
+        else:
+            await super().queue_frame(frame, direction, callback)
 
 
 def brief(persona: Persona) -> Brief:
