@@ -27,6 +27,7 @@ TAIL_S = 0.6  # echoes come this long after the agent has fallen silent
 # a caller's packets that come in bunches.
 _BEHIND = RATE_HZ * 40 // 1000
 _APART = RATE_HZ * 40 // 1000  # further behind than that for a second: packets of the caller's were lost
+_FRAME = RATE_HZ * 20 // 1000
 _WATCHED = 50  # frames, a second
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
@@ -57,6 +58,9 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self._canceller = EchoCanceller(RATE_HZ, 1)
+        # What the canceller, which costs more than all else, is given only when it is needed: on a line that
+        # returns nothing, once somebody is heard there.
+        self._uncancelled: deque[tuple[Samples, Samples]] = deque(maxlen=_LONGEST_DELAY * 2 // _FRAME)
         self._came = 0  # samples from the caller, those that weren't processed included
         self._shift: int | None = None  # from a place there to the place in the wire's time
         self._behind: deque[int] = deque(maxlen=_WATCHED)
@@ -102,10 +106,16 @@ class EchoGuard:
         far = self._far(played, len(near))
         if far.any() or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
-        clean = self._canceller.process(near, far)
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
         quiet = _rms(near.astype(np.float32)) < _AUDIBLE
+        clean = near
+        if quiet and self.returns_nothing:
+            self._uncancelled.append((near, far))
+        else:
+            while self._uncancelled:
+                self._canceller.process(*self._uncancelled.popleft())
+            clean = self._canceller.process(near, far)
         self._played = _slide(self._played, _halve(far))
         tests = now >= self._test_at
         if not self.returns_nothing:
@@ -177,11 +187,10 @@ class EchoGuard:
 
     def _test(self, line: NDArray[np.float32]) -> float:
         """How probable it is that what came, or what the canceller left of it, is what was played."""
+        if _rms(line[-_WINDOW // 2 :]) < _AUDIBLE:
+            return 0.0
         heard = _brightened(line)
         energy = float(heard @ heard)
-        recent = line[-_WINDOW // 2 :]
-        if _rms(recent) < _AUDIBLE:
-            return 0.0
         played = _brightened(self._played)
         size = 8192
         products = np.fft.irfft(np.fft.rfft(played, size) * np.conj(np.fft.rfft(heard, size)), size)
@@ -193,13 +202,13 @@ class EchoGuard:
 
 
 def _rms(samples: NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.mean(samples**2)))
+    return math.sqrt(float(np.dot(samples, samples)) / len(samples))
 
 
 def _halve(samples: Samples) -> NDArray[np.float32]:
     """At 8 kHz; what folds over is faint in a telephone band."""
-    pairs = samples.astype(np.float32).reshape(-1, 2)
-    return np.asarray(pairs.mean(axis=1), np.float32)
+    exact = samples.astype(np.float32)
+    return np.asarray((exact[::2] + exact[1::2]) * np.float32(0.5))
 
 
 def _brightened(samples: NDArray[np.float32]) -> NDArray[np.float32]:
