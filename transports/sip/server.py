@@ -153,6 +153,7 @@ class SipServer:
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._stack.rtp.preferred = self._settings.codecs
+            await self._stack.rtp.play_nothing()
             agent = await UserAgent.create(runtime, self._account())
             agent.on_incoming(self._on_incoming)
             await self._listen()
