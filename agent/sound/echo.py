@@ -27,8 +27,8 @@ TAIL_S = 0.6  # echoes come this long after the agent has fallen silent
 # a caller's packets that come in bunches.
 _BEHIND = RATE_HZ * 40 // 1000
 _APART = RATE_HZ * 40 // 1000  # further behind than that for a second: packets of the caller's were lost
-_FRAME = RATE_HZ * 20 // 1000
 _WATCHED = 50  # frames, a second
+_CAUGHT_UP = 50  # frames, of which an echo may be one: a second
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
 _SILENT_S = 0.2  # of silence where an echo would be, until there is none on this line
@@ -58,9 +58,8 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self._canceller = EchoCanceller(RATE_HZ, 1)
-        # What the canceller, which costs more than all else, is given only when it is needed: on a line that
-        # returns nothing, once somebody is heard there.
-        self._uncancelled: deque[tuple[Samples, Samples]] = deque(maxlen=_LONGEST_DELAY * 2 // _FRAME)
+        # What the canceller, which costs more than all else, is given once something is heard on the line.
+        self._uncancelled: deque[tuple[Samples, Samples]] = deque(maxlen=_CAUGHT_UP)
         self._came = 0  # samples from the caller, those that weren't processed included
         self._shift: int | None = None  # from a place there to the place in the wire's time
         self._behind: deque[int] = deque(maxlen=_WATCHED)
@@ -109,13 +108,10 @@ class EchoGuard:
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
         quiet = _rms(near.astype(np.float32)) < _AUDIBLE
+        self._uncancelled.append((near, far))
         clean = near
-        if quiet and self.returns_nothing:
-            self._uncancelled.append((near, far))
-        else:
-            while self._uncancelled:
-                self._canceller.process(*self._uncancelled.popleft())
-            clean = self._canceller.process(near, far)
+        while self._uncancelled and not quiet:
+            clean = self._canceller.process(*self._uncancelled.popleft())
         self._played = _slide(self._played, _halve(far))
         tests = now >= self._test_at
         if not self.returns_nothing:
