@@ -15,6 +15,7 @@ from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.webrtc import webrtc_router
+from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
@@ -49,7 +50,8 @@ class Server:
             briefs=[pipeline.brief(persona) for persona in personas.all],
             tools=pipeline.TOOLS,
         )
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
+        self.recorder = Recorder(settings) if settings.records.enabled else None
+        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool, recorder=self.recorder)
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
@@ -80,6 +82,8 @@ class Server:
             self.sip = SipServer(
                 settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
             )
+        if self.recorder:
+            await self.recorder.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -117,6 +121,7 @@ class Server:
             listeners=[self],
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
+            past=self.recorder.database if self.recorder else None,
             routers=routers,
         )
 
@@ -132,14 +137,14 @@ class Server:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
 
     def health(self) -> list[ComponentHealth]:
-        """The telephone line's and the certificate's; the models have their own."""
-        certificate = [self.certificate.health()] if self.certificate else []
+        """The telephone line's, the certificate's and the records'; the models have their own."""
+        others = [part.health() for part in (self.certificate, self.recorder) if part]
         if self.sip is None:
-            return certificate
+            return others
         where = f"{self.settings.sip.host}:{self.settings.sip.port}"
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificate]
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *others]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -152,6 +157,8 @@ class Server:
             await self.webrtc.close()
         if self.http:
             await self.http.stop()
+        if self.recorder:
+            await self.recorder.close()
         await self.pool.close()
         for task in (self._beating, self._keeping):
             if task:

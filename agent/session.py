@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.conversation import CallState, Conversation, ToolCall, Turn
+from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
@@ -56,6 +57,7 @@ class CallSession:
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
+        self.connected_at: float | None = None  # Unix time
         self._connected = asyncio.Event()
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
             asyncio.get_running_loop().create_future()
@@ -102,6 +104,14 @@ class CallSession:
     @property
     def tool_calls(self) -> Sequence[ToolCall]:
         return list(self._conversation.tool_calls)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        return list(self._conversation.problems)
+
+    def on_changed(self, told: Callable[[], None]) -> None:
+        """Have `told` called when its turns, tool calls or problems have changed."""
+        self._conversation.on_changed = told
 
     @property
     def last_voice_to_voice_ms(self) -> float | None:
@@ -262,6 +272,7 @@ class CallSession:
 
     async def _on_connected(self, _: CallTransport) -> None:
         self._connected.set()
+        self.connected_at = time.time()
 
     async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:
         self._gone.set()
@@ -291,6 +302,7 @@ class CallSession:
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
+        self._conversation.failed(frame.error)
         outcome = self._troubles.one_more()
         if outcome is not Outcome.NOTHING:
             self._pipeline.listener.answer_lost()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+from agent.records.recorder import Recorder
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -25,10 +26,18 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        personas: Personas,
+        pool: ModelPool,
+        recorder: Recorder | None = None,
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._recorder = recorder
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -69,17 +78,30 @@ class Sessions:
         self._live[call.info.id] = session
         self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
+        reason = EndReason.TRANSPORT_FAILURE
+        self._note_beginning(session)
         try:
-            await session.run()
+            reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", call.info.id)
         finally:
+            if self._recorder:
+                self._recorder.note(session, ended=reason, stats=await session.media_stats())
             del self._live[call.info.id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+
+    def _note_beginning(self, session: CallSession) -> None:
+        if recorder := self._recorder:
+            used = {
+                part.name: {"model": part.model, "device": part.device, "precision": part.precision}
+                for part in self._pool.health()
+            }
+            recorder.note(session, models=used)
+            session.on_changed(lambda: recorder.note(session))
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""

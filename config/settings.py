@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from config.records import RecordsSettings
+from config.section import Section
 
 
 def _expanded(path: Path) -> Path:
@@ -69,12 +72,6 @@ PRIVATE_NETWORKS = (
     "fc00::/7",
     "fe80::/10",
 )
-
-
-class Section(BaseModel):
-    """A frozen branch of the tree that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LogSettings(Section):
@@ -407,6 +404,9 @@ class Settings(Section):
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )
+    state_dir: FilePath = Field(
+        Path("~/.local/state/offhook"), validate_default=True, description="What offhook keeps of its calls."
+    )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
     call: CallSettings = CallSettings()
@@ -418,6 +418,7 @@ class Settings(Section):
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
+    records: RecordsSettings = RecordsSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

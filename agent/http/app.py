@@ -22,8 +22,10 @@ from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, gua
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
+from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.records.database import Database
 from agent.vitals import Pulse
 from config.persona import Persona
 from config.settings import Settings
@@ -63,6 +65,7 @@ def create_app(
     listeners: Sequence[HasHealth] = (),
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
+    past: Database | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -83,6 +86,7 @@ def create_app(
     app.include_router(
         control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
     )
+    app.include_router(sessions_router(calls, past))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)
