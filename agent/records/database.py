@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.sql import Select
 
 from agent.records.query import Query
 from agent.records.tables import Call, Problem, ToolCall, Turn
+from config.errors import ConfigError
 from config.settings import Settings
 
 PROCESS_DIED = "process_died"
@@ -28,13 +30,18 @@ _MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start 
 
 
 class Database:
-    """Opened lazily: nothing is asked of it before `open`. All may raise SQLAlchemyError or OSError."""
+    """Nothing is asked of it before `open`. All may raise SQLAlchemyError or OSError."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError where PostgreSQL's driver isn't installed."""
         given = settings.records.url
         self.url = make_url(
             given.get_secret_value() if given else f"sqlite:///{settings.state_dir / 'calls.db'}"
         )
+        if self.url.get_backend_name() == "postgresql" and find_spec("psycopg") is None:
+            raise ConfigError(
+                "records.url names PostgreSQL: install its driver with pip install '.[postgres]'."
+            )
         self.node = settings.records.node or socket.gethostname()
         self._engine: AsyncEngine | None = None
 

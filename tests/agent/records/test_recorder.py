@@ -15,6 +15,7 @@ from agent.records.database import PROCESS_DIED
 from agent.records.query import Query, cursor, place
 from agent.records.recorder import Recorder
 from agent.records.tables import Call, Turn
+from config.errors import ConfigError
 from config.settings import Settings
 from tests.agent.records.conftest import Talk
 from tests.postgres import Postgres
@@ -262,3 +263,15 @@ async def test_the_migrations_make_these_tables(recorder: Recorder) -> None:
     assert recorder.database._engine is not None
     async with recorder.database._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_a_database_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.records.database.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="install its driver"):
+        Recorder(Settings.model_validate({"records": {"url": "postgresql://offhook@localhost/calls"}}))
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/calls", "calls.db", ""])
+def test_what_is_no_database(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:/// or postgresql://"):
+        Settings.model_validate({"records": {"url": url}})
