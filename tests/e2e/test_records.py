@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import wave
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ async def test_killed_in_the_midst_of_calls(tmp_path: Path, questions: list[Path
             caller = Caller(("127.0.0.1", server.sip))
             stack.callback(caller.close)
             await caller.call()
-            assert await asyncio.to_thread(until, lambda calls=calls: greeted(calls), 30)
+            assert await asyncio.to_thread(until, partial(greeted, calls), 30)
         caller.say(question[::2])
         assert await asyncio.to_thread(until, answered, 60)
         before = await asyncio.to_thread(transcripts, server, "live")

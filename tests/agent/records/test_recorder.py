@@ -267,7 +267,7 @@ async def test_the_migrations_make_these_tables(recorder: Recorder) -> None:
 
 def test_a_database_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.records.database.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match="install its driver"):
+    with pytest.raises(ConfigError, match="pip install"):
         Recorder(Settings.model_validate({"records": {"url": "postgresql://offhook@localhost/calls"}}))
 
 
