@@ -15,6 +15,7 @@ from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.webrtc import webrtc_router
+from agent.metrics import Metrics
 from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
@@ -50,8 +51,14 @@ class Server:
             briefs=[pipeline.brief(persona) for persona in personas.all],
             tools=pipeline.TOOLS,
         )
-        self.recorder = Recorder(settings) if settings.records.enabled else None
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool, recorder=self.recorder)
+        self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.metrics = Metrics()
+        self.sessions = Sessions(
+            settings=settings,
+            personas=personas,
+            pool=self.pool,
+            observers=[self.metrics, *filter(None, [self.recorder])],
+        )
         self.sip: SipServer | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
@@ -122,6 +129,7 @@ class Server:
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
             past=self.recorder.database if self.recorder else None,
+            metrics=self.metrics,
             routers=routers,
         )
 

@@ -20,6 +20,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
+from agent.observer import Observer
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
@@ -83,6 +84,8 @@ class CallSession:
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
+        self._observers: list[Observer] = []
+        self._conversation.on_changed = self._on_changed
         self._conversation.on_bridged = self._on_bridged
         self._conversation.on_taken_back = lambda: self._tell_soon(taken_back_message())
         self._troubles = Troubles()
@@ -109,9 +112,9 @@ class CallSession:
     def problems(self) -> Sequence[Problem]:
         return list(self._conversation.problems)
 
-    def on_changed(self, told: Callable[[], None]) -> None:
-        """Have `told` called when its turns, tool calls or problems have changed."""
-        self._conversation.on_changed = told
+    def tell(self, observer: Observer) -> None:
+        """Tell it what happens from now on. That the call is over, whoever ran it tells."""
+        self._observers.append(observer)
 
     @property
     def last_voice_to_voice_ms(self) -> float | None:
@@ -320,6 +323,10 @@ class CallSession:
             logger.error("call %s: its pipeline ended before the call", self.info.id)
             self.end(EndReason.MODEL_FAILURE)
 
+    def _on_changed(self) -> None:
+        for observer in self._observers:
+            observer.changed(self)
+
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once
             self._on_sounding()
@@ -331,6 +338,8 @@ class CallSession:
         if ledger and ledger.voice_to_voice_ms is not None:
             self._troubles.answered()
             self._tell_soon(latency_message(ledger))
+            for observer in self._observers:
+                observer.answered(self, ledger)
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from agent.records.recorder import Recorder
+from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -32,12 +32,12 @@ class Sessions:
         settings: Settings,
         personas: Personas,
         pool: ModelPool,
-        recorder: Recorder | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
-        self._recorder = recorder
+        self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -79,29 +79,24 @@ class Sessions:
         self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
         reason = EndReason.TRANSPORT_FAILURE
-        self._note_beginning(session)
+        for observer in self._observers:
+            observer.began(session)
+            session.tell(observer)
         try:
             reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", call.info.id)
         finally:
-            if self._recorder:
-                self._recorder.note(session, ended=reason, stats=await session.media_stats())
+            if self._observers:
+                stats = await session.media_stats()
+                for observer in self._observers:
+                    observer.ended(session, reason, stats)
             del self._live[call.info.id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
-
-    def _note_beginning(self, session: CallSession) -> None:
-        if recorder := self._recorder:
-            used = {
-                part.name: {"model": part.model, "device": part.device, "precision": part.precision}
-                for part in self._pool.health()
-            }
-            recorder.note(session, models=used)
-            session.on_changed(lambda: recorder.note(session))
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from alembic.util import CommandError
 from sqlalchemy import delete
@@ -18,12 +18,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
+from agent.observer import Observed, Observer
 from agent.records.database import Database
 from agent.records.tables import Call, Problem, ToolCall, Turn
-from config.persona import Persona
 from config.settings import Settings
 from models.pool import ComponentHealth
-from transports.call import CallInfo, EndReason, MediaStats
+from transports.call import EndReason, MediaStats
 
 T = TypeVar("T")
 
@@ -38,31 +38,6 @@ REDACTED = "[redacted]"
 _AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
 
 logger = logging.getLogger("offhook.records")
-
-
-class Recorded(Protocol):
-    """A live call, as far as it is written down."""
-
-    @property
-    def info(self) -> CallInfo: ...
-    @property
-    def persona(self) -> Persona: ...
-    @property
-    def connected_at(self) -> float | None:
-        """Unix time."""
-
-    @property
-    def turns(self) -> Sequence[conversation.Turn]: ...
-    @property
-    def tool_calls(self) -> Sequence[conversation.ToolCall]: ...
-    @property
-    def problems(self) -> Sequence[conversation.Problem]: ...
-    @property
-    def guesses(self) -> tuple[int, int]: ...
-    @property
-    def false_starts(self) -> int: ...
-    @property
-    def last_voice_to_voice_ms(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -86,11 +61,13 @@ class _Snapshot:
         return self.columns["ended"] is not None
 
 
-class Recorder:
+class Recorder(Observer):
     """Takes note of calls at once, and writes in the background; a database that is away costs no call."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, models: Callable[[], Iterable[ComponentHealth]] = tuple) -> None:
+        """`models` are those that calls use now. Raises ConfigError as `Database` does."""
         self._settings = settings.records
+        self._models = models
         self.database = Database(settings)
         self._started = datetime.now(UTC)
         self._waiting: dict[str, _Snapshot] = {}
@@ -132,31 +109,31 @@ class Recorder:
                 error += f" {self._lost} calls' records were given up."
         return ComponentHealth("records", state, "", self.database.name, error, len(self._waiting))
 
-    def note(
-        self,
-        call: Recorded,
-        *,
-        ended: EndReason | None = None,
-        stats: MediaStats | None = None,
-        models: Mapping[str, Any] | None = None,
-    ) -> None:
-        """The call has begun, has changed, or has `ended`."""
-        before = self._waiting.get(call.info.id)
-        columns = dict(before.columns) if before else {}
-        columns |= self._columns(call)
-        columns["ended"] = datetime.now(UTC) if ended else None
-        columns["cause"] = ended.value if ended else None
-        if stats:
-            columns |= _media(stats)
-        if models is not None:
-            columns["models"] = models
+    def began(self, call: Observed) -> None:
+        used = {
+            part.name: {"model": part.model, "device": part.device, "precision": part.precision}
+            for part in self._models()
+        }
+        self._note(call, models=used)
+
+    def changed(self, call: Observed) -> None:
+        self._note(call)
+
+    def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
+        self._note(call, ended=datetime.now(UTC), cause=reason.value, **_media(stats))
+
+    def _note(self, call: Observed, **more: Any) -> None:
+        """The call as it is now, and what is known besides."""
+        id = call.info.id
+        before = self._waiting[id].columns if id in self._waiting else {}
+        columns = {"ended": None, **before, **self._columns(call), **more}
         said = _Said(list(call.turns), list(call.tool_calls), list(call.problems))
-        self._waiting[call.info.id] = _Snapshot(columns, said)
-        self._written.setdefault(call.info.id, _Said())
+        self._waiting[id] = _Snapshot(columns, said)
+        self._written.setdefault(id, _Said())
         self._give_up_oldest()
         self._wake.set()
 
-    def _columns(self, call: Recorded) -> dict[str, Any]:
+    def _columns(self, call: Observed) -> dict[str, Any]:
         info = call.info
         return {
             "id": info.id,

@@ -44,7 +44,7 @@ async def past(recorder: Recorder, caller: str = "alice", said: str = "Hello.", 
     talk = Talk(CallInfo("sip", caller, "agent", since=since)).recorded_by(recorder)
     talk.conversation.caller_said(said)
     talk.conversation.tool_called("take_message", {"message": "Call me."})
-    recorder.note(talk, ended=EndReason.CALLER_HANGUP, stats=MediaStats(100, 0))
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats(100, 0))
     await until(lambda: recorder.health().queued == 0)
     return talk.info.id
 

@@ -13,6 +13,7 @@ from agent.conversation import Conversation, Problem, ToolCall, Turn
 from agent.records.recorder import Recorder
 from config.persona import Persona, load_persona
 from config.settings import Settings
+from models.pool import ComponentHealth
 from tests.postgres import Postgres, postgres
 from transports.call import CallInfo
 
@@ -37,7 +38,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def recorder(settings: Settings) -> AsyncIterator[Recorder]:
-    opened = Recorder(settings)
+    opened = Recorder(settings, lambda: [ComponentHealth("stt", "ready", "cpu", "base", None, 0)])
     await opened.start()
     yield opened
     await opened.close()
@@ -69,6 +70,6 @@ class Talk:
 
     def recorded_by(self, recorder: Recorder) -> Talk:
         """Has begun; each change is noted."""
-        recorder.note(self, models={"stt": {"model": "base"}})
-        self.conversation.on_changed = lambda: recorder.note(self)
+        recorder.began(self)
+        self.conversation.on_changed = lambda: recorder.changed(self)
         return self

@@ -34,7 +34,7 @@ async def written(recorder: Recorder) -> None:
 
 async def over(recorder: Recorder, talk: Talk) -> Call:
     """The record of a call that ends now."""
-    recorder.note(talk, ended=EndReason.CALLER_HANGUP, stats=MediaStats(100, 2, 1.5, 20.0))
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats(100, 2, 1.5, 20.0))
     await written(recorder)
     call = await recorder.database.call(talk.info.id)
     assert call is not None
@@ -58,7 +58,7 @@ async def test_a_call_is_kept_whole(recorder: Recorder) -> None:
     assert call.ended is not None
     assert call.ended.tzinfo is not None
     assert (call.packets_received, call.packets_lost, call.jitter_ms) == (100, 2, 1.5)
-    assert call.models == {"stt": {"model": "base"}}
+    assert call.models == {"stt": {"model": "base", "device": "cpu", "precision": None}}
     assert [(turn.speaker, turn.text, turn.cut_off) for turn in call.turns] == [
         ("caller", "What time is it?", False),
         ("agent", "It's four.", True),
@@ -146,7 +146,7 @@ async def test_pages_and_filters(recorder: Recorder) -> None:
     for number in range(7):
         caller = "alice" if number % 2 else "bob"
         talk = Talk(CallInfo("sip", caller, "agent", since=1_800_000_000.0 + number)).recorded_by(recorder)
-        recorder.note(talk, ended=EndReason.IDLE)
+        recorder.ended(talk, EndReason.IDLE, MediaStats())
     await written(recorder)
     query, seen = Query(limit=3), []
     while page := await recorder.database.page(query):
@@ -213,7 +213,7 @@ async def test_a_database_that_is_away_costs_no_record(
     talk.conversation.caller_said("Meanwhile.")
     await until(lambda: recorder.health().state == "degraded")
     assert "1 calls wait to be written" in str(recorder.health().last_error)
-    recorder.note(talk, ended=EndReason.CALLER_HANGUP)
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
     await asyncio.to_thread(server.start)
     await written(recorder)
     await until(lambda: recorder.health().state == "ready")
@@ -229,7 +229,7 @@ async def test_a_folder_that_cant_be_written_is_told(tmp_path: Path, monkeypatch
     recorder = Recorder(Settings(state_dir=tmp_path / "state"))
     await recorder.start()
     talk = Talk().recorded_by(recorder)
-    recorder.note(talk, ended=EndReason.CALLER_HANGUP)
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
     assert recorder.health().state == "degraded"
     (tmp_path / "state").unlink()
     await until(lambda: recorder.health().state == "ready" and recorder.health().queued == 0)
@@ -243,7 +243,7 @@ async def test_what_waits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     recorder = Recorder(Settings(state_dir=tmp_path / "state"))
     await recorder.start()
     for _ in range(5):
-        recorder.note(Talk().recorded_by(recorder), ended=EndReason.IDLE)
+        recorder.ended(Talk().recorded_by(recorder), EndReason.IDLE, MediaStats())
     assert recorder.health().queued == 3
     assert "2 calls' records were given up" in str(recorder.health().last_error)
     await recorder.close()
