@@ -474,6 +474,12 @@ class Settings(Section):
     records: RecordsSettings = RecordsSettings()
 
     @model_validator(mode="after")
+    def _where_to_post_calls(self) -> Self:
+        if self.webhook.calls and not (self.webhook.url and self.records.enabled):
+            raise ValueError("webhook.calls is set, so webhook.url must be set, and records.enabled be true.")
+        return self
+
+    @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:
         if self.carriers.enabled and self.http.enabled and self.http.api_key is None:
             raise ValueError(
