@@ -75,6 +75,9 @@ class SipSettings(Section):
     enabled: bool = Field(True, description="Take calls over SIP.")
     host: Address = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
     port: Port = Field(5060, description="UDP and TCP port to listen on.")
+    public_address: Address | None = Field(
+        None, description="What peers on the Internet see of this machine, where 1:1 NAT is between."
+    )
     users: tuple[str, ...] = Field((), description="User parts that are answered; empty answers any.")
     allow: tuple[Network, ...] = Field(
         PRIVATE_NETWORKS, description="Networks that may call; everyone else gets no answer."

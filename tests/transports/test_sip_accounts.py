@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from config.accounts import AccountSettings
 from config.settings import SipSettings
 from tests.peers import Reception, free_port, sipp
 from tests.registrar import NUMBER, PASSWORD, USER, registrar
-from tests.sip_caller import dialled
+from tests.sip_caller import Caller, dialled
 from tests.transports.sip_calls import soon
 from transports.call import EndReason
 from transports.sip.accounts import AccountState
@@ -67,7 +69,6 @@ def failed(state: AccountState) -> bool:
 async def test_calls_come_in_by_a_registered_account(transport: str, tmp_path: Path) -> None:
     """Also where `sip.allow` lists nobody: who is registered with is heard."""
     reception = Reception()
-    accounts = {"provider": account(0)}
     async with registrar(tmp_path) as port:
         accounts = {"provider": account(port, transport=transport)}
         async with server_with(accounts, reception, allow=("192.0.2.0/24",)) as server:
@@ -132,3 +133,105 @@ async def test_accounts_change_without_ending_calls(tmp_path: Path) -> None:
             with pytest.raises(ConnectionError, match="480"):
                 async with dialled(("127.0.0.1", port), user=NUMBER):
                     pass
+
+
+async def test_a_trunk_is_known_by_its_addresses_and_has_its_codecs() -> None:
+    """Whatever `sip.allow` lists; and it isn't anybody else's doing that a PBX is refused."""
+    reception = Reception()
+    trunk = AccountSettings(
+        server="127.0.0.7", user="600", registers=False, addresses=("127.0.0.8/31",), codecs=("pcma", "pcmu")
+    )
+    async with server_with({"pbx": trunk}, reception, allow=("127.0.0.1/32",), codecs=("pcmu",)) as server:
+        at = "127.0.0.1", server._settings.port
+        for host, expected in (("127.0.0.7", "pbx"), ("127.0.0.9", "pbx"), ("127.0.0.1", "")):
+            caller = Caller(at, host)
+            caller.formats = "0 8"
+            caller.attributes = ()
+            try:
+                answer = await caller.call()
+                assert answer.text.partition("RTP/AVP ")[2].startswith("8" if expected else "0")
+                assert (await soon(reception.connected.get())).info.account == expected
+                await caller.bye()
+            finally:
+                caller.close()
+        stranger = Caller(at, "127.0.0.6")
+        try:
+            stranger.send_request("OPTIONS")
+            with pytest.raises(TimeoutError):
+                await stranger.final_answer(0.5)
+        finally:
+            stranger.close()
+
+
+class Line(asyncio.DatagramProtocol):
+    """A network between a server and a registrar, which can be cut."""
+
+    def __init__(self, to: tuple[str, int]) -> None:
+        self.to, self.cut = to, False
+        self.ours: tuple[str, int] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self.cut:
+            return
+        if addr != self.to:
+            self.ours = addr
+        if there := self.ours if addr == self.to else self.to:
+            self.transport.sendto(data, there)
+
+
+async def test_a_network_that_is_cut_is_borne(tmp_path: Path) -> None:
+    async with registrar(tmp_path, expires_s=8) as port:
+        transport, line = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Line(("127.0.0.1", port)), local_addr=("127.0.0.1", 0)
+        )
+        try:
+            async with server_with({"provider": account(transport.get_extra_info("sockname")[1])}) as server:
+                await until(server, registered)
+                line.cut = True
+                assert "no answer from 127.0.0.1" in str((await until(server, failed)).last_error)
+                line.cut = False
+                await until(server, lambda state: registered(state) and state.last_error is None)
+        finally:
+            transport.close()
+
+
+@pytest.mark.soak
+async def test_a_thousand_registrations_leave_nothing_behind(tmp_path: Path) -> None:
+    async with registrar(tmp_path) as port, server_with({}) as server:
+
+        async def register() -> None:
+            await server.apply_accounts({"provider": account(port)})
+            await until(server, registered)
+            await server.apply_accounts({})
+            assert server._accounts
+            while server._accounts._leaving:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+        for _ in range(20):
+            await register()
+        before, kilobytes = left(server), memory_kb()
+        for _ in range(1000):
+            await register()
+        assert left(server) == before
+        assert memory_kb() - kilobytes < 4000
+
+
+def left(server: SipServer) -> dict[str, int]:
+    assert server._stack
+    return {
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "threads": threading.active_count(),
+        "tasks": len(asyncio.all_tasks()),
+        "requests": len(server._stack.requests._open),
+        "agents": len(server._agents),
+        "kept": len(server._stack.agents._known),
+    }
+
+
+def memory_kb() -> int:
+    gc.collect()
+    resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
+    return int(resident.split()[1])

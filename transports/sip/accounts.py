@@ -17,6 +17,7 @@ from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_agents import Agent
 from transports.sip.parties import user_of
+from transports.sip.public_address import PublicAddress
 from transports.sip.registration import Registration, State
 from transports.sip.requests import Path, RequestFailed
 from transports.sip.sdp import Ip
@@ -60,6 +61,7 @@ class Accounts:
         stack: Stack,
         create: Callable[[str, AccountSettings], Awaitable[Agent]],
         on_heard: Callable[[], None],
+        public: PublicAddress | None = None,
     ) -> None:
         """`create` makes the stack's agent for an account; `on_heard` is called when `heard` has grown.
 
@@ -68,6 +70,7 @@ class Accounts:
         self._stack = stack
         self._create = create
         self._on_heard = on_heard
+        self._public = public
         self._accounts: dict[str, Account] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._applying = asyncio.Lock()
@@ -178,6 +181,8 @@ class Accounts:
                 account.peers.add(path.peer)
                 self._on_heard()  # or the answer would be a stranger's
             address, port = path.local
+            if self._public:
+                address = self._public.towards(path.peer, address)
             host = f"[{address}]" if address.version == 6 else str(address)
             uri = f"sip:{account.agent.user}@{host}:{port}{_TRANSPORTS[path.protocol]}"
             return f"Contact: <{uri}>;expires={expires_s}\r\n"

@@ -27,7 +27,7 @@ from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
 from config.numbers import plain_number
-from config.settings import SipSettings
+from config.settings import PRIVATE_NETWORKS, SipSettings
 from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
 from transports.sip import packet_filter
 from transports.sip.accounts import Accounts, AccountState
@@ -41,8 +41,10 @@ from transports.sip.logins import Logins
 from transports.sip.message import Message
 from transports.sip.native import Stack, cut_connections, source_towards
 from transports.sip.native_agents import Agent
+from transports.sip.public_address import PublicAddress
 from transports.sip.pump import Pump
 from transports.sip.registrar import Peer, Registrar
+from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
 from transports.sip.tap import Tap, Traced
 from transports.sip.trace import Trace
@@ -118,6 +120,8 @@ class SipServer:
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
+        public = settings.public_address
+        self._public = PublicAddress(public, PRIVATE_NETWORKS) if public else None
         self._listed = [ip_network(one) for one in settings.allow]
         self._logins = Logins(
             settings.auth,
@@ -175,7 +179,7 @@ class SipServer:
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
-            self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
+            self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts, self._public)
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
         except SipError:
@@ -288,7 +292,7 @@ class SipServer:
             self._hooks = MessageHooks(
                 library,
                 on_request=self._received,
-                on_send=self._dialogs.sent,
+                on_send=self._sent,
                 on_refused=self._dialogs.forget,
             )
         self._hooks.attach()
@@ -337,6 +341,13 @@ class SipServer:
         of_account = self._accounts is not None and self._accounts.of(request, peer.address) is not None
         refusal = self._logins.received(request, peer, of_account=of_account)
         return refusal or self._dialogs.received(request, peer.address)
+
+    def _sent(self, message: Message, peer: Ip) -> Message | None:
+        """On the SIP thread."""
+        outgoing = self._dialogs.sent(message)
+        if outgoing and self._public:
+            outgoing = self._public.told(outgoing, peer, self._addresses)
+        return outgoing
 
     @property
     def registrar(self) -> Registrar | None:
