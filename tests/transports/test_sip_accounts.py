@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from config.accounts import AccountSettings
 from config.settings import SipSettings
+from config.sources import load
 from tests.peers import Reception, free_port, sipp
 from tests.registrar import NUMBER, PASSWORD, USER, registrar
 from tests.sip_caller import Caller, dialled
@@ -25,6 +27,7 @@ from transports.sip.server import SipServer
 
 pytestmark = pytest.mark.peers
 DEADLINE_S = 60.0
+README = Path(__file__).parents[2] / "README.md"
 CLIENTS = {"udp": "u1", "tcp": "t1"}  # as sipp names them
 
 
@@ -235,3 +238,28 @@ def memory_kb() -> int:
     gc.collect()
     resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
     return int(resident.split()[1])
+
+
+@pytest.mark.parametrize("registers", [True, False], ids=["registers", "trunk"])
+async def test_what_the_readme_says_takes_calls(
+    registers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = README.read_text().partition("\n## Point a SIP trunk at it\n")[2].partition("\n## ")[0]
+    texts = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert [text.count("\n") <= 5 for text in texts] == [True, True]
+    reception = Reception()
+    async with registrar(tmp_path) as port:
+        if registers:
+            monkeypatch.setenv("OFFHOOK_SIP__ACCOUNTS__PROVIDER__SECRET", PASSWORD)
+        text = texts[not registers].replace("sip.example.com", f"127.0.0.1:{port}")
+        file = tmp_path / "offhook.yaml"
+        file.write_text(text.replace("203.0.113.10", "127.0.0.1"))
+        accounts = load(file, {}).settings.sip.accounts
+        async with server_with(accounts, reception, allow=("192.0.2.0/24",)) as server:
+            if registers:
+                await until(server, registered)
+                await sipp("proxied", ("127.0.0.1", port), "-s", NUMBER)
+            else:
+                await sipp("proxied", ("127.0.0.1", server._settings.port), "-s", NUMBER)
+            info = (await soon(reception.connected.get())).info
+            assert (info.account, info.called) == (next(iter(accounts)), NUMBER)
