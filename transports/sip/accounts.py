@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from baresip.errors import BaresipError
 
 from config.accounts import AccountSettings
+from transports.sip.libre import UDP
 from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_agents import Agent
@@ -22,6 +23,7 @@ from transports.sip.registration import Registration, State
 from transports.sip.requests import Path, RequestFailed
 from transports.sip.sdp import Ip
 
+KEEP_ALIVE_S = 25.0  # UDP is forgotten by many NATs after 30 s
 LEAVE_S = 2.0  # so long, at most, a registrar may take to answer that we are gone
 PEERS = 32  # of one account: where its server was found
 _TRANSPORTS = ("", ";transport=tcp", ";transport=tls")  # enum sip_transp; UDP goes without saying
@@ -46,6 +48,7 @@ class Account:
         self.registration = Registration(name, settings)
         self.networks: tuple[IPv4Network | IPv6Network, ...] = tuple(map(ip_network, settings.networks))
         self.peers: set[Ip] = set()  # that its requests went to
+        self.path: Path | None = None  # of the last of them
         self.keeping: asyncio.Task[None] | None = None
 
     def sends(self, source: Ip) -> bool:
@@ -61,15 +64,17 @@ class Accounts:
         stack: Stack,
         create: Callable[[str, AccountSettings], Awaitable[Agent]],
         on_heard: Callable[[], None],
+        keep_alive: Callable[[Path], None],
         public: PublicAddress | None = None,
     ) -> None:
         """`create` makes the stack's agent for an account; `on_heard` is called when `heard` has grown.
 
-        On the SIP thread, before anything is sent there.
+        On the SIP thread, before anything is sent there. `keep_alive` sends nothing that would be answered.
         """
         self._stack = stack
         self._create = create
         self._on_heard = on_heard
+        self._keep_alive = keep_alive
         self._public = public
         self._accounts: dict[str, Account] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -140,11 +145,22 @@ class Accounts:
                 wait_s = registration.unanswered(failed.error)
             except BaresipError:  # the stack is busy, or dead, which others tell
                 wait_s = registration.unanswered(errno.EBUSY)
+            except Exception:  # an answer that nobody thought of must not be the end of it
+                logger.exception("account %s: its registration failed", account.name)
+                wait_s = registration.unanswered(errno.EPROTO)
             if registration.last_error and registration.last_error != before:
                 logger.warning("account %s: %s", account.name, registration.last_error)
             elif before and not registration.last_error:
                 logger.info("account %s is registered again", account.name)
-            await asyncio.sleep(wait_s)
+            await self._wait(account, loop.time() + wait_s)
+
+    async def _wait(self, account: Account, until: float) -> None:
+        """Meanwhile NATs on the way are to remember where calls go."""
+        loop = asyncio.get_running_loop()
+        while (left_s := until - loop.time()) > 0:
+            await asyncio.sleep(min(left_s, KEEP_ALIVE_S))
+            if account.path and account.path.protocol == UDP and account.registration.expires_in(loop.time()):
+                self._keep_alive(account.path)
 
     def _leave(self, account: Account) -> None:
         if account.keeping:
@@ -175,14 +191,15 @@ class Accounts:
 
         def contact(path: Path) -> str:
             """On the SIP thread."""
-            if path.peer not in account.peers:
+            account.path = path
+            peer, (address, port) = path.peer[0], path.local
+            if peer not in account.peers:
                 if len(account.peers) >= PEERS:
                     account.peers.clear()
-                account.peers.add(path.peer)
+                account.peers.add(peer)
                 self._on_heard()  # or the answer would be a stranger's
-            address, port = path.local
             if self._public:
-                address = self._public.towards(path.peer, address)
+                address = self._public.towards(peer, address)
             host = f"[{address}]" if address.version == 6 else str(address)
             uri = f"sip:{account.agent.user}@{host}:{port}{_TRANSPORTS[path.protocol]}"
             return f"Contact: <{uri}>;expires={expires_s}\r\n"

@@ -39,6 +39,7 @@ from transports.sip.native_agents import Agent
 from transports.sip.public_address import PublicAddress
 from transports.sip.pump import Pump
 from transports.sip.registrar import Peer, Registrar
+from transports.sip.requests import Path
 from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
 from transports.sip.stack_config import stack_config
@@ -51,6 +52,7 @@ RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
+KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 _EVERYONE = ("0.0.0.0/0", "::/0")
 
 logger = logging.getLogger("offhook.sip")
@@ -109,7 +111,7 @@ class SipServer:
         self._logins = Logins(
             settings.auth,
             settings.registrar,
-            listed=lambda peer: any(peer in network for network in self._listed),
+            listed=self._is_listed,
         )
         self._dialogs = Dialogs(
             codecs=settings.codecs,
@@ -149,7 +151,9 @@ class SipServer:
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
-            self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts, self._public)
+            self._accounts = Accounts(
+                self._stack, self._create_agent, self._hear_accounts, self._keep_alive, self._public
+            )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
         except SipError:
@@ -227,6 +231,13 @@ class SipServer:
             self._guard.exempt(self._accounts.heard)
             self._filter.put()
 
+    def _keep_alive(self, path: Path) -> None:
+        local, peer = (str(path.local[0]), path.local[1]), (str(path.peer[0]), path.peer[1])
+        for sock in self._sockets:
+            if sock.type == socket.SOCK_DGRAM and sock.getsockname()[:2] == local:
+                with contextlib.suppress(OSError):  # the network is away: the next REGISTER tells
+                    sock.sendto(KEEP_ALIVE, peer)
+
     def _allowed(self) -> Sequence[str]:
         """On any thread: the networks that are heard."""
         if self._settings.auth.users:
@@ -274,9 +285,14 @@ class SipServer:
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
-        of_account = self._accounts is not None and self._accounts.of(request, peer.address) is not None
-        refusal = self._logins.received(request, peer, of_account=of_account)
+        refusal = self._logins.received(request, peer) if self._logins.any else None
         return refusal or self._dialogs.received(request, peer.address)
+
+    def _is_listed(self, request: Message, source: Ip) -> bool:
+        """Whether who sends this needs no password."""
+        if any(source in network for network in self._listed):
+            return True
+        return self._accounts is not None and self._accounts.of(request, source) is not None
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         """On the SIP thread."""
