@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
+from agent.voicemail import Voicemail
 from agent.watchdog import bridges
 from config.answering import Personas, Place
 from config.persona import Persona
@@ -28,10 +29,13 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._voicemail = voicemail
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -72,16 +76,27 @@ class Sessions:
             raise CallsStopped(why_not) if down else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
-        session = self._session(call, place)
-        self._live[call.info.id] = session
-        self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
+        await self._run(call.info.id, self._session(call, place))
+
+    async def host(self, call: CallTransport, make: Callable[..., CallSession]) -> EndReason:
+        """Run a call that we made to its end, in the session that `make` makes. Raises CallRefused."""
+        accepting, why_not = self.accepting
+        if not accepting:
+            raise CallRefused(why_not)
+        logger.info("call %s goes out over %s", call.info.id, call.info.transport)
+        return await self._run(call.info.id, make(call, settings=self._settings, pool=self._pool))
+
+    async def _run(self, id: str, session: CallSession) -> EndReason:
+        self._live[id] = session
+        self._empty.clear()
         try:
-            await session.run()
+            return await session.run()
         except Exception:  # one call may die, the server not
-            logger.exception("call %s failed", call.info.id)
+            logger.exception("call %s failed", id)
+            return EndReason.TRANSPORT_FAILURE
         finally:
-            del self._live[call.info.id]
+            del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
@@ -100,7 +115,14 @@ class Sessions:
             longest = settings.call.model_copy(update={"max_duration_s": place.max_duration_s})
             settings = settings.model_copy(update={"call": longest})
         if test is None:
-            return CallSession(call, settings=settings, personas=personas, pool=self._pool, says=place.says)
+            return CallSession(
+                call,
+                settings=settings,
+                personas=personas,
+                pool=self._pool,
+                says=place.says,
+                voicemail=self._voicemail,
+            )
         return CallSession(
             call,
             settings=test_numbers.settings_for_a_test(settings),
@@ -124,7 +146,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            for phrase in (*persona.opening, *ending, *said_while_waiting):
+            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:
             if route.says:

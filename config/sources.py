@@ -301,7 +301,7 @@ def _shown(value: object) -> str:
 
 
 def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
-    for name in ("http.tls_cert", "http.tls_key"):
+    for name in _FILES:
         path = value_of(settings, name)
         if path is not None and not path.is_file():
             raise ConfigError(f"{given[name].origin.of(name)} is '{path}'; there is no such file.")
@@ -313,6 +313,10 @@ def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
             )
 
 
+_FILES = (
+    *("http.tls_cert", "http.tls_key"),
+    *("sip.tls_cert", "sip.tls_key", "sip.tls_ca", "sip.tls_client_ca"),
+)
 _MODELS = {
     "stt.model": "the folder of a CTranslate2 Whisper model, or a model's name, such as base or small",
     "tts.voice": "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium or ff_siwis",

@@ -99,7 +99,7 @@ def control_router(
     @router.get("/api/v1/sessions/{id}", tags=["Calls"], summary="One call", responses=responses(401, 404))
     async def session(id: str) -> SessionDetail:
         """One live call, with how well it sounds, what was said and where each answer's time went."""
-        return await SessionDetail.of_call(_find(calls, id))
+        return await SessionDetail.of_call(find(calls, id))
 
     @router.delete(
         "/api/v1/sessions/{id}",
@@ -110,7 +110,7 @@ def control_router(
     )
     async def hang_up(id: str) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        await _find(calls, id).hangup()
+        await find(calls, id).hangup()
         try:
             async with asyncio.timeout(HANGUP_WAIT_S):
                 await calls.gone(id)
@@ -134,7 +134,8 @@ def overall(states: Sequence[str]) -> OverallState:
     return "ok" if all(state in _FINE for state in states) else "degraded"
 
 
-def _find(calls: Calls, id: str) -> LiveCall:
+def find(calls: Calls, id: str) -> LiveCall:
+    """Raises ProblemError."""
     for call in calls.live():
         if call.info.id == id:
             return call

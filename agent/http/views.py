@@ -183,6 +183,7 @@ class Health(BaseModel):
 class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
     transport: str = Field(examples=["sip"])
+    direction: Literal["inbound", "outbound"] = Field(description="Who called: they, or we.")
     from_: str = Field(alias="from", examples=["alice"])
     from_name: str = Field(description="The caller's name, where the wire has one.", examples=["Alice"])
     to: str = Field(examples=["agent"])
@@ -192,10 +193,16 @@ class SessionView(BaseModel):
     account: str = Field(description="Of sip.accounts, by which it came.", examples=["provider"])
     remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
     codec: str = Field(examples=["pcmu"])
+    encryption: str | None = Field(
+        description="Of the media: sdes, or dtls-srtp; null if there is none that is known of.",
+        examples=["dtls-srtp"],
+    )
     since: datetime
     state: CallState
     persona: str = Field(description="Who answers.", examples=["Joe"])
     language: str = Field(description="In which language.", examples=["en"])
+    caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
+    agent_muted: bool = Field(description="By an operator: the caller doesn't hear the agent.")
     turns: int = Field(description="Turns so far, both sides counted.")
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
@@ -294,6 +301,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
     return {
         "id": info.id,
         "transport": info.transport,
+        "direction": info.direction,
         "from": info.caller,
         "from_name": info.caller_name,
         "to": info.called,
@@ -301,10 +309,13 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "account": info.account,
         "remote": info.remote,
         "codec": info.codec,
+        "encryption": info.encryption or None,
         "since": _time(info.since),
         "state": call.state,
         "persona": call.persona.name,
         "language": call.persona.language,
+        "caller_muted": call.control.caller_muted,
+        "agent_muted": call.control.agent_muted,
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],

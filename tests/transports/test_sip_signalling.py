@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import pytest
 from baresip.call import Call
@@ -256,8 +256,8 @@ async def test_no_socket_listens_unfiltered(
 ) -> None:
     port = free_port()
 
-    def find_some(address: str, port: int) -> Iterator[socket.socket]:
-        for sock in find_all(address, port):
+    def find_some(address: str, ports: Container[int]) -> Iterator[socket.socket]:
+        for sock in find_all(address, ports):
             if sock.type in found:
                 yield sock
             else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from ipaddress import ip_address
 from typing import Any
 
@@ -21,6 +22,7 @@ from transports.sip.errors import SipError
 from transports.sip.libre import (
     OTHER_BUILD,
     TCP,
+    TLS,
     UDP,
     Buffer,
     Helper,
@@ -66,6 +68,7 @@ _LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer)
 _UDP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer, _pointer)
 _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
+_LAYER_TCP = 1  # above TLS, which is at 0
 _LARGEST = 65_536
 
 logger = logging.getLogger("offhook.sip")
@@ -81,12 +84,15 @@ class MessageHooks:
         on_request: Callable[[Message, Peer], Message | Reply | None],
         on_send: Callable[[Message, Ip], Message | None],
         on_refused: Callable[[str], None],
+        making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        """`on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
+        """Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
+        `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
 
         Raises SipError if the library isn't laid out as known.
         """
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
+        self._making_call = making_call
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
         small = ctypes.PyDLL(str(_native.__file__))
         self._small = declare(small, _SIGNATURES)
@@ -139,7 +145,7 @@ class MessageHooks:
         """Whether the request is done with, and no other listener is to see it."""
         try:
             msg = at(SipMessage, pointer)
-            if msg.tp == TCP:
+            if msg.tp in (TCP, TLS):
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
                 peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp == UDP)
@@ -165,11 +171,12 @@ class MessageHooks:
 
     def _pass_on(self, msg: SipMessage, request: Message) -> None:
         """Have the stack see another request, as if it had come in the place of `msg`. Raises ValueError."""
+        call_id = request.header("Call-ID")
+        begins = request.method == "INVITE" and not request.in_dialog
         try:
-            self._hand_on(msg, self._decoded(bytes(request)))
+            with self._making_call(call_id) if begins else nullcontext():
+                self._hand_on(msg, self._decoded(bytes(request)))
         finally:
-            call_id = request.header("Call-ID")
-            begins = request.method == "INVITE" and not request.in_dialog
             if begins and not self._small["uag_call_find"](call_id.encode()):
                 self._on_refused(call_id)
 
@@ -235,7 +242,7 @@ class MessageHooks:
         registered = _pointer()
         on_tcp = self._callbacks[3]
         if self._small["tcp_register_helper"](
-            ctypes.byref(registered), connection, _LAYER, None, on_tcp, None, connection
+            ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, connection
         ):
             raise MemoryError
         self._connections[connection] = self._small["mem_ref"](registered)

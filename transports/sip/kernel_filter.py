@@ -35,7 +35,7 @@ class KernelFilter:
     def __init__(
         self,
         sockets: Collection[socket.socket],
-        port: int,
+        ports: Collection[int],
         ban_s: int,
         guard: Guard,
         *,
@@ -43,7 +43,7 @@ class KernelFilter:
     ) -> None:
         """`allowed`: the networks that are heard; asked each time, as is the guard for who is banned."""
         self._sockets = sockets
-        self._port = port
+        self._ports = ports
         self._ban_s = ban_s
         self._allowed = allowed
         self._guard = guard
@@ -110,7 +110,7 @@ class KernelFilter:
             logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
         self._bans = bans
         self.put()
-        cut_connections(self._port, lambda address: source_of(address) in bans)
+        cut_connections(self._ports, lambda address: source_of(address) in bans)
 
     def _apply_soon(self) -> None:
         if self._due is None:

@@ -10,7 +10,7 @@ from typing import Any
 from transports.sip.errors import SipError
 
 OTHER_BUILD = "this build of baresip-python is laid out otherwise; install 0.5.2a3."
-UDP, TCP = 0, 1  # enum sip_transp
+UDP, TCP, TLS = 0, 1, 2  # enum sip_transp
 _TEXT_BYTES = 64  # an address as text is shorter
 
 _pointer, _size, _int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int

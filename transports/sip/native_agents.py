@@ -96,7 +96,7 @@ class StackAgents:
 
 def _parameters(codecs: Sequence[str]) -> str:
     return (
-        f"answermode=manual;dtmfmode=rtpevent;audio_codecs={','.join(CODECS[name] for name in codecs)}"
+        f"answermode=manual;dtmfmode=auto;audio_codecs={','.join(CODECS[name] for name in codecs)}"
         # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
         ";call_transfer=no"
         # For those that demand it; `Dialogs` takes it away from those that only could.

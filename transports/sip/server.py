@@ -9,10 +9,10 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from baresip.call import Call
 from baresip.errors import BaresipError, CommandQueueFull
@@ -21,11 +21,14 @@ from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
 from config.numbers import plain_number
+from config.outbound import OutboundSettings
 from config.settings import PRIVATE_NETWORKS, SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
+from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
+from transports.outbound import OutboundGuard
 from transports.sip import packet_filter, process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
+from transports.sip.dialler import Dialler
 from transports.sip.dialogs import Dialogs, Reply
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
@@ -36,6 +39,7 @@ from transports.sip.logins import Logins
 from transports.sip.message import Message
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
+from transports.sip.outgoing import OutgoingCall
 from transports.sip.public_address import PublicAddress
 from transports.sip.pump import Pump
 from transports.sip.registrar import Peer, Registrar
@@ -44,7 +48,7 @@ from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
 from transports.sip.stack_config import stack_config
 from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace
+from transports.sip.trace import Trace, call_id_of
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
@@ -54,6 +58,8 @@ _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
 KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 _EVERYONE = ("0.0.0.0/0", "::/0")
+
+OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
 
@@ -70,16 +76,22 @@ class SipServer:
         handler: CallHandler,
         on_dead: Callable[[], None] | None = None,
         headers: Iterable[str] = (),
+        outbound: OutboundGuard | None = None,
     ) -> None:
         """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
 
-        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
+        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again. Nobody is
+        called but whom `outbound` permits.
+        """
         self._settings = settings
         self._max_calls = max_calls
         self._handler = handler
         self._on_dead = on_dead
+        self._outbound = outbound or OutboundGuard(OutboundSettings())
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
+        self._certificate: bytes | None = None
+        self._dialler: Dialler | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -92,7 +104,7 @@ class SipServer:
         )
         self._filter = KernelFilter(
             self._sockets,
-            settings.port,
+            {settings.port, settings.tls_port},
             settings.ban_s,
             self._guard,
             allowed=self._allowed,
@@ -119,6 +131,7 @@ class SipServer:
             reaches=lambda peer: source_towards(peer) in self._addresses,
             headers=headers,
             account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
+            media_encryption=settings.media_encryption,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
@@ -140,6 +153,18 @@ class SipServer:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
 
+    async def certify(self, chain: bytes) -> None:
+        """Show this certificate over TLS: PEM, with what it is signed by and its key.
+
+        Before `start`, or later in the place of another; calls go on. Raises SipError.
+        """
+        self._certificate = chain
+        if (stack := self._stack) and self.listening:
+            try:
+                await stack.on_sip_thread(lambda: stack.tls.certify(chain))
+            except BaresipError as error:
+                raise SipError(f"the SIP stack can't be told of the certificate: {error}") from error
+
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
         self._loop = asyncio.get_running_loop()
@@ -153,6 +178,14 @@ class SipServer:
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = Accounts(
                 self._stack, self._create_agent, self._hear_accounts, self._keep_alive, self._public
+            )
+            self._dialler = Dialler(
+                runtime,
+                self._stack,
+                self._dialogs,
+                pump=self._pump,
+                feeder=self._feeder,
+                rtp_timeout_s=self._settings.rtp_timeout_s,
             )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
@@ -174,6 +207,30 @@ class SipServer:
         assert self._accounts is not None
         await self._accounts.apply(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
+
+    async def dial(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str = "",
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call somebody and have `handler` run the call, which is under way when this returns.
+
+        Raises NotPermitted, or CallGone where it can't even be tried.
+        """
+        destination = self._outbound.permits(to)
+        agent = self._agents.get(account)
+        if self._dialler is None or agent is None or not self.listening:
+            raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
+        return await self._dialler.dial(
+            agent,
+            account,
+            destination,
+            lambda call: self._supervise(call, handler(call)),
+            ring_timeout_s=ring_timeout_s,
+        )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
@@ -204,13 +261,14 @@ class SipServer:
             if self._stack and (hooks := self._hooks):
                 with contextlib.suppress(BaresipError):
                     await self._stack.on_sip_thread(hooks.close)
+                    await self._stack.on_sip_thread(self._stack.tls.close)
             try:
                 await runtime.close()
             except BaresipError as error:
                 self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
         if self._dead:
-            self._hung.append((self._hooks, self._tap))
+            self._hung.append((self._hooks, self._tap, self._stack))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -245,8 +303,17 @@ class SipServer:
         return (*self._settings.allow, *(sorted(self._accounts.heard) if self._accounts else ()))
 
     async def _listen(self) -> None:
-        assert self._stack is not None
-        self._sockets += await self._stack.listen(
+        stack, settings = self._stack, self._settings
+        assert stack is not None
+
+        def start_tls() -> None:
+            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
+            if self._certificate:
+                stack.tls.certify(self._certificate)
+
+        await stack.on_sip_thread(start_tls)
+        stack.tls_port = settings.tls_port if settings.over_tls else None
+        self._sockets += await stack.listen(
             self._settings.host, self._settings.port, self._filter.compiled(), self._begin
         )
 
@@ -254,11 +321,15 @@ class SipServer:
         """On the SIP thread, before anything is received there."""
         self._addresses = addresses
         if self._hooks is None:
+            assert self._stack is not None
+            srtp = self._stack.rtp.srtp
+            srtp.require()
             self._hooks = MessageHooks(
                 library,
                 on_request=self._received,
                 on_send=self._sent,
                 on_refused=self._dialogs.forget,
+                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
@@ -311,6 +382,8 @@ class SipServer:
         self._guard.traced(message)
         if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
             self._loop.call_soon_threadsafe(self._sweep)
+        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
+            self._dialogs.responded(call_id_of(message.raw))
         if not self._settings.trace_calls:
             return
         protocol = "UDP" if message.over_udp else "TCP"
@@ -351,12 +424,26 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
         )
-        task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
-        self._calls[sip_call] = task
-        self._live.add(info.call_id)
-        self.trace.name(info.call_id, info.id)
-        task.add_done_callback(lambda _: self._forget(sip_call))
-        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+        self._supervise(sip_call, self._serve(call, sip_call))
+
+    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+        """Have what serves a call run until nothing of it is left."""
+
+        async def run() -> None:
+            try:
+                await serving
+            except Exception:
+                logger.exception("call %s failed", call.info.id)
+            finally:
+                await call.hangup()
+                await call.settle()
+                self._dialogs.forget(call.info.call_id)
+
+        task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
+        self._live.add(call.info.call_id)
+        self.trace.name(call.info.call_id, call.info.id)
+        task.add_done_callback(lambda _: self._forget(call))
+        call.add_event_handler(call.connected_event, self._note_source)
 
     async def _note_source(self, call: SipCall) -> None:
         if call.info.remote:
@@ -387,12 +474,6 @@ class SipServer:
                     await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
-        except Exception:
-            logger.exception("call %s failed", call.info.id)
-        finally:
-            await call.hangup()
-            await call.settle()
-            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
