@@ -20,6 +20,7 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
+from config.destinations import Destination
 from config.numbers import plain_number
 from config.outbound import OutboundSettings
 from config.settings import PRIVATE_NETWORKS, SipSettings
@@ -42,7 +43,7 @@ from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.public_address import PublicAddress
 from transports.sip.pump import Pump
-from transports.sip.registrar import Peer, Registrar
+from transports.sip.registrar import Peer, Registrar, Unreached
 from transports.sip.requests import Path
 from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
@@ -187,6 +188,7 @@ class SipServer:
                 pump=self._pump,
                 feeder=self._feeder,
                 rtp_timeout_s=self._settings.rtp_timeout_s,
+                reach=self._reach,
             )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
@@ -222,6 +224,10 @@ class SipServer:
         Raises NotPermitted, or CallGone where it can't even be tried.
         """
         destination = self._outbound.permits(to)
+        try:
+            destination = Destination.parse(self._reach(str(destination)))
+        except (Unreached, ValueError) as error:
+            raise CallGone(str(error), EndReason.NOT_REACHED) from None
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
             raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
@@ -378,6 +384,19 @@ class SipServer:
         """Where the telephones are that log in here; None if none may."""
         return self._logins.registrar
 
+    def _reach(self, uri: str) -> str:
+        """Where a telephone is that logged in here, for sip:alice@offhook; any other URI is as it is.
+
+        Raises Unreached.
+        """
+        user, at, host = uri.partition(":")[2].partition("@")
+        if self.registrar is None or not at or host.lower() != self._settings.auth.realm.lower():
+            return uri
+        there = self.registrar.contact(user)
+        if there is None:
+            raise Unreached("That telephone hasn't logged in.")
+        return there
+
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
         self._guard.traced(message)
@@ -424,6 +443,7 @@ class SipServer:
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
+            reach=self._reach,
         )
         self._supervise(sip_call, self._serve(call, sip_call))
 
