@@ -22,6 +22,7 @@ from tests.sip_caller import Caller, dialled
 from tests.transports.sip_calls import soon
 from transports.call import EndReason
 from transports.sip import accounts
+from transports.sip import server as server_module
 from transports.sip.accounts import AccountState
 from transports.sip.registration import State
 from transports.sip.server import SipServer
@@ -114,29 +115,55 @@ async def test_a_registrar_that_restarts_is_registered_with_again(tmp_path: Path
         assert (await soon(reception.connected.get())).info.account == "provider"
 
 
-async def test_accounts_change_without_ending_calls(tmp_path: Path) -> None:
-    """What isn't changed isn't registered anew; who is gone is forgotten there."""
+async def test_accounts_change_without_ending_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is gone is forgotten there; what its calls still have to say is heard, and no new ones."""
+    monkeypatch.setattr(server_module, "WATCH_INTERVAL_S", 0.2)
     reception = Reception()
     async with registrar(tmp_path) as port:
         good = account(port)
-        async with server_with({"one": good}, reception) as server:
+        async with server_with({"one": good}, reception, allow=("192.0.2.0/24",)) as server:
             await until(server, registered)
-            trunk = AccountSettings(server="127.0.0.1", user="600", registers=False)
+            trunk = AccountSettings(server="127.0.0.7", user="600", registers=False)
             await server.apply_accounts({"one": good, "two": trunk})
             assert [(one.name, one.state) for one in server.accounts] == [
                 ("one", State.REGISTERED),
                 ("two", State.TRUNK),
             ]
+            # What is changed is registered anew, once the old one has left.
+            await server.apply_accounts({"one": account(port, expires_s=61), "two": trunk})
+            await until(server, registered)
             calling = asyncio.create_task(sipp("proxied", ("127.0.0.1", port), "-s", NUMBER))
             call = await soon(reception.connected.get())
             await server.apply_accounts({})
             assert server.accounts == []
             assert call.info.call_id in reception.live
+            at = "127.0.0.1", server._settings.port
+            with pytest.raises(ConnectionError, match="403"):
+                async with dialled(at):
+                    pass
             await calling
             assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
             with pytest.raises(ConnectionError, match="480"):
                 async with dialled(("127.0.0.1", port), user=NUMBER):
                     pass
+            assert server._accounts
+            async with asyncio.timeout(DEADLINE_S):
+                while server._accounts.heard:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
+
+async def test_who_drains_is_registered_no_longer(tmp_path: Path) -> None:
+    async with registrar(tmp_path) as port, server_with({"one": account(port)}) as server:
+        await until(server, registered)
+        server.drain(5)
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    async with dialled(("127.0.0.1", port), user=NUMBER):
+                        pass
+                except ConnectionError as error:
+                    if "480" in str(error):  # 503 as long as the registrar knows us
+                        break
 
 
 async def test_a_trunk_is_known_by_its_addresses_and_has_its_codecs() -> None:
@@ -218,8 +245,9 @@ async def test_a_thousand_registrations_leave_nothing_behind(tmp_path: Path) -> 
             await until(server, registered)
             await server.apply_accounts({})
             assert server._accounts
-            while server._accounts._leaving:  # noqa: ASYNC110
+            while any(one.leaving for one in server._accounts._departed):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+            server._accounts.forget(())
 
         for _ in range(20):
             await register()

@@ -242,6 +242,8 @@ class SipServer:
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
         self._dialogs.unavailable_s = max(RETRY_AFTER_S, math.ceil(deadline_s))
+        if self._accounts:
+            self._accounts.leave()
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
@@ -364,6 +366,10 @@ class SipServer:
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
         refusal = self._logins.received(request, peer) if self._logins.any else None
+        if refusal is None and not request.in_dialog and request.method == "INVITE":
+            departed = self._accounts is not None and self._accounts.departed(peer.address)
+            if departed and not self._logins.any and not self._is_listed(request, peer.address):
+                return Reply(403, "Forbidden")
         return refusal or self._dialogs.received(request, peer.address)
 
     def _is_listed(self, request: Message, source: Ip) -> bool:
@@ -517,6 +523,8 @@ class SipServer:
                     await self._stack.ping(PING_TIMEOUT_S)
                     await self._follow_addresses()
                     await self._end_abandoned()
+                    if self._accounts:
+                        self._accounts.forget({call.info.account for call in self._calls})
                 except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
                     logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:
