@@ -9,7 +9,7 @@ import pytest
 from config.settings import PRIVATE_NETWORKS
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller
-from transports.sip import server
+from transports.sip import door
 from transports.sip.message import Message
 from transports.sip.public_address import PublicAddress
 
@@ -51,7 +51,7 @@ def test_an_address_of_the_other_version_stays() -> None:
 
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_a_caller_outside_is_answered_with_it(tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PRIVATE_NETWORKS", ())
+    monkeypatch.setattr(door, "PRIVATE_NETWORKS", ())
     async with sip_server(Reception(), public_address=PUBLIC) as address:
         caller = Caller(address, tcp=tcp)
         try:

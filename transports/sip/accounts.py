@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -23,6 +24,7 @@ from transports.sip.registration import Registration, State
 from transports.sip.requests import Path, RequestFailed
 from transports.sip.sdp import Ip
 
+KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 KEEP_ALIVE_S = 25.0  # UDP is forgotten by many NATs after 30 s
 LEAVE_S = 2.0  # so long, at most, a registrar may take to answer that we are gone
 PEERS = 32  # of one account: where its server was found
@@ -65,17 +67,17 @@ class Accounts:
         stack: Stack,
         create: Callable[[str, AccountSettings], Awaitable[Agent]],
         on_heard: Callable[[], None],
-        keep_alive: Callable[[Path], None],
+        sockets: Collection[socket.socket],
         public: PublicAddress | None = None,
     ) -> None:
         """`create` makes the stack's agent for an account; `on_heard` is called when `heard` has grown.
 
-        On the SIP thread, before anything is sent there. `keep_alive` sends nothing that would be answered.
+        On the SIP thread, before anything is sent there. `sockets` are those that are listened on.
         """
         self._stack = stack
         self._create = create
         self._on_heard = on_heard
-        self._keep_alive = keep_alive
+        self._sockets = sockets
         self._public = public
         self._accounts: dict[str, Account] = {}
         self._departed: list[Account] = []
@@ -181,6 +183,13 @@ class Accounts:
             await asyncio.sleep(min(left_s, KEEP_ALIVE_S))
             if account.path and account.path.protocol == UDP and account.registration.expires_in(loop.time()):
                 self._keep_alive(account.path)
+
+    def _keep_alive(self, path: Path) -> None:
+        local, peer = (str(path.local[0]), path.local[1]), (str(path.peer[0]), path.peer[1])
+        for sock in self._sockets:
+            if sock.type == socket.SOCK_DGRAM and sock.getsockname()[:2] == local:
+                with contextlib.suppress(OSError):  # the network is away, as the next REGISTER tells
+                    sock.sendto(KEEP_ALIVE, peer)
 
     def _leave(self, account: Account) -> None:
         if account.keeping and not account.leaving:

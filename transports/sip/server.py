@@ -23,7 +23,7 @@ from config.accounts import AccountSettings
 from config.destinations import Destination
 from config.numbers import plain_number
 from config.outbound import OutboundSettings
-from config.settings import PRIVATE_NETWORKS, SipSettings
+from config.settings import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
 from transports.outbound import OutboundGuard
 from transports.sip import packet_filter, process
@@ -31,20 +31,18 @@ from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import Dialogs, Reply
+from transports.sip.door import Door
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
 from transports.sip.kernel_filter import BannedSource, KernelFilter
 from transports.sip.limits import SourceLimits, source_of
-from transports.sip.logins import Logins
 from transports.sip.message import Message
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
-from transports.sip.public_address import PublicAddress
 from transports.sip.pump import Pump
 from transports.sip.registrar import Peer, Registrar, Unreached
-from transports.sip.requests import Path
 from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
 from transports.sip.stack_config import stack_config
@@ -57,7 +55,6 @@ RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
-KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 _EVERYONE = ("0.0.0.0/0", "::/0")
 
 OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
@@ -118,20 +115,13 @@ class SipServer:
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
-        public = settings.public_address
-        self._public = PublicAddress(public, PRIVATE_NETWORKS) if public else None
-        self._listed = [ip_network(one) for one in settings.allow]
-        self._logins = Logins(
-            settings.auth,
-            settings.registrar,
-            listed=self._is_listed,
-        )
+        self._door = Door(settings)
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
             headers=headers,
-            account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
+            account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
@@ -178,8 +168,8 @@ class SipServer:
             self._stack = Stack(runtime)
             await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
-            self._accounts = Accounts(
-                self._stack, self._create_agent, self._hear_accounts, self._keep_alive, self._public
+            self._accounts = self._door.accounts = Accounts(
+                self._stack, self._create_agent, self._hear_accounts, self._sockets, self._door.public
             )
             self._dialler = Dialler(
                 runtime,
@@ -188,7 +178,7 @@ class SipServer:
                 pump=self._pump,
                 feeder=self._feeder,
                 rtp_timeout_s=self._settings.rtp_timeout_s,
-                reach=self._reach,
+                reach=self._door.reach,
             )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
@@ -225,7 +215,7 @@ class SipServer:
         """
         destination = self._outbound.permits(to)
         try:
-            destination = Destination.parse(self._reach(str(destination)))
+            destination = Destination.parse(self._door.reach(str(destination)))
         except (Unreached, ValueError) as error:
             raise CallGone(str(error), EndReason.NOT_REACHED) from None
         agent = self._agents.get(account)
@@ -298,13 +288,6 @@ class SipServer:
             self._guard.exempt(self._accounts.heard)
             self._filter.put()
 
-    def _keep_alive(self, path: Path) -> None:
-        local, peer = (str(path.local[0]), path.local[1]), (str(path.peer[0]), path.peer[1])
-        for sock in self._sockets:
-            if sock.type == socket.SOCK_DGRAM and sock.getsockname()[:2] == local:
-                with contextlib.suppress(OSError):  # the network is away: the next REGISTER tells
-                    sock.sendto(KEEP_ALIVE, peer)
-
     def _allowed(self) -> Sequence[str]:
         """On any thread: the networks that are heard."""
         if self._settings.auth.users:
@@ -365,43 +348,17 @@ class SipServer:
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
-        refusal = self._logins.received(request, peer) if self._logins.any else None
-        if refusal is None and not request.in_dialog and request.method == "INVITE":
-            departed = self._accounts is not None and self._accounts.departed(peer.address)
-            if departed and not self._logins.any and not self._is_listed(request, peer.address):
-                return Reply(403, "Forbidden")
-        return refusal or self._dialogs.received(request, peer.address)
-
-    def _is_listed(self, request: Message, source: Ip) -> bool:
-        """Whether who sends this needs no password."""
-        if any(source in network for network in self._listed):
-            return True
-        return self._accounts is not None and self._accounts.of(request, source) is not None
+        return self._door.received(request, peer) or self._dialogs.received(request, peer.address)
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         """On the SIP thread."""
         outgoing = self._dialogs.sent(message)
-        if outgoing and self._public:
-            outgoing = self._public.told(outgoing, peer, self._addresses)
-        return outgoing
+        return outgoing and self._door.told(outgoing, peer, self._addresses)
 
     @property
     def registrar(self) -> Registrar | None:
         """Where the telephones are that log in here; None if none may."""
-        return self._logins.registrar
-
-    def _reach(self, uri: str) -> str:
-        """Where a telephone is that logged in here, for sip:alice@offhook; any other URI is as it is.
-
-        Raises Unreached.
-        """
-        user, at, host = uri.partition(":")[2].partition("@")
-        if self.registrar is None or not at or host.lower() != self._settings.auth.realm.lower():
-            return uri
-        there = self.registrar.contact(user)
-        if there is None:
-            raise Unreached("That telephone hasn't logged in.")
-        return there
+        return self._door.registrar
 
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
@@ -449,7 +406,7 @@ class SipServer:
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
-            reach=self._reach,
+            reach=self._door.reach,
         )
         self._supervise(sip_call, self._serve(call, sip_call))
 
