@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
 
 from baresip import _native
 from baresip.errors import BaresipError
@@ -65,7 +64,7 @@ class StackAgents:
         """Raises BaresipError."""
         transport = f"transport={account.transport}"
         # The interval has the stack look for it by its own Contact alone; it isn't told to register.
-        line = f"<sip:{quote(account.user)}@{account.server};{transport}>;regint=600;{_parameters(codecs)}"
+        line = f"<sip:{account.user}@{account.server};{transport}>;regint=600;{_parameters(codecs)}"
         if account.proxy:
             line += f';outbound="sip:{account.proxy};lr;{transport}"'
         if (name, line) not in self._known:
