@@ -12,7 +12,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -137,6 +137,11 @@ class SipServer:
         return known
 
     @property
+    def refused_certificates(self) -> Mapping[str, str]:
+        """Of hosts that we connected to over TLS, or callers' addresses: why the last was refused."""
+        return self._stack.tls.refused if self._stack else {}
+
+    @property
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
@@ -230,6 +235,8 @@ class SipServer:
                 # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
                 # 15 to 50 ms, and loses 2 to 16% of speech at 40 to 80 ms of jitter, measured.
                 "audio_jitter_buffer_type off\n"
+                # As the system does, with its hosts file; services (SRV) are asked of DNS.
+                "dns_getaddrinfo yes\n"
                 # Otherwise every answered call puts the others on hold.
                 "call_hold_other_calls no\n"
                 # Speech, at the pipeline's rate: mono at 20 kbit/s instead of stereo at 80 to 100.
