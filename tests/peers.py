@@ -11,7 +11,7 @@ import socket
 import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -27,13 +27,14 @@ BARESIP_MODULES = Path("/usr/lib/baresip/modules")
 
 def require_peer(program: str) -> str:
     """The path of a peer. A missing one is a skip, or a failure where OFFHOOK_REQUIRE_PEERS=1."""
-    path = shutil.which(program)
-    if path is None:
-        message = f"{program} isn't installed; see `make test`"
-        if os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+    return shutil.which(program) or missing_peer(program)
+
+
+def missing_peer(name: str) -> NoReturn:
+    message = f"{name} isn't installed; see `make test`"
+    if os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -166,7 +167,7 @@ class Softphone:
 _MODULES = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
 
 
-def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
+def _configure(folder: Path, more: tuple[str, ...], ca: Path | None, own: Path | None) -> int:
     """Write baresip's settings, with free ports. Returns that of its control socket."""
     control = free_port()
     modules = (*_MODULES, *more)
@@ -176,6 +177,7 @@ def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
         f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
         f"module_path {BARESIP_MODULES}\n"
         + (f"sip_cafile {ca}\nsip_verify_server yes\n" if ca else "")
+        + (f"sip_certificate {own}\n" if own else "")
         + "".join(
             f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
         )
@@ -205,10 +207,12 @@ async def softphone(
     codec: str = "pcmu",
     mediaenc: str = "",
     ca: Path | None = None,
+    own: Path | None = None,
 ) -> AsyncIterator[Softphone]:
     """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end.
 
-    `mediaenc` is as in its accounts. With `ca` it calls over TLS, and trusts what that has signed.
+    `mediaenc` is as in its accounts. With `ca` it calls over TLS, and trusts what that has signed; `own`
+    is a file with its certificate and key, for who calls it back.
     """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
@@ -222,7 +226,7 @@ async def softphone(
     )
     (folder / "contacts").write_text("")
     modules = ("srtp", "dtls_srtp") if mediaenc else ()
-    phone = Softphone(folder, _configure(folder, modules, ca))
+    phone = Softphone(folder, _configure(folder, modules, ca, own))
     process = await _start(program, folder)
     try:
         try:
@@ -231,7 +235,7 @@ async def softphone(
         except (TimeoutError, ConnectionRefusedError):
             process.kill()
             await process.communicate()
-            phone = Softphone(folder, _configure(folder, modules, ca))
+            phone = Softphone(folder, _configure(folder, modules, ca, own))
             process = await _start(program, folder)
             await phone.command("dial", dial)
         yield phone

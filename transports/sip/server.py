@@ -328,8 +328,9 @@ class SipServer:
             self._loop.call_soon_threadsafe(self._sweep)
         if not self._settings.trace_calls:
             return
-        protocol = "UDP" if message.over_udp else "TCP"
-        self.trace.add(time.time(), message.sent, protocol, message.local, message.remote, message.raw)
+        self.trace.add(
+            time.time(), message.sent, message.protocol, message.local, message.remote, message.raw
+        )
 
     def _sweep(self) -> None:
         if self._sweeping is None or self._sweeping.done():
