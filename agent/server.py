@@ -11,10 +11,13 @@ from fastapi import FastAPI
 
 from agent import pipeline
 from agent.http.app import create_app
+from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
+from agent.http.outbound import outbound_router
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.webrtc import webrtc_router
+from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
@@ -24,7 +27,9 @@ from config.ports import require_free
 from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
+from transports.outbound import OutboundGuard
 from transports.sip.errors import SipError
+from transports.sip.registration import State
 from transports.sip.server import SipServer
 from transports.webrtc.endpoint import WebRtcEndpoint
 
@@ -52,6 +57,7 @@ class Server:
         )
         self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
         self.sip: SipServer | None = None
+        self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
         self.certificate: Certificate | None = None
@@ -81,8 +87,17 @@ class Server:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
+            guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
-                settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
+                settings.sip,
+                settings.call.max_calls,
+                self.sessions.handle,
+                on_dead=self._died.set,
+                headers=self.personas.headers,
+                outbound=guard,
+            )
+            self.outbound = OutboundCalls(
+                self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
             if settings.sip.over_tls:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
@@ -129,6 +144,15 @@ class Server:
             routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         if self.sip:
             routers.append(sip_router(self.sip))
+        if self.outbound:
+            routers.append(
+                outbound_router(
+                    self.outbound,
+                    self.personas,
+                    has_key=settings.http.api_key is not None,
+                    ring_timeout_s=settings.outbound.ring_timeout_s,
+                )
+            )
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -137,7 +161,9 @@ class Server:
             listeners=[self],
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
+            accounts=lambda: self.sip.accounts if self.sip else (),
             routers=routers,
+            body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
 
     async def wait(self, stop: asyncio.Event) -> None:
@@ -160,15 +186,22 @@ class Server:
         where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
+        failed = [one for one in self.sip.accounts if one.state is State.FAILED]
+        if state == "ready" and failed:
+            state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
         return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificates]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
         if self.sip:
             self.sip.drain(drain_s)
+        if self.outbound:
+            self.outbound.drain()
         await self.sessions.drain(drain_s)
         if self.sip:
             await self.sip.close()
+        if self.outbound:
+            await self.outbound.close()
         if self.webrtc:
             await self.webrtc.close()
         if self.http:

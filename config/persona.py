@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 from config.errors import ConfigError
 from config.files import read_yaml
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
-from config.settings import Section, TurnSettings
+from config.section import Section
+from config.settings import TurnSettings
 
 FOLDER = Path(__file__).parent / "personas"
 

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, PlainValidator, StringConstraints, model_validator
 
 from config.files import read_yaml
-from config.settings import Section
+from config.section import Section
 
 GENERAL_EXAMPLES = 4
 FACTS_TOLD = 4

@@ -6,13 +6,19 @@ file, the environment and flags.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from config.accounts import AccountName, AccountSettings
+from config.logins import AuthSettings, RegistrarSettings
+from config.outbound import OutboundSettings
+from config.routes import RouteSettings
+from config.section import Codec, Network, Section
 
 
 def _expanded(path: Path) -> Path:
@@ -28,13 +34,6 @@ def _address(value: str) -> str:
 
 def _address_or_localhost(value: str) -> str:
     return value if value == "localhost" else _address(value)
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError("a list, each a network such as 192.168.0.0/16 or an IP address") from None
 
 
 def _url(value: str) -> str:
@@ -54,11 +53,9 @@ def _require_both(section: str, cert: Path | None, key: Path | None) -> None:
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, AfterValidator(_network)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
-Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
 MediaEncryption = Literal["off", "optional", "required"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
@@ -76,12 +73,6 @@ PRIVATE_NETWORKS = (
     "fc00::/7",
     "fe80::/10",
 )
-
-
-class Section(BaseModel):
-    """A frozen branch of the tree that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LogSettings(Section):
@@ -144,6 +135,11 @@ class SipSettings(Section):
         description="Calls whose SIP messages are kept in memory, for `offhook sip trace`; 0 for none.",
     )
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
+    auth: AuthSettings = AuthSettings()
+    registrar: RegistrarSettings = RegistrarSettings()
+    accounts: dict[AccountName, AccountSettings] = Field(
+        {}, max_length=200, description="Accounts at providers and PBXs, and trunks, by name."
+    )
 
     @property
     def over_tls(self) -> bool:
@@ -447,12 +443,18 @@ class Settings(Section):
     numbers: dict[str, str] = Field(
         {}, max_length=1000, description="Called number or SIP user part: the persona that answers there."
     )
+    routes: tuple[RouteSettings, ...] = Field(
+        (),
+        max_length=1000,
+        description="Who answers which call, and when; the first that fits. Behind them come the numbers.",
+    )
     test_numbers: LineTestSettings = LineTestSettings()
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
+    outbound: OutboundSettings = OutboundSettings()
     call: CallSettings = CallSettings()
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
@@ -471,6 +473,13 @@ class Settings(Section):
                 "do too, so http.api_key must be set: set OFFHOOK_HTTP__API_KEY, or name a file that holds "
                 "it with http.api_key_file. Carriers don't send it; they sign what they ask."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _routes_of_accounts(self) -> Self:
+        for route in self.routes:
+            if route.account is not None and route.account not in self.sip.accounts:
+                raise ValueError(f"routes has the account {route.account}, which sip.accounts lacks.")
         return self
 
     @model_validator(mode="after")

@@ -40,6 +40,7 @@ async def linphone(
 
     `encryption` is none, srtp or dtls. Over TLS it trusts what `ca` has signed.
     """
+    (folder / ".local/share/linphone").mkdir(parents=True)  # it registers nowhere without its database
     (folder / "linphonerc").write_text(
         f"[sip]\nsip_port={free_port()}\nsip_tcp_port=0\nsip_tls_port={free_port()}\nuse_ipv6=0\n"
         f"use_info={int(info)}\nuse_rfc2833={int(not info)}\n"

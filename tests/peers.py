@@ -208,21 +208,22 @@ async def softphone(
     mediaenc: str = "",
     ca: Path | None = None,
     own: Path | None = None,
+    account: str = "<sip:softphone@127.0.0.1>;regint=0",
 ) -> AsyncIterator[Softphone]:
-    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end.
+    """A baresip that calls the URI `dial`, or nobody where that is empty, and leaves at the end.
 
-    `mediaenc` is as in its accounts. With `ca` it calls over TLS, and trusts what that has signed; `own`
-    is a file with its certificate and key, for who calls it back.
+    It says `says(rate_hz)` (s16 mono PCM). `mediaenc` is as in its accounts. With `ca` it calls over TLS, and
+    trusts what that has signed; `own` is a file with its certificate and key, for who calls it back.
     """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
-    transport = ";transport=tls" if ca else ""
+    if ca:
+        account = account.replace(">", ";transport=tls>")
     (folder / "accounts").write_text(
-        f"<sip:softphone@127.0.0.1{transport}>;regint=0;audio_codecs={CODEC_SPECS[codec]}"
-        + (f";mediaenc={mediaenc}\n" if mediaenc else "\n")
+        f"{account};audio_codecs={CODEC_SPECS[codec]}" + (f";mediaenc={mediaenc}\n" if mediaenc else "\n")
     )
     (folder / "contacts").write_text("")
     modules = ("srtp", "dtls_srtp") if mediaenc else ()
@@ -230,7 +231,8 @@ async def softphone(
     process = await _start(program, folder)
     try:
         try:
-            await phone.command("dial", dial)
+            if dial:
+                await phone.command("dial", dial)
         # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
         except (TimeoutError, ConnectionRefusedError):
             process.kill()

@@ -212,7 +212,7 @@ class Caller:
         else:
             self.sip.sendto(message.encode(), self.server)
 
-    async def final_answer(self, timeout_s: float = 5.0) -> SipAnswer:
+    async def final_answer(self, timeout_s: float = 15.0) -> SipAnswer:
         """The final answer to the last request; requests that come first are answered 200."""
         async with asyncio.timeout(timeout_s):
             while True:

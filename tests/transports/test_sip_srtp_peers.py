@@ -71,7 +71,7 @@ async def test_debians_baresip_over_tls(tmp_path: Path, mediaenc: str, encryptio
     ) as (host, _):
         uri = f"sip:agent@{host}:{port};transport=tls"
         says = partial(tone, seconds=30, frequency_hz=THEIRS_HZ)
-        async with softphone(tmp_path, uri, says, "pcmu", mediaenc, authority.file) as phone:
+        async with softphone(tmp_path, uri, says, mediaenc=mediaenc, ca=authority.file) as phone:
             call = await soon(reception.connected.get(), 15)
             assert call.info.encryption == encryption
             async with Pipelined(call) as listener:

@@ -129,7 +129,7 @@ class SipCall(CallTransport):
             if self._stopped:
                 raise CallGone("The caller hung up before the call was answered.")
         try:
-            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id, self._dialog.codecs)
             if self._stopped:
                 self._close_sockets()
                 raise CallGone("The call ended before it was answered.", self._stopped)
@@ -249,7 +249,7 @@ class SipCall(CallTransport):
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
         self._note(negotiated)
-        await self.fire("on_dialin_connected")
+        await self.fire(self.connected_event)
 
     def _note(self, negotiated: Negotiated) -> None:
         self.info = dataclasses.replace(
@@ -314,7 +314,7 @@ class SipCall(CallTransport):
         self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self.fire("on_dialin_stopped", reason))
+        self._start(self.fire(self.stopped_event, reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:

@@ -5,8 +5,8 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here, in `native_rtp.py` and in `hooks.py` stands all that leans on what baresip-python keeps to itself;
-`tests/test_internals.py` names it.
+Here, in `native_rtp.py`, `native_agents.py`, `native_dial.py`, `requests.py` and `hooks.py` stands all that
+leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from baresip.runtime import Runtime
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
+from transports.sip.native_agents import StackAgents
 from transports.sip.native_rtp import StackRtp
 from transports.sip.native_tls import StackTls
+from transports.sip.requests import StackRequests
 
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -75,6 +77,8 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
         self.rtp = StackRtp(self.on_sip_thread)
+        self.agents = StackAgents(runtime, self.on_sip_thread)
+        self.requests = StackRequests(self.on_sip_thread)
         self.tls = StackTls()
         self.tls_port: int | None = None  # that is listened on, too
 

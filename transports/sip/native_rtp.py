@@ -135,16 +135,18 @@ class StackRtp:
 
     def __init__(self, on_sip_thread: OnSipThread) -> None:
         self._on_sip_thread = on_sip_thread
-        self.preferred: Sequence[str] = ()  # codecs, as SDP names them in lower case, best first
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
         self.srtp = StackSrtp()
 
-    async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
-        """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
+    async def take_over(
+        self, sip_call_id: str, preferred: Sequence[str] | None
+    ) -> tuple[socket.socket, socket.socket] | None:
+        """Have the stack read the call's RTP no more; None if the call is gone.
 
-        Returns second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the
-        stack's.
+        Before the call is answered, with the codecs that are `preferred`, as SDP names them in lower case,
+        best first; or, with None, behind it, where the stack offered and has nothing to choose. Returns
+        second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the stack's.
         """
 
         def detach() -> tuple[socket.socket, socket.socket] | None:
@@ -152,10 +154,11 @@ class StackRtp:
             rtp = stream and self._lib.stream_rtp_sock(stream)
             if not rtp:
                 return None
-            media = self._lib.stream_sdpmedia(stream)
-            self._accept_keys_at(media, _KEY_CLOCKS_HZ)
-            self._prefer(media, self.preferred)
-            self._correct_ptime(media)
+            if preferred is not None:
+                media = self._lib.stream_sdpmedia(stream)
+                self._accept_keys_at(media, _KEY_CLOCKS_HZ)
+                self._prefer(media, preferred)
+                self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
             return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))
