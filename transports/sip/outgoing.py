@@ -47,6 +47,7 @@ _SENTENCES = {
 }
 _ERRORS = {
     "Destination address required": "No address is known for its host.",
+    "Cannot assign requested address": "No address is known for its host.",  # the system knows none
     "Connection refused": "Its host takes no SIP on that port.",
     "Connection timed out": "Its host doesn't answer.",
     "Protocol error": "Its host's address can't be reached.",
