@@ -10,17 +10,23 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
+from agent.http.speech import transcribe
+from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
+from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
+from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
@@ -53,9 +59,17 @@ class Server:
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
-            tools=pipeline.TOOLS,
         )
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
+        self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.metrics = Metrics()
+        self.voicemail = Voicemail(settings, self._write_down)
+        self.sessions = Sessions(
+            settings=settings,
+            personas=personas,
+            pool=self.pool,
+            voicemail=self.voicemail,
+            observers=[self.metrics, *filter(None, [self.recorder])],
+        )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
@@ -78,6 +92,7 @@ class Server:
         Raises ConfigError, or an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
+        hold_music(settings.call.hold_music)
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
@@ -104,6 +119,8 @@ class Server:
                 await self.sip.certify(self.sip_certificate.chain)
                 self.sip_certificate.on_change = self._recertify
                 self._keep(self.sip_certificate)
+        if self.recorder:
+            await self.recorder.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -118,6 +135,7 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        await self.voicemail.start()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
         return_memory()
         gc.freeze()
@@ -153,6 +171,7 @@ class Server:
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
+        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -162,9 +181,14 @@ class Server:
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
             accounts=lambda: self.sip.accounts if self.sip else (),
+            past=self.recorder.database if self.recorder else None,
+            metrics=self.metrics,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _write_down(self, pcm: bytes, language: str) -> str:
+        return (await transcribe(self.pool, pcm, language)).text
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -178,10 +202,11 @@ class Server:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
 
     def health(self) -> list[ComponentHealth]:
-        """The telephone line's and the certificate's; the models have their own."""
-        certificates = [one.health() for one in (self.certificate, self.sip_certificate) if one]
+        """The telephone line's, the certificates' and the records'; the models have their own."""
+        parts = (self.certificate, self.sip_certificate, self.recorder)
+        others = [part.health() for part in parts if part]
         if self.sip is None:
-            return certificates
+            return others
         sip = self.settings.sip
         where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
@@ -189,7 +214,7 @@ class Server:
         failed = [one for one in self.sip.accounts if one.state is State.FAILED]
         if state == "ready" and failed:
             state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificates]
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *others]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -198,6 +223,7 @@ class Server:
         if self.outbound:
             self.outbound.drain()
         await self.sessions.drain(drain_s)
+        await self.voicemail.close()
         if self.sip:
             await self.sip.close()
         if self.outbound:
@@ -206,6 +232,8 @@ class Server:
             await self.webrtc.close()
         if self.http:
             await self.http.stop()
+        if self.recorder:
+            await self.recorder.close()
         await self.pool.close()
         for task in (self._beating, *self._keeping):
             if task:

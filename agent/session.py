@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,10 +20,13 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.conversation import CallState, Conversation, ToolCall, Turn
+from agent.call_control import CallControl
+from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
+from agent.observer import Observer
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -55,6 +59,7 @@ class CallSession:
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
         says: str | None = None,
+        voicemail: Voicemail | None = None,
     ) -> None:
         """`says`: nothing else is said, and then hung up."""
         self._call = call
@@ -63,6 +68,7 @@ class CallSession:
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
+        self.connected_at: float | None = None  # Unix time
         self._connected = asyncio.Event()
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
             asyncio.get_running_loop().create_future()
@@ -79,6 +85,16 @@ class CallSession:
             answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
+            act=lambda name, arguments: self.control.act(name, arguments),
+        )
+        self.control: CallControl = CallControl(
+            call,
+            self._pipeline,
+            self._conversation,
+            answering=self._answering,
+            settings=settings,
+            pool=pool,
+            voicemail=voicemail,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
@@ -88,6 +104,8 @@ class CallSession:
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
+        self._observers: list[Observer] = []
+        self._conversation.on_changed = self._on_changed
         self._conversation.on_bridged = self._on_bridged
         self._conversation.on_taken_back = lambda: self._tell_soon(taken_back_message())
         self._troubles = Troubles()
@@ -111,6 +129,14 @@ class CallSession:
         return list(self._conversation.tool_calls)
 
     @property
+    def problems(self) -> Sequence[Problem]:
+        return list(self._conversation.problems)
+
+    def tell(self, observer: Observer) -> None:
+        """Tell it what happens from now on. That the call is over, whoever ran it tells."""
+        self._observers.append(observer)
+
+    @property
     def last_voice_to_voice_ms(self) -> float | None:
         return self._conversation.last_voice_to_voice_ms
 
@@ -130,6 +156,8 @@ class CallSession:
             return "ending"
         if not self._connected.is_set():
             return "ringing"
+        if self.control.doing:
+            return self.control.doing
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
         return "thinking" if self._pipeline.listener.answering else "listening"
@@ -206,6 +234,8 @@ class CallSession:
             return
         for part in self.persona.opening:
             await self._say(part)
+        if self.persona.message_only:
+            self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []
@@ -246,6 +276,7 @@ class CallSession:
         """Say goodbye and let the pipeline run empty, but not for long."""
         characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
         await self._pipeline.listener.stop_listening()
+        self.control.let_speak()
         await self._pipeline.worker.queue_frames([*words, EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:
@@ -265,6 +296,7 @@ class CallSession:
         await self._tell(ending_message(self._ending.result()[0]))
         await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
+        await self.control.close()
         await self._in_time(self._runner.cancel(), "ending its pipeline")
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
@@ -286,6 +318,7 @@ class CallSession:
 
     async def _on_connected(self, _: CallTransport) -> None:
         self._connected.set()
+        self.connected_at = time.time()
 
     async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:
         self._gone.set()
@@ -297,7 +330,8 @@ class CallSession:
         self._troubles.caller_speaks()
 
     async def _on_idle(self, _: object) -> None:
-        was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
+        on_hold = self._call.on_hold or self.control.doing is not None
+        was_on_hold, self._was_on_hold = self._was_on_hold, on_hold
         if was_on_hold or self._was_on_hold:
             # Nobody listens, or has just come back: the idle time begins anew, which the timer by itself
             # does only after the agent spoke.
@@ -315,6 +349,7 @@ class CallSession:
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
+        self._conversation.failed(frame.error)
         outcome = self._troubles.one_more()
         if outcome is not Outcome.NOTHING:
             self._pipeline.listener.answer_lost()
@@ -324,13 +359,25 @@ class CallSession:
             case Outcome.AGAIN:
                 await self._say(self.persona.again)
             case Outcome.END:
-                self.end(EndReason.MODEL_FAILURE, self.persona.apology)
+                self._give_up(self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
         if not self._ending.done():
             logger.error("call %s: its pipeline ended before the call", self.info.id)
-            self.end(EndReason.MODEL_FAILURE)
+            self._give_up()
+
+    def _give_up(self, apology: str | None = None) -> None:
+        """The models have failed: somebody else may talk to the caller."""
+        to = self._settings.transfer.on_failure
+        if to is None:
+            self.end(EndReason.MODEL_FAILURE, apology)
+        else:
+            self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
+
+    def _on_changed(self) -> None:
+        for observer in self._observers:
+            observer.changed(self)
 
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once
@@ -343,6 +390,8 @@ class CallSession:
         if ledger and ledger.voice_to_voice_ms is not None:
             self._troubles.answered()
             self._tell_soon(latency_message(ledger))
+            for observer in self._observers:
+                observer.answered(self, ledger)
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

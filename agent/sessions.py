@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
+from agent.voicemail import Voicemail
 from agent.watchdog import bridges
 from config.answering import Personas, Place
 from config.persona import Persona
@@ -28,10 +30,20 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        personas: Personas,
+        pool: ModelPool,
+        voicemail: Voicemail | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._voicemail = voicemail
+        self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -86,18 +98,30 @@ class Sessions:
     async def _run(self, id: str, session: CallSession) -> EndReason:
         self._live[id] = session
         self._empty.clear()
+        reason = EndReason.TRANSPORT_FAILURE
+        for observer in self._observers:
+            observer.began(session)
+            session.tell(observer)
         try:
-            return await session.run()
+            reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", id)
-            return EndReason.TRANSPORT_FAILURE
         finally:
+            await self._tell_end(session, reason)
             del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+        return reason
+
+    async def _tell_end(self, session: CallSession, reason: EndReason) -> None:
+        if not self._observers:
+            return
+        stats = await session.media_stats()
+        for observer in self._observers:
+            observer.ended(session, reason, stats)
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""
@@ -111,7 +135,14 @@ class Sessions:
             longest = settings.call.model_copy(update={"max_duration_s": place.max_duration_s})
             settings = settings.model_copy(update={"call": longest})
         if test is None:
-            return CallSession(call, settings=settings, personas=personas, pool=self._pool, says=place.says)
+            return CallSession(
+                call,
+                settings=settings,
+                personas=personas,
+                pool=self._pool,
+                says=place.says,
+                voicemail=self._voicemail,
+            )
         return CallSession(
             call,
             settings=test_numbers.settings_for_a_test(settings),
@@ -135,7 +166,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            for phrase in (*persona.opening, *ending, *said_while_waiting):
+            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:
             if route.says:

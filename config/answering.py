@@ -102,13 +102,14 @@ def load_personas(settings: Settings) -> Personas:
                 loaded[name] = load_persona(name)
             except ConfigError as error:
                 raise ConfigError(f"{key} can't be used: {error}") from None
+            loaded[name] = _allowed(loaded[name], settings)
             _require_waits(loaded[name], settings.turn)
         return loaded[name]
 
     candidates = [load("languages", name) for name in settings.languages]
     _require_distinct(settings.languages, candidates)
     if not candidates or "persona" in settings.model_fields_set:
-        first = loaded.get(settings.persona) or load_persona(settings.persona)
+        first = loaded.get(settings.persona) or _allowed(load_persona(settings.persona), settings)
         _require_waits(first, settings.turn)
         others = [one for one in candidates if one.language_code != first.language_code]
         candidates = [first, *others]
@@ -160,6 +161,32 @@ def _by_plain_number(key: str, numbers: Iterable[str]) -> dict[str, str]:
             )
         by_number[number] = called
     return by_number
+
+
+def _allowed(persona: Persona, settings: Settings) -> Persona:
+    """The persona with all to whom it may put callers through. Raises ConfigError where a tool can't work."""
+    if "ask_for_keys" in persona.tools and not persona.keypad:
+        raise ConfigError(f"The persona {persona.name} has the tool ask_for_keys, so it must have a keypad.")
+    secret = next((asks.name for asks in persona.keypad if asks.secret), None)
+    if secret is not None and settings.webhook.url is None:
+        raise ConfigError(
+            f"The {secret} in the keypad of the persona {persona.name} is secret, so webhook.url "
+            "must be set: nobody else is told what was entered."
+        )
+    if "transfer_call" not in persona.tools:
+        return persona
+    known = settings.transfer.to
+    if not known:
+        raise ConfigError(
+            f"The persona {persona.name} has the tool transfer_call, so transfer.to must be set: whom calls "
+            "may be put through to."
+        )
+    if unknown := [name for name in persona.transfer_to if name not in known]:
+        raise ConfigError(
+            f"transfer_to of the persona {persona.name} has '{unknown[0]}', which transfer.to lacks; "
+            f"it has {', '.join(known)}."
+        )
+    return persona.model_copy(update={"transfer_to": persona.transfer_to or tuple(known)})
 
 
 def _require_waits(persona: Persona, turn: TurnSettings) -> None:

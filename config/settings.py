@@ -10,15 +10,18 @@ from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.accounts import AccountName, AccountSettings
 from config.logins import AuthSettings, RegistrarSettings
 from config.outbound import OutboundSettings
+from config.records import RecordsSettings
 from config.routes import RouteSettings
-from config.section import Codec, Network, Section
+from config.section import Codec, Network, Section, Url
+from config.transfer import TransferSettings
+from config.voicemail import VoicemailSettings
+from config.webhook import WebhookSettings
 
 
 def _expanded(path: Path) -> Path:
@@ -36,13 +39,6 @@ def _address_or_localhost(value: str) -> str:
     return value if value == "localhost" else _address(value)
 
 
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
-
-
 def _require_both(section: str, cert: Path | None, key: Path | None) -> None:
     if (cert is None) != (key is None):
         here, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
@@ -54,7 +50,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
-Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
 MediaEncryption = Literal["off", "optional", "required"]
@@ -176,6 +171,11 @@ class CallSettings(Section):
     max_calls: int = Field(20, ge=1, le=200, description="Calls at once, over every transport.")
     max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
+    hold_music: str = Field(
+        "generated",
+        min_length=1,
+        description="What a held caller hears: generated, none, or the path of a WAV file (16 bit PCM).",
+    )
     idle_prompts: int = Field(2, ge=0, le=10, description="How often to ask before saying goodbye.")
     end_deadline_s: float = Field(8.0, ge=1, le=60, description="Longest a call may take to end.")
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long SIGTERM lets calls go on.")
@@ -452,6 +452,9 @@ class Settings(Section):
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )
+    state_dir: FilePath = Field(
+        Path("~/.local/state/offhook"), validate_default=True, description="What offhook keeps of its calls."
+    )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
     outbound: OutboundSettings = OutboundSettings()
@@ -464,6 +467,10 @@ class Settings(Section):
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
+    transfer: TransferSettings = TransferSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    voicemail: VoicemailSettings = VoicemailSettings()
+    records: RecordsSettings = RecordsSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

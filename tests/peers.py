@@ -249,3 +249,41 @@ async def softphone(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def target(folder: Path, status: str) -> AsyncIterator[int]:
+    """A sipp that answers one INVITE with `status`, as `200 OK`. Yields its port."""
+    port = free_port()
+    scenario = folder / "target.xml"  # sipp wants to read a number there
+    text = (SCENARIOS / "target.xml").read_text().replace("[status]", status)
+    if not status.startswith("2"):
+        text = text.partition("  <!-- What follows")[0] + "</scenario>\n"
+    scenario.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(require_peer("sipp"), "-sf", scenario, "-m", "1"),
+        *("-i", "127.0.0.1", "-p", str(port), "-mp", str(free_port()), "-nostdin"),
+        *("-timeout", "30", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"TERM": "dumb"},
+    )
+    try:
+        await _listens(port)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _listens(port: int) -> None:
+    """Wait until somebody has the UDP port."""
+    async with asyncio.timeout(10):
+        while True:
+            with socket.socket(type=socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return
+            await asyncio.sleep(0.05)

@@ -23,6 +23,7 @@ class EndReason(StrEnum):
     CALLER_GONE = "caller_gone"
     AGENT_HANGUP = "agent_hangup"
     OPERATOR_HANGUP = "operator_hangup"
+    TRANSFERRED = "transferred"
     IDLE = "idle"
     MAX_DURATION = "max_duration"
     DRAIN = "drain"
@@ -129,6 +130,25 @@ class CallTransport(BaseTransport, abc.ABC):
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
 
+    async def hold(self) -> None:
+        """Tell the peer that it is held, where the wire can. It hears what the playout has."""
+        return
+
+    async def resume(self) -> None:
+        """Tell it that it isn't any more."""
+        return
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
+
+        Raises TransferFailed with the call as it was, unless it is over meanwhile.
+        """
+        raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
+
+    async def send_keys(self, keys: str) -> None:
+        """Press `keys`, of 0 to 9, A to D, * and #, one after the other. Raises NotSupported, CallGone."""
+        raise NotSupported(f"Keys can't be sent over {self.info.transport}.")
+
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
         return
@@ -140,6 +160,21 @@ class CallGone(Exception):
     def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotSupported(Exception):
+    """The wire has no way to do that; the message is a sentence."""
+
+
+class TransferFailed(Exception):
+    """The caller couldn't be put through, for a reason that is a sentence.
+
+    `status` is what SIP says of it: 486 where the target is busy, None where nobody said anything.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be

@@ -15,15 +15,20 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.http import problems
 from agent.http.admission import TextAdmission
+from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
 from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
+from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
+from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.metrics import Metrics
+from agent.records.database import Database
 from agent.vitals import Pulse
 from config.persona import Persona
 from config.settings import Settings
@@ -43,6 +48,7 @@ _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
     {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
+    {"name": "Messages", "description": "What callers left to be passed on."},
     {
         "name": "Text",
         "description": 'The models without a call.\n\n`WS /api/v1/chat` takes `{"text": "..."}` and answers '
@@ -65,6 +71,8 @@ def create_app(
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
     accounts: Callable[[], Sequence[Account]] = tuple,
+    past: Database | None = None,
+    metrics: Metrics | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -82,9 +90,16 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
+    pulse = pulse or Pulse()
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
+        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
     )
+    if metrics:
+        app.include_router(
+            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
+        )
+    app.include_router(sessions_router(calls, past))
+    app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)

@@ -7,6 +7,7 @@ test can be any of them in a few lines.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
@@ -30,8 +31,8 @@ class Turn(Protocol):
     @property
     def cut_off(self) -> bool: ...
     @property
-    def at(self) -> float:
-        """Unix time at which the turn began."""
+    def at(self) -> float | datetime:
+        """When the turn began; a number is Unix time."""
 
     @property
     def end_of_turn(self) -> Mapping[str, float | str]:
@@ -40,6 +41,44 @@ class Turn(Protocol):
     @property
     def ledger(self) -> Mapping[str, float]:
         """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
+
+
+class Control(Protocol):
+    """What may be done with a call. Raises CantBeDone."""
+
+    @property
+    def caller_muted(self) -> bool: ...
+    @property
+    def agent_muted(self) -> bool: ...
+    async def transfer(self, to: str) -> None:
+        """Returns once the caller was put through. Raises UnknownTarget, TransferFailed as well."""
+
+    async def take_message(self) -> str | None:
+        """The id of what the caller left; None for nothing."""
+
+    async def hold(self) -> None: ...
+    async def send_keys(self, keys: str) -> None: ...
+    async def ask_for_keys(self, name: str) -> str | None:
+        """What the caller entered; None for nothing, or a secret."""
+
+    async def resume(self) -> None: ...
+    def mute(self, *, caller: bool, agent: bool) -> None: ...
+
+
+class ToolCall(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def at(self) -> float | datetime: ...
+
+
+class Problem(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def at(self) -> float | datetime: ...
 
 
 class LiveCall(Protocol):
@@ -54,6 +93,10 @@ class LiveCall(Protocol):
     @property
     def turns(self) -> Sequence[Turn]: ...
     @property
+    def tool_calls(self) -> Sequence[ToolCall]: ...
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+    @property
     def last_voice_to_voice_ms(self) -> float | None: ...
     @property
     def false_starts(self) -> int:
@@ -66,6 +109,8 @@ class LiveCall(Protocol):
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
 
+    @property
+    def control(self) -> Control: ...
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once."""
 

@@ -25,6 +25,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from agent import pipeline
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings, TestNumber
 from models.speech import Speech, Word
@@ -307,6 +308,8 @@ def segments_in(pcm: bytes, size: int) -> list[int | None]:
     """Which segment of the script each `size` samples, 320 or 512, are of, if any is heard in them."""
     frames = np.frombuffer(pcm, np.int16)
     frames = frames[: len(frames) // size * size].reshape(-1, size).astype(np.float64)
+    if not frames.any():  # as most of the line is
+        return [None] * len(frames)
     energies = np.abs(np.fft.rfft(frames)[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
     order = energies.argsort(axis=1)[:, -4:]
     least = np.take_along_axis(energies, order[:, :1], axis=1)[:, 0]
@@ -328,6 +331,7 @@ def converse(
     echoes: bool = False,
     number: TestNumber | None = None,
     says: str | None = None,
+    voicemail: Voicemail | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -345,7 +349,15 @@ def converse(
         if number:
             chosen, build = test_numbers.settings_for_a_test(chosen), partial(test_numbers.build, number)
             personas = [test_numbers.greeting(one, number) for one in personas]
-        session = CallSession(call, settings=chosen, personas=personas, pool=models, build=build, says=says)
+        session = CallSession(
+            call,
+            settings=chosen,
+            personas=personas,
+            pool=models,
+            build=build,
+            says=says,
+            voicemail=voicemail,
+        )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []

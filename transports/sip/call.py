@@ -22,13 +22,14 @@ from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
 from transports.sip.encryption import Secured
+from transports.sip.hold import Hold
 from transports.sip.native import Stack
 from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
-from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 from transports.sip.source import Address
+from transports.sip.transfer import TRANSFERRED, refer
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
@@ -38,6 +39,7 @@ SEND_DELAY_S = 0.025
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 SAME_KEY_S = 0.5
+KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
 _RENEGOTIATING = (
@@ -69,6 +71,7 @@ class SipCall(CallTransport):
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
         self._stack = stack
+        self._hold = Hold(info.call_id, dialog, stack, self.playout)
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
@@ -103,7 +106,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return self._dialog.agreed.direction is not Direction.SENDRECV
+        return self._hold.silent
 
     async def media_stats(self) -> MediaStats:
         if self._receiver is None:
@@ -147,22 +150,45 @@ class SipCall(CallTransport):
     async def hangup(self) -> None:
         await self._hang_up(EndReason.AGENT_HANGUP)
 
-    async def tick(self, now: float) -> None:
-        """Move audio both ways. Called by the pump every 10 ms."""
+    async def hold(self) -> None:
+        await self._hold.hold(True)
+
+    async def resume(self) -> None:
+        await self._hold.hold(False)
+
+    async def send_keys(self, keys: str) -> None:
+        try:
+            await self._call.send_dtmf(keys, KEY_GAP_MS)
+        except BaresipError as error:
+            raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        await refer(self._call, uri, timeout_s)
+
+    def fileno(self) -> int:
+        assert self._sockets
+        return self._sockets[0].fileno()
+
+    async def tick(self, now: float, *, readable: bool) -> None:
+        """Move audio both ways. Called by the pump every 10 ms; `readable` if packets have come."""
         if self._receiver is None or self._stopped:
             return
-        pcm, keys = self._receiver.read(now)
-        if pcm:
-            await self._input.feed(pcm)
-        for key in keys:
-            await self._key_pressed(key, by_media=True)
-        if self._receiver.destination != self._sends_to:
-            self._sends_to = self._receiver.destination
-            self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
+        if readable or self._receiver.due(now):
+            await self._hear(self._receiver, now)
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
             self._miss(self._receiver, now)
+
+    async def _hear(self, receiver: Receiver, now: float) -> None:
+        pcm, keys = receiver.read(now)
+        if pcm:
+            await self._input.feed(bytes(len(pcm)) if self._hold.by_peer else pcm)
+        for key in keys:
+            await self._key_pressed(key, by_media=True)
+        if receiver.destination != self._sends_to:
+            self._sends_to = receiver.destination
+            self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
 
     def _miss(self, receiver: Receiver, now: float) -> None:
         """Nothing of the caller's was heard for long."""
@@ -211,6 +237,7 @@ class SipCall(CallTransport):
             self._acknowledged.set()
         elif event is DialogEvent.AGREED:
             self._start_timer()
+            self._hold.agreed()
             self._renegotiated()
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
@@ -303,6 +330,8 @@ class SipCall(CallTransport):
     def _reason_of(self, text: str) -> EndReason:
         if not self._established:
             return EndReason.CALLER_CANCELLED
+        if text == TRANSFERRED:
+            return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP
         logger.info("call %s closed by the stack: %s", self.info.id, text)

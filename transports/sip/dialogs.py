@@ -75,6 +75,7 @@ class Dialog:
     account: str = ""  # by which the call came
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything
+    refers: bool = False  # we have asked the peer to call somebody else
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
@@ -160,6 +161,8 @@ class Dialogs:
                 return self._acknowledged(dialog, request, source)
             case "INFO" if dialog:
                 return _key(request)
+            case "NOTIFY" if dialog and dialog.refers:
+                return None
             case "OPTIONS":
                 return self._capabilities(request, dialog)
             case "INVITE" | "INFO" | "CANCEL":  # the stack would print whom a stray CANCEL names
@@ -193,6 +196,9 @@ class Dialogs:
             return message
         if 100 < message.status < 200 and dialog.quiet:
             return None
+        if message.method == "REFER" and not message.status:
+            dialog.refers = True
+            return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
         if 200 <= message.status < 300:
@@ -324,6 +330,15 @@ def _key(request: Message) -> Message | Reply | None:
     if not re.fullmatch(r"[0-9*#a-d]", key):
         return Reply(400, "Bad Request")
     return request.with_body(f"Signal={key}\r\nDuration={_KEY_MS}\r\n".encode(), "application/dtmf-relay")
+
+
+def _referring(request: Message) -> Message:
+    """A REFER with whole addresses: the stack writes them without brackets, and knows no name of ours."""
+    target = request.header("Refer-To").removeprefix("<").removesuffix(">")
+    ours = re.search(r"<([^>]*)>", request.header("From"))
+    if ours:
+        request = request.replace("Referred-By", f"<{ours[1]}>")
+    return request.replace("Refer-To", f"<{target}>")
 
 
 def _without(message: Message, header: str, option: str) -> Message:

@@ -33,6 +33,7 @@ from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
 from transports.sip.native_agents import StackAgents
+from transports.sip.native_calls import StackCalls
 from transports.sip.native_rtp import StackRtp
 from transports.sip.native_tls import StackTls
 from transports.sip.requests import StackRequests
@@ -81,6 +82,7 @@ class Stack:
         self.requests = StackRequests(self.on_sip_thread)
         self.tls = StackTls()
         self.tls_port: int | None = None  # that is listened on, too
+        self.calls = StackCalls(self.on_sip_thread)
 
     async def listen(
         self,

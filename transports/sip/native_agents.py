@@ -100,13 +100,14 @@ class StackAgents:
     def _parameters(self, codecs: Sequence[str], *, private: bool = False) -> str:
         mediaenc = mediaenc_of_offer(self.media_encryption, private=private)
         return (
-            f"answermode=manual;dtmfmode=rtpevent;audio_codecs={','.join(CODECS[name] for name in codecs)}"
+            f"answermode=manual;dtmfmode=auto;audio_codecs={','.join(CODECS[name] for name in codecs)}"
             # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
             ";call_transfer=no"
             # For those that demand it; `Dialogs` takes it away from those that only could.
             ";100rel=yes"
             # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
             # settle it, since VP8 is compiled in.
-            ";video_codecs" + (f";mediaenc={mediaenc}" if mediaenc else "")
-            # Of calls that we make. Others are answered as they were offered.
+            ";video_codecs"
+            # Of calls that we make; others are answered as they were offered.
+            f"{f';mediaenc={mediaenc}' if mediaenc else ''}"
         )

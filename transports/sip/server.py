@@ -205,6 +205,7 @@ class SipServer:
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._stack.agents.media_encryption = self._settings.media_encryption
+            await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
             self._dialler = Dialler(
