@@ -193,10 +193,21 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout
-    async with asyncio.timeout(10):
-        while b"ready" not in await process.stdout.readline():
-            assert process.returncode is None
+    try:
+        async with asyncio.timeout(10):
+            while b"ready" not in (line := await process.stdout.readline()):
+                if not line:
+                    raise ConnectionRefusedError
+    except BaseException:
+        await _stop(process)
+        raise
     return process
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()
 
 
 @contextlib.asynccontextmanager
@@ -227,19 +238,24 @@ async def softphone(
     )
     (folder / "contacts").write_text("")
     modules = ("srtp", "dtls_srtp") if mediaenc else ()
-    phone = Softphone(folder, _configure(folder, modules, ca, own))
-    process = await _start(program, folder)
-    try:
+
+    async def dialled() -> tuple[Softphone, asyncio.subprocess.Process]:
+        phone = Softphone(folder, _configure(folder, modules, ca, own))
+        process = await _start(program, folder)
         try:
             if dial:
                 await phone.command("dial", dial)
-        # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
-        except (TimeoutError, ConnectionRefusedError):
-            process.kill()
-            await process.communicate()
-            phone = Softphone(folder, _configure(folder, modules, ca, own))
-            process = await _start(program, folder)
-            await phone.command("dial", dial)
+        except BaseException:
+            await _stop(process)
+            raise
+        return phone, process
+
+    # Now and then Debian's baresip stops in its own `dial`, or loses a port to another program.
+    try:
+        phone, process = await dialled()
+    except (TimeoutError, ConnectionRefusedError):
+        phone, process = await dialled()
+    try:
         yield phone
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await phone.command("quit")
@@ -247,8 +263,7 @@ async def softphone(
             await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.communicate()
+            await _stop(process)
 
 
 @contextlib.asynccontextmanager
