@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
@@ -42,6 +43,7 @@ from transports.webrtc.endpoint import WebRtcEndpoint
 logger = logging.getLogger("offhook")
 
 DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
+READINESS_S = 1.0  # between two looks at whether OPTIONS may say yes
 
 
 class SipDied(Exception):
@@ -62,13 +64,14 @@ class Server:
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.metrics = Metrics()
+        self.events = Events()
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
             settings=settings,
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, *filter(None, [self.recorder])],
+            observers=[self.metrics, self.events, *filter(None, [self.recorder])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -79,6 +82,7 @@ class Server:
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
 
     @property
@@ -141,6 +145,7 @@ class Server:
         gc.freeze()
         if self.sip:
             await self.sip.start()
+            self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -183,9 +188,15 @@ class Server:
             accounts=lambda: self.sip.accounts if self.sip else (),
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
+            events=self.events,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _tell_readiness(self, sip: SipServer) -> None:
+        while True:
+            sip.tell_ready(not self.sessions.stopped)
+            await asyncio.sleep(READINESS_S)
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
@@ -230,12 +241,13 @@ class Server:
             await self.outbound.close()
         if self.webrtc:
             await self.webrtc.close()
+        self.events.close()
         if self.http:
             await self.http.stop()
         if self.recorder:
             await self.recorder.close()
         await self.pool.close()
-        for task in (self._beating, *self._keeping):
+        for task in (self._beating, self._telling, *self._keeping):
             if task:
                 task.cancel()
 
