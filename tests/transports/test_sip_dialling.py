@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import pytest
 
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
+from tests.certificates import Authority
 from tests.peers import Reception, free_port
 from tests.sip_callee import callee
 from tests.sip_caller import SipAnswer
 from tests.srtp import Sdes
 from tests.transports.sip_calls import packets, soon
 from tests.transports.test_sip_audio import Pipelined, until
+from tests.transports.test_sip_tls import peer
 from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip.outgoing import OutgoingCall
@@ -299,3 +302,13 @@ async def test_a_call_that_has_to_be_encrypted_and_isnt_is_hung_up(profile: str)
         await called.request_of("BYE")
         assert not dialling.answered.is_set()
         assert not called.received
+
+
+async def test_whose_certificate_is_unknown_isnt_called(tmp_path: Path) -> None:
+    async with dialler() as server, peer(Authority(tmp_path).sign("peer")) as (port, told):
+        _, dialling = await dial(server, f"sip:600@127.0.0.1:{port};transport=tls")
+        await soon(dialling.over.wait(), 15)
+        assert str(dialling.gone) == (
+            "The certificate of 127.0.0.1 isn't signed by a known authority: set sip.tls_ca."
+        )
+        assert told.empty()

@@ -267,3 +267,23 @@ async def test_who_says_nothing_is_cut_off_within_a_minute(authority: Authority)
         await until(lambda: descriptors() <= before + 100, 60)
         for writer in writers:
             writer.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_an_account_registers_over_tls_or_says_why_not(authority: Authority, trusted: bool) -> None:
+    async with peer(authority.sign("provider")) as (port, told):
+        account = {"server": f"127.0.0.1:{port}", "user": "1001", "secret": "s", "transport": "tls"}
+        async with serving(
+            Reception(),
+            chain(authority.sign("offhook")),
+            accounts={"provider": account},
+            **({"tls_ca": authority.file} if trusted else {}),
+        ) as server:
+            if trusted:
+                assert (await soon(told.get(), 15)).startswith("REGISTER ")
+                return
+            await until(lambda: server.accounts[0].last_error, 15)
+            assert server.accounts[0].last_error == (
+                "the certificate of 127.0.0.1 isn't signed by a known authority: set sip.tls_ca."
+            )
+            assert told.empty()

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from baresip.errors import BaresipError
 
-from config.accounts import AccountSettings
+from config.accounts import AccountSettings, split_host_port
 from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_agents import Agent
@@ -134,7 +134,7 @@ class Accounts:
                 answer = await self._ask(account, registration.request(), account.settings.expires_s)
                 wait_s = registration.answered(answer, account.agent.user, loop.time())
             except RequestFailed as failed:
-                wait_s = registration.unanswered(failed.error)
+                wait_s = registration.unanswered(failed.error, self._certificate_of(account, failed.error))
             except BaresipError:  # the stack is busy, or dead, which others tell
                 wait_s = registration.unanswered(errno.EBUSY)
             if registration.last_error and registration.last_error != before:
@@ -142,6 +142,11 @@ class Accounts:
             elif before and not registration.last_error:
                 logger.info("account %s is registered again", account.name)
             await asyncio.sleep(wait_s)
+
+    def _certificate_of(self, account: Account, error: int) -> str:
+        """Why it was refused, if it was."""
+        host, _ = split_host_port(account.settings.proxy or account.settings.server)
+        return self._stack.tls.refused.get(host, "") if error == errno.EPROTO else ""
 
     def _leave(self, account: Account) -> None:
         if account.keeping:

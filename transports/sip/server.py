@@ -171,7 +171,7 @@ class SipServer:
     @property
     def refused_certificates(self) -> Mapping[str, str]:
         """Of hosts that we connected to over TLS, or callers' addresses: why the last was refused."""
-        return self._stack.tls.refused if self._stack else {}
+        return dict(self._stack.tls.refused) if self._stack else {}
 
     @property
     def listening(self) -> bool:
@@ -468,7 +468,7 @@ class SipServer:
             logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
         self._bans = bans
         self._put_filter()
-        ports = {self._settings.port, self._settings.tls_port}
+        ports = {self._settings.port} | ({self._settings.tls_port} if self._settings.over_tls else set())
         cut_connections(ports, lambda address: source_of(address) in bans)
 
     async def _end_abandoned(self) -> None:
