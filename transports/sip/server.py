@@ -170,7 +170,7 @@ class SipServer:
 
     @property
     def refused_certificates(self) -> Mapping[str, str]:
-        """Of hosts that we connected to over TLS, or callers' addresses: why the last was refused."""
+        """Why the last one was refused, of hosts that we connected to over TLS."""
         return dict(self._stack.tls.refused) if self._stack else {}
 
     @property
