@@ -163,7 +163,7 @@ class Server:
         assert self.sip_certificate
         try:
             await self.sip.certify(self.sip_certificate.chain)
-        except SipError as error:
+        except (OSError, SipError) as error:
             logger.warning("SIP keeps the old certificate: %s", error)
 
     def _app(self) -> FastAPI:

@@ -11,7 +11,7 @@ import socket
 import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -27,13 +27,14 @@ BARESIP_MODULES = Path("/usr/lib/baresip/modules")
 
 def require_peer(program: str) -> str:
     """The path of a peer. A missing one is a skip, or a failure where OFFHOOK_REQUIRE_PEERS=1."""
-    path = shutil.which(program)
-    if path is None:
-        message = f"{program} isn't installed; see `make test`"
-        if os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+    return shutil.which(program) or missing_peer(program)
+
+
+def missing_peer(name: str) -> NoReturn:
+    message = f"{name} isn't installed; see `make test`"
+    if os.environ.get("OFFHOOK_REQUIRE_PEERS") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -166,7 +167,7 @@ class Softphone:
 _MODULES = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
 
 
-def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
+def _configure(folder: Path, more: tuple[str, ...], ca: Path | None, own: Path | None) -> int:
     """Write baresip's settings, with free ports. Returns that of its control socket."""
     control = free_port()
     modules = (*_MODULES, *more)
@@ -176,6 +177,7 @@ def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
         f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
         f"module_path {BARESIP_MODULES}\n"
         + (f"sip_cafile {ca}\nsip_verify_server yes\n" if ca else "")
+        + (f"sip_certificate {own}\n" if own else "")
         + "".join(
             f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
         )
@@ -191,10 +193,21 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout
-    async with asyncio.timeout(10):
-        while b"ready" not in await process.stdout.readline():
-            assert process.returncode is None
+    try:
+        async with asyncio.timeout(10):
+            while b"ready" not in (line := await process.stdout.readline()):
+                if not line:
+                    raise ConnectionRefusedError
+    except BaseException:
+        await _stop(process)
+        raise
     return process
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()
 
 
 @contextlib.asynccontextmanager
@@ -205,12 +218,13 @@ async def softphone(
     codec: str = "pcmu",
     mediaenc: str = "",
     ca: Path | None = None,
+    own: Path | None = None,
     account: str = "<sip:softphone@127.0.0.1>;regint=0",
 ) -> AsyncIterator[Softphone]:
     """A baresip that calls the URI `dial`, or nobody where that is empty, and leaves at the end.
 
     It says `says(rate_hz)` (s16 mono PCM). `mediaenc` is as in its accounts. With `ca` it calls over TLS, and
-    trusts what that has signed.
+    trusts what that has signed; `own` is a file with its certificate and key, for who calls it back.
     """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
@@ -224,19 +238,24 @@ async def softphone(
     )
     (folder / "contacts").write_text("")
     modules = ("srtp", "dtls_srtp") if mediaenc else ()
-    phone = Softphone(folder, _configure(folder, modules, ca))
-    process = await _start(program, folder)
-    try:
+
+    async def dialled() -> tuple[Softphone, asyncio.subprocess.Process]:
+        phone = Softphone(folder, _configure(folder, modules, ca, own))
+        process = await _start(program, folder)
         try:
             if dial:
                 await phone.command("dial", dial)
-        # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
-        except (TimeoutError, ConnectionRefusedError):
-            process.kill()
-            await process.communicate()
-            phone = Softphone(folder, _configure(folder, modules, ca))
-            process = await _start(program, folder)
-            await phone.command("dial", dial)
+        except BaseException:
+            await _stop(process)
+            raise
+        return phone, process
+
+    # Now and then Debian's baresip stops in its own `dial`, or loses a port to another program.
+    try:
+        phone, process = await dialled()
+    except (TimeoutError, ConnectionRefusedError):
+        phone, process = await dialled()
+    try:
         yield phone
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await phone.command("quit")
@@ -244,8 +263,7 @@ async def softphone(
             await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.communicate()
+            await _stop(process)
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.peers import free_port, require_peer
@@ -22,9 +23,24 @@ def recipe() -> tuple[str, str]:
     return destinations, configuration
 
 
+@dataclass(frozen=True)
+class Tls:
+    """A proxy's port for TLS, its certificate, and who signs the others'."""
+
+    port: int
+    certificate: Path
+    key: Path
+    ca: Path
+
+
 @contextlib.asynccontextmanager
 async def kamailio(
-    folder: Path, server: tuple[str, int], *, transport: str = "udp", rtpengine: bool = False
+    folder: Path,
+    server: tuple[str, int],
+    *,
+    transport: str = "udp",
+    rtpengine: bool = False,
+    tls: Tls | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """A proxy on 127.0.0.1 that hands every call to `server`, over `transport`. Gives its address."""
     program = require_peer("kamailio")
@@ -34,11 +50,17 @@ async def kamailio(
     listed.write_text(f"1 sip:{server[0]}:{server[1]};transport={transport}\n")
     configuration = configuration.replace("192.0.2.10:5060", f"127.0.0.1:{port}")
     configuration = configuration.replace("/etc/kamailio/dispatcher.list", str(listed))
+    if tls:
+        configuration = configuration.replace("192.0.2.10:5061", f"127.0.0.1:{tls.port}")
+        for name in ("certificate", "key", "ca"):
+            file = f"/etc/kamailio/{name.removesuffix('ificate')}.pem"
+            configuration = configuration.replace(file, str(getattr(tls, name)))
     (folder / "kamailio.cfg").write_text(configuration.replace("127.0.0.1:2223", f"127.0.0.1:{control}"))
     async with contextlib.AsyncExitStack() as stack:
         if rtpengine:
             await stack.enter_async_context(_rtpengine(control))
-        options = ["-A", "WITH_RTPENGINE"] if rtpengine else []
+        defined = (("WITH_RTPENGINE", rtpengine), ("WITH_TLS", tls))
+        options = [option for name, wanted in defined if wanted for option in ("-A", name)]
         await stack.enter_async_context(
             running(
                 *(program, "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-Y", str(folder)),

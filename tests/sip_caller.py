@@ -316,6 +316,8 @@ class Caller:
         data, extras, _, _ = self.rtp.recvmsg(2048, 64)
         seconds, nanoseconds = struct.unpack("@qq", extras[0][2][:16])
         age = time.time() - (seconds + nanoseconds / 1e9)
+        if data[0] >> 6 != 2:  # DTLS
+            return
         data = self.decrypt(data)
         _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
         self.received.append(Packet(time.monotonic() - age, number, stamp, kind & 0x7F, data[12:]))

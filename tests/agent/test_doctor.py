@@ -18,6 +18,7 @@ from config.settings import HttpSettings, Settings, SipSettings
 from models import cuda
 from models.nvml import Gpu, NoGpu
 from tests.weights import CACHE, require_weights
+from transports.sip.native_tls import openssl_version
 
 GPU = Gpu("NVIDIA L4", "580.95.05", (13, 0), 24_000_000_000, 20_000_000_000, 0)
 
@@ -30,6 +31,21 @@ def test_this_environment_is_as_it_was_tested() -> None:
     found = [*doctor.python(Settings()), *doctor.packages(Settings()), *doctor.onnxruntime(Settings())]
     assert [finding.verdict for finding in found] == ["ok", "ok", "ok"]
     assert "knows" in found[2].detail
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [("OpenSSL 1.1.1k  FIPS 25 Mar 2021", "note"), ("OpenSSL 3.5.1 1 Jul 2025", "ok")]
+)
+def test_the_openssl_of_sip_is_named(version: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transports.sip.native_tls.openssl_version", lambda: version)
+    (found,) = doctor.encryption(Settings())
+    assert found.verdict == verdict
+    assert version in found.detail
+    assert not list(doctor.encryption(Settings(sip=SipSettings(enabled=False))))
+
+
+def test_what_the_stack_encrypts_with_is_an_openssl() -> None:
+    assert openssl_version().startswith("OpenSSL ")
 
 
 def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

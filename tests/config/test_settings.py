@@ -72,6 +72,15 @@ def test_a_certificate_comes_with_its_key() -> None:
         HttpSettings(tls_cert=Path("cert.pem"))
     with pytest.raises(ValidationError, match=r"http\.tls_key is set without http\.tls_cert"):
         HttpSettings(tls_key=Path("key.pem"))
+    with pytest.raises(ValidationError, match=r"sip\.tls_cert is set without sip\.tls_key"):
+        SipSettings(tls_cert=Path("cert.pem"))
+
+
+def test_sip_listens_with_tls_where_it_is_told_to_or_has_a_certificate() -> None:
+    assert not SipSettings(tls_port=5060).over_tls
+    assert SipSettings(tls_cert=Path("cert.pem"), tls_key=Path("key.pem")).over_tls
+    with pytest.raises(ValidationError, match=r"sip\.tls_port is 5060, as sip\.port is; they must differ"):
+        SipSettings(tls=True, tls_port=5060)
 
 
 def test_silences_are_ordered() -> None:

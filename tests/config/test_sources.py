@@ -212,6 +212,7 @@ def test_a_missing_certificate() -> None:
         refused(http__tls_cert="cert.pem", http__tls_key="key.pem")
         == "http.tls_cert, given as a flag, is 'cert.pem'; there is no such file."
     )
+    assert refused(sip__tls_ca="ca.pem") == "sip.tls_ca, given as a flag, is 'ca.pem'; there is no such file."
 
 
 @pytest.mark.parametrize(

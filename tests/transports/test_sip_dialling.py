@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ import pytest
 
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
+from tests.certificates import Authority
 from tests.peers import Reception, free_port
 from tests.sip_callee import callee
 from tests.sip_caller import SipAnswer
+from tests.srtp import Sdes
 from tests.transports.sip_calls import packets, soon
+from tests.transports.test_sip_audio import Pipelined, until
+from tests.transports.test_sip_tls import peer
 from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip.outgoing import OutgoingCall
@@ -265,3 +270,45 @@ async def test_an_invite_that_nobody_permitted_does_not_leave() -> None:
         await agent.dial(called.address)
         with pytest.raises(TimeoutError):
             await called.request_of("INVITE", timeout_s=1)
+
+
+async def test_a_call_that_has_to_be_encrypted_is() -> None:
+    async with dialler(media_encryption="required") as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = SipAnswer(0, await called.invited())
+        assert " RTP/SAVP " in invite.text
+        sdes = Sdes(called)
+        await called.accept()
+        sdes.speak_with(sdes.key)
+        sdes.hear(invite)
+        await soon(dialling.answered.wait())
+        assert call.info.encryption == "sdes"
+        async with Pipelined(call) as listener:
+            called.say(np.asarray(8000 * np.sin(np.arange(16000) / 8), np.int16))
+            await until(lambda: np.abs(listener.heard()).max() > 4000)
+            call.playout.write((8000 * np.sin(np.arange(16000) / 8)).astype("<i2").tobytes())
+            await until(lambda: np.abs(called.heard()).max(initial=0) > 4000)
+        await called.bye()
+        assert await soon(dialling.stopped) is EndReason.CALLED_HANGUP
+
+
+@pytest.mark.parametrize("profile", ["RTP/AVP", "RTP/SAVP"])
+async def test_a_call_that_has_to_be_encrypted_and_isnt_is_hung_up(profile: str) -> None:
+    async with dialler(media_encryption="required") as server, callee() as called:
+        _, dialling = await dial(server, called.address)
+        await called.invited()
+        called.profile = profile
+        called.reply(called.invite_text, "200 OK", called.sdp())
+        await called.request_of("BYE")
+        assert not dialling.answered.is_set()
+        assert not called.received
+
+
+async def test_whose_certificate_is_unknown_isnt_called(tmp_path: Path) -> None:
+    async with dialler() as server, peer(Authority(tmp_path).sign("peer")) as (port, told):
+        _, dialling = await dial(server, f"sip:600@127.0.0.1:{port};transport=tls")
+        await soon(dialling.over.wait(), 15)
+        assert str(dialling.gone) == (
+            "The certificate of 127.0.0.1 isn't signed by a known authority: set sip.tls_ca."
+        )
+        assert told.empty()

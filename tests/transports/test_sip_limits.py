@@ -118,7 +118,7 @@ class Warden:
 
     def sees(self, sent: bool, source: Source, message: bytes) -> None:
         """Over TCP."""
-        self.guard.traced(Traced(sent, False, ("192.0.2.20", 5060), ("192.0.2.1", 5060), source, message))
+        self.guard.traced(Traced(sent, "TCP", ("192.0.2.20", 5060), ("192.0.2.1", 5060), source, message))
 
     def drops(self, datagram: bytes, times: int = 1) -> int:
         return sum(self.guard.received(A, datagram) for _ in range(times))

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.sip_caller import ulaw_encode
+from transports.sip.encryption import Encryption
 from transports.sip.native_rtp import Negotiated, RtpFormat
 from transports.sip.receiver import MAX_HELD_S, MAX_WAIT_S, Receiver
 from transports.sip.tones import ToneKeys
@@ -228,3 +229,18 @@ def test_packets_that_wait_to_be_believed_may_be_of_what_was_agreed_before(wire:
     head = struct.pack("!BBHII", 0x80, 8, wire.number, wire.number * 160, 7)
     wire.theirs.sendto(head + bytes(160), wire.ours.getsockname())
     assert wire.read() == 320
+
+
+def test_of_a_flood_of_dtls_the_stack_sees_little(wire: Wire) -> None:
+    seen: list[bytes] = []
+    negotiated = Negotiated(
+        wire.theirs.getsockname(), {0: RtpFormat("pcmu", 8000)}, encryption=Encryption.DTLS
+    )
+    wire.receiver = Receiver(
+        (wire.ours, wire.theirs), negotiated, "", 0.0, lambda packet, _: seen.append(packet)
+    )
+    for nth in range(40):
+        wire.theirs.sendto(bytes([22, nth]), wire.ours.getsockname())
+    wire.send(voice(0.02))  # and nothing is heard before there is a key
+    assert wire.read() == 0
+    assert seen == [bytes([22, nth]) for nth in range(8)]

@@ -1,4 +1,4 @@
-"""Encrypted calls: SDES, by a caller of ours that can do everything wrong."""
+"""Encrypted calls, by a caller of ours that can do everything wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import secrets
 import socket
 import struct
 from collections import deque
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.dtls import Dtls
 from tests.peers import Reception, sip_server
 from tests.srtp import Sdes
 from tests.transports.sip_calls import phone, soon
@@ -212,3 +214,46 @@ async def test_where_the_offer_is_ours_it_demands_what_policy_does(answers: bool
             await speak(call, tone(16000, 1.0, ANSWER_HZ))
             await until(lambda: loud(caller.heard()))
         await caller.bye()
+
+
+@pytest.mark.parametrize(
+    ("setup", "behind_nat", "answered"),
+    [
+        ("actpass", False, "active"),
+        ("actpass", True, "passive"),
+        ("active", False, "passive"),
+        ("passive", False, "active"),
+    ],
+)
+async def test_both_hear_each_other_through_dtls(setup: str, behind_nat: bool, answered: str) -> None:
+    reception = Reception()
+    async with sip_server(reception, media_encryption="required") as server, phone(server) as caller:
+        if behind_nat:
+            described = caller.sdp
+            caller.sdp = partial(described, media="IN IP4 127.0.0.2")  # type: ignore[method-assign]
+        dtls = Dtls(caller, setup)
+        answer = await dtls.call()
+        assert answer.status == 200
+        assert f"a=setup:{answered}" in answer.text
+        call = await soon(reception.connected.get())
+        async with Pipelined(call) as listener:
+            caller.say(tone(8000, 5, TONE_HZ))
+            await until(lambda: loud(listener.heard()), 15)
+            await speak(call, tone(16000, 1.0, ANSWER_HZ))
+            await until(lambda: loud(caller.heard()), 15)
+            caller.press(7)
+            await until(lambda: listener.keys == ["7"], 15)
+        assert call.info.encryption == "dtls-srtp"
+        await caller.bye()
+
+
+async def test_who_hasnt_the_certificate_of_the_sdp_is_neither_heard_nor_told_anything() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        assert (await Dtls(caller, lies=True).call()).status == 200
+        call = await soon(reception.connected.get())
+        caller.say(tone(8000, 5, TONE_HZ))
+        call.playout.write(tone(16000, 1.0, ANSWER_HZ).tobytes())
+        assert await soon(reception.ended.get(), 15) is EndReason.CALLER_GONE
+        assert not caller.received
+        assert (await call.media_stats()).packets_received == 0

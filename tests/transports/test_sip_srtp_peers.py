@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import wave
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,14 @@ import pytest
 
 from tests.certificates import Authority, chain
 from tests.linphone import linphone
-from tests.peers import Reception, free_port, sip_server, softphone
+from tests.peers import Reception, free_port, missing_peer, sip_server, softphone
+from tests.proxy import Tls, kamailio
 from tests.transports.sip_calls import soon
 from tests.transports.test_sip_audio import Pipelined, pitch_hz, speak, tone, until
+from tests.transports.test_sip_tls import serving, where
 from transports.call import EndReason
+from transports.sip.server import SipServer
+from transports.sip.trace import Message
 
 THEIRS_HZ, OURS_HZ = 600, 440
 
@@ -116,3 +121,58 @@ async def test_linphone(tmp_path: Path, encryption: str, seen: str, over_tls: bo
         await phone.command("terminate", b"ended")
         assert await soon(reception.ended.get(), 15) is EndReason.CALLER_HANGUP
     assert pitch_hz(heard, 16000) == pytest.approx(THEIRS_HZ, abs=5)
+
+
+def answers_to_bye(server: SipServer) -> list[Message]:
+    return [one for one in server.trace.messages() if not one.sent and re.search(rb"CSeq: \d+ BYE", one.raw)]
+
+
+@pytest.fixture
+def kamailios_tls() -> None:
+    if not list(Path("/usr/lib").glob("*/kamailio/modules/tls.so")):
+        missing_peer("kamailio-tls-modules")
+
+
+@pytest.mark.usefixtures("kamailios_tls")
+@pytest.mark.parametrize(("mediaenc", "encryption"), [("srtp-mand", "sdes"), ("dtls_srtp", "dtls-srtp")])
+async def test_through_kamailio_over_tls(tmp_path: Path, mediaenc: str, encryption: str) -> None:
+    """The caller speaks TLS to it, it to us, and we to it when we hang up."""
+    reception, authority = Reception(), Authority(tmp_path)
+    own = tmp_path / "softphone.pem"
+    own.write_bytes(chain(authority.sign("softphone")))
+    theirs = Tls(free_port(), *authority.sign("kamailio"), authority.file)
+    async with (
+        serving(
+            reception,
+            chain(authority.sign("offhook")),
+            media_encryption="required",
+            tls_ca=authority.file,
+            tls_client_ca=authority.file,
+        ) as server,
+        kamailio(tmp_path, where(server), transport="tls", tls=theirs),
+        softphone(
+            tmp_path,
+            f"sip:agent@127.0.0.1:{theirs.port};transport=tls",
+            partial(tone, seconds=30, frequency_hz=THEIRS_HZ),
+            mediaenc=mediaenc,
+            ca=authority.file,
+            own=own,
+        ) as phone,
+    ):
+        call = await soon(reception.connected.get(), 15)
+        assert call.info.encryption == encryption
+        async with Pipelined(call) as listener:
+            await until(lambda: np.count_nonzero(np.abs(listener.heard()) > 2000) > 8000, 15)
+            await speak(call, tone(16000, 2.0, OURS_HZ))
+            heard = listener.heard()[-8000:]
+        await call.hangup()
+        await soon(reception.ended.get(), 15)
+        # The BYE goes back through Kamailio, over a connection that we make.
+        await until(lambda: answers_to_bye(server), 15)
+        (answer,) = answers_to_bye(server)
+        assert (answer.protocol, answer.remote[1]) == ("TLS", theirs.port)
+        assert answer.raw.startswith(b"SIP/2.0 200 ")
+    assert pitch_hz(heard, 16000) == pytest.approx(THEIRS_HZ, abs=5)
+    there, rate_hz = phone.heard()
+    begun = np.nonzero(np.abs(there) > 3000)[0][0]
+    assert pitch_hz(there[begun : begun + rate_hz], rate_hz) == pytest.approx(OURS_HZ, abs=5)

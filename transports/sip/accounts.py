@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from baresip.errors import BaresipError
 
-from config.accounts import AccountSettings
+from config.accounts import AccountSettings, split_host_port
 from transports.sip.libre import UDP
 from transports.sip.message import Message
 from transports.sip.native import Stack
@@ -164,7 +164,7 @@ class Accounts:
                 answer = await self._ask(account, registration.request())
                 wait_s = registration.answered(answer, account.agent.user, loop.time())
             except RequestFailed as failed:
-                wait_s = registration.unanswered(failed.error)
+                wait_s = registration.unanswered(failed.error, self._certificate_of(account, failed.error))
             except BaresipError:  # the stack is busy, or dead, which others tell
                 wait_s = registration.unanswered(errno.EBUSY)
             except Exception:  # an answer that nobody thought of must not be the end of it
@@ -190,6 +190,11 @@ class Accounts:
             if sock.type == socket.SOCK_DGRAM and sock.getsockname()[:2] == local:
                 with contextlib.suppress(OSError):  # the network is away, as the next REGISTER tells
                     sock.sendto(KEEP_ALIVE, peer)
+
+    def _certificate_of(self, account: Account, error: int) -> str:
+        """Why it was refused, if it was."""
+        host, _ = split_host_port(account.settings.proxy or account.settings.server)
+        return self._stack.tls.refused.get(host, "") if error == errno.EPROTO else ""
 
     def _leave(self, account: Account) -> None:
         if account.keeping and not account.leaving:

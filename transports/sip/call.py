@@ -21,6 +21,7 @@ from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaS
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
+from transports.sip.encryption import Secured
 from transports.sip.hold import Hold
 from transports.sip.native import Stack
 from transports.sip.native_rtp import Negotiated
@@ -277,6 +278,10 @@ class SipCall(CallTransport):
         negotiated = await self._negotiated()
         if negotiated is None or self._sockets is None or self._stopped:
             return
+        if self._dialog.must_encrypt and not negotiated.encryption:  # the stack takes an answer without
+            await self._hang_up(EndReason.TRANSPORT_FAILURE)
+            return
+        self._dialog.secured = self._dialog.secured or Secured(negotiated.encryption)
         self._receiver = Receiver(
             self._sockets, negotiated, self.info.remote, self._loop.time(), self._hand_back
         )

@@ -63,6 +63,7 @@ class Dialler:
             dialog,
             stack=self._stack,
             ring_timeout_s=ring_timeout_s,
+            host=destination.at.host.strip("[]"),
             **self._named,
         )
 

@@ -70,6 +70,7 @@ class Dialog:
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     private: bool = False  # nobody can read the signalling on its way to the peer
     secured: Secured | None = None  # as was agreed on first
+    must_encrypt: bool = False
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     account: str = ""  # by which the call came
@@ -122,10 +123,13 @@ class Dialogs:
 
     def begin(self, uri: str, call_id: str, who: Parties) -> Dialog:
         """One that we began by dialling."""
-        dialog = self._dialogs[call_id] = Dialog(who, "", codecs=self._codecs)
+        dialog = self._dialogs[call_id] = self._dialog(who, "")
         dialog.responded = call_id in self._early
         self.dialled(uri)
         return dialog
+
+    def _dialog(self, who: Parties, tag: str) -> Dialog:
+        return Dialog(who, tag, codecs=self._codecs, must_encrypt=self._media_encryption == "required")
 
     def dialled(self, uri: str) -> None:
         """It has been, or couldn't be."""
@@ -231,7 +235,8 @@ class Dialogs:
         who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")
         tag = parameter(request.header("From"), "tag")
-        dialog = Dialog(who, tag, private=private, codecs=self._codecs)
+        dialog = self._dialog(who, tag)
+        dialog.private = private
         if account:
             dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs
         outcome = self._asked(dialog, request, source)

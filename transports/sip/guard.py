@@ -90,7 +90,7 @@ class Guard:
             if message.sent:
                 if raw.startswith(b"SIP/2.0 ") and raw[8:11] in _REFUSALS:
                     self._strike(source, "what it asks for is refused", now)
-            elif not message.over_udp:
+            elif message.protocol != "UDP":
                 self._admits(source, raw, now)
 
     def unban(self, source: Source) -> bool:

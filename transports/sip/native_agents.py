@@ -13,6 +13,8 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
+from config.settings import MediaEncryption
+from transports.sip.encryption import mediaenc_of_offer
 from transports.sip.libre import List, ListElement, at, declare
 
 CODECS = {"opus": "opus/16000/1", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
@@ -51,6 +53,7 @@ class StackAgents:
     def __init__(self, runtime: Runtime, on_sip_thread: OnSipThread) -> None:
         self._runtime = runtime
         self._on_sip_thread = on_sip_thread
+        self.media_encryption: MediaEncryption = "optional"
         self._known: dict[tuple[str, str], Agent] = {}
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, SIGNATURES)
@@ -58,13 +61,14 @@ class StackAgents:
     async def answering_anyone(self, codecs: Sequence[str]) -> Agent:
         """Raises BaresipError."""
         # No transport parameter and no address: with one, calls over the others get 404.
-        return await self._create(f"<sip:offhook@offhook>;regint=0;catchall=yes;{_parameters(codecs)}")
+        return await self._create(f"<sip:offhook@offhook>;regint=0;catchall=yes;{self._parameters(codecs)}")
 
     async def of_account(self, name: str, account: AccountSettings, codecs: Sequence[str]) -> Agent:
         """Raises BaresipError."""
         transport = f"transport={account.transport}"
         # The interval has the stack look for it by its own Contact alone; it isn't told to register.
-        line = f"<sip:{account.user}@{account.server};{transport}>;regint=600;{_parameters(codecs)}"
+        line = f"<sip:{account.user}@{account.server};{transport}>;regint=600;"
+        line += self._parameters(codecs, private=account.transport == "tls")
         if account.proxy:
             line += f';outbound="sip:{account.proxy};lr;{transport}"'
         if (name, line) not in self._known:
@@ -92,15 +96,17 @@ class StackAgents:
 
         return await self._on_sip_thread(adopt)
 
-
-def _parameters(codecs: Sequence[str]) -> str:
-    return (
-        f"answermode=manual;dtmfmode=auto;audio_codecs={','.join(CODECS[name] for name in codecs)}"
-        # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
-        ";call_transfer=no"
-        # For those that demand it; `Dialogs` takes it away from those that only could.
-        ";100rel=yes"
-        # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
-        # settle it, since VP8 is compiled in.
-        ";video_codecs"
-    )
+    def _parameters(self, codecs: Sequence[str], *, private: bool = False) -> str:
+        mediaenc = mediaenc_of_offer(self.media_encryption, private=private)
+        return (
+            f"answermode=manual;dtmfmode=auto;audio_codecs={','.join(CODECS[name] for name in codecs)}"
+            # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
+            ";call_transfer=no"
+            # For those that demand it; `Dialogs` takes it away from those that only could.
+            ";100rel=yes"
+            # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
+            # settle it, since VP8 is compiled in.
+            ";video_codecs"
+            # Of calls that we make; others are answered as they were offered.
+            f"{f';mediaenc={mediaenc}' if mediaenc else ''}"
+        )

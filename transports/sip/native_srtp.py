@@ -40,7 +40,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "stream_rtp_sock": (_pointer, [_pointer]),
     "stream_sdpmedia": (_pointer, [_pointer]),
     "rtp_sock": (_pointer, [_pointer]),
-    "sdp_media_proto": (_text, [_pointer]),
     "sdp_media_rattr": (_text, [_pointer, _text]),
     "sdp_media_lattr_apply": (_text, [_pointer, _text, _pointer, _pointer]),
     "udp_helper_find": (_pointer, [_pointer, _int]),
@@ -128,7 +127,7 @@ class StackSrtp:
         theirs = self._lib.sdp_media_rattr(media, b"crypto")
         if theirs and self._lib.sdp_media_lattr_apply(media, b"crypto", None, None):
             return Encryption.SDES, key_of(f"a=crypto:{theirs.decode(errors='replace')}")
-        if b"SAVP" in (self._lib.sdp_media_proto(media) or b""):
+        if self._lib.sdp_media_lattr_apply(media, b"fingerprint", None, None):
             return Encryption.DTLS, self._dtls_key(stream, media)
         return Encryption.NONE, None
 

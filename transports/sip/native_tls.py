@@ -24,7 +24,7 @@ _TLS_METHOD, _NO_RESUMPTION = 0, 0  # enum tls_method, enum tls_resume_mode
 # openssl/ssl.h, openssl/x509_vfy.h
 _VERIFY_PEER, _VERIFY_FAIL_IF_NO_PEER_CERT = 1, 2
 _SERVER_NAME = 0  # TLSEXT_NAMETYPE_host_name
-_OK, _EXPIRED = 0, 10
+_OK, _UNSPECIFIED, _EXPIRED = 0, 1, 10
 _UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
 
@@ -136,16 +136,27 @@ class StackTls:
         address = address_text(lib, peer)
         if lib.SSL_is_server(connection):
             error = self._verify_caller(store)
-            self._note(address, f"the caller's certificate from {address}", "tls_client_ca", error)
+            if error != _OK:
+                self._warn(self._why(f"the caller's certificate from {address}", "tls_client_ca", error))
             return int(error == _OK)
         name = lib.SSL_get_servername(connection, _SERVER_NAME)
         if name is None:
             lib.X509_VERIFY_PARAM_set1_ip(lib.X509_STORE_CTX_get0_param(store), peer.packed, len(peer.packed))
-        lib.X509_verify_cert(store)
-        error = lib.X509_STORE_CTX_get_error(store)
+        error = self._error_of(store)
         host = name.decode() if name else address
-        self._note(host, f"the certificate of {host}", "tls_ca", error)
+        self.refused.pop(host, None)
+        if error != _OK:
+            while len(self.refused) >= _MOST_REFUSED:
+                self.refused.pop(next(iter(self.refused)))
+            self.refused[host] = self._why(f"the certificate of {host}", "tls_ca", error)
+            self._warn(self.refused[host])
         return int(error == _OK)
+
+    def _error_of(self, store: int) -> int:
+        """What is wrong with the certificate that a store's context has."""
+        good = self._lib.X509_verify_cert(store) == 1
+        error: int = self._lib.X509_STORE_CTX_get_error(store)
+        return error if error != _OK or good else _UNSPECIFIED
 
     def _verify_caller(self, store: int) -> int:
         """Against the authorities for callers, which aren't those for servers."""
@@ -158,32 +169,27 @@ class StackTls:
             lib.X509_STORE_CTX_get0_untrusted(store),
         )
         lib.X509_STORE_CTX_set_default(own, b"ssl_client")
-        lib.X509_verify_cert(own)
-        error: int = lib.X509_STORE_CTX_get_error(own)
+        error = self._error_of(own)
         lib.X509_STORE_CTX_free(own)
         lib.X509_STORE_CTX_set_error(store, error)
         return error
 
-    def _note(self, host: str, what: str, setting: str, error: int) -> None:
-        self.refused.pop(host, None)
-        if error == _OK:
-            return
+    def _why(self, what: str, setting: str, error: int) -> str:
         if error in _UNKNOWN_AUTHORITY:
-            why = f"isn't signed by a known authority: set sip.{setting}"
-        elif error == _EXPIRED:
-            why = "has expired"
-        elif error in _OTHER_NAME:
-            why = "is somebody else's: it doesn't name that host"
-        else:
-            why = f"can't be trusted: {self._lib.X509_verify_cert_error_string(error).decode()}"
-        while len(self.refused) >= _MOST_REFUSED:
-            self.refused.pop(next(iter(self.refused)))
-        self.refused[host] = f"{what} {why}."
+            return f"{what} isn't signed by a known authority: set sip.{setting}."
+        if error == _EXPIRED:
+            return f"{what} has expired."
+        if error in _OTHER_NAME:
+            return f"{what} is somebody else's: it doesn't name that host."
+        return f"{what} can't be trusted: {self._lib.X509_verify_cert_error_string(error).decode()}."
+
+    def _warn(self, sentence: str) -> None:
+        """Once a minute for each."""
         now = time.monotonic()
-        if now - self._told.get(host, -REFUSED_LOG_INTERVAL_S) >= REFUSED_LOG_INTERVAL_S:
-            self._told = {one: at for one, at in self._told.items() if now - at < REFUSED_LOG_INTERVAL_S}
-            self._told[host] = now
-            logger.warning("%s", self.refused[host])
+        self._told = {one: at for one, at in self._told.items() if now - at < REFUSED_LOG_INTERVAL_S}
+        if sentence not in self._told:
+            self._told[sentence] = now
+            logger.warning("%s", sentence)
 
 
 def openssl_version() -> str:

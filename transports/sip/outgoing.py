@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +46,13 @@ _SENTENCES = {
     603: "The call was declined.",
     604: "Nobody has that number or name anywhere.",
 }
+_REFUSED = "Protocol error"  # by us, in the handshake of TLS
 _ERRORS = {
     "Destination address required": "No address is known for its host.",
+    "Cannot assign requested address": "No address is known for its host.",  # the system knows none
     "Connection refused": "Its host takes no SIP on that port.",
     "Connection timed out": "Its host doesn't answer.",
-    "Protocol error": "Its host's address can't be reached.",
+    _REFUSED: "Its host's address can't be reached.",
 }
 
 
@@ -90,8 +93,9 @@ class OutgoingCall(SipCall):
     connected_event = "on_dialout_answered"
     stopped_event = "on_dialout_stopped"
 
-    def __init__(self, *args: Any, ring_timeout_s: float, **named: Any) -> None:
+    def __init__(self, *args: Any, ring_timeout_s: float, host: str, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._host = host
         self._ring_timeout_s = ring_timeout_s
         self._settled = asyncio.Event()  # answered, or not any more
         self._responded = asyncio.Event()
@@ -151,6 +155,11 @@ class OutgoingCall(SipCall):
     def _reason_of(self, text: str) -> EndReason:
         if not self._established:
             self.failure = Failure.of(text, self._moved_to)
+            certificate = self._stack.tls.refused.get(self._host)
+            if certificate and text.startswith(_REFUSED):
+                self.failure = dataclasses.replace(
+                    self.failure, sentence=certificate[0].upper() + certificate[1:]
+                )
             return self.failure.reason
         reason = super()._reason_of(text)
         return {

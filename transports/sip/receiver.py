@@ -37,6 +37,7 @@ MAX_HELD_S = 5.0
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
+_MAX_DTLS = 8  # of them: a flight has fewer, and each costs the SIP thread some work
 _CN = "cn"
 _COMFORT_NOISE = {13: RtpFormat(_CN, 8000)}  # RFC 3389; sent by some who never announced it
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h: packets come with their arrival
@@ -67,6 +68,7 @@ class Receiver:
         self._source = CallerSource(negotiated.remote, signalling_host)
         self._formats = _COMFORT_NOISE | negotiated.formats
         self._hand_back = hand_back
+        self._handed_back = 0  # in this read
         self._decryption = Decryption(negotiated.key) if negotiated.encryption else None
         self._ssrc: int | None = None
         self._left: tuple[int, float] | None = None  # the SSRC before, and until when late ones are ignored
@@ -163,6 +165,7 @@ class Receiver:
     def _receive(self, now: float) -> list[RtpPacket]:
         """The caller's packets that are due, in order, each once."""
         due: list[RtpPacket] = []
+        self._handed_back = 0
         for _ in range(_MAX_PACKETS):
             try:
                 data, times, _, address = self._next_message(_MAX_PACKET_BYTES, _TIME_BYTES)
@@ -187,7 +190,9 @@ class Receiver:
         """A packet of RTP, if it is one, and of an encrypted call, if it is the peer's."""
         if self._decryption:
             if is_dtls(data):
-                self._hand_back(data, source)
+                if self._handed_back < _MAX_DTLS:
+                    self._handed_back += 1
+                    self._hand_back(data, source)
                 return None
             if (clear := self._decryption.rtp(data)) is None:
                 return None

@@ -99,10 +99,13 @@ class Registration:
         reason = "".join(c for c in response.start.split(" ", 2)[2][:80] if c.isprintable())
         return self._failed(self._why(response.status, reason), _after(response), refused=refused)
 
-    def unanswered(self, error: int) -> float:
-        """Note that nothing came back, for a system's error number; after how many seconds to try again."""
+    def unanswered(self, error: int, certificate: str = "") -> float:
+        """Note that nothing came back, for a system's error number; after how many seconds to try again.
+
+        `certificate` says why the server's was refused, if it was.
+        """
         self._answered = False
-        return self._failed(self._why_silent(error), 0.0)
+        return self._failed(certificate or self._why_silent(error), 0.0)
 
     def _failed(self, why: str, wait_s: float, *, refused: bool = False) -> float:
         self.last_error = why
@@ -156,7 +159,7 @@ class Registration:
                 return f"no answer from {where}. Check {key}.server, and what is between: a firewall?"
             case errno.ECONNREFUSED:
                 return f"nobody listens at {where}. Check {key}.server, its port, and {key}.transport."
-            case errno.ENOENT | errno.EDESTADDRREQ:
+            case errno.ENOENT | errno.EDESTADDRREQ | errno.EADDRNOTAVAIL:
                 return f"{account.proxy or account.server} has no address. Check {key}.server, and the DNS."
             case errno.EPROTONOSUPPORT:
                 return f"{where} can't be sent to: no such transport is listened on here."

@@ -101,7 +101,7 @@ class SipServer:
         )
         self._filter = KernelFilter(
             self._sockets,
-            {settings.port, settings.tls_port},
+            {settings.port} | ({settings.tls_port} if settings.over_tls else set()),
             settings.ban_s,
             self._guard,
             allowed=self._allowed,
@@ -139,6 +139,11 @@ class SipServer:
         return self._filter.unban(address)
 
     @property
+    def refused_certificates(self) -> Mapping[str, str]:
+        """Why the last one was refused, of hosts that we connected to over TLS."""
+        return dict(self._stack.tls.refused) if self._stack else {}
+
+    @property
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
@@ -165,6 +170,7 @@ class SipServer:
             await runtime.start(stack_config(self._settings, self._max_calls))
             self._runtime = runtime
             self._stack = Stack(runtime)
+            self._stack.agents.media_encryption = self._settings.media_encryption
             await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = self._door.accounts = Accounts(
@@ -372,8 +378,9 @@ class SipServer:
             self._dialogs.responded(call_id_of(message.raw))
         if not self._settings.trace_calls:
             return
-        protocol = "UDP" if message.over_udp else "TCP"
-        self.trace.add(time.time(), message.sent, protocol, message.local, message.remote, message.raw)
+        self.trace.add(
+            time.time(), message.sent, message.protocol, message.local, message.remote, message.raw
+        )
 
     def _sweep(self) -> None:
         if self._sweeping is None or self._sweeping.done():

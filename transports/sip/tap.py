@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from transports.sip.errors import SipError
-from transports.sip.libre import UDP, Buffer, SocketAddress, udp_transports
+from transports.sip.libre import TCP, TLS, UDP, Buffer, SocketAddress, udp_transports
 from transports.sip.limits import Source
 
+_PROTOCOLS = {UDP: "UDP", TCP: "TCP", TLS: "TLS"}
 _LAYER = -100  # of libre's helpers: what comes passes this one before any other
 
 _pointer, _int = ctypes.c_void_p, ctypes.c_int
@@ -32,7 +33,7 @@ class Traced:
     """A message that was parsed, or is about to be sent."""
 
     sent: bool
-    over_udp: bool
+    protocol: str  # UDP, TCP or TLS
     local: Endpoint
     remote: Endpoint
     source: Source  # the remote's
@@ -59,7 +60,9 @@ class Tap:
         ) -> None:
             local, remote = (source, destination) if sent else (destination, source)
             raw = ctypes.string_at(message, size)
-            traced(Traced(sent, protocol == UDP, _endpoint(local), _endpoint(remote), _source(remote), raw))
+            traced(
+                Traced(sent, _PROTOCOLS[protocol], _endpoint(local), _endpoint(remote), _source(remote), raw)
+            )
 
         self._traced = _TRACED(on_message)
 

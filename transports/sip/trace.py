@@ -50,7 +50,7 @@ def call_id_of(raw: bytes) -> str:
 class Message:
     at: float  # Unix time
     sent: bool
-    protocol: str  # UDP or TCP
+    protocol: str  # UDP, TCP or TLS
     local: Endpoint
     remote: Endpoint
     call_id: str
