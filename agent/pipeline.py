@@ -152,8 +152,9 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
+    front: Sequence[FrameProcessor] = (),
 ) -> CallPipeline:
-    """Put one call's pipeline together; nothing runs yet.
+    """Put one call's pipeline together; nothing runs yet. Those in `front` hear the caller before all others.
 
     `on_goodbye` is called when the caller or the model wants to hang up, `on_answered` with what the caller
     heard of each turn of the agent's.
@@ -264,6 +265,7 @@ def build(
     parts = Pipeline(
         [
             call.input(),
+            *front,
             keys,
             listener,
             user,

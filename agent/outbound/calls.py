@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent.outbound.machine import Verdict
 from agent.outbound.retries import Retries
 from agent.outbound.session import OutboundSession, Script
 from transports.call import CallGone, CallRefused, CallTransport, EndReason
@@ -21,6 +22,12 @@ logger = logging.getLogger("offhook.outbound")
 
 KEPT = 200  # of those that are over
 MOST_REDIRECTIONS = 3
+
+_ANSWERED_BY = {
+    Verdict.HUMAN: "A person has answered.",
+    Verdict.MACHINE: "An answering machine has.",
+    Verdict.UNKNOWN: "Nobody has said anything.",
+}
 
 State = Literal["dialling", "ringing", "answered", "waiting", "over"]
 
@@ -217,6 +224,7 @@ class OutboundCalls:
 
         def make(transport: CallTransport, **named: Any) -> OutboundSession:
             session = call.session = OutboundSession(transport, call.plan.script, **named)
+            session.on_answered_by = lambda who: call.note("answered", _ANSWERED_BY[who])
             if call.hung_up.is_set():
                 session.end(EndReason.OPERATOR_HANGUP)
             return session
