@@ -6,7 +6,7 @@ What the policy was tuned on and what it is held to are other voices, other sent
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from tests.peers import require_peer
 from tests.sip_caller import ulaw_decode, ulaw_encode
 
 RATE_HZ = 16_000
@@ -87,7 +88,9 @@ def answer(
 def flite(voice: str) -> Speak:
     def speak(text: str) -> Samples:
         wav = subprocess.run(
-            ["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"], capture_output=True, check=True
+            [require_peer("flite"), "-voice", voice, "-t", text, "-o", "/dev/stdout"],
+            capture_output=True,
+            check=True,
         ).stdout
         raw = np.frombuffer(wav[44:], np.int16)
         return np.asarray(soxr.resample(raw, int.from_bytes(wav[24:28], "little"), RATE_HZ))
@@ -107,10 +110,6 @@ def deeper(speak: Speak, factor: float) -> Speak:
 def recorded(path: Path) -> Samples:
     """16 kHz, mono, 16 bit."""
     return np.frombuffer(path.read_bytes()[44:], np.int16)
-
-
-def paused(samples: Samples, other: Samples, seconds: float) -> Samples:
-    return np.concatenate((samples, silence(seconds), other))
 
 
 TUNED_BEEPS = (
@@ -239,7 +238,7 @@ def made(
     speakers: dict[str, Speak],
     machines: tuple[str, ...],
     people: tuple[str, ...],
-    others: dict[str, tuple[str, ...]],
+    others: Mapping[str, tuple[str, ...]],
     beeps: tuple[Beep, ...],
 ) -> Iterator[Answer]:
     """Each sentence by each English speaker in turn, and those of other languages by theirs.
