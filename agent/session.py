@@ -19,10 +19,12 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
+from agent.call_control import CallControl
 from agent.conversation import CallState, Conversation, ToolCall, Turn
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -34,6 +36,7 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
+CHARACTER_S = 0.1  # at most, of slow speech
 MESSAGE_DEADLINE_S = 0.5
 
 
@@ -53,9 +56,13 @@ class CallSession:
         personas: Sequence[Persona],
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
+        says: str | None = None,
+        voicemail: Voicemail | None = None,
     ) -> None:
+        """`says`: nothing else is said, and then hung up."""
         self._call = call
         self._settings = settings
+        self._says = says
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -75,6 +82,16 @@ class CallSession:
             answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
+            act=lambda name, arguments: self.control.act(name, arguments),
+        )
+        self.control: CallControl = CallControl(
+            call,
+            self._pipeline,
+            self._conversation,
+            answering=self._answering,
+            settings=settings,
+            pool=pool,
+            voicemail=voicemail,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
@@ -126,6 +143,8 @@ class CallSession:
             return "ending"
         if not self._connected.is_set():
             return "ringing"
+        if self.control.doing:
+            return self.control.doing
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
         return "thinking" if self._pipeline.listener.answering else "listening"
@@ -197,8 +216,13 @@ class CallSession:
 
     async def _open(self) -> None:
         """Begin to speak."""
+        if self._says is not None:
+            self.end(EndReason.AGENT_HANGUP, self._says)
+            return
         for part in self.persona.opening:
             await self._say(part)
+        if self.persona.message_only:
+            self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []
@@ -237,12 +261,16 @@ class CallSession:
 
     async def _say_last(self, words: Sequence[Frame], running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
+        characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
         await self._pipeline.listener.stop_listening()
+        self.control.let_speak()
         await self._pipeline.worker.queue_frames([*words, EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:
             over, _ = await asyncio.wait(
-                {running, gone}, timeout=self.goodbye_deadline_s, return_when=asyncio.FIRST_COMPLETED
+                {running, gone},
+                timeout=self.goodbye_deadline_s + CHARACTER_S * characters,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             gone.cancel()
@@ -255,6 +283,7 @@ class CallSession:
         await self._tell(ending_message(self._ending.result()[0]))
         await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
+        await self.control.close()
         await self._in_time(self._runner.cancel(), "ending its pipeline")
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
@@ -287,7 +316,8 @@ class CallSession:
         self._troubles.caller_speaks()
 
     async def _on_idle(self, _: object) -> None:
-        was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
+        on_hold = self._call.on_hold or self.control.doing is not None
+        was_on_hold, self._was_on_hold = self._was_on_hold, on_hold
         if was_on_hold or self._was_on_hold:
             # Nobody listens, or has just come back: the idle time begins anew, which the timer by itself
             # does only after the agent spoke.
@@ -314,13 +344,21 @@ class CallSession:
             case Outcome.AGAIN:
                 await self._say(self.persona.again)
             case Outcome.END:
-                self.end(EndReason.MODEL_FAILURE, self.persona.apology)
+                self._give_up(self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
         if not self._ending.done():
             logger.error("call %s: its pipeline ended before the call", self.info.id)
-            self.end(EndReason.MODEL_FAILURE)
+            self._give_up()
+
+    def _give_up(self, apology: str | None = None) -> None:
+        """The models have failed: somebody else may talk to the caller."""
+        to = self._settings.transfer.on_failure
+        if to is None:
+            self.end(EndReason.MODEL_FAILURE, apology)
+        else:
+            self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
 
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once

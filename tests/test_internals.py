@@ -35,7 +35,16 @@ import agent
 import bench
 import models
 import transports
-from transports.sip import hooks, native, native_rtp
+from transports.sip import (
+    hooks,
+    native,
+    native_agents,
+    native_calls,
+    native_rtp,
+    native_srtp,
+    native_tls,
+    requests,
+)
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {"pipecat": "pipecat-ai", "aiortc": "aiortc", "baresip": "baresip-python"}
@@ -81,9 +90,27 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/sip/hooks.py": [
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(hooks._SIGNATURES)),
     ],
+    "transports/sip/native_agents.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_agents.SIGNATURES)),
+    ],
+    "transports/sip/requests.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(requests.SIGNATURES)),
+    ],
+    "transports/sip/native_calls.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
+    ],
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_rtp._SIGNATURES)),
+    ],
+    "transports/sip/native_tls.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_tls._SIGNATURES)),
+    ],
+    "transports/sip/native_srtp.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_srtp._SIGNATURES)),
     ],
 }
 EACH = [

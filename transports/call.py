@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -23,6 +23,7 @@ class EndReason(StrEnum):
     CALLER_GONE = "caller_gone"
     AGENT_HANGUP = "agent_hangup"
     OPERATOR_HANGUP = "operator_hangup"
+    TRANSFERRED = "transferred"
     IDLE = "idle"
     MAX_DURATION = "max_duration"
     DRAIN = "drain"
@@ -48,9 +49,12 @@ class CallInfo:
     called: str
     remote: str = ""
     codec: str = ""
+    encryption: str = ""  # of the media, as `sdes` or `dtls-srtp`; empty if there is none
     call_id: str = ""
     caller_name: str = ""
     diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
+    account: str = ""  # of sip.accounts, by which the call came
+    headers: Mapping[str, str] = field(default_factory=dict)  # that routes look at, by lower-case name
     direction: Literal["inbound", "outbound"] = "inbound"
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
@@ -127,6 +131,25 @@ class CallTransport(BaseTransport, abc.ABC):
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
 
+    async def hold(self) -> None:
+        """Tell the peer that it is held, where the wire can. It hears what the playout has."""
+        return
+
+    async def resume(self) -> None:
+        """Tell it that it isn't any more."""
+        return
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
+
+        Raises TransferFailed with the call as it was, unless it is over meanwhile.
+        """
+        raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
+
+    async def send_keys(self, keys: str) -> None:
+        """Press `keys`, of 0 to 9, A to D, * and #, one after the other. Raises NotSupported, CallGone."""
+        raise NotSupported(f"Keys can't be sent over {self.info.transport}.")
+
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
         return
@@ -138,6 +161,21 @@ class CallGone(Exception):
     def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotSupported(Exception):
+    """The wire has no way to do that; the message is a sentence."""
+
+
+class TransferFailed(Exception):
+    """The caller couldn't be put through, for a reason that is a sentence.
+
+    `status` is what SIP says of it: 486 where the target is busy, None where nobody said anything.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be

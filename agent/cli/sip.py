@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from config.settings import HttpSettings
 
-app = typer.Typer(help="See a running server's SIP messages, and whom it ignores.", no_args_is_help=True)
+app = typer.Typer(
+    help="See a running server's SIP messages and accounts, and whom it ignores.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -72,6 +74,20 @@ def trace(
     console = Console(highlight=False, soft_wrap=True)
     for line in ladder(messages, full=full):
         console.print(line)
+
+
+@app.command()
+def accounts(url: Url = None, config: ConfigFile = None, settings: Set = None) -> None:
+    """Show whether each of sip.accounts is registered, and if not why."""
+    http = load_settings(config, settings).settings.http
+    found = _get(http, url, "accounts", {})["accounts"]
+    for one in found:
+        left = one["expires_in_s"]
+        for_how_long = f" for {left:.0f} s more" if left is not None else ""
+        error = f": {one['last_error']}" if one["last_error"] else ""
+        typer.echo(f"{one['name']}  {one['state']} at {one['server']}{for_how_long}{error}")
+    if not found:
+        typer.echo("There are no accounts (sip.accounts).")
 
 
 @app.command()

@@ -140,7 +140,7 @@ class OutgoingCall(SipCall):
 
     async def _connected(self) -> None:
         # Not before: the stack may not have had its sockets until it knew where the host is.
-        self._sockets = await self._stack.rtp.take_over(self.info.call_id, offered=True)
+        self._sockets = await self._stack.rtp.take_over(self.info.call_id, None)
         self._settled.set()
         if self._stopped:
             self._close_sockets()
