@@ -137,7 +137,7 @@ class OutboundCalls:
 
     def place(self, plan: Plan, by: str) -> OutboundCall:
         """Call somebody, for `by`. Raises NotPermitted, also LimitReached; CallRefused if no line is free."""
-        self._guard.permits(plan.to)
+        self._guard.permits(plan.to, plan.account)
         accepting, why_not = self._accepting()
         if not accepting:
             raise CallRefused(why_not)
@@ -200,13 +200,17 @@ class OutboundCalls:
             if failure is None:
                 return reason, ""
             redirections += 1
-            if call.hung_up.is_set() or redirections > MOST_REDIRECTIONS or not self._may_follow(failure):
+            if (
+                call.hung_up.is_set()
+                or redirections > MOST_REDIRECTIONS
+                or not self._may_follow(call, failure)
+            ):
                 return reason, failure.sentence
             to = failure.moved_to
 
-    def _may_follow(self, failure: Failure) -> bool:
+    def _may_follow(self, call: OutboundCall, failure: Failure) -> bool:
         try:
-            self._guard.permits(failure.moved_to)
+            self._guard.permits(failure.moved_to, call.plan.account)
         except NotPermitted:
             return False
         return True

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from hashlib import md5
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
+from config.accounts import AccountSettings
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from tests.peers import Reception, free_port
@@ -58,7 +61,7 @@ class Dialling:
 @contextlib.asynccontextmanager
 async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
     values: dict[str, Any] = {"host": "127.0.0.1", "port": free_port()} | settings
-    outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid")))
+    outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid", "600", "9*")))
     server = SipServer(SipSettings(**values), 5, Reception(), outbound=outbound)
     await server.start()
     try:
@@ -67,9 +70,12 @@ async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
         await server.close()
 
 
-async def dial(server: SipServer, to: str, ring_timeout_s: float = 20) -> tuple[OutgoingCall, Dialling]:
+async def dial(
+    server: SipServer, to: str, ring_timeout_s: float = 20, account: str = ""
+) -> tuple[OutgoingCall, Dialling]:
     dialling = Dialling()
-    return await server.dial(to, dialling, ring_timeout_s=ring_timeout_s), dialling
+    call = await server.dial(to, dialling, account=account, ring_timeout_s=ring_timeout_s)
+    return call, dialling
 
 
 async def test_a_call_that_is_answered_carries_sound_both_ways() -> None:
@@ -138,6 +144,38 @@ async def test_a_call_that_wants_a_password_that_we_lack(challenge: str) -> None
         called.reply(await called.invited(), challenge, headers=asks)
         called.reply(await called.invited(), challenge, headers=asks)  # the stack tries with none, once
         assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+async def test_an_account_logs_in_where_it_calls(secret: str) -> None:
+    async with callee() as called:
+        trunk = AccountSettings(
+            server=called.address.partition("@")[2],
+            user="1001",
+            secret=SecretStr(secret),
+            registers=False,
+            addresses=("127.0.0.1",),
+        )
+        async with dialler(accounts={"trunk": trunk}) as server:
+            _, dialling = await dial(server, "600", account="trunk")
+            asks = 'Proxy-Authenticate: Digest realm="pbx", nonce="1", algorithm=MD5\r\n'
+            invite = await called.invited()
+            assert "From: <sip:1001@" in invite
+            called.reply(invite, "407 Proxy Authentication Required", headers=asks)
+            given = (await called.invited()).partition("Proxy-Authorization: ")[2].partition("\r\n")[0]
+            assert 'username="1001"' in given
+            uri, response = (
+                given.partition(f'{name}="')[2].partition('"')[0] for name in ("uri", "response")
+            )
+            digest = [md5(text.encode()).hexdigest() for text in ("1001:pbx:right", f"INVITE:{uri}")]
+            if response == md5(f"{digest[0]}:1:{digest[1]}".encode()).hexdigest():
+                await called.accept()
+                await soon(dialling.answered.wait())
+                assert secret == "right"
+            else:
+                called.reply(called.invite_text, "407 Proxy Authentication Required", headers=asks)
+                assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
+                assert secret == "wrong"
 
 
 async def test_nobody_answers() -> None:
