@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -30,12 +31,19 @@ class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
     def __init__(
-        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+        self,
+        *,
+        settings: Settings,
+        personas: Personas,
+        pool: ModelPool,
+        voicemail: Voicemail | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -90,18 +98,30 @@ class Sessions:
     async def _run(self, id: str, session: CallSession) -> EndReason:
         self._live[id] = session
         self._empty.clear()
+        reason = EndReason.TRANSPORT_FAILURE
+        for observer in self._observers:
+            observer.began(session)
+            session.tell(observer)
         try:
-            return await session.run()
+            reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", id)
-            return EndReason.TRANSPORT_FAILURE
         finally:
+            await self._tell_end(session, reason)
             del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+        return reason
+
+    async def _tell_end(self, session: CallSession, reason: EndReason) -> None:
+        if not self._observers:
+            return
+        stats = await session.media_stats()
+        for observer in self._observers:
+            observer.ended(session, reason, stats)
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""

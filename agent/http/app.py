@@ -20,11 +20,15 @@ from agent.http.chat import Chat
 from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
+from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
+from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.metrics import Metrics
+from agent.records.database import Database
 from agent.vitals import Pulse
 from config.persona import Persona
 from config.settings import Settings
@@ -67,6 +71,8 @@ def create_app(
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
     accounts: Callable[[], Sequence[Account]] = tuple,
+    past: Database | None = None,
+    metrics: Metrics | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -84,9 +90,15 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
+    pulse = pulse or Pulse()
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
+        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
     )
+    if metrics:
+        app.include_router(
+            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
+        )
+    app.include_router(sessions_router(calls, past))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):

@@ -206,7 +206,7 @@ async def test_hang_up(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
 async def test_a_call_that_doesnt_end_in_time_is_ending(
     client: httpx2.AsyncClient, calls: FakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.http.control.HANGUP_WAIT_S", 0.05)
+    monkeypatch.setattr("agent.http.sessions.HANGUP_WAIT_S", 0.05)
     call = calls.add()
     call.ends = False
     assert (await client.delete(f"/api/v1/sessions/{call.info.id}")).status_code == 202
