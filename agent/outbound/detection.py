@@ -38,6 +38,10 @@ class Ear:
         return self._machine.verdict
 
     @property
+    def awaits_us(self) -> bool:
+        return self._machine.awaits_us(self.heard_s)
+
+    @property
     def may_leave_message(self) -> bool:
         return not self._beeps.sounding and self._machine.may_leave_message(self.heard_s)
 
@@ -71,12 +75,14 @@ class MachineDetection(FrameProcessor):
         self._call_id = call_id
         self._language = language
         self._understanding: asyncio.Task[None] | None = None
+        self._over = False  # a person is talked to
+        # Once there is something to do about it: a person who still speaks is let finish.
         self.decided: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self.may_leave_message = asyncio.Event()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        if isinstance(frame, InputAudioRawFrame) and not self._talks_to_a_person:
+        if isinstance(frame, InputAudioRawFrame) and not self._over:
             self._hear(frame.audio)
             frame = InputAudioRawFrame(bytes(len(frame.audio)), frame.sample_rate, frame.num_channels)
         await self.push_frame(frame, direction)
@@ -86,16 +92,14 @@ class MachineDetection(FrameProcessor):
         if self._understanding:
             await self.cancel_task(self._understanding)
 
-    @property
-    def _talks_to_a_person(self) -> bool:
-        return self._ear.verdict in (Verdict.HUMAN, Verdict.UNKNOWN)
-
     def _hear(self, pcm: bytes) -> None:
         speech = self._ear.hear(pcm)
         if speech and (self._understanding is None or self._understanding.done()):
             self._understanding = self.create_task(self._understand(speech))
-        if self._ear.verdict and not self.decided.done():
-            self.decided.set_result(self._ear.verdict)
+        self._over = self._ear.awaits_us
+        verdict = self._ear.verdict
+        if verdict and (self._over or verdict is Verdict.MACHINE) and not self.decided.done():
+            self.decided.set_result(verdict)
         if self._ear.may_leave_message:
             self.may_leave_message.set()
 

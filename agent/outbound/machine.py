@@ -16,6 +16,7 @@ LAST_WORDS_S = 3.4  # what is said until then can still be understood
 SHORT_S, SHORT_PAUSE_S = 1.6, 0.65  # who says so little, and then nothing, waits
 GREETING_S, GREETING_PAUSE_S = 3.3, 0.9  # "Acme, how can I help you?"
 LONG_S = 2.4  # of speech by DECIDED_S: no person greets so
+PATIENCE_S = 4.0  # with a person who goes on
 SILENT_S = 3.0  # behind a greeting: there will be no beep
 AFTER_BEEP_S = 0.25
 LONGEST_GREETING_S = 60.0
@@ -75,8 +76,12 @@ class AnsweringMachine:
     def beeped(self, now: float) -> None:
         """A beep has ended."""
         self._beep = now
-        if self.verdict is not Verdict.HUMAN:
-            self.verdict = Verdict.MACHINE
+        self.verdict = Verdict.MACHINE
+
+    def awaits_us(self, now: float) -> bool:
+        """Whether a person has answered, and has said what they wanted to."""
+        waits = now - self._spoke >= SHORT_PAUSE_S or now >= DECIDED_S + PATIENCE_S
+        return self.verdict in (Verdict.HUMAN, Verdict.UNKNOWN) and waits
 
     def may_leave_message(self, now: float) -> bool:
         """Whether the greeting is over, as far as can be told."""

@@ -75,6 +75,19 @@ def test_a_long_greeting_of_a_person(text: str) -> None:
     assert Line().waits(0.3).says(3.2, text).says(0.5).verdict is Verdict.HUMAN
 
 
+def test_a_person_who_goes_on_is_let_finish() -> None:
+    line = Line().waits(0.3).says(3.2, "Good morning, Acme plumbers").says(1.5)
+    assert line.verdict is Verdict.HUMAN
+    assert not line.machine.awaits_us(line.now)
+    assert line.waits(0.7).machine.awaits_us(line.now)
+
+
+def test_who_is_taken_for_a_person_and_beeps_is_a_machine() -> None:
+    line = Line().waits(0.3).says(3.2, "Good morning, Acme plumbers").says(1.5)
+    line.machine.beeped(line.now)
+    assert line.verdict is Verdict.MACHINE
+
+
 def test_nobody_says_anything() -> None:
     line = Line().waits(3.8)
     assert line.verdict is None

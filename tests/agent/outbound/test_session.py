@@ -76,6 +76,13 @@ def test_a_person_is_awaited_and_then_talked_to() -> None:
     assert outcome.left == []
 
 
+def test_a_person_is_let_finish() -> None:
+    greeting = Says(0.5, 5.5, "Good morning this is the town hall with Laura speaking what can I do for you")
+    outcome, session = made([greeting], lasts=12, say="Hello there.", answering_machine="hang_up")
+    assert session.answered_by is Verdict.HUMAN
+    assert 5.9 < began(outcome) < 7.5
+
+
 def test_who_says_nothing_is_talked_to() -> None:
     outcome, session = made(
         [], lasts=8, say="Hello there.", answering_machine="leave_message", message="Bye."
