@@ -60,15 +60,12 @@ class OutboundGuard:
         )
         self._live: list[Permit] = []
         self._begun: deque[tuple[str, float]] = deque()  # within the last minute
-        self._talked: deque[tuple[str, float, float]] = (
-            deque()
-        )  # until when, within the last day, and how long
+        # Until when somebody talked within the last day, and how long.
+        self._talked: deque[tuple[str, float, float]] = deque()
 
     def use(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have numbers that are called by one of these accounts, and no others, go to its server."""
-        self._accounts = {
-            name: Gateway.parse(f"{one.server};transport={one.transport}") for name, one in accounts.items()
-        }
+        self._accounts = {name: Gateway.of(one.server, one.transport) for name, one in accounts.items()}
 
     def permits(self, to: str, account: str = "") -> Destination:
         """What is dialled for `to`, whoever asks. Raises NotPermitted."""

@@ -196,6 +196,8 @@ class OutboundCalls:
                 reason, failure = await self._dialled(call, permit, to)
             except CallGone as gone:
                 return gone.reason, str(gone)
+            except NotPermitted as error:  # the account is gone since
+                return EndReason.NOT_REACHED, str(error)
             call.status = failure.status if failure else 0
             if failure is None:
                 return reason, ""
