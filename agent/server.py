@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
@@ -62,13 +63,14 @@ class Server:
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.metrics = Metrics()
+        self.events = Events()
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
             settings=settings,
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, *filter(None, [self.recorder])],
+            observers=[self.metrics, self.events, *filter(None, [self.recorder])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -183,6 +185,7 @@ class Server:
             accounts=lambda: self.sip.accounts if self.sip else (),
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
+            events=self.events,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
@@ -230,6 +233,7 @@ class Server:
             await self.outbound.close()
         if self.webrtc:
             await self.webrtc.close()
+        self.events.close()
         if self.http:
             await self.http.stop()
         if self.recorder:

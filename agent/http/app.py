@@ -13,12 +13,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from agent.events import Events
 from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
 from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
+from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
@@ -73,6 +75,7 @@ def create_app(
     accounts: Callable[[], Sequence[Account]] = tuple,
     past: Database | None = None,
     metrics: Metrics | None = None,
+    events: Events | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -99,6 +102,8 @@ def create_app(
             metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
         )
     app.include_router(sessions_router(calls, past))
+    if events:
+        app.include_router(events_router(events))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):

@@ -269,7 +269,7 @@ class TurnView(BaseModel):
             speaker=turn.speaker,
             text=text,
             cut_off=turn.cut_off,
-            at=_time(turn.at),
+            at=time_of(turn.at),
             end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
         )
@@ -282,7 +282,7 @@ class ToolCallView(BaseModel):
 
     @classmethod
     def of(cls, call: ToolCall) -> ToolCallView:
-        return cls(name=call.name, arguments=dict(call.arguments), at=_time(call.at))
+        return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
 
 
 class ProblemView(BaseModel):
@@ -291,7 +291,7 @@ class ProblemView(BaseModel):
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemView:
-        return cls(text=without_credentials(problem.text), at=_time(problem.at))
+        return cls(text=without_credentials(problem.text), at=time_of(problem.at))
 
 
 class QualityView(BaseModel):
@@ -367,7 +367,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "remote": info.remote,
         "codec": info.codec,
         "encryption": info.encryption or None,
-        "since": _time(info.since),
+        "since": time_of(info.since),
         "state": call.state,
         "persona": call.persona.name,
         "language": call.persona.language,
@@ -418,5 +418,5 @@ def _record(call: Call) -> dict[str, Any]:
     }
 
 
-def _time(at: float | datetime) -> datetime:
+def time_of(at: float | datetime) -> datetime:
     return at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
