@@ -197,6 +197,17 @@ async def test_a_host_that_says_nothing() -> None:
         _, dialling = await dial(server, called.address, ring_timeout_s=1)
         assert await soon(dialling.stopped) is EndReason.NOT_REACHED
         await soon(dialling.over.wait())
+        assert str(dialling.gone) == "Nothing came back within 1 s. Does sip.allow list its address?"
+
+
+async def test_a_host_that_only_says_that_it_tries() -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address, ring_timeout_s=1)
+        called.reply(await called.invited(), "100 Trying")
+        called.reply(await called.request_of("CANCEL"), "200 OK")
+        called.reply(called.invite_text, "487 Request Terminated")
+        assert await soon(dialling.stopped) is EndReason.NOT_REACHED
+        await soon(dialling.over.wait())
         assert str(dialling.gone) == "It didn't even ring within 1 s."
 
 

@@ -290,6 +290,21 @@ async def test_a_call_that_nobody_knows(serve: Serve) -> None:
         assert await on.get("/api/v1/calls") == {"calls": []}
 
 
+async def test_it_is_documented(serve: Serve) -> None:
+    async with line(serve) as on:
+        assert "Call somebody" in (await on.client.get("/docs")).text
+        document = await on.get("/openapi.json")
+        fields = document["components"]["schemas"]["CallRequest"]["properties"]
+        assert all("description" in field for field in fields.values())
+        assert set(document["paths"]["/api/v1/calls"]["post"]["responses"]) >= {
+            "202",
+            "403",
+            "422",
+            "429",
+            "503",
+        }
+
+
 async def test_minutes_that_are_used_up_end_a_call(serve: Serve) -> None:
     async with line(serve, minutes_per_day=1) as on, callee() as called:
         on.calls._guard._talked.append(("api", asyncio.get_running_loop().time(), 58.0))
