@@ -43,6 +43,7 @@ from transports.webrtc.endpoint import WebRtcEndpoint
 logger = logging.getLogger("offhook")
 
 DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
+READINESS_S = 1.0  # between two looks at whether OPTIONS may say yes
 
 
 class SipDied(Exception):
@@ -81,6 +82,7 @@ class Server:
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
 
     @property
@@ -143,6 +145,7 @@ class Server:
         gc.freeze()
         if self.sip:
             await self.sip.start()
+            self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -189,6 +192,11 @@ class Server:
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _tell_readiness(self, sip: SipServer) -> None:
+        while True:
+            sip.tell_ready(not self.sessions.stopped)
+            await asyncio.sleep(READINESS_S)
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
@@ -239,7 +247,7 @@ class Server:
         if self.recorder:
             await self.recorder.close()
         await self.pool.close()
-        for task in (self._beating, *self._keeping):
+        for task in (self._beating, self._telling, *self._keeping):
             if task:
                 task.cancel()
 

@@ -46,7 +46,7 @@ class Sessions:
         self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
-        self._draining = False
+        self.draining = False  # no new calls are taken; an operator may take that back
         self._empty = asyncio.Event()
         self._empty.set()
         self.ended = 0
@@ -61,8 +61,13 @@ class Sessions:
         return self._pool.llm.accepting if has_room else (False, why_not)
 
     @property
+    def stopped(self) -> bool:
+        """Whether no call is taken, for other reasons than that there are so many."""
+        return self.draining or not self._ready or self._pool.llm.down
+
+    @property
     def _has_room(self) -> tuple[bool, str]:
-        if self._draining:
+        if self.draining:
             return False, "The server is draining: it takes no new calls."
         if not self._ready:
             return False, "The models are still loading."
@@ -80,8 +85,7 @@ class Sessions:
         needs_no_mind = place.says is not None or place.test not in (None, "latency")
         accepting, why_not = self._has_room if needs_no_mind else self.accepting
         if not accepting:
-            down = self._draining or not self._ready or self._pool.llm.down
-            raise CallsStopped(why_not) if down else CallRefused(why_not)
+            raise CallsStopped(why_not) if self.stopped else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
@@ -181,7 +185,7 @@ class Sessions:
 
     async def drain(self, deadline_s: float) -> None:
         """Take no new calls, let the live ones end, and say goodbye to those left at the deadline."""
-        self._draining = True
+        self.draining = True
         if await self._emptied(deadline_s):
             return
         for session in self.live():

@@ -126,6 +126,8 @@ class Calls(Protocol):
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
 
+    draining: bool  # no new calls are taken
+
 
 class ComponentHealth(Protocol):
     @property

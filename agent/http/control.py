@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from fastapi import APIRouter, Response
 
 from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, Models
+from agent.http.problems import responses
 from agent.http.views import (
     AccountView,
     BanView,
     ComponentView,
+    Draining,
     GpuView,
     Health,
     LlmView,
@@ -82,6 +84,17 @@ def control_router(
             gpu=GpuView.of(gpu) if gpu else None,
             process=ProcessView.of(pulse.vitals()),
         )
+
+    @router.post("/api/v1/drain", tags=["Health"], summary="Take no new calls", responses=responses(401))
+    async def drain() -> Draining:
+        """Live calls go on. `/readyz` and SIP's OPTIONS say 503, so that others get the new ones."""
+        calls.draining = True
+        return Draining(draining=True, calls=len(calls.live()))
+
+    @router.delete("/api/v1/drain", tags=["Health"], summary="Take calls again", responses=responses(401))
+    async def take_calls() -> Draining:
+        calls.draining = False
+        return Draining(draining=False, calls=len(calls.live()))
 
     return router
 

@@ -349,6 +349,11 @@ class Sessions(BaseModel):
     next: str | None = Field(None, description="The `cursor` of the next page; null on the last one.")
 
 
+class Draining(BaseModel):
+    draining: bool
+    calls: int = Field(description="Live calls.")
+
+
 class Forgotten(BaseModel):
     calls: int = Field(description="Calls of the caller's that were deleted.")
 

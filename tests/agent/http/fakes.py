@@ -108,6 +108,7 @@ class FakeCall:
 class FakeCalls:
     calls: list[FakeCall] = field(default_factory=list)
     accepting: tuple[bool, str] = (True, "")
+    draining: bool = False
 
     def live(self) -> list[FakeCall]:
         return list(self.calls)
