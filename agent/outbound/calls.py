@@ -138,10 +138,7 @@ class OutboundCalls:
     def place(self, plan: Plan, by: str) -> OutboundCall:
         """Call somebody, for `by`. Raises NotPermitted, also LimitReached; CallRefused if no line is free."""
         self._guard.permits(plan.to, plan.account)
-        accepting, why_not = self._accepting()
-        if not accepting:
-            raise CallRefused(why_not)
-        permit = self._guard.begin(by, _now())
+        permit = self._begin(by)
         call = OutboundCall(plan, by)
         self._calls[call.id] = call
         over = [one.id for one in self._calls.values() if one.reason]
@@ -162,6 +159,12 @@ class OutboundCalls:
         """Wait until all is over, once their sessions have been ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _begin(self, by: str) -> Permit:
+        accepting, why_not = self._accepting()
+        if not accepting:
+            raise CallRefused(why_not)
+        return self._guard.begin(by, _now())
+
     async def _run(self, call: OutboundCall, permit: Permit) -> None:
         reason, detail = EndReason.TRANSPORT_FAILURE, "It failed here; the log says why."
         try:
@@ -177,10 +180,10 @@ class OutboundCalls:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(call.hung_up.wait(), wait_s)
                     break
-                permit = self._guard.begin(call.by, _now())
+                permit = self._begin(call.by)
                 call.note("dialling")
-        except LimitReached as limit:
-            detail = f"{detail} It isn't tried again: {limit}"
+        except (LimitReached, CallRefused) as refused:
+            detail = f"{detail} It isn't tried again: {refused}"
         except Exception:  # one call may die, the server not
             logger.exception("the outgoing call %s failed", call.id)
         finally:

@@ -186,6 +186,17 @@ async def test_tried_again_when_it_is_busy(serve: Serve) -> None:
         assert states == ["dialling", "waiting", "dialling", "over"]
 
 
+async def test_not_tried_again_where_no_line_is_free(serve: Serve) -> None:
+    async with line(serve) as on, callee() as called:
+        path = await on.call(called.address, retry={"most": 3, "after_s": 2})
+        called.reply(await called.invited(), "486 Busy Here")
+        await on.reaches(path, "waiting")
+        on.sessions._ready = False
+        ended = await on.over(path)
+        assert (ended["reason"], ended["attempts"]) == ("busy", 1)
+        assert ended["detail"].endswith("It isn't tried again: The models are still loading.")
+
+
 async def test_what_is_refused_is_not_tried_again(serve: Serve) -> None:
     async with line(serve) as on, callee() as called:
         path = await on.call(called.address, retry={"most": 3, "after_s": 1})
