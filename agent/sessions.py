@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent import logs
 from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
@@ -100,6 +101,7 @@ class Sessions:
         return await self._run(call.info.id, make(call, settings=self._settings, pool=self._pool))
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
+        logs.call_id.set(id)
         self._live[id] = session
         self._empty.clear()
         reason = EndReason.TRANSPORT_FAILURE
