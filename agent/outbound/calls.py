@@ -262,7 +262,7 @@ class OutboundCalls:
         while left_s := self._guard.left_s(permit, _now()):  # noqa: ASYNC110  # others use them up, too
             await asyncio.sleep(left_s)
         if call.session:
-            call.session.end(EndReason.MAX_DURATION, call.session.persona.goodbye)
+            await call.session.cut_off(EndReason.MAX_DURATION, call.session.persona.goodbye)
 
 
 def _now() -> float:

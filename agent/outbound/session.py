@@ -58,6 +58,15 @@ class OutboundSession(CallSession):
         self.answered_by: Verdict | None = None
         self.on_answered_by: Callable[[Verdict], None] = lambda _: None
 
+    async def cut_off(self, reason: EndReason, farewell: str | None = None) -> None:
+        """End the call, also in the middle of a message that was to be its end."""
+        self.end(reason, farewell)
+        if self._message:
+            await self._call.hangup()
+
+    async def hangup(self) -> None:
+        await self.cut_off(EndReason.OPERATOR_HANGUP)
+
     async def _answer(self) -> None:
         answering = asyncio.create_task(self._call.answer())
         try:

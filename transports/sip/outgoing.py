@@ -156,7 +156,7 @@ class OutgoingCall(SipCall):
         return {
             EndReason.CALLER_HANGUP: EndReason.CALLED_HANGUP,
             EndReason.CALLER_GONE: EndReason.CALLED_GONE,
-        }[reason]
+        }.get(reason, reason)
 
     def _stop(self, reason: EndReason) -> None:
         if reason is EndReason.CALLER_GONE:

@@ -18,8 +18,10 @@ HELLO = Says(0.5, 1.0, "Hello?")
 GREETING = Says(0.5, 7.0, "You have reached Tom please leave a message after the tone thank you")
 
 
-def made(heard: list[Says], *, lasts: float = 20.0, **script: Any) -> tuple[Outcome, OutboundSession]:
-    """A call that is answered by `heard` and hung up there after `lasts` seconds."""
+def made(
+    heard: list[Says], *, lasts: float = 20.0, hung_up: float | None = None, **script: Any
+) -> tuple[Outcome, OutboundSession]:
+    """A call that is answered by `heard`, and hung up there after `lasts` seconds, or here before that."""
     outcome, sessions = Outcome(), list[OutboundSession]()
 
     async def main() -> None:
@@ -30,6 +32,8 @@ def made(heard: list[Says], *, lasts: float = 20.0, **script: Any) -> tuple[Outc
         loop = asyncio.get_running_loop()
         ends = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []
+        if hung_up:
+            loop.call_later(hung_up, lambda: hangups.append(loop.create_task(session.hangup())))
         outcome.reason = await session.run()
         ends.cancel()
         await asyncio.gather(*hangups)
@@ -66,6 +70,13 @@ def test_a_long_notification_is_said_to_its_end() -> None:
     outcome, _ = made([], lasts=200, say=text, then="hang_up")
     assert outcome.reason is EndReason.AGENT_HANGUP
     assert len(outcome.sound) / 32_000 > 120 * 0.3
+
+
+def test_a_notification_can_be_hung_up_on() -> None:
+    text = " ".join(f"Number {n}." for n in range(60))
+    outcome, _ = made([], lasts=200, hung_up=5, say=text, then="hang_up")
+    assert 4 < len(outcome.sound) / 32_000 < 7
+    assert outcome.left == []
 
 
 def test_a_person_is_awaited_and_then_talked_to() -> None:
