@@ -188,8 +188,9 @@ def build(
     on_goodbye: Callable[[], None],
     act: Act,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
+    front: Sequence[FrameProcessor] = (),
 ) -> CallPipeline:
-    """Put one call's pipeline together; nothing runs yet.
+    """Put one call's pipeline together; nothing runs yet. Those in `front` hear the caller before all others.
 
     `on_goodbye` is called when the caller or the model wants to hang up, `act` with any other tool that the
     model uses, `on_answered` with what the caller
@@ -304,6 +305,7 @@ def build(
     parts = Pipeline(
         [
             call.input(),
+            *front,
             keys,
             listener,
             user,

@@ -37,6 +37,7 @@ class EndReason(StrEnum):
     NO_ANSWER = "no_answer"
     NOT_REACHED = "not_reached"
     UNAUTHORIZED = "unauthorized"
+    ANSWERING_MACHINE = "answering_machine"
 
 
 @dataclass(frozen=True, slots=True)
