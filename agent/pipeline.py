@@ -89,7 +89,9 @@ class Keys(DTMFAggregator):
 
 def brief(persona: Persona) -> Brief:
     """What the language model is told of a persona."""
-    examples = [ActExample(example.caller, example.tool) for example in persona.examples]
+    examples = [
+        ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
+    ]
     tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
     return Brief(persona.primer, persona.language, examples, persona.again, tools)
 
