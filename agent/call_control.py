@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
@@ -89,18 +90,18 @@ class CallControl:
             to = str(arguments.get("to") or persona.transfer_to[0])
             if to not in persona.transfer_to:
                 return Done(f"there is no {to} to be put through to", answers=True)
-            self._start(self.transfer(to))
+            self._start(partial(self.transfer, to))
             return Done("putting the caller through")
         if name == "ask_for_keys":
             what = str(arguments.get("what") or persona.keypad[0].name)
             if what not in (asks.name for asks in persona.keypad):
                 return Done(f"there is no {what} to be entered", answers=True)
-            self._start(self.ask_for_keys(what))
+            self._start(partial(self.ask_for_keys, what))
             return Done("asking the caller")
         if name == "take_message":
             if self._voicemail is None or self._voicemail.full:
                 return Done("no message can be taken now", answers=True)
-            self._start(self.take_message())
+            self._start(self.take_message)
             return Done("recording a message")
         keys = str(arguments.get("keys", ""))
         try:
@@ -118,7 +119,7 @@ class CallControl:
             except (CantBeDone, TransferFailed):
                 otherwise()
 
-        self._start(put_through())
+        self._start(put_through)
 
     async def transfer(self, to: str, *, comes_back: bool = True) -> None:
         """Put the caller through to one of `transfer.to`. Returns when they are, and the call is over.
@@ -258,7 +259,7 @@ class CallControl:
                 await self._queue(self._answering.persona.says.no_message)
             hang_up()
 
-        self._start(answer())
+        self._start(answer)
 
     def _keep(self, pcm: bytes | None, persona: Persona) -> str | None:
         if pcm is None or self._voicemail is None:
@@ -356,10 +357,10 @@ class CallControl:
     async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
         frame.reached.set()
 
-    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+    def _start(self, work: Callable[[], Awaitable[object]]) -> None:
         async def do() -> None:
             with contextlib.suppress(CantBeDone, TransferFailed):  # the caller has been told
-                await work
+                await work()
 
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)

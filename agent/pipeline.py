@@ -97,7 +97,9 @@ def brief(persona: Persona) -> Brief:
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:
-    """What the model is told of the call, where the persona wants that."""
+    """What the model is told of the call, where the persona wants that or made the call."""
+    if info.direction == "outbound":
+        return "You have called them; they didn't call you."
     known = {
         "caller": info.caller,
         "caller_name": info.caller_name,

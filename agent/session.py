@@ -10,6 +10,7 @@ from typing import Any
 from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
+    Frame,
     InterruptionFrame,
     TTSSpeakFrame,
     UserIdleTimeoutUpdateFrame,
@@ -35,6 +36,7 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
+CHARACTER_S = 0.1  # at most, of slow speech
 MESSAGE_DEADLINE_S = 0.5
 
 
@@ -43,6 +45,8 @@ class CallSession:
 
     The first of `personas` greets; which of them goes on is decided by the language that the caller speaks.
     """
+
+    goodbye_deadline_s = GOODBYE_DEADLINE_S
 
     def __init__(
         self,
@@ -53,9 +57,12 @@ class CallSession:
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
         voicemail: Voicemail | None = None,
+        says: str | None = None,
     ) -> None:
+        """`says`: nothing else is said, and then hung up."""
         self._call = call
         self._settings = settings
+        self._says = says
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -87,8 +94,8 @@ class CallSession:
             voicemail=voicemail,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
-        call.add_event_handler("on_dialin_connected", self._on_connected)
-        call.add_event_handler("on_dialin_stopped", self._on_stopped)
+        call.add_event_handler(call.connected_event, self._on_connected)
+        call.add_event_handler(call.stopped_event, self._on_stopped)
         if user := self._pipeline.user:
             user.add_event_handler("on_user_turn_idle", self._on_idle)
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
@@ -185,16 +192,15 @@ class CallSession:
         return reason
 
     async def _live(self, running: asyncio.Task[None]) -> EndReason:
-        await self._call.answer()
+        await self._answer()
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
                 await self._either(self._connected.wait())
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
-            for part in self.persona.opening:
-                await self._say(part)
-            if self.persona.message_only:
+            await self._open()
+            if self.persona.message_only and self._says is None:
                 self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
@@ -202,9 +208,24 @@ class CallSession:
         except TimeoutError:
             self.end(EndReason.MAX_DURATION, self.persona.goodbye)
         reason, farewell = self._ending.result()
-        if farewell and not self._gone.is_set():
-            await self._say_last(farewell, running)
+        last_words = self._last_words(farewell)
+        if last_words and not self._gone.is_set():
+            await self._say_last(last_words, running)
         return reason
+
+    async def _answer(self) -> None:
+        await self._call.answer()
+
+    async def _open(self) -> None:
+        """Begin to speak."""
+        if self._says is not None:
+            self.end(EndReason.AGENT_HANGUP, self._says)
+            return
+        for part in self.persona.opening:
+            await self._say(part)
+
+    def _last_words(self, farewell: str | None) -> Sequence[Frame]:
+        return [TTSSpeakFrame(farewell)] if farewell else []
 
     async def _either(self, event: object) -> None:
         """Wait for the event or the end of the call, whichever comes first."""
@@ -238,15 +259,18 @@ class CallSession:
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
 
-    async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
+    async def _say_last(self, words: Sequence[Frame], running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
+        characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
         await self._pipeline.listener.stop_listening()
         self.control.let_speak()
-        await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
+        await self._pipeline.worker.queue_frames([*words, EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:
             over, _ = await asyncio.wait(
-                {running, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+                {running, gone},
+                timeout=self.goodbye_deadline_s + CHARACTER_S * characters,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             gone.cancel()

@@ -12,6 +12,7 @@ import wave
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -82,7 +83,7 @@ class Voicemail:
         for message in await asyncio.to_thread(self._read):
             self._messages[message.id] = message
             if message.text is None or message.pending:
-                self._start(self._see_through(message))
+                self._start(partial(self._see_through, message))
 
     async def close(self) -> None:
         if self._writing:
@@ -115,7 +116,7 @@ class Voicemail:
         )
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
-        self._start(self._keep(message, writing))
+        self._start(partial(self._keep, message, writing))
         logger.info("call %s left the message %s, %.0f s long", info.id, message.id, message.seconds)
         return message.id
 
@@ -216,10 +217,10 @@ class Voicemail:
     def _path(self, id: str, kind: str) -> Path:
         return self._settings.folder / f"{id}.{kind}"
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                await work
+                await work()
             except Exception:  # the disk is full, or gone
                 logger.exception("a message is lost, or isn't passed on")
 

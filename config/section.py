@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from ipaddress import ip_network
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("a list, each a network such as 192.168.0.0/16 or an IP address") from None
 
 
 def _url(value: str) -> str:
@@ -16,7 +24,9 @@ def _url(value: str) -> str:
 
 
 # Validators' messages go on from "it must be".
+Network = Annotated[str, AfterValidator(_network)]
 Url = Annotated[str, AfterValidator(_url)]
+Codec = Literal["opus", "g722", "pcmu", "pcma"]
 
 
 class Section(BaseModel):

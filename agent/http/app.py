@@ -17,7 +17,7 @@ from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
-from agent.http.contracts import Ban, Calls, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.problems import Problem
@@ -44,6 +44,7 @@ _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
     {"name": "Messages", "description": "What callers left to be passed on."},
+    {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
     {
         "name": "Text",
         "description": 'The models without a call.\n\n`WS /api/v1/chat` takes `{"text": "..."}` and answers '
@@ -65,6 +66,7 @@ def create_app(
     listeners: Sequence[HasHealth] = (),
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
+    accounts: Callable[[], Sequence[Account]] = tuple,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -83,7 +85,7 @@ def create_app(
     )
     problems.install(app)
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
+        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
     )
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []

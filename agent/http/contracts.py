@@ -147,6 +147,24 @@ class HasHealth(Protocol):
     def health(self) -> Sequence[ComponentHealth]: ...
 
 
+class Account(Protocol):
+    """Of the SIP line, at a provider or PBX."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def expires_in_s(self) -> float | None:
+        """None where nothing is registered."""
+
+    @property
+    def last_error(self) -> str | None:
+        """A sentence that says what to do."""
+
+
 class Ban(Protocol):
     """An address that the SIP line ignores, or an IPv6 network."""
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Response
 
-from agent.http.contracts import Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
+from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
 from agent.http.problems import ProblemError, responses
 from agent.http.views import (
+    AccountView,
     BanView,
     ComponentView,
     GpuView,
@@ -35,6 +36,7 @@ def control_router(
     pulse: Pulse,
     max_calls: int,
     bans: Callable[[], Sequence[Ban]],
+    accounts: Callable[[], Sequence[Account]],
 ) -> APIRouter:
     router = APIRouter()
 
@@ -82,6 +84,7 @@ def control_router(
             max_calls=max_calls,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
+            accounts=[AccountView.of(account) for account in accounts()],
             banned=[BanView.of(ban) for ban in bans()],
             gpu=GpuView.of(gpu) if gpu else None,
             process=ProcessView.of(pulse.vitals()),

@@ -329,11 +329,12 @@ def converse(
     echoes: bool = False,
     number: TestNumber | None = None,
     voicemail: Voicemail | None = None,
+    says: str | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
     `persona` greets; the caller's language decides among it and `others`. A test number may be what was
-    called.
+    called; `says` is all that is said.
     """
     outcome = Outcome()
 
@@ -347,7 +348,13 @@ def converse(
             chosen, build = test_numbers.settings_for_a_test(chosen), partial(test_numbers.build, number)
             personas = [test_numbers.greeting(one, number) for one in personas]
         session = CallSession(
-            call, settings=chosen, personas=personas, pool=models, build=build, voicemail=voicemail
+            call,
+            settings=chosen,
+            personas=personas,
+            pool=models,
+            build=build,
+            voicemail=voicemail,
+            says=says,
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config.answering import Personas, load_personas, plain_number
+from config.answering import Personas, load_personas
 from config.errors import ConfigError
+from config.numbers import plain_number
 from config.persona import FOLDER, PersonaTurn, load_persona
 from config.settings import LineTestSettings, Settings, TtsSettings
 from config.sources import load

@@ -41,7 +41,10 @@ SAME_KEY_S = 0.5
 KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
-_RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
+_RENEGOTIATING = (
+    *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME),
+    Event.CALL_MENC,  # keys were agreed on
+)
 
 logger = logging.getLogger("offhook.sip")
 
@@ -129,7 +132,7 @@ class SipCall(CallTransport):
             if self._stopped:
                 raise CallGone("The caller hung up before the call was answered.")
         try:
-            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id, self._dialog.codecs)
             if self._stopped:
                 self._close_sockets()
                 raise CallGone("The call ended before it was answered.", self._stopped)
@@ -258,12 +261,23 @@ class SipCall(CallTransport):
         negotiated = await self._negotiated()
         if negotiated is None or self._sockets is None or self._stopped:
             return
-        self._receiver = Receiver(self._sockets, negotiated, self.info.remote, self._loop.time())
+        self._receiver = Receiver(
+            self._sockets, negotiated, self.info.remote, self._loop.time(), self._hand_back
+        )
         self._sends_to = negotiated.remote
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
-        self.info = dataclasses.replace(self.info, codec=negotiated.codec)
-        await self.fire("on_dialin_connected")
+        self._note(negotiated)
+        await self.fire(self.connected_event)
+
+    def _note(self, negotiated: Negotiated) -> None:
+        self.info = dataclasses.replace(
+            self.info, codec=negotiated.codec, encryption=negotiated.encryption.value
+        )
+
+    def _hand_back(self, packet: bytes, source: Address) -> None:
+        """What came to the RTP socket for the stack."""
+        self._tell(self._stack.rtp.hand_back(self.info.call_id, packet, source))
 
     def _renegotiated(self) -> None:
         """One offer makes several events, and a peer may make many offers: one look at a time."""
@@ -281,7 +295,7 @@ class SipCall(CallTransport):
                 if self._receiver and negotiated and not self._stopped:
                     self._receiver.renegotiated(negotiated)
                     self._sends_to = negotiated.remote
-                    self.info = dataclasses.replace(self.info, codec=negotiated.codec)
+                    self._note(negotiated)
         finally:
             self._catching_up = False
 
@@ -321,7 +335,7 @@ class SipCall(CallTransport):
         self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self.fire("on_dialin_stopped", reason))
+        self._start(self.fire(self.stopped_event, reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:
