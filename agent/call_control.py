@@ -172,11 +172,13 @@ class CallControl:
         keys.taken_by = pressed.put_nowait
         try:
             await self._pause()
-            entered = asks.entered(await self._collect(asks, pressed))
+            sequence = await self._collect(asks, pressed)
         finally:
             keys.taken_by = None
             self._mute("doing", False)
             self.doing = None
+        keys.late = "" if sequence.endswith(asks.terminator) else asks.terminator
+        entered = asks.entered(sequence)
         if entered is not None and asks.secret:
             entered = await self._pass_on(name, entered)
         if entered is None:
