@@ -29,7 +29,7 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     logging.getLogger("offhook").setLevel(settings.level.upper())
     logging.getLogger("baresip").setLevel("DEBUG" if settings.level == "debug" else "WARNING")
     loguru_logger.remove()
-    loguru_logger.add(_from_loguru, level="DEBUG", format="{message}", filter=_is_wanted)
+    loguru_logger.add(_from_loguru, level=settings.level.upper(), format="{message}", filter=_is_wanted)
 
 
 class _Redacting(logging.Formatter):

@@ -30,7 +30,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -91,6 +91,19 @@ class Keys(DTMFAggregator):
 
     async def broadcast_interruption(self) -> None:
         pass
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if isinstance(frame, InputAudioRawFrame) and self.next:  # 50 times a second
+            if self.recorded_by:
+                self.recorded_by(frame.audio)
+            await self.next.queue_frame(frame, direction, callback)
+        else:
+            await super().queue_frame(frame, direction, callback)
 
 
 def brief(persona: Persona) -> Brief:

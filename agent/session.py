@@ -56,8 +56,8 @@ class CallSession:
         personas: Sequence[Persona],
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
-        voicemail: Voicemail | None = None,
         says: str | None = None,
+        voicemail: Voicemail | None = None,
     ) -> None:
         """`says`: nothing else is said, and then hung up."""
         self._call = call
@@ -200,8 +200,6 @@ class CallSession:
             return EndReason.CALLER_GONE
         if not self._ending.done():
             await self._open()
-            if self.persona.message_only and self._says is None:
-                self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
                 await asyncio.shield(self._ending)
@@ -223,6 +221,8 @@ class CallSession:
             return
         for part in self.persona.opening:
             await self._say(part)
+        if self.persona.message_only:
+            self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import select
 import socket
 import sys
@@ -48,6 +49,7 @@ async def serve(port: int, calls: int) -> None:
     settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
     server = SipServer(settings, calls, handle)
     await server.start()
+    gc.freeze()  # as the whole server does
     print("serving", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await server.close()

@@ -90,10 +90,6 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/sip/hooks.py": [
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(hooks._SIGNATURES)),
     ],
-    "transports/sip/native_calls.py": [
-        ("baresip", baresip._native, ["__file__"]),
-        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
-    ],
     "transports/sip/native_agents.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_agents.SIGNATURES)),
@@ -101,6 +97,10 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/sip/requests.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(requests.SIGNATURES)),
+    ],
+    "transports/sip/native_calls.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
     ],
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),

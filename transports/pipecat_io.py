@@ -40,7 +40,8 @@ class CallInput(BaseInputTransport):
     """Cuts what the wire received into 20 ms frames at 16 kHz.
 
     Frames go straight on: Pipecat's own input queue serves audio filters, and costs a task switch
-    and a timer for each frame of each call.
+    and a timer for each frame of each call. Nor are they announced to handlers and observers, of which
+    none wants them.
     """
 
     def __init__(self) -> None:
@@ -67,8 +68,11 @@ class CallInput(BaseInputTransport):
         pcm = self._rest + pcm
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._rest = pcm[whole:]
+        listener = self.next
+        assert listener
         for start in range(0, whole, FRAME_BYTES):
-            await self.push_frame(InputAudioRawFrame(pcm[start : start + FRAME_BYTES], SAMPLE_RATE_HZ, 1))
+            frame = InputAudioRawFrame(pcm[start : start + FRAME_BYTES], SAMPLE_RATE_HZ, 1)
+            await listener.queue_frame(frame)
 
     async def feed_dtmf(self, frame: InputDTMFFrame) -> None:
         """Take a key press."""

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 _TAPS_PER_PHASE = 24
 _PASSBAND = 0.92  # of the lower of the two Nyquist frequencies
+_LOWEST, _HIGHEST = np.float32(-32768), np.float32(32767)
 
 
 class Resampler:
-    """Converts s16le mono PCM between two rates, one a multiple of the other; delays it by `delay_ms`."""
+    """Converts s16le mono PCM between two rates, one a multiple of the other; delays it by `delay_ms`.
+
+    Each output depends on `span` samples of the input.
+    """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         if max(from_hz, to_hz) % min(from_hz, to_hz):
@@ -25,24 +29,25 @@ class Resampler:
         self._passes = up == 1 == self._down
         # One column of taps for each output sample that an input sample makes.
         self._taps = _filter(up, self._down)
-        self._span = len(self._taps)
-        self._rest = np.zeros(self._span - 1, np.float32)  # input still needed for the next output
-        self.delay_ms = 0.0 if self._passes else (self._span * up - 1) / 2 * 1000 / max(from_hz, to_hz)
+        self.span = len(self._taps)
+        self._rest = np.zeros(self.span - 1, np.float32)  # input still needed for the next output
+        self.delay_ms = 0.0 if self._passes else (self.span * up - 1) / 2 * 1000 / max(from_hz, to_hz)
 
     def process(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
         """Take samples and return all that they make."""
         if self._passes:
             return pcm
         signal = np.concatenate((self._rest, pcm), dtype=np.float32)
-        count = max(0, (len(signal) - self._span) // self._down + 1)
+        count = max(0, (len(signal) - self.span) // self._down + 1)
         self._rest = signal[count * self._down :]
         step = signal.itemsize
         windows: NDArray[np.float32] = np.ndarray(
-            (count, self._span), np.float32, signal, 0, (self._down * step, step)
+            (count, self.span), np.float32, signal, 0, (self._down * step, step)
         )
         out = windows @ self._taps
         np.rint(out, out=out)
-        np.clip(out, -32768, 32767, out=out)
+        np.minimum(out, _HIGHEST, out=out)  # np.clip takes three times as long for so few samples
+        np.maximum(out, _LOWEST, out=out)
         return out.astype(np.int16).ravel()
 
 

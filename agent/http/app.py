@@ -43,8 +43,8 @@ Every error is an RFC 9457 problem document whose `detail` says what to do."""
 _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
-    {"name": "Messages", "description": "What callers left to be passed on."},
     {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
+    {"name": "Messages", "description": "What callers left to be passed on."},
     {
         "name": "Text",
         "description": 'The models without a call.\n\n`WS /api/v1/chat` takes `{"text": "..."}` and answers '

@@ -28,6 +28,7 @@ TAIL_S = 0.6  # echoes come this long after the agent has fallen silent
 _BEHIND = RATE_HZ * 40 // 1000
 _APART = RATE_HZ * 40 // 1000  # further behind than that for a second: packets of the caller's were lost
 _WATCHED = 50  # frames, a second
+_CAUGHT_UP = 50  # frames, of which an echo may be one: a second
 _AUDIBLE = 60.0  # RMS below which nothing is left that could pass for a voice
 _LOUD = 500.0  # RMS of the agent's from which an echo would be audible
 _SILENT_S = 0.2  # of silence where an echo would be, until there is none on this line
@@ -57,6 +58,8 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self._canceller = EchoCanceller(RATE_HZ, 1)
+        # What the canceller, which costs more than all else, is given once something is heard on the line.
+        self._uncancelled: deque[tuple[Samples, Samples]] = deque(maxlen=_CAUGHT_UP)
         self._came = 0  # samples from the caller, those that weren't processed included
         self._shift: int | None = None  # from a place there to the place in the wire's time
         self._behind: deque[int] = deque(maxlen=_WATCHED)
@@ -102,10 +105,13 @@ class EchoGuard:
         far = self._far(played, len(near))
         if far.any() or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
-        clean = self._canceller.process(near, far)
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
         quiet = _rms(near.astype(np.float32)) < _AUDIBLE
+        self._uncancelled.append((near, far))
+        clean = near
+        while self._uncancelled and not quiet:
+            clean = self._canceller.process(*self._uncancelled.popleft())
         self._played = _slide(self._played, _halve(far))
         tests = now >= self._test_at
         if not self.returns_nothing:
@@ -177,11 +183,10 @@ class EchoGuard:
 
     def _test(self, line: NDArray[np.float32]) -> float:
         """How probable it is that what came, or what the canceller left of it, is what was played."""
+        if _rms(line[-_WINDOW // 2 :]) < _AUDIBLE:
+            return 0.0
         heard = _brightened(line)
         energy = float(heard @ heard)
-        recent = line[-_WINDOW // 2 :]
-        if _rms(recent) < _AUDIBLE:
-            return 0.0
         played = _brightened(self._played)
         size = 8192
         products = np.fft.irfft(np.fft.rfft(played, size) * np.conj(np.fft.rfft(heard, size)), size)
@@ -193,13 +198,13 @@ class EchoGuard:
 
 
 def _rms(samples: NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.mean(samples**2)))
+    return math.sqrt(float(np.dot(samples, samples)) / len(samples))
 
 
 def _halve(samples: Samples) -> NDArray[np.float32]:
     """At 8 kHz; what folds over is faint in a telephone band."""
-    pairs = samples.astype(np.float32).reshape(-1, 2)
-    return np.asarray(pairs.mean(axis=1), np.float32)
+    exact = samples.astype(np.float32)
+    return np.asarray((exact[::2] + exact[1::2]) * np.float32(0.5))
 
 
 def _brightened(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
@@ -138,12 +138,22 @@ class Listener(FrameProcessor):
 
     # Pipecat.
 
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if not isinstance(frame, InputAudioRawFrame):
+            await super().queue_frame(frame, direction, callback)
+        elif not self._deaf:  # without what Pipecat asks of each frame, which takes longer than to hear it
+            try:
+                self._hear(bytes(len(frame.audio)) if self._muted else frame.audio)
+            except Exception as error:
+                await self.push_error(f"Hearing the caller failed: {error!r}", exception=error)
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        if isinstance(frame, InputAudioRawFrame):
-            if not self._deaf:
-                self._hear(bytes(len(frame.audio)) if self._muted else frame.audio)
-            return
         if isinstance(frame, TranscriptionFrame) and direction is FrameDirection.DOWNSTREAM:
             self._tell(events.Typed(frame.text))
             return

@@ -308,6 +308,8 @@ def segments_in(pcm: bytes, size: int) -> list[int | None]:
     """Which segment of the script each `size` samples, 320 or 512, are of, if any is heard in them."""
     frames = np.frombuffer(pcm, np.int16)
     frames = frames[: len(frames) // size * size].reshape(-1, size).astype(np.float64)
+    if not frames.any():  # as most of the line is
+        return [None] * len(frames)
     energies = np.abs(np.fft.rfft(frames)[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
     order = energies.argsort(axis=1)[:, -4:]
     least = np.take_along_axis(energies, order[:, :1], axis=1)[:, 0]
@@ -328,8 +330,8 @@ def converse(
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
     echoes: bool = False,
     number: TestNumber | None = None,
-    voicemail: Voicemail | None = None,
     says: str | None = None,
+    voicemail: Voicemail | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -353,8 +355,8 @@ def converse(
             personas=personas,
             pool=models,
             build=build,
-            voicemail=voicemail,
             says=says,
+            voicemail=voicemail,
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))

@@ -296,3 +296,15 @@ async def test_speech_that_comes_late_and_in_bursts_is_not_lost(reception: Recep
             await until(lambda: np.abs(listener.heard()[-3200:]).max() < 100)
             loud = np.nonzero(np.abs(listener.heard()) > 4000)[0]
             assert abs((loud[-1] - loud[0]) / 16000 - 2.0) < 0.01
+
+
+def threads() -> list[str]:
+    return [comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")]
+
+
+async def test_a_call_has_no_thread_that_plays_what_nobody_hears(reception: Reception) -> None:
+    async with sip_server(reception) as server, dialled(server):
+        await reception.connected.get()
+        running = threads()
+    assert "aumem_src" in running  # the stack's threads have names, and this one sends
+    assert "aumem_play" not in running

@@ -164,22 +164,30 @@ class SipCall(CallTransport):
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
         await refer(self._call, uri, timeout_s)
 
-    async def tick(self, now: float) -> None:
-        """Move audio both ways. Called by the pump every 10 ms."""
+    def fileno(self) -> int:
+        assert self._sockets
+        return self._sockets[0].fileno()
+
+    async def tick(self, now: float, *, readable: bool) -> None:
+        """Move audio both ways. Called by the pump every 10 ms; `readable` if packets have come."""
         if self._receiver is None or self._stopped:
             return
-        pcm, keys = self._receiver.read(now)
-        if pcm:
-            await self._input.feed(bytes(len(pcm)) if self._hold.by_peer else pcm)
-        for key in keys:
-            await self._key_pressed(key, by_media=True)
-        if self._receiver.destination != self._sends_to:
-            self._sends_to = self._receiver.destination
-            self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
+        if readable or self._receiver.due(now):
+            await self._hear(self._receiver, now)
         self._sender.top_up()
         self.playout.settle()
         if now - self._receiver.heard_at > self._rtp_timeout_s and self._reason is None:
             self._miss(self._receiver, now)
+
+    async def _hear(self, receiver: Receiver, now: float) -> None:
+        pcm, keys = receiver.read(now)
+        if pcm:
+            await self._input.feed(bytes(len(pcm)) if self._hold.by_peer else pcm)
+        for key in keys:
+            await self._key_pressed(key, by_media=True)
+        if receiver.destination != self._sends_to:
+            self._sends_to = receiver.destination
+            self._tell(self._stack.rtp.send_to(self.info.call_id, self._sends_to))
 
     def _miss(self, receiver: Receiver, now: float) -> None:
         """Nothing of the caller's was heard for long."""

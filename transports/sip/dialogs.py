@@ -71,10 +71,10 @@ class Dialog:
     secured: Secured | None = None  # as was agreed on first
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
-    refers: bool = False  # we have asked the peer to call somebody else
     account: str = ""  # by which the call came
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything
+    refers: bool = False  # we have asked the peer to call somebody else
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 

@@ -78,11 +78,11 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
         self.rtp = StackRtp(self.on_sip_thread)
-        self.calls = StackCalls(self.on_sip_thread)
         self.agents = StackAgents(runtime, self.on_sip_thread)
         self.requests = StackRequests(self.on_sip_thread)
         self.tls = StackTls()
         self.tls_port: int | None = None  # that is listened on, too
+        self.calls = StackCalls(self.on_sip_thread)
 
     async def listen(
         self,

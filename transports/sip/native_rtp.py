@@ -31,6 +31,8 @@ _PTIME = b"20"
 
 _pointer, _int, _text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "baresip_auplayl": (_pointer, []),
+    "list_clear": (None, [_pointer]),
     "uag_call_find": (_pointer, [_text]),
     "call_audio": (_pointer, [_pointer]),
     "audio_codec": (_pointer, [_pointer, ctypes.c_bool]),
@@ -138,6 +140,10 @@ class StackRtp:
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
         self.srtp = StackSrtp()
+
+    async def play_nothing(self) -> None:
+        """Have calls start no thread that plays what the stack receives, which is nothing."""
+        await self._on_sip_thread(lambda: self._lib.list_clear(self._lib.baresip_auplayl()))
 
     async def take_over(
         self, sip_call_id: str, preferred: Sequence[str] | None

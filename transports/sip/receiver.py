@@ -37,9 +37,11 @@ MAX_HELD_S = 5.0
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
-_COMFORT_NOISE = {13: RtpFormat("cn", 8000)}  # RFC 3389; sent by some who never announced it
+_CN = "cn"
+_COMFORT_NOISE = {13: RtpFormat(_CN, 8000)}  # RFC 3389; sent by some who never announced it
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h: packets come with their arrival
-_TIME_BYTES = socket.CMSG_SPACE(16)
+_TIME = struct.Struct("@qq")
+_TIME_BYTES = socket.CMSG_SPACE(_TIME.size)
 _SIOCGSTAMP = 0x8906  # linux/sockios.h: when the last packet was read from a socket
 
 Samples = NDArray[np.int16]
@@ -61,6 +63,7 @@ class Receiver:
         Where a call's keys are agreed on in its media, what is for that goes to `hand_back`.
         """
         self._sockets = sockets
+        self._next_message = sockets[0].recvmsg
         self._source = CallerSource(negotiated.remote, signalling_host)
         self._formats = _COMFORT_NOISE | negotiated.formats
         self._hand_back = hand_back
@@ -118,8 +121,12 @@ class Receiver:
             stamp = fcntl.ioctl(self._sockets[1], _SIOCGSTAMP, bytes(16))
         except OSError:  # none so far
             return
-        seconds, microseconds = struct.unpack("@qq", stamp)
+        seconds, microseconds = _TIME.unpack(stamp)
         self.heard_at = max(self.heard_at, now - (time.time() - seconds - microseconds / 1e6))
+
+    def due(self, now: float) -> bool:
+        """Whether there is something to read though nothing has arrived: silence, or what waited too long."""
+        return now - self._sound_at >= STARVED_S or self._order.waiting
 
     def read(self, now: float) -> tuple[bytes, str]:
         """What has arrived since the last call: s16le mono PCM at 16 kHz, and the keys pressed."""
@@ -132,7 +139,7 @@ class Receiver:
             if fmt.codec == TELEPHONE_EVENT:
                 keys += self._events.key(packet)
                 self._note_silent(packet)
-            elif fmt in _COMFORT_NOISE.values() or not packet.payload:
+            elif fmt.codec == _CN or not packet.payload:
                 self._note_silent(packet)
             elif self._taken_to < now and (samples := self._decode(packet)) is not None:
                 missed, lost = self._missed(packet, fmt, len(samples))
@@ -148,7 +155,7 @@ class Receiver:
                 played.append(self._concealer.played(samples))
         if played:
             self._sound_at, self._filled_to, self._filled = now, None, 0
-            return b"".join(samples.tobytes() for samples in played), keys
+            return b"".join([samples.tobytes() for samples in played]), keys
         if missing := self._fill(now):
             keys += self._tone_keys(np.zeros(missing, np.int16))
         return bytes(2 * missing), keys
@@ -158,7 +165,7 @@ class Receiver:
         due: list[RtpPacket] = []
         for _ in range(_MAX_PACKETS):
             try:
-                data, times, _, address = self._sockets[0].recvmsg(_MAX_PACKET_BYTES, _TIME_BYTES)
+                data, times, _, address = self._next_message(_MAX_PACKET_BYTES, _TIME_BYTES)
             except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
                 break
             source = address[0].removeprefix("::ffff:").partition("%")[0], address[1]
@@ -170,7 +177,7 @@ class Receiver:
             if self._source.learnt != learnt:
                 self._keep_strangers_out()
             if theirs and times:
-                self._note_jitter(packet, *struct.unpack("@qq", times[0][2][:16]))
+                self._note_jitter(packet, *_TIME.unpack_from(times[0][2]))
             for accepted in theirs:
                 self.heard_at = now
                 due += self._in_order(accepted, now)

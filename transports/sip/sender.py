@@ -96,7 +96,10 @@ class Sender:
         """Hand over what the stack needs now. Returns whether more is to come.
 
         Two native calls until then: each lets go of the GIL, and under a busy loop waits for it again.
+        And none for a call that has nothing to say.
         """
+        if not self._ahead and not self._tail:
+            return False
         try:
             info = self._audio.info()
             slices = self._take(self._room(info))

@@ -199,6 +199,7 @@ class SipServer:
             await runtime.start(self._config())
             self._runtime = runtime
             self._stack = Stack(runtime)
+            await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
             self._dialler = Dialler(

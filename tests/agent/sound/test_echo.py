@@ -160,3 +160,16 @@ def test_a_caller_over_the_agents_first_words_is_left_on_a_line_of_which_nothing
             known = slice(at + RATE_HZ // 5, at + RATE_HZ)
             left.append(abs(rms_db(heard[known]) - rms_db(caller[known])) < 2)
     assert sum(left) >= 11  # of 12: made voices match each other now and then
+
+
+def test_an_echo_on_a_line_that_returned_nothing_is_taken_out_after_all() -> None:
+    agent = voice(6, seed=1)
+    line = echo(agent, 200)
+    line[: 2 * RATE_HZ] = 0
+    call = Call(agent)
+    call.hear(line[: 2 * RATE_HZ])
+    assert call.guard.returns_nothing
+    clean = call.hear(line[2 * RATE_HZ :])
+    assert not call.guard.returns_nothing
+    later = slice(3 * RATE_HZ // 2, None)
+    assert rms_db(clean[later]) < rms_db(line[2 * RATE_HZ :][later]) - 18
