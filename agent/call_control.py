@@ -16,6 +16,7 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
+from agent.consultation import Consultation, Dial, about
 from agent.conversation import Conversation, Doing
 from agent.hold_music import hold_music, tone
 from agent.pipeline import CallPipeline
@@ -65,6 +66,7 @@ class CallControl:
         settings: Settings,
         pool: ModelPool,
         voicemail: Voicemail | None,
+        dial: Dial | None,
     ) -> None:
         self._call = call
         self._pipeline = pipeline
@@ -73,9 +75,11 @@ class CallControl:
         self._webhook = Webhook(settings.webhook)
         self._pool = pool
         self._voicemail = voicemail
+        self._dial = dial
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
+        self._plays = False
         self._muted: frozenset[str] = frozenset()  # why the caller isn't heard
         self._tasks: set[asyncio.Task[None]] = set()
         pipeline.worker.add_reached_downstream_filter((Heard,))
@@ -135,7 +139,7 @@ class CallControl:
         try:
             await self._pause()
             await self._say(says.connecting)
-            await self._call.transfer(uri, timeout_s=self._settings.transfer.timeout_s)
+            await self._connect(to, uri)
             logger.info("call %s was put through", self._call.info.id)
         except TransferFailed as failed:
             logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
@@ -280,13 +284,13 @@ class CallControl:
         await self._say(self._answering.persona.says.holding)
         if self.doing == "holding":  # still
             await self._call.hold()
-            self._conversation.bridge_begins()  # what sounds is no answer
-            self._play(hold_music(self._settings.call.hold_music))
+            self._start_music()
 
     async def resume(self) -> None:
         """Talk to a caller on hold again. Raises CantBeDone."""
         if self.doing != "holding":
             raise CantBeDone("The call isn't on hold.")
+        self.doing = None
         self._stop_music()
         await self._call.resume()
         self._mute("doing", False)
@@ -297,9 +301,14 @@ class CallControl:
         self._stop_music()
         self._call.playout.resume("operator")
 
+    def _start_music(self) -> None:
+        self._plays = True
+        self._conversation.bridge_begins()  # what sounds is no answer
+        self._play(hold_music(self._settings.call.hold_music))
+
     def _stop_music(self) -> None:
-        if self.doing == "holding":
-            self.doing = None
+        if self._plays:
+            self._plays = False
             self._conversation.answer_lost()
             self._call.playout.interrupt()
 
@@ -312,6 +321,29 @@ class CallControl:
         self._mute("operator", caller)
         playout = self._call.playout
         playout.hold("operator") if agent else playout.resume("operator")
+
+    async def _connect(self, to: str, uri: str) -> None:
+        """Have the caller's side call `uri`, or first whoever is there: then the caller waits with music."""
+        settings = self._settings.transfer
+        if to not in settings.warm or self._dial is None:
+            await self._call.transfer(uri, timeout_s=settings.timeout_s)
+            return
+        persona = self._answering.persona
+        consultation = Consultation(self._dial, self._pool, persona)
+        await self._call.hold()
+        self._start_music()
+        try:
+            colleague = await consultation.reach(
+                uri,
+                about(persona, list(self._conversation.turns)),
+                account=settings.account,
+                ring_timeout_s=settings.timeout_s,
+            )
+            await self._call.transfer(colleague, timeout_s=settings.timeout_s)
+        finally:
+            consultation.end()
+            self._stop_music()
+            await self._call.resume()
 
     async def close(self) -> None:
         """The call is over."""
@@ -338,8 +370,8 @@ class CallControl:
         self._pipeline.listener.mute(bool(self._muted))
 
     def _play(self, music: bytes) -> None:
-        """Again and again, until the call is taken off hold."""
-        if music and self.doing == "holding":
+        """Again and again, until it is stopped."""
+        if music and self._plays:
             self._call.playout.write(music)
             self._call.playout.mark(lambda: self._play(music))
 

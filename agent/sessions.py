@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent.consultation import Dial
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -36,6 +37,7 @@ class Sessions:
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -86,7 +88,8 @@ class Sessions:
             raise CallRefused(why_not)
         logger.info("call %s goes out over %s", call.info.id, call.info.transport)
         return await self._run(
-            call.info.id, make(call, settings=self._settings, pool=self._pool, voicemail=self._voicemail)
+            call.info.id,
+            make(call, settings=self._settings, pool=self._pool, voicemail=self._voicemail, dial=self.dial),
         )
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
@@ -124,6 +127,7 @@ class Sessions:
                 pool=self._pool,
                 says=place.says,
                 voicemail=self._voicemail,
+                dial=self.dial,
             )
         return CallSession(
             call,

@@ -161,8 +161,8 @@ class SipCall(CallTransport):
         except BaresipError as error:
             raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
 
-    async def transfer(self, uri: str, *, timeout_s: float) -> None:
-        await refer(self._call, uri, timeout_s)
+    async def transfer(self, to: str | CallTransport, *, timeout_s: float) -> None:
+        await refer(self._stack, self._call, to, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets
