@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
 from pipecat.pipeline.worker import PipelineWorker
@@ -30,9 +30,11 @@ from config.settings import Settings
 from models.pool import ModelPool
 from transports.call import CallGone, CallTransport, NotSupported, TransferFailed
 
+GREETING_S = 60.0
+T = TypeVar("T")
 logger = logging.getLogger("offhook.call")
 
-SAY_DEADLINE_S = 8.0
+SAY_DEADLINE_S = 15.0  # for a sentence or two, with what a busy voice takes
 SECRET = "***"  # in the place of what was entered, however long
 TONE = tone(1000.0, 0.4)
 _KEYS = re.compile(r"[0-9A-D*#]{1,32}")
@@ -81,7 +83,7 @@ class CallControl:
         self.caller_muted = self.agent_muted = False
         self._plays = False
         self._muted: frozenset[str] = frozenset()  # why the caller isn't heard
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         pipeline.worker.add_reached_downstream_filter((Heard,))
         pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_heard)
 
@@ -131,6 +133,9 @@ class CallControl:
         Who can't be put through is talked to again, if they are to come back. Raises UnknownTarget,
         CantBeDone and TransferFailed.
         """
+        await self._within_call(self._transfer(to, comes_back))
+
+    async def _transfer(self, to: str, comes_back: bool) -> None:
         uri = self._settings.transfer.to.get(to)
         if uri is None:
             raise UnknownTarget(f"transfer.to has no {to[:60]!r}.")
@@ -142,7 +147,8 @@ class CallControl:
             await self._connect(to, uri)
             logger.info("call %s was put through", self._call.info.id)
         except TransferFailed as failed:
-            logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
+            why = failed.status or "no answer"
+            logger.info("call %s couldn't be put through: %s", self._call.info.id, why)
             if comes_back:
                 self._mute("doing", False)
                 await self._queue(says.not_connected)
@@ -166,6 +172,9 @@ class CallControl:
         Meanwhile they are only heard by their keys. What was entered is a turn of theirs; what is secret goes
         to the webhook instead. Raises CantBeDone.
         """
+        return await self._within_call(self._ask_for_keys(name))
+
+    async def _ask_for_keys(self, name: str) -> str | None:
         persona = self._answering.persona
         asks = next((one for one in persona.keypad if one.name == name), None)
         keys = self._pipeline.keys
@@ -227,6 +236,9 @@ class CallControl:
 
         Returns its id, None where nothing was said. Raises CantBeDone.
         """
+        return await self._within_call(self._take_message())
+
+    async def _take_message(self) -> str | None:
         persona, keys = self._answering.persona, self._pipeline.keys
         if self._voicemail is None or self._voicemail.full or keys is None:
             raise CantBeDone("No message can be taken now.")
@@ -250,15 +262,10 @@ class CallControl:
 
     def answer_as_machine(self, hang_up: Callable[[], None]) -> None:
         """Record a message behind the greeting, then `hang_up`."""
-
         self._mute("doing", True)
-        if self._pipeline.keys:
-            self._pipeline.keys.taken_by = lambda _: None
 
         async def answer() -> None:
-            heard = Heard()
-            await self._pipeline.worker.queue_frame(heard)  # behind the greeting
-            await heard.reached.wait()
+            await self._heard(GREETING_S)
             try:
                 await self.take_message()
             except CantBeDone:
@@ -279,6 +286,9 @@ class CallControl:
 
     async def hold(self) -> None:
         """Have the caller wait, with music, until `resume`. Raises CantBeDone."""
+        await self._within_call(self._hold())
+
+    async def _hold(self) -> None:
         self._begin("holding")
         await self._pause()
         await self._say(self._answering.persona.says.holding)
@@ -351,6 +361,16 @@ class CallControl:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _within_call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Whoever asks for it, it ends with the call. Raises CantBeDone then."""
+        task = asyncio.create_task(work, name=f"call-control-{self._call.info.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise CantBeDone("The call is over.")
+        return task.result()
+
     def _begin(self, doing: Doing) -> None:
         if self._pipeline.user is None:
             raise CantBeDone("This call tests the line.")
@@ -379,10 +399,15 @@ class CallControl:
         """Returns when the caller has heard it, or never will."""
         if not text or self._pipeline.worker.has_finished():
             return
+        await self._queue(text)
+        await self._heard()
+
+    async def _heard(self, deadline_s: float = SAY_DEADLINE_S) -> None:
+        """Returns when all that is being said has been heard, or won't be."""
         heard = Heard()
-        await self._pipeline.worker.queue_frames([TTSSpeakFrame(text), heard])
+        await self._pipeline.worker.queue_frame(heard)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(heard.reached.wait(), SAY_DEADLINE_S)
+            await asyncio.wait_for(heard.reached.wait(), deadline_s)
 
     async def _queue(self, text: str) -> None:
         if text:

@@ -152,7 +152,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            acts = persona.tools or persona.message_only or self._settings.transfer.on_failure
+            meanwhile = [said for _, said in persona.says if said and acts]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:

@@ -597,3 +597,31 @@ def test_what_a_colleague_is_told() -> None:
     assert told("DTMF: ***") == RECEPTIONIST.says.announcing
     assert told("no", "I have {braces}, see.").endswith("I have {braces}, see.")
     assert len(told("word " * 200)) < 320
+
+
+def test_what_an_operator_asks_for_ends_with_the_call() -> None:
+    told: list[str] = []
+
+    def during(session: CallSession, call: FakeCall) -> None:
+        async def ask() -> None:
+            await asyncio.sleep(2)
+            try:
+                await session.control.take_message()
+            except CantBeDone as error:
+                told.append(str(error))
+
+        session._asking = asyncio.get_running_loop().create_task(ask())  # type: ignore[attr-defined]
+
+    desk: Any = Desk()
+    script = [Says(11.0, 14.0, "This is a message.")]
+    outcome = converse(script, during=during, voicemail=desk, lasts=14.2)
+    assert told == ["The call is over."]
+    assert len(desk.seconds) == 1
+    assert outcome.left == []
+
+
+def test_keys_that_are_pressed_while_a_caller_is_put_through_are_no_turn() -> None:
+    wire = Wire(fails="The target is busy (486).", takes_s=6.0)
+    keys = pressed(7.0, "5")
+    outcome = converse([WANTS], USES, settings=SETTINGS, persona=WHO, during=wire, keys=keys, lasts=20)
+    assert callers(outcome) == [WANTS.text]

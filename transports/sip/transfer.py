@@ -64,12 +64,14 @@ def _sentence(error: errors.TransferFailed) -> str:
     if error.status in _WHY:
         return _WHY[error.status]
     if error.status is not None:
-        return f"{error.status} {error.reason}.".replace(" .", ".")
+        phrase = "".join(c for c in error.reason if c.isprintable())[:_LONGEST_PHRASE]  # the peer's words
+        return f"It failed there ({error.status} {phrase})."
     if str(error).startswith("call closed"):
         return "The caller hung up."
     return "Nobody told in time whether it was answered."
 
 
+_LONGEST_PHRASE = 60
 _WHY: dict[int | None, str] = {
     405: "The caller's side doesn't take transfers (405).",
     501: "The caller's side doesn't take transfers (501).",
