@@ -54,7 +54,7 @@ async def test_a_call_is_held_leaves_a_message_and_is_put_through(tmp_path: Path
             "OFFHOOK_PERSONA": persona(tmp_path),
             "OFFHOOK_LLM__BUNDLED": "smollm2-135m",
             "OFFHOOK_TRANSFER__TO": f"reception=sip:reception@127.0.0.1:{port}",
-            "OFFHOOK_VOICEMAIL__FOLDER": str(tmp_path / "messages"),
+            "OFFHOOK_STATE_DIR": str(tmp_path / "state"),
             "OFFHOOK_VOICEMAIL__SILENCE_S": "1.5",
         }
         async with aside(served(tmp_path, **environment)) as server:

@@ -143,6 +143,7 @@ async def transfer_once(reception: Reception, server: tuple[str, int], nth: int)
     """Every other one fails, in one way or another; the caller then hangs up."""
     async with dialled(server) as caller:
         call: CallTransport = await soon(reception.connected.get())
+        reception.calls.get_nowait()  # which would keep it
         transfer = asyncio.create_task(call.transfer(TARGET, timeout_s=10 if nth % 8 else 0.05))
         refer = await asked(caller)
         fails = FAILS[nth % 3] if nth % 2 else "200 OK"
