@@ -144,7 +144,8 @@ class Voicemail:
         while message.id in self._messages:
             if message.text is None:
                 await self._write_down(message)
-            for way in list(message.pending):
+            told = message.text is not None or tries >= len(AGAIN_S)
+            for way in list(message.pending) if told else ():
                 if await self._pass_on(message, way):
                     message.pending.remove(way)
             await asyncio.to_thread(self._save, message)
@@ -155,8 +156,7 @@ class Voicemail:
 
     async def _write_down(self, message: Message) -> None:
         try:
-            with wave.open(str(self._path(message.id, "wav"))) as file:
-                pcm = file.readframes(file.getnframes())
+            pcm = await asyncio.to_thread(self._sound, message.id)
             message.text = await self._transcribe(pcm, message.language)
         except (ModelError, TimeoutError) as error:
             logger.warning("the message %s couldn't be transcribed: %s", message.id, error)
@@ -196,6 +196,10 @@ class Voicemail:
             file.setparams((1, 2, SAMPLE_RATE_HZ, 0, "NONE", ""))
             file.writeframes(pcm)
         self._save(message)
+
+    def _sound(self, id: str) -> bytes:
+        with wave.open(str(self._path(id, "wav"))) as file:
+            return file.readframes(file.getnframes())
 
     def _save(self, message: Message) -> None:
         if message.id not in self._messages:
