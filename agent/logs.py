@@ -6,8 +6,12 @@ numbers called and keys are never logged.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
+from contextvars import ContextVar
+from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger as loguru_logger
@@ -19,10 +23,25 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 
+# Whose doing a line is, for whatever runs on behalf of a call or a request.
+call_id: ContextVar[str] = ContextVar("call_id", default="")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_SYSLOG = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
 def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
-    """Send everything to stderr, a line each: time, level, where, what."""
+    """Send everything to stderr, a line each: time, level, where, what; as `log.format` says.
+
+    systemd's journal has times of its own, and takes the level from the beginning of a line.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    if settings.format == "json":
+        handler.setFormatter(_Json())
+    elif "JOURNAL_STREAM" in os.environ and stream is None:
+        handler.setFormatter(_Journal("%(name)s: %(message)s"))
+    else:
+        handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -32,9 +51,39 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     loguru_logger.add(_from_loguru, level=settings.level.upper(), format="{message}", filter=_is_wanted)
 
 
+def _at(record: logging.LogRecord) -> str:
+    """With its date and zone."""
+    return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+
+
 class _Redacting(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return _at(record)
+
     def format(self, record: logging.LogRecord) -> str:
         return without_credentials(super().format(record))
+
+
+class _Text(_Redacting):
+    def format(self, record: logging.LogRecord) -> str:
+        line, request = super().format(record), request_id.get()
+        return f"{line} [request {request}]" if request else line
+
+
+class _Journal(_Text):
+    def format(self, record: logging.LogRecord) -> str:
+        level = f"<{_SYSLOG.get(record.levelno, 6)}>"
+        return "\n".join(level + line for line in super().format(record).splitlines())
+
+
+class _Json(_Redacting):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"at": _at(record), "level": record.levelname.lower(), "logger": record.name}
+        line |= {"call": call_id.get(), "request": request_id.get()}
+        line["message"] = without_credentials(record.getMessage())
+        if record.exc_info:
+            line["exception"] = without_credentials(self.formatException(record.exc_info))
+        return json.dumps({name: value for name, value in line.items() if value}, ensure_ascii=False)
 
 
 def _is_wanted(record: Record) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.canary import Canary
 from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
@@ -65,13 +66,14 @@ class Server:
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.metrics = Metrics()
         self.events = Events()
+        self.canary = Canary(self.pool, personas.default)
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
             settings=settings,
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, self.events, *filter(None, [self.recorder])],
+            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -140,6 +142,7 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        await self.canary.start()
         await self.voicemail.start()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
         return_memory()
@@ -214,8 +217,8 @@ class Server:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
 
     def health(self) -> list[ComponentHealth]:
-        """The telephone line's, the certificates' and the records'; the models have their own."""
-        parts = (self.certificate, self.sip_certificate, self.recorder)
+        """All parts' but the models', which have their own."""
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
         others = [part.health() for part in parts if part]
         if self.sip is None:
             return others
@@ -247,6 +250,7 @@ class Server:
             await self.http.stop()
         if self.recorder:
             await self.recorder.close()
+        await self.canary.close()
         await self.pool.close()
         for task in (self._beating, self._telling, *self._keeping):
             if task:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent import logs
 from agent.consultation import Dial
 from agent.observer import Observer
 from agent.session import CallSession
@@ -105,6 +106,7 @@ class Sessions:
         )
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
+        logs.call_id.set(id)
         self._live[id] = session
         self._empty.clear()
         reason = EndReason.TRANSPORT_FAILURE

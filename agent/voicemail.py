@@ -199,7 +199,8 @@ class Voicemail:
 
     def _sound(self, id: str) -> bytes:
         with wave.open(str(self._path(id, "wav"))) as file:
-            return file.readframes(file.getnframes())
+            pcm: bytes = file.readframes(file.getnframes())
+            return pcm
 
     def _save(self, message: Message) -> None:
         if message.id not in self._messages:

@@ -72,6 +72,7 @@ PRIVATE_NETWORKS = (
 
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
+    format: Literal["text", "json"] = Field("text", description="For people, or one JSON object a line.")
 
 
 class SipSettings(Section):

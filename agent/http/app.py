@@ -26,6 +26,7 @@ from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
+from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
@@ -144,6 +145,7 @@ def create_app(
         app.add_middleware(HostGuard)
         app.add_middleware(ProxyGuard, paths=guarded)
     app.add_middleware(OriginGuard, proxies=settings.http.trusted_proxies)
+    app.add_middleware(RequestId)
     return app
 
 

@@ -21,6 +21,7 @@ from agent.http.views import (
     Ready,
 )
 from agent.vitals import Pulse
+from config.redaction import without_credentials
 from models.errors import ModelError
 
 
@@ -54,7 +55,7 @@ def control_router(
 
         Open, whatever `http.api_key` is; made for load balancers and supervisors.
         """
-        reasons = [f"{part.name} is {part.state}." for part in components() if part.state not in _ANSWERING]
+        reasons = [_why_not(part) for part in components() if part.state not in _ANSWERING]
         accepting, why = calls.accepting
         if not accepting:
             reasons.append(why)
@@ -101,6 +102,11 @@ def control_router(
 
 _FINE = ("ready", "off")
 _ANSWERING = (*_FINE, "degraded")  # as it is, but not well
+
+
+def _why_not(part: ComponentHealth) -> str:
+    why = f": {without_credentials(part.last_error)}" if part.last_error else "."
+    return f"{part.name} is {part.state}{why}"
 
 
 def overall(states: Sequence[str]) -> OverallState:

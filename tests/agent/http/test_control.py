@@ -195,6 +195,14 @@ async def test_a_transcript_shows_what_was_cut_off(client: httpx2.AsyncClient, c
     assert detail["turns"] == 2
 
 
+@pytest.mark.parametrize("given", ["", "of-mine.1", "two words", "x" * 65])
+async def test_each_answer_names_its_request(client: httpx2.AsyncClient, given: str) -> None:
+    for path in ("/livez", "/nothing"):
+        id = (await client.get(path, headers={"X-Request-ID": given})).headers["x-request-id"]
+        assert (id == given) is (given == "of-mine.1")
+        assert id
+
+
 async def test_drain_and_its_undoing(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     calls.add()
     assert (await client.post("/api/v1/drain")).json() == {"draining": True, "calls": 1}
