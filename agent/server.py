@@ -122,6 +122,7 @@ class Server:
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
+            self.sessions.dial = self.sip.dial
             if settings.sip.over_tls:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)

@@ -166,12 +166,12 @@ class SipCall(CallTransport):
         except BaresipError as error:
             raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
 
-    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+    async def transfer(self, to: str | CallTransport, *, timeout_s: float) -> None:
         try:
-            there = self._reach(uri)
+            there = self._reach(to) if isinstance(to, str) else to
         except Unreached as error:
             raise TransferFailed(str(error)) from None
-        await refer(self._call, there, timeout_s)
+        await refer(self._stack, self._call, there, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets
