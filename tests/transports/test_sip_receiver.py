@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.sip_caller import ulaw_encode
-from transports.sip.native_rtp import Negotiated, RtpFormat
-from transports.sip.receiver import MAX_HELD_S, MAX_WAIT_S, Receiver
+from transports.sip.limits import BURST_S
+from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
+from transports.sip.receiver import KEYS_PER_S, MAX_HELD_S, MAX_WAIT_S, Receiver
 from transports.sip.tones import ToneKeys
 
 Samples = NDArray[np.int16]
@@ -228,3 +229,14 @@ def test_packets_that_wait_to_be_believed_may_be_of_what_was_agreed_before(wire:
     head = struct.pack("!BBHII", 0x80, 8, wire.number, wire.number * 160, 7)
     wire.theirs.sendto(head + bytes(160), wire.ours.getsockname())
     assert wire.read() == 320
+
+
+def test_keys_come_no_faster_than_they_can_be_pressed(wire: Wire) -> None:
+    formats = {0: RtpFormat("pcmu", 8000), 101: RtpFormat(TELEPHONE_EVENT, 8000)}
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), formats))
+    for number in range(1000):
+        head = struct.pack("!BBHII", 0x80, 0x80 | 101, number, number * 160, 7)
+        wire.theirs.sendto(head + struct.pack("!BBH", number % 10, 0x80, 160), wire.ours.getsockname())
+        wire.read(0.001)
+    assert wire.keys.startswith("0123456789")
+    assert len(wire.keys) <= KEYS_PER_S * (BURST_S + 1)
