@@ -14,7 +14,6 @@ PEERS  := sip-tester baresip-core kamailio rtpengine-daemon linphone-cli sipsak 
   chromium libgomp1
 # Installed, these would take port 5060. The tests start their own.
 DAEMONS := kamailio rtpengine-daemon
-REAL   := models or peers or netns
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean
@@ -53,14 +52,15 @@ run: $(VENV)/.weights-$(MIND)
 	@echo $(GPU) > $(VENV)/.gpu
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
-# What real models and peers are needed for takes turns; the rest goes on beside it, and tells in the end.
-# pytest exits with 5 where there is no test, as in a file that has but one of these kinds.
+# Whole calls mostly wait. The rest goes on beside them, and they tell in the end.
+# pytest exits with 5 where there is no test, as in a folder that has but one of these kinds.
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
-	@echo "Running the tests that need real models and peers, and beside them the others."; \
-	others=$$(mktemp); trap 'rm -f "$$others"' EXIT; \
-	$(VENV)/bin/python -m pytest -m "not soak and not ($(REAL))" $(ARGS) >"$$others" 2>&1 & \
-	$(VENV)/bin/python -m pytest -m "not soak and ($(REAL))" $(ARGS); first=$$?; \
-	wait $$!; second=$$?; cat "$$others"; \
+	@echo "Running the tests, and beside them those of whole calls (e2e), which tell in the end."; \
+	calls=$$(mktemp); \
+	$(VENV)/bin/python -m pytest -m "e2e and not soak" $(ARGS) >"$$calls" 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null; rm -f "$$calls"' EXIT; trap 'exit 130' INT TERM; \
+	$(VENV)/bin/python -m pytest -m "not e2e and not soak" $(ARGS); first=$$?; \
+	wait $$beside; second=$$?; cat "$$calls"; \
 	case $$first-$$second in 0-0 | 0-5 | 5-0) ;; *) exit 1 ;; esac
 
 soak: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers

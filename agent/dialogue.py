@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -38,7 +38,8 @@ from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from agent.conversation import ToolCall
-from agent.pipeline import END_CALL, TOOLS, brief, llm_service
+from agent.pipeline import brief, llm_service
+from agent.tools import END_CALL, Done, tools_of
 from agent.turn.words import is_one_of
 from config.persona import Persona
 from config.settings import Settings
@@ -105,8 +106,8 @@ class _Reader(FrameProcessor):
 class Dialogue:
     """Use it as a context manager; ask one thing after the other.
 
-    With `tools`, those are offered besides `end_call` and noted in the replies. The greeting is part of the
-    conversation, as in a call.
+    With `tools`, those are offered besides the persona's; all are noted in the replies. The greeting is part
+    of the conversation, as in a call.
     """
 
     def __init__(self, llm: Llm, persona: Persona, *, tools: Sequence[Tool] = ()) -> None:
@@ -119,11 +120,13 @@ class Dialogue:
         self._answers_due = 0
         self._asked_at = 0.0
         context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
-        service = llm_service(llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up)
+        service = llm_service(
+            llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up, act=self._act
+        )
         self._service = service
         if llm.tools and self._tools:
             # A declared tool stands in for one of the same name that calls have.
-            own = [] if END_CALL.name in self._tools else [END_CALL]
+            own = [tool for tool in tools_of(persona) if tool.name not in self._tools]
             context.set_tools(ToolsSchema(standard_tools=[*own, *(tool.schema for tool in tools)]))
             for name in self._tools.keys() - {END_CALL.name}:
                 service.register_function(name, self._note)
@@ -229,7 +232,9 @@ class Dialogue:
         """Whether the model speaks once the tool has run; of an unknown one Pipecat tells it so."""
         if name == END_CALL.name:
             return False
-        return name not in self._tools or self._tools[name].result is not None
+        if name in self._tools:
+            return self._tools[name].result is not None
+        return name not in self._persona.tools
 
     async def _next(self) -> str | _Done:
         try:
@@ -241,6 +246,10 @@ class Dialogue:
             error, self._error = self._error, None
             raise error
         return event
+
+    async def _act(self, name: str, arguments: Mapping[str, Any]) -> Done:
+        """There is no call to do anything with."""
+        return Done("done", answers=self._answered_again(name))
 
     async def _note(self, params: FunctionCallParams) -> None:
         result = self._tools[params.function_name].result
@@ -272,5 +281,4 @@ def text_pool(settings: Settings, personas: Sequence[Persona]) -> ModelPool:
         voices=[persona.voice for persona in personas],
         languages=[persona.language for persona in personas],
         briefs=[brief(persona) for persona in personas],
-        tools=TOOLS,
     )

@@ -113,6 +113,7 @@ def onnxruntime(_: Settings) -> Iterator[Finding]:
 def ports(settings: Settings) -> Iterator[Finding]:
     sip, http = settings.sip, settings.http
     wanted = [("sip", sip.host, sip.port, "udp"), ("sip", sip.host, sip.port, "tcp")] if sip.enabled else []
+    wanted += [("sip", sip.host, sip.tls_port, "tcp")] if sip.enabled and sip.over_tls else []
     wanted += [("http", http.host, http.port, "tcp")] if http.enabled else []
     for section, host, port, kind in wanted:
         name = f"{section.upper()} port"
@@ -122,6 +123,21 @@ def ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "broken", str(error))
         else:
             yield Finding(name, "ok", f"{kind.upper()} {port} on {host} is free.")
+
+
+def encryption(settings: Settings) -> Iterator[Finding]:
+    """What encrypts SIP and its media; WebRTC and HTTPS have Python's."""
+    from transports.sip.native_tls import openssl_version
+
+    if not settings.sip.enabled:
+        return
+    found = openssl_version()
+    detail = f"{found}, in baresip-python's package."
+    if found.startswith("OpenSSL 1."):
+        more = "No longer kept by OpenSSL's project, so fixes come with baresip-python alone."
+        yield Finding("SIP encryption", "note", f"{detail} {more}", "docs/sip.md, Encryption")
+    else:
+        yield Finding("SIP encryption", "ok", detail)
 
 
 def machine(_: Settings) -> Iterator[Finding]:
@@ -230,7 +246,7 @@ def servers(settings: Settings) -> Iterator[Finding]:
     yield from asyncio.run(look())
 
 
-CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, machine, weights, servers)
+CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, encryption, machine, weights, servers)
 GPU_CHECKS: tuple[Check, ...] = (driver, libraries)
 
 

@@ -7,15 +7,15 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
     FunctionCallResultProperties,
     InputAudioRawFrame,
+    InputDTMFFrame,
     LLMTextFrame,
     TTSTextFrame,
 )
@@ -39,10 +39,11 @@ from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
+from agent.tools import END_CALL, Act, tools_of
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
-from config.persona import Persona
+from config.persona import Persona, PersonaTool
 from config.settings import Settings
 from models.errors import ModelError
 from models.llm.acts import ActExample
@@ -61,17 +62,24 @@ SPECULATION_TIMEOUT_S = 15.0
 TURN_TIMEOUT_S = 60.0
 BRIDGE_DEADLINE_S = 2.0  # what bridges a wait mustn't be waited for
 
-END_CALL = FunctionSchema(
-    name="end_call",
-    description="Hang up. Use it when the caller says goodbye or asks to end the call.",
-    properties={},
-    required=[],
-)
-TOOLS = [{"type": "function", "function": END_CALL.to_default_dict()}]
-
 
 class Keys(DTMFAggregator):
-    """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make."""
+    """Makes turns of keys pressed. A single one doesn't interrupt; the listener sees to what they make.
+
+    While they are `taken_by` somebody, who is called with each, they make nothing and go no further. Whoever
+    records is given the caller's sound, in frames of 20 ms.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self.taken_by: Callable[[str], None] | None = None
+        self.recorded_by: Callable[[bytes], None] | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if self.taken_by and isinstance(frame, InputDTMFFrame):
+            self.taken_by(frame.button.value)
+        else:
+            await super().process_frame(frame, direction)
 
     async def broadcast_interruption(self) -> None:
         pass
@@ -82,7 +90,9 @@ class Keys(DTMFAggregator):
         direction: FrameDirection = FrameDirection.DOWNSTREAM,
         callback: FrameCallback | None = None,
     ) -> None:
-        if isinstance(frame, InputAudioRawFrame) and self.next:  # 50 times a second, and none of our business
+        if isinstance(frame, InputAudioRawFrame) and self.next:  # 50 times a second
+            if self.recorded_by:
+                self.recorded_by(frame.audio)
             await self.next.queue_frame(frame, direction, callback)
         else:
             await super().queue_frame(frame, direction, callback)
@@ -91,11 +101,14 @@ class Keys(DTMFAggregator):
 def brief(persona: Persona) -> Brief:
     """What the language model is told of a persona."""
     examples = [ActExample(example.caller, example.tool) for example in persona.examples]
-    return Brief(persona.primer, persona.language, examples, persona.again)
+    tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
+    return Brief(persona.primer, persona.language, examples, persona.again, tools)
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:
-    """What the model is told of the call, where the persona wants that."""
+    """What the model is told of the call, where the persona wants that or made the call."""
+    if info.direction == "outbound":
+        return "You have called them; they didn't call you."
     known = {
         "caller": info.caller,
         "caller_name": info.caller_name,
@@ -112,18 +125,20 @@ class Hears(Protocol):
     def answering(self) -> bool: ...
     def answer_sounds(self) -> None: ...
     def answer_lost(self) -> None: ...
+    def mute(self, muted: bool) -> None: ...
     async def stop_listening(self) -> None: ...
     async def broadcast_interruption(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class CallPipeline:
-    """What a session needs of its pipeline; nobody is asked whether they are still there without a `user`."""
+    """What a session needs of its pipeline; without a `user` nobody is asked whether they are still there."""
 
     worker: PipelineWorker
     listener: Hears
     user: LLMUserAggregator | None
     assistant: LLMAssistantAggregator
+    keys: Keys | None = None  # None where no turns are made of them
 
 
 def llm_service(
@@ -133,16 +148,17 @@ def llm_service(
     *,
     call_id: str,
     on_goodbye: Callable[[], None],
+    act: Act,
     **asks: Any,
 ) -> CallLlmService:
     """The language model as it answers for `persona`, whether in sound or in text.
 
-    `context` is offered the tools that every call has; `on_goodbye` is called when the model hangs up;
-    `asks` is what the service asks of a call.
+    `context` is offered the persona's tools, which `act` carries out; `on_goodbye` is called when the model
+    hangs up; `asks` is what the service asks of a call.
     """
     service = llm.service(call_id, brief(persona), **asks)
     if llm.tools:
-        context.set_tools(ToolsSchema(standard_tools=[END_CALL]))
+        context.set_tools(ToolsSchema(standard_tools=[*tools_of(persona)]))
 
         async def end_call(params: FunctionCallParams) -> None:
             await params.result_callback(
@@ -150,7 +166,15 @@ def llm_service(
             )
             on_goodbye()
 
+        async def use(params: FunctionCallParams) -> None:
+            done = await act(params.function_name, params.arguments)
+            await params.result_callback(
+                {"status": done.status}, properties=FunctionCallResultProperties(run_llm=done.answers)
+            )
+
         service.register_function(END_CALL.name, end_call)
+        for name in get_args(PersonaTool):
+            service.register_function(name, use)
     return service
 
 
@@ -162,11 +186,13 @@ def build(
     answering: Answering,
     pool: ModelPool,
     on_goodbye: Callable[[], None],
+    act: Act,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
 ) -> CallPipeline:
     """Put one call's pipeline together; nothing runs yet.
 
-    `on_goodbye` is called when the caller or the model wants to hang up, `on_answered` with what the caller
+    `on_goodbye` is called when the caller or the model wants to hang up, `act` with any other tool that the
+    model uses, `on_answered` with what the caller
     heard of each turn of the agent's.
     """
     persona = answering.persona
@@ -183,6 +209,7 @@ def build(
         call_id=call.info.id,
         about=about_call(persona, call.info),
         on_goodbye=on_goodbye,
+        act=act,
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
     )
@@ -254,6 +281,8 @@ def build(
 
     def become(persona: Persona) -> None:
         llm.become(brief(persona))
+        if pool.llm.tools:
+            context.set_tools(ToolsSchema(standard_tools=[*tools_of(persona)]))
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)
@@ -271,7 +300,7 @@ def build(
 
     assistant.add_event_handler("on_assistant_turn_stopped", agent_turn)
 
-    keys = Keys(enable_direct_mode=True)
+    keys = Keys()
     parts = Pipeline(
         [
             call.input(),
@@ -287,7 +316,7 @@ def build(
             assistant,
         ]
     )
-    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant)
+    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys)
 
 
 def worker(

@@ -10,20 +10,30 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.hold_music import hold_music
 from agent.http.app import create_app
+from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
+from agent.http.outbound import outbound_router
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
+from agent.http.speech import transcribe
+from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
+from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, return_memory
+from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
+from transports.outbound import OutboundGuard
+from transports.sip.errors import SipError
+from transports.sip.registration import State
 from transports.sip.server import SipServer
 from transports.webrtc.endpoint import WebRtcEndpoint
 
@@ -47,17 +57,21 @@ class Server:
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
-            tools=pipeline.TOOLS,
         )
-        self.sessions = Sessions(settings=settings, personas=personas, pool=self.pool)
+        self.voicemail = Voicemail(settings, self._write_down)
+        self.sessions = Sessions(
+            settings=settings, personas=personas, pool=self.pool, voicemail=self.voicemail
+        )
         self.sip: SipServer | None = None
+        self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
         self.webrtc: WebRtcEndpoint | None = None
         self.certificate: Certificate | None = None
+        self.sip_certificate: Certificate | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._keeping: list[asyncio.Task[None]] = []
 
     @property
     def persona(self) -> Persona:
@@ -70,20 +84,37 @@ class Server:
         Raises ConfigError, or an error of the part that can't start, with a sentence that says what to do.
         """
         settings = self.settings
+        hold_music(settings.call.hold_music)
         if settings.sip.enabled:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
+            if settings.sip.over_tls:
+                require_free("sip", settings.sip.host, settings.sip.tls_port, "tcp")
         if settings.http.enabled:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
+            guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
-                settings.sip, settings.call.max_calls, self.sessions.handle, on_dead=self._died.set
+                settings.sip,
+                settings.call.max_calls,
+                self.sessions.handle,
+                on_dead=self._died.set,
+                headers=self.personas.headers,
+                outbound=guard,
             )
+            self.outbound = OutboundCalls(
+                self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
+            )
+            if settings.sip.over_tls:
+                self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
+                await self.sip.certify(self.sip_certificate.chain)
+                self.sip_certificate.on_change = self._recertify
+                self._keep(self.sip_certificate)
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
-                self._keeping = asyncio.create_task(self.certificate.keep(), name="certificate")
+                self._keep(self.certificate)
             self.http = HttpServer(
                 self._app(),
                 host=settings.http.host,
@@ -94,11 +125,23 @@ class Server:
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
+        await self.voicemail.start()
         # What is there now stays: the collector needn't look through it again, which stops the loop for long.
         return_memory()
         gc.freeze()
         if self.sip:
             await self.sip.start()
+
+    def _keep(self, certificate: Certificate) -> None:
+        self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
+
+    async def _recertify(self) -> None:
+        assert self.sip
+        assert self.sip_certificate
+        try:
+            await self.sip.certify(self.sip_certificate.chain)
+        except SipError as error:
+            logger.warning("SIP keeps the old certificate: %s", error)
 
     def _app(self) -> FastAPI:
         settings = self.settings
@@ -109,6 +152,16 @@ class Server:
             routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         if self.sip:
             routers.append(sip_router(self.sip))
+        if self.outbound:
+            routers.append(
+                outbound_router(
+                    self.outbound,
+                    self.personas,
+                    has_key=settings.http.api_key is not None,
+                    ring_timeout_s=settings.outbound.ring_timeout_s,
+                )
+            )
+        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -117,8 +170,13 @@ class Server:
             listeners=[self],
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
+            accounts=lambda: self.sip.accounts if self.sip else (),
             routers=routers,
+            body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _write_down(self, pcm: bytes, language: str) -> str:
+        return (await transcribe(self.pool, pcm, language)).text
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -133,27 +191,36 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """The telephone line's and the certificate's; the models have their own."""
-        certificate = [self.certificate.health()] if self.certificate else []
+        certificates = [one.health() for one in (self.certificate, self.sip_certificate) if one]
         if self.sip is None:
-            return certificate
-        where = f"{self.settings.sip.host}:{self.settings.sip.port}"
+            return certificates
+        sip = self.settings.sip
+        where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
         error = "The SIP thread died." if self._sip_dead else None
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificate]
+        failed = [one for one in self.sip.accounts if one.state is State.FAILED]
+        if state == "ready" and failed:
+            state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificates]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
         if self.sip:
             self.sip.drain(drain_s)
+        if self.outbound:
+            self.outbound.drain()
         await self.sessions.drain(drain_s)
+        await self.voicemail.close()
         if self.sip:
             await self.sip.close()
+        if self.outbound:
+            await self.outbound.close()
         if self.webrtc:
             await self.webrtc.close()
         if self.http:
             await self.http.stop()
         await self.pool.close()
-        for task in (self._beating, self._keeping):
+        for task in (self._beating, *self._keeping):
             if task:
                 task.cancel()
 

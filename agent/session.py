@@ -10,6 +10,7 @@ from typing import Any
 from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
+    Frame,
     InterruptionFrame,
     TTSSpeakFrame,
     UserIdleTimeoutUpdateFrame,
@@ -18,10 +19,12 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
+from agent.call_control import CallControl
 from agent.conversation import CallState, Conversation, ToolCall, Turn
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
@@ -33,6 +36,7 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
+CHARACTER_S = 0.1  # at most, of slow speech
 MESSAGE_DEADLINE_S = 0.5
 
 
@@ -42,6 +46,8 @@ class CallSession:
     The first of `personas` greets; which of them goes on is decided by the language that the caller speaks.
     """
 
+    goodbye_deadline_s = GOODBYE_DEADLINE_S
+
     def __init__(
         self,
         call: CallTransport,
@@ -50,9 +56,13 @@ class CallSession:
         personas: Sequence[Persona],
         pool: ModelPool,
         build: Callable[..., CallPipeline] = pipeline.build,
+        says: str | None = None,
+        voicemail: Voicemail | None = None,
     ) -> None:
+        """`says`: nothing else is said, and then hung up."""
         self._call = call
         self._settings = settings
+        self._says = says
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -72,10 +82,20 @@ class CallSession:
             answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
+            act=lambda name, arguments: self.control.act(name, arguments),
+        )
+        self.control: CallControl = CallControl(
+            call,
+            self._pipeline,
+            self._conversation,
+            answering=self._answering,
+            settings=settings,
+            pool=pool,
+            voicemail=voicemail,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
-        call.add_event_handler("on_dialin_connected", self._on_connected)
-        call.add_event_handler("on_dialin_stopped", self._on_stopped)
+        call.add_event_handler(call.connected_event, self._on_connected)
+        call.add_event_handler(call.stopped_event, self._on_stopped)
         if user := self._pipeline.user:
             user.add_event_handler("on_user_turn_idle", self._on_idle)
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
@@ -123,6 +143,8 @@ class CallSession:
             return "ending"
         if not self._connected.is_set():
             return "ringing"
+        if self.control.doing:
+            return self.control.doing
         if self._call.playout.speaking:
             return "speaking" if self._conversation.turns else "greeting"
         return "thinking" if self._pipeline.listener.answering else "listening"
@@ -170,24 +192,40 @@ class CallSession:
         return reason
 
     async def _live(self, running: asyncio.Task[None]) -> EndReason:
-        await self._call.answer()
+        await self._answer()
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
                 await self._either(self._connected.wait())
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
-            for part in self.persona.opening:
-                await self._say(part)
+            await self._open()
         try:
             async with asyncio.timeout(self._settings.call.max_duration_s):
                 await asyncio.shield(self._ending)
         except TimeoutError:
             self.end(EndReason.MAX_DURATION, self.persona.goodbye)
         reason, farewell = self._ending.result()
-        if farewell and not self._gone.is_set():
-            await self._say_last(farewell, running)
+        last_words = self._last_words(farewell)
+        if last_words and not self._gone.is_set():
+            await self._say_last(last_words, running)
         return reason
+
+    async def _answer(self) -> None:
+        await self._call.answer()
+
+    async def _open(self) -> None:
+        """Begin to speak."""
+        if self._says is not None:
+            self.end(EndReason.AGENT_HANGUP, self._says)
+            return
+        for part in self.persona.opening:
+            await self._say(part)
+        if self.persona.message_only:
+            self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
+
+    def _last_words(self, farewell: str | None) -> Sequence[Frame]:
+        return [TTSSpeakFrame(farewell)] if farewell else []
 
     async def _either(self, event: object) -> None:
         """Wait for the event or the end of the call, whichever comes first."""
@@ -221,14 +259,18 @@ class CallSession:
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
 
-    async def _say_last(self, farewell: str, running: asyncio.Task[None]) -> None:
+    async def _say_last(self, words: Sequence[Frame], running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
+        characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
         await self._pipeline.listener.stop_listening()
-        await self._pipeline.worker.queue_frames([TTSSpeakFrame(farewell), EndFrame()])
+        self.control.let_speak()
+        await self._pipeline.worker.queue_frames([*words, EndFrame()])
         gone = asyncio.create_task(self._gone.wait())
         try:
             over, _ = await asyncio.wait(
-                {running, gone}, timeout=GOODBYE_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+                {running, gone},
+                timeout=self.goodbye_deadline_s + CHARACTER_S * characters,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             gone.cancel()
@@ -241,6 +283,7 @@ class CallSession:
         await self._tell(ending_message(self._ending.result()[0]))
         await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
+        await self.control.close()
         await self._in_time(self._runner.cancel(), "ending its pipeline")
         _, stuck = await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         if stuck:
@@ -273,7 +316,8 @@ class CallSession:
         self._troubles.caller_speaks()
 
     async def _on_idle(self, _: object) -> None:
-        was_on_hold, self._was_on_hold = self._was_on_hold, self._call.on_hold
+        on_hold = self._call.on_hold or self.control.doing is not None
+        was_on_hold, self._was_on_hold = self._was_on_hold, on_hold
         if was_on_hold or self._was_on_hold:
             # Nobody listens, or has just come back: the idle time begins anew, which the timer by itself
             # does only after the agent spoke.
@@ -300,13 +344,21 @@ class CallSession:
             case Outcome.AGAIN:
                 await self._say(self.persona.again)
             case Outcome.END:
-                self.end(EndReason.MODEL_FAILURE, self.persona.apology)
+                self._give_up(self.persona.apology)
 
     def _on_pipeline_over(self, _: asyncio.Task[None]) -> None:
         """Unless the call is ending, its pipeline failed, and can't even apologize."""
         if not self._ending.done():
             logger.error("call %s: its pipeline ended before the call", self.info.id)
-            self.end(EndReason.MODEL_FAILURE)
+            self._give_up()
+
+    def _give_up(self, apology: str | None = None) -> None:
+        """The models have failed: somebody else may talk to the caller."""
+        to = self._settings.transfer.on_failure
+        if to is None:
+            self.end(EndReason.MODEL_FAILURE, apology)
+        else:
+            self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
 
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once

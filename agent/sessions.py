@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
+from agent.voicemail import Voicemail
 from agent.watchdog import bridges
-from config.answering import Personas
-from config.settings import Settings, TestNumber
+from config.answering import Personas, Place
+from config.persona import Persona
+from config.routes import Arrival
+from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
 from transports.call import CallRefused, CallsStopped, CallTransport, EndReason
@@ -25,10 +29,13 @@ TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
-    def __init__(self, *, settings: Settings, personas: Personas, pool: ModelPool) -> None:
+    def __init__(
+        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+    ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
+        self._voicemail = voicemail
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self._draining = False
@@ -57,24 +64,39 @@ class Sessions:
 
     async def handle(self, call: CallTransport) -> None:
         """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""
-        test = self._personas.test(call.info.called)
-        needs_no_mind = test is not None and test != "latency"
+        info = call.info
+        arrival = Arrival(info.called, info.account, info.remote, info.headers)
+        place = self._personas.place(arrival, datetime.now().astimezone())
+        if place.refused:
+            raise CallRefused("It is refused by a route.")
+        needs_no_mind = place.says is not None or place.test not in (None, "latency")
         accepting, why_not = self._has_room if needs_no_mind else self.accepting
         if not accepting:
             down = self._draining or not self._ready or self._pool.llm.down
             raise CallsStopped(why_not) if down else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
-        session = self._session(call, test)
-        self._live[call.info.id] = session
-        self._empty.clear()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
+        await self._run(call.info.id, self._session(call, place))
+
+    async def host(self, call: CallTransport, make: Callable[..., CallSession]) -> EndReason:
+        """Run a call that we made to its end, in the session that `make` makes. Raises CallRefused."""
+        accepting, why_not = self.accepting
+        if not accepting:
+            raise CallRefused(why_not)
+        logger.info("call %s goes out over %s", call.info.id, call.info.transport)
+        return await self._run(call.info.id, make(call, settings=self._settings, pool=self._pool))
+
+    async def _run(self, id: str, session: CallSession) -> EndReason:
+        self._live[id] = session
+        self._empty.clear()
         try:
-            await session.run()
+            return await session.run()
         except Exception:  # one call may die, the server not
-            logger.exception("call %s failed", call.info.id)
+            logger.exception("call %s failed", id)
+            return EndReason.TRANSPORT_FAILURE
         finally:
-            del self._live[call.info.id]
+            del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
@@ -87,10 +109,20 @@ class Sessions:
         if half_open:
             half_open[0].end(EndReason.CALLER_GONE)
 
-    def _session(self, call: CallTransport, test: TestNumber | None) -> CallSession:
-        settings, personas = self._settings, self._personas.answering(call.info.called)
+    def _session(self, call: CallTransport, place: Place) -> CallSession:
+        settings, personas, test = self._settings, place.personas, place.test
+        if place.max_duration_s is not None:
+            longest = settings.call.model_copy(update={"max_duration_s": place.max_duration_s})
+            settings = settings.model_copy(update={"call": longest})
         if test is None:
-            return CallSession(call, settings=settings, personas=personas, pool=self._pool)
+            return CallSession(
+                call,
+                settings=settings,
+                personas=personas,
+                pool=self._pool,
+                says=place.says,
+                voicemail=self._voicemail,
+            )
         return CallSession(
             call,
             settings=test_numbers.settings_for_a_test(settings),
@@ -114,10 +146,18 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            for phrase in (*persona.opening, *ending, *said_while_waiting):
-                said = await pieces(phrase, language=persona.language)
-                await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)
+            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
+                await self._remember(phrase, persona)
+        for route, own in self._personas.routes:
+            if route.says:
+                for persona in (own,) if own else self._personas.all:
+                    await self._remember(route.says, persona)
         self._ready = True
+
+    async def _remember(self, phrase: str, persona: Persona) -> None:
+        said = await pieces(phrase, language=persona.language)
+        await self._pool.voices.remember(said, voice=persona.voice, language=persona.language)
 
     async def drain(self, deadline_s: float) -> None:
         """Take no new calls, let the live ones end, and say goodbye to those left at the deadline."""

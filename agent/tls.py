@@ -1,4 +1,4 @@
-"""Certificates for HTTPS: the operator's, or one of our own making.
+"""Certificates for HTTPS and for SIP over TLS: the operator's, or one of our own making.
 
 Browsers give the microphone to secure pages only; a self-signed certificate makes one after the reader
 has accepted it once, so it is kept, and stays the same from start to start.
@@ -13,7 +13,9 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import ifaddr
 from cryptography import x509
@@ -21,26 +23,38 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from config.settings import HttpSettings
 from models.pool import ComponentHealth
 
 VALID_FOR = dt.timedelta(days=397)  # the longest that browsers take
 RENEW_BEFORE = dt.timedelta(days=14)
 LOOK_S = 30.0  # between looks at the files
 
-logger = logging.getLogger("offhook.http")
+logger = logging.getLogger("offhook.tls")
 
 
 class TlsError(Exception):
     """The certificate can't be used; the message says what to do."""
 
 
-class Certificate:
-    """What HTTPS is served with: `context`, into which the files are loaded again when they change."""
+class Files(Protocol):
+    """Settings: the files given, or neither for one of our own."""
 
-    def __init__(self, settings: HttpSettings, cache_dir: Path, *, now: dt.datetime | None = None) -> None:
-        """Raises TlsError."""
+    @property
+    def tls_cert(self) -> Path | None: ...
+    @property
+    def tls_key(self) -> Path | None: ...
+
+
+class Certificate:
+    """What is served with TLS: `context`, into which the files are loaded again when they change."""
+
+    def __init__(
+        self, settings: Files, cache_dir: Path, *, name: str = "certificate", now: dt.datetime | None = None
+    ) -> None:
+        """`name` is its component's in health. Raises TlsError."""
         now = now or dt.datetime.now(dt.UTC)
+        self._name = name
+        self.on_change: Callable[[], Awaitable[None]] | None = None
         self._own = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._cert, self._key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
@@ -57,10 +71,11 @@ class Certificate:
         """Look for changes, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.refresh(dt.datetime.now(dt.UTC))
+            if self.refresh(dt.datetime.now(dt.UTC)) and self.on_change:
+                await self.on_change()
 
-    def refresh(self, now: dt.datetime) -> None:
-        """Load the files if they aren't what was loaded; one of our own is renewed before it ends.
+    def refresh(self, now: dt.datetime) -> bool:
+        """Whether the files were loaded, since they aren't what was; one of our own is renewed in time.
 
         Files that can't be used, such as a new certificate whose key isn't there yet, leave the old pair.
         """
@@ -68,17 +83,18 @@ class Certificate:
             self_signed(self._own, now=now)
         stamp = self._stamp()
         if stamp == self._loaded:
-            return
+            return False
         self._loaded = stamp
         try:
             self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
             self._ends = self._load(self.context)
         except TlsError as error:
             self._error = str(error)
-            logger.warning("the certificate has changed, and the old one stays: %s", error)
+            logger.warning("the %s has changed, and the old one stays: %s", self._name, error)
         else:
             self._error = None
-            logger.info("the certificate has changed; the new one ends on %s", self._ends.date())
+            logger.info("the %s has changed; the new one ends on %s", self._name, self._ends.date())
+        return self._error is None
 
     def health(self, now: dt.datetime | None = None) -> ComponentHealth:
         """`degraded`, with what to do, where it ends within two weeks or a new one can't be used."""
@@ -88,7 +104,12 @@ class Certificate:
             when = f"ends in {days:.0f} days" if days > 0 else f"ended on {self._ends.date()}"
             error = f"The certificate {self._cert} {when}. Renew it; the new one is taken without a restart."
         state = "ready" if error is None else "degraded"
-        return ComponentHealth("certificate", state, str(self._cert), f"until {self._ends.date()}", error, 0)
+        return ComponentHealth(self._name, state, str(self._cert), f"until {self._ends.date()}", error, 0)
+
+    @property
+    def chain(self) -> bytes:
+        """PEM: the certificate, what it is signed by, its key."""
+        return self._cert.read_bytes() + b"\n" + self._key.read_bytes()
 
     def _load(self, context: ssl.SSLContext) -> dt.datetime:
         """When it ends. Raises TlsError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.files import read_yaml
 from config.primer import Text
-from config.settings import Section
+from config.section import Section
 
 FOLDER = Path(__file__).parent / "announcements"
 

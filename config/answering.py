@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import get_args
-from urllib.parse import unquote
 
 from pydantic import ValidationError
 
 from config.errors import ConfigError
+from config.numbers import plain_number
 from config.persona import Persona, load_persona
+from config.routes import Arrival, RouteSettings, fits, header_of
 from config.settings import Settings, TestNumber, TurnSettings
 
-_SEPARATORS = re.compile(r"[\s().\-/]")
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What becomes of a call. The first of its personas greets, unless `says` is all that is said."""
+
+    personas: tuple[Persona, ...]
+    test: TestNumber | None = None
+    says: str | None = None
+    refused: bool = False
+    max_duration_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,13 +33,14 @@ class Personas:
     """The personas of one server.
 
     The first of `candidates` greets; where there are more, each speaks another language, and the
-    caller's decides. A number in `by_number` has a persona of its own, and nothing to decide; one in
-    `tests` tests the line.
+    caller's decides. The first of the `routes` that fits decides before that; behind them, a number in
+    `by_number` has a persona of its own, and nothing to decide; one in `tests` tests the line.
     """
 
     candidates: tuple[Persona, ...]
     by_number: Mapping[str, Persona] = field(default_factory=dict)
     tests: Mapping[str, TestNumber] = field(default_factory=dict)
+    routes: tuple[tuple[RouteSettings, Persona | None], ...] = ()
 
     @property
     def default(self) -> Persona:
@@ -38,7 +49,33 @@ class Personas:
     @property
     def all(self) -> tuple[Persona, ...]:
         """Each of them once, the default one first."""
-        return tuple(dict.fromkeys((*self.candidates, *self.by_number.values())))
+        return tuple(
+            dict.fromkeys(
+                (
+                    *self.candidates,
+                    *self.by_number.values(),
+                    *(persona for _, persona in self.routes if persona),
+                )
+            )
+        )
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """Those that routes look at, in lower case."""
+        return frozenset(header_of(route.header)[0] for route, _ in self.routes if route.header)
+
+    def place(self, call: Arrival, now: datetime) -> Place:
+        """`now` is aware of its time zone."""
+        for route, persona in self.routes:
+            if fits(route, call, now):
+                return Place(
+                    (persona,) if persona else self.answering(call.called),
+                    None if persona or route.says or route.refuse else self.test(call.called),
+                    route.says,
+                    route.refuse is not None,
+                    route.max_duration_s,
+                )
+        return Place(self.answering(call.called), self.test(call.called))
 
     def answering(self, called: str) -> tuple[Persona, ...]:
         """Who may answer a call to `called`, as the wire writes it; the first of them greets."""
@@ -65,13 +102,14 @@ def load_personas(settings: Settings) -> Personas:
                 loaded[name] = load_persona(name)
             except ConfigError as error:
                 raise ConfigError(f"{key} can't be used: {error}") from None
+            loaded[name] = _allowed(loaded[name], settings)
             _require_waits(loaded[name], settings.turn)
         return loaded[name]
 
     candidates = [load("languages", name) for name in settings.languages]
     _require_distinct(settings.languages, candidates)
     if not candidates or "persona" in settings.model_fields_set:
-        first = loaded.get(settings.persona) or load_persona(settings.persona)
+        first = loaded.get(settings.persona) or _allowed(load_persona(settings.persona), settings)
         _require_waits(first, settings.turn)
         others = [one for one in candidates if one.language_code != first.language_code]
         candidates = [first, *others]
@@ -79,6 +117,10 @@ def load_personas(settings: Settings) -> Personas:
         number: load(f"numbers.{called}", settings.numbers[called])
         for number, called in _by_plain_number("numbers", settings.numbers).items()
     }
+    routes = [
+        (route, load(f"routes.{number}.persona", route.persona) if route.persona else None)
+        for number, route in enumerate(settings.routes)
+    ]
     voice, language = settings.tts.voice, candidates[0].language_code
 
     def speaking(persona: Persona) -> Persona:
@@ -89,6 +131,7 @@ def load_personas(settings: Settings) -> Personas:
         tuple(speaking(one) for one in candidates),
         MappingProxyType({number: speaking(one) for number, one in by_number.items()}),
         MappingProxyType(_tests(settings, by_number)),
+        tuple((route, one and speaking(one)) for route, one in routes),
     )
 
 
@@ -120,15 +163,30 @@ def _by_plain_number(key: str, numbers: Iterable[str]) -> dict[str, str]:
     return by_number
 
 
-def plain_number(called: str) -> str:
-    """A called number or user part as it is compared: "+33 1 23", "%2B33123" and "33123" are one.
-
-    Of a SIP or tel URI only the user part counts, without parameters; letters in either case.
-    """
-    user = re.sub(r"^(sips?|tel):", "", unquote(called).strip(), flags=re.IGNORECASE)
-    user = user.partition("@")[0].partition(";")[0]
-    digits = _SEPARATORS.sub("", user).removeprefix("+")
-    return digits if digits.isdecimal() or not digits else user.strip().lower()
+def _allowed(persona: Persona, settings: Settings) -> Persona:
+    """The persona with all to whom it may put callers through. Raises ConfigError where a tool can't work."""
+    if "ask_for_keys" in persona.tools and not persona.keypad:
+        raise ConfigError(f"The persona {persona.name} has the tool ask_for_keys, so it must have a keypad.")
+    secret = next((asks.name for asks in persona.keypad if asks.secret), None)
+    if secret is not None and settings.webhook.url is None:
+        raise ConfigError(
+            f"The {secret} in the keypad of the persona {persona.name} is secret, so webhook.url "
+            "must be set: nobody else is told what was entered."
+        )
+    if "transfer_call" not in persona.tools:
+        return persona
+    known = settings.transfer.to
+    if not known:
+        raise ConfigError(
+            f"The persona {persona.name} has the tool transfer_call, so transfer.to must be set: whom calls "
+            "may be put through to."
+        )
+    if unknown := [name for name in persona.transfer_to if name not in known]:
+        raise ConfigError(
+            f"transfer_to of the persona {persona.name} has '{unknown[0]}', which transfer.to lacks; "
+            f"it has {', '.join(known)}."
+        )
+    return persona.model_copy(update={"transfer_to": persona.transfer_to or tuple(known)})
 
 
 def _require_waits(persona: Persona, turn: TurnSettings) -> None:

@@ -42,8 +42,12 @@ class Key:
 
     @property
     def items(self) -> type[BaseModel] | None:
-        """What a list of mappings holds; None where it is no such list."""
-        kinds = [get_args(one)[0] for one in _members(self.field.annotation) if get_origin(one) is tuple]
+        """What a list of mappings, or a mapping of names to them, holds; None where it is neither."""
+        kinds = [
+            get_args(one)[0 if get_origin(one) is tuple else 1]
+            for one in _members(self.field.annotation)
+            if get_origin(one) in (tuple, dict)
+        ]
         kind = kinds[0] if kinds else None
         return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
@@ -151,3 +155,5 @@ KEYS: Mapping[str, Key] = types.MappingProxyType({key.name: key for key in _walk
 SECRET_FILES: Mapping[str, Key] = types.MappingProxyType(
     {key.file_key: key for key in KEYS.values() if key.secret}
 )
+NAMED = frozenset(key.name for key in KEYS.values() if key.is_mapping and key.items)
+"""Mappings by names of mappings, to each of which several sources may give parts."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.keypad import Keypad
+from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
-from config.settings import Section, TurnSettings
+from config.section import Section
+from config.settings import TurnSettings
 
 FOLDER = Path(__file__).parent / "personas"
 
@@ -28,6 +31,8 @@ def _with_colon(fact: Any) -> Any:
         return ": ".join(str(part) for part in next(iter(fact.items())))
     return fact
 
+
+PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message"]
 
 Fact = Annotated[
     str,
@@ -89,6 +94,19 @@ class Persona(Section):
     idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
+    tools: tuple[PersonaTool, ...] = Field(
+        (),
+        description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
+        "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one.",
+    )
+    transfer_to: tuple[Text, ...] = Field(
+        (), description="Names in `transfer.to` to which it may; empty is all of them."
+    )
+    message_only: bool = Field(
+        False, description="Record a message behind the greeting, and hang up: an answering machine."
+    )
+    keypad: tuple[Keypad, ...] = Field((), max_length=20, description="What a caller may be asked to key in.")
+    phrases: Phrases = Phrases()
 
     @property
     def uninterruptible(self) -> int:
@@ -114,6 +132,11 @@ class Persona(Section):
     def longer(self) -> str:
         """Said when it still is; empty in some languages."""
         return lessons(self.language_code).longer
+
+    @property
+    def says(self) -> Phrases:
+        """What it says without the model, in its own words or the language's."""
+        return self.phrases.over(lessons(self.language_code).phrases)
 
     @property
     def language_code(self) -> str:
@@ -208,4 +231,10 @@ def _model(key: str) -> type[Section]:
     section, _, rest = key.partition(".")
     if not rest:
         return Persona
-    return Example if section == "examples" else PersonaTurn
+    sections: dict[str, type[Section]] = {
+        "examples": Example,
+        "keypad": Keypad,
+        "phrases": Phrases,
+        "turn": PersonaTurn,
+    }
+    return sections[section]

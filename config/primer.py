@@ -12,7 +12,8 @@ from typing import Annotated, Self
 from pydantic import Field, PlainValidator, StringConstraints, model_validator
 
 from config.files import read_yaml
-from config.settings import Section
+from config.phrases import Phrases
+from config.section import Section
 
 GENERAL_EXAMPLES = 4
 FACTS_TOLD = 4
@@ -70,6 +71,7 @@ class Lessons(Section):
     again: str = ""  # said where an answer was lost
     filler: str = ""  # said while one is awaited
     longer: str = ""  # and said when it still is
+    phrases: Phrases = Phrases()
     examples: tuple[Example, ...] = ()  # for personas without
     recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts

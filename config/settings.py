@@ -6,13 +6,21 @@ file, the environment and flags.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from config.accounts import AccountName, AccountSettings
+from config.logins import AuthSettings, RegistrarSettings
+from config.outbound import OutboundSettings
+from config.routes import RouteSettings
+from config.section import Codec, Network, Section, Url
+from config.transfer import TransferSettings
+from config.voicemail import VoicemailSettings
+from config.webhook import WebhookSettings
 
 
 def _expanded(path: Path) -> Path:
@@ -30,30 +38,20 @@ def _address_or_localhost(value: str) -> str:
     return value if value == "localhost" else _address(value)
 
 
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError("a list, each a network such as 192.168.0.0/16 or an IP address") from None
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
+def _require_both(section: str, cert: Path | None, key: Path | None) -> None:
+    if (cert is None) != (key is None):
+        here, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
+        raise ValueError(f"{section}.{here} is set without {section}.{missing}; they must be set together.")
 
 
 # Validators' messages go on from "it must be".
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, AfterValidator(_network)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
-Url = Annotated[str, AfterValidator(_url)]
 Device = Literal["auto", "cpu", "cuda"]
-Codec = Literal["opus", "g722", "pcmu", "pcma"]
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
+MediaEncryption = Literal["off", "optional", "required"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
@@ -71,12 +69,6 @@ PRIVATE_NETWORKS = (
 )
 
 
-class Section(BaseModel):
-    """A frozen branch of the tree that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
 
@@ -85,6 +77,20 @@ class SipSettings(Section):
     enabled: bool = Field(True, description="Take calls over SIP.")
     host: Address = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
     port: Port = Field(5060, description="UDP and TCP port to listen on.")
+    tls: bool = Field(
+        False, description="Listen with TLS, too: so it does where a certificate is given; else self-signed."
+    )
+    tls_port: Port = Field(5061, description="TCP port for TLS.")
+    tls_cert: FilePath | None = Field(None, description="PEM file of the certificate and its chain.")
+    tls_key: FilePath | None = Field(None, description="PEM file of its private key.")
+    tls_ca: FilePath | None = Field(
+        None,
+        description="PEM file of the authorities that sign for whom offhook connects to over TLS; "
+        "the system's by default.",
+    )
+    tls_client_ca: FilePath | None = Field(
+        None, description="PEM file of authorities; callers over TLS must have a certificate that one signed."
+    )
     users: tuple[str, ...] = Field((), description="User parts that are answered; empty answers any.")
     allow: tuple[Network, ...] = Field(
         PRIVATE_NETWORKS, description="Networks that may call; everyone else gets no answer."
@@ -111,6 +117,11 @@ class SipSettings(Section):
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
+    media_encryption: MediaEncryption = Field(
+        "optional",
+        description="SRTP, by SDES or DTLS: off refuses calls that demand it, optional takes it where it is "
+        "offered, required refuses calls without.",
+    )
     trace_calls: int = Field(
         100,
         ge=0,
@@ -118,6 +129,20 @@ class SipSettings(Section):
         description="Calls whose SIP messages are kept in memory, for `offhook sip trace`; 0 for none.",
     )
     rtp_timeout_s: int = Field(20, ge=2, le=600, description="A caller silent on the wire this long is gone.")
+    auth: AuthSettings = AuthSettings()
+    registrar: RegistrarSettings = RegistrarSettings()
+    accounts: dict[AccountName, AccountSettings] = Field(
+        {}, max_length=200, description="Accounts at providers and PBXs, and trunks, by name."
+    )
+
+    @property
+    def over_tls(self) -> bool:
+        return self.tls or self.tls_cert is not None
+
+    @field_validator("media_encryption", mode="before")
+    @classmethod
+    def _yaml_reads_off_as_false(cls, value: object) -> object:
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _sane_rtp_ports(self) -> Self:
@@ -129,11 +154,27 @@ class SipSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        _require_both("sip", self.tls_cert, self.tls_key)
+        return self
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.over_tls and self.tls_port == self.port:
+            raise ValueError(f"sip.tls_port is {self.tls_port}, as sip.port is; they must differ.")
+        return self
+
 
 class CallSettings(Section):
     max_calls: int = Field(20, ge=1, le=200, description="Calls at once, over every transport.")
     max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
+    hold_music: str = Field(
+        "generated",
+        min_length=1,
+        description="What a held caller hears: generated, none, or the path of a WAV file (16 bit PCM).",
+    )
     idle_prompts: int = Field(2, ge=0, le=10, description="How often to ask before saying goodbye.")
     end_deadline_s: float = Field(8.0, ge=1, le=60, description="Longest a call may take to end.")
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long SIGTERM lets calls go on.")
@@ -313,9 +354,7 @@ class HttpSettings(Section):
 
     @model_validator(mode="after")
     def _certificate_with_key(self) -> Self:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            here, missing = ("tls_key", "tls_cert") if self.tls_cert is None else ("tls_cert", "tls_key")
-            raise ValueError(f"http.{here} is set without http.{missing}; they must be set together.")
+        _require_both("http", self.tls_cert, self.tls_key)
         return self
 
 
@@ -403,12 +442,18 @@ class Settings(Section):
     numbers: dict[str, str] = Field(
         {}, max_length=1000, description="Called number or SIP user part: the persona that answers there."
     )
+    routes: tuple[RouteSettings, ...] = Field(
+        (),
+        max_length=1000,
+        description="Who answers which call, and when; the first that fits. Behind them come the numbers.",
+    )
     test_numbers: LineTestSettings = LineTestSettings()
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
+    outbound: OutboundSettings = OutboundSettings()
     call: CallSettings = CallSettings()
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
@@ -418,6 +463,9 @@ class Settings(Section):
     webrtc: WebRtcSettings = WebRtcSettings()
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
+    transfer: TransferSettings = TransferSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    voicemail: VoicemailSettings = VoicemailSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:
@@ -427,6 +475,13 @@ class Settings(Section):
                 "do too, so http.api_key must be set: set OFFHOOK_HTTP__API_KEY, or name a file that holds "
                 "it with http.api_key_file. Carriers don't send it; they sign what they ask."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _routes_of_accounts(self) -> Self:
+        for route in self.routes:
+            if route.account is not None and route.account not in self.sip.accounts:
+                raise ValueError(f"routes has the account {route.account}, which sip.accounts lacks.")
         return self
 
     @model_validator(mode="after")

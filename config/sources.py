@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ConfigError
 from config.files import names_a_path, read_secret, read_yaml
-from config.keys import KEYS, PREFIX, RENAMED, SECRET_FILES, Key, suggest, variable_of
+from config.keys import KEYS, NAMED, PREFIX, RENAMED, SECRET_FILES, Key, suggest, variable_of
 from config.redaction import without_credentials
 from config.settings import Settings
 
@@ -82,7 +82,7 @@ def load(path: Path | None, flags: Mapping[str, object]) -> Loaded:
         path = DEFAULT_FILE
     given: dict[str, _Given] = {}
     for layer in (_from_file(path) if path else {}, _from_environment(), _from_flags(flags)):
-        given |= layer
+        given |= {name: _over(given.get(name), item) for name, item in layer.items()}
     settings = _validated(given)
     _require_files(settings, given)
     origins = {name: given[name].origin if name in given else Origin("default") for name in KEYS}
@@ -114,7 +114,7 @@ class _Environment(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         if Key(field_name, field).items is not None:
-            return _listed(value)
+            return _structured(value)
         return _pairs(value) if get_origin(field.annotation) is dict else _split(value)
 
 
@@ -128,7 +128,8 @@ def _from_environment() -> dict[str, _Given]:
     known |= {variable_of(name): name for name in SECRET_FILES}
     renamed = {variable_of(old): variable_of(new) for old, new in RENAMED.items()}
     for variable in map(str.upper, os.environ):
-        if variable.startswith(PREFIX) and variable not in known and variable not in OTHER_VARIABLES:
+        of_one = any(variable.startswith(f"{KEYS[name].variable}__") for name in NAMED)
+        if variable.startswith(PREFIX) and not (of_one or variable in known or variable in OTHER_VARIABLES):
             near = difflib.get_close_matches(variable, known, n=1, cutoff=0.75)
             hint = f"did you mean {near[0]}?" if near else "'offhook config show' lists what can be set."
             hint = f"it is {renamed[variable]} now." if variable in renamed else hint
@@ -183,7 +184,11 @@ def _layer(leaves: Iterable[tuple[str, Any]], origin: Origin) -> dict[str, _Give
                 f"set {key.variable}, or name a file that holds it with {key.file_key}."
             )
         elif key.items is not None:
-            value = _with_secrets(_listed(value), key.items, key, here)
+            value = _structured(value)
+            if key.is_mapping and isinstance(value, Mapping):
+                value = {one: _with_secrets(item, key.items, key, here) for one, item in value.items()}
+            elif isinstance(value, list):
+                value = [_with_secrets(item, key.items, key, here) for item in value]
         elif key.is_list:
             value = _split(value)
         elif key.is_mapping:
@@ -202,32 +207,41 @@ def _split(value: Any) -> Any:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _listed(value: Any) -> Any:
-    """A list of mappings, as YAML or JSON has it; other text as it is, to be refused."""
+def _structured(value: Any) -> Any:
+    """Mappings, in a list or by name, as YAML or JSON has them; other text as it is, to be refused."""
     if isinstance(value, str):
         with suppress(yaml.YAMLError):
             return yaml.safe_load(value)
     return value
 
 
-def _with_secrets(value: Any, items: type[BaseModel], key: Key, origin: Origin) -> Any:
-    """The list with the secrets that its items name files for. They may stand in the environment alone."""
-    if not isinstance(value, list):
-        return value
-    secrets = [name for name, field in items.model_fields.items() if Key(name, field).secret]
-    result = []
-    for one in value:
-        item = dict(one) if isinstance(one, Mapping) else one
-        for name in secrets if isinstance(item, dict) else ():
-            if item.get(name) is not None and origin.kind != "environment":
-                raise ConfigError(
-                    f"{origin.of(key.name)} has the secret {name}, which may not stand there; "
-                    f"name a file that holds it with {name}_file."
-                )
-            if (file := item.pop(f"{name}_file", None)) is not None:
-                item[name] = read_secret(Path(str(file)), f"{key.name}.{name}")
-        result.append(item)
+def _with_secrets(item: Any, kind: type[BaseModel], key: Key, origin: Origin) -> Any:
+    """One mapping with the secrets that it names files for. They may stand in the environment alone."""
+    if not isinstance(item, Mapping):
+        return item
+    result = dict(item)
+    for name in (name for name, field in kind.model_fields.items() if Key(name, field).secret):
+        if result.get(name) is not None and origin.kind != "environment":
+            raise ConfigError(
+                f"{origin.of(key.name)} has the secret {name}, which may not stand there; "
+                f"name a file that holds it with {name}_file."
+            )
+        if (file := result.pop(f"{name}_file", None)) is not None:
+            result[name] = read_secret(Path(str(file)), f"{key.name}.{name}")
     return result
+
+
+def _over(lower: _Given | None, upper: _Given) -> _Given:
+    """What a higher source gives, which of a mapping by names adds to each name what it tells of it."""
+    if lower is None or upper.key.name not in NAMED:
+        return upper
+    if not isinstance(lower.value, Mapping) or not isinstance(upper.value, Mapping):
+        return upper
+    merged = dict(lower.value)
+    for name, item in upper.value.items():
+        both = isinstance(item, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = {**merged[name], **item} if both else item
+    return replace(upper, value=merged)
 
 
 def _pairs(value: Any) -> Any:
@@ -287,7 +301,7 @@ def _shown(value: object) -> str:
 
 
 def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
-    for name in ("http.tls_cert", "http.tls_key"):
+    for name in _FILES:
         path = value_of(settings, name)
         if path is not None and not path.is_file():
             raise ConfigError(f"{given[name].origin.of(name)} is '{path}'; there is no such file.")
@@ -299,6 +313,10 @@ def _require_files(settings: Settings, given: Mapping[str, _Given]) -> None:
             )
 
 
+_FILES = (
+    *("http.tls_cert", "http.tls_key"),
+    *("sip.tls_cert", "sip.tls_key", "sip.tls_ca", "sip.tls_client_ca"),
+)
 _MODELS = {
     "stt.model": "the folder of a CTranslate2 Whisper model, or a model's name, such as base or small",
     "tts.voice": "the .onnx file of a Piper voice, or a voice's name, such as en_US-joe-medium or ff_siwis",

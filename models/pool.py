@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from loguru import logger
 
@@ -89,8 +89,8 @@ class _Component:
 class ModelPool:
     """Loads, warms and owns the models. `start` it before anything else is asked of it.
 
-    `voices` and `languages` are those of the personas that will answer; `briefs` of them and `tools`, as
-    OpenAI describes them, are what the language model reads ahead.
+    `voices` and `languages` are those of the personas that will answer; `briefs` of them are what the
+    language model reads ahead.
     """
 
     def __init__(
@@ -100,7 +100,6 @@ class ModelPool:
         voices: Sequence[Choice],
         languages: Sequence[str],
         briefs: Sequence[Brief] = (),
-        tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.catalog = Catalog(settings.cache_dir)
         self.devices = Devices()
@@ -108,7 +107,6 @@ class ModelPool:
         self._choices = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
         self._briefs = tuple(briefs)
-        self._tools = tuple(tools)
         self._recognizer: Recognizer | None = None
         self._voices: Voices | None = None
         self._vad: SileroModel | None = None
@@ -292,7 +290,7 @@ class ModelPool:
             states=self.catalog.prompts,
             max_calls=self._settings.call.max_calls,
         )
-        await llm.start(self._briefs, self._tools)
+        await llm.start(self._briefs)
 
 
 def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog) -> str:

@@ -33,11 +33,19 @@ class Linphone:
 
 
 @contextlib.asynccontextmanager
-async def linphone(folder: Path, *, info: bool) -> AsyncIterator[Linphone]:
-    """One with files for a sound card, that sends keys by INFO, or by RFC 4733."""
+async def linphone(
+    folder: Path, *, info: bool = False, encryption: str = "none", ca: Path | None = None
+) -> AsyncIterator[Linphone]:
+    """One with files for a sound card, that sends keys by INFO, or by RFC 4733.
+
+    `encryption` is none, srtp or dtls. Over TLS it trusts what `ca` has signed.
+    """
+    (folder / ".local/share/linphone").mkdir(parents=True)  # it registers nowhere without its database
     (folder / "linphonerc").write_text(
-        f"[sip]\nsip_port={free_port()}\nsip_tcp_port=0\nsip_tls_port=-1\nuse_ipv6=0\n"
+        f"[sip]\nsip_port={free_port()}\nsip_tcp_port=0\nsip_tls_port={free_port()}\nuse_ipv6=0\n"
         f"use_info={int(info)}\nuse_rfc2833={int(not info)}\n"
+        f"media_encryption={encryption}\nmedia_encryption_mandatory={int(encryption != 'none')}\n"
+        + (f"root_ca={ca}\n" if ca else "")
     )
     process = await asyncio.create_subprocess_exec(
         *(require_peer("linphonec"), "-c", folder / "linphonerc"),

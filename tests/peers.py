@@ -99,10 +99,15 @@ class Reception:
 async def sip_server(
     reception: Reception, *, max_calls: int = 5, **settings: Any
 ) -> AsyncIterator[tuple[str, int]]:
-    """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise."""
-    port = free_port()
+    """A `SipServer` in this process, on 127.0.0.1 if `host` doesn't say otherwise.
+
+    `certificate` among the settings is a chain for TLS.
+    """
+    port, certificate = free_port(), settings.pop("certificate", None)
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port} | settings
     server = SipServer(SipSettings(**values), max_calls, reception)
+    if certificate:
+        await server.certify(certificate)
     await server.start()
     try:
         yield "127.0.0.1", port
@@ -158,15 +163,19 @@ class Softphone:
         return pcm.reshape(-1, channels)[:, 0], rate_hz
 
 
-def _configure(folder: Path) -> int:
+_MODULES = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+
+
+def _configure(folder: Path, more: tuple[str, ...], ca: Path | None) -> int:
     """Write baresip's settings, with free ports. Returns that of its control socket."""
     control = free_port()
-    modules = ("aufile", "aubridge", "g711", "g722", "opus", "sndfile", "account", "menu", "ctrl_tcp")
+    modules = (*_MODULES, *more)
     (folder / "config").write_text(
         f"sip_listen 127.0.0.1:{free_port()}\nnet_interface lo\n"
         f"audio_source aufile,{folder}/says.wav\naudio_player aubridge,none\n"
         f"snd_path {folder}\nctrl_tcp_listen 127.0.0.1:{control}\n"
         f"module_path {BARESIP_MODULES}\n"
+        + (f"sip_cafile {ca}\nsip_verify_server yes\n" if ca else "")
         + "".join(
             f"{'module_app' if m in ('account', 'menu', 'ctrl_tcp') else 'module'} {m}.so\n" for m in modules
         )
@@ -190,28 +199,42 @@ async def _start(program: str, folder: Path) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def softphone(
-    folder: Path, dial: str, says: Callable[[int], NDArray[np.int16]], codec: str = "pcmu"
+    folder: Path,
+    dial: str,
+    says: Callable[[int], NDArray[np.int16]],
+    codec: str = "pcmu",
+    mediaenc: str = "",
+    ca: Path | None = None,
+    account: str = "<sip:softphone@127.0.0.1>;regint=0",
 ) -> AsyncIterator[Softphone]:
-    """A baresip that calls the URI `dial` and says `says(rate_hz)` (s16 mono PCM); it leaves at the end."""
+    """A baresip that calls the URI `dial`, or nobody where that is empty, and leaves at the end.
+
+    It says `says(rate_hz)` (s16 mono PCM). `mediaenc` is as in its accounts. With `ca` it calls over TLS, and
+    trusts what that has signed.
+    """
     program = require_peer("baresip")
     with wave.open(str(folder / "says.wav"), "wb") as file:
         rate_hz, channels = WAV_FORMATS[codec]
         file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
         file.writeframes(np.repeat(says(rate_hz), channels).tobytes())
+    if ca:
+        account = account.replace(">", ";transport=tls>")
     (folder / "accounts").write_text(
-        f"<sip:softphone@127.0.0.1>;regint=0;audio_codecs={CODEC_SPECS[codec]}\n"
+        f"{account};audio_codecs={CODEC_SPECS[codec]}" + (f";mediaenc={mediaenc}\n" if mediaenc else "\n")
     )
     (folder / "contacts").write_text("")
-    phone = Softphone(folder, _configure(folder))
+    modules = ("srtp", "dtls_srtp") if mediaenc else ()
+    phone = Softphone(folder, _configure(folder, modules, ca))
     process = await _start(program, folder)
     try:
         try:
-            await phone.command("dial", dial)
+            if dial:
+                await phone.command("dial", dial)
         # Now and then Debian's baresip stops in its own `dial`, or loses its port to another program.
         except (TimeoutError, ConnectionRefusedError):
             process.kill()
             await process.communicate()
-            phone = Softphone(folder, _configure(folder))
+            phone = Softphone(folder, _configure(folder, modules, ca))
             process = await _start(program, folder)
             await phone.command("dial", dial)
         yield phone
@@ -223,3 +246,41 @@ async def softphone(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def target(folder: Path, status: str) -> AsyncIterator[int]:
+    """A sipp that answers one INVITE with `status`, as `200 OK`. Yields its port."""
+    port = free_port()
+    scenario = folder / "target.xml"  # sipp wants to read a number there
+    text = (SCENARIOS / "target.xml").read_text().replace("[status]", status)
+    if not status.startswith("2"):
+        text = text.partition("  <!-- What follows")[0] + "</scenario>\n"
+    scenario.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(require_peer("sipp"), "-sf", scenario, "-m", "1"),
+        *("-i", "127.0.0.1", "-p", str(port), "-mp", str(free_port()), "-nostdin"),
+        *("-timeout", "30", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"TERM": "dumb"},
+    )
+    try:
+        await _listens(port)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _listens(port: int) -> None:
+    """Wait until somebody has the UDP port."""
+    async with asyncio.timeout(10):
+        while True:
+            with socket.socket(type=socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return
+            await asyncio.sleep(0.05)

@@ -40,19 +40,19 @@ async def kamailio(
             await stack.enter_async_context(_rtpengine(control))
         options = ["-A", "WITH_RTPENGINE"] if rtpengine else []
         await stack.enter_async_context(
-            _running(
+            running(
                 *(program, "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-Y", str(folder)),
                 *("-P", str(folder / "kamailio.pid"), "-m", "32", "-M", "4", *options),
             )
         )
-        await _answers(port)
+        await answers(port)
         yield "127.0.0.1", port
 
 
 @contextlib.asynccontextmanager
 async def _rtpengine(control: int) -> AsyncIterator[None]:
     """In user space: `--table=-1` asks for no kernel module."""
-    async with _running(
+    async with running(
         *(require_peer("rtpengine"), "--foreground", "--log-stderr", "--table=-1", "--interface=127.0.0.1"),
         *(f"--listen-ng=127.0.0.1:{control}", "--port-min=30000", "--port-max=30400", "--num-threads=1"),
         "--config-file=none",
@@ -64,7 +64,8 @@ async def _rtpengine(control: int) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _running(*command: str) -> AsyncIterator[None]:
+async def running(*command: str) -> AsyncIterator[None]:
+    """A program, ended with the block; what it said last is in the error if it came to nothing."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
@@ -91,7 +92,7 @@ async def _running(*command: str) -> AsyncIterator[None]:
         await reading
 
 
-async def _answers(port: int) -> None:
+async def answers(port: int) -> None:
     """Wait until the proxy has found the server alive and passes an OPTIONS on to it."""
     async with asyncio.timeout(STARTED_S):
         while True:

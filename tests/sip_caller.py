@@ -1,7 +1,7 @@
 """A caller made of two sockets, which sees every packet and can send wrong ones.
 
-SIP goes over UDP or TCP; it speaks and decodes PCMU only. RTP is sent and recorded on a thread of its own, so
-that a busy event loop doesn't blur the times.
+SIP goes over UDP, TCP or TLS; it speaks and decodes PCMU only. RTP is sent and recorded on a thread of its
+own, so that a busy event loop doesn't blur the times.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import secrets
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -74,6 +75,7 @@ class Caller:
     user: str = "agent"
     name: str = "caller"
     tcp: bool = False
+    tls: ssl.SSLContext | None = None  # over TCP
     uri: str = ""  # the Request-URI; what stands in To by default
     to: str = ""  # a whole header's value, without tag; as is From
     from_: str = ""
@@ -84,7 +86,10 @@ class Caller:
         self.sip = socket.socket(type=socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
         self.sip.bind((self.host, 0))
         if self.tcp:
+            self.sip.settimeout(10)
             self.sip.connect(self.server)
+        if self.tls:
+            self.sip = self.tls.wrap_socket(self.sip, server_hostname=self.server[0])
         self.sip.setblocking(False)
         self._stream = b""
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -97,6 +102,9 @@ class Caller:
         self.direction = "sendrecv"
         self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
         self.attributes: tuple[str, ...] = (f"rtpmap:{TELEPHONE_EVENT} telephone-event/8000",)
+        self.profile = "RTP/AVP"
+        self.encrypt: Callable[[bytes], bytes] = lambda packet: packet  # and the other way
+        self.decrypt: Callable[[bytes], bytes] = lambda packet: packet
         self.branch = ""
         self.rtp_to: tuple[str, int] | None = None
         self.acked_at = 0.0
@@ -112,6 +120,14 @@ class Caller:
         self._sequence_number = 100
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def transport(self) -> str:
+        return "TLS" if self.tls else "TCP" if self.tcp else "UDP"
+
+    @property
+    def _parameter(self) -> str:
+        return f";transport={self.transport.lower()}" if self.tcp else ""
 
     async def call(self) -> SipAnswer:
         """INVITE, then ACK. Returns the final answer."""
@@ -145,7 +161,7 @@ class Caller:
         return (
             f"v=0\r\no=- 1 {self.cseq + 1} IN IP4 {self.host}\r\ns=-\r\n"
             f"c={media or f'IN IP4 {self.host}'}\r\nt=0 0\r\n"
-            f"m=audio {own if port < 0 else port} RTP/AVP {formats or self.formats}\r\n"
+            f"m=audio {own if port < 0 else port} {self.profile} {formats or self.formats}\r\n"
             + "".join(f"a={attribute}\r\n" for attribute in (*self.attributes, direction))
         )
 
@@ -178,16 +194,15 @@ class Caller:
     ) -> str:
         host, port = self.sip.getsockname()
         tag = f";tag={self.to_tag}" if self.to_tag else ""
-        transport = ";transport=tcp" if self.tcp else ""
-        uri = self.uri or f"sip:{self.user}@{self.server[0]}:{self.server[1]}{transport}"
+        uri = self.uri or f"sip:{self.user}@{self.server[0]}:{self.server[1]}{self._parameter}"
         content = f"Content-Type: {content_type}\r\n" if body else ""
         return (
-            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{'TCP' if self.tcp else 'UDP'} {host}:{port};"
+            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{self.transport} {host}:{port};"
             f"branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
             f"Max-Forwards: 70\r\nFrom: {self.from_ or f'<sip:{self.name}@{host}>'};tag={self.tag}\r\n"
             f"To: {self.to or f'<sip:{self.user}@{self.server[0]}>'}{tag}\r\nCall-ID: {self.call_id}\r\n"
             f"CSeq: {cseq} {method}\r\n"
-            f"Contact: <sip:{self.name}@{host}:{port}{transport}>\r\n{headers}{content}"
+            f"Contact: <sip:{self.name}@{host}:{port}{self._parameter}>\r\n{headers}{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
@@ -197,7 +212,7 @@ class Caller:
         else:
             self.sip.sendto(message.encode(), self.server)
 
-    async def final_answer(self, timeout_s: float = 5.0) -> SipAnswer:
+    async def final_answer(self, timeout_s: float = 15.0) -> SipAnswer:
         """The final answer to the last request; requests that come first are answered 200."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -231,7 +246,14 @@ class Caller:
             if end and len(rest) >= length:
                 self._stream = rest[length:]
                 return (head + end + rest[:length]).decode()
-            self._stream += await asyncio.get_running_loop().sock_recv(self.sip, 65536)
+            try:
+                self._stream += (
+                    self.sip.recv(65536)
+                    if self.tls
+                    else await asyncio.get_running_loop().sock_recv(self.sip, 65536)
+                )
+            except ssl.SSLWantReadError:
+                await asyncio.sleep(0.01)
 
     def answer_request(self, text: str, body: str = "", status: str = "200 OK") -> None:
         """Say yes, or `status`, to whatever the server asks; to an INVITE with `body`, or what is agreed."""
@@ -247,7 +269,7 @@ class Caller:
         ]
         host, port = self.sip.getsockname()
         content = ["Content-Type: application/sdp"] if body else []
-        contact = f"Contact: <sip:{self.name}@{host}:{port}{';transport=tcp' if self.tcp else ''}>"
+        contact = f"Contact: <sip:{self.name}@{host}:{port}{self._parameter}>"
         length = f"Content-Length: {len(body)}"
         self.send("\r\n".join([f"SIP/2.0 {status}", *kept, contact, *content, length, "", body]))
         if method == "BYE":
@@ -294,6 +316,7 @@ class Caller:
         data, extras, _, _ = self.rtp.recvmsg(2048, 64)
         seconds, nanoseconds = struct.unpack("@qq", extras[0][2][:16])
         age = time.time() - (seconds + nanoseconds / 1e9)
+        data = self.decrypt(data)
         _, kind, number, stamp, _ = struct.unpack("!BBHII", data[:12])
         self.received.append(Packet(time.monotonic() - age, number, stamp, kind & 0x7F, data[12:]))
 
@@ -309,13 +332,13 @@ class Caller:
                 continue
             due += PTIME_S
             if self.inject:
-                self.rtp_from.sendto(self.inject.pop(0), self.rtp_to)
+                self.rtp_from.sendto(self.encrypt(self.inject.pop(0)), self.rtp_to)
             elif not self.silent:
                 payload = self.speech.pop(0) if self.speech else silence
                 header = self.header(0)
                 self.sent_at[self._sequence_number] = time.monotonic()
                 for packet in self.disturb(header + payload):
-                    self.rtp_from.sendto(packet, self.rtp_to)
+                    self.rtp_from.sendto(self.encrypt(packet), self.rtp_to)
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ import aiortc
 import aiortc.rtcsctptransport
 import baresip._events
 import baresip._native
+import baresip.call
 import pytest
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.services.openai.llm import OpenAILLMService
@@ -34,7 +35,16 @@ import agent
 import bench
 import models
 import transports
-from transports.sip import hooks, native, native_rtp
+from transports.sip import (
+    hooks,
+    native,
+    native_agents,
+    native_calls,
+    native_rtp,
+    native_srtp,
+    native_tls,
+    requests,
+)
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {"pipecat": "pipecat-ai", "aiortc": "aiortc", "baresip": "baresip-python"}
@@ -76,12 +86,31 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("baresip", baresip._native.lib, ["BP_CMD_PING", "BP_EV_PONG"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native._SIGNATURES)),
     ],
+    "transports/sip/native_dial.py": [("baresip", baresip.call.Call, ["_on_stack_event"])],
     "transports/sip/hooks.py": [
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(hooks._SIGNATURES)),
+    ],
+    "transports/sip/native_agents.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_agents.SIGNATURES)),
+    ],
+    "transports/sip/requests.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(requests.SIGNATURES)),
+    ],
+    "transports/sip/native_calls.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
     ],
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_rtp._SIGNATURES)),
+    ],
+    "transports/sip/native_tls.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_tls._SIGNATURES)),
+    ],
+    "transports/sip/native_srtp.py": [
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_srtp._SIGNATURES)),
     ],
 }
 EACH = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import abc
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pipecat.transports.base_transport import BaseTransport
 
@@ -23,11 +23,20 @@ class EndReason(StrEnum):
     CALLER_GONE = "caller_gone"
     AGENT_HANGUP = "agent_hangup"
     OPERATOR_HANGUP = "operator_hangup"
+    TRANSFERRED = "transferred"
     IDLE = "idle"
     MAX_DURATION = "max_duration"
     DRAIN = "drain"
     MODEL_FAILURE = "model_failure"
     TRANSPORT_FAILURE = "transport_failure"
+    # Of calls that we make:
+    CALLED_HANGUP = "called_hangup"
+    CALLED_GONE = "called_gone"
+    BUSY = "busy"
+    DECLINED = "declined"
+    NO_ANSWER = "no_answer"
+    NOT_REACHED = "not_reached"
+    UNAUTHORIZED = "unauthorized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,13 @@ class CallInfo:
     called: str
     remote: str = ""
     codec: str = ""
+    encryption: str = ""  # of the media, as `sdes` or `dtls-srtp`; empty if there is none
     call_id: str = ""
     caller_name: str = ""
     diverted_from: tuple[str, ...] = ()  # whose calls were diverted to us, the last diversion first
+    account: str = ""  # of sip.accounts, by which the call came
+    headers: Mapping[str, str] = field(default_factory=dict)  # that routes look at, by lower-case name
+    direction: Literal["inbound", "outbound"] = "inbound"
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 
@@ -67,11 +80,19 @@ class CallTransport(BaseTransport, abc.ABC):
       except for A to D, which Pipecat's keypad lacks.
     - `on_message(transport, message: dict)`: on wires that carry messages beside the sound.
 
+    Of a call that we make, in the place of the first two, as Pipecat names dial-out events:
+
+    - `on_dialout_ringing(transport, early_media: bool)`: it rings there; may come again.
+    - `on_dialout_answered(transport)`
+    - `on_dialout_stopped(transport, reason: EndReason)`: also where it was never answered.
+
     The agent runs a pipeline that starts with `input()` and has `output()` before the assistant
     aggregator, and ends the call with `hangup`.
     """
 
     carries_messages = False  # whether `send_message` reaches anyone
+    connected_event = "on_dialin_connected"
+    stopped_event = "on_dialin_stopped"
 
     def __init__(self, info: CallInfo, playout: Playout) -> None:
         super().__init__()
@@ -79,8 +100,9 @@ class CallTransport(BaseTransport, abc.ABC):
         self.playout = playout
         # What the wire adds, for honest latencies: from `playout.pull` to the packet's departure. Seconds.
         self.send_delay_s = 0.0
-        self._register_event_handler("on_dialin_connected")
-        self._register_event_handler("on_dialin_stopped")
+        self._register_event_handler(self.connected_event)
+        self._register_event_handler(self.stopped_event)
+        self._register_event_handler("on_dialout_ringing")
         self._register_event_handler("on_dtmf_event")
         self._register_event_handler("on_message")
 
@@ -99,14 +121,33 @@ class CallTransport(BaseTransport, abc.ABC):
 
     @abc.abstractmethod
     async def answer(self) -> None:
-        """Accept the call. Returns when accepted, before media flows.
+        """Accept the call, or wait until the one that we made is. Returns before media flows.
 
-        Raises CallGone if the caller has already left, or the wire fails.
+        Raises CallGone if the caller has already left, nobody answers, or the wire fails.
         """
 
     @abc.abstractmethod
     async def hangup(self) -> None:
         """End the call on the wire now. Safe to call twice, in any state; never raises."""
+
+    async def hold(self) -> None:
+        """Tell the peer that it is held, where the wire can. It hears what the playout has."""
+        return
+
+    async def resume(self) -> None:
+        """Tell it that it isn't any more."""
+        return
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
+
+        Raises TransferFailed with the call as it was, unless it is over meanwhile.
+        """
+        raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
+
+    async def send_keys(self, keys: str) -> None:
+        """Press `keys`, of 0 to 9, A to D, * and #, one after the other. Raises NotSupported, CallGone."""
+        raise NotSupported(f"Keys can't be sent over {self.info.transport}.")
 
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
@@ -119,6 +160,21 @@ class CallGone(Exception):
     def __init__(self, message: str, reason: EndReason = EndReason.CALLER_CANCELLED) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotSupported(Exception):
+    """The wire has no way to do that; the message is a sentence."""
+
+
+class TransferFailed(Exception):
+    """The caller couldn't be put through, for a reason that is a sentence.
+
+    `status` is what SIP says of it: 486 where the target is busy, None where nobody said anything.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # What a listener (SIP server, WebRTC endpoint, media stream) is given: called once a call asks to be

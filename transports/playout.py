@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ FADE_MS = 8
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
 
 Samples = NDArray[np.int16]
+# A voice over the agent, a peer that holds the call, an operator who mutes the agent.
+Holder = Literal["voice", "peer", "operator"]
 
 
 class Playout:
@@ -46,7 +49,7 @@ class Playout:
         self.position = 0
         self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
         self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
-        self._held = False
+        self._holds: set[Holder] = set()
         self._fade_out = False
         self._fade_in = False
         self._last_word = 0
@@ -65,11 +68,11 @@ class Playout:
     @property
     def speaking(self) -> bool:
         """Whether a pull would return speech now."""
-        return self._queued > 0 and not self._held
+        return self._queued > 0 and not self._holds
 
     @property
     def held(self) -> bool:
-        return self._held
+        return bool(self._holds)
 
     def write(self, pcm: bytes) -> None:
         """Queue speech: s16le mono PCM at 16 kHz."""
@@ -126,33 +129,34 @@ class Playout:
         if self._records:
             self.sent.take_back(samples)
 
-    def hold(self) -> None:
-        """Fall silent with a fade, and keep what is left to say."""
-        if self._held:
-            return
-        if self.on_cut:
-            self.on_cut()
-        self._fade_out = self._queued > 0
-        self._held = True
+    def hold(self, by: Holder = "voice") -> None:
+        """Fall silent with a fade, and keep what is left to say, until whoever holds has it resumed."""
+        if not self._holds:
+            if self.on_cut:
+                self.on_cut()
+            self._fade_out = self._queued > 0
+        self._holds.add(by)
 
-    def resume(self) -> None:
-        """Go on after `hold`, from the end of the last word that was heard whole."""
-        if not self._held:
+    def resume(self, by: Holder = "voice") -> None:
+        """Go on after `hold`, if nobody else holds, from the end of the last word that was heard whole."""
+        if by not in self._holds:
             return
-        self._held = False
+        self._holds.discard(by)
+        if self._holds:
+            return
         self._fade_out = False
         self._go_back(max(0, self.position - self._last_word))
         self._fade_in = True
 
     def interrupt(self) -> None:
         """Fall silent with a fade, and forget what is left to say, its marks included."""
-        if self.on_cut and not self._held:
+        if self.on_cut and not self._holds:
             self.on_cut()
         fade = self._take_quietly(_FADE_SAMPLES) if self.speaking or self._fade_out else None
         self._queue.clear()
         self._queued = 0
         self._marks.clear()
-        self._held = False
+        self._holds.discard("voice")
         self._fade_in = False
         if fade is not None and len(fade):
             self._queue.append(fade)
@@ -163,7 +167,8 @@ class Playout:
     def close(self) -> None:
         """Nobody pulls any more: forget what is queued, and take nothing new."""
         self._closed = True
-        self._held = self._fade_out = False
+        self._holds.clear()
+        self._fade_out = False
         self._queue.clear()
         self._queued = 0
         self._marks.clear()

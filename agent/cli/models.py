@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
@@ -99,7 +100,7 @@ def install(
 
 async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     """Have the bundled model read what calls begin with, so that the first start needn't."""
-    from agent.pipeline import TOOLS, brief
+    from agent.pipeline import brief
     from config.answering import load_personas
     from models.errors import WeightsError
     from models.llm.speaker import start_speaker
@@ -110,7 +111,8 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
             speaker = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
                 for persona in load_personas(settings).all:
-                    await speaker.prepare(brief(persona), TOOLS if llm.tools != "off" else ())
+                    told = brief(persona)
+                    await speaker.prepare(told if llm.tools != "off" else replace(told, tools=()))
             finally:
                 await speaker.child.close()
     except WeightsError:  # nothing to prepare; what is missing was said

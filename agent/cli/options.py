@@ -61,6 +61,14 @@ PersonaName = Annotated[
 LogLevel = Annotated[
     str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.", show_default=False)
 ]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where the server's HTTP API is; where the settings say by default.",
+        show_default=False,
+    ),
+]
 
 
 def load_settings(

@@ -10,23 +10,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.options import ConfigFile, Set, load_settings
+from agent.cli.http_api import api
+from agent.cli.options import ConfigFile, Set, Url, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import HttpSettings
 
-app = typer.Typer(help="See a running server's SIP messages, and whom it ignores.", no_args_is_help=True)
-
-Url = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Where the server's HTTP API is; where the settings say by default.",
-        show_default=False,
-    ),
-]
+app = typer.Typer(
+    help="See a running server's SIP messages and accounts, and whom it ignores.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -83,6 +77,20 @@ def trace(
 
 
 @app.command()
+def accounts(url: Url = None, config: ConfigFile = None, settings: Set = None) -> None:
+    """Show whether each of sip.accounts is registered, and if not why."""
+    http = load_settings(config, settings).settings.http
+    found = _get(http, url, "accounts", {})["accounts"]
+    for one in found:
+        left = one["expires_in_s"]
+        for_how_long = f" for {left:.0f} s more" if left is not None else ""
+        error = f": {one['last_error']}" if one["last_error"] else ""
+        typer.echo(f"{one['name']}  {one['state']} at {one['server']}{for_how_long}{error}")
+    if not found:
+        typer.echo("There are no accounts (sip.accounts).")
+
+
+@app.command()
 def bans(url: Url = None, config: ConfigFile = None, settings: Set = None) -> None:
     """List the addresses that are ignored now, why, and for how long yet."""
     http = load_settings(config, settings).settings.http
@@ -102,7 +110,8 @@ def unban(
 ) -> None:
     """Listen to an address again. To have one never banned, name it in sip.ban_exempt."""
     http = load_settings(config, settings).settings.http
-    _ask(http, url, "DELETE", f"bans/{address}", {})
+    with api(http, url) as client:
+        client.ask("DELETE", f"sip/bans/{address}")
     typer.echo(f"{address} is heard again.")
 
 
@@ -140,33 +149,5 @@ def _address(endpoint: Sequence[Any]) -> str:
 
 
 def _get(http: HttpSettings, url: str | None, path: str, query: dict[str, Any]) -> Any:
-    return _ask(http, url, "GET", path, query).json()
-
-
-def _ask(http: HttpSettings, url: str | None, method: str, path: str, query: dict[str, Any]) -> Any:
-    """The server's answer; exits with a sentence if there is none or it is an error."""
-    import httpx2
-
-    base = (url or _own_url(http)).rstrip("/")
-    headers = {"X-API-Key": http.api_key.get_secret_value()} if http.api_key else {}
-    try:
-        # Its own certificate, on this machine, is nobody's to vouch for.
-        with httpx2.Client(verify=url is not None, timeout=10) as client:
-            answer = client.request(method, f"{base}/api/v1/sip/{path}", params=query, headers=headers)
-    except httpx2.HTTPError as error:
-        typer.echo(f"offhook: no server answers at {base}: {error}. Name it with --url.", err=True)
-        raise typer.Exit(1) from None
-    if answer.is_error:
-        try:
-            detail = answer.json()["detail"]
-        except (ValueError, KeyError):
-            detail = f"{base} answered {answer.status_code}. Is it offhook's?"
-        typer.echo(f"offhook: {detail}", err=True)
-        raise typer.Exit(1)
-    return answer
-
-
-def _own_url(http: HttpSettings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
-    where = f"[{host}]" if ":" in host else host
-    return f"{'https' if http.tls else 'http'}://{where}:{http.port}"
+    with api(http, url) as client:
+        return client.ask("GET", f"sip/{path}", params=query).json()

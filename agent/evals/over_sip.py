@@ -14,8 +14,8 @@ from agent.evals.rules import judge
 from agent.evals.runs import persona_for
 from agent.evals.scenario import Scenario, ScenarioSet
 from agent.evals.words import words
-from agent.pipeline import END_CALL
 from agent.server import Server
+from agent.tools import END_CALL
 from config.answering import Personas
 from config.persona import Persona
 from config.settings import Settings

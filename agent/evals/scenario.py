@@ -18,7 +18,7 @@ from config.errors import ConfigError
 from config.files import read_yaml
 from config.persona import MAX_FACTS, Fact
 from config.primer import Text
-from config.settings import Section
+from config.section import Section
 
 MAX_TURNS = 50
 

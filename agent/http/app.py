@@ -15,8 +15,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.http import problems
 from agent.http.admission import TextAdmission
+from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
-from agent.http.contracts import Ban, Calls, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.problems import Problem
@@ -42,6 +43,8 @@ Every error is an RFC 9457 problem document whose `detail` says what to do."""
 _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
+    {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
+    {"name": "Messages", "description": "What callers left to be passed on."},
     {
         "name": "Text",
         "description": 'The models without a call.\n\n`WS /api/v1/chat` takes `{"text": "..."}` and answers '
@@ -63,6 +66,7 @@ def create_app(
     listeners: Sequence[HasHealth] = (),
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
+    accounts: Callable[[], Sequence[Account]] = tuple,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -81,8 +85,9 @@ def create_app(
     )
     problems.install(app)
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans)
+        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
     )
+    app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)

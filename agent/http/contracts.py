@@ -42,6 +42,28 @@ class Turn(Protocol):
         """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
 
 
+class Control(Protocol):
+    """What may be done with a call. Raises CantBeDone."""
+
+    @property
+    def caller_muted(self) -> bool: ...
+    @property
+    def agent_muted(self) -> bool: ...
+    async def transfer(self, to: str) -> None:
+        """Returns once the caller was put through. Raises UnknownTarget, TransferFailed as well."""
+
+    async def take_message(self) -> str | None:
+        """The id of what the caller left; None for nothing."""
+
+    async def hold(self) -> None: ...
+    async def send_keys(self, keys: str) -> None: ...
+    async def ask_for_keys(self, name: str) -> str | None:
+        """What the caller entered; None for nothing, or a secret."""
+
+    async def resume(self) -> None: ...
+    def mute(self, *, caller: bool, agent: bool) -> None: ...
+
+
 class LiveCall(Protocol):
     @property
     def info(self) -> CallInfo: ...
@@ -66,6 +88,8 @@ class LiveCall(Protocol):
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
 
+    @property
+    def control(self) -> Control: ...
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once."""
 
@@ -121,6 +145,24 @@ class Gpu(Protocol):
 
 class HasHealth(Protocol):
     def health(self) -> Sequence[ComponentHealth]: ...
+
+
+class Account(Protocol):
+    """Of the SIP line, at a provider or PBX."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def expires_in_s(self) -> float | None:
+        """None where nothing is registered."""
+
+    @property
+    def last_error(self) -> str | None:
+        """A sentence that says what to do."""
 
 
 class Ban(Protocol):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Response
 
-from agent.http.contracts import Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
+from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
 from agent.http.problems import ProblemError, responses
 from agent.http.views import (
+    AccountView,
     BanView,
     ComponentView,
     GpuView,
@@ -35,6 +36,7 @@ def control_router(
     pulse: Pulse,
     max_calls: int,
     bans: Callable[[], Sequence[Ban]],
+    accounts: Callable[[], Sequence[Account]],
 ) -> APIRouter:
     router = APIRouter()
 
@@ -82,6 +84,7 @@ def control_router(
             max_calls=max_calls,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
+            accounts=[AccountView.of(account) for account in accounts()],
             banned=[BanView.of(ban) for ban in bans()],
             gpu=GpuView.of(gpu) if gpu else None,
             process=ProcessView.of(pulse.vitals()),
@@ -96,7 +99,7 @@ def control_router(
     @router.get("/api/v1/sessions/{id}", tags=["Calls"], summary="One call", responses=responses(401, 404))
     async def session(id: str) -> SessionDetail:
         """One live call, with how well it sounds, what was said and where each answer's time went."""
-        return await SessionDetail.of_call(_find(calls, id))
+        return await SessionDetail.of_call(find(calls, id))
 
     @router.delete(
         "/api/v1/sessions/{id}",
@@ -107,7 +110,7 @@ def control_router(
     )
     async def hang_up(id: str) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        await _find(calls, id).hangup()
+        await find(calls, id).hangup()
         try:
             async with asyncio.timeout(HANGUP_WAIT_S):
                 await calls.gone(id)
@@ -131,7 +134,8 @@ def overall(states: Sequence[str]) -> OverallState:
     return "ok" if all(state in _FINE for state in states) else "degraded"
 
 
-def _find(calls: Calls, id: str) -> LiveCall:
+def find(calls: Calls, id: str) -> LiveCall:
+    """Raises ProblemError."""
     for call in calls.live():
         if call.info.id == id:
             return call

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from agent.http.problems import ProblemError, responses
-from agent.http.views import BanView
+from agent.http.views import AccountView, BanView
 from transports.sip.server import SipServer
 from transports.sip.trace import Message, without_numbers, without_secrets
 
@@ -40,6 +40,10 @@ class TraceView(BaseModel):
     messages: list[MessageView] = Field(description="In order of time.")
 
 
+class Accounts(BaseModel):
+    accounts: list[AccountView]
+
+
 class Bans(BaseModel):
     bans: list[BanView]
 
@@ -64,6 +68,11 @@ def sip_router(sip: SipServer) -> APIRouter:
             return TraceView(messages=[MessageView.of(message) for message in messages])
 
         return await asyncio.to_thread(shown)  # thousands of them take a second
+
+    @router.get("/accounts", summary="Where calls come from", responses=responses(401))
+    async def accounts() -> Accounts:
+        """Whether each account is registered, for how long yet, and what went wrong last."""
+        return Accounts(accounts=[AccountView.of(account) for account in sip.accounts])
 
     @router.get("/bans", summary="Who is ignored", responses=responses(401))
     async def bans() -> Bans:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
-from agent.http.contracts import Ban, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
+from agent.http.contracts import Account, Ban, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
 from agent.quality import mos
 from agent.vitals import Vitals
 from config.redaction import without_credentials
@@ -144,6 +144,28 @@ class BanView(BaseModel):
         return cls(address=ban.address, why=ban.why, seconds_left=round(ban.seconds_left, 1))
 
 
+class AccountView(BaseModel):
+    name: str = Field(examples=["provider"], description="As in sip.accounts.")
+    server: str = Field(examples=["sip.example.com"])
+    state: str = Field(
+        examples=["registered"],
+        description="registering, registered, failed, or trunk: not to register",
+    )
+    expires_in_s: float | None = Field(description="Until when calls come here, unless it is refreshed.")
+    last_error: str | None = None
+
+    @classmethod
+    def of(cls, account: Account) -> AccountView:
+        expires = account.expires_in_s
+        return cls(
+            name=account.name,
+            server=account.server,
+            state=account.state,
+            expires_in_s=None if expires is None else round(expires, 1),
+            last_error=account.last_error,
+        )
+
+
 class Health(BaseModel):
     status: OverallState
     accepting: bool = Field(description="Whether a new call would be answered.")
@@ -152,6 +174,7 @@ class Health(BaseModel):
     max_calls: int
     llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
     components: list[ComponentView]
+    accounts: list[AccountView] = Field([], description="Of the SIP line, at providers and PBXs.")
     banned: list[BanView] = Field([], description="Addresses that the SIP line ignores.")
     gpu: GpuView | None = Field(None, description="Null where there is none that may be used.")
     process: ProcessView
@@ -160,18 +183,26 @@ class Health(BaseModel):
 class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
     transport: str = Field(examples=["sip"])
+    direction: Literal["inbound", "outbound"] = Field(description="Who called: they, or we.")
     from_: str = Field(alias="from", examples=["alice"])
     from_name: str = Field(description="The caller's name, where the wire has one.", examples=["Alice"])
     to: str = Field(examples=["agent"])
     diverted_from: tuple[str, ...] = Field(
         description="Whose calls were diverted here, the last diversion first.", examples=[["600"]]
     )
+    account: str = Field(description="Of sip.accounts, by which it came.", examples=["provider"])
     remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
     codec: str = Field(examples=["pcmu"])
+    encryption: str | None = Field(
+        description="Of the media: sdes, or dtls-srtp; null if there is none that is known of.",
+        examples=["dtls-srtp"],
+    )
     since: datetime
     state: CallState
     persona: str = Field(description="Who answers.", examples=["Joe"])
     language: str = Field(description="In which language.", examples=["en"])
+    caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
+    agent_muted: bool = Field(description="By an operator: the caller doesn't hear the agent.")
     turns: int = Field(description="Turns so far, both sides counted.")
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
@@ -270,16 +301,21 @@ def _summary(call: LiveCall) -> dict[str, Any]:
     return {
         "id": info.id,
         "transport": info.transport,
+        "direction": info.direction,
         "from": info.caller,
         "from_name": info.caller_name,
         "to": info.called,
         "diverted_from": info.diverted_from,
+        "account": info.account,
         "remote": info.remote,
         "codec": info.codec,
+        "encryption": info.encryption or None,
         "since": _time(info.since),
         "state": call.state,
         "persona": call.persona.name,
         "language": call.persona.language,
+        "caller_muted": call.control.caller_muted,
+        "agent_muted": call.control.agent_muted,
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],

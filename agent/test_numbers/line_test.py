@@ -61,6 +61,9 @@ class LineTest(FrameProcessor):
     def answer_lost(self) -> None:
         """Nothing is."""
 
+    def mute(self, muted: bool) -> None:
+        """Nobody mutes a test."""
+
     async def stop_listening(self) -> None:
         """The test is over; what follows is a goodbye."""
         self._over = True

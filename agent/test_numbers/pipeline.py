@@ -22,6 +22,7 @@ from agent.test_numbers.line_test import LineTest
 from agent.test_numbers.quality import Quality
 from agent.test_numbers.repeat import Repeat
 from agent.test_numbers.tone import Tone
+from agent.tools import Act
 from config.announcement import announcements
 from config.persona import Persona
 from config.settings import Settings, TestNumber
@@ -48,6 +49,7 @@ def build(
     answering: Answering,
     pool: ModelPool,
     on_goodbye: Callable[[], None],
+    act: Act,
 ) -> CallPipeline:
     """Put the pipeline of one call to `number` together, as `agent.pipeline.build` does one of any other."""
     persona, says = answering.persona, announcements(answering.language)
@@ -67,6 +69,7 @@ def build(
             answering=answering,
             pool=pool,
             on_goodbye=on_goodbye,
+            act=act,
             on_answered=tell,
         )
         return built

@@ -87,12 +87,12 @@ class Listener(FrameProcessor):
         self._judging = {purpose: Latest(self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
-            waits=lambda: self._machine.awaits_answer,
+            waits=lambda: self._machine.awaits_answer and not playout.held,
             bridge=bridge,
             give_up=lambda late: self.push_error(str(late), exception=late),
         )
         self._watching = Latest(self)
-        self._deaf = False
+        self._deaf = self._muted = False
 
     @property
     def answering(self) -> bool:
@@ -123,6 +123,12 @@ class Listener(FrameProcessor):
             await asyncio.sleep(LOOK_AGAIN_S)
         self._tell(events.Plain.ANSWER_ACTS)
 
+    def mute(self, muted: bool) -> None:
+        """Hear silence in the caller's place; a turn that is under way is forgotten."""
+        self._muted = muted
+        if muted:
+            self._tell(events.Plain.LAST_WORD)
+
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
         self._tell(events.Plain.LAST_WORD)
@@ -142,7 +148,7 @@ class Listener(FrameProcessor):
             await super().queue_frame(frame, direction, callback)
         elif not self._deaf:  # without what Pipecat asks of each frame, which takes longer than to hear it
             try:
-                self._hear(frame.audio)
+                self._hear(bytes(len(frame.audio)) if self._muted else frame.audio)
             except Exception as error:
                 await self.push_error(f"Hearing the caller failed: {error!r}", exception=error)
 

@@ -14,10 +14,11 @@ Message = Mapping[str, Any]
 @dataclass(frozen=True)
 class Brief:
     """`primer` is what every conversation begins with, its first the system message; `examples`, of what is
-    done about a caller's words, help a bundled model choose tools. `language` is a BCP 47 tag. `again` is
-    said where an answer was lost."""
+    done about a caller's words, help a bundled model choose among `tools`, which are as OpenAI describes
+    them. `language` is a BCP 47 tag. `again` is said where an answer was lost."""
 
     primer: Sequence[Message]
     language: str = "en"
     examples: Sequence[ActExample] = ()
     again: str = ""
+    tools: Sequence[Mapping[str, Any]] = ()

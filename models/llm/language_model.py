@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,6 @@ class Llm:
         self._filling: asyncio.Task[None] | None = None
         self._started = False
         self._briefs: Sequence[Brief] = ()
-        self._tools: Sequence[Mapping[str, Any]] = ()
         self.slots = Slots(0)
         self.speaker: Speaker | None = None
         self.completeness = Completeness()
@@ -156,14 +156,13 @@ class Llm:
             return False, f"The language model bears no more calls. {self.endpoint.why}"
         return True, ""
 
-    async def start(self, briefs: Sequence[Brief] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Find, load and warm; `briefs` and `tools` are read ahead, so that no call waits for that.
+    async def start(self, briefs: Sequence[Brief] = ()) -> None:
+        """Find, load and warm; `briefs` are read ahead, so that no call waits for that.
 
         Where somebody else answers, the bundled model comes up behind this. Raises ModelError where nobody
         can answer, unless `llm.fallback` is never: then that may change.
         """
-        self._briefs = briefs
-        self._tools = tools if self.settings.tools != "off" else ()
+        self._briefs = briefs if self.settings.tools != "off" else [replace(one, tools=()) for one in briefs]
         judge = await asyncio.to_thread(self._weights, JUDGE.name)
         if judge is not None:
             self.completeness.child = LlamaChild(judge, slots=JUDGE_SLOTS)
@@ -234,7 +233,6 @@ class Llm:
                 named_by=named_by,
                 wanted=wanted,
                 briefs=self._briefs,
-                tools=self._tools,
                 max_calls=self._max_calls,
             )
 
@@ -265,7 +263,7 @@ class Llm:
             ) from None
         self._adopt(speaker)
         for brief in self._briefs:
-            await speaker.prepare(brief, self._tools)
+            await speaker.prepare(brief)
         if self._briefs:  # who has no slot talks to the first persona
             await speaker.prime_last(self._briefs[0].primer)
 

@@ -46,7 +46,6 @@ class OllamaModel:
         *,
         api_key: str | None,
         briefs: Sequence[Brief],
-        tools: Sequence[Mapping[str, Any]],
         max_calls: int,
     ) -> None:
         self.url = url
@@ -57,7 +56,6 @@ class OllamaModel:
         self._ollama = Ollama(url, http, api_key=api_key)
         self._settings = settings
         self._briefs = list(briefs)
-        self._tools = list(tools)
         self._max_calls = max_calls
         self.thinks_first = False
         self.proven = True  # until an answer doesn't come
@@ -202,7 +200,7 @@ class OllamaModel:
         briefs = self._briefs if self.calls_borne is None else self._briefs[:1]
         for brief in reversed(briefs):
             asked = [*brief.primer, HELLO]
-            async for _ in self._ask(asked, max_tokens=1, deadline_s=PRIME_S, tools=self._tools):
+            async for _ in self._ask(asked, max_tokens=1, deadline_s=PRIME_S, tools=brief.tools):
                 pass
         self._primed = True
         self._loaded_at = time.monotonic()

@@ -43,7 +43,6 @@ class OpenAiModel:
         *,
         api_key: str | None,
         briefs: Sequence[Brief],
-        tools: Sequence[Mapping[str, Any]],
     ) -> None:
         self.url = url
         self.model = model
@@ -53,7 +52,6 @@ class OpenAiModel:
         self.proven = False
         self.thinks_first = False
         self._briefs = briefs
-        self._tools = list(tools)
         self._settings = settings
         self._dialect = Dialect()
         self._client = AsyncOpenAI(
@@ -112,17 +110,17 @@ class OpenAiModel:
 
     async def _try(self) -> None:
         """A conversation as they begin, to see what of it is refused, and to have the first persona read."""
-        primer = list(self._briefs[0].primer) if self._briefs else []
+        first = self._briefs[0] if self._briefs else Brief(())
         params: dict[str, Any] = {
             "model": self.model,
-            "messages": [*primer, GREETING, QUESTION],
+            "messages": [*first.primer, GREETING, QUESTION],
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": self._settings.temperature,
             "max_tokens": 1,
         }
-        if self._tools:
-            params["tools"] = self._tools
+        if first.tools:
+            params["tools"] = list(first.tools)
         try:
             async with asyncio.timeout(TRIAL_S), aclosing(self.chat(params)) as answer:
                 async for _ in answer:

@@ -69,7 +69,6 @@ class RemoteEndpoint(Endpoint):
         named_by: str | None,
         wanted: bool = True,
         briefs: Sequence[Brief] = (),
-        tools: Sequence[Mapping[str, Any]] = (),
         max_calls: int = 1,
     ) -> None:
         """`named_by` is the setting that names it; None for an Ollama that is asked because it is there."""
@@ -84,7 +83,6 @@ class RemoteEndpoint(Endpoint):
         self._settings = settings
         self._named_by = named_by
         self._briefs = briefs
-        self._tools = tools if settings.tools != "off" else ()
         self._max_calls = max_calls
         self._http = httpx2.AsyncClient(timeout=10.0, mounts=mounts(where.url))
         self._driver: Driver | None = None
@@ -212,7 +210,6 @@ class RemoteEndpoint(Endpoint):
                 self._http,
                 api_key=key,
                 briefs=self._briefs,
-                tools=self._tools,
                 max_calls=self._max_calls,
             )
         if self._named_by is None:
@@ -223,7 +220,6 @@ class RemoteEndpoint(Endpoint):
             self._settings,
             api_key=key,
             briefs=self._briefs,
-            tools=self._tools,
         )
 
     async def _forget_driver(self) -> None:

@@ -125,8 +125,8 @@ class Speaker(Endpoint):
             return None
         return Acting(self._acts, language=brief.language, examples=brief.examples)
 
-    async def prepare(self, brief: Brief, tools: Sequence[Mapping[str, Any]]) -> None:
-        """Read what is to be known of a persona and of the tools, as OpenAI describes them.
+    async def prepare(self, brief: Brief) -> None:
+        """Read what is to be known of a persona and of its tools.
 
         Some ten seconds of two cores, once: it is kept for later starts.
         Raises ModelError for a persona that leaves no room for a conversation.
@@ -138,8 +138,8 @@ class Speaker(Endpoint):
                 f"{self.room - ROOM_TO_TALK}. Shorten them, or have a larger model answer (llm.url)."
             )
         await self.prime(0, brief.primer)
-        if tools and (acting := self.acting(brief)) is not None:
-            await acting.prime(tools)
+        if brief.tools and (acting := self.acting(brief)) is not None:
+            await acting.prime(brief.tools)
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot know the primer before the first question comes."""

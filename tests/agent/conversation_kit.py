@@ -25,6 +25,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from agent import pipeline
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings, TestNumber
 from models.speech import Speech, Word
@@ -329,11 +330,13 @@ def converse(
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
     echoes: bool = False,
     number: TestNumber | None = None,
+    says: str | None = None,
+    voicemail: Voicemail | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
     `persona` greets; the caller's language decides among it and `others`. A test number may be what was
-    called.
+    called; `says` is all that is said.
     """
     outcome = Outcome()
 
@@ -346,7 +349,15 @@ def converse(
         if number:
             chosen, build = test_numbers.settings_for_a_test(chosen), partial(test_numbers.build, number)
             personas = [test_numbers.greeting(one, number) for one in personas]
-        session = CallSession(call, settings=chosen, personas=personas, pool=models, build=build)
+        session = CallSession(
+            call,
+            settings=chosen,
+            personas=personas,
+            pool=models,
+            build=build,
+            says=says,
+            voicemail=voicemail,
+        )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
         hangups: list[asyncio.Task[None]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,13 +25,15 @@ FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.01
 SLOW_S = 3.0  # longer than any caller's second thought in these conversations
 THOUGHT_S = 1.0
+USES = re.compile(r"!(\w+_\w+)(\{.*\})?")  # a tool
 
 
 class ScriptedEndpoint(Endpoint):
     """`replies` go by the caller's last words: what is written, word by word, among which
 
     - "!fail" fails, "!hang" never goes on, and "!pause" takes three seconds, as "!slow" does;
-    - "!role" is a chunk without words, "!end_call" calls that tool;
+    - "!role" is a chunk without words, "!end_call" calls that tool, and
+      `!transfer_call{"to":"x"}` one with arguments;
     - "!think" is a second of thoughts.
     """
 
@@ -77,8 +80,8 @@ class ScriptedEndpoint(Endpoint):
                 case "!think":
                     yield completion_chunk("fake", "fake", {"reasoning": "Hm."})
                     await asyncio.sleep(THOUGHT_S)
-                case "!end_call":
-                    function = {"name": "end_call", "arguments": "{}"}
+                case tool if match := USES.fullmatch(tool):
+                    function = {"name": match[1], "arguments": match[2] or "{}"}
                     call = {"index": 0, "id": "1", "type": "function", "function": function}
                     yield completion_chunk("fake", "fake", {"tool_calls": [call]})
                 case _:
@@ -94,7 +97,7 @@ class ScriptedLlm:
         self.endpoint = ScriptedEndpoint(replies, outcome)
         self.slots = _NoSlots()
         self.judges_itself = self.reads_along = False
-        self.tools = any("!end_call" in reply for reply in replies.values())
+        self.tools = any(USES.fullmatch(word) for reply in replies.values() for word in reply.split())
         self.accepting = True, ""
 
     def service(self, call_id: str, brief: Brief, **asks: Any) -> CallLlmService:

@@ -301,7 +301,7 @@ def test_a_goodbye_that_is_held_up_leaves_nothing_behind() -> None:
         [Says(7.0, 8.0, "What now?")], {"What now?": "!think !hang"}, lasts=60, settings=settings
     )
     assert outcome.reason is EndReason.MAX_DURATION
-    assert outcome.at("agent hangs up") <= 10.0 + GOODBYE_DEADLINE_S + 1.0
+    assert outcome.at("agent hangs up") <= 10.0 + GOODBYE_DEADLINE_S + 3.0
     assert outcome.left == []
 
 
@@ -449,3 +449,12 @@ def test_of_a_turn_that_went_on_what_was_said_stays_when_the_caller_hangs_up() -
     outcome = converse(script, {"Tell me about Paris.": LONG}, lasts=6)
     assert outcome.false_starts == 1
     assert callers(outcome) == ["Tell me about Paris."]
+
+
+def test_who_calls_out_of_hours_hears_all_of_why_and_is_hung_up_on() -> None:
+    why = "We are closed. " + "Call again tomorrow, between nine and six. " * 9
+    outcome = converse([Says(0.5, 1.5, "Is anybody there?")], {}, lasts=120, says=why)
+    assert outcome.reason is EndReason.AGENT_HANGUP
+    assert " ".join(text for _, text in outcome.spoken).split() == why.split()
+    assert answers(outcome) == [why.strip()]
+    assert outcome.left == []

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from config.answering import Personas, load_personas, plain_number
+from config.answering import Personas, load_personas
 from config.errors import ConfigError
-from config.persona import PersonaTurn, load_persona
+from config.numbers import plain_number
+from config.persona import FOLDER, PersonaTurn, load_persona
 from config.settings import LineTestSettings, Settings, TtsSettings
 from config.sources import load
 
@@ -171,3 +173,48 @@ def test_a_persona_whose_waits_contradict_the_settings_is_refused(tmp_path: Path
         "With the persona Joe, turn.sure_silence_ms is 1500; "
         "it must be at most turn.unsure_silence_ms, which is 1270."
     )
+
+
+def test_whom_a_persona_may_call_is_listed(tmp_path: Path) -> None:
+    def personas(persona: str, **to: str) -> Personas:
+        path = tmp_path / "mine.yaml"
+        english = (FOLDER / "en.yaml").read_text()
+        path.write_text(f"{english}\ntools: [transfer_call]\n{persona}")
+        return load_personas(Settings.model_validate({"persona": str(path), "transfer": {"to": to}}))
+
+    both = {"reception": "sip:200@192.0.2.10", "kitchen": "sip:201@192.0.2.10"}
+    assert personas("", **both).default.transfer_to == ("reception", "kitchen")
+    assert personas("transfer_to: [kitchen]", **both).default.transfer_to == ("kitchen",)
+    with pytest.raises(ConfigError, match=r"transfer\.to must be set"):
+        personas("")
+    with pytest.raises(ConfigError, match=r"has 'boss', which transfer\.to lacks"):
+        personas("transfer_to: [boss]", **both)
+
+
+@pytest.mark.parametrize(
+    "uri", ["200", "sip:200", "tel:+331", "sip:a@b>\r\nX: y", "sip:a b@c", "sip:a@b?Replaces=1"]
+)
+def test_who_is_transferred_to_has_a_sip_address(uri: str) -> None:
+    with pytest.raises(ValidationError, match="a SIP address such as"):
+        Settings.model_validate({"transfer": {"to": {"reception": uri}}})
+
+
+def test_a_secret_that_is_keyed_in_has_to_go_somewhere(tmp_path: Path) -> None:
+    def load_with(persona: str, **webhook: str) -> Personas:
+        path = tmp_path / "mine.yaml"
+        path.write_text(f"{(FOLDER / 'en.yaml').read_text()}\ntools: [ask_for_keys]\n{persona}")
+        return load_personas(Settings.model_validate({"persona": str(path), "webhook": webhook}))
+
+    pin = "keypad: [{name: pin, prompt: Your PIN please., secret: true}]"
+    assert load_with(pin, url="https://example.org/keys").default.keypad[0].complete("1#")
+    with pytest.raises(ConfigError, match=r"webhook\.url must be set"):
+        load_with(pin)
+    with pytest.raises(ConfigError, match="must have a keypad"):
+        load_with("")
+    with pytest.raises(ConfigError, match="min_keys 9, which is more than max_keys, 3"):
+        load_with("keypad: [{name: pin, prompt: Your PIN please., min_keys: 9, max_keys: 3}]")
+
+
+def test_who_takes_over_is_listed() -> None:
+    with pytest.raises(ValidationError, match=r"must be a name that transfer\.to has"):
+        Settings.model_validate({"transfer": {"on_failure": "reception"}})

@@ -16,6 +16,12 @@ from tests.transports import netns
 from tests.weights import require_weights
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("e2e")
+
+
 @pytest.fixture(scope="module")
 def cable() -> Iterator[netns.Cable]:
     """The tests, and what they start, are at its server's end; browsers at the other."""

@@ -124,7 +124,7 @@ async def test_texts_are_counted_in_the_model_s_own_tokens(llm: Llm) -> None:
 async def test_a_persona_that_leaves_no_room_for_a_conversation_is_refused(llm: Llm) -> None:
     assert llm.speaker is not None
     with pytest.raises(ModelError, match=r"are \d+ tokens; SmolLM2-135M-Instruct has room for \d+\."):
-        await llm.speaker.prepare(Brief(system("Be kind. " * 600)), ())
+        await llm.speaker.prepare(Brief(system("Be kind. " * 600)))
 
 
 async def test_after_a_restart_the_last_slot_is_primed_again(llm: Llm) -> None:

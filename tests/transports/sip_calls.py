@@ -12,7 +12,7 @@ from tests.sip_caller import Caller, SipAnswer
 from transports.call import CallTransport
 
 
-async def soon(awaitable: Any, timeout_s: float = 5.0) -> Any:
+async def soon(awaitable: Any, timeout_s: float = 15.0) -> Any:
     return await asyncio.wait_for(awaitable, timeout_s)
 
 
@@ -31,7 +31,7 @@ async def heard_both_ways(caller: Caller, answer: SipAnswer, reception: Receptio
     call: CallTransport = await soon(reception.connected.get())
     caller.start_rtp(answer)
     await packets(caller, 10)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):
         while call.info.codec == "":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await caller.bye()
@@ -41,6 +41,6 @@ async def heard_both_ways(caller: Caller, answer: SipAnswer, reception: Receptio
 async def packets(caller: Caller, count: int) -> None:
     """Wait until the caller has received as many more packets."""
     wanted = len(caller.received) + count
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):
         while len(caller.received) < wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -51,7 +51,7 @@ async def speak(call: CallTransport, pcm: NDArray[np.int16]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until(condition: Any, timeout_s: float = 5.0) -> None:
+async def until(condition: Any, timeout_s: float = 15.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ SILENT = {"rtp_timeout_s": 2}
 
 
 async def until_codec(call: CallTransport, codec: str) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):
         while call.info.codec != codec:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -44,7 +44,7 @@ async def test_another_codec(method: str) -> None:
         assert answer.text.partition("m=audio ")[2].split()[2] == "8"
         await until_codec(call, "pcma")
         call.playout.write(bytes(32_000))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             while caller.received[-1].payload_type != 8:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -247,7 +247,7 @@ async def test_who_hangs_up_instead_of_acknowledging_the_ringing() -> None:
         caller.ack(answer)
         assert answer.status in (200, 487)
         assert await soon(reception.ended.get()) is EndReason.CALLER_CANCELLED
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):
             while reception.live:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -69,7 +69,7 @@ async def test_malformed_packets_harm_neither_this_call_nor_the_next() -> None:
                         await asyncio.sleep(0.01)
             after = len(caller.received)
             assert after > before
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(15):
                 while len(caller.received) < after + 25:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert reception.ended.empty()

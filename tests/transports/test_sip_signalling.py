@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import pytest
 from baresip.call import Call
@@ -225,7 +225,7 @@ async def test_a_caller_who_holds_may_be_silent() -> None:
         assert reception.ended.empty()
         received = len(caller.received)
         call.playout.write(bytes(16000 * 2))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             while call.on_hold or len(caller.received) < received + 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -290,8 +290,8 @@ async def test_no_socket_listens_unfiltered(
 ) -> None:
     port = free_port()
 
-    def find_some(address: str, port: int) -> Iterator[socket.socket]:
-        for sock in find_all(address, port):
+    def find_some(address: str, ports: Container[int]) -> Iterator[socket.socket]:
+        for sock in find_all(address, ports):
             if sock.type in found:
                 yield sock
             else:

@@ -21,13 +21,14 @@ from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaS
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
+from transports.sip.hold import Hold
 from transports.sip.native import Stack
 from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
-from transports.sip.sdp import Direction
 from transports.sip.sender import Feeder, Sender
 from transports.sip.source import Address
+from transports.sip.transfer import TRANSFERRED, refer
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
@@ -37,9 +38,13 @@ SEND_DELAY_S = 0.025
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 SAME_KEY_S = 0.5
+KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
-_RENEGOTIATING = (Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME)
+_RENEGOTIATING = (
+    *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME),
+    Event.CALL_MENC,  # keys were agreed on
+)
 
 logger = logging.getLogger("offhook.sip")
 
@@ -65,12 +70,14 @@ class SipCall(CallTransport):
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
         self._stack = stack
+        self._hold = Hold(info.call_id, dialog, stack, self.playout)
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
         self._sockets: tuple[socket.socket, socket.socket] | None = None  # the call's RTP and RTCP
         self._receiver: Receiver | None = None
-        self._answered = self._established = False
+        self._unanswered = True  # by us
+        self._established = False
         self._sends_to: Address | None = None
         self._reason: EndReason | None = None  # why we end it, if we do
         self._stopped: EndReason | None = None
@@ -99,7 +106,7 @@ class SipCall(CallTransport):
 
     @property
     def on_hold(self) -> bool:
-        return self._dialog.agreed.direction is not Direction.SENDRECV
+        return self._hold.silent
 
     async def media_stats(self) -> MediaStats:
         if self._receiver is None:
@@ -126,12 +133,12 @@ class SipCall(CallTransport):
             if self._stopped:
                 raise CallGone("The caller hung up before the call was answered.")
         try:
-            self._sockets = await self._stack.rtp.take_over(self.info.call_id)
+            self._sockets = await self._stack.rtp.take_over(self.info.call_id, self._dialog.codecs)
             if self._stopped:
                 self._close_sockets()
                 raise CallGone("The call ended before it was answered.", self._stopped)
             await self._call.answer()
-            self._answered = True
+            self._unanswered = False
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
         except BaresipError as error:
@@ -141,13 +148,28 @@ class SipCall(CallTransport):
             raise CallGone(f"The call could not be answered: {error}.", self._reason) from error
 
     async def hangup(self) -> None:
-        if not self._answered and not self._established and not self._stopped:
+        if self._unanswered and not self._established and not self._stopped:
             await self._decline(480, "Temporarily Unavailable")  # the stack would say that the line is busy
         await self._hang_up(EndReason.AGENT_HANGUP)
 
     async def _decline(self, status: int, reason: str) -> None:
         with contextlib.suppress(BaresipError):
             await self._stack.reject(self.info.call_id, status, reason)
+
+    async def hold(self) -> None:
+        await self._hold.hold(True)
+
+    async def resume(self) -> None:
+        await self._hold.hold(False)
+
+    async def send_keys(self, keys: str) -> None:
+        try:
+            await self._call.send_dtmf(keys, KEY_GAP_MS)
+        except BaresipError as error:
+            raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
+
+    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+        await refer(self._call, uri, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets
@@ -167,7 +189,7 @@ class SipCall(CallTransport):
     async def _hear(self, receiver: Receiver, now: float) -> None:
         pcm, keys = receiver.read(now)
         if pcm:
-            await self._input.feed(pcm)
+            await self._input.feed(bytes(len(pcm)) if self._hold.by_peer else pcm)
         for key in keys:
             await self._key_pressed(key, by_media=True)
         if receiver.destination != self._sends_to:
@@ -221,6 +243,7 @@ class SipCall(CallTransport):
             self._acknowledged.set()
         elif event is DialogEvent.AGREED:
             self._start_timer()
+            self._hold.agreed()
             self._renegotiated()
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
@@ -253,12 +276,23 @@ class SipCall(CallTransport):
         negotiated = await self._negotiated()
         if negotiated is None or self._sockets is None or self._stopped:
             return
-        self._receiver = Receiver(self._sockets, negotiated, self.info.remote, self._loop.time())
+        self._receiver = Receiver(
+            self._sockets, negotiated, self.info.remote, self._loop.time(), self._hand_back
+        )
         self._sends_to = negotiated.remote
         self._feeder.add(self._sender, self._feeding_failed)
         self._pump.add(self)
-        self.info = dataclasses.replace(self.info, codec=negotiated.codec)
-        await self.fire("on_dialin_connected")
+        self._note(negotiated)
+        await self.fire(self.connected_event)
+
+    def _note(self, negotiated: Negotiated) -> None:
+        self.info = dataclasses.replace(
+            self.info, codec=negotiated.codec, encryption=negotiated.encryption.value
+        )
+
+    def _hand_back(self, packet: bytes, source: Address) -> None:
+        """What came to the RTP socket for the stack."""
+        self._tell(self._stack.rtp.hand_back(self.info.call_id, packet, source))
 
     def _renegotiated(self) -> None:
         """One offer makes several events, and a peer may make many offers: one look at a time."""
@@ -276,7 +310,7 @@ class SipCall(CallTransport):
                 if self._receiver and negotiated and not self._stopped:
                     self._receiver.renegotiated(negotiated)
                     self._sends_to = negotiated.remote
-                    self.info = dataclasses.replace(self.info, codec=negotiated.codec)
+                    self._note(negotiated)
         finally:
             self._catching_up = False
 
@@ -298,6 +332,8 @@ class SipCall(CallTransport):
     def _reason_of(self, text: str) -> EndReason:
         if not self._established:
             return EndReason.CALLER_CANCELLED
+        if text == TRANSFERRED:
+            return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP
         logger.info("call %s closed by the stack: %s", self.info.id, text)
@@ -314,7 +350,7 @@ class SipCall(CallTransport):
         self._close_sockets()
         self._call.off(self._on_event)
         self.playout.on_cut = None
-        self._start(self.fire("on_dialin_stopped", reason))
+        self._start(self.fire(self.stopped_event, reason))
 
     async def _hang_up(self, reason: EndReason) -> None:
         if self._stopped:

@@ -6,12 +6,16 @@ understands, and what it doesn't know (session timers, most ways to send keys) i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from config.settings import MediaEncryption
 from transports.sip import sdp
+from transports.sip.accounts import Account
+from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.sdp import Direction, Ip, NotAcceptable
@@ -27,10 +31,14 @@ _KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
 _NO_ANSWER = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
 
 
+logger = logging.getLogger("offhook.sip")
+
+
 class DialogEvent(Enum):
     AGREED = auto()  # anew: on a direction, a codec, an address, or a session timer that starts anew
     PRACKED = auto()  # the provisional response arrived
     UNANSWERED = auto()  # our offer got no answer: end the call
+    RESPONDED = auto()  # the peer, to anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,17 @@ class Dialog:
     """What is known of one call's dialog."""
 
     parties: Parties
-    tag: str  # the peer's
+    tag: str  # the peer's; empty until it asks something in a dialog that we began
     agreed: Agreement = field(default_factory=Agreement)
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
+    private: bool = False  # nobody can read the signalling on its way to the peer
+    secured: Secured | None = None  # as was agreed on first
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
+    account: str = ""  # by which the call came
+    codecs: tuple[str, ...] = ()  # that may be agreed on, best first
+    responded: bool = False  # the peer, to anything
+    refers: bool = False  # we have asked the peer to call somebody else
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
@@ -70,27 +84,68 @@ class Dialog:
 
 
 class Dialogs:
-    """The dialogs of one SIP stack, by Call-ID. All but `forget` and `find` run on the SIP thread."""
+    """The dialogs of one SIP stack, by Call-ID. `received`, `responded` and `sent` run on the SIP thread."""
 
     def __init__(
-        self, *, codecs: Iterable[str], trusts: Callable[[Ip], bool], reaches: Callable[[Ip], bool]
+        self,
+        *,
+        codecs: Iterable[str],
+        trusts: Callable[[Ip], bool],
+        reaches: Callable[[Ip], bool],
+        account_of: Callable[[Message, Ip], Account | None] = lambda *_: None,
+        headers: Iterable[str] = (),
+        media_encryption: MediaEncryption = "optional",
     ) -> None:
-        """`trusts` a peer about who calls? And is there an address of ours that `reaches` it?"""
-        self._codecs = frozenset(codecs)
+        """`trusts` a peer about who calls? Is there an address of ours that `reaches` it?
+
+        And by which account comes a call, if by any? `headers` are what is kept of each besides.
+        """
+        self._codecs = tuple(codecs)
+        self._account_of = account_of
+        self._headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
+        self._media_encryption = media_encryption
         self._dialogs: dict[str, Dialog] = {}
+        self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
+        self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
 
+    def dial(self, uri: str) -> None:
+        """Let an INVITE to it pass, until `begin`."""
+        self._dialling.append(uri)
+
+    def begin(self, uri: str, call_id: str, who: Parties) -> Dialog:
+        """One that we began by dialling."""
+        dialog = self._dialogs[call_id] = Dialog(who, "", codecs=self._codecs)
+        dialog.responded = call_id in self._early
+        self.dialled(uri)
+        return dialog
+
+    def dialled(self, uri: str) -> None:
+        """It has been, or couldn't be."""
+        self._dialling.remove(uri)
+        if not self._dialling:
+            self._early.clear()
+
     def forget(self, call_id: str) -> None:
         self._dialogs.pop(call_id, None)
+
+    def mediaenc(self, call_id: str) -> str | None:
+        """What the stack has to be told before it makes a call of the INVITE that was `received`."""
+        dialog = self._dialogs[call_id]
+        if dialog.secured is None:  # the offer will be ours
+            return mediaenc_of_offer(self._media_encryption, private=dialog.private)
+        return dialog.secured.encryption.mediaenc
 
     def received(self, request: Message, source: Ip) -> Message | Reply | None:
         """What becomes of a request: another in its place, a reply of ours, or as it is (None)."""
         dialog = self._dialogs.get(request.header("Call-ID"))
+        if dialog and not dialog.tag:
+            dialog.tag = parameter(request.header("From"), "tag")
         if dialog and parameter(request.header("From"), "tag") != dialog.tag:
             dialog = None
         match request.method:
@@ -102,6 +157,8 @@ class Dialogs:
                 return self._acknowledged(dialog, request, source)
             case "INFO" if dialog:
                 return _key(request)
+            case "NOTIFY" if dialog and dialog.refers:
+                return None
             case "OPTIONS":
                 return self._capabilities(request, dialog)
             case "INVITE" | "INFO" | "CANCEL":  # the stack would print whom a stray CANCEL names
@@ -112,15 +169,32 @@ class Dialogs:
                 return Reply(405, "Method Not Allowed", (("Allow", ALLOW),))
         return Reply(501, "Not Implemented", (("Allow", ALLOW),))
 
+    def responded(self, call_id: str) -> None:
+        """Note that a response came."""
+        if dialog := self._dialogs.get(call_id):
+            dialog.responded = True
+            dialog.on_event(DialogEvent.RESPONDED)
+        elif self._dialling:
+            self._early.add(call_id)
+
     def sent(self, message: Message) -> Message | None:
         """What goes out in the place of a message of the stack's; None: nothing."""
         dialog = self._dialogs.get(message.header("Call-ID"))
         if message.header("Allow"):
             message = message.replace("Allow", ALLOW)
+        if message.method == "INVITE" and not message.status and not message.in_dialog:
+            if dialog is None and message.uri.partition(";")[0] not in self._dialling:
+                logger.error("an INVITE that nobody asked for was not sent")
+                return None
+            # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
+            return _without(message, "Supported", "timer")
         if dialog is None:
             return message
         if 100 < message.status < 200 and dialog.quiet:
             return None
+        if message.method == "REFER" and not message.status:
+            dialog.refers = True
+            return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
         if 200 <= message.status < 300:
@@ -129,6 +203,9 @@ class Dialogs:
                 dialog.agree(agreement)
             if (timer := dialog.agreed.timer) and not message.header("Session-Expires"):
                 message = replace(message, headers=(*message.headers, *timer.in_response()))
+            if dialog.secured and message.body:
+                body = answering(message.body, dialog.secured)
+                message = message.with_body(body, message.header("Content-Type"))
             if dialog.agreed.muted and not dialog.late and message.body:
                 # RFC 3264 6: where the offer has no port, nor has the answer.
                 body = re.sub(rb"^m=audio \d+", b"m=audio 0", message.body, flags=re.MULTILINE)
@@ -146,8 +223,15 @@ class Dialogs:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
-        who = parties(request, trusted=self._trusts(source))
-        dialog = Dialog(who, parameter(request.header("From"), "tag"))
+        account = self._account_of(request, source)
+        trusted = account is not None or self._trusts(source)
+        contact = account.agent.user if account else ""
+        who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
+        private = request.header("Via").upper().startswith("SIP/2.0/TLS")
+        tag = parameter(request.header("From"), "tag")
+        dialog = Dialog(who, tag, private=private, codecs=self._codecs)
+        if account:
+            dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs
         outcome = self._asked(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
@@ -159,6 +243,8 @@ class Dialogs:
             outcome = _without(outcome, "Require", "100rel")
         for read in ("Diversion", "History-Info"):  # the stack would log them
             outcome = outcome.replace(read, None)
+        if account:  # and its agent is to take it
+            outcome = outcome.to(f"sip:{account.agent.user}@offhook")
         self._dialogs[call_id] = dialog
         return outcome.replace("Call-ID", call_id)  # of two, the stack takes the other
 
@@ -172,7 +258,7 @@ class Dialogs:
             dialog.late |= request.method == "INVITE"
             dialog.asked = request.header("CSeq"), replace(dialog.agreed, timer=timer)
             return request
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             return outcome
         dialog.late &= request.method != "INVITE"
@@ -180,18 +266,19 @@ class Dialogs:
         dialog.asked = request.header("CSeq"), replace(asked, timer=timer)
         return message
 
-    def _described(self, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
+    def _described(self, dialog: Dialog, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
         """A request with the SDP in its body made one that the stack takes, and what that says."""
         content_type = request.header("Content-Type") or "application/sdp"
         description = sdp.of_body(content_type, request.body)
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
         try:
-            mended = sdp.mended(description, source=source, reaches=self._reaches)
+            clear, dialog.secured = secured(description, self._media_encryption, dialog.secured, source)
+            mended = sdp.mended(clear, source=source, reaches=self._reaches)
         except NotAcceptable:
             return Reply(488, "Not Acceptable Here")
         says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)
-        if not says.muted and not self._codecs & sdp.codecs(description):
+        if not says.muted and sdp.codecs(description).isdisjoint(dialog.codecs):
             return Reply(488, "Not Acceptable Here")  # the stack would agree on telephone-event alone
         return request.with_body(mended, "application/sdp"), says
 
@@ -205,7 +292,7 @@ class Dialogs:
             dialog.late = False
         else:
             return None  # whatever is in it, nothing was asked
-        outcome = self._described(request, source)
+        outcome = self._described(dialog, request, source)
         if isinstance(outcome, Reply):
             if request.method == "PRACK":
                 return outcome
@@ -238,6 +325,15 @@ def _key(request: Message) -> Message | Reply | None:
     if not re.fullmatch(r"[0-9*#a-d]", key):
         return Reply(400, "Bad Request")
     return request.with_body(f"Signal={key}\r\nDuration={_KEY_MS}\r\n".encode(), "application/dtmf-relay")
+
+
+def _referring(request: Message) -> Message:
+    """A REFER with whole addresses: the stack writes them without brackets, and knows no name of ours."""
+    target = request.header("Refer-To").removeprefix("<").removesuffix(">")
+    ours = re.search(r"<([^>]*)>", request.header("From"))
+    if ours:
+        request = request.replace("Referred-By", f"<{ours[1]}>")
+    return request.replace("Refer-To", f"<{target}>")
 
 
 def _without(message: Message, header: str, option: str) -> Message:

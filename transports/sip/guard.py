@@ -26,7 +26,8 @@ _SCANNER = re.compile(
 )
 _LOOKED_AT = 4096  # bytes; where headers stand
 # A peer that is set up wrongly gets one of these now and then, who guesses names and passwords all the time.
-_REFUSALS = frozenset((b"400", b"401", b"403", b"404", b"405", b"407", b"420", b"501"))
+# A 401 asks for a password; to a wrong one 403 is said.
+_REFUSALS = frozenset((b"400", b"403", b"404", b"405", b"407", b"420", b"501"))
 
 
 class Guard:
@@ -44,11 +45,16 @@ class Guard:
         `on_ban` is called on the thread that the ban was earned on.
         """
         self._limits = limits
-        self._exempt = [ip_network(text) for text in exempt]
-        self._exempted: dict[Source, bool] = {}
+        self._always = tuple(exempt)
         self._live = live
         self._on_ban = on_ban
         self._lock = threading.Lock()
+        self.exempt(())
+
+    def exempt(self, networks: Iterable[str]) -> None:
+        """Neither limit nor ban these either, instead of those of the last time."""
+        self._exempt = [ip_network(text) for text in (*self._always, *networks)]
+        self._exempted: dict[Source, bool] = {}
 
     def bans(self) -> dict[Source, Ban]:
         """Whoever is banned now, the longest first. `until` is of the monotonic clock."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from ipaddress import ip_address
 from typing import Any
 
@@ -21,22 +22,27 @@ from transports.sip.errors import SipError
 from transports.sip.libre import (
     OTHER_BUILD,
     TCP,
+    TLS,
+    UDP,
     Buffer,
+    Helper,
     List,
     ListElement,
-    SocketAddress,
+    Listener,
+    SipMessage,
+    at,
     declare,
+    piece,
+    text_of,
     udp_transports,
 )
 from transports.sip.message import Message
-from transports.sip.sdp import Ip
+from transports.sip.registrar import Peer
 
 _pointer, _size, _int, _text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_sip": (_pointer, []),
     "uag_call_find": (_pointer, [_text]),
-    "uag_list": (_pointer, []),
-    "ua_add_extension": (None, [_pointer, _text]),
     "sip_listen": (_int, [_pointer, _pointer, ctypes.c_bool, _pointer, _pointer]),
     "sip_msg_decode": (_int, [_pointer, _pointer]),
     "sip_msg_tcpconn": (_pointer, [_pointer]),
@@ -59,86 +65,10 @@ _LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer)
 _UDP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer, _pointer)
 _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
+_LAYER_TCP = 1  # above TLS, which is at 0
 _LARGEST = 65_536
-_EXTENSION = ctypes.create_string_buffer(b"timer")  # the stack keeps no copy
 
 logger = logging.getLogger("offhook.sip")
-
-
-class _Pl(ctypes.Structure):
-    """libre's `struct pl`, a piece of text; and so on, below, as in its headers."""
-
-    _fields_ = (("p", _pointer), ("l", _size))
-
-
-class _Uri(ctypes.Structure):
-    _fields_ = (
-        *((name, _Pl) for name in ("scheme", "user", "host")),
-        ("af", _int),
-        ("port", ctypes.c_uint16),
-        *((name, _Pl) for name in ("path", "params", "headers")),
-    )
-
-
-class _Via(ctypes.Structure):
-    _fields_ = (
-        ("sentby", _Pl),
-        ("addr", SocketAddress),
-        *((name, _Pl) for name in ("params", "branch", "val")),
-        ("tp", _int),
-    )
-
-
-class _Taddr(ctypes.Structure):
-    _fields_ = (("dname", _Pl), ("auri", _Pl), ("uri", _Uri), *((n, _Pl) for n in ("params", "tag", "val")))
-
-
-class _Cseq(ctypes.Structure):
-    _fields_ = (("met", _Pl), ("num", ctypes.c_uint32))
-
-
-class _Rack(ctypes.Structure):
-    _fields_ = (("met", _Pl), ("rel_seq", ctypes.c_uint32), ("cseq", ctypes.c_uint32))
-
-
-class _Msg(ctypes.Structure):
-    _fields_ = (
-        ("src", SocketAddress),
-        ("dst", SocketAddress),
-        *((name, _Pl) for name in ("ver", "met", "ruri")),
-        ("uri", _Uri),
-        ("scode", ctypes.c_uint16),
-        ("reason", _Pl),
-        ("hdrl", List),
-        ("via", _Via),
-        ("to", _Taddr),
-        ("from_", _Taddr),
-        ("cseq", _Cseq),
-        ("rack", _Rack),
-        ("rel_seq", ctypes.c_uint32),
-        ("ctyp", _Pl * 3),
-        *((name, _Pl) for name in ("callid", "maxfwd", "expires", "clen")),
-        ("hdrht", _pointer),
-        ("mb", _pointer),
-        ("sock", _pointer),
-        ("tag", ctypes.c_uint64),
-        ("tp", _int),
-        ("req", ctypes.c_bool),
-    )
-
-
-class _Lsnr(ctypes.Structure):
-    _fields_ = (
-        ("le", ListElement),
-        ("lsnrp", _pointer),
-        ("msgh", _pointer),
-        ("arg", _pointer),
-        ("req", ctypes.c_bool),
-    )
-
-
-class _Helper(ctypes.Structure):
-    _fields_ = (("le", ListElement),)
 
 
 class MessageHooks:
@@ -148,15 +78,18 @@ class MessageHooks:
         self,
         library: ctypes.CDLL,
         *,
-        on_request: Callable[[Message, Ip], Message | Reply | None],
+        on_request: Callable[[Message, Peer], Message | Reply | None],
         on_send: Callable[[Message], Message | None],
         on_refused: Callable[[str], None],
+        making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        """`on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
+        """Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
+        `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
 
         Raises SipError if the library isn't laid out as known.
         """
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
+        self._making_call = making_call
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
         small = ctypes.PyDLL(str(_native.__file__))
         self._small = declare(small, _SIGNATURES)
@@ -185,19 +118,17 @@ class MessageHooks:
         listener = _pointer()
         if self._small["sip_listen"](ctypes.byref(listener), sip, True, on_request, None):
             raise SipError("the SIP stack has no room for a listener.")
-        own = _at(_Lsnr, listener.value)
+        own = at(Listener, listener.value)
         own.lsnrp = None  # where the stack would write, when it ends, to what is ours only here
         listeners = own.le.list
-        transactions = _at(List, listeners).head
-        while not _at(_Lsnr, transactions).req:
-            transactions = _at(ListElement, transactions).next
+        transactions = at(List, listeners).head
+        while not at(Listener, transactions).req:
+            transactions = at(ListElement, transactions).next
         self._small["list_unlink"](listener)
         self._small["list_insert_after"](listeners, transactions, listener, listener)
         # Responses that belong to nothing; the stack would print what they say.
         self._small["sip_listen"](None, sip, False, on_stray, None)
         self._listener = listener.value or 0
-        agent = _at(ListElement, _at(List, self._small["uag_list"]()).head).data
-        self._small["ua_add_extension"](agent, _EXTENSION)
 
     def attach(self) -> None:
         """On the SIP thread, once it listens, and again when it does on more sockets."""
@@ -210,11 +141,12 @@ class MessageHooks:
     def _request(self, pointer: int, _arg: int) -> bool:
         """Whether the request is done with, and no other listener is to see it."""
         try:
-            msg = _at(_Msg, pointer)
-            if msg.tp == TCP:
+            msg = at(SipMessage, pointer)
+            if msg.tp in (TCP, TLS):
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                outcome = self._on_request(Message.parse(_text_of(msg)), ip_address(msg.src.packed))
+                peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp == UDP)
+                outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):
                     self._pass_on(msg, outcome)
             except ValueError:
@@ -234,23 +166,24 @@ class MessageHooks:
             None, None, self._small["uag_sip"](), msg, True, reply.status, reply.reason.encode(), b"%s", text
         )
 
-    def _pass_on(self, msg: _Msg, request: Message) -> None:
+    def _pass_on(self, msg: SipMessage, request: Message) -> None:
         """Have the stack see another request, as if it had come in the place of `msg`. Raises ValueError."""
+        call_id = request.header("Call-ID")
+        begins = request.method == "INVITE" and not request.in_dialog
         try:
-            self._hand_on(msg, self._decoded(bytes(request)))
+            with self._making_call(call_id) if begins else nullcontext():
+                self._hand_on(msg, self._decoded(bytes(request)))
         finally:
-            call_id = request.header("Call-ID")
-            begins = request.method == "INVITE" and not request.in_dialog
             if begins and not self._small["uag_call_find"](call_id.encode()):
                 self._on_refused(call_id)
 
-    def _hand_on(self, msg: _Msg, other: int) -> None:
+    def _hand_on(self, msg: SipMessage, other: int) -> None:
         """Have the listeners behind ours see `other`, which is released."""
-        small, new = self._small, _at(_Msg, other)
+        small, new = self._small, at(SipMessage, other)
         new.src, new.dst, new.tp, new.sock = msg.src, msg.dst, msg.tp, small["mem_ref"](msg.sock)
-        element = _at(_Lsnr, self._listener).le.next
+        element = at(Listener, self._listener).le.next
         while element:
-            listener = _at(_Lsnr, element)
+            listener = at(Listener, element)
             element = listener.le.next
             if listener.req and _LISTENER(listener.msgh)(other, listener.arg):
                 break
@@ -262,7 +195,7 @@ class MessageHooks:
         mbuf = small["mbuf_alloc"](len(text))
         try:
             small["mbuf_write_mem"](mbuf, text, len(text))
-            _at(Buffer, mbuf).pos = 0
+            at(Buffer, mbuf).pos = 0
             msg = _pointer()
             if small["sip_msg_decode"](ctypes.byref(msg), mbuf) or msg.value is None:
                 raise ValueError("the stack doesn't understand the message")
@@ -273,7 +206,7 @@ class MessageHooks:
     def _sending(self, pointer: int) -> bool:
         """Whether the message isn't to be sent. It is changed in its place, since the stack may repeat it."""
         try:
-            mbuf = _at(Buffer, pointer)
+            mbuf = at(Buffer, pointer)
             text = mbuf.content
             if b"SIP/2.0" not in text:  # a keep-alive
                 return False
@@ -292,16 +225,16 @@ class MessageHooks:
     def _watch_connection(self, connection: int) -> None:
         """Have our helper on a TCP connection. Each is kept until its connection is seen to be gone."""
         helper = self._connections.get(connection)
-        if helper and _at(_Helper, helper).le.list:
+        if helper and at(Helper, helper).le.list:
             return
         for known, one in list(self._connections.items()):
-            if not _at(_Helper, one).le.list:
+            if not at(Helper, one).le.list:
                 self._small["mem_deref"](one)
                 del self._connections[known]
         registered = _pointer()
         on_tcp = self._callbacks[3]
         if self._small["tcp_register_helper"](
-            ctypes.byref(registered), connection, _LAYER, None, on_tcp, None, None
+            ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, None
         ):
             raise MemoryError
         self._connections[connection] = self._small["mem_ref"](registered)
@@ -313,31 +246,16 @@ class MessageHooks:
             b"To: <sip:a@b>\r\nCall-ID: f\r\nCSeq: 7 OPTIONS\r\nContent-Length: 4\r\n\r\nbody"
         )
         pointer = self._decoded(text)
-        msg = _at(_Msg, pointer)
+        msg = at(SipMessage, pointer)
         seen = (
             msg.req,
             msg.sock,
             msg.cseq.num,
-            _piece(msg.met),
-            _piece(msg.callid),
-            _piece(msg.clen),
-            _text_of(msg),
+            piece(msg.met),
+            piece(msg.callid),
+            piece(msg.clen),
+            text_of(msg),
         )
         self._small["mem_deref"](pointer)
         if seen != (True, None, 7, b"OPTIONS", b"f", b"4", text):
             raise SipError(OTHER_BUILD)
-
-
-def _at(kind: Any, address: int | None) -> Any:
-    assert address
-    return kind.from_address(address)
-
-
-def _piece(piece: _Pl) -> bytes:
-    return ctypes.string_at(piece.p, piece.l) if piece.p else b""
-
-
-def _text_of(msg: _Msg) -> bytes:
-    """A request from its method to the end of its body."""
-    mbuf = _at(Buffer, msg.mb)
-    return ctypes.string_at(msg.met.p, mbuf.buf + mbuf.end - msg.met.p)

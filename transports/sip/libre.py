@@ -10,10 +10,10 @@ from typing import Any
 from transports.sip.errors import SipError
 
 OTHER_BUILD = "this build of baresip-python is laid out otherwise; install 0.5.2a3."
-UDP, TCP = 0, 1  # enum sip_transp
+UDP, TCP, TLS = 0, 1, 2  # enum sip_transp
 _TEXT_BYTES = 64  # an address as text is shorter
 
-_pointer, _size = ctypes.c_void_p, ctypes.c_size_t
+_pointer, _size, _int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 
 
 class ListElement(ctypes.Structure):
@@ -67,6 +67,82 @@ class Transport(ctypes.Structure):
     )
 
 
+class Pl(ctypes.Structure):
+    """`struct pl`, a piece of text."""
+
+    _fields_ = (("p", _pointer), ("l", _size))
+
+
+class Uri(ctypes.Structure):
+    _fields_ = (
+        *((name, Pl) for name in ("scheme", "user", "host")),
+        ("af", _int),
+        ("port", ctypes.c_uint16),
+        *((name, Pl) for name in ("path", "params", "headers")),
+    )
+
+
+class Via(ctypes.Structure):
+    _fields_ = (
+        ("sentby", Pl),
+        ("addr", SocketAddress),
+        *((name, Pl) for name in ("params", "branch", "val")),
+        ("tp", _int),
+    )
+
+
+class AddressHeader(ctypes.Structure):
+    _fields_ = (("dname", Pl), ("auri", Pl), ("uri", Uri), *((n, Pl) for n in ("params", "tag", "val")))
+
+
+class Cseq(ctypes.Structure):
+    _fields_ = (("met", Pl), ("num", ctypes.c_uint32))
+
+
+class Rack(ctypes.Structure):
+    _fields_ = (("met", Pl), ("rel_seq", ctypes.c_uint32), ("cseq", ctypes.c_uint32))
+
+
+class SipMessage(ctypes.Structure):
+    _fields_ = (
+        ("src", SocketAddress),
+        ("dst", SocketAddress),
+        *((name, Pl) for name in ("ver", "met", "ruri")),
+        ("uri", Uri),
+        ("scode", ctypes.c_uint16),
+        ("reason", Pl),
+        ("hdrl", List),
+        ("via", Via),
+        ("to", AddressHeader),
+        ("from_", AddressHeader),
+        ("cseq", Cseq),
+        ("rack", Rack),
+        ("rel_seq", ctypes.c_uint32),
+        ("ctyp", Pl * 3),
+        *((name, Pl) for name in ("callid", "maxfwd", "expires", "clen")),
+        ("hdrht", _pointer),
+        ("mb", _pointer),
+        ("sock", _pointer),
+        ("tag", ctypes.c_uint64),
+        ("tp", _int),
+        ("req", ctypes.c_bool),
+    )
+
+
+class Listener(ctypes.Structure):
+    _fields_ = (
+        ("le", ListElement),
+        ("lsnrp", _pointer),
+        ("msgh", _pointer),
+        ("arg", _pointer),
+        ("req", ctypes.c_bool),
+    )
+
+
+class Helper(ctypes.Structure):
+    _fields_ = (("le", ListElement),)
+
+
 def declare(library: ctypes.CDLL, signatures: Mapping[str, tuple[Any, list[Any]]]) -> dict[str, Any]:
     """The library's functions by name, each with its result and arguments. Raises SipError."""
     functions: dict[str, Any] = {}
@@ -102,3 +178,19 @@ def udp_transports(sip: int) -> Iterator[Transport]:
             raise SipError(OTHER_BUILD)
         if transport.tp == UDP:
             yield transport
+
+
+def at(kind: Any, address: int | None) -> Any:
+    """The structure that is there."""
+    assert address
+    return kind.from_address(address)
+
+
+def piece(text: Pl) -> bytes:
+    return ctypes.string_at(text.p, text.l) if text.p else b""
+
+
+def text_of(msg: SipMessage) -> bytes:
+    """A request from its method, a response from its version, to the end of its body."""
+    mbuf, start = at(Buffer, msg.mb), msg.met.p if msg.req else msg.ver.p
+    return ctypes.string_at(start, mbuf.buf + mbuf.end - start)

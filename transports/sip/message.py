@@ -96,6 +96,10 @@ class Message:
             kept.append((name, value))
         return dataclasses.replace(self, headers=tuple(kept))
 
+    def to(self, uri: str) -> Message:
+        """The request with another Request-URI."""
+        return dataclasses.replace(self, start=f"{self.method} {uri} SIP/2.0")
+
     def with_body(self, body: bytes, content_type: str) -> Message:
         """With another body, and the headers that go with it."""
         typed = self.replace("Content-Type", content_type).replace("Content-Length", str(len(body)))

@@ -5,8 +5,8 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here, in `native_rtp.py` and in `hooks.py` stands all that leans on what baresip-python keeps to itself;
-`tests/test_internals.py` names it.
+Here, in `native_rtp.py`, `native_agents.py`, `native_dial.py`, `requests.py` and `hooks.py` stands all that
+leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
@@ -32,7 +32,11 @@ from baresip.runtime import Runtime
 from transports.sip import abandoned, tap
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
+from transports.sip.native_agents import StackAgents
+from transports.sip.native_calls import StackCalls
 from transports.sip.native_rtp import StackRtp
+from transports.sip.native_tls import StackTls
+from transports.sip.requests import StackRequests
 
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -56,6 +60,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     **abandoned.SIGNATURES,
 }
 _EVERY_ADDRESS = ("0.0.0.0", "::")
+_KINDS = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}
 
 
 T = TypeVar("T")
@@ -73,6 +78,11 @@ class Stack:
         self._runtime_sink = set_sink(self._on_event)
         self._addresses: set[str] = set()
         self.rtp = StackRtp(self.on_sip_thread)
+        self.agents = StackAgents(runtime, self.on_sip_thread)
+        self.requests = StackRequests(self.on_sip_thread)
+        self.tls = StackTls()
+        self.tls_port: int | None = None  # that is listened on, too
+        self.calls = StackCalls(self.on_sip_thread)
 
     async def listen(
         self,
@@ -186,12 +196,17 @@ class Stack:
         handles: list[socket.socket] = []
         for address in addresses:
             _probe(address, port)
+            if self.tls_port:
+                _probe(address, self.tls_port, {socket.SOCK_STREAM: "TLS"})
         try:
             for address in addresses:
                 self._listen_on(address, port)
-                found = list(_find_sockets(address, port))
+                expected = {(port, socket.SOCK_DGRAM), (port, socket.SOCK_STREAM)}
+                if self.tls_port:
+                    expected.add((self.tls_port, socket.SOCK_STREAM))
+                found = list(_find_sockets(address, {port for port, _ in expected}))
                 handles += found
-                if {handle.type for handle in found} != {socket.SOCK_DGRAM, socket.SOCK_STREAM}:
+                if {(handle.getsockname()[1], handle.type) for handle in found} != expected:
                     # Never listen unprepared: whoever sends could not be told from a stranger.
                     raise SipError(f"the sockets that listen on {address}:{port} can't be found.")
                 for handle in found:
@@ -238,6 +253,9 @@ class Stack:
             error = self._lib.sip_transp_add(self._lib.uag_sip(), protocol, ctypes.byref(listener))
             if error:
                 _raise_bind_error(error, address, port, name)
+        self._lib.sa_set_str(ctypes.byref(listener), address.encode(), self.tls_port or 0)
+        if error := self.tls.add(listener, listen=self.tls_port is not None):
+            _raise_bind_error(error, address, self.tls_port or 0, "TLS")
 
     def _leave(self, address: str) -> None:
         host = SocketAddress()
@@ -258,10 +276,10 @@ def source_towards(peer: IPv4Address | IPv6Address) -> str:
         return str(probe.getsockname()[0])
 
 
-def _probe(address: str, port: int) -> None:
+def _probe(address: str, port: int, kinds: Mapping[socket.SocketKind, str] = _KINDS) -> None:
     """Bind without SO_REUSEADDR's leniency, so that a second server is noticed on UDP and TCP alike."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for kind, name in ((socket.SOCK_DGRAM, "UDP"), (socket.SOCK_STREAM, "TCP")):
+    for kind, name in kinds.items():
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:  # connections of the last run may still be in TIME_WAIT
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -279,18 +297,18 @@ def _raise_bind_error(number: int, address: str, port: int, protocol: str) -> No
     raise SipError(f"can't listen on {address}:{port} ({protocol}): {os.strerror(number)}.")
 
 
-def cut_connections(port: int, banned: Callable[[str], bool]) -> None:
-    """Close the TCP connections to `port` from addresses that are `banned`."""
+def cut_connections(ports: Container[int], banned: Callable[[str], bool]) -> None:
+    """Close the TCP connections to `ports` from addresses that are `banned`."""
     for sock in _own_sockets():
         with sock, contextlib.suppress(OSError):  # one that listens has no peer
-            ours = sock.type == socket.SOCK_STREAM and sock.getsockname()[1] == port
+            ours = sock.type == socket.SOCK_STREAM and sock.getsockname()[1] in ports
             if ours and banned(sock.getpeername()[0]):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-def _find_sockets(address: str, port: int) -> Iterator[socket.socket]:
+def _find_sockets(address: str, ports: Container[int]) -> Iterator[socket.socket]:
     for sock in _own_sockets():
-        if sock.getsockname()[:2] == (address, port):
+        if sock.getsockname()[0] == address and sock.getsockname()[1] in ports:
             yield sock
         else:
             sock.close()

@@ -15,7 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 from baresip import _native
 
+from transports.sip.encryption import Encryption, Key
 from transports.sip.libre import ListElement, SocketAddress, address_text, declare
+from transports.sip.native_srtp import StackSrtp
 from transports.sip.source import Address
 
 _SOCKADDR_IN_BYTES, _SOCKADDR_IN6_BYTES = 8, 28  # as far as they say where
@@ -119,6 +121,8 @@ class Negotiated:
     remote: Address  # where the peer's SDP wants its packets
     formats: dict[int, RtpFormat] = field(default_factory=dict)
     codec: str = ""  # that we send, e.g. `pcmu`
+    encryption: Encryption = Encryption.NONE
+    key: Key | None = None  # of what the peer sends; None while DTLS is under way
 
 
 T = TypeVar("T")
@@ -133,19 +137,22 @@ class StackRtp:
 
     def __init__(self, on_sip_thread: OnSipThread) -> None:
         self._on_sip_thread = on_sip_thread
-        self.preferred: Sequence[str] = ()  # codecs, as SDP names them in lower case, best first
         self._lib = ctypes.CDLL(str(_native.__file__))
         declare(self._lib, _SIGNATURES)
+        self.srtp = StackSrtp()
 
     async def play_nothing(self) -> None:
         """Have calls start no thread that plays what the stack receives, which is nothing."""
         await self._on_sip_thread(lambda: self._lib.list_clear(self._lib.baresip_auplayl()))
 
-    async def take_over(self, sip_call_id: str) -> tuple[socket.socket, socket.socket] | None:
-        """Have the stack read the call's RTP no more, before it is answered; None if the call is gone.
+    async def take_over(
+        self, sip_call_id: str, preferred: Sequence[str] | None
+    ) -> tuple[socket.socket, socket.socket] | None:
+        """Have the stack read the call's RTP no more; None if the call is gone.
 
-        Returns second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the
-        stack's.
+        Before the call is answered, with the codecs that are `preferred`, as SDP names them in lower case,
+        best first; or, with None, behind it, where the stack offered and has nothing to choose. Returns
+        second handles on its sockets for RTP and RTCP, for the caller to close. RTCP stays the stack's.
         """
 
         def detach() -> tuple[socket.socket, socket.socket] | None:
@@ -153,10 +160,11 @@ class StackRtp:
             rtp = stream and self._lib.stream_rtp_sock(stream)
             if not rtp:
                 return None
-            media = self._lib.stream_sdpmedia(stream)
-            self._accept_keys_at(media, _KEY_CLOCKS_HZ)
-            self._prefer(media, self.preferred)
-            self._correct_ptime(media)
+            if preferred is not None:
+                media = self._lib.stream_sdpmedia(stream)
+                self._accept_keys_at(media, _KEY_CLOCKS_HZ)
+                self._prefer(media, preferred)
+                self._correct_ptime(media)
             sock = self._lib.rtp_sock(rtp)
             self._lib.udp_thread_detach(sock)
             return self._handle(sock), self._handle(self._lib.rtcp_sock(rtp))
@@ -180,7 +188,8 @@ class StackRtp:
             there = address_text(self._lib, remote), self._lib.sa_port(remote)
             codec = self._lib.audio_codec(self._audio(sip_call_id), True)
             name = codec and _Codec.from_address(codec).name
-            return Negotiated(there, formats, (name or b"").decode().lower())
+            encryption, key = self.srtp.agreed(stream)
+            return Negotiated(there, formats, (name or b"").decode().lower(), encryption, key)
 
         return await self._on_sip_thread(ask)
 
@@ -217,6 +226,15 @@ class StackRtp:
                 self._lib.rtcp_start(socket_of_rtp, name, ctypes.byref(rtcp))
 
         await self._on_sip_thread(redirect)
+
+    async def hand_back(self, sip_call_id: str, packet: bytes, source: Address) -> None:
+        """Have the stack see what came to the call's RTP socket: DTLS."""
+
+        def hand() -> None:
+            if stream := self._stream(sip_call_id):
+                self.srtp.hand_back(stream, packet, source)
+
+        await self._on_sip_thread(hand)
 
     def _accept_keys_at(self, media: int, clock_rates_hz: tuple[int, ...]) -> None:
         for rate in clock_rates_hz:

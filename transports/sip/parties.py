@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from transports.sip.message import Message, parameter
@@ -22,10 +23,15 @@ class Parties:
     caller_name: str
     called: str
     diverted_from: tuple[str, ...] = ()  # whose calls are diverted to us, the last diversion first
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def parties(invite: Message, *, trusted: bool) -> Parties:
-    """`trusted`: the peer is believed about who calls where From doesn't say (RFC 3325, Remote-Party-ID)."""
+def parties(invite: Message, *, trusted: bool, contact: str = "", headers: Iterable[str] = ()) -> Parties:
+    """`trusted`: the peer is believed about who calls where From doesn't say (RFC 3325, Remote-Party-ID).
+
+    `headers`: which are wanted, by lower-case name.
+    `contact`: the user of a Contact of ours that is registered, which may be what is in the Request-URI.
+    """
     source = invite.header("From")
     if trusted and user_of(source).lower() in _NAMELESS:
         asserted = [*invite.values("P-Asserted-Identity"), *invite.values("Remote-Party-ID")]
@@ -34,9 +40,17 @@ def parties(invite: Message, *, trusted: bool) -> Parties:
     return Parties(
         caller=user_of(source),
         caller_name="" if name.lower() in _NAMELESS else name,
-        called=user_of(invite.uri) or user_of(invite.header("To")),
+        called=_called(invite, contact),
         diverted_from=_diverted_from(invite),
+        headers={name: _clean(invite.header(name)) for name in headers},
     )
+
+
+def _called(invite: Message, contact: str) -> str:
+    asked = user_of(invite.uri)
+    if asked != contact:
+        return asked or user_of(invite.header("To"))
+    return user_of(invite.header("P-Called-Party-ID")) or user_of(invite.header("To"))
 
 
 def user_of(address: str) -> str:

@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 import numpy as np
 from aiortc.rtp import RtpPacket
@@ -20,6 +21,7 @@ from transports.sip import packet_filter
 from transports.sip.limits import Bucket
 from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
 from transports.sip.source import Address, CallerSource
+from transports.sip.srtp import Decryption, is_dtls
 from transports.sip.telephone_events import TelephoneEvents
 from transports.sip.tones import ToneKeys
 
@@ -56,12 +58,18 @@ class Receiver:
         negotiated: Negotiated,
         signalling_host: str,
         now: float,
+        hand_back: Callable[[bytes, Address], None] = lambda _packet, _source: None,
     ) -> None:
-        """The sockets, for RTP and RTCP, don't block, and are closed by whoever opened them."""
+        """The sockets, for RTP and RTCP, don't block, and are closed by whoever opened them.
+
+        Where a call's keys are agreed on in its media, what is for that goes to `hand_back`.
+        """
         self._sockets = sockets
         self._next_message = sockets[0].recvmsg
         self._source = CallerSource(negotiated.remote, signalling_host)
         self._formats = _COMFORT_NOISE | negotiated.formats
+        self._hand_back = hand_back
+        self._decryption = Decryption(negotiated.key) if negotiated.encryption else None
         self._ssrc: int | None = None
         self._left: tuple[int, float] | None = None  # the SSRC before, and until when late ones are ignored
         self._order: ReorderBuffer[RtpPacket] = ReorderBuffer()
@@ -104,6 +112,8 @@ class Receiver:
             self._formats = formats
             self._decoders.clear()
             self._tones = _tones_for(negotiated)
+        if self._decryption:
+            self._decryption.use(negotiated.key)
         self._source.announce(negotiated.remote)
         if self._source.learnt:
             self._keep_strangers_out()
@@ -165,15 +175,12 @@ class Receiver:
                 data, times, _, address = self._next_message(_MAX_PACKET_BYTES, _TIME_BYTES)
             except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
                 break
-            try:
-                packet = RtpPacket.parse(data)
-            except ValueError:
-                continue
-            if packet.payload_type not in self._formats:
+            source = address[0].removeprefix("::ffff:").partition("%")[0], address[1]
+            packet = self._parsed(data, source)
+            if packet is None or packet.payload_type not in self._formats:
                 continue
             learnt = self._source.learnt
-            host = address[0].removeprefix("::ffff:").partition("%")[0]
-            theirs = self._source.take((host, address[1]), packet, now)
+            theirs = self._source.take(source, packet, now)
             if self._source.learnt != learnt:
                 self._keep_strangers_out()
             if theirs and times:
@@ -182,6 +189,20 @@ class Receiver:
                 self.heard_at = now
                 due += self._in_order(accepted, now)
         return due + self._overdue(now)
+
+    def _parsed(self, data: bytes, source: Address) -> RtpPacket | None:
+        """A packet of RTP, if it is one, and of an encrypted call, if it is the peer's."""
+        if self._decryption:
+            if is_dtls(data):
+                self._hand_back(data, source)
+                return None
+            if (clear := self._decryption.rtp(data)) is None:
+                return None
+            data = clear
+        try:
+            return RtpPacket.parse(data)
+        except ValueError:
+            return None
 
     def _note_jitter(self, packet: RtpPacket, seconds: int, nanoseconds: int) -> None:
         fmt = self._formats[packet.payload_type]

@@ -66,9 +66,9 @@ def of_body(content_type: str, body: bytes) -> bytes | None:
 
 def direction(sdp: bytes) -> Direction:
     """The direction of the (first) audio, with what RFC 2543 and a port of 0 say in other ways."""
-    session, media = _sections(_lines(sdp))
-    audio = _audio(media)
-    if audio is None or _port(audio[0]) == 0 or _address_of([*session, *audio]) in ("0.0.0.0", "::"):
+    session, media = sections(sdp)
+    audio = audio_of(media)
+    if audio is None or port_of(audio[0]) == 0 or address_of([*session, *audio]) in ("0.0.0.0", "::"):
         return Direction.INACTIVE
     for line in (*reversed(audio), *reversed(session)):
         if line.startswith("a=") and line[2:] in set(Direction):
@@ -78,13 +78,13 @@ def direction(sdp: bytes) -> Direction:
 
 def audio_port(sdp: bytes) -> int | None:
     """Of the (first) audio; 0 is no audio, None no medium of that kind."""
-    audio = _audio(_sections(_lines(sdp))[1])
-    return _port(audio[0]) if audio else None
+    audio = audio_of(sections(sdp)[1])
+    return port_of(audio[0]) if audio else None
 
 
 def codecs(sdp: bytes) -> set[str]:
     """The names of what the (first) audio offers, in lower case."""
-    audio = _audio(_sections(_lines(sdp))[1]) or [""]
+    audio = audio_of(sections(sdp)[1]) or [""]
     formats = set(audio[0].split()[3:])
     names = {one: _STATIC[one] for one in formats if one in _STATIC}
     for line in audio:
@@ -100,26 +100,26 @@ def mended(sdp: bytes, *, source: Ip, reaches: Callable[[Ip], bool]) -> bytes:
     the media. Where it has an address of another family than the signalling, an ICE candidate of that
     family takes its place, or else ours is left to be chosen. Raises NotAcceptable if there is neither.
     """
-    session, media = _sections(_lines(sdp))
-    audio = _audio(media)
+    session, media = sections(sdp)
+    audio = audio_of(media)
     if audio is None:
-        return _text([session, *media])
-    address = _ip(_address_of([*session, *audio]))
+        return text_of([session, *media])
+    address = _ip(address_of([*session, *audio]))
     if address is None:
-        _move(audio, source, _port(audio[0]))
-    elif address.version != source.version and _port(audio[0]):
+        _move(audio, source, port_of(audio[0]))
+    elif address.version != source.version and port_of(audio[0]):
         if candidate := _best_candidate(audio, source):
             _move(audio, candidate.address, candidate.port)
         elif reaches(address):
-            return _text([session, *media])
+            return text_of([session, *media])
         else:
             raise NotAcceptable
     # The stack then announces the address that the INVITE came to, and not one that it guesses from this.
     hidden = [[re.sub(r"^c=IN ", "c= IN ", line) for line in section] for section in (session, *media)]
-    return _text(hidden)
+    return text_of(hidden)
 
 
-def _audio(media: list[list[str]]) -> list[str] | None:
+def audio_of(media: list[list[str]]) -> list[str] | None:
     return next((one for one in media if one[0].startswith("m=audio ")), None)
 
 
@@ -157,26 +157,26 @@ def _lines(sdp: bytes) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
-def _sections(lines: list[str]) -> tuple[list[str], list[list[str]]]:
+def sections(sdp: bytes) -> tuple[list[str], list[list[str]]]:
     """The session's lines, and those of each medium."""
-    sections: list[list[str]] = [[]]
-    for line in lines:
+    found: list[list[str]] = [[]]
+    for line in _lines(sdp):
         if line.startswith("m="):
-            sections.append([])
-        sections[-1].append(line)
-    return sections[0], sections[1:]
+            found.append([])
+        found[-1].append(line)
+    return found[0], found[1:]
 
 
-def _text(sections: list[list[str]]) -> bytes:
-    return "".join(f"{line}\r\n" for lines in sections for line in lines).encode(errors="surrogateescape")
+def text_of(parts: list[list[str]]) -> bytes:
+    return "".join(f"{line}\r\n" for lines in parts for line in lines).encode(errors="surrogateescape")
 
 
-def _port(media: str) -> int:
+def port_of(media: str) -> int:
     port = media.split()[1].partition("/")[0] if len(media.split()) > 1 else ""
     return int(port) if port.isdecimal() else 0
 
 
-def _address_of(lines: list[str]) -> str:
+def address_of(lines: list[str]) -> str:
     """Of the last `c=`."""
     found = [line.split()[-1].partition("/")[0] for line in lines if line.startswith("c=IN ")]
     return found[-1] if found else ""

@@ -11,12 +11,13 @@ import re
 import resource
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from baresip.call import Call
 from baresip.config import Config
@@ -24,23 +25,32 @@ from baresip.errors import BaresipError, CommandQueueFull
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
-from config.answering import plain_number
+from config.accounts import AccountSettings
+from config.numbers import plain_number
+from config.outbound import OutboundSettings
 from config.settings import SipSettings
-from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
+from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
+from transports.outbound import OutboundGuard
 from transports.sip import packet_filter
+from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
-from transports.sip.dialogs import Dialogs
+from transports.sip.dialler import Dialler
+from transports.sip.dialogs import Dialogs, Reply
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
 from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
+from transports.sip.logins import Logins
+from transports.sip.message import Message
 from transports.sip.native import Stack, cut_connections, source_towards
+from transports.sip.native_agents import Agent
+from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
+from transports.sip.registrar import Peer, Registrar
 from transports.sip.sender import Feeder
 from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace
+from transports.sip.trace import Trace, call_id_of
 
-CODECS = {"opus": "opus/16000/1", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 10
@@ -54,9 +64,13 @@ GIL_SWITCH_INTERVAL_S = 0.001
 _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
+_ANYONE = ""  # the agent that answers who comes by no account
+_EVERYONE = ("0.0.0.0/0", "::/0")
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
+
+OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
 
@@ -79,14 +93,23 @@ class SipServer:
         max_calls: int,
         handler: CallHandler,
         on_dead: Callable[[], None] | None = None,
+        headers: Iterable[str] = (),
+        outbound: OutboundGuard | None = None,
     ) -> None:
-        """`on_dead` is called once if the SIP thread dies: no call can be taken in this process again."""
+        """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
+
+        `on_dead` is called once if the SIP thread dies: no call can be taken in this process again. Nobody is
+        called but whom `outbound` permits.
+        """
         self._settings = settings
         self._max_calls = max_calls
         self._handler = handler
         self._on_dead = on_dead
+        self._outbound = outbound or OutboundGuard(OutboundSettings())
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
+        self._certificate: bytes | None = None
+        self._dialler: Dialler | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
@@ -107,11 +130,23 @@ class SipServer:
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
+        self._listed = [ip_network(one) for one in settings.allow]
+        self._logins = Logins(
+            settings.auth,
+            settings.registrar,
+            listed=lambda peer: any(peer in network for network in self._listed),
+        )
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
+            headers=headers,
+            account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
+            media_encryption=settings.media_encryption,
         )
+        self._agents: dict[str, UserAgent] = {}  # by account
+        self._accounts: Accounts | None = None
+        self._filtering = threading.Lock()
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
@@ -139,6 +174,18 @@ class SipServer:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
 
+    async def certify(self, chain: bytes) -> None:
+        """Show this certificate over TLS: PEM, with what it is signed by and its key.
+
+        Before `start`, or later in the place of another; calls go on. Raises SipError.
+        """
+        self._certificate = chain
+        if (stack := self._stack) and self.listening:
+            try:
+                await stack.on_sip_thread(lambda: stack.tls.certify(chain))
+            except BaresipError as error:
+                raise SipError(f"the SIP stack can't be told of the certificate: {error}") from error
+
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
         self._loop = asyncio.get_running_loop()
@@ -152,11 +199,19 @@ class SipServer:
             await runtime.start(self._config())
             self._runtime = runtime
             self._stack = Stack(runtime)
-            self._stack.rtp.preferred = self._settings.codecs
             await self._stack.rtp.play_nothing()
-            agent = await UserAgent.create(runtime, self._account())
-            agent.on_incoming(self._on_incoming)
+            self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
+            self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
+            self._dialler = Dialler(
+                runtime,
+                self._stack,
+                self._dialogs,
+                pump=self._pump,
+                feeder=self._feeder,
+                rtp_timeout_s=self._settings.rtp_timeout_s,
+            )
             await self._listen()
+            await self._accounts.apply(self._settings.accounts)
         except SipError:
             await self.close()
             raise
@@ -165,6 +220,40 @@ class SipServer:
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
+
+    @property
+    def accounts(self) -> list[AccountState]:
+        return self._accounts.states() if self._accounts else []
+
+    async def apply_accounts(self, accounts: Mapping[str, AccountSettings]) -> None:
+        """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
+        assert self._accounts is not None
+        await self._accounts.apply(accounts)
+        self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
+
+    async def dial(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str = "",
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call somebody and have `handler` run the call, which is under way when this returns.
+
+        Raises NotPermitted, or CallGone where it can't even be tried.
+        """
+        destination = self._outbound.permits(to)
+        agent = self._agents.get(account)
+        if self._dialler is None or agent is None or not self.listening:
+            raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
+        return await self._dialler.dial(
+            agent,
+            account,
+            destination,
+            lambda call: self._supervise(call, handler(call)),
+            ring_timeout_s=ring_timeout_s,
+        )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
@@ -188,18 +277,21 @@ class SipServer:
         await self._pump.close()
         if self._feeder.started:
             await asyncio.to_thread(self._feeder.close)
+        if self._accounts:
+            await self._accounts.close()
         runtime, self._runtime = self._runtime, None
         if runtime is not None and not self._dead:
             if self._stack and (hooks := self._hooks):
                 with contextlib.suppress(BaresipError):
                     await self._stack.on_sip_thread(hooks.close)
+                    await self._stack.on_sip_thread(self._stack.tls.close)
             try:
                 await runtime.close()
             except BaresipError as error:
                 self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
         if self._dead:
-            self._hung.append((self._hooks, self._tap))
+            self._hung.append((self._hooks, self._tap, self._stack))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -215,6 +307,8 @@ class SipServer:
                 # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
                 # 15 to 50 ms, and loses 2 to 16% of speech at 40 to 80 ms of jitter, measured.
                 "audio_jitter_buffer_type off\n"
+                # Accounts may have the same user.
+                "sip_cuser_random yes\n"
                 # Otherwise every answered call puts the others on hold.
                 "call_hold_other_calls no\n"
                 # Speech, at the pipeline's rate: mono at 20 kbit/s instead of stereo at 80 to 100.
@@ -223,24 +317,34 @@ class SipServer:
             ),
         )
 
-    def _account(self) -> str:
-        codecs = ",".join(CODECS[name] for name in self._settings.codecs)
-        return (
-            # No transport parameter and no address: with one, calls over the others get 404.
-            "<sip:offhook@offhook>;regint=0;answermode=manual;catchall=yes;dtmfmode=rtpevent"
-            f";audio_codecs={codecs}"
-            # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
-            ";call_transfer=no"
-            # For those that demand it; `Dialogs` takes it away from those that only could.
-            ";100rel=yes"
-            # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to
-            # settle it, since VP8 is compiled in.
-            ";video_codecs"
-        )
+    async def _create_agent(self, name: str, account: AccountSettings) -> Agent:
+        assert self._stack is not None
+        agent = await self._stack.agents.of_account(name, account, account.codecs or self._settings.codecs)
+        self._took(name, agent)
+        return agent
+
+    def _took(self, name: str, agent: Agent) -> None:
+        self._agents[name] = agent.user_agent
+        agent.user_agent.on_incoming(self._on_incoming)
+
+    def _hear_accounts(self) -> None:
+        """On any thread."""
+        if self._accounts:
+            self._guard.exempt(self._accounts.heard)
+            self._put_filter()
 
     async def _listen(self) -> None:
-        assert self._stack is not None
-        self._sockets = await self._stack.listen(
+        stack, settings = self._stack, self._settings
+        assert stack is not None
+
+        def start_tls() -> None:
+            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
+            if self._certificate:
+                stack.tls.certify(self._certificate)
+
+        await stack.on_sip_thread(start_tls)
+        stack.tls_port = settings.tls_port if settings.over_tls else None
+        self._sockets = await stack.listen(
             self._settings.host, self._settings.port, self._filter(), self._begin
         )
 
@@ -248,11 +352,15 @@ class SipServer:
         """On the SIP thread, before anything is received there."""
         self._addresses = addresses
         if self._hooks is None:
+            assert self._stack is not None
+            srtp = self._stack.rtp.srtp
+            srtp.require()
             self._hooks = MessageHooks(
                 library,
-                on_request=self._dialogs.received,
+                on_request=self._received,
                 on_send=self._dialogs.sent,
                 on_refused=self._dialogs.forget,
+                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
@@ -277,20 +385,42 @@ class SipServer:
                 logger.warning("%s", error)
         self._told = {str(error) for error in errors}
 
+    def _put_filter(self) -> None:
+        """On any thread."""
+        with self._filtering:
+            put_on = self._filter()
+            for sock in self._sockets:
+                put_on(sock)
+
     def _filter(self) -> Callable[[socket.socket], None]:
         """What makes a socket deaf to strangers and to whoever is banned."""
-        denied = [network_of(source) for source in self._bans]
+        denied = [network_of(source) for source in list(self._bans)]
+        heard = sorted(self._accounts.heard) if self._accounts else ()
+        allowed = _EVERYONE if self._settings.auth.users else (*self._settings.allow, *heard)
         programs = {
-            family: packet_filter.compile_filter(self._settings.allow, family, denied)
+            family: packet_filter.compile_filter(allowed, family, denied)
             for family in (socket.AF_INET, socket.AF_INET6)
         }
         return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+
+    def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
+        """On the SIP thread."""
+        of_account = self._accounts is not None and self._accounts.of(request, peer.address) is not None
+        refusal = self._logins.received(request, peer, of_account=of_account)
+        return refusal or self._dialogs.received(request, peer.address)
+
+    @property
+    def registrar(self) -> Registrar | None:
+        """Where the telephones are that log in here; None if none may."""
+        return self._logins.registrar
 
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
         self._guard.traced(message)
         if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
             self._loop.call_soon_threadsafe(self._sweep)
+        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
+            self._dialogs.responded(call_id_of(message.raw))
         if not self._settings.trace_calls:
             return
         protocol = "UDP" if message.over_udp else "TCP"
@@ -324,10 +454,9 @@ class SipServer:
         if max(len(new), len(over)) > _BANS_TOLD:
             logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
         self._bans = bans
-        put_on = self._filter()
-        for sock in self._sockets:
-            put_on(sock)
-        cut_connections(self._settings.port, lambda address: source_of(address) in bans)
+        self._put_filter()
+        ports = {self._settings.port, self._settings.tls_port}
+        cut_connections(ports, lambda address: source_of(address) in bans)
 
     async def _end_abandoned(self) -> None:
         assert self._stack is not None
@@ -348,6 +477,8 @@ class SipServer:
             called=who.called,
             diverted_from=who.diverted_from,
             call_id=call_id,
+            account=dialog.account,
+            headers=who.headers,
         )
         sip_call = SipCall(
             call,
@@ -358,12 +489,26 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
         )
-        task = asyncio.create_task(self._serve(call, sip_call), name=f"sip-{info.id}")
-        self._calls[sip_call] = task
-        self._live.add(info.call_id)
-        self.trace.name(info.call_id, info.id)
-        task.add_done_callback(lambda _: self._forget(sip_call))
-        sip_call.add_event_handler("on_dialin_connected", self._note_source)
+        self._supervise(sip_call, self._serve(call, sip_call))
+
+    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+        """Have what serves a call run until nothing of it is left."""
+
+        async def run() -> None:
+            try:
+                await serving
+            except Exception:
+                logger.exception("call %s failed", call.info.id)
+            finally:
+                await call.hangup()
+                await call.settle()
+                self._dialogs.forget(call.info.call_id)
+
+        task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
+        self._live.add(call.info.call_id)
+        self.trace.name(call.info.call_id, call.info.id)
+        task.add_done_callback(lambda _: self._forget(call))
+        call.add_event_handler(call.connected_event, self._note_source)
 
     async def _note_source(self, call: SipCall) -> None:
         if call.info.remote:
@@ -394,12 +539,6 @@ class SipServer:
                     await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
-        except Exception:
-            logger.exception("call %s failed", call.info.id)
-        finally:
-            await call.hangup()
-            await call.settle()
-            self._dialogs.forget(call.info.call_id)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""

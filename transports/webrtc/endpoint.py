@@ -51,7 +51,14 @@ class WebRtcEndpoint:
         check_offer(offer)
         token = secrets.token_urlsafe(24)
         call = WebRtcCall(
-            CallInfo(transport="webrtc", caller="browser", called=called, remote=remote, codec="opus"),
+            CallInfo(
+                transport="webrtc",
+                caller="browser",
+                called=called,
+                remote=remote,
+                codec="opus",
+                encryption="dtls-srtp",
+            ),
             offer,
             own_ice_servers(self.ice_servers()),
             self._settings.gone_s,

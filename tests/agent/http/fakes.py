@@ -36,6 +36,44 @@ class FakeTurn:
 
 
 @dataclass
+class FakeControl:
+    """Does what it is asked for, or fails as it is told to."""
+
+    error: Exception | None = None
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    caller_muted: bool = False
+    agent_muted: bool = False
+
+    async def transfer(self, to: str) -> None:
+        self._do("transfer", to)
+
+    async def hold(self) -> None:
+        self._do("hold")
+
+    async def send_keys(self, keys: str) -> None:
+        self._do("keys", keys)
+
+    async def ask_for_keys(self, name: str) -> str | None:
+        self._do("keypad", name)
+        return "1234"
+
+    async def take_message(self) -> str | None:
+        self._do("message")
+        return "5c1f7e20b9d3"
+
+    async def resume(self) -> None:
+        self._do("resume")
+
+    def mute(self, *, caller: bool, agent: bool) -> None:
+        self.caller_muted, self.agent_muted = caller, agent
+
+    def _do(self, what: str, how: Any = None) -> None:
+        self.asked.append((what, how))
+        if self.error:
+            raise self.error
+
+
+@dataclass
 class FakeCall:
     directory: FakeCalls
     info: CallInfo
@@ -46,6 +84,7 @@ class FakeCall:
     false_starts: int = 0
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
     stats: MediaStats = field(default_factory=MediaStats)
+    control: FakeControl = field(default_factory=FakeControl)
     ends: bool = True
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -105,7 +144,7 @@ class FakeEndpoint(Endpoint):
     def __init__(self, url: str = "http://127.0.0.1:1/v1", model: str = "tiny") -> None:
         super().__init__()
         self.url, self.model = url, model
-        self._server = OpenAiModel(url, model, LlmSettings(), api_key=None, briefs=(), tools=())
+        self._server = OpenAiModel(url, model, LlmSettings(), api_key=None, briefs=())
 
     def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
         return {**params, "model": self.model}

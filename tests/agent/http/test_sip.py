@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from agent.cli import app as offhook
 from agent.http.app import create_app
 from agent.http.sip import sip_router
+from config.accounts import AccountSettings
 from config.settings import HttpSettings, Settings, SipSettings
 from tests.agent.http.conftest import Serve, until
 from tests.agent.http.fakes import FakeCalls, FakeModels
@@ -27,7 +28,11 @@ SCANNER = "127.0.0.66"
 
 @pytest.fixture
 async def sip() -> AsyncIterator[SipServer]:
-    settings = SipSettings(host="127.0.0.1", port=free_port(), ban_exempt=())
+    nobody = AccountSettings(server=f"127.0.0.1:{free_port()}", user="1001", transport="tcp")
+    trunk = AccountSettings(server="192.0.2.10", user="600", registers=False)
+    settings = SipSettings(
+        host="127.0.0.1", port=free_port(), ban_exempt=(), accounts={"provider": nobody, "pbx": trunk}
+    )
     server = SipServer(settings, 5, Reception())
     await server.start()
     yield server
@@ -47,6 +52,7 @@ async def client(serve: Serve, sip: SipServer) -> httpx2.AsyncClient:
         calls=FakeCalls(),
         models=FakeModels(),
         bans=lambda: sip.bans,
+        accounts=lambda: sip.accounts,
         routers=[sip_router(sip)],
     )
     client = await serve(app)
@@ -70,6 +76,19 @@ async def ban(sip: SipServer, at: tuple[str, int]) -> None:
     scanner.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
     scanner.close()
     await until(lambda: bool(sip.bans))
+
+
+async def test_accounts_are_shown(client: httpx2.AsyncClient, sip: SipServer) -> None:
+    await until(lambda: sip.accounts[0].last_error is not None)
+    provider, trunk = (await client.get("/health")).json()["accounts"]
+    assert (provider["name"], provider["state"], provider["expires_in_s"]) == ("provider", "failed", None)
+    assert "nobody listens at 127.0.0.1" in provider["last_error"]
+    assert (trunk["state"], trunk["last_error"]) == ("trunk", None)
+    shown = (await run(client, "accounts")).stdout.splitlines()
+    assert shown[0].startswith(f"provider  failed at {provider['server']}: nobody listens at")
+    assert shown[1] == "pbx  trunk at 192.0.2.10"
+    await sip.apply_accounts({})
+    assert (await run(client, "accounts")).stdout == "There are no accounts (sip.accounts).\n"
 
 
 async def test_bans_are_shown_and_ended(
@@ -146,6 +165,6 @@ async def test_a_wrong_key_is_said(client: httpx2.AsyncClient) -> None:
 
 async def test_nobody_without_the_key_sees_a_trace(client: httpx2.AsyncClient) -> None:
     del client.headers["X-API-Key"]
-    for path in ("trace", "bans"):
+    for path in ("trace", "bans", "accounts"):
         assert (await client.get(f"/api/v1/sip/{path}")).status_code == 401
     assert (await client.delete("/api/v1/sip/bans/192.0.2.1")).status_code == 401

@@ -1,0 +1,70 @@
+"""What the model may do besides talking."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+
+from config.persona import Persona
+
+END_CALL = FunctionSchema(
+    name="end_call",
+    description="Hang up. Use it when the caller says goodbye or asks to end the call.",
+    properties={},
+    required=[],
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a tool, as the model is told; whether it then has something to say of it."""
+
+    status: str
+    answers: bool = False
+
+
+# Carries a tool out, given its name and what the model made of its arguments.
+Act = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
+
+
+def tools_of(persona: Persona) -> list[FunctionSchema]:
+    """Those that every call has, and those of the persona."""
+    made = {
+        "transfer_call": _transfer_call,
+        "ask_for_keys": _ask_for_keys,
+        "send_keys": _send_keys,
+        "take_message": _take_message,
+    }
+    return [END_CALL, *(made[name](persona) for name in persona.tools)]
+
+
+def _transfer_call(persona: Persona) -> FunctionSchema:
+    names = list(persona.transfer_to)
+    if len(names) == 1:  # nothing to be chosen, and nothing to be asked for
+        return FunctionSchema("transfer_call", f"Put the caller through to {names[0]}.", {}, [])
+    whom = {"type": "string", "enum": names, "description": "Who is wanted."}
+    about = f"Put the caller through to a person or department: {', '.join(names)}."
+    return FunctionSchema("transfer_call", about, {"to": whom}, ["to"])
+
+
+def _ask_for_keys(persona: Persona) -> FunctionSchema:
+    names = [asks.name for asks in persona.keypad]
+    about = f"Have the caller enter something on the keypad: {', '.join(names)}."
+    if len(names) == 1:
+        return FunctionSchema("ask_for_keys", about, {}, [])
+    what = {"type": "string", "enum": names, "description": "What is to be entered."}
+    return FunctionSchema("ask_for_keys", about, {"what": what}, ["what"])
+
+
+def _send_keys(_: Persona) -> FunctionSchema:
+    keys = {"type": "string", "pattern": "^[0-9A-D*#]{1,32}$", "description": "The keys, as in 12#."}
+    about = "Press keys, where the other side is a machine that asks for them."
+    return FunctionSchema("send_keys", about, {"keys": keys}, ["keys"])
+
+
+def _take_message(_: Persona) -> FunctionSchema:
+    about = "Record a message that the caller wants to leave for somebody here."
+    return FunctionSchema("take_message", about, {}, [])

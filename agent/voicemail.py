@@ -1,0 +1,254 @@
+"""Messages that callers leave: kept, transcribed, and passed on until somebody has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import smtplib
+import ssl
+import time
+import uuid
+import wave
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from agent.webhook import Webhook, WebhookFailed
+from config.settings import Settings
+from config.voicemail import MailSettings
+from models.errors import ModelError
+from transports.call import CallInfo
+from transports.playout import SAMPLE_RATE_HZ
+
+AGAIN_S = (5.0, 30.0, 120.0, 600.0)  # how long before each further try; then every hour
+HOURLY_S = 3600.0
+MAIL_TIMEOUT_S = 30.0
+WRITE_S = 10.0
+Way = Literal["mail", "webhook"]
+
+# The words in s16le mono PCM at 16 kHz, spoken in a language. Raises ModelError.
+Transcribe = Callable[[bytes, str], Awaitable[str]]
+
+logger = logging.getLogger("offhook.voicemail")
+
+
+class VoicemailFull(Exception):
+    """No message is taken until some are deleted."""
+
+
+class Message(BaseModel):
+    """What is known of a message besides its sound."""
+
+    id: str
+    at: datetime
+    caller: str
+    caller_name: str
+    called: str
+    persona: str
+    language: str
+    seconds: float
+    text: str | None = None  # None until it is transcribed
+    pending: list[Way]  # in which ways it has yet to be passed on
+
+
+class Voicemail:
+    """`take` may be called from `start` until `close`; what is pending then goes on with the next start."""
+
+    def __init__(self, settings: Settings, transcribe: Transcribe) -> None:
+        self._settings = settings.voicemail
+        self._webhook = Webhook(settings.webhook)
+        self._transcribe = transcribe
+        mail = settings.voicemail.mail.host is not None
+        self._ways: list[Way] = [*(["mail"] if mail else []), *(["webhook"] if settings.webhook.url else [])]  # type: ignore[list-item]
+        self._messages: dict[str, Message] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+
+    @property
+    def messages(self) -> list[Message]:
+        """The latest first."""
+        return sorted(self._messages.values(), key=lambda message: message.at, reverse=True)
+
+    @property
+    def full(self) -> bool:
+        return len(self._messages) >= self._settings.most
+
+    async def start(self) -> None:
+        """Read what is there, and go on with what isn't passed on yet."""
+        for message in await asyncio.to_thread(self._read):
+            self._messages[message.id] = message
+            if message.text is None or message.pending:
+                self._start(self._see_through(message))
+
+    async def close(self) -> None:
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=WRITE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def take(self, pcm: bytes, info: CallInfo, *, persona: str, language: str) -> str:
+        """Keep a message, s16le mono PCM at 16 kHz, and see to it from now on. Returns its id.
+
+        Raises VoicemailFull.
+        """
+        if self.full:
+            raise VoicemailFull
+        message = Message(
+            id=uuid.uuid4().hex[:12],
+            at=datetime.fromtimestamp(time.time(), UTC),
+            caller=info.caller,
+            caller_name=info.caller_name,
+            called=info.called,
+            persona=persona,
+            language=language,
+            seconds=round(len(pcm) / 2 / SAMPLE_RATE_HZ, 1),
+            pending=self._ways,
+        )
+        self._messages[message.id] = message
+        writing = asyncio.create_task(
+            asyncio.to_thread(self._write_sound, message, pcm), name="voicemail-write"
+        )
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        self._start(self._keep(message, writing))
+        logger.info("call %s left the message %s, %.0f s long", info.id, message.id, message.seconds)
+        return message.id
+
+    def audio(self, id: str) -> Path | None:
+        """The WAV file of a message that is kept."""
+        path = self._path(id, "wav")
+        return path if id in self._messages and path.is_file() else None
+
+    def delete(self, id: str) -> bool:
+        """Forget a message; whether there was one."""
+        if self._messages.pop(id, None) is None:
+            return False
+        for kind in ("json", "wav"):
+            self._path(id, kind).unlink(missing_ok=True)
+        return True
+
+    async def _keep(self, message: Message, writing: asyncio.Task[None]) -> None:
+        await asyncio.shield(writing)
+        await self._see_through(message)
+
+    async def _see_through(self, message: Message) -> None:
+        """Transcribe it and pass it on, until both are done or it is deleted."""
+        tries = 0
+        while message.id in self._messages:
+            if message.text is None:
+                await self._write_down(message)
+            for way in list(message.pending):
+                if await self._pass_on(message, way):
+                    message.pending.remove(way)
+            await asyncio.to_thread(self._save, message)
+            if message.text is not None and not message.pending:
+                return
+            await asyncio.sleep(AGAIN_S[tries] if tries < len(AGAIN_S) else HOURLY_S)
+            tries += 1
+
+    async def _write_down(self, message: Message) -> None:
+        try:
+            with wave.open(str(self._path(message.id, "wav"))) as file:
+                pcm = file.readframes(file.getnframes())
+            message.text = await self._transcribe(pcm, message.language)
+        except (ModelError, TimeoutError) as error:
+            logger.warning("the message %s couldn't be transcribed: %s", message.id, error)
+
+    async def _pass_on(self, message: Message, way: Way) -> bool:
+        try:
+            if way == "mail":
+                await asyncio.to_thread(send_mail, self._settings.mail, self._mail(message))
+            else:
+                known = message.model_dump(mode="json", exclude={"pending"})
+                await self._webhook.post({"type": "message", **known})
+        except (OSError, smtplib.SMTPException, WebhookFailed) as error:
+            logger.warning("the message %s couldn't be sent by %s: %s", message.id, way, _why(error))
+            return False
+        logger.info("the message %s was sent by %s", message.id, way)
+        return True
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        who = " ".join(filter(None, (message.caller_name, f"<{message.caller}>")))
+        mail["Subject"] = _line(f"Message from {who}, {message.seconds:.0f} s")
+        mail["From"], mail["To"] = self._settings.mail.sender, ", ".join(self._settings.mail.to)
+        mail["Date"] = message.at
+        mail["Message-ID"] = f"<{message.id}@offhook>"  # the same with every try
+        text = message.text if message.text is not None else "(It couldn't be transcribed yet.)"
+        called = f"to {message.called}, answered by {message.persona}"
+        mail.set_content(f"{text}\n\n-- \nFrom {_line(who)} {_line(called)}.\n")
+        sound = self._path(message.id, "wav").read_bytes()
+        mail.add_attachment(sound, maintype="audio", subtype="wav", filename=f"{message.id}.wav")
+        return mail
+
+    def _write_sound(self, message: Message, pcm: bytes) -> None:
+        self._settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._path(message.id, "wav")
+        path.touch(mode=0o600)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE_HZ, 0, "NONE", ""))
+            file.writeframes(pcm)
+        self._save(message)
+
+    def _save(self, message: Message) -> None:
+        if message.id not in self._messages:
+            return
+        path = self._path(message.id, "json")
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(message.model_dump_json())
+        new.replace(path)
+
+    def _read(self) -> list[Message]:
+        found = []
+        for path in self._settings.folder.glob("*.json"):
+            try:
+                found.append(Message.model_validate_json(path.read_bytes()))
+            except (OSError, ValidationError) as error:
+                logger.warning("%s isn't a message: %s", path, type(error).__name__)
+        return found
+
+    def _path(self, id: str, kind: str) -> Path:
+        return self._settings.folder / f"{id}.{kind}"
+
+    def _start(self, work: Awaitable[None]) -> None:
+        async def do() -> None:
+            try:
+                await work
+            except Exception:  # the disk is full, or gone
+                logger.exception("a message is lost, or isn't passed on")
+
+        task = asyncio.create_task(do(), name="voicemail")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def send_mail(settings: MailSettings, mail: EmailMessage) -> None:
+    """Blocks. Raises OSError, smtplib.SMTPException."""
+    assert settings.host
+    context = ssl.create_default_context()
+    server = (
+        smtplib.SMTP_SSL(settings.host, settings.port, timeout=MAIL_TIMEOUT_S, context=context)
+        if settings.security == "tls"
+        else smtplib.SMTP(settings.host, settings.port, timeout=MAIL_TIMEOUT_S)
+    )
+    with server:
+        if settings.security == "starttls":
+            server.starttls(context=context)
+        if settings.user:
+            server.login(settings.user, settings.password.get_secret_value() if settings.password else "")
+        server.send_message(mail)
+
+
+def _why(error: Exception) -> str:
+    """Without what the server says, which may quote whom the mail is for."""
+    return str(error) if isinstance(error, WebhookFailed | OSError) else type(error).__name__
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

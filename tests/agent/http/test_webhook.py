@@ -1,0 +1,59 @@
+"""What callers leave is posted to a server, again where that may help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.webhook import Webhook, WebhookFailed
+from config.webhook import WebhookSettings
+from tests.agent.http.conftest import Serve
+from tests.peers import free_port
+
+AT_ONCE = (0.0, 0.0, 0.0)
+
+
+class Office:
+    """Answers with these statuses, one after the other."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses)
+        self.got: list[tuple[str | None, Any]] = []
+        self.app = Starlette(routes=[Route("/hook", self._take, methods=["POST"])])
+
+    async def _take(self, request: Request) -> Response:
+        self.got.append((request.headers.get("authorization"), await request.json()))
+        return Response(status_code=self.statuses.pop(0))
+
+
+async def webhook(serve: Serve, office: Office) -> Webhook:
+    client = await serve(office.app)
+    return Webhook(WebhookSettings.model_validate({"url": f"{client.base_url}/hook", "token": "s3cret"}))
+
+
+@pytest.mark.parametrize("statuses", [(204,), (503, 200), (500, 429, 201)])
+async def test_it_is_posted_until_it_is_taken(serve: Serve, statuses: tuple[int, ...]) -> None:
+    office = Office(*statuses)
+    await (await webhook(serve, office)).post({"keys": "12"}, tries_s=AT_ONCE)
+    assert office.got == [("Bearer s3cret", {"keys": "12"})] * len(statuses)
+
+
+@pytest.mark.parametrize(("statuses", "tries"), [((404, 200), 1), ((500, 500, 503), 3)])
+async def test_who_will_not_take_it_is_told_of(serve: Serve, statuses: tuple[int, ...], tries: int) -> None:
+    office = Office(*statuses)
+    with pytest.raises(WebhookFailed, match=f"HTTP {statuses[tries - 1]}"):
+        await (await webhook(serve, office)).post({"keys": "12"}, tries_s=AT_ONCE)
+    assert len(office.got) == tries
+
+
+async def test_nobody_there_and_nobody_named() -> None:
+    there = WebhookSettings.model_validate({"url": f"http://127.0.0.1:{free_port()}/hook"})
+    with pytest.raises(WebhookFailed, match="doesn't answer"):
+        await Webhook(there).post({}, tries_s=AT_ONCE)
+    with pytest.raises(WebhookFailed, match=r"webhook\.url isn't set"):
+        await Webhook(WebhookSettings()).post({})

@@ -1,0 +1,486 @@
+"""What is done with a call while it stands, in conversations on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import loguru
+import numpy as np
+import pytest
+from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.frames.frames import InputDTMFFrame
+
+from agent.call_control import SECRET, CantBeDone, UnknownTarget
+from agent.hold_music import hold_music
+from agent.http.views import SessionDetail
+from agent.session import CallSession
+from agent.webhook import Webhook, WebhookFailed
+from config.errors import ConfigError
+from config.keypad import Keypad
+from config.persona import Persona
+from config.settings import Settings
+from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
+from transports.call import CallInfo, EndReason, TransferFailed
+
+SETTINGS = Settings.model_validate(
+    {"transfer": {"to": {"reception": "sip:200@192.0.2.10", "kitchen": "sip:201@192.0.2.10"}}}
+)
+WHO = PERSONA.model_copy(update={"tools": ("transfer_call",), "transfer_to": ("reception", "kitchen")})
+CONNECTING, NOT_CONNECTED = WHO.says.connecting, WHO.says.not_connected
+
+
+class Wire:
+    """What it makes of transfers, and what an operator asks meanwhile."""
+
+    def __init__(self, *, fails: str = "", takes_s: float = 2.0, at_s: float = 0.0, to: str = "") -> None:
+        """`at_s` seconds into the call an operator has it put through `to` somebody."""
+        self.fails, self.takes_s, self.at_s, self.to = fails, takes_s, at_s, to
+        self.dialled: list[tuple[float, str]] = []
+        self.outcomes: list[Exception | None] = []
+
+    def __call__(self, session: CallSession, call: FakeCall) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        gone = asyncio.Event()
+
+        async def on_gone(*_: object) -> None:
+            gone.set()
+
+        async def transfer(uri: str, *, timeout_s: float) -> None:
+            self.dialled.append((loop.time() - start, uri))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(gone.wait(), self.takes_s)
+                raise TransferFailed("The caller hung up.")
+            if self.fails:
+                raise TransferFailed(self.fails, 486)
+            await call.fire("on_dialin_stopped", EndReason.TRANSFERRED)
+
+        async def operate() -> None:
+            try:
+                await session.control.transfer(self.to)
+            except Exception as error:
+                self.outcomes.append(error)
+            else:
+                self.outcomes.append(None)
+
+        call.add_event_handler("on_dialin_stopped", on_gone)
+        call.transfer = transfer  # type: ignore[method-assign]
+        if self.to:
+            loop.call_later(self.at_s, lambda: self._asked.append(loop.create_task(operate())))
+
+    _asked: list[asyncio.Task[None]] = []  # noqa: RUF012
+
+
+WANTS = Says(2.0, 3.0, "Reception, please.")
+USES = {WANTS.text: '!transfer_call{"to":"reception"}'}
+
+
+def test_the_model_puts_a_caller_through() -> None:
+    wire = Wire()
+    outcome = converse([WANTS], USES, settings=SETTINGS, persona=WHO, during=wire)
+    assert outcome.reason is EndReason.TRANSFERRED
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert wire.dialled[0][0] > outcome.at("agent stops", 1) - 0.03  # the sentence has been heard
+    assert answers(outcome) == [WHO.greeting, CONNECTING]
+    assert outcome.tools == ["transfer_call"]
+    assert outcome.left == []
+
+
+def test_who_could_not_be_put_through_is_taken_back() -> None:
+    wire = Wire(fails="The target is busy (486).")
+    script = [WANTS, Says(6.5, 7.5, "Is anybody there?"), Says(15.0, 16.0, "When do you open?")]
+    outcome = converse(script, USES, settings=SETTINGS, persona=WHO, during=wire, lasts=25)
+    assert answers(outcome) == [WHO.greeting, CONNECTING, NOT_CONNECTED, "Okay then."]
+    assert callers(outcome) == [WANTS.text, "When do you open?"]  # and isn't heard meanwhile
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert outcome.left == []
+
+
+@pytest.mark.parametrize("to", ["sip:900@example.org", "kitchen", "boss"])
+def test_nobody_is_dialled_whom_the_persona_may_not_dial(to: str) -> None:
+    wire = Wire()
+    persona = WHO.model_copy(update={"transfer_to": ("reception",)})
+    uses = {WANTS.text: f'!transfer_call{{"to":"{to}"}}'}
+    outcome = converse([WANTS], uses, settings=SETTINGS, persona=persona, during=wire)
+    assert wire.dialled == []
+    assert outcome.reason is EndReason.CALLER_HANGUP
+
+
+def test_a_persona_without_the_tool_puts_nobody_through() -> None:
+    wire = Wire()
+    outcome = converse([WANTS], USES, settings=SETTINGS, during=wire)
+    assert wire.dialled == []
+    assert outcome.reason is EndReason.CALLER_HANGUP
+
+
+def test_an_operator_interrupts_whatever_is_being_said() -> None:
+    wire = Wire(at_s=3.5, to="kitchen")
+    script = [Says(2.0, 3.0, "Tell me everything.")]
+    outcome = converse(script, {"Tell me everything.": "word " * 60}, settings=SETTINGS, during=wire)
+    assert [uri for _, uri in wire.dialled] == ["sip:201@192.0.2.10"]
+    assert answers(outcome)[-1] == CONNECTING
+    assert outcome.reason is EndReason.TRANSFERRED
+    assert wire.outcomes == [None]
+
+
+def test_a_target_that_is_not_listed_is_refused() -> None:
+    wire = Wire(at_s=2.0, to="sip:900@example.org")
+    outcome = converse([], settings=SETTINGS, during=wire, lasts=5)
+    assert wire.dialled == []
+    assert isinstance(wire.outcomes[0], UnknownTarget)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+
+
+def test_who_waits_to_be_put_through_is_not_asked_whether_they_are_there() -> None:
+    wire = Wire(takes_s=60.0, at_s=2.0, to="reception")
+    outcome = converse([], settings=SETTINGS, during=wire, lasts=100)
+    assert outcome.reason is EndReason.TRANSFERRED
+    assert answers(outcome) == [PERSONA.greeting, CONNECTING]
+
+
+def test_a_caller_who_hangs_up_meanwhile_leaves_nothing() -> None:
+    wire = Wire(takes_s=60.0, at_s=2.0, to="reception")
+    outcome = converse([], settings=SETTINGS, during=wire, lasts=10)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert outcome.left == []
+
+
+def test_one_thing_at_a_time() -> None:
+    wire = Wire(takes_s=10.0, at_s=4.5, to="kitchen")
+    outcome = converse([WANTS], USES, settings=SETTINGS, persona=WHO, during=wire)
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert isinstance(wire.outcomes[0], CantBeDone)
+    assert outcome.reason is EndReason.TRANSFERRED
+
+
+def test_a_test_number_is_not_put_through() -> None:
+    wire = Wire(at_s=2.0, to="reception")
+    converse([], settings=SETTINGS, during=wire, number="echo", lasts=5)
+    assert wire.dialled == []
+    assert isinstance(wire.outcomes[0], CantBeDone)
+
+
+class Operator:
+    """Does things at given seconds of the call."""
+
+    def __init__(self, *does: tuple[float, Callable[[CallSession], Any]]) -> None:
+        self.does = does
+        self.errors: list[Exception] = []
+        self.states: list[str] = []
+        self.held: list[bool] = []
+
+    def __call__(self, session: CallSession, call: FakeCall) -> None:
+        async def operate() -> None:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for at_s, do in self.does:
+                await asyncio.sleep(began + at_s - loop.time())
+                try:
+                    if (work := do(session)) is not None:
+                        await work
+                except CantBeDone as error:
+                    self.errors.append(error)
+                self.states.append(session.state)
+
+        async def hold() -> None:
+            self.held.append(True)
+
+        async def resume() -> None:
+            self.held.append(False)
+
+        call.hold, call.resume = hold, resume  # type: ignore[method-assign]
+        self.task = asyncio.get_running_loop().create_task(operate())
+
+
+def hold(session: CallSession) -> Any:
+    return session.control.hold()
+
+
+def resume(session: CallSession) -> Any:
+    return session.control.resume()
+
+
+def energy(outcome: Outcome, start_s: float, end_s: float) -> float:
+    """Of what the wire pulled, from one second of the call to another."""
+    pcm = np.frombuffer(outcome.sound, np.int16)[int(start_s * 16000) : int(end_s * 16000)].astype(float)
+    return float(np.sqrt(np.mean(pcm**2)))
+
+
+@pytest.mark.parametrize("music", ["generated", "none"])
+def test_a_caller_on_hold_hears_music_and_is_not_heard(music: str) -> None:
+    operator = Operator((2.0, hold), (50.0, resume))
+    settings = Settings.model_validate({"call": {"hold_music": music, "idle_prompt_s": 5}})
+    script = [Says(10.0, 11.0, "Are you there?"), Says(54.0, 55.0, "Hello again.")]
+    outcome = converse(script, settings=settings, during=operator, lasts=60)
+    assert operator.states[0] == "holding"
+    assert operator.held == [True, False]
+    assert answers(outcome)[:3] == [PERSONA.greeting, PERSONA.says.holding, PERSONA.says.resumed]
+    assert callers(outcome) == ["Hello again."]
+    for at in (8, 25, 40):  # beyond the length of the music
+        assert (energy(outcome, at, at + 5) > 500) is (music == "generated")
+    assert energy(outcome, 52.5, 53.5) == 0
+    assert outcome.left == []
+
+
+def test_music_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "music.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.repeat(np.full(8000, 1000, np.int16), 2).tobytes())
+    pcm = np.frombuffer(hold_music(str(path)), np.int16)
+    assert len(pcm) == pytest.approx(16000, abs=2)
+    assert np.median(pcm) == pytest.approx(1000, abs=2)
+    path.write_bytes(b"RIFF")
+    hold_music.cache_clear()
+    with pytest.raises(ConfigError, match=r"call\.hold_music"):
+        hold_music(str(path))
+
+
+def test_the_music_that_is_made_is_fit_for_telephones() -> None:
+    pcm = np.frombuffer(hold_music("generated"), np.int16).astype(float)
+    assert abs(pcm).max() < 20_000
+    spectrum = abs(np.fft.rfft(pcm)) ** 2
+    hz = np.fft.rfftfreq(len(pcm), 1 / 16000)
+    assert spectrum[(hz > 300) & (hz < 3400)].sum() > 0.99 * spectrum.sum()
+    seconds = pcm[: len(pcm) // 16000 * 16000].reshape(-1, 16000)
+    levels = np.sqrt((seconds**2).mean(axis=1))
+    assert levels.min() > 0.4 * levels.max()
+    assert abs(pcm[0] - pcm[-1]) <= abs(np.diff(pcm)).max()  # it goes round without a click
+
+
+def test_hold_and_resume_in_the_wrong_place_are_refused() -> None:
+    operator = Operator((2.0, resume), (3.0, hold), (8.0, hold), (12.0, resume), (13.0, resume))
+    converse([], during=operator, lasts=20)
+    assert [str(error) for error in operator.errors] == [
+        "The call isn't on hold.",
+        "The call is holding.",
+        "The call isn't on hold.",
+    ]
+
+
+def test_a_call_on_hold_ends_with_a_goodbye() -> None:
+    settings = Settings.model_validate({"call": {"max_duration_s": 15}})
+    outcome = converse([], settings=settings, during=Operator((2.0, hold)), lasts=60)
+    assert outcome.reason is EndReason.MAX_DURATION
+    assert answers(outcome)[-1] == PERSONA.goodbye
+    assert outcome.at("agent hangs up") < 20
+    assert outcome.left == []
+
+
+def test_a_muted_caller_is_not_heard_and_a_muted_agent_speaks_later() -> None:
+    def muted(*, caller: bool = False, agent: bool = False) -> Callable[[CallSession], Any]:
+        return lambda session: session.control.mute(caller=caller, agent=agent)
+
+    operator = Operator((2.0, muted(caller=True)), (5.0, muted(agent=True)), (15.0, muted()))
+    script = [Says(3.0, 4.0, "You don't hear me."), Says(6.0, 7.0, "You do.")]
+    outcome = converse(script, during=operator, lasts=20)
+    assert callers(outcome) == ["You do."]
+    assert energy(outcome, 5.1, 14.9) == 0
+    assert energy(outcome, 15.0, 16.0) > 100
+    assert answers(outcome) == [PERSONA.greeting, "Okay then."]
+
+
+ENTRY = Keypad(name="number", prompt="Enter your number, then hash.", max_keys=6)
+PIN = ENTRY.model_copy(update={"name": "pin", "secret": True})
+ENTERS = PERSONA.model_copy(update={"tools": ("ask_for_keys",), "keypad": (ENTRY, PIN)})
+NUMBER = Says(2.0, 3.0, "I have a number.")
+
+
+def pressed(start_s: float, keys: str, every_s: float = 0.3) -> list[tuple[float, InputDTMFFrame]]:
+    return [(start_s + n * every_s, InputDTMFFrame(button=KeypadEntry(key))) for n, key in enumerate(keys)]
+
+
+def entering(
+    keys: list[tuple[float, InputDTMFFrame]],
+    entry: str = "number",
+    during: Callable[[CallSession, FakeCall], Any] | None = None,
+) -> Outcome:
+    uses = {NUMBER.text: f'!ask_for_keys{{"what":"{entry}"}}'}
+    patient = Settings.model_validate({"call": {"idle_prompt_s": 60}})
+    return converse([NUMBER], uses, settings=patient, persona=ENTERS, keys=keys, during=during, lasts=25)
+
+
+def test_what_a_caller_keys_in_is_their_turn() -> None:
+    outcome = entering(pressed(9.0, "1234#"))
+    assert callers(outcome) == [NUMBER.text, "DTMF: 1234"]
+    assert answers(outcome) == [PERSONA.greeting, ENTRY.prompt, "Okay then."]
+    assert outcome.tools == ["ask_for_keys"]
+    assert outcome.left == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "turn"),
+    [
+        (pressed(9.0, "12345678"), "DTMF: 123456"),  # as many as fit
+        (pressed(9.0, "123"), "DTMF: 123"),  # the caller waits
+        (pressed(5.6, "1234#"), "DTMF: 1234"),  # who knows the prompt needn't hear it
+    ],
+)
+def test_an_entry_is_complete_in_other_ways_too(keys: list[tuple[float, InputDTMFFrame]], turn: str) -> None:
+    assert callers(entering(keys))[1] == turn
+
+
+@pytest.mark.parametrize("keys", ["", "#"])
+def test_who_enters_nothing_is_told_so(keys: str) -> None:
+    outcome = entering(pressed(9.0, keys))
+    assert callers(outcome) == [NUMBER.text]
+    assert answers(outcome) == [PERSONA.greeting, ENTRY.prompt, PERSONA.says.not_entered]
+
+
+def test_a_caller_who_hangs_up_over_the_keypad_leaves_nothing() -> None:
+    assert entering(pressed(24.0, "1")).left == []
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_secret_goes_to_the_webhook_and_nowhere_else(
+    taken: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    posted: list[Any] = []
+
+    async def post(_: Webhook, what: Any) -> None:
+        posted.append(what)
+        if not taken:
+            raise WebhookFailed("The webhook answers HTTP 500.")
+
+    seen: list[str] = []
+
+    def during(session: CallSession, _: FakeCall) -> None:
+        async def look() -> None:
+            await asyncio.sleep(20)
+            detail = await SessionDetail.of_call(session)
+            seen.append(detail.model_dump_json())
+
+        session._looking = asyncio.get_running_loop().create_task(look())  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Webhook, "post", post)
+    sink = loguru.logger.add(lambda line: seen.append(str(line)), level="TRACE")
+    caplog.set_level(logging.DEBUG)
+    try:
+        outcome = entering(pressed(9.0, "7391#"), "pin", during=during)
+    finally:
+        loguru.logger.remove(sink)
+    assert posted == [{"type": "keypad", "call": "test", "name": "pin", "keys": "7391"}]
+    assert callers(outcome) == ([NUMBER.text, f"DTMF: {SECRET}"] if taken else [NUMBER.text])
+    assert answers(outcome)[-1] == ("Okay then." if taken else PERSONA.says.not_entered)
+    kept = [*seen, caplog.text, json.dumps(outcome.contexts), json.dumps(outcome.turns)]
+    kept += [str(outcome.spoken), str(outcome.tools)]
+    assert len(seen) > 1
+    assert not [text for text in kept if "7391" in text or re.search(r"7\W{0,12}3\W{0,12}9\W{0,12}1", text)]
+
+
+RESCUED = Settings.model_validate(
+    {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "on_failure": "reception"}}
+)
+FAILING = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Fail again.")]
+FAILS = {one.text: "!fail" for one in FAILING}
+
+
+def test_when_the_models_fail_somebody_else_talks_to_the_caller() -> None:
+    wire = Wire()
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=wire)
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert answers(outcome) == [PERSONA.greeting, PERSONA.again, PERSONA.says.connecting]
+    assert outcome.reason is EndReason.TRANSFERRED
+    assert outcome.left == []
+
+
+def test_when_nobody_else_does_the_call_ends_with_an_apology() -> None:
+    wire = Wire(fails="The target is busy (486).")
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=wire)
+    assert answers(outcome)[-2:] == [PERSONA.says.connecting, PERSONA.apology]
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert outcome.left == []
+
+
+def test_a_pipeline_that_is_gone_has_the_caller_put_through_without_a_word() -> None:
+    wire = Wire()
+
+    def during(session: CallSession, call: FakeCall) -> None:
+        wire(session, call)
+        running = session._pipeline.worker
+        loop = asyncio.get_running_loop()
+        loop.call_later(3.0, lambda: setattr(session, "_dying", loop.create_task(running.cancel())))
+
+    outcome = converse([], settings=RESCUED, during=during)
+    assert [uri for _, uri in wire.dialled] == ["sip:200@192.0.2.10"]
+    assert outcome.reason is EndReason.TRANSFERRED
+
+
+TAKES = PERSONA.model_copy(update={"tools": ("take_message",)})
+LEAVES = Says(2.0, 3.0, "A message, please.")
+LEFT = Says(12.0, 15.0, "It is raining here.")
+
+
+class Desk:
+    """Takes messages, as the voicemail does."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.full = full
+        self.seconds: list[float] = []
+
+    def take(self, pcm: bytes, info: CallInfo, *, persona: str, language: str) -> str:
+        self.seconds.append(len(pcm) / 32_000)
+        assert (info.caller, persona, language) == ("caller", "Test", "en")
+        return "m1"
+
+
+def leaving(*script: Says, desk: Desk, persona: Persona = TAKES, **how: Any) -> Outcome:
+    uses = {LEAVES.text: "!take_message"}
+    voicemail: Any = desk
+    patient = Settings.model_validate({"call": {"idle_prompt_s": 60}})
+    how = {"lasts": 40, **how}
+    return converse(list(script), uses, settings=patient, persona=persona, voicemail=voicemail, **how)
+
+
+def test_a_message_is_recorded_and_is_no_turn() -> None:
+    desk = Desk()
+    outcome = leaving(LEAVES, LEFT, Says(30.0, 31.0, "And another thing."), desk=desk)
+    assert desk.seconds == [pytest.approx(15.5 - outcome.at("agent stops", 1) + 0.4, abs=0.6)]
+    assert callers(outcome) == [LEAVES.text, "And another thing."]
+    says = PERSONA.says
+    assert answers(outcome)[1:3] == [says.leave_message, says.message_taken]
+    assert outcome.left == []
+
+
+def test_the_hash_key_ends_a_message() -> None:
+    outcome = leaving(LEAVES, LEFT, desk=(desk := Desk()), keys=pressed(15.2, "#"))
+    assert len(desk.seconds) == 1
+    assert outcome.at("agent starts", 2) < 16.5  # the silence isn't waited for
+
+
+def test_who_hangs_up_behind_their_message_has_left_it() -> None:
+    outcome = leaving(LEAVES, LEFT, desk=(desk := Desk()), lasts=15.2)
+    assert len(desk.seconds) == 1
+    assert outcome.left == []
+
+
+def test_who_says_nothing_has_left_no_message() -> None:
+    outcome = leaving(LEAVES, desk=(desk := Desk()))
+    assert desk.seconds == []
+    assert answers(outcome)[-1] == PERSONA.says.no_message
+
+
+def test_where_there_is_no_room_the_model_is_told_so() -> None:
+    outcome = leaving(LEAVES, desk=(desk := Desk(full=True)))
+    assert desk.seconds == []
+    assert "no message can be taken now" in json.dumps(outcome.contexts)
+
+
+def test_an_answering_machine() -> None:
+    persona = PERSONA.model_copy(update={"message_only": True})
+    script = [Says(0.3, 0.6, "Hello?"), Says(8.0, 11.0, "Call me back.")]
+    outcome = leaving(*script, desk=(desk := Desk()), persona=persona, keys=pressed(1.0, "5"))
+    assert len(desk.seconds) == 1
+    assert callers(outcome) == []
+    says = PERSONA.says
+    expected = [PERSONA.greeting, says.leave_message, says.message_taken, PERSONA.goodbye]
+    assert answers(outcome) == expected
+    assert outcome.reason is EndReason.AGENT_HANGUP

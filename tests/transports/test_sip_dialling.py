@@ -1,0 +1,267 @@
+"""Calls that we make: answered, refused in every way, given up, and nothing left of any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config.outbound import OutboundSettings
+from config.settings import SipSettings
+from tests.peers import Reception, free_port
+from tests.sip_callee import callee
+from tests.sip_caller import SipAnswer
+from tests.transports.sip_calls import packets, soon
+from transports.call import CallGone, CallTransport, EndReason
+from transports.outbound import NotPermitted, OutboundGuard
+from transports.sip.outgoing import OutgoingCall
+from transports.sip.server import SipServer
+
+
+class Dialling:
+    """Runs a call that was dialled, and leaves it to the test."""
+
+    def __init__(self) -> None:
+        self.rings: list[bool] = []
+        self.answered = asyncio.Event()
+        self.stopped: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
+        self.gone: CallGone | None = None
+        self.over = asyncio.Event()
+
+    async def __call__(self, call: OutgoingCall) -> None:
+        async def ringing(_: CallTransport, early_media: bool) -> None:
+            self.rings.append(early_media)
+
+        async def answered(_: CallTransport) -> None:
+            self.answered.set()
+
+        async def stopped(_: CallTransport, reason: EndReason) -> None:
+            self.stopped.set_result(reason)
+
+        call.add_event_handler("on_dialout_ringing", ringing)
+        call.add_event_handler("on_dialout_answered", answered)
+        call.add_event_handler("on_dialout_stopped", stopped)
+        try:
+            await call.answer()
+        except CallGone as gone:
+            self.gone = gone
+        else:
+            await self.stopped
+        finally:
+            self.over.set()
+
+
+@contextlib.asynccontextmanager
+async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": free_port()} | settings
+    outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid")))
+    server = SipServer(SipSettings(**values), 5, Reception(), outbound=outbound)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def dial(server: SipServer, to: str, ring_timeout_s: float = 20) -> tuple[OutgoingCall, Dialling]:
+    dialling = Dialling()
+    return await server.dial(to, dialling, ring_timeout_s=ring_timeout_s), dialling
+
+
+async def test_a_call_that_is_answered_carries_sound_both_ways() -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        assert "timer" not in invite
+        called.reply(invite, "180 Ringing")
+        await called.accept()
+        await soon(dialling.answered.wait())
+        assert dialling.rings == [False]
+        assert (call.info.direction, call.info.called, call.info.codec) == ("outbound", "600", "pcmu")
+        assert call.info.remote == "127.0.0.1"
+        call.playout.write((8000 * np.sin(np.arange(16000) / 8)).astype("<i2").tobytes())
+        await packets(called, 30)
+        assert np.abs(called.heard()).max() > 4000
+        bye = asyncio.create_task(called.request_of("BYE"))
+        await call.hangup()
+        called.reply(await bye, "200 OK")
+        assert await soon(dialling.stopped) is EndReason.AGENT_HANGUP
+        assert called.seen == ["INVITE", "ACK", "BYE"]
+        await soon(dialling.over.wait())
+
+
+async def test_the_called_party_hangs_up() -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address)
+        await called.invited()
+        await called.accept()
+        await soon(dialling.answered.wait())
+        called.cseq = 1
+        called.send_request("BYE")
+        assert await soon(dialling.stopped) is EndReason.CALLED_HANGUP
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "sentence"),
+    [
+        ("486 Busy Here", EndReason.BUSY, "It is busy. (486 Busy Here)"),
+        ("600 Busy Everywhere", EndReason.BUSY, "It is busy everywhere. (600 Busy Everywhere)"),
+        ("603 Decline", EndReason.DECLINED, "The call was declined. (603 Decline)"),
+        ("404 Not Found", EndReason.NOT_REACHED, "Nobody has that number or name there. (404 Not Found)"),
+        ("480 Gone Fishing", EndReason.NOT_REACHED, "Nobody can be reached there now. (480 Gone Fishing)"),
+        ("500 Oops", EndReason.NOT_REACHED, "It failed there. (500 Oops)"),
+        ("408 Request Timeout", EndReason.NO_ANSWER, "Nobody answered there in time. (408 Request Timeout)"),
+    ],
+)
+async def test_a_call_that_is_refused(status: str, reason: EndReason, sentence: str) -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        called.reply(await called.invited(), status)
+        await soon(dialling.over.wait())
+        assert dialling.gone
+        assert (dialling.gone.reason, str(dialling.gone)) == (reason, sentence)
+        assert call.failure
+        assert call.failure.status == int(status[:3])
+        assert await soon(dialling.stopped) is reason
+
+
+@pytest.mark.parametrize("challenge", ["401 Unauthorized", "407 Proxy Authentication Required"])
+async def test_a_call_that_wants_a_password_that_we_lack(challenge: str) -> None:
+    header = "Proxy-Authenticate" if challenge.startswith("407") else "WWW-Authenticate"
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address)
+        asks = f'{header}: Digest realm="pbx", nonce="1"\r\n'
+        called.reply(await called.invited(), challenge, headers=asks)
+        called.reply(await called.invited(), challenge, headers=asks)  # the stack tries with none, once
+        assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
+
+
+async def test_nobody_answers() -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address, ring_timeout_s=1)
+        invite = await called.invited()
+        called.reply(invite, "180 Ringing")
+        cancel = await called.request_of("CANCEL")
+        called.reply(cancel, "200 OK")
+        called.reply(invite, "487 Request Terminated")
+        assert await soon(dialling.stopped) is EndReason.NO_ANSWER
+        await soon(dialling.over.wait())
+        assert str(dialling.gone) == "Nobody answered within 1 s."
+        await called.request_of("ACK")
+
+
+async def test_a_host_that_says_nothing() -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address, ring_timeout_s=1)
+        assert await soon(dialling.stopped) is EndReason.NOT_REACHED
+        await soon(dialling.over.wait())
+        assert str(dialling.gone) == "It didn't even ring within 1 s."
+
+
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("sip:600@nobody.invalid", "No address is known for its host."),
+        (f"sip:600@127.0.0.1:{free_port()};transport=tcp", "Its host takes no SIP on that port."),
+    ],
+    ids=["dns", "refused"],
+)
+async def test_a_host_that_cannot_be_reached(to: str, sentence: str) -> None:
+    async with dialler() as server:
+        _, dialling = await dial(server, to)
+        await soon(dialling.over.wait(), 15)
+        assert dialling.gone
+        assert (dialling.gone.reason, str(dialling.gone)) == (EndReason.NOT_REACHED, sentence)
+
+
+async def test_hung_up_while_it_rings() -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "180 Ringing")
+        cancelled = asyncio.create_task(called.request_of("CANCEL"))
+        await call.hangup()
+        called.reply(await cancelled, "200 OK")
+        called.reply(invite, "487 Request Terminated")
+        assert await soon(dialling.stopped) is EndReason.AGENT_HANGUP
+        await called.request_of("ACK")
+
+
+async def test_an_answer_that_crosses_the_cancel_is_hung_up() -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "180 Ringing")
+        cancelled = asyncio.create_task(called.request_of("CANCEL"))
+        await call.hangup()
+        cancel = await cancelled
+        called.reply(invite, "200 OK", called.sdp())
+        called.reply(cancel, "481 Call/Transaction Does Not Exist")
+        assert await soon(dialling.stopped) is EndReason.AGENT_HANGUP
+        called.reply(await called.request_of("BYE"), "200 OK")
+        assert "ACK" in called.seen
+        assert not dialling.answered.is_set()
+
+
+async def test_early_media_is_not_heard() -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "183 Session Progress", called.sdp())
+        called.start_rtp(SipAnswer(0, invite))
+        async with asyncio.timeout(5):
+            while not dialling.rings:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert dialling.rings == [True]
+        assert not dialling.answered.is_set()
+        called.reply(invite, "200 OK", called.sdp())
+        await called.request_of("ACK")
+        await soon(dialling.answered.wait())
+        call.playout.write((8000 * np.sin(np.arange(16000) / 8)).astype("<i2").tobytes())
+        await packets(called, 30)
+        stats = await call.media_stats()
+        assert stats.packets_received
+
+
+@pytest.mark.parametrize("where", ["sip:700@192.0.2.1", "sip:%37@127.0.0.1", "sip:700@127.0.0.1"])
+async def test_a_redirection_is_told_and_not_followed(where: str) -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        called.reply(await called.invited(), "302 Moved", headers=f"Contact: <{where}>\r\n")
+        assert await soon(dialling.stopped) is EndReason.NOT_REACHED
+        assert call.failure
+        assert (call.failure.status, call.failure.moved_to) == (302, where)
+
+
+async def test_the_called_party_holds_and_refreshes() -> None:
+    """In dialogs that we began, the peer's requests are understood as in those that it began."""
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        await called.invited()
+        await called.accept()
+        await soon(dialling.answered.wait())
+        called.cseq = 1
+        assert (await called.invite("sendonly")).status == 200
+        async with asyncio.timeout(5):
+            while not call.on_hold:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert (await called.ask("UPDATE", headers="Session-Expires: 90;refresher=uac\r\n")).status == 200
+
+
+async def test_nobody_else_is_dialled() -> None:
+    async with dialler() as server:
+        for to in ("sip:600@192.0.2.1", "sip:600@127.0.0.1@evil.example", "sip:600@127.0.0.1?Route=x"):
+            with pytest.raises(NotPermitted):
+                await dial(server, to)
+
+
+async def test_an_invite_that_nobody_permitted_does_not_leave() -> None:
+    async with dialler() as server, callee() as called:
+        agent = server._agents[""]
+        await agent.dial(called.address)
+        with pytest.raises(TimeoutError):
+            await called.request_of("INVITE", timeout_s=1)

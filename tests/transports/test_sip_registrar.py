@@ -1,0 +1,112 @@
+"""Callers with passwords, and telephones that log in here: sipp, baresip and linphonec."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from config.logins import AuthSettings, LoginSettings, RegistrarSettings
+from config.settings import SipSettings
+from tests.linphone import linphone
+from tests.peers import Reception, free_port, sipp, softphone
+from tests.sip_caller import Caller
+from tests.transports.sip_calls import soon
+from transports.call import EndReason
+from transports.sip.server import SipServer
+
+pytestmark = pytest.mark.peers
+PASSWORD = "geheim"
+USERS = {user: LoginSettings(secret=SecretStr(PASSWORD)) for user in ("alice", "bob")}
+DEADLINE_S = 30.0
+NOBODY_LISTED = ("192.0.2.0/24",)
+
+
+@contextlib.asynccontextmanager
+async def door(reception: Reception, **settings: Any) -> AsyncIterator[tuple[SipServer, int]]:
+    port = free_port()
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": port}
+    server = SipServer(SipSettings(**(values | settings)), 5, reception)
+    await server.start()
+    try:
+        yield server, port
+    finally:
+        await server.close()
+
+
+@pytest.mark.parametrize("client", ["u1", "t1"])
+async def test_who_isnt_listed_calls_with_a_password(client: str) -> None:
+    reception = Reception()
+    async with door(reception, auth=AuthSettings(users=USERS), allow=NOBODY_LISTED) as (_, port):
+        await sipp("digest", ("127.0.0.1", port), "-t", client, "-au", "alice", "-ap", PASSWORD, calls=3)
+        for _ in range(3):
+            assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
+        with pytest.raises(AssertionError, match="Failed call"):
+            await sipp("digest", ("127.0.0.1", port), "-t", client, "-au", "alice", "-ap", "wrong")
+        assert reception.calls.qsize() == 3
+
+
+async def test_who_guesses_passwords_is_banned() -> None:
+    """Who has none yet isn't, however often it is asked for."""
+    settings = {"auth": AuthSettings(users=USERS), "allow": NOBODY_LISTED, "ban_exempt": ()}
+    async with door(Reception(), **settings) as (server, port):
+        caller = Caller(("127.0.0.1", port), "127.0.0.9")
+        try:
+            for _ in range(25):
+                assert (await caller.ask("OPTIONS")).status == 401
+            assert server.bans == []
+            guess = 'Authorization: Digest username="alice", realm="offhook", nonce="x", response="0"\r\n'
+            with contextlib.suppress(TimeoutError):
+                for _ in range(25):
+                    caller.send_request("OPTIONS", headers=guess)
+                    assert (await caller.final_answer(2.0)).status == 403
+            async with asyncio.timeout(DEADLINE_S):
+                while not server.bans:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert [one.address for one in server.bans] == ["127.0.0.9"]
+        finally:
+            caller.close()
+
+
+async def bound(server: SipServer, telephones: dict[str, int]) -> None:
+    assert server.registrar
+    async with asyncio.timeout(DEADLINE_S):
+        while server.registrar.bound() != telephones:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_telephones_log_in_and_call_the_agent(tmp_path: Path) -> None:
+    reception, folders = Reception(), [tmp_path / "alice", tmp_path / "bob"]
+    for folder in folders:
+        folder.mkdir()
+    registrar = RegistrarSettings(users=USERS)
+    async with door(reception, registrar=registrar) as (server, port):
+        bob = f"<sip:bob@127.0.0.1:{port}>;auth_pass={PASSWORD};regint=60"
+        async with (
+            softphone(folders[1], "", silence, account=bob) as baresip,
+            linphone(folders[0], info=False) as phone,
+        ):
+            await bound(server, {"bob": 1})
+            assert server.registrar
+            assert (server.registrar.contact("bob") or "").startswith("sip:bob")
+            here = f"sip:127.0.0.1:{port}"
+            await phone.command(f"register sip:alice@127.0.0.1:{port} {here} {PASSWORD}", b"register")
+            await bound(server, {"alice": 1, "bob": 1})
+            await phone.command(f"call sip:agent@127.0.0.1:{port}", b"Media streams established")
+            call = await soon(reception.connected.get())
+            assert call.info.caller == "alice"
+            await phone.command("terminate", b"ended")
+            assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
+            await baresip.command("quit")
+            await bound(server, {"alice": 1})
+
+
+def silence(rate_hz: int) -> NDArray[np.int16]:
+    return np.zeros(rate_hz, np.int16)

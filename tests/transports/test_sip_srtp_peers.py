@@ -1,0 +1,118 @@
+"""Encrypted calls with Debian's baresip and Linphone, heard on both ends."""
+
+from __future__ import annotations
+
+import wave
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.certificates import Authority, chain
+from tests.linphone import linphone
+from tests.peers import Reception, free_port, sip_server, softphone
+from tests.transports.sip_calls import soon
+from tests.transports.test_sip_audio import Pipelined, pitch_hz, speak, tone, until
+from transports.call import EndReason
+
+THEIRS_HZ, OURS_HZ = 600, 440
+
+
+pytestmark = pytest.mark.peers
+
+
+@pytest.mark.parametrize("codec", ["pcmu", "opus"])
+@pytest.mark.parametrize(
+    ("mediaenc", "encryption"),
+    [("srtp", "sdes"), ("srtp-mand", "sdes"), ("srtp-mandf", "sdes"), ("dtls_srtp", "dtls-srtp"), ("", "")],
+)
+async def test_debians_baresip(tmp_path: Path, mediaenc: str, encryption: str, codec: str) -> None:
+    reception = Reception()
+    async with sip_server(reception) as (host, port):
+        uri = f"sip:agent@{host}:{port}"
+        async with softphone(
+            tmp_path, uri, lambda rate_hz: tone(rate_hz, 30, THEIRS_HZ), codec, mediaenc
+        ) as phone:
+            call = await soon(reception.connected.get(), 15)
+            assert call.info.encryption == encryption
+            async with Pipelined(call) as listener:
+                await until(lambda: np.abs(listener.heard()[-320:]).max() > 2000, 15)
+                await speak(call, tone(16000, 2.0, OURS_HZ))
+                heard = listener.heard()[-16000:]
+                await phone.command("sndcode", "4")
+                await until(lambda: listener.keys == ["4"], 15)
+            stats = await call.media_stats()
+            await phone.command("hangup")
+            assert await soon(reception.ended.get(), 15) == "caller_hangup"
+        there, rate_hz = phone.heard()
+    assert pitch_hz(heard, 16000) == pytest.approx(THEIRS_HZ, abs=5)
+    loud = np.nonzero(np.abs(there) > 3000)[0][0]
+    assert pitch_hz(there[loud : loud + rate_hz], rate_hz) == pytest.approx(OURS_HZ, abs=5)
+    assert stats.packets_lost is not None
+    assert stats.packets_lost <= 5
+
+
+@pytest.mark.parametrize(("mediaenc", "encryption"), [("srtp-mand", "sdes"), ("dtls_srtp", "dtls-srtp")])
+async def test_debians_baresip_over_tls(tmp_path: Path, mediaenc: str, encryption: str) -> None:
+    reception, port = Reception(), free_port()
+    authority = Authority(tmp_path)
+    async with sip_server(
+        reception,
+        certificate=chain(authority.sign("offhook")),
+        media_encryption="required",
+        tls=True,
+        tls_port=port,
+    ) as (host, _):
+        uri = f"sip:agent@{host}:{port};transport=tls"
+        says = partial(tone, seconds=30, frequency_hz=THEIRS_HZ)
+        async with softphone(tmp_path, uri, says, mediaenc=mediaenc, ca=authority.file) as phone:
+            call = await soon(reception.connected.get(), 15)
+            assert call.info.encryption == encryption
+            async with Pipelined(call) as listener:
+                await until(lambda: np.abs(listener.heard()[-320:]).max() > 2000, 15)
+                await speak(call, tone(16000, 2.0, OURS_HZ))
+                heard = listener.heard()[-16000:]
+            await call.hangup()
+            await soon(reception.ended.get(), 15)
+        there, rate_hz = phone.heard()
+    assert pitch_hz(heard, 16000) == pytest.approx(THEIRS_HZ, abs=5)
+    begun = np.nonzero(np.abs(there) > 3000)[0][0]
+    assert pitch_hz(there[begun : begun + rate_hz], rate_hz) == pytest.approx(OURS_HZ, abs=5)
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["udp", "tls"])
+@pytest.mark.parametrize(("encryption", "seen"), [("none", ""), ("srtp", "sdes"), ("dtls", "dtls-srtp")])
+async def test_linphone(tmp_path: Path, encryption: str, seen: str, over_tls: bool) -> None:
+    reception, tls_port = Reception(), free_port()
+    authority = Authority(tmp_path)
+    # It takes no certificate for an address.
+    own = chain(authority.sign("offhook", "localhost"))
+    says = tmp_path / "says.wav"
+    with wave.open(str(says), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(tone(8000, 60, THEIRS_HZ).tobytes())
+    async with (
+        sip_server(reception, certificate=own, tls=True, tls_port=tls_port) as (_, port),
+        linphone(tmp_path, encryption=encryption, ca=authority.file) as phone,
+    ):
+        where = f"localhost:{tls_port};transport=tls" if over_tls else f"127.0.0.1:{port}"
+        await phone.command(f"call sip:agent@{where}", b"Media streams established")
+        call = await soon(reception.connected.get(), 15)
+        assert call.info.encryption == seen
+        async with Pipelined(call) as listener:
+            await phone.command(f"play {says}", b"play")
+            await until(lambda: np.abs(listener.heard()[-320:]).max() > 2000, 15)
+            await phone.command("1", b"1")
+            await until(lambda: listener.keys == ["1"], 15)
+            await phone.command("pause", b"is now paused")
+            assert call.on_hold
+            await phone.command("resume", b"Media streams established")
+            assert not call.on_hold
+            before = len(listener.heard())
+            await until(lambda: np.count_nonzero(np.abs(listener.heard()[before:]) > 2000) > 8000, 15)
+            heard = listener.heard()[-8000:]
+        assert call.info.encryption == seen
+        await phone.command("terminate", b"ended")
+        assert await soon(reception.ended.get(), 15) is EndReason.CALLER_HANGUP
+    assert pitch_hz(heard, 16000) == pytest.approx(THEIRS_HZ, abs=5)

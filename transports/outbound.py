@@ -1,0 +1,143 @@
+"""Who may be called, how often and for how long: the guard against toll fraud. No I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from config.destinations import Destination, Gateway, Pattern
+from config.outbound import OutboundSettings
+
+_MINUTE_S = 60.0
+_DAY_S = 24 * 3600.0
+_SHORTEST_S = 0.05  # for which nobody need be asked again
+
+
+class NotPermitted(Exception):
+    """The call isn't made; the message is a sentence that says why."""
+
+
+class LimitReached(NotPermitted):
+    """It may be made `retry_after_s` later, if nothing else is called until then."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """One call's. It counts from the moment it is given until it is given back."""
+
+    by: str
+    answered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    max_calls: int
+    calls_per_minute: int
+    minutes_per_day: int
+
+
+class OutboundGuard:
+    """Knows each call that was begun. `by` names who asks for it: an API key, or the agent itself."""
+
+    def __init__(self, settings: OutboundSettings) -> None:
+        self._allow = [Pattern.parse(text) for text in settings.allow]
+        self._deny = [Pattern.parse(text) for text in settings.deny]
+        self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None
+        overall = _Limits(settings.max_calls, settings.calls_per_minute, settings.minutes_per_day)
+        self._overall = overall
+        self._each = _Limits(
+            settings.key_max_calls or overall.max_calls,
+            settings.key_calls_per_minute or overall.calls_per_minute,
+            settings.key_minutes_per_day or overall.minutes_per_day,
+        )
+        self._live: list[Permit] = []
+        self._begun: deque[tuple[str, float]] = deque()  # within the last minute
+        self._talked: deque[tuple[str, float, float]] = (
+            deque()
+        )  # until when, within the last day, and how long
+
+    def permits(self, to: str, *, gateway: Gateway | None = None) -> Destination:
+        """What is dialled for `to`, whoever asks. Raises NotPermitted.
+
+        `gateway` is an account's own, in the place of `outbound.gateway`.
+        """
+        if not self._allow:
+            raise NotPermitted("Nothing may be called: outbound.allow lists no patterns.")
+        gateway = gateway or self._gateway
+        try:
+            destination = Destination.parse(to, gateway)
+        except ValueError as error:
+            raise NotPermitted(f"That can't be called. {error}") from None
+        if not _listed(self._allow, destination, gateway):
+            raise NotPermitted("That may not be called: no pattern of outbound.allow matches it.")
+        if _listed(self._deny, destination, gateway):
+            raise NotPermitted("That may not be called: a pattern of outbound.deny matches it.")
+        return destination
+
+    def begin(self, by: str, now: float) -> Permit:
+        """Count a call that is about to be dialled. Raises LimitReached."""
+        self._expire(now)
+        for key, limits, which in ((None, self._overall, ""), (by, self._each, "key_")):
+            live = sum(key in (None, permit.by) for permit in self._live)
+            if live >= limits.max_calls:
+                raise LimitReached(f"{live} outgoing calls are on (outbound.{which}max_calls).", 10)
+            begun = [at for who, at in self._begun if key in (None, who)]
+            if len(begun) >= limits.calls_per_minute:
+                wait_s = begun[-limits.calls_per_minute] + _MINUTE_S - now
+                raise LimitReached(
+                    f"{len(begun)} calls were begun within a minute (outbound.{which}calls_per_minute).",
+                    max(1, math.ceil(wait_s)),
+                )
+            if self._talked_s(key, now) >= limits.minutes_per_day * 60:
+                oldest = next((at for who, at, _ in self._talked if key in (None, who)), now)
+                raise LimitReached(
+                    f"{limits.minutes_per_day} minutes of calls are over within a day "
+                    f"(outbound.{which}minutes_per_day).",
+                    max(1, math.ceil(oldest + _DAY_S - now)),
+                )
+        permit = Permit(by)
+        self._live.append(permit)
+        self._begun.append((by, now))
+        return permit
+
+    def answered(self, permit: Permit, now: float) -> None:
+        """From now on the call costs minutes."""
+        permit.answered_at = now
+
+    def left_s(self, permit: Permit, now: float) -> float:
+        """How long the call may go on, whoever else calls meanwhile; ask again then. 0: end it."""
+        self._expire(now)
+        left_s = min(
+            (limits.minutes_per_day * 60 - self._talked_s(key, now)) / limits.max_calls
+            for key, limits in ((None, self._overall), (permit.by, self._each))
+        )
+        return left_s if left_s >= _SHORTEST_S else 0.0
+
+    def end(self, permit: Permit, now: float) -> None:
+        """The call is over, or was never made. Safe to call twice."""
+        if permit not in self._live:
+            return
+        self._live.remove(permit)
+        if permit.answered_at is not None:
+            self._talked.append((permit.by, now, now - permit.answered_at))
+
+    def _talked_s(self, key: str | None, now: float) -> float:
+        over = sum(seconds for who, _, seconds in self._talked if key in (None, who))
+        live = [one for one in self._live if key in (None, one.by) and one.answered_at is not None]
+        return over + sum(now - one.answered_at for one in live if one.answered_at is not None)
+
+    def _expire(self, now: float) -> None:
+        while self._begun and now - self._begun[0][1] >= _MINUTE_S:
+            self._begun.popleft()
+        while self._talked and now - self._talked[0][1] >= _DAY_S:
+            self._talked.popleft()
+
+
+def _listed(patterns: Iterable[Pattern], destination: Destination, gateway: Gateway | None) -> bool:
+    return any(pattern.matches(destination, gateway) for pattern in patterns)
