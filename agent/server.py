@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 
@@ -23,7 +22,7 @@ from agent.http.webrtc import webrtc_router
 from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from agent.tls import Certificate
-from agent.vitals import Pulse, return_memory
+from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
@@ -126,9 +125,7 @@ class Server:
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         await self.sessions.prepare()
         await self.voicemail.start()
-        # What is there now stays: the collector needn't look through it again, which stops the loop for long.
-        return_memory()
-        gc.freeze()
+        keep_what_is_there()
         if self.sip:
             await self.sip.start()
 
