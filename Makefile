@@ -10,10 +10,10 @@ GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 # The largest bundled model that may answer: what another MIND brought stays in the cache.
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
-PEERS  := sip-tester baresip-core kamailio rtpengine-daemon linphone-cli sipsak sipvicious flite sox iproute2 \
+PEERS  := sip-tester baresip-core kamailio rtpengine-daemon linphone-cli sipsak sipvicious postgresql prometheus flite sox iproute2 \
   chromium libgomp1
-# Installed, these would take port 5060. The tests start their own.
-DAEMONS := kamailio rtpengine-daemon
+# Installed, these would take ports (5060, 5432, 9090). The tests start their own.
+DAEMONS := kamailio rtpengine-daemon postgresql prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench peers clean

@@ -76,12 +76,21 @@ class ToolCall:
     at: float = field(default_factory=time.time)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What failed, in a sentence for operators."""
+
+    text: str
+    at: float = field(default_factory=time.time)
+
+
 class Conversation:
     """The turns of one call, and the answer that is being made."""
 
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
         self.tool_calls: deque[ToolCall] = deque(maxlen=MAX_TURNS)
+        self.problems: deque[Problem] = deque(maxlen=MAX_TURNS)
         self.agent_words: deque[str] = deque(maxlen=RECENT_WORDS)  # that the caller heard last
         self.guesses = 0  # answers begun before the caller's turn was surely over
         self.guesses_discarded = 0
@@ -94,6 +103,7 @@ class Conversation:
         self.bridging = False  # what sounds isn't the answer, but bridges the wait for it
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
         self.on_taken_back: Callable[[], None] | None = None
+        self.on_changed: Callable[[], None] | None = None  # called when its turns, tools or problems did
 
     def bridge_begins(self) -> None:
         """What sounds next isn't the answer, but bridges the wait for it."""
@@ -151,12 +161,14 @@ class Conversation:
         while self.turns and self._taken_back is None:
             last = self.turns.pop()
             self._taken_back = last if last.speaker == "caller" else None
+        self._changed()
 
     def give_back(self) -> None:
         """What went on with it came to nothing: the turn was said, though it isn't answered."""
         if self._taken_back:
             self.turns.append(self._taken_back)
             self._taken_back = None
+            self._changed()
 
     @property
     def takes_back(self) -> bool:
@@ -166,6 +178,7 @@ class Conversation:
     def caller_said(self, text: str, *, end_of_turn: Mapping[str, float | str] | None = None) -> None:
         self._taken_back = None
         self.turns.append(Turn("caller", text, end_of_turn=end_of_turn or {}))
+        self._changed()
 
     def answer_sounds(self, now: float) -> LatencyTrace | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
@@ -181,6 +194,11 @@ class Conversation:
 
     def tool_called(self, name: str, arguments: Mapping[str, Any]) -> None:
         self.tool_calls.append(ToolCall(name, arguments))
+        self._changed()
+
+    def failed(self, text: str) -> None:
+        self.problems.append(Problem(text))
+        self._changed()
 
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
@@ -192,4 +210,9 @@ class Conversation:
             turn.ledger = ledger.parts_ms()
             turn.voice_to_voice_ms = ledger.voice_to_voice_ms
         self.turns.append(turn)
+        self._changed()
         return turn
+
+    def _changed(self) -> None:
+        if self.on_changed:
+            self.on_changed()

@@ -77,7 +77,8 @@ def loopback(settings: Settings) -> Settings:
         }
     )
     http = settings.http.model_copy(update={"enabled": False})
-    return settings.model_copy(update={"sip": sip, "http": http})
+    records = settings.records.model_copy(update={"enabled": False})  # nobody's calls
+    return settings.model_copy(update={"sip": sip, "http": http, "records": records})
 
 
 class CallerVoice:

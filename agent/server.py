@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
@@ -19,7 +20,9 @@ from agent.http.sip import sip_router
 from agent.http.speech import transcribe
 from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
+from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, keep_what_is_there
@@ -39,6 +42,7 @@ from transports.webrtc.endpoint import WebRtcEndpoint
 logger = logging.getLogger("offhook")
 
 DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
+READINESS_S = 1.0  # between two looks at whether OPTIONS may say yes
 
 
 class SipDied(Exception):
@@ -57,9 +61,16 @@ class Server:
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
         )
+        self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.metrics = Metrics()
+        self.events = Events()
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
-            settings=settings, personas=personas, pool=self.pool, voicemail=self.voicemail
+            settings=settings,
+            personas=personas,
+            pool=self.pool,
+            voicemail=self.voicemail,
+            observers=[self.metrics, self.events, *filter(None, [self.recorder])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -70,6 +81,7 @@ class Server:
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
 
     @property
@@ -110,6 +122,8 @@ class Server:
                 await self.sip.certify(self.sip_certificate.chain)
                 self.sip_certificate.on_change = self._recertify
                 self._keep(self.sip_certificate)
+        if self.recorder:
+            await self.recorder.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -128,6 +142,7 @@ class Server:
         keep_what_is_there()
         if self.sip:
             await self.sip.start()
+            self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -168,9 +183,17 @@ class Server:
             pulse=self._pulse,
             bans=lambda: self.sip.bans if self.sip else (),
             accounts=lambda: self.sip.accounts if self.sip else (),
+            past=self.recorder.database if self.recorder else None,
+            metrics=self.metrics,
+            events=self.events,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    async def _tell_readiness(self, sip: SipServer) -> None:
+        while True:
+            sip.tell_ready(not self.sessions.stopped)
+            await asyncio.sleep(READINESS_S)
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
@@ -187,10 +210,11 @@ class Server:
             raise SipDied("The SIP thread died. Start offhook again; a supervisor should do that by itself.")
 
     def health(self) -> list[ComponentHealth]:
-        """The telephone line's and the certificate's; the models have their own."""
-        certificates = [one.health() for one in (self.certificate, self.sip_certificate) if one]
+        """The telephone line's, the certificates' and the records'; the models have their own."""
+        parts = (self.certificate, self.sip_certificate, self.recorder)
+        others = [part.health() for part in parts if part]
         if self.sip is None:
-            return certificates
+            return others
         sip = self.settings.sip
         where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
         state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
@@ -198,7 +222,7 @@ class Server:
         failed = [one for one in self.sip.accounts if one.state is State.FAILED]
         if state == "ready" and failed:
             state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *certificates]
+        return [ComponentHealth("sip", state, where, "baresip", error, 0), *others]
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -214,10 +238,13 @@ class Server:
             await self.outbound.close()
         if self.webrtc:
             await self.webrtc.close()
+        self.events.close()
         if self.http:
             await self.http.stop()
+        if self.recorder:
+            await self.recorder.close()
         await self.pool.close()
-        for task in (self._beating, *self._keeping):
+        for task in (self._beating, self._telling, *self._keeping):
             if task:
                 task.cancel()
 

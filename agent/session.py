@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.call_control import CallControl
-from agent.conversation import CallState, Conversation, ToolCall, Turn
+from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
+from agent.observer import Observer
 from agent.pipeline import CallPipeline
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
@@ -66,6 +68,7 @@ class CallSession:
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
+        self.connected_at: float | None = None  # Unix time
         self._connected = asyncio.Event()
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
             asyncio.get_running_loop().create_future()
@@ -101,6 +104,8 @@ class CallSession:
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
         self._pipeline.worker.add_event_handler("on_pipeline_error", self._on_error)
         call.playout.on_sounding = self._on_sounding
+        self._observers: list[Observer] = []
+        self._conversation.on_changed = self._on_changed
         self._conversation.on_bridged = self._on_bridged
         self._conversation.on_taken_back = lambda: self._tell_soon(taken_back_message())
         self._troubles = Troubles()
@@ -122,6 +127,14 @@ class CallSession:
     @property
     def tool_calls(self) -> Sequence[ToolCall]:
         return list(self._conversation.tool_calls)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        return list(self._conversation.problems)
+
+    def tell(self, observer: Observer) -> None:
+        """Tell it what happens from now on. That the call is over, whoever ran it tells."""
+        self._observers.append(observer)
 
     @property
     def last_voice_to_voice_ms(self) -> float | None:
@@ -305,6 +318,7 @@ class CallSession:
 
     async def _on_connected(self, _: CallTransport) -> None:
         self._connected.set()
+        self.connected_at = time.time()
 
     async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:
         self._gone.set()
@@ -335,6 +349,7 @@ class CallSession:
     async def _on_error(self, _: object, frame: ErrorFrame) -> None:
         """A model failed for good: whatever may be retried was retried where it failed."""
         logger.error("call %s: %s", self.info.id, frame.error)
+        self._conversation.failed(frame.error)
         outcome = self._troubles.one_more()
         if outcome is not Outcome.NOTHING:
             self._pipeline.listener.answer_lost()
@@ -360,6 +375,10 @@ class CallSession:
         else:
             self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
 
+    def _on_changed(self) -> None:
+        for observer in self._observers:
+            observer.changed(self)
+
     def _on_bridged(self) -> None:
         if self._call.playout.speaking:  # the answer follows at once
             self._on_sounding()
@@ -371,6 +390,8 @@ class CallSession:
         if ledger and ledger.voice_to_voice_ms is not None:
             self._troubles.answered()
             self._tell_soon(latency_message(ledger))
+            for observer in self._observers:
+                observer.answered(self, ledger)
             logger.info(
                 "call %s answered in %.0f ms (%s)",
                 self.info.id,

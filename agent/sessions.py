@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -30,15 +31,22 @@ class Sessions:
     """The directory of live calls. Its `handle` is every transport's `CallHandler`."""
 
     def __init__(
-        self, *, settings: Settings, personas: Personas, pool: ModelPool, voicemail: Voicemail | None = None
+        self,
+        *,
+        settings: Settings,
+        personas: Personas,
+        pool: ModelPool,
+        voicemail: Voicemail | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
-        self._draining = False
+        self.draining = False  # no new calls are taken; an operator may take that back
         self._empty = asyncio.Event()
         self._empty.set()
         self.ended = 0
@@ -53,8 +61,13 @@ class Sessions:
         return self._pool.llm.accepting if has_room else (False, why_not)
 
     @property
+    def stopped(self) -> bool:
+        """Whether no call is taken, for other reasons than that there are so many."""
+        return self.draining or not self._ready or self._pool.llm.down
+
+    @property
     def _has_room(self) -> tuple[bool, str]:
-        if self._draining:
+        if self.draining:
             return False, "The server is draining: it takes no new calls."
         if not self._ready:
             return False, "The models are still loading."
@@ -72,8 +85,7 @@ class Sessions:
         needs_no_mind = place.says is not None or place.test not in (None, "latency")
         accepting, why_not = self._has_room if needs_no_mind else self.accepting
         if not accepting:
-            down = self._draining or not self._ready or self._pool.llm.down
-            raise CallsStopped(why_not) if down else CallRefused(why_not)
+            raise CallsStopped(why_not) if self.stopped else CallRefused(why_not)
         if len(self._live) >= self._settings.call.max_calls:
             self._give_up_half_open()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
@@ -90,18 +102,30 @@ class Sessions:
     async def _run(self, id: str, session: CallSession) -> EndReason:
         self._live[id] = session
         self._empty.clear()
+        reason = EndReason.TRANSPORT_FAILURE
+        for observer in self._observers:
+            observer.began(session)
+            session.tell(observer)
         try:
-            return await session.run()
+            reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", id)
-            return EndReason.TRANSPORT_FAILURE
         finally:
+            await self._tell_end(session, reason)
             del self._live[id]
             session.forgotten.set()
             self.ended += 1
             if not self._live:
                 self._empty.set()
                 asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+        return reason
+
+    async def _tell_end(self, session: CallSession, reason: EndReason) -> None:
+        if not self._observers:
+            return
+        stats = await session.media_stats()
+        for observer in self._observers:
+            observer.ended(session, reason, stats)
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""
@@ -161,7 +185,7 @@ class Sessions:
 
     async def drain(self, deadline_s: float) -> None:
         """Take no new calls, let the live ones end, and say goodbye to those left at the deadline."""
-        self._draining = True
+        self.draining = True
         if await self._emptied(deadline_s):
             return
         for session in self.live():

@@ -60,6 +60,7 @@ class Voicemail:
 
     def __init__(self, settings: Settings, transcribe: Transcribe) -> None:
         self._settings = settings.voicemail
+        self._folder = settings.state_dir / "messages"
         self._webhook = Webhook(settings.webhook)
         self._transcribe = transcribe
         mail = settings.voicemail.mail.host is not None
@@ -187,7 +188,7 @@ class Voicemail:
         return mail
 
     def _write_sound(self, message: Message, pcm: bytes) -> None:
-        self._settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._path(message.id, "wav")
         path.touch(mode=0o600)
         with wave.open(str(path), "wb") as file:
@@ -206,7 +207,7 @@ class Voicemail:
 
     def _read(self) -> list[Message]:
         found = []
-        for path in self._settings.folder.glob("*.json"):
+        for path in self._folder.glob("*.json"):
             try:
                 found.append(Message.model_validate_json(path.read_bytes()))
             except (OSError, ValidationError) as error:
@@ -214,7 +215,7 @@ class Voicemail:
         return found
 
     def _path(self, id: str, kind: str) -> Path:
-        return self._settings.folder / f"{id}.{kind}"
+        return self._folder / f"{id}.{kind}"
 
     def _start(self, work: Awaitable[None]) -> None:
         async def do() -> None:

@@ -109,6 +109,7 @@ class OffhookServer:
             environment = {
                 **os.environ,
                 "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
+                "OFFHOOK_STATE_DIR": folder,
                 "OFFHOOK_SIP__HOST": "127.0.0.1",
                 "OFFHOOK_SIP__PORT": str(sip_port),
                 "OFFHOOK_HTTP__HOST": "127.0.0.1",

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from config.accounts import AccountName, AccountSettings
 from config.logins import AuthSettings, RegistrarSettings
 from config.outbound import OutboundSettings
+from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section, Url
 from config.transfer import TransferSettings
@@ -451,6 +452,9 @@ class Settings(Section):
     cache_dir: FilePath = Field(
         Path("~/.cache/offhook"), validate_default=True, description="Joined and downloaded weights."
     )
+    state_dir: FilePath = Field(
+        Path("~/.local/state/offhook"), validate_default=True, description="What offhook keeps of its calls."
+    )
     log: LogSettings = LogSettings()
     sip: SipSettings = SipSettings()
     outbound: OutboundSettings = OutboundSettings()
@@ -466,6 +470,7 @@ class Settings(Section):
     transfer: TransferSettings = TransferSettings()
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
+    records: RecordsSettings = RecordsSettings()
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

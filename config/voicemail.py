@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from config.section import Section
 
@@ -32,11 +31,6 @@ class MailSettings(Section):
 
 
 class VoicemailSettings(Section):
-    folder: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
-        Path("~/.local/state/offhook/messages"),
-        validate_default=True,
-        description="Where messages are kept, as WAV files with what is known of them beside.",
-    )
     longest_s: int = Field(180, ge=5, le=600, description="Longest message.")
     silence_s: float = Field(5.0, ge=1, le=30, description="A silence this long ends one.")
     most: int = Field(500, ge=1, le=100_000, description="Messages that are kept; then none is taken.")

@@ -13,18 +13,24 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from agent.events import Events
 from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
 from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
 from agent.http.control import control_router
+from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
+from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.reference import reference_page
+from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.metrics import Metrics
+from agent.records.database import Database
 from agent.vitals import Pulse
 from config.persona import Persona
 from config.settings import Settings
@@ -67,6 +73,9 @@ def create_app(
     pulse: Pulse | None = None,
     bans: Callable[[], Sequence[Ban]] = tuple,
     accounts: Callable[[], Sequence[Account]] = tuple,
+    past: Database | None = None,
+    metrics: Metrics | None = None,
+    events: Events | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -84,9 +93,17 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
+    pulse = pulse or Pulse()
     app.include_router(
-        control_router(calls, models, listeners, pulse or Pulse(), settings.call.max_calls, bans, accounts)
+        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
     )
+    if metrics:
+        app.include_router(
+            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
+        )
+    app.include_router(sessions_router(calls, past))
+    if events:
+        app.include_router(events_router(events))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):

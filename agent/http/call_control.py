@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from agent.call_control import CantBeDone, UnknownTarget
 from agent.http.contracts import Calls
-from agent.http.control import find
 from agent.http.problems import ProblemError, responses
+from agent.http.sessions import find
 from agent.http.views import SessionView
 from transports.call import TransferFailed
 

@@ -7,6 +7,7 @@ test can be any of them in a few lines.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from openai.types.chat import ChatCompletionChunk
@@ -30,8 +31,8 @@ class Turn(Protocol):
     @property
     def cut_off(self) -> bool: ...
     @property
-    def at(self) -> float:
-        """Unix time at which the turn began."""
+    def at(self) -> float | datetime:
+        """When the turn began; a number is Unix time."""
 
     @property
     def end_of_turn(self) -> Mapping[str, float | str]:
@@ -64,6 +65,22 @@ class Control(Protocol):
     def mute(self, *, caller: bool, agent: bool) -> None: ...
 
 
+class ToolCall(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def at(self) -> float | datetime: ...
+
+
+class Problem(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def at(self) -> float | datetime: ...
+
+
 class LiveCall(Protocol):
     @property
     def info(self) -> CallInfo: ...
@@ -75,6 +92,10 @@ class LiveCall(Protocol):
     def state(self) -> CallState: ...
     @property
     def turns(self) -> Sequence[Turn]: ...
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]: ...
+    @property
+    def problems(self) -> Sequence[Problem]: ...
     @property
     def last_voice_to_voice_ms(self) -> float | None: ...
     @property
@@ -104,6 +125,8 @@ class Calls(Protocol):
     @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
+
+    draining: bool  # no new calls are taken
 
 
 class ComponentHealth(Protocol):

@@ -1,32 +1,27 @@
-"""The control plane: is it alive, is it well, who is on the line."""
+"""The control plane: is it alive, and is it well?"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Response
 
-from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, LiveCall, Models
-from agent.http.problems import ProblemError, responses
+from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, Models
+from agent.http.problems import responses
 from agent.http.views import (
     AccountView,
     BanView,
     ComponentView,
+    Draining,
     GpuView,
     Health,
     LlmView,
     OverallState,
     ProcessView,
     Ready,
-    SessionDetail,
-    Sessions,
-    SessionView,
 )
 from agent.vitals import Pulse
 from models.errors import ModelError
-
-HANGUP_WAIT_S = 3.0
 
 
 def control_router(
@@ -90,33 +85,16 @@ def control_router(
             process=ProcessView.of(pulse.vitals()),
         )
 
-    @router.get("/api/v1/sessions", tags=["Calls"], summary="Live calls", responses=responses(401))
-    async def sessions() -> Sessions:
-        """Every live call, over every transport, the oldest first."""
-        live = sorted(calls.live(), key=lambda call: call.info.since)
-        return Sessions(sessions=[SessionView.of(call) for call in live])
+    @router.post("/api/v1/drain", tags=["Health"], summary="Take no new calls", responses=responses(401))
+    async def drain() -> Draining:
+        """Live calls go on. `/readyz` and SIP's OPTIONS say 503, so that others get the new ones."""
+        calls.draining = True
+        return Draining(draining=True, calls=len(calls.live()))
 
-    @router.get("/api/v1/sessions/{id}", tags=["Calls"], summary="One call", responses=responses(401, 404))
-    async def session(id: str) -> SessionDetail:
-        """One live call, with how well it sounds, what was said and where each answer's time went."""
-        return await SessionDetail.of_call(find(calls, id))
-
-    @router.delete(
-        "/api/v1/sessions/{id}",
-        tags=["Calls"],
-        summary="Hang up",
-        status_code=204,
-        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
-    )
-    async def hang_up(id: str) -> Response:
-        """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        await find(calls, id).hangup()
-        try:
-            async with asyncio.timeout(HANGUP_WAIT_S):
-                await calls.gone(id)
-        except TimeoutError:
-            return Response(status_code=202)
-        return Response(status_code=204)
+    @router.delete("/api/v1/drain", tags=["Health"], summary="Take calls again", responses=responses(401))
+    async def take_calls() -> Draining:
+        calls.draining = False
+        return Draining(draining=False, calls=len(calls.live()))
 
     return router
 
@@ -132,11 +110,3 @@ def overall(states: Sequence[str]) -> OverallState:
     if "loading" in states:
         return "starting"
     return "ok" if all(state in _FINE for state in states) else "degraded"
-
-
-def find(calls: Calls, id: str) -> LiveCall:
-    """Raises ProblemError."""
-    for call in calls.live():
-        if call.info.id == id:
-            return call
-    raise ProblemError(404, f"No live call has the id {id[:40]!r}. GET /api/v1/sessions lists them.")

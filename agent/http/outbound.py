@@ -11,9 +11,9 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
-from agent.http.control import HANGUP_WAIT_S
 from agent.http.problems import ProblemError, responses
 from agent.http.recording import RecordingError, decode
+from agent.http.sessions import HANGUP_WAIT_S
 from agent.outbound.calls import OutboundCall, OutboundCalls, Plan, Progress, State
 from agent.outbound.retries import Retries
 from agent.outbound.session import Script

@@ -8,8 +8,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
-from agent.http.contracts import Account, Ban, ComponentHealth, Gpu, LiveCall, Llm, LlmEndpoint, Turn
+from agent.http.contracts import (
+    Account,
+    Ban,
+    ComponentHealth,
+    Gpu,
+    LiveCall,
+    Llm,
+    LlmEndpoint,
+    Problem,
+    ToolCall,
+    Turn,
+)
 from agent.quality import mos
+from agent.records.tables import Call
 from agent.vitals import Vitals
 from config.redaction import without_credentials
 from transports.call import MediaStats
@@ -198,7 +210,9 @@ class SessionView(BaseModel):
         examples=["dtls-srtp"],
     )
     since: datetime
-    state: CallState
+    state: CallState | Literal["ended"]
+    ended: datetime | None = Field(None, description="Null while it is live.")
+    cause: str | None = Field(None, description="Why it ended.", examples=["caller_hangup"])
     persona: str = Field(description="Who answers.", examples=["Joe"])
     language: str = Field(description="In which language.", examples=["en"])
     caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
@@ -218,6 +232,10 @@ class SessionView(BaseModel):
     @classmethod
     def of(cls, call: LiveCall) -> SessionView:
         return cls(**_summary(call))
+
+    @classmethod
+    def of_record(cls, call: Call) -> SessionView:
+        return cls(**_record(call))
 
 
 class TurnView(BaseModel):
@@ -251,10 +269,29 @@ class TurnView(BaseModel):
             speaker=turn.speaker,
             text=text,
             cut_off=turn.cut_off,
-            at=_time(turn.at),
+            at=time_of(turn.at),
             end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
         )
+
+
+class ToolCallView(BaseModel):
+    name: str = Field(examples=["take_message"])
+    arguments: dict[str, Any]
+    at: datetime
+
+    @classmethod
+    def of(cls, call: ToolCall) -> ToolCallView:
+        return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
+
+
+class ProblemView(BaseModel):
+    text: str = Field(examples=["Speech recognition failed: TimeoutError()"])
+    at: datetime
+
+    @classmethod
+    def of(cls, problem: Problem) -> ProblemView:
+        return cls(text=without_credentials(problem.text), at=time_of(problem.at))
 
 
 class QualityView(BaseModel):
@@ -282,6 +319,8 @@ class QualityView(BaseModel):
 class SessionDetail(SessionView):
     quality: QualityView
     transcript: list[TurnView]
+    tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
+    problems: list[ProblemView] = Field(description="What failed.")
 
     @classmethod
     async def of_call(cls, call: LiveCall) -> SessionDetail:
@@ -289,11 +328,34 @@ class SessionDetail(SessionView):
             **_summary(call),
             quality=QualityView.of(await call.media_stats(), call.info.codec),
             transcript=[TurnView.of(turn) for turn in call.turns],
+            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
+            problems=[ProblemView.of(problem) for problem in call.problems],
+        )
+
+    @classmethod
+    def of_whole_record(cls, call: Call) -> SessionDetail:
+        stats = MediaStats(call.packets_received, call.packets_lost, call.jitter_ms, call.round_trip_ms)
+        return cls(
+            **_record(call),
+            quality=QualityView.of(stats, call.codec),
+            transcript=[TurnView.of(turn) for turn in call.turns],
+            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
+            problems=[ProblemView.of(problem) for problem in call.problems],
         )
 
 
 class Sessions(BaseModel):
     sessions: list[SessionView]
+    next: str | None = Field(None, description="The `cursor` of the next page; null on the last one.")
+
+
+class Draining(BaseModel):
+    draining: bool
+    calls: int = Field(description="Live calls.")
+
+
+class Forgotten(BaseModel):
+    calls: int = Field(description="Calls of the caller's that were deleted.")
 
 
 def _summary(call: LiveCall) -> dict[str, Any]:
@@ -310,7 +372,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "remote": info.remote,
         "codec": info.codec,
         "encryption": info.encryption or None,
-        "since": _time(info.since),
+        "since": time_of(info.since),
         "state": call.state,
         "persona": call.persona.name,
         "language": call.persona.language,
@@ -332,5 +394,34 @@ def _mb(size: int | None) -> float | None:
     return None if size is None else round(size / 1e6, 1)
 
 
-def _time(unix_s: float) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)
+def _record(call: Call) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "transport": call.transport,
+        "direction": call.direction,
+        "account": call.account,
+        "from": call.caller,
+        "from_name": call.caller_name,
+        "to": call.called,
+        "diverted_from": call.diverted_from,
+        "remote": call.remote,
+        "codec": call.codec,
+        "encryption": call.encryption or None,
+        "since": call.began,
+        "state": "ended",
+        "ended": call.ended,
+        "cause": call.cause,
+        "persona": call.persona,
+        "language": call.language,
+        "caller_muted": False,
+        "agent_muted": False,
+        "turns": call.turn_count,
+        "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
+        "guesses": call.guesses,
+        "guesses_discarded": call.guesses_discarded,
+        "false_starts": call.false_starts,
+    }
+
+
+def time_of(at: float | datetime) -> datetime:
+    return at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)

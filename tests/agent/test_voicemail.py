@@ -83,7 +83,7 @@ def settings(folder: Path, port: int | None = None, **voicemail: Any) -> Setting
         "to": ["desk@example.org"],
     }
     more = {"mail": mail} if port else {}
-    return Settings.model_validate({"voicemail": {"folder": str(folder / "messages"), **more, **voicemail}})
+    return Settings.model_validate({"state_dir": folder, "voicemail": {**more, **voicemail}})
 
 
 async def written(pcm: bytes, language: str) -> str:

@@ -59,6 +59,7 @@ class Served:
             "OFFHOOK_HTTP__HOST": "127.0.0.1",
             "OFFHOOK_HTTP__PORT": str(self.http),
             "OFFHOOK_CALL__DRAIN_S": "0",
+            "OFFHOOK_STATE_DIR": str(folder),
             "OFFHOOK_LLM__TEMPERATURE": "0",  # the same answers each time
             **environment,
         }
@@ -105,6 +106,12 @@ class Served:
         self._http.close()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+    def kill(self) -> None:
+        """As the kernel does when memory is short. Safe to call twice."""
+        self._http.close()
+        self.process.kill()
+        self.process.wait(10)
 
 
 @contextlib.contextmanager

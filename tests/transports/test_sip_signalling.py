@@ -230,6 +230,20 @@ async def test_a_caller_who_holds_may_be_silent() -> None:
                 await asyncio.sleep(0.02)
 
 
+async def test_options_tell_whether_calls_are_taken() -> None:
+    port = free_port()
+    server = SipServer(SipSettings(host="127.0.0.1", port=port), 5, Reception())
+    await server.start()
+    async with phone(("127.0.0.1", port)) as caller:
+        for ready, status in ((True, 200), (False, 503), (True, 200)):
+            server.tell_ready(ready)
+            caller.send_request("OPTIONS")
+            answer = await caller.final_answer()
+            assert answer.status == status
+            assert (answer.header("Retry-After") == "") is ready
+    await server.close()
+
+
 async def test_nobody_can_transfer_us() -> None:
     reception = Reception()
     async with sip_server(reception) as server, dialled(server) as caller:

@@ -25,6 +25,7 @@ ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 _LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
 _KNOWN = {"MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER"}
 _LONGEST_CALL_ID = 512  # baresip-python doesn't tell one of 3,000 characters whole
+RETRY_AFTER_S = 10  # at least, while no calls are taken
 _KEY_MS = 160
 _KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
 # Which the stack takes for the answer that it waits for; the call is ended then.
@@ -110,6 +111,7 @@ class Dialogs:
         self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
         self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
+        self.ready = True  # as OPTIONS tells it, to whoever chooses among several of us
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
@@ -305,8 +307,9 @@ class Dialogs:
     def _capabilities(self, request: Message, dialog: Dialog | None) -> Reply:
         if request.in_dialog and dialog is None:
             return Reply(481, "Call/Transaction Does Not Exist")
-        if self.unavailable_s is not None and not request.in_dialog:
-            return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
+        if not request.in_dialog and (self.unavailable_s is not None or not self.ready):
+            again_s = RETRY_AFTER_S if self.unavailable_s is None else self.unavailable_s
+            return Reply(503, "Service Unavailable", (("Retry-After", str(again_s)),))
         headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "replaces, timer, 100rel"))
         return Reply(200, "OK", headers)
 

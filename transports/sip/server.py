@@ -35,7 +35,7 @@ from transports.sip import packet_filter
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
-from transports.sip.dialogs import Dialogs, Reply
+from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
@@ -53,7 +53,6 @@ from transports.sip.trace import Trace, call_id_of
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
-RETRY_AFTER_S = 10
 STRANGERS_LOG_INTERVAL_S = 60.0
 # To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
 BANS_INTERVAL_S = 0.1
@@ -258,6 +257,10 @@ class SipServer:
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
         self._dialogs.unavailable_s = max(RETRY_AFTER_S, math.ceil(deadline_s))
+
+    def tell_ready(self, ready: bool) -> None:
+        """What an OPTIONS is answered: 200 or 503."""
+        self._dialogs.ready = ready
 
     async def close(self) -> None:
         """Hang up what is left and stop."""

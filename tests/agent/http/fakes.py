@@ -13,7 +13,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
-from agent.conversation import CallState
+from agent.conversation import CallState, Problem, ToolCall
 from config.persona import Persona, load_persona
 from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
@@ -79,6 +79,8 @@ class FakeCall:
     info: CallInfo
     state: CallState = "listening"
     turns: list[FakeTurn] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
@@ -106,6 +108,7 @@ class FakeCall:
 class FakeCalls:
     calls: list[FakeCall] = field(default_factory=list)
     accepting: tuple[bool, str] = (True, "")
+    draining: bool = False
 
     def live(self) -> list[FakeCall]:
         return list(self.calls)

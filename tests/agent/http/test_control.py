@@ -195,6 +195,14 @@ async def test_a_transcript_shows_what_was_cut_off(client: httpx2.AsyncClient, c
     assert detail["turns"] == 2
 
 
+async def test_drain_and_its_undoing(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
+    calls.add()
+    assert (await client.post("/api/v1/drain")).json() == {"draining": True, "calls": 1}
+    assert calls.draining
+    assert (await client.delete("/api/v1/drain")).json() == {"draining": False, "calls": 1}
+    assert not calls.draining
+
+
 async def test_hang_up(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     call = calls.add()
     response = await client.delete(f"/api/v1/sessions/{call.info.id}")
@@ -206,7 +214,7 @@ async def test_hang_up(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
 async def test_a_call_that_doesnt_end_in_time_is_ending(
     client: httpx2.AsyncClient, calls: FakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.http.control.HANGUP_WAIT_S", 0.05)
+    monkeypatch.setattr("agent.http.sessions.HANGUP_WAIT_S", 0.05)
     call = calls.add()
     call.ends = False
     assert (await client.delete(f"/api/v1/sessions/{call.info.id}")).status_code == 202

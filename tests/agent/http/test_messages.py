@@ -23,7 +23,7 @@ async def written(_: bytes, __: str) -> str:
 
 @pytest.fixture
 def voicemail(tmp_path: Path) -> Voicemail:
-    return Voicemail(Settings.model_validate({"voicemail": {"folder": str(tmp_path)}}), written)
+    return Voicemail(Settings(state_dir=tmp_path), written)
 
 
 @pytest.fixture

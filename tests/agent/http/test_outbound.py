@@ -259,7 +259,7 @@ async def test_too_many_calls(serve: Serve) -> None:
 
 async def test_no_line_is_free(serve: Serve) -> None:
     async with line(serve) as on:
-        on.sessions._draining = True
+        on.sessions.draining = True
         answer = await on.client.post("/api/v1/calls", json={"to": "sip:600@127.0.0.1:5070"})
         assert answer.status_code == 503
 

@@ -1,0 +1,140 @@
+"""What happens in calls, as it happens, for whoever follows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.conversation import LatencyTrace, Problem, ToolCall, Turn
+from agent.observer import Observed, Observer
+from transports.call import EndReason, MediaStats
+
+MOST_READERS = 32
+MOST_WAITING = 256  # events that a reader may be behind
+
+Kind = Literal["started", "turn", "answered", "false_start", "tool_call", "problem", "ended"]
+
+
+@dataclass(frozen=True)
+class Event:
+    kind: Kind
+    call: Observed  # as it is when the event is looked at
+    turn: Turn | None = None  # of `turn`
+    trace: LatencyTrace | None = None  # of `answered`
+    tool_call: ToolCall | None = None
+    problem: Problem | None = None
+    cause: EndReason | None = None  # of `ended`
+    at: float = field(default_factory=time.time)
+
+
+@dataclass
+class _Known:
+    """What has been told of a call."""
+
+    turns: Sequence[Turn] = ()
+    tool_calls: int = 0
+    problems: int = 0
+    false_starts: int = 0
+
+
+class TooManyReaders(Exception):
+    """MOST_READERS follow already."""
+
+
+class Lagged(Exception):
+    """The reader didn't keep up: events are lost to it."""
+
+
+class Events(Observer):
+    def __init__(self) -> None:
+        self._readers: set[Reader] = set()
+        self._known: dict[str, _Known] = {}
+        self._closed = False
+
+    def began(self, call: Observed) -> None:
+        self._known[call.info.id] = _Known()
+        self._tell(Event("started", call))
+
+    def changed(self, call: Observed) -> None:
+        known, turns = self._known[call.info.id], call.turns
+        if call.false_starts > known.false_starts:
+            self._tell(Event("false_start", call))
+        told = {id(turn) for turn in known.turns}
+        for turn in turns:
+            if id(turn) not in told:
+                self._tell(Event("turn", call, turn=turn))
+        for tool_call in call.tool_calls[known.tool_calls :]:
+            self._tell(Event("tool_call", call, tool_call=tool_call))
+        for problem in call.problems[known.problems :]:
+            self._tell(Event("problem", call, problem=problem))
+        self._known[call.info.id] = _Known(turns, len(call.tool_calls), len(call.problems), call.false_starts)
+
+    def answered(self, call: Observed, trace: LatencyTrace) -> None:
+        self._tell(Event("answered", call, trace=trace))
+
+    def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
+        del self._known[call.info.id]
+        self._tell(Event("ended", call, cause=reason))
+
+    def close(self) -> None:
+        """Whoever follows comes to the end."""
+        self._closed = True
+        for reader in list(self._readers):
+            reader.end(None)
+
+    def follow(self, id: str | None = None) -> Reader:
+        """All calls' events from now on, or those of the call with this `id`, until it has ended.
+
+        Raises TooManyReaders.
+        """
+        if len(self._readers) >= MOST_READERS:
+            raise TooManyReaders
+        reader = Reader(id, self._readers.discard)
+        self._readers.add(reader)
+        if self._closed:
+            reader.end(None)
+        return reader
+
+    def _tell(self, event: Event) -> None:
+        for reader in list(self._readers):
+            reader.add(event)
+
+
+class Reader:
+    """One that follows. Close it when nobody reads any more; who reads too slowly is given up by itself."""
+
+    def __init__(self, id: str | None, on_close: Callable[[Reader], None]) -> None:
+        self._id = id
+        self._on_close = on_close
+        self._events: asyncio.Queue[Event | Lagged | None] = asyncio.Queue()
+
+    def add(self, event: Event) -> None:
+        if self._id not in (None, event.call.info.id):
+            return
+        if self._events.qsize() >= MOST_WAITING:
+            self.end(Lagged())
+            return
+        self._events.put_nowait(event)
+        if self._id is not None and event.kind == "ended":
+            self._events.put_nowait(None)
+            self.close()
+
+    def end(self, why: Lagged | None) -> None:
+        """What waits is dropped: the reader is told so at once."""
+        self.close()
+        while not self._events.empty():
+            self._events.get_nowait()
+        self._events.put_nowait(why)
+
+    async def next(self) -> Event | None:
+        """None at the end. Raises Lagged."""
+        event = await self._events.get()
+        if isinstance(event, Lagged):
+            raise event
+        return event
+
+    def close(self) -> None:
+        self._on_close(self)

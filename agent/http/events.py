@@ -1,0 +1,162 @@
+"""What happens in calls, as server-sent events or over a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.websockets import WebSocketDisconnect
+
+from agent.events import Event, Events, Kind, Lagged, Reader, TooManyReaders
+from agent.http.problems import ProblemError, responses
+from agent.http.views import ProblemView, ToolCallView, TurnView, time_of
+from transports.call import CallInfo
+
+ALIVE_EVERY_S = 15.0
+SEND_DEADLINE_S = 10.0
+_LAGGED = "You read too slowly: events were lost. GET /api/v1/sessions?state=all has how things are."
+_FULL = "Too many follow the events already."
+_EXAMPLE = (
+    'event: turn\ndata: {"type": "turn", "session": "9f2c51d07a3e", "at": "2026-01-01T12:00:00Z", '
+    '"turn": {"speaker": "caller", "text": "What time is it?", ...}}\n\n'
+)
+
+
+class EventView(BaseModel):
+    """What isn't of an event's type is left out."""
+
+    type: Kind
+    session: str = Field(description="The call's id.")
+    at: datetime
+    transport: str | None = Field(None, description="Of `started`, as the three behind it.")
+    direction: str | None = None
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    turn: TurnView | None = None
+    voice_to_voice_ms: float | None = Field(None, description="Of `answered`, as the ledger.")
+    ledger: dict[str, float] | None = None
+    tool_call: ToolCallView | None = None
+    problem: ProblemView | None = None
+    cause: str | None = Field(None, description="Of `ended`.", examples=["caller_hangup"])
+
+    model_config = {"populate_by_name": True, "serialize_by_alias": True}
+
+    @classmethod
+    def of(cls, event: Event) -> EventView:
+        return cls(
+            type=event.kind,
+            session=event.call.info.id,
+            at=time_of(event.at),
+            **(_who(event.call.info) if event.kind == "started" else {}),
+            turn=event.turn and TurnView.of(event.turn),
+            voice_to_voice_ms=event.trace and event.trace.voice_to_voice_ms,
+            ledger=event.trace and event.trace.parts_ms(),
+            tool_call=event.tool_call and ToolCallView.of(event.tool_call),
+            problem=event.problem and ProblemView.of(event.problem),
+            cause=event.cause and event.cause.value,
+        )
+
+    def text(self) -> str:
+        return self.model_dump_json(exclude_none=True)
+
+
+Session = Annotated[str | None, Query(max_length=40, description="Only of the call with this id.")]
+
+
+def events_router(events: Events) -> APIRouter:
+    router = APIRouter(tags=["Calls"])
+
+    @router.get(
+        "/api/v1/events",
+        summary="Follow what happens",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"example": _EXAMPLE}}}, **responses(401, 503)},
+    )
+    async def stream(session: Session = None) -> StreamingResponse:
+        """Server-sent events of all calls from now on, or of one until it has ended.
+
+        `started`, `turn`, `answered`, `false_start`, `tool_call`, `problem`, `ended`; and `error` where some
+        were lost, since the reader was too slow. A WebSocket at the same address has them as JSON messages.
+        """
+        try:
+            reader = events.follow(session)
+        except TooManyReaders:
+            raise ProblemError(503, _FULL) from None
+        return StreamingResponse(
+            _sse(reader),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @router.websocket("/api/v1/events")
+    async def messages(socket: WebSocket, session: Session = None) -> None:
+        await socket.accept()
+        try:
+            reader = events.follow(session)
+        except TooManyReaders:
+            await socket.close(1013, _FULL)
+            return
+        sending, gone = asyncio.create_task(_send(socket, reader)), asyncio.create_task(_until_gone(socket))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reader.close()
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+
+    return router
+
+
+async def _send(socket: WebSocket, reader: Reader) -> None:
+    """To the end, with which the socket is closed."""
+    try:
+        while event := await reader.next():
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                await socket.send_text(EventView.of(event).text())
+        await socket.close()
+    except Lagged:
+        await socket.close(1008, "You read too slowly: events were lost.")
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Nothing is expected."""
+    try:
+        while True:
+            await socket.receive_text()
+    except (WebSocketDisconnect, KeyError):
+        return
+
+
+async def _sse(reader: Reader) -> AsyncIterator[str]:
+    with closing(reader):
+        yield ": here from now on\n\n"
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE_EVERY_S):
+                    event = await reader.next()
+            except TimeoutError:
+                yield ": alive\n\n"
+                continue
+            except Lagged:
+                yield f'event: error\ndata: {{"detail": "{_LAGGED}"}}\n\n'
+                return
+            if event is None:
+                return
+            view = EventView.of(event)
+            yield f"event: {view.type}\ndata: {view.text()}\n\n"
+
+
+def _who(info: CallInfo) -> dict[str, str]:
+    return {
+        "transport": info.transport,
+        "direction": info.direction,
+        "from_": info.caller,
+        "to": info.called,
+    }

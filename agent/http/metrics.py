@@ -1,0 +1,82 @@
+"""What Prometheus scrapes: the figures of calls, and how the process and its parts are at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from agent.http.contracts import Ban, Calls, Gpu, HasHealth, Models
+from agent.http.problems import responses
+from agent.metrics import Metrics
+from agent.vitals import Pulse
+
+
+def metrics_router(
+    metrics: Metrics,
+    calls: Calls,
+    models: Models,
+    listeners: Sequence[HasHealth],
+    pulse: Pulse,
+    max_calls: int,
+    bans: Callable[[], Sequence[Ban]],
+) -> APIRouter:
+    router = APIRouter()
+
+    def found() -> Iterator[Metric]:
+        state = _gauge("component_state", "1 for the state that a part is in.", "component", "state")
+        queued = _gauge("queued_jobs", "Jobs that wait for a part.", "component")
+        for part in (component for each in (models, *listeners) for component in each.health()):
+            state.add_metric([part.name, part.state], 1)
+            queued.add_metric([part.name], part.queued)
+        yield from (state, queued)
+        yield _gauge("accepting", "1 if a new call would be answered.", value=calls.accepting[0])
+        yield _gauge("max_calls", "Calls that are taken at once.", value=max_calls)
+        yield _gauge("banned_sources", "Addresses that the SIP line ignores.", value=len(bans()))
+        lag_ms = pulse.vitals().loop_lag_p99_ms
+        if lag_ms is not None:
+            text = "How late the event loop woke sleepers in the last ten seconds (p99)."
+            yield _gauge("event_loop_lag_seconds", text, value=lag_ms / 1000)
+        if gpu := models.gpu():
+            yield from _of_gpu(gpu)
+
+    metrics.registry.register(_Lookup(found))
+
+    @router.get("/metrics", tags=["Health"], summary="For Prometheus", responses=responses(401))
+    async def scrape(accept: Annotated[str, Header()] = "") -> Response:
+        """In its text format, or as OpenMetrics where that is asked for."""
+        encode, kind = choose_encoder(accept)
+        return Response(encode(metrics.registry), headers={"Content-Type": kind})
+
+    return router
+
+
+class _Lookup(Collector):
+    def __init__(self, found: Callable[[], Iterator[Metric]]) -> None:
+        self._found = found
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # what there is differs from one machine to the next
+
+    def collect(self) -> Iterable[Metric]:
+        return self._found()
+
+
+def _gauge(name: str, text: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"offhook_{name}", text, value=value, labels=labels or None)
+
+
+def _of_gpu(gpu: Gpu) -> Iterator[Metric]:
+    busy = None if gpu.utilisation is None else gpu.utilisation / 100
+    for name, text, value in (
+        ("gpu_memory_bytes", "Of the GPU.", gpu.memory_bytes),
+        ("gpu_memory_used_bytes", "By all programs.", gpu.used_bytes),
+        ("gpu_utilisation_ratio", "Of the last second, in which something ran.", busy),
+    ):
+        if value is not None:
+            yield _gauge(name, text, value=value)

@@ -1,0 +1,229 @@
+"""Calls, live and past: who is on the line, who was, and what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.http.contracts import Calls, LiveCall
+from agent.http.problems import ProblemError, responses
+from agent.http.views import Forgotten, SessionDetail, Sessions, SessionView
+from agent.records import query as records
+from agent.records.database import Database
+from agent.records.tables import Call
+
+HANGUP_WAIT_S = 3.0
+_EXPORT_PAGE = 200
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """Which calls are asked for."""
+
+    from_: Annotated[str | None, Query(alias="from", description="The caller.", max_length=200)] = None
+    to: Annotated[str | None, Query(description="Who was called.", max_length=200)] = None
+    transport: Annotated[str | None, Query(description="sip, webrtc or a carrier.", max_length=40)] = None
+    cause: Annotated[str | None, Query(description="Why it ended.", max_length=40)] = None
+    since: Annotated[datetime | None, Query(description="Began then or later.")] = None
+    until: Annotated[datetime | None, Query(description="Began before.")] = None
+
+    def takes(self, call: LiveCall) -> bool:
+        info, began = call.info, call.info.since
+        return (
+            self.from_ in (None, info.caller)
+            and self.to in (None, info.called)
+            and self.transport in (None, info.transport)
+            and self.cause is None
+            and (self.since is None or began >= self.since.timestamp())
+            and (self.until is None or began < self.until.timestamp())
+        )
+
+    def query(self, limit: int) -> records.Query:
+        return records.Query(
+            caller=self.from_,
+            called=self.to,
+            transport=self.transport,
+            cause=self.cause,
+            since=self.since and self.since.astimezone(),
+            until=self.until and self.until.astimezone(),
+            limit=limit,
+        )
+
+
+Filter = Annotated[_Filter, Depends()]
+
+
+def sessions_router(calls: Calls, past: Database | None) -> APIRouter:
+    router = APIRouter()
+
+    def kept() -> Database:
+        if past is None:
+            raise ProblemError(503, "No records are kept: set records.enabled.")
+        return past
+
+    @router.get(
+        "/api/v1/sessions",
+        tags=["Calls"],
+        summary="Calls, live and past",
+        responses=responses(401, 422, 503),
+    )
+    async def sessions(
+        filter: Filter,
+        state: Literal["live", "ended", "all"] = "live",
+        limit: Annotated[int, Query(ge=1, le=500, description="Of past calls on a page.")] = 100,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+    ) -> Sessions:
+        """Live calls, the oldest first; past ones behind them, the newest first."""
+        found, next = [], None
+        if state != "ended" and cursor is None:
+            live = sorted(calls.live(), key=lambda call: call.info.since)
+            found = [SessionView.of(call) for call in live if filter.takes(call)]
+        if state != "live":
+            query = filter.query(limit)
+            if cursor is not None:
+                try:
+                    query = replace(query, after=records.place(cursor))
+                except ValueError:
+                    raise ProblemError(422, "cursor must be the `next` of a page before.") from None
+            with _readable():
+                ended = await kept().page(query)
+            found += [SessionView.of_record(call) for call in ended]
+            next = records.cursor(ended[-1]) if len(ended) == limit else None
+        return Sessions(sessions=found, next=next)
+
+    @router.get(
+        "/api/v1/sessions/export",
+        tags=["Calls"],
+        summary="Past calls as a file",
+        responses=responses(401, 422, 503),
+        response_class=StreamingResponse,
+    )
+    async def export(filter: Filter, format: Literal["jsonl", "csv"] = "jsonl") -> StreamingResponse:
+        """All that fit, the newest first: as JSON Lines with their words, or as CSV without."""
+        pages = _pages(kept(), filter.query(_EXPORT_PAGE), whole=format == "jsonl")
+        with _readable():
+            first: Page = await anext(pages, [])
+        lines = _json_lines if format == "jsonl" else _csv_lines
+        kind = "application/jsonl" if format == "jsonl" else "text/csv"
+        return StreamingResponse(
+            lines(first, pages),
+            media_type=kind,
+            headers={"Content-Disposition": f'attachment; filename="calls.{format}"'},
+        )
+
+    @router.get(
+        "/api/v1/sessions/{id}",
+        tags=["Calls"],
+        summary="One call, live or past",
+        responses=responses(401, 404, 503),
+    )
+    async def session(id: str) -> SessionDetail:
+        """With how well it sounds, what was said, done and failed, and where each answer's time went."""
+        try:
+            return await SessionDetail.of_call(find(calls, id))
+        except ProblemError:
+            if past is None:
+                raise
+        with _readable():
+            if call := await past.call(id):
+                return SessionDetail.of_whole_record(call)
+        raise ProblemError(404, f"No call has the id {id[:40]!r}. GET /api/v1/sessions?state=all lists them.")
+
+    @router.delete(
+        "/api/v1/sessions/{id}",
+        tags=["Calls"],
+        summary="Hang up",
+        status_code=204,
+        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
+    )
+    async def hang_up(id: str) -> Response:
+        """204 once the call has ended, 202 if it needs longer than a few seconds."""
+        await find(calls, id).hangup()
+        try:
+            async with asyncio.timeout(HANGUP_WAIT_S):
+                await calls.gone(id)
+        except TimeoutError:
+            return Response(status_code=202)
+        return Response(status_code=204)
+
+    @router.delete(
+        "/api/v1/sessions",
+        tags=["Calls"],
+        summary="Forget a caller",
+        responses=responses(401, 422, 503),
+    )
+    async def forget(
+        caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],
+    ) -> Forgotten:
+        """Delete all that is kept of a caller's past calls."""
+        with _readable():
+            return Forgotten(calls=await kept().forget(caller))
+
+    return router
+
+
+def find(calls: Calls, id: str) -> LiveCall:
+    """Raises ProblemError."""
+    for call in calls.live():
+        if call.info.id == id:
+            return call
+    raise ProblemError(404, f"No live call has the id {id[:40]!r}. GET /api/v1/sessions lists them.")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise ProblemError(503, "The records' database is away. GET /health says why.") from error
+
+
+Page = list[Call]
+
+
+async def _pages(past: Database, query: records.Query, *, whole: bool) -> AsyncIterator[Page]:
+    while page := await past.page(query, whole=whole):
+        yield page
+        query = query.behind(page[-1])
+
+
+async def _json_lines(first: Page, more: AsyncIterator[Page]) -> AsyncIterator[str]:
+    async for page in _chained(first, more):
+        yield "".join(SessionDetail.of_whole_record(call).model_dump_json() + "\n" for call in page)
+
+
+async def _csv_lines(first: Page, more: AsyncIterator[Page]) -> AsyncIterator[str]:
+    written = io.StringIO()
+    table: csv.DictWriter[str] | None = None
+    async for page in _chained(first, more):
+        for call in page:
+            row = SessionView.of_record(call).model_dump(mode="json")
+            if table is None:
+                table = csv.DictWriter(written, list(row))
+                table.writeheader()
+            table.writerow({name: _cell(value) for name, value in row.items()})
+        yield written.getvalue()
+        written.seek(0)
+        written.truncate()
+
+
+async def _chained(first: Page, more: AsyncIterator[Page]) -> AsyncIterator[Page]:
+    yield first
+    async for page in more:
+        yield page
+
+
+def _cell(value: object) -> object:
+    """What no spreadsheet takes for a formula: callers choose their names."""
+    text = " ".join(value) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

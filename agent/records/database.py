@@ -1,0 +1,141 @@
+"""Where records are kept: SQLite in the state directory, or PostgreSQL."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, delete, event, func, make_url, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import selectinload
+from sqlalchemy.sql import Select
+
+from agent.records.query import Query
+from agent.records.tables import Call, Problem, ToolCall, Turn
+from config.errors import ConfigError
+from config.settings import Settings
+
+PROCESS_DIED = "process_died"
+_CONNECT_S = 5
+_BUSY_MS = 3000
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start at the same time
+
+
+class Database:
+    """Nothing is asked of it before `open`. All may raise SQLAlchemyError or OSError."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError where PostgreSQL's driver isn't installed."""
+        given = settings.records.url
+        self.url = make_url(
+            given.get_secret_value() if given else f"sqlite:///{settings.state_dir / 'calls.db'}"
+        )
+        if self.url.get_backend_name() == "postgresql" and find_spec("psycopg") is None:
+            raise ConfigError(
+                "records.url names PostgreSQL: install its driver with pip install '.[postgres]'."
+            )
+        self.node = settings.records.node or socket.gethostname()
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def name(self) -> str:
+        """For people: without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    async def open(self, started: datetime) -> int:
+        """Bring the tables up to date, and close what this node left open before it `started`.
+
+        Returns how many calls that were.
+        """
+        if self._engine is None:
+            self._engine = self._connect()
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_migrate)
+        async with self.session() as session:
+            last = select(func.max(Turn.at)).where(Turn.call_id == Call.id).scalar_subquery()
+            left = await session.execute(
+                update(Call)
+                .where(Call.node == self.node, Call.ended.is_(None), Call.began < started)
+                .values(ended=func.coalesce(last, Call.began), cause=PROCESS_DIED)
+            )
+        return int(left.rowcount)  # type: ignore[attr-defined]
+
+    async def close(self) -> None:
+        if self._engine:
+            await self._engine.dispose()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A transaction, committed at its end."""
+        assert self._engine is not None
+        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def call(self, id: str) -> Call | None:
+        """One that is over, with all that is known of it."""
+        async with self.session() as session:
+            return await session.scalar(_whole(select(Call).where(Call.id == id, Call.ended.is_not(None))))
+
+    async def page(self, query: Query, *, whole: bool = False) -> list[Call]:
+        """The latest calls that are over and fit, the newest first; `whole` brings their words along."""
+        found = query.narrow(select(Call).where(Call.ended.is_not(None)))
+        async with self.session() as session:
+            return list(await session.scalars(_whole(found) if whole else found))
+
+    async def forget(self, caller: str) -> int:
+        """Delete all calls of a caller's that are over; returns how many."""
+        async with self.session() as session:
+            gone = await session.execute(delete(Call).where(Call.caller == caller, Call.ended.is_not(None)))
+        return int(gone.rowcount)  # type: ignore[attr-defined]
+
+    async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:
+        """Delete what is older than it may be; returns how many calls' records."""
+        words = select(Call.id).where(Call.ended < now - timedelta(days=keep_words_days))
+        async with self.session() as session:
+            gone = await session.execute(delete(Call).where(Call.ended < now - timedelta(days=keep_days)))
+            for table in (Turn, ToolCall, Problem):
+                await session.execute(delete(table).where(table.call_id.in_(words)))
+        return int(gone.rowcount)  # type: ignore[attr-defined]
+
+    def _connect(self) -> AsyncEngine:
+        if self.url.get_backend_name() == "sqlite":
+            path = Path(self.url.database or "")
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"))
+            event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+            return engine
+        return create_async_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=2,
+            connect_args={"connect_timeout": _CONNECT_S},
+        )
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _whole(calls: Select[Call]) -> Select[Call]:
+    return calls.options(selectinload(Call.turns), selectinload(Call.tool_calls), selectinload(Call.problems))

@@ -1,0 +1,336 @@
+"""Writes each call down as it goes: what a process that is killed loses is the turn in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from alembic.util import CommandError
+from sqlalchemy import delete
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agent import conversation
+from agent.observer import Observed, Observer
+from agent.records.database import Database
+from agent.records.tables import Call, Problem, ToolCall, Turn
+from config.settings import Settings
+from models.pool import ComponentHealth
+from transports.call import EndReason, MediaStats
+
+T = TypeVar("T")
+
+WRITE_S = 10.0
+RETRY_S = 5.0
+SWEEP_EVERY_S = 3600.0
+FLUSH_S = 5.0  # at the end, for what isn't written yet
+MOST_WAITING = 1000  # calls that can't be written now
+_BATCH = 50
+REDACTED = "[redacted]"
+# What the database may have another time; anything else is wrong with what is to be written.
+_AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
+
+logger = logging.getLogger("offhook.records")
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What grows while a call goes on. Rows that are here once are the same in every later copy."""
+
+    turns: Sequence[conversation.Turn] = ()
+    tool_calls: Sequence[conversation.ToolCall] = ()
+    problems: Sequence[conversation.Problem] = ()
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A call at one moment."""
+
+    columns: Mapping[str, Any]
+    said: _Said
+
+    @property
+    def over(self) -> bool:
+        return self.columns["ended"] is not None
+
+
+class Recorder(Observer):
+    """Takes note of calls at once, and writes in the background; a database that is away costs no call."""
+
+    def __init__(self, settings: Settings, models: Callable[[], Iterable[ComponentHealth]] = tuple) -> None:
+        """`models` are those that calls use now. Raises ConfigError as `Database` does."""
+        self._settings = settings.records
+        self._models = models
+        self.database = Database(settings)
+        self._started = datetime.now(UTC)
+        self._waiting: dict[str, _Snapshot] = {}
+        self._written: dict[str, _Said] = {}  # of calls that aren't over
+        self._wake = asyncio.Event()
+        self._opened = False
+        self._writing: asyncio.Task[None] | None = None
+        self._error = ""
+        self._lost = 0
+        self._redacted = [(re.compile(one), REDACTED) for one in self._settings.redact]
+        if self._settings.redact_digits:
+            self._redacted.append((re.compile(r"\d"), "#"))
+
+    async def start(self) -> None:
+        """Open the database, or say in the health why that can't be, and go on trying."""
+        await self._try(self._open())
+        self._writing = asyncio.create_task(self._run(), name="records")
+
+    async def close(self) -> None:
+        """Write what waits, if that can be done soon."""
+        if self._writing:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            self._writing = None
+        if self._opened and self._waiting:
+            try:
+                async with asyncio.timeout(FLUSH_S):
+                    await self._try(self._flush())
+            except TimeoutError:
+                logger.exception("%d calls' records weren't written in time", len(self._waiting))
+        await self.database.close()
+
+    def health(self) -> ComponentHealth:
+        state, error = ("ready" if self._opened else "loading"), self._error or None
+        if self._error:
+            state = "degraded"
+            error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
+            if self._lost:
+                error += f" {self._lost} calls' records were given up."
+        return ComponentHealth("records", state, "", self.database.name, error, len(self._waiting))
+
+    def began(self, call: Observed) -> None:
+        used = {
+            part.name: {"model": part.model, "device": part.device, "precision": part.precision}
+            for part in self._models()
+        }
+        self._note(call, models=used)
+
+    def changed(self, call: Observed) -> None:
+        self._note(call)
+
+    def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
+        self._note(call, ended=datetime.now(UTC), cause=reason.value, **_media(stats))
+
+    def _note(self, call: Observed, **more: Any) -> None:
+        """The call as it is now, and what is known besides."""
+        id = call.info.id
+        before = self._waiting[id].columns if id in self._waiting else {}
+        columns = {"ended": None, **before, **self._columns(call), **more}
+        said = _Said(list(call.turns), list(call.tool_calls), list(call.problems))
+        self._waiting[id] = _Snapshot(columns, said)
+        self._written.setdefault(id, _Said())
+        self._give_up_oldest()
+        self._wake.set()
+
+    def _columns(self, call: Observed) -> dict[str, Any]:
+        info = call.info
+        return {
+            "id": info.id,
+            "node": self.database.node,
+            "transport": info.transport,
+            "direction": info.direction,
+            "account": info.account,
+            "caller": _storable(info.caller),
+            "caller_name": _storable(info.caller_name),
+            "called": _storable(info.called),
+            "diverted_from": [_storable(one) for one in info.diverted_from],
+            "remote": info.remote,
+            "codec": info.codec,
+            "encryption": info.encryption,
+            "wire_id": _storable(info.call_id),
+            "persona": call.persona.name,
+            "language": call.persona.language,
+            "began": _moment(info.since),
+            "connected": _moment(call.connected_at) if call.connected_at else None,
+            "guesses": call.guesses[0],
+            "guesses_discarded": call.guesses[1],
+            "false_starts": call.false_starts,
+            "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
+            "turn_count": len(call.turns),
+        }
+
+    def _give_up_oldest(self) -> None:
+        over = [id for id, snapshot in self._waiting.items() if snapshot.over]
+        for id in over[: max(0, len(over) - MOST_WAITING)]:
+            del self._waiting[id]
+            self._written.pop(id, None)
+            self._lost += 1
+
+    # Writing.
+
+    async def _run(self) -> None:
+        swept = -SWEEP_EVERY_S
+        while True:
+            if not self._opened:
+                await self._try(self._open())
+            elif time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
+                swept = time.monotonic()
+            if self._opened and self._waiting:
+                await self._try(self._flush())
+            self._wake.clear()
+            if self._error:
+                await asyncio.sleep(RETRY_S)
+            elif not self._waiting:
+                try:
+                    async with asyncio.timeout(SWEEP_EVERY_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _try(self, work: Awaitable[None]) -> bool:
+        """Whether it could be done; the health says why not."""
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await work
+        except (SQLAlchemyError, OSError, CommandError) as error:
+            why = f"The database can't be used: {_first_line(error)}"
+        else:
+            if self._error:
+                logger.info("the database can be used again")
+            self._error = ""
+            return True
+        if not self._error:
+            logger.error("%s", why)
+        self._error = why
+        return False
+
+    async def _open(self) -> None:
+        left = await self.database.open(self._started)
+        self._opened = True
+        if left:
+            logger.warning("%d calls were left open by a process that died: closed now", left)
+
+    async def _sweep(self) -> None:
+        kept = self._settings
+        gone = await self.database.sweep(
+            datetime.now(UTC), keep_days=kept.keep_days, keep_words_days=kept.keep_words_days
+        )
+        if gone:
+            logger.info("deleted the records of %d calls, older than %d days", gone, kept.keep_days)
+
+    async def _flush(self) -> None:
+        """Write what waits. Raises if the database is away."""
+        while batch := dict(islice(self._waiting.items(), _BATCH)):
+            try:
+                await self._write(batch)
+            except _AWAY:
+                raise
+            except (SQLAlchemyError, ValueError):
+                for id, snapshot in batch.items():
+                    await self._write_alone(id, snapshot)
+
+    async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
+        try:
+            await self._write({id: snapshot})
+        except _AWAY:
+            raise
+        except (SQLAlchemyError, ValueError):
+            logger.exception("call %s: its record can't be written and is given up", id)
+            self._waiting.pop(id, None)
+            self._written.pop(id, None)
+            self._lost += 1
+
+    async def _write(self, batch: Mapping[str, _Snapshot]) -> None:
+        async with self.database.session() as session:
+            for id, snapshot in batch.items():
+                await session.merge(Call(**snapshot.columns))
+                await self._write_said(session, id, self._written.get(id, _Said()), snapshot.said)
+        for id, snapshot in batch.items():
+            self._written[id] = snapshot.said
+            if self._waiting.get(id) is snapshot:
+                del self._waiting[id]
+                if snapshot.over:
+                    del self._written[id]
+
+    async def _write_said(self, session: AsyncSession, id: str, before: _Said, now: _Said) -> None:
+        await _write_rows(session, Turn, id, before.turns, now.turns, self._turn)
+        await _write_rows(session, ToolCall, id, before.tool_calls, now.tool_calls, self._tool_call)
+        await _write_rows(session, Problem, id, before.problems, now.problems, self._problem)
+
+    def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
+        return {
+            "speaker": turn.speaker,
+            "text": self._words(turn.text),
+            "at": _moment(turn.at),
+            "cut_off": turn.cut_off,
+            "end_of_turn": dict(turn.end_of_turn),
+            "ledger": dict(turn.ledger),
+            "voice_to_voice_ms": turn.voice_to_voice_ms,
+        }
+
+    def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
+        return {"name": call.name, "arguments": self._said(dict(call.arguments)), "at": _moment(call.at)}
+
+    def _problem(self, problem: conversation.Problem) -> dict[str, Any]:
+        return {"text": self._words(problem.text), "at": _moment(problem.at)}
+
+    def _said(self, value: Any) -> Any:
+        """JSON's values, with the words in it as they may be stored."""
+        match value:
+            case str():
+                return self._words(value)
+            case dict():
+                return {key: self._said(one) for key, one in value.items()}
+            case list() | tuple():
+                return [self._said(one) for one in value]
+            case _:
+                return value
+
+    def _words(self, text: str) -> str:
+        for pattern, instead in self._redacted:
+            text = pattern.sub(instead, text)
+        return _storable(text)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL has no NUL in a text, and neither database half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _moment(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
+
+
+def _media(stats: MediaStats) -> dict[str, Any]:
+    return {
+        "packets_received": stats.packets_received,
+        "packets_lost": stats.packets_lost,
+        "jitter_ms": stats.jitter_ms,
+        "round_trip_ms": stats.round_trip_ms,
+    }
+
+
+async def _write_rows(
+    session: AsyncSession,
+    table: type[Turn] | type[ToolCall] | type[Problem],
+    call_id: str,
+    before: Sequence[T],
+    now: Sequence[T],
+    columns: Callable[[T], dict[str, Any]],
+) -> None:
+    """Only what is new; a turn that was taken back goes."""
+    pairs = enumerate(zip(before, now, strict=False))
+    kept = next((n for n, (one, other) in pairs if one is not other), min(len(before), len(now)))
+    if kept == len(before) == len(now):
+        return
+    # Also where nothing is known to be there: a commit that failed may have come through.
+    await session.execute(delete(table).where(table.call_id == call_id, table.number >= kept))
+    new = enumerate(islice(now, kept, None), kept)
+    session.add_all(table(call_id=call_id, number=number, **columns(one)) for number, one in new)
+    await session.flush()
+
+
+def _first_line(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]

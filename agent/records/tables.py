@@ -1,0 +1,109 @@
+"""The tables of the records; a change needs a migration beside it (`migrations/versions`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time with its zone, which SQLite doesn't keep: there it is UTC's."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and (value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar = {datetime: Moment(), dict[str, Any]: JSON(), list[str]: JSON()}
+
+
+class Call(Base):
+    """One call, from its arrival on. What isn't known, or not yet, is null."""
+
+    __tablename__ = "calls"
+    __table_args__ = (Index("calls_by_time", "began", "id"), Index("calls_by_caller", "caller"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    transport: Mapped[str]
+    direction: Mapped[str]
+    account: Mapped[str]  # of sip.accounts
+    caller: Mapped[str]
+    caller_name: Mapped[str]
+    called: Mapped[str]
+    diverted_from: Mapped[list[str]]
+    remote: Mapped[str]
+    codec: Mapped[str]
+    encryption: Mapped[str]  # of the media; empty if there was none
+    wire_id: Mapped[str]  # SIP's Call-ID, or the carrier's
+    persona: Mapped[str]
+    language: Mapped[str]
+    began: Mapped[datetime]
+    connected: Mapped[datetime | None]
+    ended: Mapped[datetime | None] = mapped_column(index=True)
+    cause: Mapped[str | None]  # an `EndReason`, or PROCESS_DIED
+    guesses: Mapped[int]
+    guesses_discarded: Mapped[int]
+    false_starts: Mapped[int]
+    turn_count: Mapped[int]
+    last_voice_to_voice_ms: Mapped[float | None]
+    packets_received: Mapped[int | None]
+    packets_lost: Mapped[int | None]
+    jitter_ms: Mapped[float | None]
+    round_trip_ms: Mapped[float | None]
+    models: Mapped[dict[str, Any]]  # by part: model, device, precision
+    turns: Mapped[list[Turn]] = relationship(order_by="Turn.number", lazy="raise")
+    tool_calls: Mapped[list[ToolCall]] = relationship(order_by="ToolCall.number", lazy="raise")
+    problems: Mapped[list[Problem]] = relationship(order_by="Problem.number", lazy="raise")
+
+
+def _call_id() -> Mapped[str]:
+    return mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+
+
+class Turn(Base):
+    """One side's words."""
+
+    __tablename__ = "turns"
+
+    call_id: Mapped[str] = _call_id()
+    number: Mapped[int] = mapped_column(primary_key=True)
+    speaker: Mapped[Literal["caller", "agent"]] = mapped_column(String)
+    text: Mapped[str]
+    at: Mapped[datetime]
+    cut_off: Mapped[bool]
+    end_of_turn: Mapped[dict[str, Any]]
+    ledger: Mapped[dict[str, Any]]
+    voice_to_voice_ms: Mapped[float | None]
+
+
+class ToolCall(Base):
+    """What the agent did, or was to do."""
+
+    __tablename__ = "tool_calls"
+
+    call_id: Mapped[str] = _call_id()
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    arguments: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class Problem(Base):
+    """What failed in a call."""
+
+    __tablename__ = "problems"
+
+    call_id: Mapped[str] = _call_id()
+    number: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    at: Mapped[datetime]

@@ -1,0 +1,148 @@
+"""What happens in calls, followed over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import httpx2
+import pytest
+import websockets
+
+from agent import events as module
+from agent.conversation import LatencyTrace
+from agent.events import Events
+from agent.http import events as http
+from agent.http.app import create_app
+from config.settings import Settings
+from tests.agent.http.conftest import Serve, until
+from tests.agent.http.fakes import FakeCalls, FakeModels
+from tests.agent.records.conftest import Talk
+from transports.call import EndReason, MediaStats
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+async def client(serve: Serve, events: Events) -> httpx2.AsyncClient:
+    app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), events=events)
+    return await serve(app)
+
+
+def begun(events: Events) -> Talk:
+    talk = Talk()
+    events.began(talk)
+    talk.conversation.on_changed = lambda: events.changed(talk)
+    return talk
+
+
+def ended(events: Events, talk: Talk) -> None:
+    events.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+
+
+async def followed(client: httpx2.AsyncClient, events: Events, query: str = "") -> AsyncGenerator[Any, None]:
+    """Each event, as it comes. Begins with None, once it follows."""
+    async with client.stream("GET", f"/api/v1/events{query}") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        await until(lambda: bool(events._readers))
+        yield None
+        async for line in answer.aiter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+
+async def test_a_call_is_followed_to_its_end(client: httpx2.AsyncClient, events: Events) -> None:
+    async with aclosing(followed(client, events)) as following:
+        await anext(following)
+        talk = begun(events)
+        talk.conversation.caller_said("I would like")
+        trace = LatencyTrace(10.0)
+        trace.mark("first_packet", 10.4)
+        events.answered(talk, trace)
+        talk.false_starts = 1
+        talk.conversation.take_back()
+        talk.conversation.caller_said("I would like a table.")
+        talk.conversation.tool_called("take_message", {"message": "a table"})
+        talk.conversation.failed("The model took too long.")
+        ended(events, talk)
+        seen = [await anext(following) for _ in range(8)]
+    assert {event["session"] for event in seen} == {talk.info.id}
+    kinds = ["started", "turn", "answered", "false_start", "turn", "tool_call", "problem", "ended"]
+    assert [event["type"] for event in seen] == kinds
+    assert (seen[0]["from"], seen[0]["to"], seen[0]["direction"]) == ("alice", "agent", "inbound")
+    assert seen[1]["turn"]["text"] == "I would like"
+    assert seen[2]["voice_to_voice_ms"] == pytest.approx(400)
+    assert seen[4]["turn"]["text"] == "I would like a table."
+    assert seen[5]["tool_call"]["name"] == "take_message"
+    assert seen[6]["problem"]["text"] == "The model took too long."
+    assert seen[7]["cause"] == "caller_hangup"
+    await until(lambda: not events._readers)
+
+
+async def test_one_call_is_followed_until_it_has_ended(client: httpx2.AsyncClient, events: Events) -> None:
+    talk = begun(events)
+    async with aclosing(followed(client, events, f"?session={talk.info.id}")) as following:
+        await anext(following)
+        ended(events, begun(events))
+        talk.conversation.caller_said("Hello.")
+        ended(events, talk)
+        assert [event["type"] async for event in following] == ["turn", "ended"]
+
+
+async def test_a_websocket_has_the_same(client: httpx2.AsyncClient, events: Events) -> None:
+    url = f"ws://{client.base_url.netloc.decode()}/api/v1/events"
+    async with websockets.connect(url) as socket:
+        await until(lambda: bool(events._readers))
+        ended(events, begun(events))
+        assert [json.loads(await socket.recv())["type"] for _ in range(2)] == ["started", "ended"]
+    await until(lambda: not events._readers)
+
+
+async def test_who_reads_too_slowly_is_told(
+    client: httpx2.AsyncClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 4)
+    async with aclosing(followed(client, events)) as following:
+        await anext(following)
+        for _ in range(10):  # within one turn of the loop, in which nobody can read
+            ended(events, begun(events))
+        assert "too slowly" in (await anext(following))["detail"]
+    assert not events._readers
+
+
+async def test_readers_are_bounded(
+    client: httpx2.AsyncClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_READERS", 1)
+    async with aclosing(followed(client, events)) as following:
+        await anext(following)
+        assert (await client.get("/api/v1/events")).status_code == 503
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            async with websockets.connect(f"ws://{client.base_url.netloc.decode()}/api/v1/events") as socket:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+
+
+async def test_a_quiet_stream_stays_alive(
+    client: httpx2.AsyncClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "ALIVE_EVERY_S", 0.05)
+    async with client.stream("GET", "/api/v1/events") as answer:
+        lines = answer.aiter_lines()
+        async with asyncio.timeout(15):
+            while ": alive" not in await anext(lines):
+                pass
+
+
+async def test_everybody_comes_to_an_end_with_the_server(client: httpx2.AsyncClient, events: Events) -> None:
+    async with aclosing(followed(client, events)) as following:
+        await anext(following)
+        events.close()
+        assert [event async for event in following] == []
