@@ -285,7 +285,7 @@ async def target(folder: Path, status: str) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(
         *(require_peer("sipp"), "-sf", scenario, "-m", "1"),
         *("-i", "127.0.0.1", "-p", str(port), "-mp", str(free_port()), "-nostdin"),
-        *("-timeout", "30", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
+        *("-timeout", "240", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"TERM": "dumb"},

@@ -96,6 +96,7 @@ class OutgoingCall(SipCall):
     def __init__(self, *args: Any, ring_timeout_s: float, host: str, **named: Any) -> None:
         super().__init__(*args, **named)
         self._host = host
+        self._unanswered = False
         self._ring_timeout_s = ring_timeout_s
         self._settled = asyncio.Event()  # answered, or not any more
         self._responded = asyncio.Event()

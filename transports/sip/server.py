@@ -250,8 +250,7 @@ class SipServer:
         """Hang up what is left and stop."""
         if self._stack is not None and self.listening:
             await self._end_abandoned()
-        for call in list(self._calls):
-            await call.hangup()
+        await asyncio.gather(*(call.hangup() for call in list(self._calls)))
         tasks = list(self._calls.values())
         for task in tasks:
             task.cancel()
