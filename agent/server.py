@@ -24,6 +24,7 @@ from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
@@ -64,6 +65,7 @@ class Server:
             briefs=[pipeline.brief(persona) for persona in personas.all],
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.deliveries: Deliveries | None = None
         self.metrics = Metrics()
         self.events = Events()
         self.canary = Canary(self.pool, personas.default)
@@ -127,6 +129,9 @@ class Server:
                 self._keep(self.sip_certificate)
         if self.recorder:
             await self.recorder.start()
+            if settings.webhook.calls:
+                self.deliveries = Deliveries(settings.webhook, self.recorder.database)
+                self.deliveries.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -247,6 +252,8 @@ class Server:
         self.events.close()
         if self.http:
             await self.http.stop()
+        if self.deliveries:
+            await self.deliveries.close()
         if self.recorder:
             await self.recorder.close()
         await self.canary.close()

@@ -34,8 +34,8 @@ def _account_name(name: str) -> str:
     return name
 
 
-def _one_line(value: str) -> str:
-    if not value.isprintable() or not value.strip() or re.search(r'[\s"<>@;:\\]', value):
+def _user(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9+*._~-]{1,64}", value):
         raise ValueError("the user part of a SIP address, such as 1001 or +4930123456")
     return value
 
@@ -50,7 +50,7 @@ def split_host_port(value: str) -> tuple[str, int]:
 
 HostPort = Annotated[str, AfterValidator(_host_port)]
 AccountName = Annotated[str, AfterValidator(_account_name)]
-User = Annotated[str, AfterValidator(_one_line)]
+User = Annotated[str, AfterValidator(_user)]
 
 
 class AccountSettings(Section):

@@ -79,6 +79,9 @@ class SipSettings(Section):
     enabled: bool = Field(True, description="Take calls over SIP.")
     host: Address = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
     port: Port = Field(5060, description="UDP and TCP port to listen on.")
+    public_address: Address | None = Field(
+        None, description="What peers on the Internet see of this machine, where 1:1 NAT is between."
+    )
     tls: bool = Field(
         False, description="Listen with TLS, too: so it does where a certificate is given; else self-signed."
     )
@@ -472,6 +475,12 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+
+    @model_validator(mode="after")
+    def _where_to_post_calls(self) -> Self:
+        if self.webhook.calls and not (self.webhook.url and self.records.enabled):
+            raise ValueError("webhook.calls is set, so webhook.url must be set, and records.enabled be true.")
+        return self
 
     @model_validator(mode="after")
     def _key_with_carriers(self) -> Self:

@@ -44,6 +44,7 @@ class Database:
             )
         self.node = settings.records.node or socket.gethostname()
         self._engine: AsyncEngine | None = None
+        self.opened = False
 
     @property
     def name(self) -> str:
@@ -66,6 +67,7 @@ class Database:
                 .where(Call.node == self.node, Call.ended.is_(None), Call.began < started)
                 .values(ended=func.coalesce(last, Call.began), cause=PROCESS_DIED)
             )
+        self.opened = True
         return int(left.rowcount)  # type: ignore[attr-defined]
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agent import conversation
 from agent.observer import Observed, Observer
 from agent.records.database import Database
-from agent.records.tables import Call, Problem, ToolCall, Turn
+from agent.records.tables import Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
 from transports.call import EndReason, MediaStats
@@ -67,13 +67,13 @@ class Recorder(Observer):
     def __init__(self, settings: Settings, models: Callable[[], Iterable[ComponentHealth]] = tuple) -> None:
         """`models` are those that calls use now. Raises ConfigError as `Database` does."""
         self._settings = settings.records
+        self._delivers = settings.webhook.calls
         self._models = models
         self.database = Database(settings)
         self._started = datetime.now(UTC)
         self._waiting: dict[str, _Snapshot] = {}
         self._written: dict[str, _Said] = {}  # of calls that aren't over
         self._wake = asyncio.Event()
-        self._opened = False
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
@@ -92,7 +92,7 @@ class Recorder(Observer):
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
             self._writing = None
-        if self._opened and self._waiting:
+        if self.database.opened and self._waiting:
             try:
                 async with asyncio.timeout(FLUSH_S):
                     await self._try(self._flush())
@@ -101,7 +101,7 @@ class Recorder(Observer):
         await self.database.close()
 
     def health(self) -> ComponentHealth:
-        state, error = ("ready" if self._opened else "loading"), self._error or None
+        state, error = ("ready" if self.database.opened else "loading"), self._error or None
         if self._error:
             state = "degraded"
             error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
@@ -172,11 +172,11 @@ class Recorder(Observer):
     async def _run(self) -> None:
         swept = -SWEEP_EVERY_S
         while True:
-            if not self._opened:
+            if not self.database.opened:
                 await self._try(self._open())
             elif time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
                 swept = time.monotonic()
-            if self._opened and self._waiting:
+            if self.database.opened and self._waiting:
                 await self._try(self._flush())
             self._wake.clear()
             if self._error:
@@ -207,7 +207,6 @@ class Recorder(Observer):
 
     async def _open(self) -> None:
         left = await self.database.open(self._started)
-        self._opened = True
         if left:
             logger.warning("%d calls were left open by a process that died: closed now", left)
 
@@ -246,6 +245,10 @@ class Recorder(Observer):
             for id, snapshot in batch.items():
                 await session.merge(Call(**snapshot.columns))
                 await self._write_said(session, id, self._written.get(id, _Said()), snapshot.said)
+                if snapshot.over and self._delivers:
+                    now = datetime.now(UTC)
+                    due = Delivery(call_id=id, node=self.database.node, since=now, due=now, tries=0)
+                    await session.merge(due)
         for id, snapshot in batch.items():
             self._written[id] = snapshot.said
             if self._waiting.get(id) is snapshot:

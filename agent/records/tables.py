@@ -107,3 +107,15 @@ class Problem(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
     at: Mapped[datetime]
+
+
+class Delivery(Base):
+    """A record that is to be posted. It stays when the record goes."""
+
+    __tablename__ = "deliveries"
+
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    since: Mapped[datetime]
+    due: Mapped[datetime] = mapped_column(index=True)
+    tries: Mapped[int]

@@ -17,6 +17,7 @@ from config.settings import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
+from transports.sip import kernel_filter
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
 from transports.sip.native import Stack
@@ -102,7 +103,7 @@ async def test_bans_that_come_together_are_told_to_the_kernel_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cuts: list[int] = []
-    monkeypatch.setattr(sip_server_module, "cut_connections", lambda port, _: cuts.append(port))
+    monkeypatch.setattr(kernel_filter, "cut_connections", lambda port, _: cuts.append(port))
     async with guarded_server(Reception()) as (server, at):
         for nth in range(40):
             phone = Caller(at, f"127.0.1.{nth + 1}")
@@ -110,7 +111,7 @@ async def test_bans_that_come_together_are_told_to_the_kernel_together(
             phone.close()
             await asyncio.sleep(0.002)
         await until(lambda: len(banned(server)) == 40)
-        await asyncio.sleep(2 * sip_server_module.BANS_INTERVAL_S)
+        await asyncio.sleep(2 * kernel_filter.BANS_INTERVAL_S)
         assert 1 <= len(cuts) < 10
 
 

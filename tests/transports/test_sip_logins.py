@@ -97,7 +97,7 @@ def logins(clock: Clock, **more: Any) -> Logins:
     return Logins(
         AuthSettings(users={"carol": LoginSettings(secret=SecretStr("c"))}),
         RegistrarSettings(users=ALICE, **more),
-        listed=lambda peer: peer in ip_network("10.0.0.0/8"),
+        listed=lambda _, peer: peer in ip_network("10.0.0.0/8"),
         clock=clock,
     )
 
@@ -109,32 +109,31 @@ def refused(outcome: Reply | None) -> Reply:
 
 def test_only_who_isnt_listed_is_asked() -> None:
     door = logins(Clock())
-    assert door.received(request("INVITE"), OFFICE, of_account=False) is None
-    assert door.received(request("INVITE"), HOME, of_account=True) is None
-    assert door.received(request("ACK"), HOME, of_account=False) is None
+    assert door.received(request("INVITE"), OFFICE) is None
+    assert door.received(request("ACK"), HOME) is None
     inside = Message("BYE sip:agent@192.0.2.1 SIP/2.0", (("To", "<sip:x@y>;tag=2"),))
-    assert door.received(inside, HOME, of_account=False) is None
+    assert door.received(inside, HOME) is None
     for method in ("INVITE", "OPTIONS", "MESSAGE"):
-        asked = refused(door.received(request(method), HOME, of_account=False))
+        asked = refused(door.received(request(method), HOME))
         assert asked.status == 401
         for user, password in (("alice", "geheim"), ("carol", "c")):
-            challenge = refused(door.received(request(method), HOME, of_account=False)).headers[0][1]
+            challenge = refused(door.received(request(method), HOME)).headers[0][1]
             given = ("Authorization", proof(challenge, user, password, method=method))
-            assert door.received(request(method, given), HOME, of_account=False) is None
+            assert door.received(request(method, given), HOME) is None
         wrong = ("Authorization", proof(asked.headers[0][1], "alice", "x", method=method))
-        assert refused(door.received(request(method, wrong), HOME, of_account=False)).status == 403
-    nobody = Logins(AuthSettings(), RegistrarSettings(), listed=lambda _: False)
-    assert nobody.received(request("INVITE"), HOME, of_account=False) is None
-    assert (nobody.registrar, nobody.received(request("REGISTER"), HOME, of_account=False)) == (None, None)
+        assert refused(door.received(request(method, wrong), HOME)).status == 403
+    nobody = Logins(AuthSettings(), RegistrarSettings(), listed=lambda *_: False)
+    assert nobody.received(request("INVITE"), HOME) is None
+    assert (nobody.registrar, nobody.received(request("REGISTER"), HOME)) == (None, None)
 
 
 def test_telephones_log_in_also_from_the_office_and_callers_dont() -> None:
     door, contact = logins(Clock()), ("Contact", "<sip:alice@10.0.0.7:5060>;expires=120")
     assert door.registrar
     for user, password, status in (("alice", "geheim", 200), ("bob", "b", 403), ("carol", "c", 403)):
-        challenge = refused(door.received(request("REGISTER"), OFFICE, of_account=False)).headers[0][1]
+        challenge = refused(door.received(request("REGISTER"), OFFICE)).headers[0][1]
         given = ("Authorization", proof(challenge, user, password, method="REGISTER"))
-        outcome = refused(door.received(request("REGISTER", contact, given), OFFICE, of_account=False))
+        outcome = refused(door.received(request("REGISTER", contact, given), OFFICE))
         assert outcome.status == status
     assert door.registrar.bound() == {"alice": 1}
 

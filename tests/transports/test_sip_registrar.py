@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
+from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, sipp, softphone
-from tests.sip_caller import Caller
+from tests.sip_caller import Caller, dialled
 from tests.transports.sip_calls import soon
-from transports.call import EndReason
+from transports.call import CallGone, CallTransport, EndReason, TransferFailed
+from transports.outbound import NotPermitted, OutboundGuard
+from transports.sip.outgoing import OutgoingCall
 from transports.sip.server import SipServer
 
 pytestmark = pytest.mark.peers
@@ -30,10 +33,12 @@ NOBODY_LISTED = ("192.0.2.0/24",)
 
 
 @contextlib.asynccontextmanager
-async def door(reception: Reception, **settings: Any) -> AsyncIterator[tuple[SipServer, int]]:
+async def door(
+    reception: Reception, outbound: OutboundGuard | None = None, **settings: Any
+) -> AsyncIterator[tuple[SipServer, int]]:
     port = free_port()
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port}
-    server = SipServer(SipSettings(**(values | settings)), 5, reception)
+    server = SipServer(SipSettings(**(values | settings)), 5, reception, outbound=outbound)
     await server.start()
     try:
         yield server, port
@@ -55,7 +60,7 @@ async def test_who_isnt_listed_calls_with_a_password(client: str) -> None:
 
 async def test_who_guesses_passwords_is_banned() -> None:
     """Who has none yet isn't, however often it is asked for."""
-    settings = {"auth": AuthSettings(users=USERS), "allow": NOBODY_LISTED, "ban_exempt": ()}
+    settings: dict[str, Any] = {"auth": AuthSettings(users=USERS), "allow": NOBODY_LISTED, "ban_exempt": ()}
     async with door(Reception(), **settings) as (server, port):
         caller = Caller(("127.0.0.1", port), "127.0.0.9")
         try:
@@ -106,6 +111,41 @@ async def test_telephones_log_in_and_call_the_agent(tmp_path: Path) -> None:
             assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
             await baresip.command("quit")
             await bound(server, {"alice": 1})
+
+
+async def test_a_telephone_is_dialled_and_transferred_to_by_its_user(tmp_path: Path) -> None:
+    reception, registrar = Reception(), RegistrarSettings(users=USERS)
+    outbound = OutboundGuard(OutboundSettings(allow=("*@offhook",)))
+    async with door(reception, outbound, registrar=registrar) as (server, port):
+        bob = f"<sip:bob@127.0.0.1:{port}>;auth_pass={PASSWORD};regint=60;answermode=auto"
+        async with softphone(tmp_path, "", silence, account=bob):
+            await bound(server, {"bob": 1})
+            assert server.registrar
+            answered: asyncio.Queue[CallTransport] = asyncio.Queue()
+
+            async def talk(call: OutgoingCall) -> None:
+                await call.answer()
+                answered.put_nowait(call)
+                await asyncio.Event().wait()
+
+            call = await server.dial("sip:bob@offhook", talk, ring_timeout_s=DEADLINE_S)
+            assert await soon(answered.get(), DEADLINE_S) is call
+            await call.hangup()
+            with pytest.raises(CallGone, match="hasn't logged in"):
+                await server.dial("sip:alice@offhook", talk, ring_timeout_s=DEADLINE_S)
+            with pytest.raises(NotPermitted):
+                await server.dial(server.registrar.contact("bob") or "", talk, ring_timeout_s=DEADLINE_S)
+            async with dialled(("127.0.0.1", port)) as caller:
+                taken = await soon(reception.connected.get())
+                with pytest.raises(TransferFailed, match="hasn't logged in"):
+                    await taken.transfer("sip:alice@offhook", timeout_s=DEADLINE_S)
+                asking = asyncio.create_task(taken.transfer("sip:bob@offhook", timeout_s=DEADLINE_S))
+                while not (refer := await soon(caller.receive())).startswith("REFER "):
+                    pass
+                assert f"{server.registrar.contact('bob')}" in refer
+                caller.answer_request(refer, status="405 Method Not Allowed")
+                with pytest.raises(TransferFailed, match="405"):
+                    await asking
 
 
 def silence(rate_hz: int) -> NDArray[np.int16]:

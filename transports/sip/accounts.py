@@ -6,21 +6,26 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from baresip.errors import BaresipError
 
 from config.accounts import AccountSettings, split_host_port
+from transports.sip.libre import UDP
 from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_agents import Agent
 from transports.sip.parties import user_of
+from transports.sip.public_address import PublicAddress
 from transports.sip.registration import Registration, State
 from transports.sip.requests import Path, RequestFailed
 from transports.sip.sdp import Ip
 
+KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
+KEEP_ALIVE_S = 25.0  # UDP is forgotten by many NATs after 30 s
 LEAVE_S = 2.0  # so long, at most, a registrar may take to answer that we are gone
 PEERS = 32  # of one account: where its server was found
 _TRANSPORTS = ("", ";transport=tcp", ";transport=tls")  # enum sip_transp; UDP goes without saying
@@ -45,7 +50,9 @@ class Account:
         self.registration = Registration(name, settings)
         self.networks: tuple[IPv4Network | IPv6Network, ...] = tuple(map(ip_network, settings.networks))
         self.peers: set[Ip] = set()  # that its requests went to
+        self.path: Path | None = None  # of the last of them
         self.keeping: asyncio.Task[None] | None = None
+        self.leaving: asyncio.Task[None] | None = None
 
     def sends(self, source: Ip) -> bool:
         """Whether what comes from there is this account's."""
@@ -60,16 +67,20 @@ class Accounts:
         stack: Stack,
         create: Callable[[str, AccountSettings], Awaitable[Agent]],
         on_heard: Callable[[], None],
+        sockets: Collection[socket.socket],
+        public: PublicAddress | None = None,
     ) -> None:
         """`create` makes the stack's agent for an account; `on_heard` is called when `heard` has grown.
 
-        On the SIP thread, before anything is sent there.
+        On the SIP thread, before anything is sent there. `sockets` are those that are listened on.
         """
         self._stack = stack
         self._create = create
         self._on_heard = on_heard
+        self._sockets = sockets
+        self._public = public
         self._accounts: dict[str, Account] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._departed: list[Account] = []
         self._applying = asyncio.Lock()
 
     def states(self) -> list[AccountState]:
@@ -79,7 +90,7 @@ class Accounts:
     @property
     def heard(self) -> set[str]:
         """Networks whose packets are an account's, whatever `sip.allow` says."""
-        accounts = list(self._accounts.values())
+        accounts = [*self._accounts.values(), *self._departed]
         return {str(ip) for one in accounts for ip in list(one.peers)} | {
             network for one in accounts for network in one.settings.networks
         }
@@ -95,12 +106,23 @@ class Accounts:
         users = {called, user_of(request.header("To"))}
         return next((one for one in senders if one.settings.user in users), senders[0] if senders else None)
 
+    def departed(self, source: Ip) -> bool:
+        """Whether what comes from there is only heard for the calls of an account that is gone."""
+        return any(one.sends(source) for one in self._departed)
+
+    def forget(self, live: Collection[str]) -> None:
+        """Hear no longer what accounts sent that are gone, but those of the calls that are `live`."""
+        kept = [one for one in self._departed if one.name in live or one.leaving]
+        if len(kept) < len(self._departed):
+            self._departed = kept
+            self._on_heard()
+
     async def apply(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have these accounts and no others. Calls of those that go or change go on. Raises BaresipError."""
         async with self._applying:
             for name, one in list(self._accounts.items()):
                 if accounts.get(name) != one.settings:
-                    del self._accounts[name]
+                    self._departed.append(self._accounts.pop(name))
                     self._leave(one)
             for name, settings in accounts.items():
                 if name not in self._accounts:
@@ -108,15 +130,20 @@ class Accounts:
                     self._accounts[name] = account
                     if settings.registers:
                         account.keeping = asyncio.create_task(self._keep(account), name=f"sip-account-{name}")
+            self._accounts = {name: self._accounts[name] for name in accounts}
         self._on_heard()
+
+    def leave(self) -> None:
+        """Register nowhere any longer; calls go on."""
+        for one in self._accounts.values():
+            self._leave(one)
 
     async def close(self) -> None:
         """Register nowhere any longer."""
         async with self._applying:
-            for one in self._accounts.values():
-                self._leave(one)
-            self._accounts.clear()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+            self.leave()
+        every = (*self._accounts.values(), *self._departed)
+        await asyncio.gather(*(one.leaving for one in every if one.leaving), return_exceptions=True)
 
     def _state(self, one: Account, now: float) -> AccountState:
         state, registration = State.TRUNK, one.registration
@@ -128,20 +155,41 @@ class Accounts:
     async def _keep(self, account: Account) -> None:
         """Register, and again before that is over."""
         registration, loop = account.registration, asyncio.get_running_loop()
+        former = [one.leaving for one in self._departed if one.leaving and one.name == account.name]
+        if former:  # or it would take back what this one registers
+            await asyncio.wait(former)
         while True:
             before = registration.last_error
             try:
-                answer = await self._ask(account, registration.request(), account.settings.expires_s)
+                answer = await self._ask(account, registration.request())
                 wait_s = registration.answered(answer, account.agent.user, loop.time())
             except RequestFailed as failed:
                 wait_s = registration.unanswered(failed.error, self._certificate_of(account, failed.error))
             except BaresipError:  # the stack is busy, or dead, which others tell
                 wait_s = registration.unanswered(errno.EBUSY)
+            except Exception:  # an answer that nobody thought of must not be the end of it
+                logger.exception("account %s: its registration failed", account.name)
+                wait_s = registration.unanswered(errno.EPROTO)
             if registration.last_error and registration.last_error != before:
                 logger.warning("account %s: %s", account.name, registration.last_error)
             elif before and not registration.last_error:
                 logger.info("account %s is registered again", account.name)
-            await asyncio.sleep(wait_s)
+            await self._wait(account, loop.time() + wait_s)
+
+    async def _wait(self, account: Account, until: float) -> None:
+        """Meanwhile NATs on the way are to remember where calls go."""
+        loop = asyncio.get_running_loop()
+        while (left_s := until - loop.time()) > 0:
+            await asyncio.sleep(min(left_s, KEEP_ALIVE_S))
+            if account.path and account.path.protocol == UDP and account.registration.expires_in(loop.time()):
+                self._keep_alive(account.path)
+
+    def _keep_alive(self, path: Path) -> None:
+        local, peer = (str(path.local[0]), path.local[1]), (str(path.peer[0]), path.peer[1])
+        for sock in self._sockets:
+            if sock.type == socket.SOCK_DGRAM and sock.getsockname()[:2] == local:
+                with contextlib.suppress(OSError):  # the network is away, as the next REGISTER tells
+                    sock.sendto(KEEP_ALIVE, peer)
 
     def _certificate_of(self, account: Account, error: int) -> str:
         """Why it was refused, if it was."""
@@ -149,42 +197,45 @@ class Accounts:
         return self._stack.tls.refused.get(host, "") if error == errno.EPROTO else ""
 
     def _leave(self, account: Account) -> None:
-        if account.keeping:
-            task = asyncio.create_task(self._see_off(account, account.keeping), name="sip-account-leaves")
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+        if account.keeping and not account.leaving:
+            seen_off = self._see_off(account, account.keeping)
+            account.leaving = asyncio.create_task(seen_off, name=f"sip-account-{account.name}-leaves")
 
     async def _see_off(self, account: Account, keeping: asyncio.Task[None]) -> None:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-        if account.registration.expires_in(asyncio.get_running_loop().time()) is not None:
+        if account.registration.state(asyncio.get_running_loop().time()) is not State.FAILED:
             with contextlib.suppress(TimeoutError, RequestFailed, BaresipError):
                 async with asyncio.timeout(LEAVE_S):
                     await self._unregister(account)
+        account.leaving = None
 
     async def _unregister(self, account: Account) -> None:
         loop, registration = asyncio.get_running_loop(), account.registration
         for _ in range(2):  # the second answers the challenge
-            answer = await self._ask(account, registration.request(register=False), 0)
+            answer = await self._ask(account, registration.request(register=False))
             if answer.status not in (401, 407) or registration.answered(
                 answer, account.agent.user, loop.time()
             ):
                 return
 
-    async def _ask(self, account: Account, headers: str, expires_s: int) -> Message:
+    async def _ask(self, account: Account, headers: str) -> Message:
         settings = account.settings
         route = f"sip:{settings.proxy or settings.server};transport={settings.transport}"
 
         def contact(path: Path) -> str:
             """On the SIP thread."""
-            if path.peer not in account.peers:
+            account.path = path
+            peer, (address, port) = path.peer[0], path.local
+            if peer not in account.peers:
                 if len(account.peers) >= PEERS:
                     account.peers.clear()
-                account.peers.add(path.peer)
+                account.peers.add(peer)
                 self._on_heard()  # or the answer would be a stranger's
-            address, port = path.local
+            if self._public:
+                address = self._public.towards(peer, address)
             host = f"[{address}]" if address.version == 6 else str(address)
             uri = f"sip:{account.agent.user}@{host}:{port}{_TRANSPORTS[path.protocol]}"
-            return f"Contact: <{uri}>;expires={expires_s}\r\n"
+            return f"Contact: <{uri}>\r\n"
 
         return await self._stack.requests.ask("REGISTER", account.registration.uri, route, headers, contact)

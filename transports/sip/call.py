@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from baresip.call import Call, CallState
@@ -17,7 +17,7 @@ from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
-from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats, TransferFailed
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
 from transports.sip.dialogs import Dialog, DialogEvent
@@ -27,6 +27,7 @@ from transports.sip.native import Stack
 from transports.sip.native_rtp import Negotiated
 from transports.sip.pump import Pump
 from transports.sip.receiver import Receiver
+from transports.sip.registrar import Unreached
 from transports.sip.sender import Feeder, Sender
 from transports.sip.source import Address
 from transports.sip.transfer import TRANSFERRED, refer
@@ -63,7 +64,9 @@ class SipCall(CallTransport):
         feeder: Feeder,
         rtp_timeout_s: float,
         stack: Stack,
+        reach: Callable[[str], str],
     ) -> None:
+        """`reach` gives the address at which a URI is reached, or raises Unreached."""
         super().__init__(info, Playout(records=False))
         self._call = call
         self._dialog = dialog
@@ -71,6 +74,7 @@ class SipCall(CallTransport):
         self._feeder = feeder
         self._rtp_timeout_s = rtp_timeout_s
         self._stack = stack
+        self._reach = reach
         self._hold = Hold(info.call_id, dialog, stack, self.playout)
         self._input = CallInput()
         self._output = CallOutput(self.playout)
@@ -163,7 +167,11 @@ class SipCall(CallTransport):
             raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
 
     async def transfer(self, uri: str, *, timeout_s: float) -> None:
-        await refer(self._call, uri, timeout_s)
+        try:
+            there = self._reach(uri)
+        except Unreached as error:
+            raise TransferFailed(str(error)) from None
+        await refer(self._call, there, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets

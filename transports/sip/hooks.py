@@ -30,6 +30,7 @@ from transports.sip.libre import (
     ListElement,
     Listener,
     SipMessage,
+    SocketAddress,
     at,
     declare,
     piece,
@@ -38,6 +39,7 @@ from transports.sip.libre import (
 )
 from transports.sip.message import Message
 from transports.sip.registrar import Peer
+from transports.sip.sdp import Ip
 
 _pointer, _size, _int, _text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -59,6 +61,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "udp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer]),
     "udp_helper_find": (_pointer, [_pointer, _int]),
     "udp_rxsz_set": (None, [_pointer, _size]),
+    "tcp_conn_peer_get": (_int, [_pointer, _pointer]),
     "tcp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _pointer, _pointer, _pointer]),
 }
 _LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer)
@@ -79,7 +82,7 @@ class MessageHooks:
         library: ctypes.CDLL,
         *,
         on_request: Callable[[Message, Peer], Message | Reply | None],
-        on_send: Callable[[Message], Message | None],
+        on_send: Callable[[Message, Ip], Message | None],
         on_refused: Callable[[str], None],
         making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
@@ -98,8 +101,8 @@ class MessageHooks:
         self._callbacks = (
             _LISTENER(self._request),
             _LISTENER(lambda *_: True),
-            _UDP_SEND(lambda _err, _dst, mbuf, _arg: self._sending(mbuf)),
-            _TCP_SEND(lambda _err, mbuf, _arg: self._sending(mbuf)),
+            _UDP_SEND(lambda _err, peer, mbuf, _: self._sending(mbuf, at(SocketAddress, peer))),
+            _TCP_SEND(lambda _err, mbuf, connection: self._sending(mbuf, self._peer_of(connection))),
         )
         self._listener = 0
         self._connections: dict[int, int] = {}  # TCP connections, and our helper on each
@@ -203,14 +206,19 @@ class MessageHooks:
         finally:
             small["mem_deref"](mbuf)
 
-    def _sending(self, pointer: int) -> bool:
+    def _peer_of(self, connection: int) -> SocketAddress:
+        peer = SocketAddress()
+        self._small["tcp_conn_peer_get"](connection, ctypes.byref(peer))
+        return peer
+
+    def _sending(self, pointer: int, peer: SocketAddress) -> bool:
         """Whether the message isn't to be sent. It is changed in its place, since the stack may repeat it."""
         try:
             mbuf = at(Buffer, pointer)
             text = mbuf.content
             if b"SIP/2.0" not in text:  # a keep-alive
                 return False
-            message = self._on_send(Message.parse(text))
+            message = self._on_send(Message.parse(text), ip_address(peer.packed))
             if message is None:
                 return True
             if (other := bytes(message)) != text:
@@ -234,7 +242,7 @@ class MessageHooks:
         registered = _pointer()
         on_tcp = self._callbacks[3]
         if self._small["tcp_register_helper"](
-            ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, None
+            ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, connection
         ):
             raise MemoryError
         self._connections[connection] = self._small["mem_ref"](registered)

@@ -22,10 +22,10 @@ class Logins:
         self,
         auth: AuthSettings,
         registrar: RegistrarSettings,
-        listed: Callable[[Ip], bool],
+        listed: Callable[[Message, Ip], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`listed`: who needs no password to call."""
+        """`listed`: whose request needs no password."""
         self._listed = listed
         self._clock = clock
         telephones = {user: login.secret.get_secret_value() for user, login in registrar.users.items()}
@@ -35,7 +35,12 @@ class Logins:
         self._asks = bool(auth.users)
         self.registrar = Registrar(registrar, clock) if registrar.users else None
 
-    def received(self, request: Message, peer: Peer, *, of_account: bool) -> Reply | None:
+    @property
+    def any(self) -> bool:
+        """Whether anybody may log in."""
+        return self._asks or self.registrar is not None
+
+    def received(self, request: Message, peer: Peer) -> Reply | None:
         """What is said to a request that goes no further; None for one that may. Raises ValueError."""
         if request.in_dialog or request.method in _OF_OTHERS:
             return None
@@ -44,7 +49,7 @@ class Logins:
             if isinstance(outcome, Reply):
                 return outcome
             return self.registrar.register(outcome, request, peer)
-        if self._asks and not of_account and not self._listed(peer.address):
+        if self._asks and not self._listed(request, peer.address):
             outcome = self._proved(self._callers, request)
             if isinstance(outcome, Reply):
                 return outcome

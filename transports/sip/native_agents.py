@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
 
 from baresip import _native
 from baresip.errors import BaresipError
@@ -68,7 +67,7 @@ class StackAgents:
         """Raises BaresipError."""
         transport = f"transport={account.transport}"
         # The interval has the stack look for it by its own Contact alone; it isn't told to register.
-        line = f"<sip:{quote(account.user)}@{account.server};{transport}>;regint=600;"
+        line = f"<sip:{account.user}@{account.server};{transport}>;regint=600;"
         line += self._parameters(codecs, private=account.transport == "tls")
         if account.proxy:
             line += f';outbound="sip:{account.proxy};lr;{transport}"'

@@ -33,6 +33,10 @@ class Binding:
     until: float
 
 
+class Unreached(Exception):
+    """No telephone of that user's has logged in; the message is a sentence."""
+
+
 class Registrar:
     """May be used on any thread."""
 

@@ -96,7 +96,7 @@ class Registration:
                     return 0.0
         self._answered = False
         refused = response.status in (401, 403, 404, 407)
-        reason = response.start.split(" ", 2)[2][:80]
+        reason = "".join(c for c in response.start.split(" ", 2)[2][:80] if c.isprintable())
         return self._failed(self._why(response.status, reason), _after(response), refused=refused)
 
     def unanswered(self, error: int, certificate: str = "") -> float:

@@ -60,7 +60,7 @@ class Path:
 
     protocol: int  # enum sip_transp
     local: tuple[Ip, int]
-    peer: Ip
+    peer: tuple[Ip, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class StackRequests:
     def _sending(self, protocol: int, local: int, peer: int, buffer: int, _: int, number: int) -> int:
         """On the SIP thread."""
         if one := self._open.get(number):
-            path = Path(protocol, _endpoint(local), _endpoint(peer)[0])
+            path = Path(protocol, _endpoint(local), _endpoint(peer))
             text = one.on_path(path).encode()
             return int(self._lib.mbuf_write_mem(buffer, text, len(text)))
         return 0

@@ -7,78 +7,58 @@ import contextlib
 import ctypes
 import logging
 import math
-import re
-import resource
 import socket
-import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, ClassVar
 
 from baresip.call import Call
-from baresip.config import Config
 from baresip.errors import BaresipError, CommandQueueFull
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
+from config.destinations import Destination
 from config.numbers import plain_number
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
 from transports.outbound import OutboundGuard
-from transports.sip import packet_filter
+from transports.sip import packet_filter, process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
+from transports.sip.door import Door
 from transports.sip.errors import NoAddress, SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
-from transports.sip.limits import Ban, Source, SourceLimits, name_of, network_of, source_of
-from transports.sip.logins import Logins
+from transports.sip.kernel_filter import BannedSource, KernelFilter
+from transports.sip.limits import SourceLimits, source_of
 from transports.sip.message import Message
-from transports.sip.native import Stack, cut_connections, source_towards
+from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
-from transports.sip.registrar import Peer, Registrar
+from transports.sip.registrar import Peer, Registrar, Unreached
+from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
+from transports.sip.stack_config import stack_config
 from transports.sip.tap import Tap, Traced
 from transports.sip.trace import Trace, call_id_of
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
 STRANGERS_LOG_INTERVAL_S = 60.0
-# To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
-BANS_INTERVAL_S = 0.1
-_BANS_TOLD = 10  # each in a line of the log, of those that are new at once
-# With the default of 5 ms, the feeder misses its moment when the event loop computes for 40 ms.
-GIL_SWITCH_INTERVAL_S = 0.001
-# A call holds RTP, RTCP and timers; the models, HTTP and carriers need some as well.
-_FILES_PER_CALL = 16
-_FILES_ELSE = 1024
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
 _EVERYONE = ("0.0.0.0/0", "::/0")
-_NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
 OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
-
-
-@dataclass(frozen=True, slots=True)
-class BannedSource:
-    address: str  # or an IPv6 network
-    why: str
-    seconds_left: float
 
 
 class SipServer:
@@ -117,35 +97,34 @@ class SipServer:
             SourceLimits(settings.messages_per_s, settings.ban_s),
             (*settings.ban_exempt, *settings.trusted_peers),
             self._live,
-            self._on_ban,
+            lambda source: self._filter.on_ban(source),
+        )
+        self._filter = KernelFilter(
+            self._sockets,
+            {settings.port} | ({settings.tls_port} if settings.over_tls else set()),
+            settings.ban_s,
+            self._guard,
+            allowed=self._allowed,
         )
         self.trace = Trace(settings.trace_calls)
         self._tap = Tap(self._guard.received, self._traced)
-        self._bans: dict[Source, Ban] = {}  # that the kernel knows
         self._told: set[str] = set()  # why addresses can't be listened on
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._banning: asyncio.TimerHandle | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
-        self._listed = [ip_network(one) for one in settings.allow]
-        self._logins = Logins(
-            settings.auth,
-            settings.registrar,
-            listed=lambda peer: any(peer in network for network in self._listed),
-        )
+        self._door = Door(settings)
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
             headers=headers,
-            account_of=lambda request, source: self._accounts.of(request, source) if self._accounts else None,
+            account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
-        self._filtering = threading.Lock()
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
@@ -153,20 +132,11 @@ class SipServer:
 
     @property
     def bans(self) -> list[BannedSource]:
-        now = time.monotonic()
-        return [
-            BannedSource(name_of(source), ban.why, ban.until - now)
-            for source, ban in self._guard.bans().items()
-        ]
+        return self._filter.listed()
 
     def unban(self, address: str) -> bool:
         """Listen again to an address or network, as `bans` names it; whether it was banned."""
-        try:
-            known = self._guard.unban(source_of(address.partition("/")[0]))
-        except ValueError:
-            return False
-        self._apply_bans()
-        return known
+        return self._filter.unban(address)
 
     @property
     def refused_certificates(self) -> Mapping[str, str]:
@@ -193,20 +163,19 @@ class SipServer:
     async def start(self) -> None:
         """Listen. Raises SipError (PortInUse, NoAddress) with nothing left open."""
         self._loop = asyncio.get_running_loop()
-        _redact(logging.getLogger("baresip.native"))
-        _redact(logging.getLogger("baresip.native.sip"))
-        _raise_file_limit(self._max_calls * _FILES_PER_CALL + _FILES_ELSE)
-        sys.setswitchinterval(min(sys.getswitchinterval(), GIL_SWITCH_INTERVAL_S))
+        process.prepare(self._max_calls)
         try:
             runtime = Runtime()
             runtime.on_dead = self._died  # type: ignore[assignment]  # declared by its default, None
-            await runtime.start(self._config())
+            await runtime.start(stack_config(self._settings, self._max_calls))
             self._runtime = runtime
             self._stack = Stack(runtime)
             self._stack.agents.media_encryption = self._settings.media_encryption
             await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
-            self._accounts = Accounts(self._stack, self._create_agent, self._hear_accounts)
+            self._accounts = self._door.accounts = Accounts(
+                self._stack, self._create_agent, self._hear_accounts, self._sockets, self._door.public
+            )
             self._dialler = Dialler(
                 runtime,
                 self._stack,
@@ -214,6 +183,7 @@ class SipServer:
                 pump=self._pump,
                 feeder=self._feeder,
                 rtp_timeout_s=self._settings.rtp_timeout_s,
+                reach=self._door.reach,
             )
             await self._listen()
             await self._accounts.apply(self._settings.accounts)
@@ -249,6 +219,10 @@ class SipServer:
         Raises NotPermitted, or CallGone where it can't even be tried.
         """
         destination = self._outbound.permits(to)
+        try:
+            destination = Destination.parse(self._door.reach(str(destination)))
+        except (Unreached, ValueError) as error:
+            raise CallGone(str(error), EndReason.NOT_REACHED) from None
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
             raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
@@ -263,6 +237,8 @@ class SipServer:
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
         self._dialogs.unavailable_s = max(RETRY_AFTER_S, math.ceil(deadline_s))
+        if self._accounts:
+            self._accounts.leave()
 
     def tell_ready(self, ready: bool) -> None:
         """What an OPTIONS is answered: 200 or 503."""
@@ -278,8 +254,7 @@ class SipServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._banning:
-            self._banning.cancel()
+        self._filter.close()
         for task in filter(None, (self._watch, self._sweeping)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -306,29 +281,6 @@ class SipServer:
             sock.close()
         self._sockets.clear()
 
-    def _config(self) -> Config:
-        first, last = self._settings.rtp_ports
-        return Config(
-            net_interface=_NO_INTERFACE,
-            # The handler says how many are taken; half-open ones don't count there, and do here.
-            max_concurrent_calls=2 * self._max_calls + 2,
-            extra_config_text=(
-                f"rtp_ports {first}-{last}\n"
-                # Who listens is a machine, which doesn't mind when a packet comes. The stack's buffer costs
-                # 15 to 50 ms, and loses 2 to 16% of speech at 40 to 80 ms of jitter, measured.
-                "audio_jitter_buffer_type off\n"
-                # As the system does, with its hosts file; services (SRV) are asked of DNS.
-                "dns_getaddrinfo yes\n"
-                # Accounts may have the same user.
-                "sip_cuser_random yes\n"
-                # Otherwise every answered call puts the others on hold.
-                "call_hold_other_calls no\n"
-                # Speech, at the pipeline's rate: mono at 20 kbit/s instead of stereo at 80 to 100.
-                "opus_samplerate 16000\nopus_stereo no\nopus_sprop_stereo no\nopus_bitrate 32000\n"
-                "opus_inbandfec yes\nopus_application voip\nopus_complexity 5\n"
-            ),
-        )
-
     async def _create_agent(self, name: str, account: AccountSettings) -> Agent:
         assert self._stack is not None
         agent = await self._stack.agents.of_account(name, account, account.codecs or self._settings.codecs)
@@ -343,7 +295,13 @@ class SipServer:
         """On any thread."""
         if self._accounts:
             self._guard.exempt(self._accounts.heard)
-            self._put_filter()
+            self._filter.put()
+
+    def _allowed(self) -> Sequence[str]:
+        """On any thread: the networks that are heard."""
+        if self._settings.auth.users:
+            return _EVERYONE
+        return (*self._settings.allow, *(sorted(self._accounts.heard) if self._accounts else ()))
 
     async def _listen(self) -> None:
         stack, settings = self._stack, self._settings
@@ -356,8 +314,8 @@ class SipServer:
 
         await stack.on_sip_thread(start_tls)
         stack.tls_port = settings.tls_port if settings.over_tls else None
-        self._sockets = await stack.listen(
-            self._settings.host, self._settings.port, self._filter(), self._begin
+        self._sockets += await stack.listen(
+            self._settings.host, self._settings.port, self._filter.compiled(), self._begin
         )
 
     def _begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
@@ -370,7 +328,7 @@ class SipServer:
             self._hooks = MessageHooks(
                 library,
                 on_request=self._received,
-                on_send=self._dialogs.sent,
+                on_send=self._sent,
                 on_refused=self._dialogs.forget,
                 making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
             )
@@ -380,13 +338,13 @@ class SipServer:
     async def _follow_addresses(self) -> None:
         assert self._stack is not None
         new, gone, errors = await self._stack.follow_addresses(
-            self._settings.host, self._settings.port, self._filter(), self._begin
+            self._settings.host, self._settings.port, self._filter.compiled(), self._begin
         )
         for sock in [sock for sock in self._sockets if sock.getsockname()[0] in gone]:
             self._sockets.remove(sock)
             sock.close()
         self._sockets += new
-        put_on = self._filter()  # somebody may have been banned meanwhile
+        put_on = self._filter.compiled()  # somebody may have been banned meanwhile
         for sock in new:
             put_on(sock)
         if new or gone:
@@ -397,34 +355,19 @@ class SipServer:
                 logger.warning("%s", error)
         self._told = {str(error) for error in errors}
 
-    def _put_filter(self) -> None:
-        """On any thread."""
-        with self._filtering:
-            put_on = self._filter()
-            for sock in self._sockets:
-                put_on(sock)
-
-    def _filter(self) -> Callable[[socket.socket], None]:
-        """What makes a socket deaf to strangers and to whoever is banned."""
-        denied = [network_of(source) for source in list(self._bans)]
-        heard = sorted(self._accounts.heard) if self._accounts else ()
-        allowed = _EVERYONE if self._settings.auth.users else (*self._settings.allow, *heard)
-        programs = {
-            family: packet_filter.compile_filter(allowed, family, denied)
-            for family in (socket.AF_INET, socket.AF_INET6)
-        }
-        return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
-
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
-        of_account = self._accounts is not None and self._accounts.of(request, peer.address) is not None
-        refusal = self._logins.received(request, peer, of_account=of_account)
-        return refusal or self._dialogs.received(request, peer.address)
+        return self._door.received(request, peer) or self._dialogs.received(request, peer.address)
+
+    def _sent(self, message: Message, peer: Ip) -> Message | None:
+        """On the SIP thread."""
+        outgoing = self._dialogs.sent(message)
+        return outgoing and self._door.told(outgoing, peer, self._addresses)
 
     @property
     def registrar(self) -> Registrar | None:
         """Where the telephones are that log in here; None if none may."""
-        return self._logins.registrar
+        return self._door.registrar
 
     def _traced(self, message: Traced) -> None:
         """On the SIP thread."""
@@ -442,34 +385,6 @@ class SipServer:
     def _sweep(self) -> None:
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.create_task(self._end_abandoned(), name="sip-sweep")
-
-    def _on_ban(self, _: Source) -> None:
-        """On any thread."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._apply_bans_soon)
-
-    def _apply_bans_soon(self) -> None:
-        if self._banning is None and self._loop:
-            self._banning = self._loop.call_later(BANS_INTERVAL_S, self._apply_bans)
-
-    def _apply_bans(self) -> None:
-        if self._banning:
-            self._banning.cancel()
-            self._banning = None
-        bans = self._guard.bans()
-        if bans.keys() == self._bans.keys():
-            return
-        new, over = list(bans.keys() - self._bans.keys()), list(self._bans.keys() - bans.keys())
-        for source in new[:_BANS_TOLD]:
-            logger.warning("banned %s for %d s: %s", name_of(source), self._settings.ban_s, bans[source].why)
-        for source in over[:_BANS_TOLD]:
-            logger.info("%s is no longer banned", name_of(source))
-        if max(len(new), len(over)) > _BANS_TOLD:
-            logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
-        self._bans = bans
-        self._put_filter()
-        ports = {self._settings.port} | ({self._settings.tls_port} if self._settings.over_tls else set())
-        cut_connections(ports, lambda address: source_of(address) in bans)
 
     async def _end_abandoned(self) -> None:
         assert self._stack is not None
@@ -501,6 +416,7 @@ class SipServer:
             feeder=self._feeder,
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
+            reach=self._door.reach,
         )
         self._supervise(sip_call, self._serve(call, sip_call))
 
@@ -568,12 +484,14 @@ class SipServer:
                     dropped - told,
                 )
                 told, quiet_until = dropped, loop.time() + STRANGERS_LOG_INTERVAL_S
-            self._apply_bans()  # some may be over
+            self._filter.apply()  # some may be over
             if self._stack is not None:
                 try:
                     await self._stack.ping(PING_TIMEOUT_S)
                     await self._follow_addresses()
                     await self._end_abandoned()
+                    if self._accounts:
+                        self._accounts.forget({call.info.account for call in self._calls})
                 except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
                     logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:
@@ -593,21 +511,3 @@ class SipServer:
 
 def _listed(addresses: set[str]) -> str:
     return ", ".join(sorted(addresses)) or "none"
-
-
-def _raise_file_limit(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
-def _redact(native: logging.Logger) -> None:
-    """Keep the numbers of callers and called, and control characters, out of the native stack's log lines."""
-    if not native.filters:
-        native.addFilter(_without_users)
-
-
-def _without_users(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _CONTROL.sub("", _URI_USER.sub(r"\1…@", record.getMessage())), None
-    return True

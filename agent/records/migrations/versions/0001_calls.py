@@ -55,9 +55,19 @@ def upgrade() -> None:
     )
     op.create_table("problems", *_key(), *_texts("text"), sa.Column("at", _TIME, nullable=False))
 
+    op.create_table(
+        "deliveries",
+        sa.Column("call_id", sa.String(), primary_key=True),
+        *_texts("node"),
+        sa.Column("since", _TIME, nullable=False),
+        sa.Column("due", _TIME, nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+    )
+    op.create_index("ix_deliveries_due", "deliveries", ["due"])
+
 
 def downgrade() -> None:
-    for table in ("problems", "tool_calls", "turns", "calls"):
+    for table in ("deliveries", "problems", "tool_calls", "turns", "calls"):
         op.drop_table(table)
 
 

@@ -1,0 +1,65 @@
+"""What is told of a server behind 1:1 NAT, and to whom."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from config.settings import PRIVATE_NETWORKS
+from tests.peers import Reception, sip_server
+from tests.sip_caller import Caller
+from transports.sip import door
+from transports.sip.message import Message
+from transports.sip.public_address import PublicAddress
+
+OWN, PUBLIC = "10.0.0.5", "203.0.113.5"
+OUTSIDE, INSIDE = ip_address("198.51.100.7"), ip_address("10.0.0.9")
+SDP = (
+    "v=0\r\no=- 1 2 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 10000 RTP/AVP 0\r\na=x:10.0.0.5\r\n"
+)
+
+
+def message(start: str, host: str, via: str) -> bytes:
+    body = SDP.format(host)
+    return (
+        f"{start}\r\nVia: SIP/2.0/UDP {via}:5060;branch=z9hG4bK1\r\n"
+        f"Via: SIP/2.0/UDP {OWN};branch=z9hG4bK2\r\n"
+        f"From: <sip:x@{OWN}>;tag=1\r\nContact: <sip:agent-1@{host}:5060;transport=tcp>;expires=60\r\n"
+        f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+@pytest.mark.parametrize(("start", "via"), [("INVITE sip:a@b SIP/2.0", PUBLIC), ("SIP/2.0 200 OK", OWN)])
+def test_peers_outside_are_told_what_they_see(start: str, via: str) -> None:
+    one = PublicAddress(PUBLIC, PRIVATE_NETWORKS)
+    ours = Message.parse(message(start, OWN, OWN))
+    assert bytes(one.told(ours, OUTSIDE, {OWN, "::1"})) == message(start, PUBLIC, via)
+    assert bytes(one.told(ours, INSIDE, {OWN})) == message(start, OWN, OWN)
+    assert bytes(one.told(ours, OUTSIDE, {"10.0.0.6"})) == message(start, OWN, OWN)
+    again = one.told(ours, OUTSIDE, {OWN})
+    assert one.told(again, OUTSIDE, {OWN}) == again
+
+
+def test_an_address_of_the_other_version_stays() -> None:
+    one = PublicAddress(PUBLIC, PRIVATE_NETWORKS)
+    ours = Message("BYE sip:a@b SIP/2.0", (("Contact", "<sip:a@[fd00::5]:5060>"),))
+    assert one.told(ours, OUTSIDE, {"fd00::5"}) == ours
+    other = PublicAddress("2001:db8::5", PRIVATE_NETWORKS)
+    assert other.told(ours, OUTSIDE, {"fd00::5"}).header("Contact") == "<sip:a@[2001:db8::5]:5060>"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_caller_outside_is_answered_with_it(tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "PRIVATE_NETWORKS", ())
+    async with sip_server(Reception(), public_address=PUBLIC) as address:
+        caller = Caller(address, tcp=tcp)
+        try:
+            answer = await caller.invite()
+            assert f"@{PUBLIC}:{address[1]}" in answer.header("Contact")
+            assert f"c=IN IP4 {PUBLIC}\r\n" in answer.text
+            caller.uri = f"sip:agent@127.0.0.1:{address[1]}"
+            caller.ack(answer)
+            assert (await caller.bye()).status == 200
+        finally:
+            caller.close()

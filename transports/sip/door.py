@@ -1,0 +1,64 @@
+"""Who may come in, and as what we appear outside. No I/O; on the SIP thread, but for `reach`."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from ipaddress import ip_network
+
+from config.settings import PRIVATE_NETWORKS, SipSettings
+from transports.sip.accounts import Account, Accounts
+from transports.sip.dialogs import Reply
+from transports.sip.logins import Logins
+from transports.sip.message import Message
+from transports.sip.public_address import PublicAddress
+from transports.sip.registrar import Peer, Unreached
+from transports.sip.sdp import Ip
+
+
+class Door:
+    """Of one SIP stack, which has its accounts only once it runs."""
+
+    def __init__(self, settings: SipSettings) -> None:
+        self._realm = settings.auth.realm
+        self._listed = [ip_network(one) for one in settings.allow]
+        self._logins = Logins(settings.auth, settings.registrar, listed=self._is_listed)
+        self.registrar = self._logins.registrar
+        address = settings.public_address
+        self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
+        self.accounts: Accounts | None = None
+
+    def account_of(self, request: Message, source: Ip) -> Account | None:
+        return self.accounts.of(request, source) if self.accounts else None
+
+    def received(self, request: Message, peer: Peer) -> Reply | None:
+        """What is said to a request that goes no further. Raises ValueError."""
+        if self._logins.any:
+            return self._logins.received(request, peer)
+        departed = self.accounts is not None and self.accounts.departed(peer.address)
+        begins = request.method == "INVITE" and not request.in_dialog
+        if departed and begins and not self._is_listed(request, peer.address):
+            return Reply(403, "Forbidden")
+        return None
+
+    def told(self, message: Message, peer: Ip, own: AbstractSet[str]) -> Message:
+        """What goes out in the place of a message of ours; `own` addresses are listened on."""
+        return self.public.told(message, peer, own) if self.public else message
+
+    def reach(self, uri: str) -> str:
+        """Where a telephone is that logged in here, for sip:alice@offhook; any other URI is as it is.
+
+        Raises Unreached.
+        """
+        user, at, host = uri.partition(":")[2].partition("@")
+        if self.registrar is None or not at or host.lower() != self._realm.lower():
+            return uri
+        there = self.registrar.contact(user)
+        if there is None:
+            raise Unreached("That telephone hasn't logged in.")
+        return there
+
+    def _is_listed(self, request: Message, source: Ip) -> bool:
+        """Whether who sends this needs no password."""
+        if any(source in network for network in self._listed):
+            return True
+        return self.account_of(request, source) is not None

@@ -1,0 +1,117 @@
+"""Has the kernel drop what strangers and the banned send, and says in the log who is banned."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from transports.sip import packet_filter
+from transports.sip.guard import Guard
+from transports.sip.limits import Ban, Source, name_of, network_of, source_of
+from transports.sip.native import cut_connections
+
+# To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
+BANS_INTERVAL_S = 0.1
+_BANS_TOLD = 10  # each in a line of the log, of those that are new at once
+
+logger = logging.getLogger("offhook.sip")
+
+
+@dataclass(frozen=True, slots=True)
+class BannedSource:
+    address: str  # or an IPv6 network
+    why: str
+    seconds_left: float
+
+
+class KernelFilter:
+    """Of the sockets that are listened on, which may come and go."""
+
+    def __init__(
+        self,
+        sockets: Collection[socket.socket],
+        ports: Collection[int],
+        ban_s: int,
+        guard: Guard,
+        *,
+        allowed: Callable[[], Sequence[str]],
+    ) -> None:
+        """`allowed`: the networks that are heard; asked each time, as is the guard for who is banned."""
+        self._sockets = sockets
+        self._ports = ports
+        self._ban_s = ban_s
+        self._allowed = allowed
+        self._guard = guard
+        self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._putting = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._due: asyncio.TimerHandle | None = None
+
+    def listed(self) -> list[BannedSource]:
+        """Who is banned now."""
+        now = time.monotonic()
+        return [
+            BannedSource(name_of(source), ban.why, ban.until - now)
+            for source, ban in self._guard.bans().items()
+        ]
+
+    def unban(self, address: str) -> bool:
+        """Whether this address or network, as it is listed, was banned."""
+        try:
+            known = self._guard.unban(source_of(address.partition("/")[0]))
+        except ValueError:
+            return False
+        self.apply()
+        return known
+
+    def close(self) -> None:
+        if self._due:
+            self._due.cancel()
+
+    def compiled(self) -> Callable[[socket.socket], None]:
+        """What makes a socket deaf to strangers and to whoever is banned."""
+        denied = [network_of(source) for source in list(self._bans)]
+        allowed = self._allowed()
+        programs = {
+            family: packet_filter.compile_filter(allowed, family, denied)
+            for family in (socket.AF_INET, socket.AF_INET6)
+        }
+        return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+
+    def put(self) -> None:
+        """Tell the kernel anew. On any thread."""
+        with self._putting:
+            put_on = self.compiled()
+            for sock in self._sockets:
+                put_on(sock)
+
+    def on_ban(self, _: Source) -> None:
+        """On any thread."""
+        self._loop.call_soon_threadsafe(self._apply_soon)
+
+    def apply(self) -> None:
+        """Have the kernel know who is banned now, and who no longer."""
+        self.close()
+        self._due = None
+        bans = self._guard.bans()
+        if bans.keys() == self._bans.keys():
+            return
+        new, over = list(bans.keys() - self._bans.keys()), list(self._bans.keys() - bans.keys())
+        for source in new[:_BANS_TOLD]:
+            logger.warning("banned %s for %d s: %s", name_of(source), self._ban_s, bans[source].why)
+        for source in over[:_BANS_TOLD]:
+            logger.info("%s is no longer banned", name_of(source))
+        if max(len(new), len(over)) > _BANS_TOLD:
+            logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
+        self._bans = bans
+        self.put()
+        cut_connections(self._ports, lambda address: source_of(address) in bans)
+
+    def _apply_soon(self) -> None:
+        if self._due is None:
+            self._due = self._loop.call_later(BANS_INTERVAL_S, self.apply)
