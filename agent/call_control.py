@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
+from agent.consultation import Consultation, Dial, about
 from agent.conversation import Conversation, Doing
 from agent.hold_music import hold_music, tone
 from agent.pipeline import CallPipeline
@@ -28,9 +30,11 @@ from config.settings import Settings
 from models.pool import ModelPool
 from transports.call import CallGone, CallTransport, NotSupported, TransferFailed
 
+GREETING_S = 60.0
+T = TypeVar("T")
 logger = logging.getLogger("offhook.call")
 
-SAY_DEADLINE_S = 8.0
+SAY_DEADLINE_S = 15.0  # for a sentence or two, with what a busy voice takes
 SECRET = "***"  # in the place of what was entered, however long
 TONE = tone(1000.0, 0.4)
 _KEYS = re.compile(r"[0-9A-D*#]{1,32}")
@@ -64,6 +68,7 @@ class CallControl:
         settings: Settings,
         pool: ModelPool,
         voicemail: Voicemail | None,
+        dial: Dial | None,
     ) -> None:
         self._call = call
         self._pipeline = pipeline
@@ -72,11 +77,13 @@ class CallControl:
         self._webhook = Webhook(settings.webhook)
         self._pool = pool
         self._voicemail = voicemail
+        self._dial = dial
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
+        self._plays = False
         self._muted: frozenset[str] = frozenset()  # why the caller isn't heard
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         pipeline.worker.add_reached_downstream_filter((Heard,))
         pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_heard)
 
@@ -89,18 +96,18 @@ class CallControl:
             to = str(arguments.get("to") or persona.transfer_to[0])
             if to not in persona.transfer_to:
                 return Done(f"there is no {to} to be put through to", answers=True)
-            self._start(self.transfer(to))
+            self._start(partial(self.transfer, to))
             return Done("putting the caller through")
         if name == "ask_for_keys":
             what = str(arguments.get("what") or persona.keypad[0].name)
             if what not in (asks.name for asks in persona.keypad):
                 return Done(f"there is no {what} to be entered", answers=True)
-            self._start(self.ask_for_keys(what))
+            self._start(partial(self.ask_for_keys, what))
             return Done("asking the caller")
         if name == "take_message":
             if self._voicemail is None or self._voicemail.full:
                 return Done("no message can be taken now", answers=True)
-            self._start(self.take_message())
+            self._start(self.take_message)
             return Done("recording a message")
         keys = str(arguments.get("keys", ""))
         try:
@@ -118,7 +125,7 @@ class CallControl:
             except (CantBeDone, TransferFailed):
                 otherwise()
 
-        self._start(put_through())
+        self._start(put_through)
 
     async def transfer(self, to: str, *, comes_back: bool = True) -> None:
         """Put the caller through to one of `transfer.to`. Returns when they are, and the call is over.
@@ -126,6 +133,9 @@ class CallControl:
         Who can't be put through is talked to again, if they are to come back. Raises UnknownTarget,
         CantBeDone and TransferFailed.
         """
+        await self._within_call(self._transfer(to, comes_back))
+
+    async def _transfer(self, to: str, comes_back: bool) -> None:
         uri = self._settings.transfer.to.get(to)
         if uri is None:
             raise UnknownTarget(f"transfer.to has no {to[:60]!r}.")
@@ -134,10 +144,11 @@ class CallControl:
         try:
             await self._pause()
             await self._say(says.connecting)
-            await self._call.transfer(uri, timeout_s=self._settings.transfer.timeout_s)
+            await self._connect(to, uri)
             logger.info("call %s was put through", self._call.info.id)
         except TransferFailed as failed:
-            logger.info("call %s couldn't be put through: %s", self._call.info.id, failed)
+            why = failed.status or "no answer"
+            logger.info("call %s couldn't be put through: %s", self._call.info.id, why)
             if comes_back:
                 self._mute("doing", False)
                 await self._queue(says.not_connected)
@@ -161,6 +172,9 @@ class CallControl:
         Meanwhile they are only heard by their keys. What was entered is a turn of theirs; what is secret goes
         to the webhook instead. Raises CantBeDone.
         """
+        return await self._within_call(self._ask_for_keys(name))
+
+    async def _ask_for_keys(self, name: str) -> str | None:
         persona = self._answering.persona
         asks = next((one for one in persona.keypad if one.name == name), None)
         keys = self._pipeline.keys
@@ -171,11 +185,13 @@ class CallControl:
         keys.taken_by = pressed.put_nowait
         try:
             await self._pause()
-            entered = asks.entered(await self._collect(asks, pressed))
+            sequence = await self._collect(asks, pressed)
         finally:
             keys.taken_by = None
             self._mute("doing", False)
             self.doing = None
+        keys.late = "" if sequence.endswith(asks.terminator) else asks.terminator
+        entered = asks.entered(sequence)
         if entered is not None and asks.secret:
             entered = await self._pass_on(name, entered)
         if entered is None:
@@ -220,6 +236,9 @@ class CallControl:
 
         Returns its id, None where nothing was said. Raises CantBeDone.
         """
+        return await self._within_call(self._take_message())
+
+    async def _take_message(self) -> str | None:
         persona, keys = self._answering.persona, self._pipeline.keys
         if self._voicemail is None or self._voicemail.full or keys is None:
             raise CantBeDone("No message can be taken now.")
@@ -243,22 +262,17 @@ class CallControl:
 
     def answer_as_machine(self, hang_up: Callable[[], None]) -> None:
         """Record a message behind the greeting, then `hang_up`."""
-
         self._mute("doing", True)
-        if self._pipeline.keys:
-            self._pipeline.keys.taken_by = lambda _: None
 
         async def answer() -> None:
-            heard = Heard()
-            await self._pipeline.worker.queue_frame(heard)  # behind the greeting
-            await heard.reached.wait()
+            await self._heard(GREETING_S)
             try:
                 await self.take_message()
             except CantBeDone:
                 await self._queue(self._answering.persona.says.no_message)
             hang_up()
 
-        self._start(answer())
+        self._start(answer)
 
     def _keep(self, pcm: bytes | None, persona: Persona) -> str | None:
         if pcm is None or self._voicemail is None:
@@ -272,18 +286,21 @@ class CallControl:
 
     async def hold(self) -> None:
         """Have the caller wait, with music, until `resume`. Raises CantBeDone."""
+        await self._within_call(self._hold())
+
+    async def _hold(self) -> None:
         self._begin("holding")
         await self._pause()
         await self._say(self._answering.persona.says.holding)
         if self.doing == "holding":  # still
             await self._call.hold()
-            self._conversation.bridge_begins()  # what sounds is no answer
-            self._play(hold_music(self._settings.call.hold_music))
+            self._start_music()
 
     async def resume(self) -> None:
         """Talk to a caller on hold again. Raises CantBeDone."""
         if self.doing != "holding":
             raise CantBeDone("The call isn't on hold.")
+        self.doing = None
         self._stop_music()
         await self._call.resume()
         self._mute("doing", False)
@@ -294,9 +311,14 @@ class CallControl:
         self._stop_music()
         self._call.playout.resume("operator")
 
+    def _start_music(self) -> None:
+        self._plays = True
+        self._conversation.bridge_begins()  # what sounds is no answer
+        self._play(hold_music(self._settings.call.hold_music))
+
     def _stop_music(self) -> None:
-        if self.doing == "holding":
-            self.doing = None
+        if self._plays:
+            self._plays = False
             self._conversation.answer_lost()
             self._call.playout.interrupt()
 
@@ -310,11 +332,44 @@ class CallControl:
         playout = self._call.playout
         playout.hold("operator") if agent else playout.resume("operator")
 
+    async def _connect(self, to: str, uri: str) -> None:
+        """Have the caller's side call `uri`, or first whoever is there: then the caller waits with music."""
+        settings = self._settings.transfer
+        if to not in settings.warm or self._dial is None:
+            await self._call.transfer(uri, timeout_s=settings.timeout_s)
+            return
+        persona = self._answering.persona
+        consultation = Consultation(self._dial, self._pool, persona)
+        await self._call.hold()
+        self._start_music()
+        try:
+            colleague = await consultation.reach(
+                uri,
+                about(persona, list(self._conversation.turns)),
+                account=settings.account,
+                ring_timeout_s=settings.timeout_s,
+            )
+            await self._call.transfer(colleague, timeout_s=settings.timeout_s)
+        finally:
+            consultation.end()
+            self._stop_music()
+            await self._call.resume()
+
     async def close(self) -> None:
         """The call is over."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _within_call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Whoever asks for it, it ends with the call. Raises CantBeDone then."""
+        task = asyncio.create_task(work, name=f"call-control-{self._call.info.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise CantBeDone("The call is over.")
+        return task.result()
 
     def _begin(self, doing: Doing) -> None:
         if self._pipeline.user is None:
@@ -335,8 +390,8 @@ class CallControl:
         self._pipeline.listener.mute(bool(self._muted))
 
     def _play(self, music: bytes) -> None:
-        """Again and again, until the call is taken off hold."""
-        if music and self.doing == "holding":
+        """Again and again, until it is stopped."""
+        if music and self._plays:
             self._call.playout.write(music)
             self._call.playout.mark(lambda: self._play(music))
 
@@ -344,10 +399,15 @@ class CallControl:
         """Returns when the caller has heard it, or never will."""
         if not text or self._pipeline.worker.has_finished():
             return
+        await self._queue(text)
+        await self._heard()
+
+    async def _heard(self, deadline_s: float = SAY_DEADLINE_S) -> None:
+        """Returns when all that is being said has been heard, or won't be."""
         heard = Heard()
-        await self._pipeline.worker.queue_frames([TTSSpeakFrame(text), heard])
+        await self._pipeline.worker.queue_frame(heard)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(heard.reached.wait(), SAY_DEADLINE_S)
+            await asyncio.wait_for(heard.reached.wait(), deadline_s)
 
     async def _queue(self, text: str) -> None:
         if text:
@@ -356,10 +416,10 @@ class CallControl:
     async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
         frame.reached.set()
 
-    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+    def _start(self, work: Callable[[], Awaitable[object]]) -> None:
         async def do() -> None:
             with contextlib.suppress(CantBeDone, TransferFailed):  # the caller has been told
-                await work
+                await work()
 
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)

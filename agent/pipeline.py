@@ -73,13 +73,21 @@ class Keys(DTMFAggregator):
     def __init__(self) -> None:
         super().__init__(enable_direct_mode=True)
         self.taken_by: Callable[[str], None] | None = None
+        self.late = ""  # is ignored, if it comes next: of an entry that was complete without it
         self.recorded_by: Callable[[bytes], None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if self.taken_by and isinstance(frame, InputDTMFFrame):
-            self.taken_by(frame.button.value)
-        else:
-            await super().process_frame(frame, direction)
+        if isinstance(frame, InputDTMFFrame) and self._keeps(frame.button.value):
+            return
+        if self.recorded_by and isinstance(frame, InputAudioRawFrame):
+            self.recorded_by(frame.audio)
+        await super().process_frame(frame, direction)
+
+    def _keeps(self, key: str) -> bool:
+        late, self.late = self.late, ""
+        if self.taken_by:
+            self.taken_by(key)
+        return self.taken_by is not None or key == late
 
     async def broadcast_interruption(self) -> None:
         pass
@@ -100,7 +108,9 @@ class Keys(DTMFAggregator):
 
 def brief(persona: Persona) -> Brief:
     """What the language model is told of a persona."""
-    examples = [ActExample(example.caller, example.tool) for example in persona.examples]
+    examples = [
+        ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
+    ]
     tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
     return Brief(persona.primer, persona.language, examples, persona.again, tools)
 
@@ -188,8 +198,9 @@ def build(
     on_goodbye: Callable[[], None],
     act: Act,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
+    front: Sequence[FrameProcessor] = (),
 ) -> CallPipeline:
-    """Put one call's pipeline together; nothing runs yet.
+    """Put one call's pipeline together; nothing runs yet. Those in `front` hear the caller before all others.
 
     `on_goodbye` is called when the caller or the model wants to hang up, `act` with any other tool that the
     model uses, `on_answered` with what the caller
@@ -304,6 +315,7 @@ def build(
     parts = Pipeline(
         [
             call.input(),
+            *front,
             keys,
             listener,
             user,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 
@@ -28,7 +27,7 @@ from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.tls import Certificate
-from agent.vitals import Pulse, return_memory
+from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
 from config.answering import Personas
 from config.persona import Persona
@@ -122,6 +121,7 @@ class Server:
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
+            self.sessions.dial = self.sip.dial
             if settings.sip.over_tls:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)
@@ -148,9 +148,7 @@ class Server:
         await self.sessions.prepare()
         await self.canary.start()
         await self.voicemail.start()
-        # What is there now stays: the collector needn't look through it again, which stops the loop for long.
-        return_memory()
-        gc.freeze()
+        keep_what_is_there()
         if self.sip:
             await self.sip.start()
             self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")

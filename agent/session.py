@@ -21,6 +21,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent import pipeline
 from agent.answering import Answering
 from agent.call_control import CallControl
+from agent.consultation import Dial
 from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
 from agent.observer import Observer
 from agent.pipeline import CallPipeline
@@ -60,6 +61,7 @@ class CallSession:
         build: Callable[..., CallPipeline] = pipeline.build,
         says: str | None = None,
         voicemail: Voicemail | None = None,
+        dial: Dial | None = None,
     ) -> None:
         """`says`: nothing else is said, and then hung up."""
         self._call = call
@@ -95,6 +97,7 @@ class CallSession:
             settings=settings,
             pool=pool,
             voicemail=voicemail,
+            dial=dial,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)

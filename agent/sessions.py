@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from agent import logs
+from agent.consultation import Dial
 from agent.observer import Observer
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
@@ -44,6 +45,7 @@ class Sessions:
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
         self._live: dict[str, CallSession] = {}
         self._ready = False
@@ -98,7 +100,10 @@ class Sessions:
         if not accepting:
             raise CallRefused(why_not)
         logger.info("call %s goes out over %s", call.info.id, call.info.transport)
-        return await self._run(call.info.id, make(call, settings=self._settings, pool=self._pool))
+        return await self._run(
+            call.info.id,
+            make(call, settings=self._settings, pool=self._pool, voicemail=self._voicemail, dial=self.dial),
+        )
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
         logs.call_id.set(id)
@@ -148,6 +153,7 @@ class Sessions:
                 pool=self._pool,
                 says=place.says,
                 voicemail=self._voicemail,
+                dial=self.dial,
             )
         return CallSession(
             call,
@@ -172,7 +178,8 @@ class Sessions:
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            meanwhile = [said for _, said in persona.says if said and (persona.tools or persona.message_only)]
+            acts = persona.tools or persona.message_only or self._settings.transfer.on_failure
+            meanwhile = [said for _, said in persona.says if said and acts]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
         for route, own in self._personas.routes:

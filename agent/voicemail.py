@@ -12,6 +12,7 @@ import wave
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -83,7 +84,7 @@ class Voicemail:
         for message in await asyncio.to_thread(self._read):
             self._messages[message.id] = message
             if message.text is None or message.pending:
-                self._start(self._see_through(message))
+                self._start(partial(self._see_through, message))
 
     async def close(self) -> None:
         if self._writing:
@@ -116,7 +117,7 @@ class Voicemail:
         )
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
-        self._start(self._keep(message, writing))
+        self._start(partial(self._keep, message, writing))
         logger.info("call %s left the message %s, %.0f s long", info.id, message.id, message.seconds)
         return message.id
 
@@ -143,7 +144,8 @@ class Voicemail:
         while message.id in self._messages:
             if message.text is None:
                 await self._write_down(message)
-            for way in list(message.pending):
+            told = message.text is not None or tries >= len(AGAIN_S)
+            for way in list(message.pending) if told else ():
                 if await self._pass_on(message, way):
                     message.pending.remove(way)
             await asyncio.to_thread(self._save, message)
@@ -154,8 +156,7 @@ class Voicemail:
 
     async def _write_down(self, message: Message) -> None:
         try:
-            with wave.open(str(self._path(message.id, "wav"))) as file:
-                pcm = file.readframes(file.getnframes())
+            pcm = await asyncio.to_thread(self._sound, message.id)
             message.text = await self._transcribe(pcm, message.language)
         except (ModelError, TimeoutError) as error:
             logger.warning("the message %s couldn't be transcribed: %s", message.id, error)
@@ -196,6 +197,11 @@ class Voicemail:
             file.writeframes(pcm)
         self._save(message)
 
+    def _sound(self, id: str) -> bytes:
+        with wave.open(str(self._path(id, "wav"))) as file:
+            pcm: bytes = file.readframes(file.getnframes())
+            return pcm
+
     def _save(self, message: Message) -> None:
         if message.id not in self._messages:
             return
@@ -217,10 +223,10 @@ class Voicemail:
     def _path(self, id: str, kind: str) -> Path:
         return self._folder / f"{id}.{kind}"
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         async def do() -> None:
             try:
-                await work
+                await work()
             except Exception:  # the disk is full, or gone
                 logger.exception("a message is lost, or isn't passed on")
 

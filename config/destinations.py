@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Literal
 
+from config.accounts import split_host_port
+
 Transport = Literal["", "udp", "tcp", "tls"]
 
 _HOST = r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
@@ -48,6 +50,12 @@ class Gateway:
             )
         transport: Transport = (found["transport"] or "").lower()  # type: ignore[assignment]  # by the pattern
         return cls(_host(found["host"]), port, transport)
+
+    @classmethod
+    def of(cls, server: str, transport: Transport) -> Gateway:
+        """Of an account."""
+        host, port = split_host_port(server)
+        return cls(_host(f"[{host}]" if ":" in host else host), port or None, transport)
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""

@@ -157,7 +157,7 @@ class Persona(Section):
             facts = "\n".join(f"- {fact}" for fact in self.facts)
             system = f"{system}\n\n{taught.facts}\n{facts}\n{taught.unknown}"
             examples = (self.examples or taught.examples[:GENERAL_EXAMPLES]) + taught.about(self.facts)
-        shown = (turn for one in examples for turn in one.turns)
+        shown = (turn for one in examples if one.unless not in self.tools for turn in one.turns)
         return ({"role": "system", "content": system}, *(self._named(turn) for turn in shown))
 
     def _named(self, turn: Mapping[str, str]) -> Mapping[str, str]:

@@ -21,6 +21,8 @@ class Phrases(Section):
     message_taken: Phrase = Field("", description="When it has been.")
     no_message: Phrase = Field("", description="When nothing was said, or no message can be taken.")
     not_entered: Phrase = Field("", description="To a caller who didn't key in what they were asked for.")
+    announcing: Phrase = Field("", description="To a colleague who is asked to take a call.")
+    about: Phrase = Field("", description="And what it is about: the caller's {words}.")
     not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
 
     def over(self, other: Phrases) -> Phrases:

@@ -31,6 +31,7 @@ class Example(Section):
     agent: Line | None = None
     tool: Text | None = Field(None, description="The tool that is used instead of an answer.")
     arguments: Mapping[str, str] = Field({}, description="What the tool is given.")
+    unless: Text | None = Field(None, description="Left out for a persona that has this tool.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

@@ -30,6 +30,12 @@ class TransferSettings(Section):
         description="Whom calls may be put through to: a name, as callers say it, and its SIP address. "
         "Nobody else, whoever asks for it.",
     )
+    warm: tuple[Name, ...] = Field(
+        (),
+        description="Names in `to` of those who are called first and told what it is about. `outbound.allow` "
+        "must list their addresses, too.",
+    )
+    account: str = Field("", max_length=64, description="By which account those are called; '' for none.")
     on_failure: Name | None = Field(
         None,
         description="Whose name in `to` a caller is put through to when the models fail; null ends the call.",
@@ -40,8 +46,8 @@ class TransferSettings(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.on_failure is not None and self.on_failure not in self.to:
-            raise ValueError(
-                f"transfer.on_failure is {self.on_failure}; it must be a name that transfer.to has."
-            )
+        named = [("on_failure", name) for name in (self.on_failure,) if name is not None]
+        for key, name in (*named, *(("warm", name) for name in self.warm)):
+            if name not in self.to:
+                raise ValueError(f"transfer.{key} has {name}; it must be a name that transfer.to has.")
         return self

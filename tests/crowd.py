@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import select
 import socket
 import sys
@@ -34,6 +33,7 @@ SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
 async def serve(port: int, calls: int) -> None:
     from agent import logs
     from agent.session import CallSession
+    from agent.vitals import keep_what_is_there
     from config.settings import LogSettings, Settings, SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
     from transports.call import CallTransport
@@ -49,7 +49,7 @@ async def serve(port: int, calls: int) -> None:
     settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
     server = SipServer(settings, calls, handle)
     await server.start()
-    gc.freeze()  # as the whole server does
+    keep_what_is_there()  # as the whole server does
     print("serving", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await server.close()

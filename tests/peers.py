@@ -156,7 +156,14 @@ class Softphone:
 
     def heard(self) -> tuple[NDArray[np.int16], int]:
         """What came from the other side as s16 mono PCM, and its rate; complete once baresip has left."""
-        files = sorted(self._folder.glob("dump-*-dec.wav"))
+        return self._recorded("dec")
+
+    def said(self) -> tuple[NDArray[np.int16], int]:
+        """What it said itself, as `heard` gives the other side."""
+        return self._recorded("enc")
+
+    def _recorded(self, direction: str) -> tuple[NDArray[np.int16], int]:
+        files = sorted(self._folder.glob(f"dump-*-{direction}.wav"))
         assert files, f"baresip recorded nothing: {sorted(p.name for p in self._folder.iterdir())}"
         with wave.open(str(files[0])) as file:
             channels, rate_hz = file.getnchannels(), file.getframerate()
@@ -278,7 +285,7 @@ async def target(folder: Path, status: str) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(
         *(require_peer("sipp"), "-sf", scenario, "-m", "1"),
         *("-i", "127.0.0.1", "-p", str(port), "-mp", str(free_port()), "-nostdin"),
-        *("-timeout", "30", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
+        *("-timeout", "240", "-timeout_error", "-trace_err", "-error_file", "/dev/stdout"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"TERM": "dumb"},

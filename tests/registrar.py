@@ -1,4 +1,7 @@
-"""Debian's Kamailio as a provider: it wants passwords, keeps bindings and passes calls on to them."""
+"""Debian's Kamailio as a provider: it wants passwords, keeps bindings and passes calls on to them.
+
+What is called as 9 and a port goes to that port of this machine, for who has the password.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,14 @@ request_route {{
         exit;
     }}
     record_route();
+    if (is_method("INVITE") && $rU =~ "^9[0-9]+$") {{
+        $var(password) = "{password}";
+        if (!pv_proxy_authenticate("$fd", "$var(password)", "0")) {{ auth_challenge("$fd", "1"); exit; }}
+        consume_credentials();
+        $ru = "sip:600@127.0.0.1:" + $(rU{{s.substr,1,0}});
+        t_relay();
+        exit;
+    }}
     if ($rU == "{number}") $rU = "{user}";
     if (!lookup("location")) {{ sl_send_reply("480", "Temporarily Unavailable"); exit; }}
     t_relay();

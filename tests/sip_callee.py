@@ -56,10 +56,12 @@ class Callee(Caller):
         )
         host, port = self.sip.getsockname()
         content = "Content-Type: application/sdp\r\n" if body else ""
-        self.send(
+        text = (
             f"SIP/2.0 {status}\r\n{tagged}\r\n{headers}Contact: <sip:600@{host}:{port}>\r\n{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
+        via = SipAnswer(0, request).header("Via").split()[1].partition(";")[0]  # a proxy's, if there is one
+        self.sip.sendto(text.encode(), (via.partition(":")[0], int(via.partition(":")[2])))
 
     async def accept(self) -> None:
         """200 with PCMU, and the ACK to it; sound goes both ways from then on."""

@@ -37,6 +37,7 @@ class EndReason(StrEnum):
     NO_ANSWER = "no_answer"
     NOT_REACHED = "not_reached"
     UNAUTHORIZED = "unauthorized"
+    ANSWERING_MACHINE = "answering_machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,11 @@ class CallTransport(BaseTransport, abc.ABC):
         """Tell it that it isn't any more."""
         return
 
-    async def transfer(self, uri: str, *, timeout_s: float) -> None:
-        """Have the caller call `uri` instead of us. Returns once that was answered, and this call is over.
+    async def transfer(self, to: str | CallTransport, *, timeout_s: float) -> None:
+        """Have the caller call a URI instead of us, or whom another call of ours is with, which is replaced.
 
-        Raises TransferFailed with the call as it was, unless it is over meanwhile.
+        Returns once that was answered, and this call is over. Raises TransferFailed with the call as it was,
+        unless it is over meanwhile.
         """
         raise TransferFailed(f"A call over {self.info.transport} can't be transferred.")
 

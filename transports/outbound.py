@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from config.accounts import AccountSettings
 from config.destinations import Destination, Gateway, Pattern
 from config.outbound import OutboundSettings
 
@@ -49,6 +50,7 @@ class OutboundGuard:
         self._allow = [Pattern.parse(text) for text in settings.allow]
         self._deny = [Pattern.parse(text) for text in settings.deny]
         self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None
+        self._accounts: Mapping[str, Gateway] = {}
         overall = _Limits(settings.max_calls, settings.calls_per_minute, settings.minutes_per_day)
         self._overall = overall
         self._each = _Limits(
@@ -58,18 +60,20 @@ class OutboundGuard:
         )
         self._live: list[Permit] = []
         self._begun: deque[tuple[str, float]] = deque()  # within the last minute
-        self._talked: deque[tuple[str, float, float]] = (
-            deque()
-        )  # until when, within the last day, and how long
+        # Until when somebody talked within the last day, and how long.
+        self._talked: deque[tuple[str, float, float]] = deque()
 
-    def permits(self, to: str, *, gateway: Gateway | None = None) -> Destination:
-        """What is dialled for `to`, whoever asks. Raises NotPermitted.
+    def use(self, accounts: Mapping[str, AccountSettings]) -> None:
+        """Have numbers that are called by one of these accounts, and no others, go to its server."""
+        self._accounts = {name: Gateway.of(one.server, one.transport) for name, one in accounts.items()}
 
-        `gateway` is an account's own, in the place of `outbound.gateway`.
-        """
+    def permits(self, to: str, account: str = "") -> Destination:
+        """What is dialled for `to`, whoever asks. Raises NotPermitted."""
         if not self._allow:
             raise NotPermitted("Nothing may be called: outbound.allow lists no patterns.")
-        gateway = gateway or self._gateway
+        if account and account not in self._accounts:
+            raise NotPermitted(f"There is no account {account[:40]!r} in sip.accounts to call by.")
+        gateway = self._accounts[account] if account else self._gateway
         try:
             destination = Destination.parse(to, gateway)
         except ValueError as error:

@@ -6,7 +6,7 @@ import base64
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -51,6 +51,16 @@ def call(
     hang_up: Annotated[
         bool, typer.Option("--hang-up", help="Hang up after that, instead of talking.")
     ] = False,
+    answering_machine: Annotated[
+        Literal["talk", "hang_up", "leave_message"],
+        typer.Option(metavar="WHAT", help="Where a machine answers: talk, hang_up or leave_message."),
+    ] = "talk",
+    message: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Left on a machine; what --say has by default.", show_default=False
+        ),
+    ] = None,
     persona: Annotated[
         str | None,
         typer.Option("--persona", "-p", metavar="NAME", help="Who speaks, of those that the server has."),
@@ -84,6 +94,8 @@ def call(
         "say": say,
         "play": base64.b64encode(play.read_bytes()).decode() if play else None,
         "then": "hang_up" if hang_up else "talk",
+        "answering_machine": answering_machine,
+        "message": message,
         "persona": persona,
         "account": account,
         "ring_timeout_s": ring,

@@ -16,7 +16,7 @@ from agent.http.recording import RecordingError, decode
 from agent.http.sessions import HANGUP_WAIT_S
 from agent.outbound.calls import OutboundCall, OutboundCalls, Plan, Progress, State
 from agent.outbound.retries import Retries
-from agent.outbound.session import Script
+from agent.outbound.session import AnsweringMachine, Script
 from config.answering import Personas
 from config.persona import Persona
 from transports.call import CallRefused, EndReason
@@ -70,6 +70,14 @@ class CallRequest(BaseModel):
         examples=[None],
     )
     then: Literal["talk", "hang_up"] = Field("talk", description="What follows what is said or played.")
+    answering_machine: AnsweringMachine = Field(
+        "talk",
+        description="What is done where an answering machine answers. Unless it is talk, who has answered is "
+        "listened to for at most 4 s before anything is said.",
+    )
+    message: Annotated[str, Field(min_length=1, max_length=4000)] | None = Field(
+        None, description="Left on a machine, behind its beep; what is said to people by default."
+    )
     ring_timeout_s: int | None = Field(
         None,
         ge=1,
@@ -83,6 +91,8 @@ class CallRequest(BaseModel):
     def _something_to_say(self) -> CallRequest:
         if self.then == "hang_up" and not (self.say or self.play):
             raise ValueError("then: hang_up needs something to say or to play first")
+        if self.answering_machine == "leave_message" and not (self.message or self.say):
+            raise ValueError("answering_machine: leave_message needs a message, or something to say")
         return self
 
 
@@ -106,6 +116,9 @@ class CallView(BaseModel):
     )
     detail: str = Field(description="A sentence about a call that failed or waits.", examples=[""])
     attempts: int = Field(examples=[1])
+    answered_by: Literal["human", "machine", "unknown"] | None = Field(
+        description="Where it was to be told; unknown has said nothing.", examples=[None]
+    )
     session: str | None = Field(
         description="While it is on, what /api/v1/sessions knows it by.", examples=["51d07a3e9f2c"]
     )
@@ -113,6 +126,7 @@ class CallView(BaseModel):
 
     @classmethod
     def of(cls, call: OutboundCall) -> CallView:
+        who = call.session.answered_by if call.session else None
         return cls(
             id=call.id,
             to=call.plan.to,
@@ -121,6 +135,7 @@ class CallView(BaseModel):
             status=call.status or None,
             detail=call.detail,
             attempts=call.attempts,
+            answered_by=who.value if who else None,
             session=call.session.info.id if call.session else None,
             progress=[ProgressView.of(progress) for progress in call.progress],
         )
@@ -159,7 +174,14 @@ def outbound_router(
                 "Without an API key nobody is called: set http.api_key (OFFHOOK_HTTP__API_KEY), and send it.",
             )
         persona = _persona(personas, request.persona)
-        script = Script(persona, request.say, await _recording(request.play), request.then)
+        script = Script(
+            persona,
+            request.say,
+            await _recording(request.play),
+            request.then,
+            request.answering_machine,
+            request.message or request.say or "",
+        )
         retries = Retries(request.retry.most, request.retry.after_s) if request.retry else Retries()
         plan = Plan(request.to, script, request.ring_timeout_s or ring_timeout_s, request.account, retries)
         try:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent.outbound.machine import Verdict
 from agent.outbound.retries import Retries
 from agent.outbound.session import OutboundSession, Script
 from transports.call import CallGone, CallRefused, CallTransport, EndReason
@@ -21,6 +22,12 @@ logger = logging.getLogger("offhook.outbound")
 
 KEPT = 200  # of those that are over
 MOST_REDIRECTIONS = 3
+
+_ANSWERED_BY = {
+    Verdict.HUMAN: "A person has answered.",
+    Verdict.MACHINE: "An answering machine has.",
+    Verdict.UNKNOWN: "Nobody has said anything.",
+}
 
 State = Literal["dialling", "ringing", "answered", "waiting", "over"]
 
@@ -130,11 +137,8 @@ class OutboundCalls:
 
     def place(self, plan: Plan, by: str) -> OutboundCall:
         """Call somebody, for `by`. Raises NotPermitted, also LimitReached; CallRefused if no line is free."""
-        self._guard.permits(plan.to)
-        accepting, why_not = self._accepting()
-        if not accepting:
-            raise CallRefused(why_not)
-        permit = self._guard.begin(by, _now())
+        self._guard.permits(plan.to, plan.account)
+        permit = self._begin(by)
         call = OutboundCall(plan, by)
         self._calls[call.id] = call
         over = [one.id for one in self._calls.values() if one.reason]
@@ -155,6 +159,12 @@ class OutboundCalls:
         """Wait until all is over, once their sessions have been ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _begin(self, by: str) -> Permit:
+        accepting, why_not = self._accepting()
+        if not accepting:
+            raise CallRefused(why_not)
+        return self._guard.begin(by, _now())
+
     async def _run(self, call: OutboundCall, permit: Permit) -> None:
         reason, detail = EndReason.TRANSPORT_FAILURE, "It failed here; the log says why."
         try:
@@ -170,10 +180,10 @@ class OutboundCalls:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(call.hung_up.wait(), wait_s)
                     break
-                permit = self._guard.begin(call.by, _now())
+                permit = self._begin(call.by)
                 call.note("dialling")
-        except LimitReached as limit:
-            detail = f"{detail} It isn't tried again: {limit}"
+        except (LimitReached, CallRefused) as refused:
+            detail = f"{detail} It isn't tried again: {refused}"
         except Exception:  # one call may die, the server not
             logger.exception("the outgoing call %s failed", call.id)
         finally:
@@ -189,17 +199,23 @@ class OutboundCalls:
                 reason, failure = await self._dialled(call, permit, to)
             except CallGone as gone:
                 return gone.reason, str(gone)
+            except NotPermitted as error:  # the account is gone since
+                return EndReason.NOT_REACHED, str(error)
             call.status = failure.status if failure else 0
             if failure is None:
                 return reason, ""
             redirections += 1
-            if call.hung_up.is_set() or redirections > MOST_REDIRECTIONS or not self._may_follow(failure):
+            if (
+                call.hung_up.is_set()
+                or redirections > MOST_REDIRECTIONS
+                or not self._may_follow(call, failure)
+            ):
                 return reason, failure.sentence
             to = failure.moved_to
 
-    def _may_follow(self, failure: Failure) -> bool:
+    def _may_follow(self, call: OutboundCall, failure: Failure) -> bool:
         try:
-            self._guard.permits(failure.moved_to)
+            self._guard.permits(failure.moved_to, call.plan.account)
         except NotPermitted:
             return False
         return True
@@ -217,6 +233,7 @@ class OutboundCalls:
 
         def make(transport: CallTransport, **named: Any) -> OutboundSession:
             session = call.session = OutboundSession(transport, call.plan.script, **named)
+            session.on_answered_by = lambda who: call.note("answered", _ANSWERED_BY[who])
             if call.hung_up.is_set():
                 session.end(EndReason.OPERATOR_HANGUP)
             return session
@@ -245,7 +262,7 @@ class OutboundCalls:
         while left_s := self._guard.left_s(permit, _now()):  # noqa: ASYNC110  # others use them up, too
             await asyncio.sleep(left_s)
         if call.session:
-            call.session.end(EndReason.MAX_DURATION, call.session.persona.goodbye)
+            await call.session.cut_off(EndReason.MAX_DURATION, call.session.persona.goodbye)
 
 
 def _now() -> float:

@@ -155,7 +155,8 @@ class Listener(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, TranscriptionFrame) and direction is FrameDirection.DOWNSTREAM:
-            self._tell(events.Typed(frame.text))
+            if not self._muted:
+                self._tell(events.Typed(frame.text))
             return
         if isinstance(frame, EndFrame | CancelFrame):
             await self._stop_tasks()

@@ -111,6 +111,20 @@ Caller: A taxi, please. -> call_taxi {"destination": null, "time": null, "passen
 
 # By what a tool's name has in it; the first that fits.
 KINDS: dict[str, dict[str, tuple[str, ...]]] = {
+    r"send_keys|press": {
+        "en": ("For opening hours, press two.", "Please enter your account number, then press hash."),
+        "fr": ("Pour les horaires, tapez deux.",),
+        "es": ("Para los horarios, pulse dos.",),
+        "it": ("Per gli orari, prema due.",),
+        "pt": ("Para os horários, tecle dois.",),
+    },
+    r"keys|keypad|digits": {
+        "en": ("Can I type it in?", "I'd rather key my number in."),
+        "fr": ("Je peux taper le numéro ?",),
+        "es": ("¿Puedo teclear el número?",),
+        "it": ("Posso digitare il numero?",),
+        "pt": ("Posso digitar o número?",),
+    },
     r"cancel": {
         "en": ("I can't come on Monday after all.", "We have to call it off, I'm ill."),
         "fr": ("Je dois décommander.",),

@@ -23,6 +23,7 @@ from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
 from agent import pipeline
+from agent.consultation import Dial
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.voicemail import Voicemail
@@ -332,6 +333,7 @@ def converse(
     number: TestNumber | None = None,
     says: str | None = None,
     voicemail: Voicemail | None = None,
+    dial: Dial | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -357,6 +359,7 @@ def converse(
             build=build,
             says=says,
             voicemail=voicemail,
+            dial=dial,
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))

@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
+from pipecat.processors.frame_processor import FrameProcessor
 
 from agent.call_control import SECRET, CantBeDone, UnknownTarget
+from agent.consultation import about
+from agent.conversation import Turn
 from agent.hold_music import hold_music
 from agent.http.views import SessionDetail
 from agent.session import CallSession
@@ -28,7 +31,9 @@ from config.keypad import Keypad
 from config.persona import Persona
 from config.settings import Settings
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
-from transports.call import CallInfo, EndReason, TransferFailed
+from transports.call import CallGone, CallInfo, CallTransport, EndReason, TransferFailed
+from transports.outbound import NotPermitted
+from transports.playout import Playout
 
 SETTINGS = Settings.model_validate(
     {"transfer": {"to": {"reception": "sip:200@192.0.2.10", "kitchen": "sip:201@192.0.2.10"}}}
@@ -54,8 +59,8 @@ class Wire:
         async def on_gone(*_: object) -> None:
             gone.set()
 
-        async def transfer(uri: str, *, timeout_s: float) -> None:
-            self.dialled.append((loop.time() - start, uri))
+        async def transfer(to: str | CallTransport, *, timeout_s: float) -> None:
+            self.dialled.append((loop.time() - start, to if isinstance(to, str) else "replaced"))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(gone.wait(), self.takes_s)
                 raise TransferFailed("The caller hung up.")
@@ -319,13 +324,13 @@ def test_what_a_caller_keys_in_is_their_turn() -> None:
 @pytest.mark.parametrize(
     ("keys", "turn"),
     [
-        (pressed(9.0, "12345678"), "DTMF: 123456"),  # as many as fit
+        (pressed(9.0, "123456#"), "DTMF: 123456"),  # as many as fit
         (pressed(9.0, "123"), "DTMF: 123"),  # the caller waits
         (pressed(5.6, "1234#"), "DTMF: 1234"),  # who knows the prompt needn't hear it
     ],
 )
 def test_an_entry_is_complete_in_other_ways_too(keys: list[tuple[float, InputDTMFFrame]], turn: str) -> None:
-    assert callers(entering(keys))[1] == turn
+    assert callers(entering(keys)) == [NUMBER.text, turn]
 
 
 @pytest.mark.parametrize("keys", ["", "#"])
@@ -364,16 +369,17 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
     sink = loguru.logger.add(lambda line: seen.append(str(line)), level="TRACE")
     caplog.set_level(logging.DEBUG)
     try:
-        outcome = entering(pressed(9.0, "7391#"), "pin", during=during)
+        outcome = entering(pressed(9.0, "789964#"), "pin", during=during)
     finally:
         loguru.logger.remove(sink)
-    assert posted == [{"type": "keypad", "call": "test", "name": "pin", "keys": "7391"}]
+    assert posted == [{"type": "keypad", "call": "test", "name": "pin", "keys": "789964"}]
     assert callers(outcome) == ([NUMBER.text, f"DTMF: {SECRET}"] if taken else [NUMBER.text])
     assert answers(outcome)[-1] == ("Okay then." if taken else PERSONA.says.not_entered)
     kept = [*seen, caplog.text, json.dumps(outcome.contexts), json.dumps(outcome.turns)]
     kept += [str(outcome.spoken), str(outcome.tools)]
     assert len(seen) > 1
-    assert not [text for text in kept if "7391" in text or re.search(r"7\W{0,12}3\W{0,12}9\W{0,12}1", text)]
+    apart = r"\W{0,12}".join("789964")  # no time of a log line reads so
+    assert not [text for text in kept if re.search(apart, text)]
 
 
 RESCUED = Settings.model_validate(
@@ -484,3 +490,138 @@ def test_an_answering_machine() -> None:
     expected = [PERSONA.greeting, says.leave_message, says.message_taken, PERSONA.goodbye]
     assert answers(outcome) == expected
     assert outcome.reason is EndReason.AGENT_HANGUP
+
+
+WARM = Settings.model_validate(
+    {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "warm": ["reception"]}}
+)
+RECEPTIONIST = PERSONA.model_copy(update={"tools": ("transfer_call",), "transfer_to": ("reception",)})
+TOLD = "Hello, I have a caller for you. They said: My oven is broken. Reception, please."
+TELLS = [Says(2.0, 3.0, "My oven is broken."), Says(6.0, 7.0, "Reception, please.")]
+
+
+class Colleague(CallTransport):
+    """Answers after a second, unless told otherwise, and takes in what is said."""
+
+    connected_event, stopped_event = "on_dialout_answered", "on_dialout_stopped"
+
+    def __init__(self, does: str) -> None:
+        super().__init__(CallInfo("sip", "", "200", direction="outbound"), Playout())
+        self.does = does
+        self.heard_s = 0.0
+        self.over = asyncio.Event()
+
+    async def answer(self) -> None:
+        if self.does == "lets it ring":
+            await self.over.wait()
+            raise CallGone("It was hung up before it was answered.", EndReason.AGENT_HANGUP)
+        await asyncio.sleep(1)
+        if self.does == "is busy":
+            raise CallGone("It is busy. (486 Busy Here)", EndReason.BUSY)
+        await self.fire(self.connected_event)
+        self.listening = asyncio.create_task(self._listen(), name="colleague")
+
+    async def _listen(self) -> None:
+        while not self.over.is_set():
+            await asyncio.sleep(0.02)
+            self.heard_s += 0.02 * bool(np.frombuffer(self.playout.pull(320), np.int16).any())
+            if self.does == "hangs up" and self.heard_s > 0.5:
+                await self.hangup()
+
+    async def hangup(self) -> None:
+        if not self.over.is_set():
+            self.over.set()
+            await self.fire(self.stopped_event, EndReason.AGENT_HANGUP)
+
+    def input(self) -> FrameProcessor:
+        raise NotImplementedError
+
+    def output(self) -> FrameProcessor:
+        raise NotImplementedError
+
+
+class Line:
+    """What dials colleagues."""
+
+    def __init__(self, does: str = "") -> None:
+        self.does = does
+        self.asked: list[str] = []
+        self.colleague: Colleague | None = None
+
+    async def __call__(self, to: str, handler: Any, *, account: str, ring_timeout_s: float) -> CallTransport:
+        self.asked.append(to)
+        if self.does == "isn't allowed":
+            raise NotPermitted("outbound.allow doesn't list it.")
+        colleague = self.colleague = Colleague(self.does)
+
+        async def run() -> None:
+            await handler(colleague)
+            await colleague.hangup()
+
+        self.running = asyncio.create_task(run(), name="colleague")
+        return colleague
+
+
+@pytest.mark.parametrize("does", ["", "is busy", "hangs up", "isn't allowed"])
+def test_a_colleague_is_told_before_the_caller_is_put_through(does: str) -> None:
+    wire, line = Wire(), Line(does)
+    outcome = converse(TELLS, USES, settings=WARM, persona=RECEPTIONIST, during=wire, dial=line, lasts=40)
+    assert line.asked == ["sip:200@192.0.2.10"]
+    assert set(outcome.left) <= {"colleague"}  # whom the wire hangs up on just then
+    assert energy(outcome, 12.0, 13.0) > 500  # the caller hears music meanwhile
+    if does:
+        assert wire.dialled == []
+        assert NOT_CONNECTED in answers(outcome)
+        assert outcome.reason is EndReason.CALLER_HANGUP
+    else:
+        assert [to for _, to in wire.dialled] == ["replaced"]
+        assert outcome.reason is EndReason.TRANSFERRED
+        assert line.colleague
+        assert line.colleague.heard_s == pytest.approx(0.3 * len(TOLD.split()), abs=0.3)
+
+
+def test_a_caller_who_hangs_up_leaves_nobody_ringing() -> None:
+    wire, line = Wire(), Line("lets it ring")
+    outcome = converse(TELLS, USES, settings=WARM, persona=RECEPTIONIST, during=wire, dial=line, lasts=20)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert line.colleague
+    assert line.colleague.over.is_set()
+    assert outcome.left == []
+
+
+def test_what_a_colleague_is_told() -> None:
+    def told(*words: str) -> str:
+        return about(RECEPTIONIST, [Turn("caller", text) for text in words])
+
+    assert told("My oven is broken.", "Reception, please.") == TOLD
+    assert told("DTMF: ***") == RECEPTIONIST.says.announcing
+    assert told("no", "I have {braces}, see.").endswith("I have {braces}, see.")
+    assert len(told("word " * 200)) < 320
+
+
+def test_what_an_operator_asks_for_ends_with_the_call() -> None:
+    told: list[str] = []
+
+    def during(session: CallSession, call: FakeCall) -> None:
+        async def ask() -> None:
+            await asyncio.sleep(2)
+            try:
+                await session.control.take_message()
+            except CantBeDone as error:
+                told.append(str(error))
+
+        session._asking = asyncio.get_running_loop().create_task(ask())  # type: ignore[attr-defined]
+
+    desk: Any = Desk()
+    script = [Says(11.0, 14.0, "This is a message.")]
+    outcome = converse(script, during=during, voicemail=desk, lasts=14.2)
+    assert told == ["The call is over."]
+    assert len(desk.seconds) == 1
+    assert outcome.left == []
+
+
+def test_keys_that_are_pressed_while_a_caller_is_put_through_are_no_turn() -> None:
+    wire = Wire(fails="The target is busy (486).", takes_s=6.0)
+    keys = pressed(7.0, "5")
+    outcome = converse([WANTS], USES, settings=SETTINGS, persona=WHO, during=wire, keys=keys, lasts=20)
+    assert callers(outcome) == [WANTS.text]

@@ -138,7 +138,7 @@ async def test_a_message_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
 async def test_a_message_is_mailed_with_its_sound(tmp_path: Path, answers: tuple[int, ...]) -> None:
     async with mail_server(*answers) as there, desk(settings(tmp_path, there.port)) as voicemail:
         id = take(voicemail)
-        await until(lambda: bool(there.mails))
+        await until(lambda: bool(there.mails), 10)
         await until(passed_on(voicemail))
         mail: Any = message_from_bytes(there.mails[0])
         assert there.logins[0] == b"\0u\0p"

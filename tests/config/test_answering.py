@@ -218,3 +218,5 @@ def test_a_secret_that_is_keyed_in_has_to_go_somewhere(tmp_path: Path) -> None:
 def test_who_takes_over_is_listed() -> None:
     with pytest.raises(ValidationError, match=r"must be a name that transfer\.to has"):
         Settings.model_validate({"transfer": {"on_failure": "reception"}})
+    with pytest.raises(ValidationError, match=r"transfer\.warm has reception"):
+        Settings.model_validate({"transfer": {"warm": ["reception"]}})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.accounts import AccountSettings
 from config.outbound import OutboundSettings
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard, Permit
 from transports.sip.parties import user_of
@@ -139,6 +140,25 @@ def test_what_may_be_dialled(text: str, dialled: str) -> None:
 def test_what_may_not(text: str) -> None:
     with pytest.raises(NotPermitted):
         GUARD.permits(text)
+
+
+@pytest.mark.parametrize(
+    ("server", "dialled"),
+    [
+        ("Sip.Example.org", "sip:612@sip.example.org;transport=tcp"),
+        ("192.0.2.1:5070", "sip:612@192.0.2.1:5070;transport=tcp"),
+        ("[2001:db8::1]:5070", "sip:612@[2001:db8::1]:5070;transport=tcp"),
+    ],
+)
+def test_numbers_go_to_the_account_s_server(server: str, dialled: str) -> None:
+    guard = OutboundGuard(OutboundSettings(allow=("6??",), gateway="sip.example.net"))
+    guard.use({"office": AccountSettings(server=server, user="1001", transport="tcp")})
+    assert str(guard.permits("612", "office")) == dialled
+    assert str(guard.permits("612")) == "sip:612@sip.example.net"
+    with pytest.raises(NotPermitted, match="no pattern"):
+        guard.permits("sip:612@sip.example.net", "office")
+    with pytest.raises(NotPermitted, match="There is no account 'home'"):
+        guard.permits("612", "home")
 
 
 @pytest.mark.parametrize(

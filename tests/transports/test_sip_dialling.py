@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
+from config.accounts import AccountSettings
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from tests.certificates import Authority
@@ -63,7 +66,7 @@ class Dialling:
 @contextlib.asynccontextmanager
 async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
     values: dict[str, Any] = {"host": "127.0.0.1", "port": free_port()} | settings
-    outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid")))
+    outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid", "600", "9*")))
     server = SipServer(SipSettings(**values), 5, Reception(), outbound=outbound)
     await server.start()
     try:
@@ -72,9 +75,12 @@ async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
         await server.close()
 
 
-async def dial(server: SipServer, to: str, ring_timeout_s: float = 20) -> tuple[OutgoingCall, Dialling]:
+async def dial(
+    server: SipServer, to: str, ring_timeout_s: float = 20, account: str = ""
+) -> tuple[OutgoingCall, Dialling]:
     dialling = Dialling()
-    return await server.dial(to, dialling, ring_timeout_s=ring_timeout_s), dialling
+    call = await server.dial(to, dialling, account=account, ring_timeout_s=ring_timeout_s)
+    return call, dialling
 
 
 async def test_a_call_that_is_answered_carries_sound_both_ways() -> None:
@@ -145,6 +151,38 @@ async def test_a_call_that_wants_a_password_that_we_lack(challenge: str) -> None
         assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
 
 
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+async def test_an_account_logs_in_where_it_calls(secret: str) -> None:
+    async with callee() as called:
+        trunk = AccountSettings(
+            server=called.address.partition("@")[2],
+            user="1001",
+            secret=SecretStr(secret),
+            registers=False,
+            addresses=("127.0.0.1",),
+        )
+        async with dialler(accounts={"trunk": trunk}) as server:
+            _, dialling = await dial(server, "600", account="trunk")
+            asks = 'Proxy-Authenticate: Digest realm="pbx", nonce="1", algorithm=MD5\r\n'
+            invite = await called.invited()
+            assert "From: <sip:1001@" in invite
+            called.reply(invite, "407 Proxy Authentication Required", headers=asks)
+            given = (await called.invited()).partition("Proxy-Authorization: ")[2].partition("\r\n")[0]
+            assert 'username="1001"' in given
+            uri, response = (
+                given.partition(f'{name}="')[2].partition('"')[0] for name in ("uri", "response")
+            )
+            digest = [md5(text.encode()).hexdigest() for text in ("1001:pbx:right", f"INVITE:{uri}")]
+            if response == md5(f"{digest[0]}:1:{digest[1]}".encode()).hexdigest():
+                await called.accept()
+                await soon(dialling.answered.wait())
+                assert secret == "right"
+            else:
+                called.reply(called.invite_text, "407 Proxy Authentication Required", headers=asks)
+                assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
+                assert secret == "wrong"
+
+
 async def test_nobody_answers() -> None:
     async with dialler() as server, callee() as called:
         _, dialling = await dial(server, called.address, ring_timeout_s=1)
@@ -162,6 +200,17 @@ async def test_nobody_answers() -> None:
 async def test_a_host_that_says_nothing() -> None:
     async with dialler() as server, callee() as called:
         _, dialling = await dial(server, called.address, ring_timeout_s=1)
+        assert await soon(dialling.stopped) is EndReason.NOT_REACHED
+        await soon(dialling.over.wait())
+        assert str(dialling.gone) == "Nothing came back within 1 s. Does sip.allow list its address?"
+
+
+async def test_a_host_that_only_says_that_it_tries() -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address, ring_timeout_s=1)
+        called.reply(await called.invited(), "100 Trying")
+        called.reply(await called.request_of("CANCEL"), "200 OK")
+        called.reply(called.invite_text, "487 Request Terminated")
         assert await soon(dialling.stopped) is EndReason.NOT_REACHED
         await soon(dialling.over.wait())
         assert str(dialling.gone) == "It didn't even ring within 1 s."

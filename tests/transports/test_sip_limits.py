@@ -109,6 +109,20 @@ def test_no_more_passes_than_the_bucket_and_the_rate_allow(gaps: list[float]) ->
     assert passed >= min(len(gaps), RATE * limits.BURST_S)
 
 
+def test_forged_addresses_push_nobody_out_who_is_banned() -> None:
+    policy = SourceLimits(RATE, 600)
+    assert policy.ban(A, "it is a scanner", 100.0)
+    for number in range(2 * limits.BANS):
+        policy.ban(struct.pack("!I", number), "it is a scanner", 101.0)
+    assert A in policy.bans
+    assert policy.ban(B, "it sends too much", 102.0, proved=True)  # over TCP, where nothing is forged
+    for number in range(2 * limits.BANS):
+        policy.ban(struct.pack("!I", 5000 + number), "it is a scanner", 103.0, proved=True)
+    assert B in policy.bans
+    assert len(policy.bans) == limits.BANS
+    assert policy.ban(struct.pack("!I", 9000), "it is a scanner", 800.0)  # the others are over
+
+
 class Warden:
     """A guard, and whom it banned."""
 
@@ -168,6 +182,14 @@ def test_a_live_call_is_heard_through_a_flood(name: str) -> None:
     assert warden.drops(invite(), 5000) > 3000
     assert warden.drops(invite("live@peer", name), 100) == 0
     assert warden.banned == []
+
+
+def test_a_live_call_is_no_way_in_for_a_flood() -> None:
+    warden = Warden(live=("live@peer", "other@peer"))
+    warden.guard.had_call(A)
+    warden.drops(invite(), 5000)
+    assert 5000 - warden.drops(invite("live@peer"), 5000) <= RATE * limits.BURST_S + RATE
+    assert warden.drops(invite("other@peer"), 100) == 0
 
 
 def test_what_is_long_counts_as_several() -> None:

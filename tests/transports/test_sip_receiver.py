@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tests.sip_caller import ulaw_encode
 from transports.sip.encryption import Encryption
-from transports.sip.native_rtp import Negotiated, RtpFormat
-from transports.sip.receiver import MAX_HELD_S, MAX_WAIT_S, Receiver
+from transports.sip.limits import BURST_S
+from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
+from transports.sip.receiver import KEYS_PER_S, MAX_HELD_S, MAX_WAIT_S, Receiver
 from transports.sip.tones import ToneKeys
 
 Samples = NDArray[np.int16]
@@ -244,3 +245,14 @@ def test_of_a_flood_of_dtls_the_stack_sees_little(wire: Wire) -> None:
     wire.send(voice(0.02))  # and nothing is heard before there is a key
     assert wire.read() == 0
     assert seen == [bytes([22, nth]) for nth in range(8)]
+
+
+def test_keys_come_no_faster_than_they_can_be_pressed(wire: Wire) -> None:
+    formats = {0: RtpFormat("pcmu", 8000), 101: RtpFormat(TELEPHONE_EVENT, 8000)}
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), formats))
+    for number in range(1000):
+        head = struct.pack("!BBHII", 0x80, 0x80 | 101, number, number * 160, 7)
+        wire.theirs.sendto(head + struct.pack("!BBH", number % 10, 0x80, 160), wire.ours.getsockname())
+        wire.read(0.001)
+    assert wire.keys.startswith("0123456789")
+    assert len(wire.keys) <= KEYS_PER_S * (BURST_S + 1)

@@ -141,6 +141,40 @@ async def test_a_call_that_cannot_be_answered_is_declined(
         assert await soon(reception.ended.get()) is EndReason.TRANSPORT_FAILURE
 
 
+async def test_a_call_that_fails_before_it_is_answered_finds_no_busy_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Call, "answer", fails)
+    async with sip_server(Reception()) as server, phone(server) as caller:
+        answer = await caller.invite()
+        caller.ack(answer)
+        assert answer.status == 480
+
+
+async def test_all_calls_are_hung_up_at_once_when_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, hangup = asyncio.Barrier(2), Call.hangup
+
+    async def together(call: Call) -> None:
+        await both.wait()
+        await hangup(call)
+
+    monkeypatch.setattr(Call, "hangup", together)
+    reception = Reception()
+    settings = SipSettings(host="127.0.0.1", port=free_port())
+    server = SipServer(settings, 5, reception)
+    await server.start()
+    where = ("127.0.0.1", settings.port)
+    async with phone(where) as one, phone(where) as other:
+        for caller in (one, other):
+            caller.ack(await caller.invite())
+            await soon(reception.connected.get())
+        await asyncio.wait_for(server.close(), 30)
+    assert [reception.ended.get_nowait() for _ in range(2)] == [EndReason.AGENT_HANGUP] * 2
+
+
 async def test_what_is_known_of_a_call() -> None:
     reception = Reception()
     async with sip_server(reception) as server, dialled(server) as caller:

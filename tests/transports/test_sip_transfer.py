@@ -11,6 +11,8 @@ import pytest
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
+from tests.transports.test_sip_robustness import settled_footprint
+from tests.transports.test_sip_torture import resident_kb
 from transports.call import CallTransport, EndReason, TransferFailed
 
 TARGET = "sip:reception@127.0.0.1:5999;transport=udp"
@@ -132,3 +134,44 @@ async def test_news_of_a_transfer_that_nobody_asked_for_is_refused() -> None:
         await soon(reception.connected.get())
         assert (await tell(caller, "SIP/2.0 200 OK", "terminated")).status == 405
         assert reception.ended.empty()
+
+
+FAILS = "486 Busy Here", "603 Decline", ""  # the last tells nothing
+
+
+async def transfer_once(reception: Reception, server: tuple[str, int], nth: int) -> None:
+    """Every other one fails, in one way or another; the caller then hangs up."""
+    async with dialled(server) as caller:
+        call: CallTransport = await soon(reception.connected.get())
+        reception.calls.get_nowait()  # which would keep it
+        transfer = asyncio.create_task(call.transfer(TARGET, timeout_s=10 if nth % 8 else 0.05))
+        refer = await asked(caller)
+        fails = FAILS[nth % 3] if nth % 2 else "200 OK"
+        if nth % 8:
+            caller.answer_request(refer.text, status="202 Accepted")
+            await tell(caller, f"SIP/2.0 {fails or '500 Server Error'}", "terminated;reason=noresource")
+        with contextlib.suppress(TransferFailed):
+            await soon(transfer)
+        if nth % 8 and not nth % 2:
+            await soon(caller.serve())
+        else:
+            await caller.bye()
+            caller.ended.set()
+        await soon(reception.ended.get())
+
+
+@pytest.mark.parametrize(
+    "count", [24, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
+async def test_transfers_leave_nothing_behind(count: int) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server:
+        for nth in range(8):  # what is made once and kept
+            await transfer_once(reception, server, nth)
+        before, memory_kb = await settled_footprint(), resident_kb()
+        for nth in range(count):
+            await transfer_once(reception, server, nth)
+        assert await settled_footprint() == before
+        assert not reception.live
+        print(f"{count} transfers: {memory_kb} kB before, {resident_kb()} kB behind them")
+        assert resident_kb() - memory_kb < 10_000 + 2 * count

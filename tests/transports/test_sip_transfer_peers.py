@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from config.outbound import OutboundSettings
+from config.settings import SipSettings
 from tests.linphone import linphone
-from tests.peers import Reception, sip_server, softphone, target
+from tests.peers import Reception, free_port, sip_server, softphone, target
 from tests.transports.sip_calls import soon
+from tests.transports.test_sip_dialling import Dialling
 from transports.call import CallTransport, EndReason, TransferFailed
+from transports.outbound import OutboundGuard
+from transports.sip.server import SipServer
 
 pytestmark = pytest.mark.peers
 
@@ -59,3 +65,32 @@ async def test_linphone_calls_somebody_else(answer: str, status: int | None, tmp
         await phone.command(f"call sip:agent@127.0.0.1:{server[1]}", b"Media streams established")
         call = await soon(reception.connected.get(), 10)
         await put_through(reception, call, port, status)
+
+
+async def test_linphone_takes_our_place_with_another_linphone(tmp_path: Path) -> None:
+    reception = Reception()
+    guard = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*",)))
+    settings = SipSettings(host="0.0.0.0", port=free_port(), allow=("0.0.0.0/0",))
+    server = SipServer(settings, 5, reception, outbound=guard)
+    for name in ("caller", "colleague"):
+        (tmp_path / name).mkdir()
+    await server.start()
+    try:
+        async with (
+            linphone(tmp_path / "caller", info=False) as caller,
+            linphone(tmp_path / "colleague", info=False) as colleague,
+        ):
+            await colleague.command("autoanswer enable", b"enabled")
+            await caller.command(f"call sip:agent@127.0.0.1:{settings.port}", b"Media streams established")
+            call = await soon(reception.connected.get(), 10)
+            dialling = Dialling()
+            port = re.search(r"sip_port=(\d+)", (tmp_path / "colleague" / "linphonerc").read_text())
+            assert port
+            uri = f"sip:colleague@127.0.0.1:{port[1]}"
+            consultation = await server.dial(uri, dialling, ring_timeout_s=20)
+            await soon(dialling.answered.wait(), 10)
+            await call.transfer(consultation, timeout_s=20)
+            assert await soon(reception.ended.get()) is EndReason.TRANSFERRED
+            assert await soon(dialling.stopped, 10) is EndReason.CALLED_HANGUP
+    finally:
+        await server.close()

@@ -81,6 +81,7 @@ class SipCall(CallTransport):
         self._sender = Sender(call.audio, self.playout, feeder.wake)
         self._sockets: tuple[socket.socket, socket.socket] | None = None  # the call's RTP and RTCP
         self._receiver: Receiver | None = None
+        self._unanswered = True  # by us
         self._established = False
         self._sends_to: Address | None = None
         self._reason: EndReason | None = None  # why we end it, if we do
@@ -142,17 +143,23 @@ class SipCall(CallTransport):
                 self._close_sockets()
                 raise CallGone("The call ended before it was answered.", self._stopped)
             await self._call.answer()
+            self._unanswered = False
         except StaleHandleError as error:
             raise CallGone("The caller hung up before the call was answered.") from error
         except BaresipError as error:
             self._reason = self._reason or EndReason.TRANSPORT_FAILURE
-            with contextlib.suppress(BaresipError):
-                await self._stack.reject(self.info.call_id, 500, "Server Internal Error")
+            await self._decline(500, "Server Internal Error")
             await self._hang_up(self._reason)  # nothing is left to hang up, unless that failed
             raise CallGone(f"The call could not be answered: {error}.", self._reason) from error
 
     async def hangup(self) -> None:
+        if self._unanswered and not self._established and not self._stopped:
+            await self._decline(480, "Temporarily Unavailable")  # the stack would say that the line is busy
         await self._hang_up(EndReason.AGENT_HANGUP)
+
+    async def _decline(self, status: int, reason: str) -> None:
+        with contextlib.suppress(BaresipError):
+            await self._stack.reject(self.info.call_id, status, reason)
 
     async def hold(self) -> None:
         await self._hold.hold(True)
@@ -166,12 +173,12 @@ class SipCall(CallTransport):
         except BaresipError as error:
             raise CallGone("The call is over.", EndReason.CALLER_HANGUP) from error
 
-    async def transfer(self, uri: str, *, timeout_s: float) -> None:
+    async def transfer(self, to: str | CallTransport, *, timeout_s: float) -> None:
         try:
-            there = self._reach(uri)
+            there = self._reach(to) if isinstance(to, str) else to
         except Unreached as error:
             raise TransferFailed(str(error)) from None
-        await refer(self._call, there, timeout_s)
+        await refer(self._stack, self._call, there, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets

@@ -56,7 +56,7 @@ class Dialler:
             raise CallGone(why, EndReason.NOT_REACHED) from error
         who = Parties(account, "", destination.user)
         dialog = self._dialogs.begin(invited, call_id, who)
-        info = CallInfo("sip", who.caller, who.called, call_id=call_id, direction="outbound")
+        info = CallInfo("sip", who.caller, who.called, call_id=call_id, account=account, direction="outbound")
         call = OutgoingCall(
             native_call,
             info,
@@ -66,7 +66,6 @@ class Dialler:
             host=destination.at.host.strip("[]"),
             **self._named,
         )
-
         begin(call)
         tell()
         return call

@@ -89,35 +89,36 @@ class Guard:
         with self._lock:
             if message.sent:
                 if raw.startswith(b"SIP/2.0 ") and raw[8:11] in _REFUSALS:
-                    self._strike(source, "what it asks for is refused", now)
+                    proved = message.protocol != "UDP"
+                    self._strike(source, "what it asks for is refused", now, proved=proved)
             elif message.protocol != "UDP":
-                self._admits(source, raw, now)
+                self._admits(source, raw, now, proved=True)
 
     def unban(self, source: Source) -> bool:
         """End a ban; whether there was one."""
         with self._lock:
             return self._limits.unban(source)
 
-    def _admits(self, source: Source, message: bytes, now: float) -> bool:
+    def _admits(self, source: Source, message: bytes, now: float, *, proved: bool = False) -> bool:
         if source in self._limits.bans:  # sent before the kernel knew
             return False
         if not self._limits.admit(source, now, len(message)):
-            if call_id_of(message) in self._live:
-                return True
-            self._strike(source, "it sends too much", now)
+            if (call_id := call_id_of(message)) in self._live:
+                return self._limits.admit_in_call(call_id, now, len(message))
+            self._strike(source, "it sends too much", now, proved=proved)
             return False
         if len(message) <= 4 or message[0] < 2:  # keeps a NAT's binding alive: line ends, or STUN
             return True
         if b"SIP/2.0" not in message[: message.find(b"\n")]:
-            self._strike(source, "what it sends isn't SIP", now)
+            self._strike(source, "what it sends isn't SIP", now, proved=proved)
             return False
         if not self._limits.known(source, now) and _SCANNER.search(message, 0, _LOOKED_AT):
-            self._tell(source, self._limits.ban(source, "it is a scanner", now))
+            self._tell(source, self._limits.ban(source, "it is a scanner", now, proved=proved))
             return False
         return True
 
-    def _strike(self, source: Source, why: str, now: float) -> None:
-        self._tell(source, self._limits.strike(source, why, now))
+    def _strike(self, source: Source, why: str, now: float, *, proved: bool = False) -> None:
+        self._tell(source, self._limits.strike(source, why, now, proved=proved))
 
     def _tell(self, source: Source, banned: bool) -> None:
         if banned:

@@ -2,7 +2,7 @@
 
 Over UDP a source can be forged, so whoever has once had a call (its ACK carried the tag that only it
 can have been sent) is never banned for what comes in its name: what is too much is dropped, and
-messages of live calls pass even then.
+messages of live calls pass even then, as long as none has too many.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def name_of(source: Source) -> str:
 class Ban:
     why: str
     until: float
+    proved: bool = False  # that it was earned by who has this address: over TCP it can't be forged
 
 
-class _Bucket:
-    """Holds up to `rate * BURST_S` tokens, and gains `rate` a second."""
+class Bucket:
+    """Tokens for what may happen. Holds up to `rate * BURST_S` tokens, and gains `rate` a second."""
 
     __slots__ = ("_at", "_tokens", "rate")
 
@@ -72,7 +73,7 @@ class _Sender:
     __slots__ = ("_strikes", "_struck_at", "bucket", "known_until")
 
     def __init__(self, rate: float, now: float) -> None:
-        self.bucket = _Bucket(rate, now)
+        self.bucket = Bucket(rate, now)
         self.known_until = -float("inf")
         self._strikes = 0.0
         self._struck_at = now
@@ -92,7 +93,8 @@ class SourceLimits:
         self._rate = rate
         self._ban_s = ban_s
         self._senders: OrderedDict[Source, _Sender] = OrderedDict()
-        self._strangers = _Bucket(rate * STRANGERS_FACTOR, 0.0)
+        self._strangers = Bucket(rate * STRANGERS_FACTOR, 0.0)
+        self._calls: OrderedDict[str, Bucket] = OrderedDict()
         self.bans: OrderedDict[Source, Ban] = OrderedDict()  # the oldest first, which is the first to end
 
     def __len__(self) -> int:
@@ -105,6 +107,14 @@ class SourceLimits:
             return sender.bucket.take(now, tokens)
         return sender.bucket.take(now, tokens) and self._strangers.take(now, tokens)
 
+    def admit_in_call(self, call_id: str, now: float, size: int = 0) -> bool:
+        """The same for a message of a live call's, which may be admitted where its source's aren't."""
+        bucket = self._calls.pop(call_id, None) or Bucket(self._rate, now)
+        self._calls[call_id] = bucket
+        if len(self._calls) > SOURCES:
+            self._calls.popitem(last=False)
+        return bucket.take(now, 1 + size // MESSAGE_BYTES)
+
     def known(self, source: Source, now: float) -> bool:
         """Whether this source has had a call within a day."""
         sender = self._senders.get(source)
@@ -114,21 +124,31 @@ class SourceLimits:
         """Note that a call with this source was established."""
         sender = self._sender(source, now)
         if now >= sender.known_until:
-            sender.bucket = _Bucket(self._rate * KNOWN_FACTOR, now)
+            sender.bucket = Bucket(self._rate * KNOWN_FACTOR, now)
         sender.known_until = now + KNOWN_S
 
-    def strike(self, source: Source, why: str, now: float) -> bool:
+    def strike(self, source: Source, why: str, now: float, *, proved: bool = False) -> bool:
         """Note something that only who does harm does often; whether the source is banned for it."""
         sender = self._sender(source, now)
-        return now >= sender.known_until and sender.strike(now) and self.ban(source, why, now)
+        banned = now >= sender.known_until and sender.strike(now)
+        return banned and self.ban(source, why, now, proved=proved)
 
-    def ban(self, source: Source, why: str, now: float) -> bool:
-        """Ban at once; whether it is banned now and wasn't before."""
+    def ban(self, source: Source, why: str, now: float, *, proved: bool = False) -> bool:
+        """Ban at once; whether it is banned now and wasn't before.
+
+        Where there are as many bans as there can be, only one that is `proved` takes the place of the latest
+        that isn't: forged addresses push nobody out, and whoever isn't banned is still limited.
+        """
         if not self._ban_s or self.known(source, now) or source in self.bans:
             return False
-        self.bans[source] = Ban(why, now + self._ban_s)
-        if len(self.bans) > BANS:
-            self.bans.popitem(last=False)
+        if len(self.bans) >= BANS:
+            self.expire(now)
+        if len(self.bans) >= BANS:
+            forged = next((one for one in reversed(self.bans) if not self.bans[one].proved), None)
+            if forged is None or not proved:
+                return False
+            self.unban(forged)
+        self.bans[source] = Ban(why, now + self._ban_s, proved)
         return True
 
     def expire(self, now: float) -> list[Source]:

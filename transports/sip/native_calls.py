@@ -1,4 +1,4 @@
-"""A call's direction, which baresip-python leaves to the C stack's own hold, and that one plays no music."""
+"""Hold and attended transfer, where what baresip-python has would hold in the stack's way: without music."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_modify": (_int, [_pointer]),
     "call_refresh_allowed": (ctypes.c_bool, [_pointer]),
     "call_set_audio_ldir": (None, [_pointer, _int]),
+    "call_replace_transfer": (_int, [_pointer, _pointer]),
 }
 
 
@@ -42,3 +43,12 @@ class StackCalls:
             return True
 
         return await self._on_sip_thread(invite)
+
+    async def replace(self, sip_call_id: str, other: str) -> bool:
+        """Ask the one call's peer to call the other's in our place (Replaces); False if one is gone."""
+
+        def transfer() -> bool:
+            calls = [self._lib.uag_call_find(one.encode()) for one in (sip_call_id, other)]
+            return all(calls) and not self._lib.call_replace_transfer(*calls)
+
+        return await self._on_sip_thread(transfer)

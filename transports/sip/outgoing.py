@@ -96,6 +96,7 @@ class OutgoingCall(SipCall):
     def __init__(self, *args: Any, ring_timeout_s: float, host: str, **named: Any) -> None:
         super().__init__(*args, **named)
         self._host = host
+        self._unanswered = False
         self._ring_timeout_s = ring_timeout_s
         self._settled = asyncio.Event()  # answered, or not any more
         self._responded = asyncio.Event()
@@ -165,7 +166,7 @@ class OutgoingCall(SipCall):
         return {
             EndReason.CALLER_HANGUP: EndReason.CALLED_HANGUP,
             EndReason.CALLER_GONE: EndReason.CALLED_GONE,
-        }[reason]
+        }.get(reason, reason)
 
     def _stop(self, reason: EndReason) -> None:
         if reason is EndReason.CALLER_GONE:
@@ -177,9 +178,12 @@ class OutgoingCall(SipCall):
 
     def _given_up(self, reason: EndReason) -> Failure:
         within = f"within {self._ring_timeout_s:g} s"
+        silent = f"It didn't even ring {within}."
+        if not self._responded.is_set():
+            silent = f"Nothing came back {within}. Does sip.allow list its address?"
         sentence = {
             EndReason.NO_ANSWER: f"Nobody answered {within}.",
-            EndReason.NOT_REACHED: f"It didn't even ring {within}.",
+            EndReason.NOT_REACHED: silent,
             EndReason.TRANSPORT_FAILURE: "The SIP stack failed.",
         }.get(reason, "It was hung up before it was answered.")
         return Failure(reason, 0, sentence)

@@ -18,6 +18,7 @@ from transports.decoders import Decoder, decoder
 from transports.playout import SAMPLE_RATE_HZ
 from transports.reorder import ReorderBuffer
 from transports.sip import packet_filter
+from transports.sip.limits import Bucket
 from transports.sip.native_rtp import TELEPHONE_EVENT, Negotiated, RtpFormat
 from transports.sip.source import Address, CallerSource
 from transports.sip.srtp import Decryption, is_dtls
@@ -34,6 +35,7 @@ MAX_FILL_S = 0.5
 MAX_WAIT_S = 0.060
 # So much sound comes at once when a network was cut off for a moment; whoever sends more invents it.
 MAX_HELD_S = 5.0
+KEYS_PER_S = 12.5  # Q.24: 40 ms each, and 40 ms between two; whoever sends more invents them
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
 _MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
@@ -78,6 +80,7 @@ class Receiver:
         self._concealer = Concealer()
         self._events = TelephoneEvents()
         self._tones = _tones_for(negotiated)
+        self._keys = Bucket(KEYS_PER_S, now)
         self._expected: tuple[int, int] | None = None  # sequence number and timestamp that come next
         self._filled_to: float | None = None
         self._filled = 0  # samples of silence given since the last packet
@@ -132,6 +135,10 @@ class Receiver:
 
     def read(self, now: float) -> tuple[bytes, str]:
         """What has arrived since the last call: s16le mono PCM at 16 kHz, and the keys pressed."""
+        pcm, keys = self._read(now)
+        return pcm, "".join(key for key in keys if self._keys.take(now, 1))
+
+    def _read(self, now: float) -> tuple[bytes, str]:
         played: list[Samples] = []
         keys = ""
         for packet in self._receive(now):

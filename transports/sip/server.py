@@ -85,6 +85,7 @@ class SipServer:
         self._handler = handler
         self._on_dead = on_dead
         self._outbound = outbound or OutboundGuard(OutboundSettings())
+        self._outbound.use(settings.accounts)
         self._runtime: Runtime | None = None
         self._stack: Stack | None = None
         self._certificate: bytes | None = None
@@ -204,6 +205,7 @@ class SipServer:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
         assert self._accounts is not None
         await self._accounts.apply(accounts)
+        self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
 
     async def dial(
@@ -218,14 +220,14 @@ class SipServer:
 
         Raises NotPermitted, or CallGone where it can't even be tried.
         """
-        destination = self._outbound.permits(to)
+        destination = self._outbound.permits(to, account)
         try:
             destination = Destination.parse(self._door.reach(str(destination)))
         except (Unreached, ValueError) as error:
             raise CallGone(str(error), EndReason.NOT_REACHED) from None
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
-            raise CallGone("The telephone line is down, or has no such account.", EndReason.NOT_REACHED)
+            raise CallGone("The telephone line is down.", EndReason.NOT_REACHED)
         return await self._dialler.dial(
             agent,
             account,
@@ -248,8 +250,7 @@ class SipServer:
         """Hang up what is left and stop."""
         if self._stack is not None and self.listening:
             await self._end_abandoned()
-        for call in list(self._calls):
-            await call.hangup()
+        await asyncio.gather(*(call.hangup() for call in list(self._calls)))
         tasks = list(self._calls.values())
         for task in tasks:
             task.cancel()

@@ -186,6 +186,17 @@ async def test_tried_again_when_it_is_busy(serve: Serve) -> None:
         assert states == ["dialling", "waiting", "dialling", "over"]
 
 
+async def test_not_tried_again_where_no_line_is_free(serve: Serve) -> None:
+    async with line(serve) as on, callee() as called:
+        path = await on.call(called.address, retry={"most": 3, "after_s": 2})
+        called.reply(await called.invited(), "486 Busy Here")
+        await on.reaches(path, "waiting")
+        on.sessions._ready = False
+        ended = await on.over(path)
+        assert (ended["reason"], ended["attempts"]) == ("busy", 1)
+        assert ended["detail"].endswith("It isn't tried again: The models are still loading.")
+
+
 async def test_what_is_refused_is_not_tried_again(serve: Serve) -> None:
     async with line(serve) as on, callee() as called:
         path = await on.call(called.address, retry={"most": 3, "after_s": 1})
@@ -288,6 +299,21 @@ async def test_a_call_that_nobody_knows(serve: Serve) -> None:
             assert "GET /api/v1/calls lists them" in answer.json()["detail"]
         assert (await on.client.delete("/api/v1/calls/none")).status_code == 404
         assert await on.get("/api/v1/calls") == {"calls": []}
+
+
+async def test_it_is_documented(serve: Serve) -> None:
+    async with line(serve) as on:
+        assert "Call somebody" in (await on.client.get("/docs")).text
+        document = await on.get("/openapi.json")
+        fields = document["components"]["schemas"]["CallRequest"]["properties"]
+        assert all("description" in field for field in fields.values())
+        assert set(document["paths"]["/api/v1/calls"]["post"]["responses"]) >= {
+            "202",
+            "403",
+            "422",
+            "429",
+            "503",
+        }
 
 
 async def test_minutes_that_are_used_up_end_a_call(serve: Serve) -> None:
