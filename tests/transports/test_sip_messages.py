@@ -44,6 +44,20 @@ def test_a_message_is_what_it_was() -> None:
     assert (response.status, response.method) == (200, "UPDATE")
 
 
+@pytest.mark.parametrize(
+    ("to", "inside"),
+    [
+        ("<sip:a@b>;tag=9", True),
+        ("sip:a@b ; TAG = 9", True),
+        ("<sip:a@b;tag=9>", False),
+        ('"a;tag=9" <sip:a@b>', False),
+        ("<sip:a@b>;tag=", False),
+    ],
+)
+def test_what_belongs_to_a_dialog(to: str, inside: bool) -> None:
+    assert Message("INVITE sip:a@b SIP/2.0", (("To", to),)).in_dialog is inside
+
+
 @pytest.mark.parametrize("text", [b"", b"\r\n\r\n", b"INVITE sip:a@b SIP/2.0\r\nVia: x", b"A B\r\n\r\n"])
 def test_what_is_no_message(text: bytes) -> None:
     with pytest.raises(ValueError, match="no SIP message"):

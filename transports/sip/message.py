@@ -72,7 +72,7 @@ class Message:
 
     @property
     def in_dialog(self) -> bool:
-        return re.search(r";\s*tag\s*=", self.header("To"), re.IGNORECASE) is not None
+        return parameter(self.header("To"), "tag") != ""
 
     def header(self, name: str) -> str:
         """The first header's value, also by its short form; empty if there is none."""
