@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from ipaddress import ip_address, ip_network
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from pydantic import SecretStr
 
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
+from config.settings import SipSettings
 from transports.sip import digest
+from transports.sip.accounts import Accounts
 from transports.sip.dialogs import Reply
 from transports.sip.digest import NONCE_S, Digest, Verdict, answer, parameters
+from transports.sip.door import Door
 from transports.sip.libre import TCP, TLS, UDP
 from transports.sip.logins import Logins
 from transports.sip.message import Message
@@ -136,6 +140,19 @@ def test_only_who_isnt_listed_is_asked() -> None:
     nobody = Logins(AuthSettings(), RegistrarSettings(), listed=lambda *_: False)
     assert nobody.received(request("INVITE"), HOME) is None
     assert (nobody.registrar, nobody.received(request("REGISTER"), HOME)) == (None, None)
+
+
+@pytest.mark.parametrize("telephones", [{}, ALICE])
+def test_who_is_heard_only_to_hear_its_calls_to_their_end_makes_none(
+    telephones: dict[str, LoginSettings],
+) -> None:
+    door = Door(SipSettings(allow=("10.0.0.0/8",), registrar=RegistrarSettings(users=telephones)))
+    door.accounts = create_autospec(Accounts, instance=True)
+    door.accounts.departed.side_effect = lambda source: source == HOME.address
+    door.accounts.of.return_value = None
+    assert refused(door.received(request("INVITE"), HOME)).status == 403
+    assert door.received(request("INVITE"), OFFICE) is None
+    assert door.received(request("BYE"), HOME) is None
 
 
 def test_telephones_log_in_also_from_the_office_and_callers_dont() -> None:
