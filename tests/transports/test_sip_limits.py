@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transports.sip import limits, packet_filter
+from transports.sip import guard, limits, packet_filter
 from transports.sip.guard import Guard
 from transports.sip.limits import Source, SourceLimits, name_of, network_of, source_of
 from transports.sip.tap import Traced
@@ -229,6 +230,20 @@ def test_who_is_exempt_may_send_what_it_likes(exempt: str) -> None:
     warden = Warden(exempt=("::1/128", exempt))
     assert warden.drops(SCAN, 1000) == 0
     assert warden.banned == []
+
+
+def test_networks_that_change_while_one_is_judged_hold_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    warden = Warden()
+
+    def any_and_a_change(found: Iterable[bool]) -> bool:
+        outcome = any(found)
+        warden.guard.exempt(["192.0.2.1/32"])  # as another thread may
+        return outcome
+
+    monkeypatch.setattr(guard, "any", any_and_a_change, raising=False)
+    assert warden.drops(SCAN) == 1
+    monkeypatch.undo()
+    assert warden.drops(SCAN, 100) == 0
 
 
 def test_sources_have_names() -> None:
