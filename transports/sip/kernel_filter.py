@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from transports.sip import packet_filter
 from transports.sip.guard import Guard
 from transports.sip.limits import Ban, Source, name_of, network_of, source_of
-from transports.sip.native import cut_connections
+from transports.sip.own_sockets import count_connections, cut_connections
 
 # To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
 BANS_INTERVAL_S = 0.1
@@ -89,6 +89,11 @@ class KernelFilter:
             put_on = self.compiled()
             for sock in self._sockets:
                 put_on(sock)
+
+    async def judge_connections(self) -> None:
+        """Have the guard know who holds how many: one that says nothing takes a descriptor all the same."""
+        for source, number in (await asyncio.to_thread(count_connections, self._ports)).items():
+            self._guard.connected(source, number)
 
     def on_ban(self, _: Source) -> None:
         """On any thread."""

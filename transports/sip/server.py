@@ -488,6 +488,7 @@ class SipServer:
             self._filter.apply()  # some may be over
             if self._stack is not None:
                 try:
+                    await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
                     await self._follow_addresses()
                     await self._end_abandoned()
