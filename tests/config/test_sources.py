@@ -330,7 +330,9 @@ class TestListsOfMappings:
         assert load(None, {}).settings.llm.fallbacks[0].model == "m"
 
     @pytest.mark.parametrize("secret", ["secret: 48151623", "password: 48151623", "secret: [48151623]"])
-    def test_a_secret_that_is_refused_is_not_shown(self, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_secret_that_is_refused_is_not_shown(
+        self, secret: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("OFFHOOK_SIP__ACCOUNTS", f"{{office: {{server: a.example, user: b, {secret}}}}}")
         said = refused()
         assert said.startswith("OFFHOOK_SIP__ACCOUNTS can't be used; it must be a mapping")

@@ -147,9 +147,9 @@ def test_who_is_heard_only_to_hear_its_calls_to_their_end_makes_none(
     telephones: dict[str, LoginSettings],
 ) -> None:
     door = Door(SipSettings(allow=("10.0.0.0/8",), registrar=RegistrarSettings(users=telephones)))
-    door.accounts = create_autospec(Accounts, instance=True)
-    door.accounts.departed.side_effect = lambda source: source == HOME.address
-    door.accounts.of.return_value = None
+    accounts = door.accounts = create_autospec(Accounts, instance=True)
+    accounts.departed.side_effect = lambda source: source == HOME.address
+    accounts.of.return_value = None
     assert refused(door.received(request("INVITE"), HOME)).status == 403
     assert door.received(request("INVITE"), OFFICE) is None
     assert door.received(request("BYE"), HOME) is None
