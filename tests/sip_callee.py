@@ -22,7 +22,7 @@ class Callee(Caller):
         host, port = self.sip.getsockname()
         return f"sip:600@{host}:{port}"
 
-    async def request_of(self, method: str, timeout_s: float = 10.0) -> str:
+    async def request_of(self, method: str, timeout_s: float = 20.0) -> str:
         """The next request of that method; others are answered 200."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -192,6 +192,9 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         where = "" if sip.port == 5060 else f":{sip.port}"
         dial = "  ".join(f"sip:agent@{host}{where}" for host in _hosts(sip.host))
         table.add_row("Dial", escape(dial))  # an IPv6 address's brackets are no markup
+        if sip.over_tls:
+            encrypted = f"sip:agent@{_hosts(sip.host)[0]}:{sip.tls_port};transport=tls"
+            table.add_row("", escape(encrypted))
     if server.http:
         here = escape(f"{'https' if http.tls else 'http'}://{_hosts(http.host)[0]}:{server.http.port}")
         table.add_row("Browser", f"{here}/")

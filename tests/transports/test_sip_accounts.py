@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from config.accounts import AccountSettings
+from config.logins import AuthSettings, LoginSettings
 from config.settings import SipSettings
 from config.sources import load
 from tests.peers import Reception, free_port, sipp
@@ -164,6 +166,22 @@ async def test_who_drains_is_registered_no_longer(tmp_path: Path) -> None:
                 except ConnectionError as error:
                     if "480" in str(error):  # 503 as long as the registrar knows us
                         break
+
+
+async def test_to_know_the_contact_is_no_password(tmp_path: Path) -> None:
+    auth = AuthSettings(users={"alice": LoginSettings(secret=SecretStr("geheim"))})
+    async with (
+        registrar(tmp_path) as port,
+        server_with({"one": account(port)}, auth=auth, allow=("192.0.2.0/24",)) as server,
+    ):
+        await until(server, registered)
+        assert server._accounts
+        caller = Caller(("127.0.0.1", server._settings.port), "127.0.0.9")
+        caller.user = server._accounts._accounts["one"].agent.user
+        try:
+            assert (await caller.invite()).status == 401
+        finally:
+            caller.close()
 
 
 async def test_a_trunk_is_known_by_its_addresses_and_has_its_codecs() -> None:

@@ -267,7 +267,7 @@ async def test_early_media_is_not_heard() -> None:
         invite = await called.invited()
         called.reply(invite, "183 Session Progress", called.sdp())
         called.start_rtp(SipAnswer(0, invite))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not dialling.rings:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert dialling.rings == [True]
@@ -300,7 +300,7 @@ async def test_the_called_party_holds_and_refreshes() -> None:
         await soon(dialling.answered.wait())
         called.cseq = 1
         assert (await called.invite("sendonly")).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not call.on_hold:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert (await called.ask("UPDATE", headers="Session-Expires: 90;refresher=uac\r\n")).status == 200

@@ -230,7 +230,7 @@ class Dialogs:
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
         account = self._account_of(request, source)
-        trusted = account is not None or self._trusts(source)
+        trusted = (account is not None and account.sends(source)) or self._trusts(source)
         contact = account.agent.user if account else ""
         who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")

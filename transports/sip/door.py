@@ -61,4 +61,5 @@ class Door:
         """Whether who sends this needs no password."""
         if any(source in network for network in self._listed):
             return True
-        return self.account_of(request, source) is not None
+        account = self.account_of(request, source)
+        return account is not None and account.sends(source)

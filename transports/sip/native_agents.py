@@ -40,7 +40,7 @@ class OnSipThread(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """`user` is in its Contact, and random: whoever calls it was told by whom we told."""
+    """`user` is in its Contact, and in part random."""
 
     user_agent: UserAgent
     pointer: int

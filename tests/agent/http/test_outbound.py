@@ -107,7 +107,7 @@ async def test_somebody_is_called_and_talked_to(serve: Serve) -> None:
         await on.reaches(path, "ringing")
         await called.accept()
         await packets(called, 20)
-        assert " ".join(text for _, text in on.spoken) == "Your table is ready."
+        await until(lambda: " ".join(text for _, text in on.spoken) == "Your table is ready.", 20)
         (session,) = (await on.get("/api/v1/sessions"))["sessions"]
         assert (session["direction"], session["to"]) == ("outbound", "600")
         assert (await on.get(path))["session"] == session["id"]
