@@ -157,6 +157,11 @@ class CallControl:
             self._mute("doing", False)
             self.doing = None
 
+    async def say(self, text: str) -> None:
+        """Have the agent say it, behind what it is saying. Raises CantBeDone."""
+        self._require_nothing_done()
+        await self._queue(text)
+
     async def send_keys(self, keys: str) -> None:
         """Press keys for the caller's side to hear; returns when they have been. Raises CantBeDone."""
         if not _KEYS.fullmatch(keys):
@@ -373,11 +378,14 @@ class CallControl:
         return task.result()
 
     def _begin(self, doing: Doing) -> None:
+        self._require_nothing_done()
+        self.doing = doing
+
+    def _require_nothing_done(self) -> None:
         if self._pipeline.user is None:
             raise CantBeDone("This call tests the line.")
         if self.doing is not None:
             raise CantBeDone(f"The call is {self.doing}.")
-        self.doing = doing
 
     async def _pause(self) -> None:
         """Whatever is being said or answered is over; the caller isn't heard."""

@@ -14,7 +14,6 @@ from pathlib import Path
 _LIBC = ctypes.CDLL(None)
 _EVERY_S = 0.05
 _KEPT = 200
-_NEW_OBJECTS = 10_000  # from one look to the next
 _SELF = Path("/proc/self")
 
 
@@ -43,14 +42,9 @@ def return_memory() -> None:
 
 
 def keep_what_is_there() -> None:
-    """Spare the garbage collector what has been loaded: to look through it stops the event loop for long.
-
-    And have it look less often: a call makes thousands of objects, few of which only the collector can free.
-    With Python's 700, looking took a tenth of a core while 25 calls a second came and went.
-    """
+    """Spare the garbage collector what has been loaded: to look through it stops the event loop for long."""
     return_memory()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS)
 
 
 class Pulse:

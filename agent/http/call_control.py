@@ -32,6 +32,10 @@ class KeypadRequest(BaseModel):
     name: str = Field(description="One of the persona's `keypad`.", examples=["customer number"])
 
 
+class SayRequest(BaseModel):
+    text: str = Field(min_length=1, max_length=1000, examples=["One moment, please."])
+
+
 class Entered(BaseModel):
     keys: str | None = Field(description="Null where nothing was entered, or what was is secret.")
 
@@ -60,6 +64,15 @@ def call_control_router(calls: Calls) -> APIRouter:
             except UnknownTarget as error:
                 raise ProblemError(422, f"to: {error}") from None
         return Transferred(to=wanted.to)
+
+    @router.post(
+        "/say", summary="Have the agent say it", status_code=204, responses=responses(401, 404, 409, 422)
+    )
+    async def say(id: str, wanted: SayRequest) -> Response:
+        """Behind what it is saying. It is a turn of the agent's, which the model is told as well."""
+        with _possible():
+            await find(calls, id).control.say(wanted.text)
+        return Response(status_code=204)
 
     @router.post("/hold", summary="Put the caller on hold", responses=responses(401, 404, 409))
     async def hold(id: str) -> SessionView:

@@ -238,6 +238,21 @@ def test_a_caller_on_hold_hears_music_and_is_not_heard(music: str) -> None:
     assert outcome.left == []
 
 
+def test_the_agent_says_what_an_operator_wants() -> None:
+    operator = Operator(
+        (4.0, lambda session: session.control.say("Somebody is with you soon.")),
+        (8.0, hold),
+        (12.0, lambda session: session.control.say("Not now.")),
+        (14.0, resume),
+    )
+    outcome = converse([Says(20.0, 21.0, "Thank you.")], during=operator, lasts=30)
+    assert "Somebody is with you soon." in answers(outcome)
+    assert "Not now." not in answers(outcome)
+    assert [str(error) for error in operator.errors] == ["The call is holding."]
+    assert callers(outcome) == ["Thank you."]
+    assert outcome.left == []
+
+
 def test_music_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "music.wav"
     with wave.open(str(path), "wb") as file:

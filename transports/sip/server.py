@@ -52,6 +52,7 @@ from transports.sip.trace import Trace, call_id_of
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
+ENDING_S = 5.0  # for whoever serves calls, once all are hung up
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
 _EVERYONE = ("0.0.0.0/0", "::/0")
@@ -251,7 +252,8 @@ class SipServer:
         if self._stack is not None and self.listening:
             await self._end_abandoned()
         await asyncio.gather(*(call.hangup() for call in list(self._calls)))
-        tasks = list(self._calls.values())
+        if tasks := list(self._calls.values()):
+            await asyncio.wait(tasks, timeout=ENDING_S)  # who serves a call has something to put away
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

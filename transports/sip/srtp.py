@@ -20,7 +20,6 @@ class Decryption:
     def __init__(self, key: Key | None) -> None:
         self._key: Key | None = None
         self._session: Session | None = None
-        self.rejected = 0  # packets that weren't encrypted with the key, or came twice
         self.use(key)
 
     def use(self, key: Key | None) -> None:
@@ -33,13 +32,12 @@ class Decryption:
         )
 
     def rtp(self, packet: bytes) -> bytes | None:
-        """A packet as it was before it was encrypted; None if it isn't the peer's."""
+        """A packet as it was before it was encrypted; None if it isn't the peer's, or came before."""
         if self._session is None:
             return None
         try:
             return bytes(self._session.unprotect(packet))
         except (Error, TypeError, ValueError):
-            self.rejected += 1
             return None
 
 

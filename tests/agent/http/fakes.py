@@ -47,6 +47,9 @@ class FakeControl:
     async def transfer(self, to: str) -> None:
         self._do("transfer", to)
 
+    async def say(self, text: str) -> None:
+        self._do("say", text)
+
     async def hold(self) -> None:
         self._do("hold")
 

@@ -83,6 +83,15 @@ async def test_keys_are_pressed_and_asked_for(client: httpx2.AsyncClient, call: 
     assert_problem(await client.post(f"{url}/keys", json={"keys": "1"}), 409, "webrtc")
 
 
+async def test_the_agent_says_what_it_is_told(client: httpx2.AsyncClient, call: FakeCall) -> None:
+    url = f"/api/v1/sessions/{call.info.id}/say"
+    assert (await client.post(url, json={"text": "One moment, please."})).status_code == 204
+    assert call.control.asked == [("say", "One moment, please.")]
+    assert_problem(await client.post(url, json={"text": ""}), 422, "text")
+    call.control.error = CantBeDone("The call is holding.")
+    assert_problem(await client.post(url, json={"text": "Hello?"}), 409, "holding")
+
+
 async def test_a_message_is_taken(client: httpx2.AsyncClient, call: FakeCall) -> None:
     response = await client.post(f"/api/v1/sessions/{call.info.id}/message")
     assert response.json() == {"message": "5c1f7e20b9d3"}
