@@ -299,6 +299,7 @@ class CallControl:
         await self._say(self._answering.persona.says.holding)
         if self.doing == "holding":  # still
             await self._call.hold()
+        if self.doing == "holding":  # the wire takes a while
             self._start_music()
 
     async def resume(self) -> None:

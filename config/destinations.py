@@ -81,12 +81,10 @@ class Destination:
                 at = Gateway.parse(found["at"])
             except ValueError:
                 raise ValueError(_WHAT_IS_TAKEN) from None
-            return cls(found["user"], at, (found["scheme"] or "").lower() == "sips")
+            return cls(_plain(found["user"]), at, (found["scheme"] or "").lower() == "sips")
         if not (found := _TEL.fullmatch(text) or _NUMBER.fullmatch(text)):
             raise ValueError(_WHAT_IS_TAKEN)
-        number = found["number"]
-        plain = _SEPARATORS.sub("", number)
-        user = plain if plain.removeprefix("+").isdecimal() else number
+        user = _plain(found["number"])
         if not user or user == "+":
             raise ValueError(_WHAT_IS_TAKEN)
         if gateway is None:
@@ -143,6 +141,12 @@ class Pattern:
         return destination.at.port == self.port or (
             self.port is None and destination.at.port in _DEFAULT_PORTS
         )
+
+
+def _plain(user: str) -> str:
+    """A number without separators, which nobody who routes it looks at; any other user part as it is."""
+    plain = _SEPARATORS.sub("", user)
+    return plain if plain.removeprefix("+").isdecimal() else user
 
 
 def _host(text: str) -> str:

@@ -282,7 +282,9 @@ def _sentence(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
         return str(ours or error["msg"])
     item = given[name]
     allowed = str(ours) if ours else item.key.allowed()
-    if item.key.secret:
+    own = item.key.items.model_fields.get(location[-1]) if item.key.items else None
+    # What isn't known may be a password by another name.
+    if item.key.secret or (own and Key("", own).secret) or error["type"] == "extra_forbidden":
         return f"{item.origin.of(name)} can't be used; it must be {allowed}."
     return f"{item.origin.of(name)} is {_shown(error['input'])}; it must be {allowed}."
 

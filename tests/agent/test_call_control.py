@@ -176,8 +176,10 @@ def test_a_test_number_is_not_put_through() -> None:
 class Operator:
     """Does things at given seconds of the call."""
 
-    def __init__(self, *does: tuple[float, Callable[[CallSession], Any]]) -> None:
+    def __init__(self, *does: tuple[float, Callable[[CallSession], Any]], hold_s: float = 0.0) -> None:
+        """The wire takes `hold_s` to tell the caller's side that it is held."""
         self.does = does
+        self.hold_s = hold_s
         self.errors: list[Exception] = []
         self.states: list[str] = []
         self.held: list[bool] = []
@@ -196,6 +198,7 @@ class Operator:
                 self.states.append(session.state)
 
         async def hold() -> None:
+            await asyncio.sleep(self.hold_s)
             self.held.append(True)
 
         async def resume() -> None:
@@ -274,6 +277,21 @@ def test_the_music_that_is_made_is_fit_for_telephones() -> None:
     levels = np.sqrt((seconds**2).mean(axis=1))
     assert levels.min() > 0.4 * levels.max()
     assert abs(pcm[0] - pcm[-1]) <= abs(np.diff(pcm)).max()  # it goes round without a click
+
+
+def test_who_is_resumed_before_they_are_held_hears_no_music() -> None:
+    holding: list[asyncio.Task[None]] = []
+
+    def begin(session: CallSession) -> None:
+        holding.append(asyncio.ensure_future(hold(session)))
+
+    operator = Operator((2.0, begin), (12.0, resume), hold_s=20.0)
+    settings = Settings.model_validate({"call": {"idle_prompt_s": 600}})
+    outcome = converse([], settings=settings, during=operator, lasts=45)
+    assert operator.errors == []
+    assert operator.held == [False, True]
+    assert energy(outcome, 34, 40) == 0
+    assert outcome.left == []
 
 
 def test_hold_and_resume_in_the_wrong_place_are_refused() -> None:

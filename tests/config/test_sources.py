@@ -329,6 +329,15 @@ class TestListsOfMappings:
         monkeypatch.setenv("OFFHOOK_LLM__FALLBACKS", "[{url: 'http://a', model: m, api_key: hush}]")
         assert load(None, {}).settings.llm.fallbacks[0].model == "m"
 
+    @pytest.mark.parametrize("secret", ["secret: 48151623", "password: 48151623", "secret: [48151623]"])
+    def test_a_secret_that_is_refused_is_not_shown(
+        self, secret: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OFFHOOK_SIP__ACCOUNTS", f"{{office: {{server: a.example, user: b, {secret}}}}}")
+        said = refused()
+        assert said.startswith("OFFHOOK_SIP__ACCOUNTS can't be used; it must be a mapping")
+        assert "48151623" not in said
+
     def test_text_is_refused_with_what_it_must_be(self) -> None:
         assert refused(llm__fallbacks="http://a").endswith(
             "it must be a list of at most 8, each a mapping with url, model and api_key_file."

@@ -107,6 +107,7 @@ def test_without_patterns_nothing_is_dialled(text: str) -> None:
         ("612", "sip:612@sip.example.net:5080"),
         ("SIP:alice@PBX.example.com", "sip:alice@pbx.example.com"),
         ("sips:alice@pbx.example.com;transport=TLS", "sips:alice@pbx.example.com;transport=tls"),
+        ("sip:+331.23-45@sip.example.net:5080", "sip:+3312345@sip.example.net:5080"),
         ("bob@192.0.2.10:5070", "sip:bob@192.0.2.10:5070"),
         ("sip:700@[2001:DB8:0::1]:5090", "sip:700@[2001:db8::1]:5090"),
     ],
@@ -121,6 +122,7 @@ def test_what_may_be_dialled(text: str, dialled: str) -> None:
         "",
         "+",
         "+33190123",
+        "sip:+331-90123@sip.example.net:5080",  # which is the same number to whoever reads it (RFC 3966)
         "sip:+33123@evil.example",
         "sip:600@sip.example.net",  # another port than the gateway's
         "sip:alice@pbx.example.com:6000",

@@ -109,6 +109,18 @@ async def test_a_stranger_who_knows_the_call_changes_nothing() -> None:
         assert reception.digits.empty()
 
 
+async def test_no_second_call_begins_within_one() -> None:
+    """Of two headers the stack takes the other."""
+    reception = Reception()
+    async with sip_server(reception) as server, dialled(server) as caller:
+        await soon(reception.calls.get())
+        caller.send_request("INVITE", caller.sdp(), headers="To: <sip:agent@127.0.0.1>\r\n")
+        answer = await caller.final_answer()
+        caller.ack(answer)
+        assert answer.status == 400
+        assert reception.calls.empty()
+
+
 async def test_an_offer_asked_for_within_the_call() -> None:
     reception = Reception()
     async with sip_server(reception) as server, dialled(server) as caller:

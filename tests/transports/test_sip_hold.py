@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import create_autospec
 
 import numpy as np
 
@@ -11,6 +12,12 @@ from tests.sip_caller import Caller, dialled
 from tests.transports.fake_agent import tone
 from tests.transports.sip_calls import packets, soon
 from transports.call import CallTransport
+from transports.playout import Playout
+from transports.sip.dialogs import Dialog
+from transports.sip.hold import Hold
+from transports.sip.native import Stack
+from transports.sip.native_calls import StackCalls
+from transports.sip.parties import Parties
 
 
 async def offered(caller: Caller) -> str:
@@ -76,6 +83,28 @@ async def test_a_hold_waits_for_another_offer_to_be_answered() -> None:
         caller.answer_request(first, caller.sdp("recvonly"))
         assert await offered(caller) == "sendrecv"
         await soon(resuming)
+
+
+async def test_who_was_resumed_meanwhile_is_not_held() -> None:
+    busy, sent = True, list[bool]()
+
+    async def send_only(_: str, held: bool) -> bool:
+        if not busy:
+            sent.append(held)
+        return not busy
+
+    stack = create_autospec(Stack, instance=True)
+    stack.calls = create_autospec(StackCalls, instance=True)
+    stack.calls.send_only.side_effect = send_only
+    hold = Hold("1", Dialog(Parties("", "", ""), ""), stack, Playout())
+    waiting = [asyncio.create_task(hold.hold(ours)) for ours in (True, False)]
+    async with asyncio.timeout(5):
+        while stack.calls.send_only.await_count < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        busy = False
+        await asyncio.gather(*waiting)
+    assert sent == [False, False]
+    assert not hold.silent
 
 
 async def test_what_the_agent_says_waits_while_the_peer_holds() -> None:

@@ -17,7 +17,7 @@ from config.settings import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
-from transports.sip import kernel_filter
+from transports.sip import guard, kernel_filter
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
 from transports.sip.native import Stack
@@ -97,6 +97,30 @@ async def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         phone.send_request("OPTIONS")
         assert (await phone.final_answer()).status == 200
         phone.close()
+
+
+async def test_who_holds_many_connections_is_banned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.1)
+    monkeypatch.setattr(guard, "CONNECTIONS", 10)
+    async with guarded_server(Reception()) as (server, at):
+        with contextlib.ExitStack() as open_ones:
+
+            async def connects(host: str) -> socket.socket:
+                tcp = open_ones.enter_context(socket.socket())
+                tcp.bind((host, 0))
+                tcp.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(tcp, at)
+                return tcp
+
+            for _ in range(10):
+                another = await connects("127.0.0.9")
+            last = [await connects(STRANGER) for _ in range(11)][-1]
+            await until(lambda: banned(server) == [STRANGER])
+            async with asyncio.timeout(15):
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.get_running_loop().sock_recv(last, 1) == b""
+            with pytest.raises(BlockingIOError):
+                another.recv(1)
 
 
 async def test_bans_that_come_together_are_told_to_the_kernel_together(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transports.sip import limits, packet_filter
+from transports.sip import guard, limits, packet_filter
 from transports.sip.guard import Guard
+from transports.sip.kernel_filter import KernelFilter
 from transports.sip.limits import Source, SourceLimits, name_of, network_of, source_of
 from transports.sip.tap import Traced
 
@@ -229,6 +232,42 @@ def test_who_is_exempt_may_send_what_it_likes(exempt: str) -> None:
     warden = Warden(exempt=("::1/128", exempt))
     assert warden.drops(SCAN, 1000) == 0
     assert warden.banned == []
+
+
+def test_networks_that_change_while_one_is_judged_hold_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    warden = Warden()
+
+    def any_and_a_change(found: Iterable[bool]) -> bool:
+        outcome = any(found)
+        warden.guard.exempt(["192.0.2.1/32"])  # as another thread may
+        return outcome
+
+    monkeypatch.setattr(guard, "any", any_and_a_change, raising=False)
+    assert warden.drops(SCAN) == 1
+    monkeypatch.undo()
+    assert warden.drops(SCAN, 100) == 0
+
+
+async def test_no_socket_is_closed_while_the_kernel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account's server may be found on the SIP thread just when the machine loses an address."""
+    with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as second:
+        for sock, host in ((first, "127.0.0.1"), (second, "127.0.0.2")):
+            sock.bind((host, 0))
+        sockets, put_on = [first, second], packet_filter.attach
+        one = KernelFilter(sockets, (), 600, Warden().guard, allowed=lambda: ())
+        closing = threading.Thread(target=one.close_sockets, args=({"127.0.0.1"},))
+
+        def attach(sock: socket.socket, program: list[packet_filter.Instruction]) -> None:
+            if sock is first and not closing.ident:
+                closing.start()
+                closing.join(0.2)
+            put_on(sock, program)
+
+        monkeypatch.setattr(packet_filter, "attach", attach)
+        one.put()
+        closing.join(15)
+        assert sockets == [second]
+        assert first.fileno() == -1
 
 
 def test_sources_have_names() -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_address, ip_network
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from pydantic import SecretStr
 
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
+from config.settings import SipSettings
 from transports.sip import digest
+from transports.sip.accounts import Accounts
 from transports.sip.dialogs import Reply
 from transports.sip.digest import NONCE_S, Digest, Verdict, answer, parameters
+from transports.sip.door import Door
+from transports.sip.libre import TCP, TLS, UDP
 from transports.sip.logins import Logins
 from transports.sip.message import Message
 from transports.sip.registrar import Peer, Registrar
 
 ALICE = {"alice": LoginSettings(secret=SecretStr("geheim")), "bob": LoginSettings(secret=SecretStr("b"))}
-HOME, OFFICE = Peer(ip_address("203.0.113.9"), 5062, True), Peer(ip_address("10.0.0.7"), 5060, True)
+HOME, OFFICE = Peer(ip_address("203.0.113.9"), 5062, UDP), Peer(ip_address("10.0.0.7"), 5060, UDP)
 
 
 def request(method: str, *headers: tuple[str, str], to: str = "alice") -> Message:
@@ -52,6 +58,8 @@ def test_a_password_is_proved_and_each_proof_is_good_once() -> None:
     fresh = door.challenge(2).replace(', qop="auth"', "")
     assert door.check(proof(fresh), "INVITE", 2)[0] is Verdict.RIGHT
     assert door.check(proof(fresh), "INVITE", 2)[0] is Verdict.STALE
+    counted = proof(fresh) + ", nc=00000002"  # which nothing proves there
+    assert door.check(counted, "INVITE", 2)[0] is Verdict.STALE
     late = door.challenge(0)
     assert door.check(proof(late), "INVITE", NONCE_S)[0] is Verdict.RIGHT
     assert door.check(proof(late, count=2), "INVITE", NONCE_S + 1)[0] is Verdict.STALE
@@ -93,6 +101,13 @@ def test_no_proof_is_good_again_for_being_forgotten(monkeypatch: pytest.MonkeyPa
         assert door.check(proof(challenge), "INVITE", 5)[0] is Verdict.STALE
 
 
+@pytest.mark.parametrize("rest", ["a" * 4096, "a" * 2048 + " " * 2048, 'a="' * 1365, "=" * 4096])
+def test_no_authorization_takes_long(rest: str) -> None:
+    began = time.thread_time()
+    parameters(f"Digest {rest}")
+    assert time.thread_time() - began < 0.03
+
+
 def logins(clock: Clock, **more: Any) -> Logins:
     return Logins(
         AuthSettings(users={"carol": LoginSettings(secret=SecretStr("c"))}),
@@ -125,6 +140,19 @@ def test_only_who_isnt_listed_is_asked() -> None:
     nobody = Logins(AuthSettings(), RegistrarSettings(), listed=lambda *_: False)
     assert nobody.received(request("INVITE"), HOME) is None
     assert (nobody.registrar, nobody.received(request("REGISTER"), HOME)) == (None, None)
+
+
+@pytest.mark.parametrize("telephones", [{}, ALICE])
+def test_who_is_heard_only_to_hear_its_calls_to_their_end_makes_none(
+    telephones: dict[str, LoginSettings],
+) -> None:
+    door = Door(SipSettings(allow=("10.0.0.0/8",), registrar=RegistrarSettings(users=telephones)))
+    accounts = door.accounts = create_autospec(Accounts, instance=True)
+    accounts.departed.side_effect = lambda source: source == HOME.address
+    accounts.of.return_value = None
+    assert refused(door.received(request("INVITE"), HOME)).status == 403
+    assert door.received(request("INVITE"), OFFICE) is None
+    assert door.received(request("BYE"), HOME) is None
 
 
 def test_telephones_log_in_also_from_the_office_and_callers_dont() -> None:
@@ -164,12 +192,14 @@ def test_bindings_end() -> None:
     brief = registered(one, "<sip:alice@10.0.0.7>;expires=30")
     assert (brief.status, brief.headers) == (423, (("Min-Expires", "60"),))
     assert registered(one, "<tel:123>").status == 400
+    registered(one, "sip:alice@10.0.0.7;expires=120")
+    assert registered(one, '"Alice; <home>" <sip:alice@10.0.0.7>;expires=0').headers == ()
 
 
 def test_no_user_has_many_telephones() -> None:
     one = Registrar(RegistrarSettings(users=ALICE, max_bindings=2), Clock())
     for host in range(1, 5):
-        registered(one, f"<sip:alice@10.0.0.{host}>", Peer(ip_address(f"10.0.0.{host}"), 5060, True))
+        registered(one, f"<sip:alice@10.0.0.{host}>", Peer(ip_address(f"10.0.0.{host}"), 5060, UDP))
     assert one.bound() == {"alice": 2}
     assert one.contact("ALICE") == "sip:alice@10.0.0.4:5060"
 
@@ -184,10 +214,16 @@ def test_no_user_has_many_telephones() -> None:
         ("<sip:a%22%3e@203.0.113.9>", HOME, "sip:a@203.0.113.9:5060"),
         (
             "<sip:alice@10.0.0.7;transport=tcp>",
-            Peer(ip_address("10.0.0.7"), 40000, False),
+            Peer(ip_address("10.0.0.7"), 40000, TCP),
             "sip:alice@10.0.0.7:40000;transport=tcp",
         ),
-        ("<sip:a@b>", Peer(ip_address("2001:db8::1"), 5060, True), "sip:a@[2001:db8::1]:5060"),
+        (
+            "<sip:alice@10.0.0.7;transport=tls>",
+            Peer(ip_address("10.0.0.7"), 40000, TLS),
+            "sip:alice@10.0.0.7:40000;transport=tls",
+        ),
+        ('"Alice" <sip:alice@10.0.0.7:5070>', OFFICE, "sip:alice@10.0.0.7:5070"),
+        ("<sip:a@b>", Peer(ip_address("2001:db8::1"), 5060, UDP), "sip:a@[2001:db8::1]:5060"),
     ],
 )
 def test_a_telephone_is_called_where_it_was_seen(contact: str, peer: Peer, uri: str) -> None:

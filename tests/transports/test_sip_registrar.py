@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
+from tests.certificates import Authority, chain
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, sipp, softphone
 from tests.sip_caller import Caller, dialled
@@ -36,9 +37,12 @@ NOBODY_LISTED = ("192.0.2.0/24",)
 async def door(
     reception: Reception, outbound: OutboundGuard | None = None, **settings: Any
 ) -> AsyncIterator[tuple[SipServer, int]]:
-    port = free_port()
+    """`certificate` among the settings is a chain for TLS."""
+    port, certificate = free_port(), settings.pop("certificate", None)
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port}
     server = SipServer(SipSettings(**(values | settings)), 5, reception, outbound=outbound)
+    if certificate:
+        await server.certify(certificate)
     await server.start()
     try:
         yield server, port
@@ -113,12 +117,19 @@ async def test_telephones_log_in_and_call_the_agent(tmp_path: Path) -> None:
             await bound(server, {"alice": 1})
 
 
-async def test_a_telephone_is_dialled_and_transferred_to_by_its_user(tmp_path: Path) -> None:
-    reception, registrar = Reception(), RegistrarSettings(users=USERS)
+@pytest.mark.parametrize("over_tls", [False, True], ids=["udp", "tls"])
+async def test_a_telephone_is_dialled_and_transferred_to_by_its_user(tmp_path: Path, over_tls: bool) -> None:
+    reception, tls_port = Reception(), free_port()
     outbound = OutboundGuard(OutboundSettings(allow=("*@offhook",)))
-    async with door(reception, outbound, registrar=registrar) as (server, port):
-        bob = f"<sip:bob@127.0.0.1:{port}>;auth_pass={PASSWORD};regint=60;answermode=auto"
-        async with softphone(tmp_path, "", silence, account=bob):
+    authority = Authority(tmp_path)
+    settings: dict[str, Any] = {"registrar": RegistrarSettings(users=USERS)}
+    if over_tls:
+        settings |= {"tls": True, "tls_port": tls_port, "certificate": chain(authority.sign("offhook"))}
+    async with door(reception, outbound, **settings) as (server, port):
+        where = f"127.0.0.1:{tls_port if over_tls else port}"
+        bob = f"<sip:bob@{where}>;auth_pass={PASSWORD};regint=60;answermode=auto"
+        ca = authority.file if over_tls else None
+        async with softphone(tmp_path, "", silence, account=bob, ca=ca):
             await bound(server, {"bob": 1})
             assert server.registrar
             answered: asyncio.Queue[CallTransport] = asyncio.Queue()

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from baresip.errors import BaresipError
 
 from config.accounts import AccountSettings, split_host_port
-from transports.sip.libre import UDP
+from transports.sip.libre import UDP, URI_TRANSPORTS
 from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_agents import Agent
@@ -28,7 +28,6 @@ KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 KEEP_ALIVE_S = 25.0  # UDP is forgotten by many NATs after 30 s
 LEAVE_S = 2.0  # so long, at most, a registrar may take to answer that we are gone
 PEERS = 32  # of one account: where its server was found
-_TRANSPORTS = ("", ";transport=tcp", ";transport=tls")  # enum sip_transp; UDP goes without saying
 
 logger = logging.getLogger("offhook.sip")
 
@@ -235,7 +234,7 @@ class Accounts:
             if self._public:
                 address = self._public.towards(peer, address)
             host = f"[{address}]" if address.version == 6 else str(address)
-            uri = f"sip:{account.agent.user}@{host}:{port}{_TRANSPORTS[path.protocol]}"
+            uri = f"sip:{account.agent.user}@{host}:{port}{URI_TRANSPORTS[path.protocol]}"
             return f"Contact: <{uri}>\r\n"
 
         return await self._stack.requests.ask("REGISTER", account.registration.uri, route, headers, contact)

@@ -253,7 +253,7 @@ class Dialogs:
         if account:  # and its agent is to take it
             outcome = outcome.to(f"sip:{account.agent.user}@offhook")
         self._dialogs[call_id] = dialog
-        return outcome.replace("Call-ID", call_id)  # of two, the stack takes the other
+        return outcome
 
     def _asked(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
         """An INVITE or UPDATE, with an offer that the stack understands; what it asks for is noted."""

@@ -13,7 +13,8 @@ from enum import Enum, auto
 NONCE_S = 300.0
 _NONCES = 4096  # whose counts are remembered; the oldest goes first, and is stale then
 _HASHES = {"md5": hashlib.md5, "sha-256": hashlib.sha256}
-_PARAMETER = re.compile(r'([\w-]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^\s,"]+))')
+# From the beginning of a name on, and none twice, so that none takes long.
+_PARAMETER = re.compile(r'(?<![\w-])([\w-]++)\s*+=\s*+(?:"((?:\\.|[^"\\])*+)"|([^\s,"]++))')
 _NOBODY = secrets.token_hex(16)  # whose password nobody has
 
 
@@ -64,7 +65,8 @@ class Digest:
         issued_ms = int(issued.partition(".")[0], 16)
         if nonce not in self._counts and issued_ms <= self._forgotten_ms:
             return False
-        count = int(given["nc"], 16) if re.fullmatch(r"[0-9a-fA-F]{1,8}", given.get("nc", "")) else 1
+        nc = given.get("nc", "") if "qop" in given else ""  # without, nothing proves it (RFC 2069)
+        count = int(nc, 16) if re.fullmatch(r"[0-9a-fA-F]{1,8}", nc) else 1
         if now - issued_ms / 1000 > NONCE_S or count <= self._counts.get(nonce, 0):
             return False
         if nonce not in self._counts and len(self._counts) >= _NONCES:

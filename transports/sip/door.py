@@ -32,8 +32,9 @@ class Door:
 
     def received(self, request: Message, peer: Peer) -> Reply | None:
         """What is said to a request that goes no further. Raises ValueError."""
-        if self._logins.any:
-            return self._logins.received(request, peer)
+        reply = self._logins.received(request, peer)
+        if reply or self._logins.asks:
+            return reply
         departed = self.accounts is not None and self.accounts.departed(peer.address)
         begins = request.method == "INVITE" and not request.in_dialog
         if departed and begins and not self._is_listed(request, peer.address):

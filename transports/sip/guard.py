@@ -24,6 +24,7 @@ _SCANNER = re.compile(
     rb"|siparmyknife|iWar)",
     re.IGNORECASE | re.MULTILINE,
 )
+CONNECTIONS = 100  # of one source: an office behind one address has one a telephone
 _LOOKED_AT = 4096  # bytes; where headers stand
 # A peer that is set up wrongly gets one of these now and then, who guesses names and passwords all the time.
 # A 401 asks for a password; to a wrong one 403 is said.
@@ -72,6 +73,13 @@ class Guard:
         if not self._is_exempt(source):
             with self._lock:
                 self._strike(source, "its calls come to nothing", time.monotonic())
+
+    def connected(self, source: Source, connections: int) -> None:
+        """Judge how many TCP connections there are with a source at once."""
+        if connections > CONNECTIONS and not self._is_exempt(source):
+            with self._lock:
+                now = time.monotonic()
+                self._tell(source, self._limits.ban(source, "it holds many connections", now, proved=True))
 
     def received(self, source: Source, datagram: bytes) -> bool:
         """Whether to drop what came by UDP."""
@@ -125,12 +133,13 @@ class Guard:
             self._on_ban(source)
 
     def _is_exempt(self, source: Source) -> bool:
-        exempt = self._exempted.get(source)
+        exempted = self._exempted  # or another thread's new networks would be noted as the old ones are
+        exempt = exempted.get(source)
         if exempt is None:
-            if len(self._exempted) >= SOURCES:
-                self._exempted.clear()
+            if len(exempted) >= SOURCES:
+                exempted.clear()
             network = network_of(source)
-            exempt = self._exempted[source] = any(
+            exempt = exempted[source] = any(
                 network.version == other.version and network.overlaps(other) for other in self._exempt
             )
         return exempt

@@ -47,7 +47,7 @@ class Hold:
         self._ours = ours
         try:
             async with asyncio.timeout(REFRESH_S):
-                while not await self._stack.calls.send_only(self._call_id, ours):  # noqa: ASYNC110
+                while not await self._stack.calls.send_only(self._call_id, self._ours):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN_S)
         except (TimeoutError, BaresipError):
             return

@@ -23,7 +23,6 @@ from transports.sip.libre import (
     OTHER_BUILD,
     TCP,
     TLS,
-    UDP,
     Buffer,
     Helper,
     List,
@@ -148,7 +147,7 @@ class MessageHooks:
             if msg.tp in (TCP, TLS):
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp == UDP)
+                peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)
                 outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):
                     self._pass_on(msg, outcome)

@@ -7,16 +7,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 
 from transports.sip import packet_filter
 from transports.sip.guard import Guard
 from transports.sip.limits import Ban, Source, name_of, network_of, source_of
-from transports.sip.native import cut_connections
+from transports.sip.own_sockets import count_connections, cut_connections
 
 # To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
 BANS_INTERVAL_S = 0.1
+STRANGERS_LOG_INTERVAL_S = 60.0
 _BANS_TOLD = 10  # each in a line of the log, of those that are new at once
 
 logger = logging.getLogger("offhook.sip")
@@ -34,7 +35,7 @@ class KernelFilter:
 
     def __init__(
         self,
-        sockets: Collection[socket.socket],
+        sockets: list[socket.socket],
         ports: Collection[int],
         ban_s: int,
         guard: Guard,
@@ -49,6 +50,8 @@ class KernelFilter:
         self._guard = guard
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
         self._putting = threading.Lock()
+        self._dropped_told = 0  # packets
+        self._quiet_until = 0.0
         self._loop = asyncio.get_running_loop()
         self._due: asyncio.TimerHandle | None = None
 
@@ -83,12 +86,35 @@ class KernelFilter:
         }
         return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
 
+    def close_sockets(self, addresses: Container[str]) -> None:
+        """Close those that are bound to one of these, and put nothing on them any more."""
+        with self._putting:
+            for sock in [sock for sock in self._sockets if sock.getsockname()[0] in addresses]:
+                self._sockets.remove(sock)
+                sock.close()
+
+    def tell_dropped(self) -> None:
+        """Say in the log, now and then, how many packets the kernel has dropped since it was said last."""
+        dropped = sum(map(packet_filter.dropped, self._sockets))
+        self._dropped_told = min(self._dropped_told, dropped)  # a socket may have gone
+        if dropped > self._dropped_told and self._loop.time() >= self._quiet_until:
+            logger.warning(
+                "dropped %d packets from addresses that sip.allow doesn't list, or that are banned",
+                dropped - self._dropped_told,
+            )
+            self._dropped_told, self._quiet_until = dropped, self._loop.time() + STRANGERS_LOG_INTERVAL_S
+
     def put(self) -> None:
         """Tell the kernel anew. On any thread."""
         with self._putting:
             put_on = self.compiled()
             for sock in self._sockets:
                 put_on(sock)
+
+    async def judge_connections(self) -> None:
+        """Have the guard know who holds how many: one that says nothing takes a descriptor all the same."""
+        for source, number in (await asyncio.to_thread(count_connections, self._ports)).items():
+            self._guard.connected(source, number)
 
     def on_ban(self, _: Source) -> None:
         """On any thread."""

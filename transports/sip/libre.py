@@ -11,6 +11,7 @@ from transports.sip.errors import SipError
 
 OTHER_BUILD = "this build of baresip-python is laid out otherwise; install 0.5.2a3."
 UDP, TCP, TLS = 0, 1, 2  # enum sip_transp
+URI_TRANSPORTS = ("", ";transport=tcp", ";transport=tls")  # by these; UDP goes without saying
 _TEXT_BYTES = 64  # an address as text is shorter
 
 _pointer, _size, _int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int

@@ -32,13 +32,8 @@ class Logins:
         callers = {user: login.secret.get_secret_value() for user, login in auth.users.items()}
         self._telephones = Digest(auth.realm, telephones)
         self._callers = Digest(auth.realm, telephones | callers)
-        self._asks = bool(auth.users)
+        self.asks = bool(auth.users)  # callers who aren't listed for a password
         self.registrar = Registrar(registrar, clock) if registrar.users else None
-
-    @property
-    def any(self) -> bool:
-        """Whether anybody may log in."""
-        return self._asks or self.registrar is not None
 
     def received(self, request: Message, peer: Peer) -> Reply | None:
         """What is said to a request that goes no further; None for one that may. Raises ValueError."""
@@ -49,7 +44,7 @@ class Logins:
             if isinstance(outcome, Reply):
                 return outcome
             return self.registrar.register(outcome, request, peer)
-        if self._asks and not self._listed(request, peer.address):
+        if self.asks and not self._listed(request, peer.address):
             outcome = self._proved(self._callers, request)
             if isinstance(outcome, Reply):
                 return outcome

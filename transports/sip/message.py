@@ -24,6 +24,7 @@ _UNFOLDED = re.compile(r"\r?\n[ \t]+")
 # What stands between commas: neither in quotes nor in angle brackets; those that nobody closes go on to the
 # end, so that no header takes long.
 _VALUE = re.compile(r'(?:"(?:\\.|[^"\\])*+"?|<[^>]*>?|[^,"<])++', re.DOTALL)
+_ONCE = ("from", "to", "call-id", "cseq")  # of two, the stack takes the other than we do
 _MOST_HEADERS = 256  # each look for one goes through them all
 
 
@@ -48,6 +49,9 @@ class Message:
             raise ValueError("no SIP message")
         if len(headers) > _MOST_HEADERS:
             raise ValueError("too many headers")
+        names = [_long(name) for name, _ in headers]
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise ValueError("a header twice")
         return cls(start, headers, body)
 
     def __bytes__(self) -> bytes:
@@ -72,7 +76,7 @@ class Message:
 
     @property
     def in_dialog(self) -> bool:
-        return re.search(r";\s*tag\s*=", self.header("To"), re.IGNORECASE) is not None
+        return parameter(self.header("To"), "tag") != ""
 
     def header(self, name: str) -> str:
         """The first header's value, also by its short form; empty if there is none."""

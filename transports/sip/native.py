@@ -11,7 +11,6 @@ leans on what baresip-python keeps to itself; `tests/test_internals.py` names it
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -21,7 +20,6 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 from typing import Any, TypeVar
 
 from baresip import _native
@@ -36,6 +34,7 @@ from transports.sip.native_agents import StackAgents
 from transports.sip.native_calls import StackCalls
 from transports.sip.native_rtp import StackRtp
 from transports.sip.native_tls import StackTls
+from transports.sip.own_sockets import own_sockets
 from transports.sip.requests import StackRequests
 
 _INTERFACE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -297,36 +296,9 @@ def _raise_bind_error(number: int, address: str, port: int, protocol: str) -> No
     raise SipError(f"can't listen on {address}:{port} ({protocol}): {os.strerror(number)}.")
 
 
-def cut_connections(ports: Container[int], banned: Callable[[str], bool]) -> None:
-    """Close the TCP connections to `ports` from addresses that are `banned`."""
-    for sock in _own_sockets():
-        with sock, contextlib.suppress(OSError):  # one that listens has no peer
-            ours = sock.type == socket.SOCK_STREAM and sock.getsockname()[1] in ports
-            if ours and banned(sock.getpeername()[0]):
-                sock.shutdown(socket.SHUT_RDWR)
-
-
 def _find_sockets(address: str, ports: Container[int]) -> Iterator[socket.socket]:
-    for sock in _own_sockets():
+    for sock in own_sockets():
         if sock.getsockname()[0] == address and sock.getsockname()[1] in ports:
-            yield sock
-        else:
-            sock.close()
-
-
-def _own_sockets() -> Iterator[socket.socket]:
-    """Second handles on this process's Internet sockets."""
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        try:
-            duplicate = os.dup(int(entry.name))
-        except OSError:
-            continue
-        try:
-            sock = socket.socket(fileno=duplicate)
-        except OSError:
-            os.close(duplicate)
-            continue
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
             yield sock
         else:
             sock.close()

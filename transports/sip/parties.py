@@ -53,6 +53,12 @@ def _called(invite: Message, contact: str) -> str:
     return user_of(invite.header("P-Called-Party-ID")) or user_of(invite.header("To"))
 
 
+def uri_of(address: str) -> str:
+    """The URI of an address; what is behind one without brackets belongs to the header."""
+    found = _ADDRESS.match(address)
+    return (found["uri"] if found else address.partition(";")[0]).strip()
+
+
 def user_of(address: str) -> str:
     """The user part of a SIP or tel URI, or of an address with one: without escapes and parameters."""
     found = _ADDRESS.match(address)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from config.logins import RegistrarSettings
 from transports.sip.dialogs import Reply
+from transports.sip.libre import UDP, URI_TRANSPORTS
 from transports.sip.message import Message, parameter
-from transports.sip.parties import user_of
+from transports.sip.parties import uri_of, user_of
 from transports.sip.sdp import Ip
 
-_URI = re.compile(r"<?\s*(?P<uri>sip:[^>\s]{1,512})", re.IGNORECASE)
+_URI = re.compile(r"sips?:[^<>\s]{1,512}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Peer:
 
     address: Ip
     port: int
-    over_udp: bool
+    protocol: int  # enum sip_transp
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,17 @@ class Registrar:
                 contacts = []
             now = self._clock()
             for contact in contacts:
-                found = _URI.match(contact)
-                if not found:
+                uri = uri_of(contact)
+                if not _URI.fullmatch(uri):
                     return Reply(400, "Bad Request")
                 expires_s = self._expires_s(parameter(contact, "expires") or wanted)
                 if 0 < expires_s < self._settings.min_expires_s:
                     return Reply(
                         423, "Interval Too Brief", (("Min-Expires", str(self._settings.min_expires_s)),)
                     )
-                bound.pop(found["uri"], None)
+                bound.pop(uri, None)
                 if expires_s:
-                    bound[found["uri"]] = Binding(found["uri"], _reached(found["uri"], peer), now + expires_s)
+                    bound[uri] = Binding(uri, _reached(uri, peer), now + expires_s)
             kept = list(bound.values())[-self._settings.max_bindings :]
             self._bindings[user] = {one.contact: one for one in kept}
             if not kept:
@@ -110,7 +111,7 @@ def _reached(contact: str, peer: Peer) -> str:
     Nor is anybody called elsewhere for having been named in a Contact.
     """
     host = f"[{peer.address}]" if peer.address.version == 6 else str(peer.address)
-    named = re.search(rf"(?:@|^sip:){re.escape(host)}(?::(\d{{1,5}}))?(?=[;?]|$)", contact, re.IGNORECASE)
-    port = int(named[1] or 5060) if named and peer.over_udp else peer.port
+    named = re.search(rf"(?:@|^sips?:){re.escape(host)}(?::(\d{{1,5}}))?(?=[;?]|$)", contact, re.IGNORECASE)
+    port = int(named[1] or 5060) if named and peer.protocol == UDP else peer.port
     user = re.sub(r"[^\w.+~!*'()%-]", "", user_of(contact))
-    return f"sip:{f'{user}@' if user else ''}{host}:{port}{'' if peer.over_udp else ';transport=tcp'}"
+    return f"sip:{f'{user}@' if user else ''}{host}:{port}{URI_TRANSPORTS[peer.protocol]}"

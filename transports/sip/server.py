@@ -26,17 +26,18 @@ from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
 from transports.outbound import OutboundGuard
-from transports.sip import packet_filter, process
+from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
 from transports.sip.door import Door
-from transports.sip.errors import NoAddress, SipError
+from transports.sip.errors import SipError
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
 from transports.sip.kernel_filter import BannedSource, KernelFilter
 from transports.sip.limits import SourceLimits, source_of
+from transports.sip.listeners import Listeners
 from transports.sip.message import Message
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
@@ -52,7 +53,6 @@ from transports.sip.trace import Trace, call_id_of
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
 ENDING_S = 5.0  # for whoever serves calls, once all are hung up
-STRANGERS_LOG_INTERVAL_S = 60.0
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
 _EVERYONE = ("0.0.0.0/0", "::/0")
@@ -108,9 +108,9 @@ class SipServer:
             self._guard,
             allowed=self._allowed,
         )
+        self._listeners = Listeners(settings, self._sockets, self._filter, self._begin)
         self.trace = Trace(settings.trace_calls)
         self._tap = Tap(self._guard.received, self._traced)
-        self._told: set[str] = set()  # why addresses can't be listened on
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[SipCall, asyncio.Task[None]] = {}
@@ -187,7 +187,7 @@ class SipServer:
                 rtp_timeout_s=self._settings.rtp_timeout_s,
                 reach=self._door.reach,
             )
-            await self._listen()
+            await self._listeners.open(self._stack, self._certificate)
             await self._accounts.apply(self._settings.accounts)
         except SipError:
             await self.close()
@@ -306,21 +306,6 @@ class SipServer:
             return _EVERYONE
         return (*self._settings.allow, *(sorted(self._accounts.heard) if self._accounts else ()))
 
-    async def _listen(self) -> None:
-        stack, settings = self._stack, self._settings
-        assert stack is not None
-
-        def start_tls() -> None:
-            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
-            if self._certificate:
-                stack.tls.certify(self._certificate)
-
-        await stack.on_sip_thread(start_tls)
-        stack.tls_port = settings.tls_port if settings.over_tls else None
-        self._sockets += await stack.listen(
-            self._settings.host, self._settings.port, self._filter.compiled(), self._begin
-        )
-
     def _begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
         """On the SIP thread, before anything is received there."""
         self._addresses = addresses
@@ -337,26 +322,6 @@ class SipServer:
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
-
-    async def _follow_addresses(self) -> None:
-        assert self._stack is not None
-        new, gone, errors = await self._stack.follow_addresses(
-            self._settings.host, self._settings.port, self._filter.compiled(), self._begin
-        )
-        for sock in [sock for sock in self._sockets if sock.getsockname()[0] in gone]:
-            self._sockets.remove(sock)
-            sock.close()
-        self._sockets += new
-        put_on = self._filter.compiled()  # somebody may have been banned meanwhile
-        for sock in new:
-            put_on(sock)
-        if new or gone:
-            added = {sock.getsockname()[0] for sock in new}
-            logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
-        for error in errors:
-            if not isinstance(error, NoAddress) and str(error) not in self._told:  # it isn't ready yet
-                logger.warning("%s", error)
-        self._told = {str(error) for error in errors}
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
@@ -474,24 +439,15 @@ class SipServer:
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
-        told = dropped = sum(map(packet_filter.dropped, self._sockets))
-        quiet_until = 0.0
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            dropped = sum(map(packet_filter.dropped, self._sockets))
-            told = min(told, dropped)  # a socket may have gone
-            if dropped > told and loop.time() >= quiet_until:
-                logger.warning(
-                    "dropped %d packets from addresses that sip.allow doesn't list, or that are banned",
-                    dropped - told,
-                )
-                told, quiet_until = dropped, loop.time() + STRANGERS_LOG_INTERVAL_S
+            self._filter.tell_dropped()
             self._filter.apply()  # some may be over
             if self._stack is not None:
                 try:
+                    await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
-                    await self._follow_addresses()
+                    await self._listeners.follow(self._stack)
                     await self._end_abandoned()
                     if self._accounts:
                         self._accounts.forget({call.info.account for call in self._calls})
@@ -510,7 +466,3 @@ class SipServer:
             call.fail()
         if self._on_dead:
             self._on_dead()
-
-
-def _listed(addresses: set[str]) -> str:
-    return ", ".join(sorted(addresses)) or "none"

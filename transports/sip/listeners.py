@@ -1,0 +1,64 @@
+"""The addresses that are listened on, which come and go as the machine's do."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+from config.settings import SipSettings
+from transports.sip.errors import NoAddress
+from transports.sip.kernel_filter import KernelFilter
+from transports.sip.native import Begin, Stack
+
+logger = logging.getLogger("offhook.sip")
+
+
+class Listeners:
+    """Of one SIP stack."""
+
+    def __init__(
+        self, settings: SipSettings, sockets: list[socket.socket], kernel_filter: KernelFilter, begin: Begin
+    ) -> None:
+        """`sockets` are kept up to date. `begin` is called on the SIP thread before new ones are read."""
+        self._settings = settings
+        self._sockets = sockets
+        self._filter = kernel_filter
+        self._begin = begin
+        self._told: set[str] = set()  # why addresses can't be listened on
+
+    async def open(self, stack: Stack, certificate: bytes | None) -> None:
+        """Listen, over TLS with this certificate. Raises PortInUse, NoAddress, SipError."""
+        settings = self._settings
+
+        def start_tls() -> None:
+            stack.tls.start(settings.tls_ca, settings.tls_client_ca)
+            if certificate:
+                stack.tls.certify(certificate)
+
+        await stack.on_sip_thread(start_tls)
+        stack.tls_port = settings.tls_port if settings.over_tls else None
+        self._sockets += await stack.listen(
+            settings.host, settings.port, self._filter.compiled(), self._begin
+        )
+
+    async def follow(self, stack: Stack) -> None:
+        """Listen on the addresses that the machine has got since, and no longer on those that it has lost."""
+        new, gone, errors = await stack.follow_addresses(
+            self._settings.host, self._settings.port, self._filter.compiled(), self._begin
+        )
+        self._filter.close_sockets(gone)
+        self._sockets += new
+        put_on = self._filter.compiled()  # somebody may have been banned meanwhile
+        for sock in new:
+            put_on(sock)
+        if new or gone:
+            added = {sock.getsockname()[0] for sock in new}
+            logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
+        for error in errors:
+            if not isinstance(error, NoAddress) and str(error) not in self._told:  # it isn't ready yet
+                logger.warning("%s", error)
+        self._told = {str(error) for error in errors}
+
+
+def _listed(addresses: set[str]) -> str:
+    return ", ".join(sorted(addresses)) or "none"
