@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,6 +13,8 @@ import pytest
 from agent.http import attempts, guard
 from agent.http.app import create_app
 from agent.http.webrtc import webrtc_router
+from agent.server import Server
+from config.answering import load_personas
 from config.persona import load_persona
 from config.settings import CarrierSettings, HttpSettings, Settings, WebRtcSettings
 from tests.agent.http.conftest import Serve
@@ -100,3 +103,22 @@ async def test_whatever_is_asked_of_any_route(client: httpx2.AsyncClient) -> Non
     assert seen["post /api/v1/tts"] >= {401, 403, 408, 413, 422}
     assert seen["post /api/v1/carriers/twilio/answer"] >= {400, 403, 408, 413}
     assert seen["delete /api/v1/sessions/{id}"] >= {401, 403, 404, 413}
+
+
+async def test_nothing_that_a_server_has_is_told_without_the_key(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"state_dir": tmp_path, "http": {"api_key": KEY}})
+    server = Server(settings, load_personas(settings))
+    app = server._app()
+    asked = {
+        (method.upper(), path)
+        for path, operations in app.openapi()["paths"].items()
+        for method in operations
+        if path not in ("/livez", "/readyz")
+    }
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for method, path in asked:
+            assert (await client.request(method, path)).status_code == 401, path
+    assert len(asked) >= 25
+    if server.webrtc:
+        await server.webrtc.close()
