@@ -108,15 +108,17 @@ class Database:
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
     def _connect(self) -> AsyncEngine:
+        """What fails is told without its parameters: they are callers' words."""
         if self.url.get_backend_name() == "sqlite":
             path = Path(self.url.database or "")
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"))
+            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
             event.listen(engine.sync_engine, "connect", _set_up_sqlite)
             return engine
         return create_async_engine(
             self.url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
             pool_pre_ping=True,
             pool_size=2,
             connect_args={"connect_timeout": _CONNECT_S},

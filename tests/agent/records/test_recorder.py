@@ -129,6 +129,17 @@ async def test_what_cant_be_stored_as_it_is_costs_nothing_else(recorder: Recorde
     assert call.tool_calls[0].arguments == {"text": ["", {"deep": "?"}]}
 
 
+async def test_what_cant_be_written_is_told_without_its_words(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk = Talk().recorded_by(recorder)
+    talk.conversation.caller_said("My PIN is 1234.", end_of_turn={"wait_ms": object()})  # type: ignore[dict-item]
+    recorder.ended(talk, EndReason.IDLE, MediaStats())
+    await written(recorder)
+    assert "given up" in caplog.text
+    assert "1234" not in caplog.text
+
+
 async def test_words_are_redacted(settings: Settings) -> None:
     chosen = settings.records.model_copy(update={"redact_digits": True, "redact": ("(?i)secret \\w+",)})
     recorder = Recorder(settings.model_copy(update={"records": chosen}))
