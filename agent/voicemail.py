@@ -130,9 +130,17 @@ class Voicemail:
         """Forget a message; whether there was one."""
         if self._messages.pop(id, None) is None:
             return False
-        for kind in ("json", "wav"):
-            self._path(id, kind).unlink(missing_ok=True)
+        self._erase(id)
         return True
+
+    async def forget(self, caller: str) -> int:
+        """Delete all of a caller's; returns how many."""
+        gone = [id for id, message in self._messages.items() if message.caller == caller]
+        for id in gone:
+            del self._messages[id]
+        for id in gone:
+            await asyncio.to_thread(self._erase, id)
+        return len(gone)
 
     async def _keep(self, message: Message, writing: asyncio.Task[None]) -> None:
         await asyncio.shield(writing)
@@ -164,7 +172,7 @@ class Voicemail:
     async def _pass_on(self, message: Message, way: Way) -> bool:
         try:
             if way == "mail":
-                await asyncio.to_thread(send_mail, self._settings.mail, self._mail(message))
+                await asyncio.to_thread(self._send, message)
             else:
                 known = message.model_dump(mode="json", exclude={"pending"})
                 await self._webhook.post({"type": "message", **known})
@@ -173,6 +181,9 @@ class Voicemail:
             return False
         logger.info("the message %s was sent by %s", message.id, way)
         return True
+
+    def _send(self, message: Message) -> None:
+        send_mail(self._settings.mail, self._mail(message))
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
@@ -203,13 +214,17 @@ class Voicemail:
             return pcm
 
     def _save(self, message: Message) -> None:
-        if message.id not in self._messages:
-            return
         path = self._path(message.id, "json")
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_text(message.model_dump_json())
         new.replace(path)
+        if message.id not in self._messages:  # deleted meanwhile
+            self._erase(message.id)
+
+    def _erase(self, id: str) -> None:
+        for kind in ("json", "wav"):
+            self._path(id, kind).unlink(missing_ok=True)
 
     def _read(self) -> list[Message]:
         found = []
@@ -254,7 +269,7 @@ def send_mail(settings: MailSettings, mail: EmailMessage) -> None:
 
 def _why(error: Exception) -> str:
     """Without what the server says, which may quote whom the mail is for."""
-    return str(error) if isinstance(error, WebhookFailed | OSError) else type(error).__name__
+    return type(error).__name__ if isinstance(error, smtplib.SMTPException) else str(error)
 
 
 def _line(text: str) -> str:
