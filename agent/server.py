@@ -19,7 +19,6 @@ from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
-from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
@@ -182,7 +181,6 @@ class Server:
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
-        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -195,6 +193,7 @@ class Server:
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
             events=self.events,
+            voicemail=self.voicemail,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )

@@ -21,6 +21,7 @@ from agent.http.views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.records import query as records
 from agent.records.database import Database
 from agent.records.tables import Call
+from agent.voicemail import Voicemail
 
 HANGUP_WAIT_S = 3.0
 _EXPORT_PAGE = 200
@@ -63,7 +64,7 @@ class _Filter:
 Filter = Annotated[_Filter, Depends()]
 
 
-def sessions_router(calls: Calls, past: Database | None) -> APIRouter:
+def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | None) -> APIRouter:
     router = APIRouter()
 
     def kept() -> Database:
@@ -165,9 +166,10 @@ def sessions_router(calls: Calls, past: Database | None) -> APIRouter:
     async def forget(
         caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],
     ) -> Forgotten:
-        """Delete all that is kept of a caller's past calls."""
+        """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
+        messages = await voicemail.forget(caller) if voicemail else 0
         with _readable():
-            return Forgotten(calls=await kept().forget(caller))
+            return Forgotten(calls=await past.forget(caller) if past else 0, messages=messages)
 
     return router
 

@@ -355,7 +355,8 @@ class Draining(BaseModel):
 
 
 class Forgotten(BaseModel):
-    calls: int = Field(description="Calls of the caller's that were deleted.")
+    calls: int = Field(description="Calls with them that were deleted.")
+    messages: int = Field(description="Messages of theirs that were.")
 
 
 def _summary(call: LiveCall) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, delete, event, func, make_url, select, text, update
+from sqlalchemy import Connection, delete, event, func, make_url, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
@@ -93,9 +93,10 @@ class Database:
             return list(await session.scalars(_whole(found) if whole else found))
 
     async def forget(self, caller: str) -> int:
-        """Delete all calls of a caller's that are over; returns how many."""
+        """Delete all calls with a caller that are over, those that we made too; returns how many."""
+        theirs = or_(Call.caller == caller, (Call.direction == "outbound") & (Call.called == caller))
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(Call.caller == caller, Call.ended.is_not(None)))
+            gone = await session.execute(delete(Call).where(theirs, Call.ended.is_not(None)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
     async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:

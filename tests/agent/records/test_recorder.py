@@ -189,6 +189,16 @@ async def test_a_caller_is_forgotten(recorder: Recorder) -> None:
         assert list(await session.scalars(select(Turn))) == []
 
 
+async def test_whom_we_called_is_forgotten(recorder: Recorder) -> None:
+    ours = CallInfo("sip", "", "alice", direction="outbound")
+    made = Talk(ours).recorded_by(recorder)
+    to_us = Talk(CallInfo("sip", "bob", "alice")).recorded_by(recorder)
+    await over(recorder, made)
+    await over(recorder, to_us)
+    assert await recorder.database.forget("alice") == 1
+    assert await recorder.database.call(to_us.info.id) is not None
+
+
 async def test_words_go_before_records_do(recorder: Recorder) -> None:
     talk = Talk().recorded_by(recorder)
     talk.conversation.caller_said("Hello.")
