@@ -12,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, delete, event, func, make_url, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, event, func, make_url, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
@@ -42,7 +42,9 @@ class Database:
             raise ConfigError(
                 "records.url names PostgreSQL: install its driver with pip install '.[postgres]'."
             )
-        self.node = settings.records.node or socket.gethostname()
+        # A file is one node's, whatever its host is called: a container's name changes.
+        shared = self.url.get_backend_name() != "sqlite"
+        self.node = settings.records.node or (socket.gethostname() if shared else "local")
         self._engine: AsyncEngine | None = None
         self.opened = False
 
@@ -101,9 +103,9 @@ class Database:
 
     async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:
         """Delete what is older than it may be; returns how many calls' records."""
-        words = select(Call.id).where(Call.ended < now - timedelta(days=keep_words_days))
+        words = select(Call.id).where(_over_by(now - timedelta(days=keep_words_days)))
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(Call.ended < now - timedelta(days=keep_days)))
+            gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
             for table in (Turn, ToolCall, Problem):
                 await session.execute(delete(table).where(table.call_id.in_(words)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
@@ -140,6 +142,11 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _over_by(then: datetime) -> ColumnElement[bool]:
+    """Also what nobody closed, a day after it began: no call is longer."""
+    return or_(Call.ended < then, Call.ended.is_(None) & (Call.began < then - timedelta(days=1)))
 
 
 def _whole(calls: Select[Call]) -> Select[Call]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -218,6 +219,40 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     assert call.turns == []
     await sweep(91)
     assert await recorder.database.call(talk.info.id) is None
+
+
+async def test_what_nobody_closes_goes_as_well(recorder: Recorder) -> None:
+    """Of a node that never came back."""
+    talk = Talk().recorded_by(recorder)
+    talk.conversation.caller_said("Hello.")
+    await written(recorder)
+    for days, left in ((30, (1, 1)), (32, (1, 0)), (92, (0, 0))):
+        later = datetime.now(UTC) + timedelta(days=days)
+        await recorder.database.sweep(later, keep_days=90, keep_words_days=30)
+        async with recorder.database.session() as session:
+            found = [len(list(await session.scalars(select(table)))) for table in (Call, Turn)]
+        assert tuple(found) == left
+
+
+async def test_a_container_that_is_made_anew_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is one node's, whatever its host is called now."""
+    if settings.records.url:
+        pytest.skip("PostgreSQL may have several nodes, whose names tell them apart")
+    monkeypatch.setattr(socket, "gethostname", lambda: "1f2e3d")
+    dead = Recorder(settings)
+    await dead.start()
+    talk = Talk().recorded_by(dead)
+    await written(dead)
+    await dead.close()
+    monkeypatch.setattr(socket, "gethostname", lambda: "3d2e1f")
+    again = Recorder(settings)
+    await again.start()
+    call = await again.database.call(talk.info.id)
+    assert call is not None
+    assert call.cause == PROCESS_DIED
+    await again.close()
 
 
 @pytest.mark.peers
