@@ -8,11 +8,12 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.contracts import Calls, LiveCall
@@ -27,6 +28,17 @@ HANGUP_WAIT_S = 3.0
 _EXPORT_PAGE = 200
 
 
+def _in_utc(when: datetime) -> datetime:
+    """Without a zone it is this machine's."""
+    try:
+        return when.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise ValueError("must be a time between the years 1 and 9999") from None
+
+
+_When = Annotated[datetime, AfterValidator(_in_utc)]
+
+
 @dataclass(frozen=True)
 class _Filter:
     """Which calls are asked for."""
@@ -35,8 +47,8 @@ class _Filter:
     to: Annotated[str | None, Query(description="Who was called.", max_length=200)] = None
     transport: Annotated[str | None, Query(description="sip, webrtc or a carrier.", max_length=40)] = None
     cause: Annotated[str | None, Query(description="Why it ended.", max_length=40)] = None
-    since: Annotated[datetime | None, Query(description="Began then or later.")] = None
-    until: Annotated[datetime | None, Query(description="Began before.")] = None
+    since: Annotated[_When | None, Query(description="Began then or later.")] = None
+    until: Annotated[_When | None, Query(description="Began before.")] = None
 
     def takes(self, call: LiveCall) -> bool:
         info, began = call.info, call.info.since
@@ -55,8 +67,8 @@ class _Filter:
             called=self.to,
             transport=self.transport,
             cause=self.cause,
-            since=self.since and self.since.astimezone(),
-            until=self.until and self.until.astimezone(),
+            since=self.since,
+            until=self.until,
             limit=limit,
         )
 

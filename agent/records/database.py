@@ -30,7 +30,7 @@ _MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start 
 
 
 class Database:
-    """Nothing is asked of it before `open`. All may raise SQLAlchemyError or OSError."""
+    """All may raise SQLAlchemyError or OSError; what is asked of it before it could be opened does."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError where PostgreSQL's driver isn't installed."""
@@ -79,7 +79,8 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A transaction, committed at its end."""
-        assert self._engine is not None
+        if self._engine is None:
+            raise OSError("The database isn't open.")
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 

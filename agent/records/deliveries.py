@@ -52,11 +52,7 @@ class Deliveries:
                 try:
                     while await self._deliver_due(http):
                         pass
-                except (
-                    SQLAlchemyError,
-                    OSError,
-                    AssertionError,
-                ):  # the recorder tells that the database is away
+                except (SQLAlchemyError, OSError):  # the recorder tells that the database is away
                     logger.debug("no deliveries while the database is away")
                 await asyncio.sleep(LOOK_EVERY_S)
 
