@@ -125,12 +125,13 @@ class Guard:
             self._on_ban(source)
 
     def _is_exempt(self, source: Source) -> bool:
-        exempt = self._exempted.get(source)
+        exempted = self._exempted  # or another thread's new networks would be noted as the old ones are
+        exempt = exempted.get(source)
         if exempt is None:
-            if len(self._exempted) >= SOURCES:
-                self._exempted.clear()
+            if len(exempted) >= SOURCES:
+                exempted.clear()
             network = network_of(source)
-            exempt = self._exempted[source] = any(
+            exempt = exempted[source] = any(
                 network.version == other.version and network.overlaps(other) for other in self._exempt
             )
         return exempt
