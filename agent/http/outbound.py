@@ -120,13 +120,13 @@ class CallView(BaseModel):
         description="Where it was to be told; unknown has said nothing.", examples=[None]
     )
     session: str | None = Field(
-        description="While it is on, what /api/v1/sessions knows it by.", examples=["51d07a3e9f2c"]
+        description="What /api/v1/sessions knows the last attempt by.", examples=["51d07a3e9f2c"]
     )
     progress: list[ProgressView]
 
     @classmethod
     def of(cls, call: OutboundCall) -> CallView:
-        who = call.session.answered_by if call.session else None
+        who = call.answered_by
         return cls(
             id=call.id,
             to=call.plan.to,
@@ -136,7 +136,7 @@ class CallView(BaseModel):
             detail=call.detail,
             attempts=call.attempts,
             answered_by=who.value if who else None,
-            session=call.session.info.id if call.session else None,
+            session=call.session_id,
             progress=[ProgressView.of(progress) for progress in call.progress],
         )
 

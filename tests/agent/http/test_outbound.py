@@ -155,6 +155,9 @@ async def test_a_recording_is_played_and_the_call_is_over(serve: Serve) -> None:
         called.reply(await called.request_of("BYE"), "200 OK")
         ended = await on.over(path)
         assert ended["reason"] == "agent_hangup"
+        kept = on.calls.find(ended["id"])
+        assert kept is not None
+        assert (kept.session, kept.plan.script.play) == (None, b"")  # of 200 calls it would be gigabytes
         heard = called.heard().astype(float)
         spectrum = np.abs(np.fft.rfft(heard))
         assert abs(int(spectrum.argmax()) * 8000 / len(heard) - 500) < 5
