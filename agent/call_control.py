@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -204,10 +205,12 @@ class CallControl:
 
     async def _pass_on(self, name: str, entered: str) -> str | None:
         """Post what is secret. Returns what the model is told of it, None where it wasn't taken."""
-        posted = {"type": "keypad", "call": self._call.info.id, "name": name, "keys": entered}
+        call_id = self._call.info.id
+        posted = {"call": call_id, "name": name, "keys": entered}
         try:
-            await self._webhook.post(posted)
-        except WebhookFailed:
+            await self._webhook.post("keypad", uuid.uuid4().hex, posted)
+        except WebhookFailed as failed:
+            logger.warning("call %s: what was entered isn't passed on: %s", call_id, failed)
             return None
         return SECRET
 

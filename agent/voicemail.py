@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from agent.webhook import Webhook, WebhookFailed
+from agent.webhook import ONCE_S, Webhook, WebhookFailed
 from config.settings import Settings
 from config.voicemail import MailSettings
 from models.errors import ModelError
@@ -175,7 +175,7 @@ class Voicemail:
                 await asyncio.to_thread(self._send, message)
             else:
                 known = message.model_dump(mode="json", exclude={"pending"})
-                await self._webhook.post({"type": "message", **known})
+                await self._webhook.post("message", message.id, known, tries_s=ONCE_S)
         except (OSError, smtplib.SMTPException, WebhookFailed) as error:
             logger.warning("the message %s couldn't be sent by %s: %s", message.id, way, _why(error))
             return False

@@ -350,8 +350,8 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
 ) -> None:
     posted: list[Any] = []
 
-    async def post(_: Webhook, what: Any) -> None:
-        posted.append(what)
+    async def post(_: Webhook, kind: str, id: str, what: Any) -> None:
+        posted.append((kind, what))
         if not taken:
             raise WebhookFailed("The webhook answers HTTP 500.")
 
@@ -372,7 +372,7 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
         outcome = entering(pressed(9.0, "789964#"), "pin", during=during)
     finally:
         loguru.logger.remove(sink)
-    assert posted == [{"type": "keypad", "call": "test", "name": "pin", "keys": "789964"}]
+    assert posted == [("keypad", {"call": "test", "name": "pin", "keys": "789964"})]
     assert callers(outcome) == ([NUMBER.text, f"DTMF: {SECRET}"] if taken else [NUMBER.text])
     assert answers(outcome)[-1] == ("Okay then." if taken else PERSONA.says.not_entered)
     kept = [*seen, caplog.text, json.dumps(outcome.contexts), json.dumps(outcome.turns)]
