@@ -192,6 +192,8 @@ class CallControl:
             self._mute("doing", False)
             self.doing = None
         keys.late = "" if sequence.endswith(asks.terminator) else asks.terminator
+        if asks.secret and not (asks.terminator and sequence.endswith(asks.terminator)):
+            keys.drop_rest(asks.between_keys_s if asks.complete(sequence) else asks.first_key_s)
         entered = asks.entered(sequence)
         if entered is not None and asks.secret:
             entered = await self._pass_on(name, entered)

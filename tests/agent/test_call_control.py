@@ -382,6 +382,32 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
     assert not [text for text in kept if re.search(apart, text)]
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pressed(9.0, "78996455#"),  # more than fit
+        [*pressed(9.0, "7899"), *pressed(16.5, "64#")],  # with a pause that is too long
+    ],
+)
+def test_the_rest_of_a_secret_is_secret(
+    keys: list[tuple[float, InputDTMFFrame]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def post(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(Webhook, "post", post)
+    assert callers(entering(keys, "pin")) == [NUMBER.text, f"DTMF: {SECRET}"]
+
+
+def test_keys_behind_a_secret_are_turns_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def post(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(Webhook, "post", post)
+    keys = [*pressed(9.0, "7899#"), *pressed(14.0, "1")]
+    assert callers(entering(keys, "pin"))[-1] == "DTMF: 1"
+
+
 RESCUED = Settings.model_validate(
     {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "on_failure": "reception"}}
 )
