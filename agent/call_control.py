@@ -123,8 +123,9 @@ class CallControl:
         async def put_through() -> None:
             try:
                 await self.transfer(to, comes_back=False)
-            except (CantBeDone, TransferFailed):
+            except Exception:
                 otherwise()
+                raise
 
         self._start(put_through)
 
@@ -398,7 +399,8 @@ class CallControl:
         """Again and again, until it is stopped."""
         if music and self._plays:
             self._call.playout.write(music)
-            self._call.playout.mark(lambda: self._play(music))
+            if self._call.playout.queued_ms:  # it is taken as long as the call isn't over
+                self._call.playout.mark(lambda: self._play(music))
 
     async def _say(self, text: str) -> None:
         """Returns when the caller has heard it, or never will."""
@@ -423,8 +425,12 @@ class CallControl:
 
     def _start(self, work: Callable[[], Awaitable[object]]) -> None:
         async def do() -> None:
-            with contextlib.suppress(CantBeDone, TransferFailed):  # the caller has been told
+            try:
                 await work()
+            except (CantBeDone, TransferFailed):  # the caller has been told
+                pass
+            except Exception:  # as a call that fails
+                logger.exception("call %s: what was to be done with it failed", self._call.info.id)
 
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)

@@ -415,6 +415,30 @@ FAILING = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Fail again.")]
 FAILS = {one.text: "!fail" for one in FAILING}
 
 
+def test_music_isnt_begun_behind_the_calls_end() -> None:
+    ended: list[bool] = []
+
+    async def over(session: CallSession) -> None:
+        session._call.playout.close()
+        session.control._start_music()
+        ended.append(True)
+
+    converse([], during=Operator((2.0, over)), lasts=5)
+    assert ended
+
+
+def test_who_cant_be_rescued_for_any_reason_hears_the_apology() -> None:
+    async def transfer(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    def broken(_: CallSession, call: FakeCall) -> None:
+        call.transfer = transfer  # type: ignore[method-assign]
+
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=broken)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert answers(outcome)[-1] == PERSONA.apology
+
+
 def test_when_the_models_fail_somebody_else_talks_to_the_caller() -> None:
     wire = Wire()
     outcome = converse(FAILING, FAILS, settings=RESCUED, during=wire)
