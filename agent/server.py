@@ -120,7 +120,7 @@ class Server:
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
-            self.sessions.dial = self.sip.dial
+            self.sessions.dial = self.outbound.consult
             if settings.sip.over_tls:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)
@@ -144,9 +144,9 @@ class Server:
             )
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
+        await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
         await self.canary.start()
-        await self.voicemail.start()
         keep_what_is_there()
         if self.sip:
             await self.sip.start()

@@ -22,6 +22,7 @@ logger = logging.getLogger("offhook.outbound")
 
 KEPT = 200  # of those that are over
 MOST_REDIRECTIONS = 3
+BY_AGENT = "agent"
 
 _ANSWERED_BY = {
     Verdict.HUMAN: "A person has answered.",
@@ -161,6 +162,33 @@ class OutboundCalls:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return call
+
+    async def consult(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str,
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call, within the same limits, whoever is to take a caller's call over. As `Dial`."""
+        permit = self._guard.begin(BY_AGENT, _now())
+
+        async def answered(_: CallTransport) -> None:
+            self._guard.answered(permit, _now())
+
+        async def run(call: OutgoingCall) -> None:
+            call.add_event_handler(call.connected_event, answered)
+            try:
+                await handler(call)
+            finally:
+                self._guard.end(permit, _now())
+
+        try:
+            return await self._dial(to, run, account=account, ring_timeout_s=ring_timeout_s)
+        except (NotPermitted, CallGone):
+            self._guard.end(permit, _now())
+            raise
 
     def drain(self) -> None:
         """Try nothing again."""

@@ -32,7 +32,8 @@ from tests.agent.http.fakes import FakeModels as HttpModels
 from tests.peers import free_port
 from tests.sip_callee import callee
 from tests.transports.sip_calls import packets
-from transports.outbound import OutboundGuard
+from transports.call import CallTransport
+from transports.outbound import LimitReached, NotPermitted, OutboundGuard
 from transports.sip.server import SipServer
 
 KEY = "s3cret-s3cret-s3cret"
@@ -162,6 +163,23 @@ async def test_a_recording_is_played_and_the_call_is_over(serve: Serve) -> None:
         spectrum = np.abs(np.fft.rfft(heard))
         assert abs(int(spectrum.argmax()) * 8000 / len(heard) - 500) < 5
         assert (np.abs(heard) > 1000).sum() > 5500  # of a second's 8,000
+
+
+async def test_who_is_asked_to_take_a_call_over_counts_too(serve: Serve) -> None:
+    async def run(call: CallTransport) -> None:
+        await call.answer()
+
+    async with line(serve, calls_per_minute=1) as on, callee() as called:
+        call = await on.calls.consult(called.address, run, account="", ring_timeout_s=20)
+        await called.invited()
+        with pytest.raises(LimitReached, match="calls_per_minute"):
+            await on.calls.consult(called.address, run, account="", ring_timeout_s=20)
+        await call.hangup()
+    async with line(serve, max_calls=1) as on, callee() as called:
+        with pytest.raises(NotPermitted):
+            await on.calls.consult("sip:1@192.0.2.1", run, account="", ring_timeout_s=20)
+        path = await on.call(called.address)  # what wasn't dialled takes no place
+        await on.client.delete(path)
 
 
 async def test_hung_up_by_the_api_while_it_rings(serve: Serve) -> None:
