@@ -20,12 +20,13 @@ def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
+    return value
 
 
 # Validators' messages go on from "it must be".
 Network = Annotated[str, AfterValidator(_network)]
 Url = Annotated[str, AfterValidator(_url)]
+BaseUrl = Annotated[Url, AfterValidator(lambda url: url.rstrip("/"))]  # more is put behind it
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 
 

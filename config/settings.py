@@ -18,7 +18,7 @@ from config.logins import AuthSettings, RegistrarSettings
 from config.outbound import OutboundSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
-from config.section import Codec, Network, Section, Url
+from config.section import BaseUrl, Codec, Network, Section
 from config.transfer import TransferSettings
 from config.voicemail import VoicemailSettings
 from config.webhook import WebhookSettings
@@ -211,13 +211,13 @@ class TtsSettings(Section):
 class LlmEndpointSettings(Section):
     """A language model on a server."""
 
-    url: Url = Field(description="An Ollama, or the /v1 of an OpenAI-compatible endpoint.")
+    url: BaseUrl = Field(description="An Ollama, or the /v1 of an OpenAI-compatible endpoint.")
     model: str = Field(min_length=1, description="The model's name there.")
     api_key: SecretStr | None = Field(None, description="Sent there.")
 
 
 class LlmSettings(Section):
-    url: Url | None = Field(
+    url: BaseUrl | None = Field(
         None,
         description="An Ollama, or the /v1 of an OpenAI-compatible endpoint; unset, an Ollama on this "
         "machine answers if it has llm.model.",
@@ -383,7 +383,9 @@ class CarrierSettings(Section):
     enabled: tuple[Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "genesys"], ...] = Field(
         (), description="Carriers that may open media streams."
     )
-    public_url: Url | None = Field(None, description="https://... under which carriers reach this server.")
+    public_url: BaseUrl | None = Field(
+        None, description="https://... under which carriers reach this server."
+    )
     twilio: CarrierCredentials = CarrierCredentials()
     telnyx: CarrierCredentials = CarrierCredentials()
     plivo: CarrierCredentials = CarrierCredentials()

@@ -66,6 +66,11 @@ async def test_all_that_is_posted_is_signed(serve: Serve) -> None:
     assert len(office.signed) == 2
 
 
+def test_its_url_is_taken_as_it_is() -> None:
+    """Some servers answer 301 to the other spelling, which nobody follows with a POST."""
+    assert WebhookSettings(url="https://office.example/hook/").url == "https://office.example/hook/"
+
+
 async def test_nobody_there_and_nobody_named() -> None:
     there = WebhookSettings.model_validate({"url": f"http://127.0.0.1:{free_port()}/hook"})
     with pytest.raises(WebhookFailed, match="doesn't answer"):
