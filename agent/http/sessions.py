@@ -16,9 +16,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, LiveCall
 from agent.http.problems import ProblemError, responses
-from agent.http.views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.records import query as records
 from agent.records.database import Database
 from agent.records.tables import Call

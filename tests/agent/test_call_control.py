@@ -23,7 +23,7 @@ from agent.call_control import SECRET, CantBeDone, UnknownTarget
 from agent.consultation import about
 from agent.conversation import Turn
 from agent.hold_music import hold_music
-from agent.http.views import SessionDetail
+from agent.http.call_views import SessionDetail
 from agent.session import CallSession
 from agent.webhook import Webhook, WebhookFailed
 from config.errors import ConfigError

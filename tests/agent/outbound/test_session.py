@@ -132,7 +132,7 @@ def test_nobody_is_told_of_a_call_that_is_over() -> None:
     _, session = made([], lasts=5, say="Your table is ready.")
     told: list[object] = []
     observer = Observer()
-    observer.changed = told.append  # type: ignore[method-assign]
+    observer.changed = told.append  # type: ignore[method-assign, assignment]
     session.tell(observer)
     session._conversation.agent_said("Goodbye.", cut_off=False)
     assert told == []
