@@ -21,7 +21,8 @@ from agent.records.recorder import Recorder
 from agent.server import Server
 from agent.voicemail import Voicemail
 from config.answering import load_personas
-from config.settings import CarrierSettings, Settings, WebRtcSettings
+from config.carriers import CarrierSettings
+from config.settings import Settings, WebRtcSettings
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from transports.media_streams.router import carriers_router
