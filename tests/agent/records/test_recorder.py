@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,15 +17,10 @@ from agent.records.recorder import Recorder
 from agent.records.tables import Call, Turn
 from config.errors import ConfigError
 from config.settings import Settings
+from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from tests.postgres import Postgres
 from transports.call import CallInfo, EndReason, MediaStats
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def written(recorder: Recorder) -> None:
