@@ -49,7 +49,7 @@ class Webhook:
                     headers |= signature(secret.get_secret_value(), id, int(time.time()), body)
                 try:
                     status = (await http.post(url, content=body, headers=headers)).status_code
-                except httpx2.HTTPError as error:
+                except (httpx2.HTTPError, UnicodeError) as error:
                     why = f"The webhook doesn't answer: {type(error).__name__}."
                     continue
                 if status < 300:

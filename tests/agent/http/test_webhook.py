@@ -66,6 +66,18 @@ async def test_all_that_is_posted_is_signed(serve: Serve) -> None:
     assert len(office.signed) == 2
 
 
+async def test_a_token_that_no_header_takes_is_told_of() -> None:
+    there = WebhookSettings.model_validate({"url": f"http://127.0.0.1:{free_port()}/", "token": "schlüssel"})
+    with pytest.raises(WebhookFailed):
+        await Webhook(there).post("keypad", "1", {}, tries_s=AT_ONCE)
+
+
+@pytest.mark.parametrize("url", ["http://office.example:99999/hook", "http://office.example:x/", "office"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(ValueError, match="http:// or https://"):
+        WebhookSettings(url=url)
+
+
 def test_its_url_is_taken_as_it_is() -> None:
     """Some servers answer 301 to the other spelling, which nobody follows with a POST."""
     assert WebhookSettings(url="https://office.example/hook/").url == "https://office.example/hook/"
