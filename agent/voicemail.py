@@ -89,9 +89,10 @@ class Voicemail:
     async def close(self) -> None:
         if self._writing:
             await asyncio.wait(self._writing, timeout=WRITE_S)
-        for task in self._tasks:
+        left = [*self._tasks, *self._writing]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     def take(self, pcm: bytes, info: CallInfo, *, persona: str, language: str) -> str:
         """Keep a message, s16le mono PCM at 16 kHz, and see to it from now on. Returns its id.
@@ -112,9 +113,7 @@ class Voicemail:
             pending=self._ways,
         )
         self._messages[message.id] = message
-        writing = asyncio.create_task(
-            asyncio.to_thread(self._write_sound, message, pcm), name="voicemail-write"
-        )
+        writing = asyncio.create_task(self._write(message, pcm), name="voicemail-write")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         self._start(partial(self._keep, message, writing))
@@ -145,6 +144,18 @@ class Voicemail:
     async def _keep(self, message: Message, writing: asyncio.Task[None]) -> None:
         await asyncio.shield(writing)
         await self._see_through(message)
+
+    async def _write(self, message: Message, pcm: bytes) -> None:
+        """Until the disk takes it; it is full, or away."""
+        for wait_s in AGAIN_S:
+            try:
+                await asyncio.to_thread(self._write_sound, message, pcm)
+                return
+            except OSError as error:
+                logger.error("the message %s can't be written yet: %s", message.id, error.strerror)  # noqa: TRY400
+            await asyncio.sleep(wait_s)
+        self._messages.pop(message.id, None)
+        logger.error("the message %s is lost: it can't be written", message.id)
 
     async def _see_through(self, message: Message) -> None:
         """Transcribe it and pass it on, until both are done or it is deleted."""

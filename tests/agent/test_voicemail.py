@@ -213,6 +213,30 @@ async def test_what_is_deleted_while_it_is_written_stays_deleted(
     assert list((tmp_path / "messages").iterdir()) == []
 
 
+async def test_a_message_is_written_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", (0.01,) * 1000)
+    (tmp_path / "messages").write_text("in the way")
+    async with desk(settings(tmp_path)) as voicemail:
+        id = take(voicemail)
+        await asyncio.sleep(0.1)
+        assert voicemail.audio(id) is None
+        (tmp_path / "messages").unlink()
+        await until(passed_on(voicemail))
+        assert voicemail.audio(id) is not None
+
+
+async def test_a_message_that_cant_be_written_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "messages").write_text("in the way")
+    async with desk(settings(tmp_path)) as voicemail:
+        id = take(voicemail)
+        await until(lambda: not voicemail.messages)
+    assert f"the message {id} is lost" in caplog.text
+
+
 async def test_a_caller_is_forgotten(tmp_path: Path) -> None:
     async with desk(settings(tmp_path)) as voicemail:
         take(voicemail)
