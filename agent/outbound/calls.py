@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -111,7 +111,7 @@ class OutboundCall:
         self.plan = replace(self.plan, script=replace(self.plan.script, play=b""))
         self.note("over", detail)
 
-    async def follow(self) -> AsyncIterator[Progress]:
+    async def follow(self) -> AsyncGenerator[Progress, None]:
         """All that has happened and will, until it is over."""
         told = 0
         while True:

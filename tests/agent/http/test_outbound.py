@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.cli import app as offhook
+from agent.http import outbound as module
 from agent.http.app import create_app
 from agent.http.outbound import outbound_router
 from agent.http.speech import wav
@@ -144,6 +145,21 @@ async def test_progress_is_told_as_it_comes(serve: Serve) -> None:
         assert got[-1][1]["reason"] == "busy"
         assert got[-1][1]["detail"] == "It is busy. (486 Busy Here)"
         assert got[-1][1]["status"] == 486
+
+
+async def test_a_call_that_rings_for_long_is_still_followed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ALIVE_EVERY_S", 0.05)
+    async with line(serve) as on, callee() as called:
+        path = await on.call(called.address)
+        async with on.client.stream("GET", f"{path}/events") as events, asyncio.timeout(15):
+            lines = events.aiter_lines()
+            while await anext(lines) != ": alive":
+                pass
+            called.reply(await called.invited(), "486 Busy Here")
+            while await anext(lines) != "event: over":
+                pass
 
 
 async def test_a_recording_is_played_and_the_call_is_over(serve: Serve) -> None:
