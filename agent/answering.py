@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from agent.language import LanguagePolicy
 from config.persona import Persona
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 from models.whisper import LanguageChoice, Languages
 
 Tell = Callable[[Persona], None]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,8 +123,9 @@ class CallControl:
         async def put_through() -> None:
             try:
                 await self.transfer(to, comes_back=False)
-            except (CantBeDone, TransferFailed):
+            except Exception:
                 otherwise()
+                raise
 
         self._start(put_through)
 
@@ -196,6 +198,8 @@ class CallControl:
             self._mute("doing", False)
             self.doing = None
         keys.late = "" if sequence.endswith(asks.terminator) else asks.terminator
+        if asks.secret and not (asks.terminator and sequence.endswith(asks.terminator)):
+            keys.drop_rest(asks.between_keys_s if asks.complete(sequence) else asks.first_key_s)
         entered = asks.entered(sequence)
         if entered is not None and asks.secret:
             entered = await self._pass_on(name, entered)
@@ -209,10 +213,12 @@ class CallControl:
 
     async def _pass_on(self, name: str, entered: str) -> str | None:
         """Post what is secret. Returns what the model is told of it, None where it wasn't taken."""
-        posted = {"type": "keypad", "call": self._call.info.id, "name": name, "keys": entered}
+        call_id = self._call.info.id
+        posted = {"call": call_id, "name": name, "keys": entered}
         try:
-            await self._webhook.post(posted)
-        except WebhookFailed:
+            await self._webhook.post("keypad", uuid.uuid4().hex, posted)
+        except WebhookFailed as failed:
+            logger.warning("call %s: what was entered isn't passed on: %s", call_id, failed)
             return None
         return SECRET
 
@@ -402,7 +408,8 @@ class CallControl:
         """Again and again, until it is stopped."""
         if music and self._plays:
             self._call.playout.write(music)
-            self._call.playout.mark(lambda: self._play(music))
+            if self._call.playout.queued_ms:  # it is taken as long as the call isn't over
+                self._call.playout.mark(lambda: self._play(music))
 
     async def _say(self, text: str) -> None:
         """Returns when the caller has heard it, or never will."""
@@ -427,8 +434,12 @@ class CallControl:
 
     def _start(self, work: Callable[[], Awaitable[object]]) -> None:
         async def do() -> None:
-            with contextlib.suppress(CantBeDone, TransferFailed):  # the caller has been told
+            try:
                 await work()
+            except (CantBeDone, TransferFailed):  # the caller has been told
+                pass
+            except Exception:  # as a call that fails
+                logger.exception("call %s: what was to be done with it failed", self._call.info.id)
 
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)

@@ -86,7 +86,7 @@ class Events(Observer):
             reader.end(None)
 
     def follow(self, id: str | None = None) -> Reader:
-        """All calls' events from now on, or those of the call with this `id`, until it has ended.
+        """All calls' events from now on, or those of one call, until it has ended; none of one that has.
 
         Raises TooManyReaders.
         """
@@ -94,7 +94,7 @@ class Events(Observer):
             raise TooManyReaders
         reader = Reader(id, self._readers.discard)
         self._readers.add(reader)
-        if self._closed:
+        if self._closed or (id is not None and id not in self._known):
             reader.end(None)
         return reader
 

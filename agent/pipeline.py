@@ -75,6 +75,7 @@ class Keys(DTMFAggregator):
         self.taken_by: Callable[[str], None] | None = None
         self.late = ""  # is ignored, if it comes next: of an entry that was complete without it
         self.recorded_by: Callable[[bytes], None] | None = None
+        self._rest_s = self._rest_until = 0.0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, InputDTMFFrame) and self._keeps(frame.button.value):
@@ -83,11 +84,20 @@ class Keys(DTMFAggregator):
             self.recorded_by(frame.audio)
         await super().process_frame(frame, direction)
 
+    def drop_rest(self, seconds: float) -> None:
+        """Have keys go nowhere up to `late`, or until none came for so long: they may belong to a secret."""
+        self._rest_s, self._rest_until = seconds, asyncio.get_running_loop().time() + seconds
+
     def _keeps(self, key: str) -> bool:
-        late, self.late = self.late, ""
         if self.taken_by:
             self.taken_by(key)
-        return self.taken_by is not None or key == late
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._rest_until and key != self.late:
+            self._rest_until = now + self._rest_s
+            return True
+        late, self.late, self._rest_until = self.late, "", 0.0
+        return key == late
 
     async def broadcast_interruption(self) -> None:
         pass

@@ -19,7 +19,6 @@ from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
-from agent.http.voicemail import voicemail_router
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
@@ -121,7 +120,7 @@ class Server:
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
-            self.sessions.dial = self.sip.dial
+            self.sessions.dial = self.outbound.consult
             if settings.sip.over_tls:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)
@@ -145,9 +144,9 @@ class Server:
             )
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
+        await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
         await self.canary.start()
-        await self.voicemail.start()
         keep_what_is_there()
         if self.sip:
             await self.sip.start()
@@ -182,7 +181,6 @@ class Server:
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
-        routers.append(voicemail_router(self.voicemail))
         return create_app(
             settings=settings,
             calls=self.sessions,
@@ -195,6 +193,7 @@ class Server:
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
             events=self.events,
+            voicemail=self.voicemail,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )

@@ -309,6 +309,7 @@ class CallSession:
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
         self._call.playout.on_sounding = None
+        self._conversation.on_changed = None  # a record that has ended isn't begun anew
 
     async def _in_time(self, work: Awaitable[None], what: str) -> None:
         try:

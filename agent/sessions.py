@@ -22,10 +22,11 @@ from config.routes import Arrival
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
-from transports.call import CallRefused, CallsStopped, CallTransport, EndReason
+from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
 
 logger = logging.getLogger("offhook.calls")
 
+STATS_S = 2.0
 TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 
 
@@ -111,28 +112,43 @@ class Sessions:
         self._empty.clear()
         reason = EndReason.TRANSPORT_FAILURE
         for observer in self._observers:
-            observer.began(session)
+            self._tell(id, partial(observer.began, session))
             session.tell(observer)
         try:
             reason = await session.run()
         except Exception:  # one call may die, the server not
             logger.exception("call %s failed", id)
         finally:
-            await self._tell_end(session, reason)
-            del self._live[id]
-            session.forgotten.set()
-            self.ended += 1
-            if not self._live:
-                self._empty.set()
-                asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
+            try:
+                await self._tell_end(id, session, reason)
+            finally:
+                del self._live[id]
+                session.forgotten.set()
+                self.ended += 1
+                if not self._live:
+                    self._empty.set()
+                    asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy)
         return reason
 
-    async def _tell_end(self, session: CallSession, reason: EndReason) -> None:
+    async def _tell_end(self, id: str, session: CallSession, reason: EndReason) -> None:
         if not self._observers:
             return
-        stats = await session.media_stats()
+        stats = MediaStats()
+        try:
+            async with asyncio.timeout(STATS_S):
+                stats = await session.media_stats()
+        except Exception:  # as a call that fails
+            logger.exception("call %s: how its media flowed isn't known", id)
         for observer in self._observers:
-            observer.ended(session, reason, stats)
+            self._tell(id, partial(observer.ended, session, reason, stats))
+
+    @staticmethod
+    def _tell(id: str, tell: Callable[[], None]) -> None:
+        """Whoever watches and fails costs the call nothing, nor the others who do."""
+        try:
+            tell()
+        except Exception:
+            logger.exception("call %s: somebody who watches it failed", id)
 
     def _give_up_half_open(self) -> None:
         """End the call that has waited longest for its caller to acknowledge the answer."""

@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from agent.webhook import Webhook, WebhookFailed
+from agent.webhook import ONCE_S, Webhook, WebhookFailed
 from config.settings import Settings
 from config.voicemail import MailSettings
 from models.errors import ModelError
@@ -89,9 +89,10 @@ class Voicemail:
     async def close(self) -> None:
         if self._writing:
             await asyncio.wait(self._writing, timeout=WRITE_S)
-        for task in self._tasks:
+        left = [*self._tasks, *self._writing]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     def take(self, pcm: bytes, info: CallInfo, *, persona: str, language: str) -> str:
         """Keep a message, s16le mono PCM at 16 kHz, and see to it from now on. Returns its id.
@@ -112,9 +113,7 @@ class Voicemail:
             pending=self._ways,
         )
         self._messages[message.id] = message
-        writing = asyncio.create_task(
-            asyncio.to_thread(self._write_sound, message, pcm), name="voicemail-write"
-        )
+        writing = asyncio.create_task(self._write(message, pcm), name="voicemail-write")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         self._start(partial(self._keep, message, writing))
@@ -130,13 +129,33 @@ class Voicemail:
         """Forget a message; whether there was one."""
         if self._messages.pop(id, None) is None:
             return False
-        for kind in ("json", "wav"):
-            self._path(id, kind).unlink(missing_ok=True)
+        self._erase(id)
         return True
+
+    async def forget(self, caller: str) -> int:
+        """Delete all of a caller's; returns how many."""
+        gone = [id for id, message in self._messages.items() if message.caller == caller]
+        for id in gone:
+            del self._messages[id]
+        for id in gone:
+            await asyncio.to_thread(self._erase, id)
+        return len(gone)
 
     async def _keep(self, message: Message, writing: asyncio.Task[None]) -> None:
         await asyncio.shield(writing)
         await self._see_through(message)
+
+    async def _write(self, message: Message, pcm: bytes) -> None:
+        """Until the disk takes it; it is full, or away."""
+        for wait_s in AGAIN_S:
+            try:
+                await asyncio.to_thread(self._write_sound, message, pcm)
+                return
+            except OSError as error:
+                logger.error("the message %s can't be written yet: %s", message.id, error.strerror)  # noqa: TRY400
+            await asyncio.sleep(wait_s)
+        self._messages.pop(message.id, None)
+        logger.error("the message %s is lost: it can't be written", message.id)
 
     async def _see_through(self, message: Message) -> None:
         """Transcribe it and pass it on, until both are done or it is deleted."""
@@ -164,15 +183,18 @@ class Voicemail:
     async def _pass_on(self, message: Message, way: Way) -> bool:
         try:
             if way == "mail":
-                await asyncio.to_thread(send_mail, self._settings.mail, self._mail(message))
+                await asyncio.to_thread(self._send, message)
             else:
                 known = message.model_dump(mode="json", exclude={"pending"})
-                await self._webhook.post({"type": "message", **known})
+                await self._webhook.post("message", message.id, known, tries_s=ONCE_S)
         except (OSError, smtplib.SMTPException, WebhookFailed) as error:
             logger.warning("the message %s couldn't be sent by %s: %s", message.id, way, _why(error))
             return False
         logger.info("the message %s was sent by %s", message.id, way)
         return True
+
+    def _send(self, message: Message) -> None:
+        send_mail(self._settings.mail, self._mail(message))
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
@@ -203,13 +225,17 @@ class Voicemail:
             return pcm
 
     def _save(self, message: Message) -> None:
-        if message.id not in self._messages:
-            return
         path = self._path(message.id, "json")
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_text(message.model_dump_json())
         new.replace(path)
+        if message.id not in self._messages:  # deleted meanwhile
+            self._erase(message.id)
+
+    def _erase(self, id: str) -> None:
+        for kind in ("json", "wav"):
+            self._path(id, kind).unlink(missing_ok=True)
 
     def _read(self) -> list[Message]:
         found = []
@@ -254,7 +280,7 @@ def send_mail(settings: MailSettings, mail: EmailMessage) -> None:
 
 def _why(error: Exception) -> str:
     """Without what the server says, which may quote whom the mail is for."""
-    return str(error) if isinstance(error, WebhookFailed | OSError) else type(error).__name__
+    return type(error).__name__ if isinstance(error, smtplib.SMTPException) else str(error)
 
 
 def _line(text: str) -> str:

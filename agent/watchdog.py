@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from agent.answering import Answering
 from config.persona import Persona
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 from models.errors import ModelLate
 
 LATE_WORDS_S = 3.5  # that a turn is over is known only with its words

@@ -14,7 +14,8 @@ from config.errors import ConfigError
 from config.numbers import plain_number
 from config.persona import Persona, load_persona
 from config.routes import Arrival, RouteSettings, fits, header_of
-from config.settings import Settings, TestNumber, TurnSettings
+from config.settings import Settings, TestNumber
+from config.turn import TurnSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from config.keypad import Keypad
 from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
 from config.section import Section
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 FOLDER = Path(__file__).parent / "personas"
 

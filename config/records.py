@@ -31,7 +31,9 @@ class RecordsSettings(Section):
         description="postgresql://user:password@host/database, or sqlite:///PATH; calls.db in state_dir "
         "if absent.",
     )
-    node: str = Field("", description="This machine's name in a database of several; its host name if empty.")
+    node: str = Field(
+        "", description="This machine's name in a PostgreSQL of several; its host name if empty."
+    )
     keep_days: int = Field(90, ge=1, le=36500, description="How long a call's record is kept.")
     keep_words_days: int = Field(30, ge=0, le=36500, description="How long what was said is kept.")
     redact_digits: bool = Field(False, description="Store '#' in the place of each digit that was said.")

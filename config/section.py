@@ -17,15 +17,19 @@ def _network(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
+    try:
+        parts = urlsplit(value)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return value
+    except ValueError:  # no port, no IPv6 address
+        pass
+    raise ValueError("a URL that begins with http:// or https://")
 
 
 # Validators' messages go on from "it must be".
 Network = Annotated[str, AfterValidator(_network)]
 Url = Annotated[str, AfterValidator(_url)]
+BaseUrl = Annotated[Url, AfterValidator(lambda url: url.rstrip("/"))]  # more is put behind it
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 
 

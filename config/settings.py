@@ -7,19 +7,21 @@ file, the environment and flags.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.accounts import AccountName, AccountSettings
+from config.carriers import CarrierSettings
+from config.llm import LlmSettings
 from config.logins import AuthSettings, RegistrarSettings
 from config.outbound import OutboundSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
-from config.section import Codec, Network, Section, Url
+from config.section import Codec, Network, Section
 from config.transfer import TransferSettings
+from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
 from config.webhook import WebhookSettings
 
@@ -51,7 +53,6 @@ FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Device = Literal["auto", "cpu", "cuda"]
-BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
 MediaEncryption = Literal["off", "optional", "required"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
@@ -208,108 +209,6 @@ class TtsSettings(Section):
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
 
 
-class LlmEndpointSettings(Section):
-    """A language model on a server."""
-
-    url: Url = Field(description="An Ollama, or the /v1 of an OpenAI-compatible endpoint.")
-    model: str = Field(min_length=1, description="The model's name there.")
-    api_key: SecretStr | None = Field(None, description="Sent there.")
-
-
-class LlmSettings(Section):
-    url: Url | None = Field(
-        None,
-        description="An Ollama, or the /v1 of an OpenAI-compatible endpoint; unset, an Ollama on this "
-        "machine answers if it has llm.model.",
-    )
-    model: str = Field("llama3.2", description="Asked of Ollama or of the endpoint at llm.url.")
-    api_key: SecretStr | None = Field(None, description="Sent to the endpoint at llm.url.")
-    fallbacks: tuple[LlmEndpointSettings, ...] = Field(
-        (),
-        max_length=8,
-        description="Who answers where the one before is down or late: url, model and api_key.",
-    )
-    fallback: Literal["bundled", "never"] = Field(
-        "bundled", description="Who answers where none of those does; never refuses calls instead."
-    )
-    fallback_after_s: float = Field(
-        4.0, ge=0.2, le=60, description="An answer that begins later is asked of the next in line."
-    )
-    bundled: Literal["auto"] | BundledLlm = Field(
-        "auto",
-        description="Which bundled model speaks where no other does; auto takes the largest that is "
-        "installed and that the machine bears.",
-    )
-    largest: BundledLlm = Field("qwen2.5-coder-1.5b", description="The largest that llm.bundled: auto takes.")
-    temperature: float = Field(0.2, ge=0, le=2, description="0 always says the likeliest word.")
-    max_tokens: int = Field(160, ge=8, le=4096, description="Longest answer.")
-    num_ctx: int = Field(
-        4096,
-        ge=512,
-        le=131072,
-        description="Tokens of context; a change reloads the model. A bundled one always has 2048 a call, "
-        "smollm2-135m 1536.",
-    )
-    threads: int = Field(
-        0, ge=0, le=64, description="Of the bundled model; 0 uses what is fastest, at most eight."
-    )
-    tools: Literal["auto", "on", "off"] = Field(
-        "auto", description="auto offers tools to every model that can use them; SmolLM2 is too small."
-    )
-    first_token_timeout_s: float = Field(
-        8.0, ge=0.5, le=120, description="An answer that begins later counts as failed."
-    )
-
-    @model_validator(mode="after")
-    def _room_for_the_conversation(self) -> Self:
-        if self.max_tokens > self.num_ctx // 2:
-            raise ValueError(
-                f"llm.max_tokens is {self.max_tokens}; it must be at most half of llm.num_ctx, which is "
-                f"{self.num_ctx}: the other half is for what was said before."
-            )
-        return self
-
-
-class TurnSettings(Section):
-    sure_silence_ms: int = Field(
-        200, ge=80, le=3000, description="Silence after words that sound whole, until they are answered."
-    )
-    unsure_silence_ms: int = Field(
-        1270, ge=80, le=4000, description="The same where it can't be told whether more is to come."
-    )
-    hanging_silence_ms: int = Field(
-        1600, ge=80, le=6000, description="The same where more is to come: 'I would like a'."
-    )
-    speculate: bool = Field(True, description="Work on the answer before the turn is surely over.")
-    barge_in: bool = Field(True, description="The caller may interrupt.")
-    barge_in_min_ms: int = Field(
-        1200,
-        ge=0,
-        le=3000,
-        description="Speech this long interrupts for good; shorter where its words are sure.",
-    )
-    barge_in_min_words: int = Field(1, ge=1, le=10, description="Fewer words never interrupt for good.")
-    echo_guard: bool = Field(True, description="Ignore the agent's own voice coming back.")
-    filler: str | None = Field(
-        None, description="Said when an answer takes long; null is the language's 'One moment.', '' nothing."
-    )
-    filler_after_ms: int = Field(3500, ge=300, le=10000, description="How long an answer may take before it.")
-    answer_timeout_s: float = Field(
-        25.0, ge=2, le=120, description="A question that isn't answered by then is asked for again."
-    )
-
-    @model_validator(mode="after")
-    def _ordered_silences(self) -> Self:
-        names = ("sure_silence_ms", "unsure_silence_ms", "hanging_silence_ms")
-        for shorter, longer in pairwise(names):
-            if getattr(self, shorter) > getattr(self, longer):
-                raise ValueError(
-                    f"turn.{shorter} is {getattr(self, shorter)}; "
-                    f"it must be at most turn.{longer}, which is {getattr(self, longer)}."
-                )
-        return self
-
-
 class HttpSettings(Section):
     enabled: bool = Field(True, description="Serve health, sessions and the page.")
     host: HttpHost = Field("127.0.0.1", description="Address to listen on.")
@@ -370,47 +269,6 @@ class WebRtcSettings(Section):
     turn_secret: SecretStr | None = Field(None, description="coturn's static-auth-secret.")
     turn_ttl_s: int = Field(3600, ge=60, le=86400, description="How long TURN credentials hold.")
     gone_s: float = Field(10.0, ge=2, le=60, description="A silent browser is gone after this long.")
-
-
-class CarrierCredentials(Section):
-    account: str = Field("", description="The account's id at the carrier.")
-    secret: SecretStr | None = Field(
-        None, description="Checks the carrier's signatures, hangs up by its API."
-    )
-
-
-class CarrierSettings(Section):
-    enabled: tuple[Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "genesys"], ...] = Field(
-        (), description="Carriers that may open media streams."
-    )
-    public_url: Url | None = Field(None, description="https://... under which carriers reach this server.")
-    twilio: CarrierCredentials = CarrierCredentials()
-    telnyx: CarrierCredentials = CarrierCredentials()
-    plivo: CarrierCredentials = CarrierCredentials()
-    exotel: CarrierCredentials = CarrierCredentials()
-    vonage: CarrierCredentials = CarrierCredentials()
-    genesys: CarrierCredentials = CarrierCredentials()
-
-    @model_validator(mode="after")
-    def _verifiable(self) -> Self:
-        if self.enabled and self.public_url is None:
-            raise ValueError(
-                "carriers.enabled names carriers, so carriers.public_url must be set: "
-                "the https:// address under which they reach this server."
-            )
-        for name in self.enabled:
-            credentials: CarrierCredentials = getattr(self, name)
-            # Telnyx signs with a key pair: the public key is enough to check it.
-            if name == "telnyx" and not credentials.account:
-                raise ValueError("carriers.telnyx.account must be set: the public key of its webhooks.")
-            if name in ("exotel", "genesys") and not credentials.account:
-                raise ValueError(f"carriers.{name}.account must be set, to check who opens a stream.")
-            if name != "telnyx" and credentials.secret is None:
-                raise ValueError(
-                    f"carriers.{name}.secret must be set, to check the carrier's signature: "
-                    f"set OFFHOOK_CARRIERS__{name.upper()}__SECRET."
-                )
-        return self
 
 
 class LineTestSettings(Section):

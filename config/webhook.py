@@ -11,7 +11,7 @@ class WebhookSettings(Section):
     url: Url | None = Field(None, description="Where messages, keys and calls are posted.")
     token: SecretStr | None = Field(None, description="Sent there as Authorization: Bearer.")
     secret: SecretStr | None = Field(
-        None, description="What is posted of calls is signed with it, as standardwebhooks.com says."
+        None, description="What is posted is signed with it, as standardwebhooks.com says."
     )
     calls: bool = Field(False, description="Post the record of each call when it is over.")
     timeout_s: float = Field(5.0, ge=0.5, le=60, description="For one try; there are several.")

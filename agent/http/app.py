@@ -30,9 +30,11 @@ from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
 from agent.http.text import chat_router
+from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
 from agent.records.database import Database
 from agent.vitals import Pulse
+from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 
@@ -77,6 +79,7 @@ def create_app(
     past: Database | None = None,
     metrics: Metrics | None = None,
     events: Events | None = None,
+    voicemail: Voicemail | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -102,7 +105,9 @@ def create_app(
         app.include_router(
             metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
         )
-    app.include_router(sessions_router(calls, past))
+    app.include_router(sessions_router(calls, past, voicemail))
+    if voicemail:
+        app.include_router(voicemail_router(voicemail))
     if events:
         app.include_router(events_router(events))
     app.include_router(call_control_router(calls))

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from agent.call_control import CantBeDone, UnknownTarget
+from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
 from agent.http.problems import ProblemError, responses
 from agent.http.sessions import find
-from agent.http.views import SessionView
 from transports.call import TransferFailed
 
 

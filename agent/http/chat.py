@@ -14,7 +14,8 @@ from agent.http.admission import TextAdmission
 from agent.http.contracts import Models
 from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
-from config.settings import LlmSettings, TextSettings
+from config.llm import LlmSettings
+from config.settings import TextSettings
 from models.errors import ModelAway, ModelError, ModelLate, ModelOverloaded
 from models.llm.brevity import Brevity, last_answer
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect
 
 from agent.events import Event, Events, Kind, Lagged, Reader, TooManyReaders
+from agent.http.call_views import ProblemView, ToolCallView, TurnView, time_of
 from agent.http.problems import ProblemError, responses
-from agent.http.views import ProblemView, ToolCallView, TurnView, time_of
 from transports.call import CallInfo
 
 ALIVE_EVERY_S = 15.0

@@ -17,7 +17,7 @@ from agent.http.problems import ProblemError, refuse
 from agent.http.proxies import TrustedProxies
 
 # Carriers sign their requests instead; probes and the page hold nothing secret.
-KEYED_PREFIXES = ("/api/", "/health")
+KEYED_PREFIXES = ("/api/", "/health", "/metrics")
 SIGNED_PREFIXES = ("/api/v1/carriers/",)
 BODY_DEADLINE_S = 30.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
+from agent.http.events import ALIVE_EVERY_S
 from agent.http.problems import ProblemError, responses
 from agent.http.recording import RecordingError, decode
 from agent.http.sessions import HANGUP_WAIT_S
@@ -120,13 +122,13 @@ class CallView(BaseModel):
         description="Where it was to be told; unknown has said nothing.", examples=[None]
     )
     session: str | None = Field(
-        description="While it is on, what /api/v1/sessions knows it by.", examples=["51d07a3e9f2c"]
+        description="What /api/v1/sessions knows the last attempt by.", examples=["51d07a3e9f2c"]
     )
     progress: list[ProgressView]
 
     @classmethod
     def of(cls, call: OutboundCall) -> CallView:
-        who = call.session.answered_by if call.session else None
+        who = call.answered_by
         return cls(
             id=call.id,
             to=call.plan.to,
@@ -136,7 +138,7 @@ class CallView(BaseModel):
             detail=call.detail,
             attempts=call.attempts,
             answered_by=who.value if who else None,
-            session=call.session.info.id if call.session else None,
+            session=call.session_id,
             progress=[ProgressView.of(progress) for progress in call.progress],
         )
 
@@ -241,9 +243,23 @@ def outbound_router(
 
 
 async def _events(call: OutboundCall) -> AsyncIterator[str]:
-    async for progress in call.follow():
-        view = CallView.of(call) if progress.state == "over" else ProgressView.of(progress)
-        yield f"event: {progress.state}\ndata: {view.model_dump_json()}\n\n"
+    async with aclosing(call.follow()) as following:
+        coming = asyncio.ensure_future(anext(following, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=ALIVE_EVERY_S)
+                if not done:
+                    yield ": alive\n\n"  # or a proxy ends what is quiet
+                    continue
+                progress = coming.result()
+                if progress is None:
+                    return
+                view = CallView.of(call) if progress.state == "over" else ProgressView.of(progress)
+                yield f"event: {progress.state}\ndata: {view.model_dump_json()}\n\n"
+                coming = asyncio.ensure_future(anext(following, None))
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def _persona(personas: Personas, name: str | None) -> Persona:

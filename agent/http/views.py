@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from agent.conversation import CallState
 from agent.http.contracts import (
     Account,
     Ban,
     ComponentHealth,
     Gpu,
-    LiveCall,
     Llm,
     LlmEndpoint,
-    Problem,
-    ToolCall,
-    Turn,
 )
-from agent.quality import mos
-from agent.records.tables import Call
 from agent.vitals import Vitals
 from config.redaction import without_credentials
-from transports.call import MediaStats
-
-CUT = "—"
 
 OverallState = Literal["ok", "starting", "degraded", "down"]
 
@@ -142,7 +131,7 @@ class ProcessView(BaseModel):
             threads=vitals.threads,
             open_files=vitals.open_files,
             tasks=vitals.tasks,
-            loop_lag_p99_ms=_rounded(lag),
+            loop_lag_p99_ms=rounded(lag),
         )
 
 
@@ -192,236 +181,14 @@ class Health(BaseModel):
     process: ProcessView
 
 
-class SessionView(BaseModel):
-    id: str = Field(examples=["9f2c51d07a3e"])
-    transport: str = Field(examples=["sip"])
-    direction: Literal["inbound", "outbound"] = Field(description="Who called: they, or we.")
-    from_: str = Field(alias="from", examples=["alice"])
-    from_name: str = Field(description="The caller's name, where the wire has one.", examples=["Alice"])
-    to: str = Field(examples=["agent"])
-    diverted_from: tuple[str, ...] = Field(
-        description="Whose calls were diverted here, the last diversion first.", examples=[["600"]]
-    )
-    account: str = Field(description="Of sip.accounts, by which it came.", examples=["provider"])
-    remote: str = Field(description="The peer's network address.", examples=["192.0.2.7"])
-    codec: str = Field(examples=["pcmu"])
-    encryption: str | None = Field(
-        description="Of the media: sdes, or dtls-srtp; null if there is none that is known of.",
-        examples=["dtls-srtp"],
-    )
-    since: datetime
-    state: CallState | Literal["ended"]
-    ended: datetime | None = Field(None, description="Null while it is live.")
-    cause: str | None = Field(None, description="Why it ended.", examples=["caller_hangup"])
-    persona: str = Field(description="Who answers.", examples=["Joe"])
-    language: str = Field(description="In which language.", examples=["en"])
-    caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
-    agent_muted: bool = Field(description="By an operator: the caller doesn't hear the agent.")
-    turns: int = Field(description="Turns so far, both sides counted.")
-    last_voice_to_voice_ms: float | None = Field(
-        None, description="From the caller's last speech packet to the agent's first, in the last turn."
-    )
-    guesses: int = Field(description="Answers begun before the caller's turn was surely over.")
-    guesses_discarded: int = Field(description="How many of them were thrown away, since the caller went on.")
-    false_starts: int = Field(
-        description="Turns that were answered and went on: taken back, and answered as a whole."
-    )
-
-    model_config = {"populate_by_name": True, "serialize_by_alias": True}
-
-    @classmethod
-    def of(cls, call: LiveCall) -> SessionView:
-        return cls(**_summary(call))
-
-    @classmethod
-    def of_record(cls, call: Call) -> SessionView:
-        return cls(**_record(call))
-
-
-class TurnView(BaseModel):
-    speaker: Literal["caller", "agent"]
-    text: str = Field(description=f"What was heard; what was cut off ends in '{CUT}'.")
-    cut_off: bool
-    at: datetime
-    end_of_turn: dict[str, float | str] = Field(
-        description="Of a caller's turn: how long a silence was waited for, how probable it was that the "
-        "turn was over, by what it was told, and whether what the caller's pauses taught changed the wait.",
-        examples=[{"wait_ms": 1500, "probability": 0.43, "reason": "unsure", "patience": "hesitant"}],
-    )
-    ledger: dict[str, float] = Field(
-        description="Where the time went, in milliseconds.",
-        examples=[
-            {
-                "transcript": 90.0,
-                "end_of_turn": 220.0,
-                "first_token": 40.0,
-                "first_sentence": 80.0,
-                "first_audio": 60.0,
-                "first_packet": 12.0,
-            }
-        ],
-    )
-
-    @classmethod
-    def of(cls, turn: Turn) -> TurnView:
-        text = turn.text.rstrip() + CUT if turn.cut_off else turn.text
-        return cls(
-            speaker=turn.speaker,
-            text=text,
-            cut_off=turn.cut_off,
-            at=time_of(turn.at),
-            end_of_turn=dict(turn.end_of_turn),
-            ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
-        )
-
-
-class ToolCallView(BaseModel):
-    name: str = Field(examples=["take_message"])
-    arguments: dict[str, Any]
-    at: datetime
-
-    @classmethod
-    def of(cls, call: ToolCall) -> ToolCallView:
-        return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
-
-
-class ProblemView(BaseModel):
-    text: str = Field(examples=["Speech recognition failed: TimeoutError()"])
-    at: datetime
-
-    @classmethod
-    def of(cls, problem: Problem) -> ProblemView:
-        return cls(text=without_credentials(problem.text), at=time_of(problem.at))
-
-
-class QualityView(BaseModel):
-    """Of what comes from the caller; null where the wire doesn't tell."""
-
-    packets_received: int | None = Field(description="RTP packets, or a carrier's messages with sound.")
-    packets_lost: int | None = Field(description="Null over a carrier's WebSocket, which loses none itself.")
-    jitter_ms: float | None
-    round_trip_ms: float | None = Field(description="By RTCP, once the peer has reported.")
-    codec: str = Field(examples=["pcmu"])
-    mos: float | None = Field(description="Mean opinion score by the E-model (ITU-T G.107), 1 to 4.4.")
-
-    @classmethod
-    def of(cls, stats: MediaStats, codec: str) -> QualityView:
-        return cls(
-            packets_received=stats.packets_received,
-            packets_lost=stats.packets_lost,
-            jitter_ms=_rounded(stats.jitter_ms),
-            round_trip_ms=_rounded(stats.round_trip_ms),
-            codec=codec,
-            mos=_rounded(mos(stats)),
-        )
-
-
-class SessionDetail(SessionView):
-    quality: QualityView
-    transcript: list[TurnView]
-    tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
-    problems: list[ProblemView] = Field(description="What failed.")
-
-    @classmethod
-    async def of_call(cls, call: LiveCall) -> SessionDetail:
-        return cls(
-            **_summary(call),
-            quality=QualityView.of(await call.media_stats(), call.info.codec),
-            transcript=[TurnView.of(turn) for turn in call.turns],
-            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
-            problems=[ProblemView.of(problem) for problem in call.problems],
-        )
-
-    @classmethod
-    def of_whole_record(cls, call: Call) -> SessionDetail:
-        stats = MediaStats(call.packets_received, call.packets_lost, call.jitter_ms, call.round_trip_ms)
-        return cls(
-            **_record(call),
-            quality=QualityView.of(stats, call.codec),
-            transcript=[TurnView.of(turn) for turn in call.turns],
-            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
-            problems=[ProblemView.of(problem) for problem in call.problems],
-        )
-
-
-class Sessions(BaseModel):
-    sessions: list[SessionView]
-    next: str | None = Field(None, description="The `cursor` of the next page; null on the last one.")
-
-
 class Draining(BaseModel):
     draining: bool
     calls: int = Field(description="Live calls.")
 
 
-class Forgotten(BaseModel):
-    calls: int = Field(description="Calls of the caller's that were deleted.")
-
-
-def _summary(call: LiveCall) -> dict[str, Any]:
-    info = call.info
-    return {
-        "id": info.id,
-        "transport": info.transport,
-        "direction": info.direction,
-        "from": info.caller,
-        "from_name": info.caller_name,
-        "to": info.called,
-        "diverted_from": info.diverted_from,
-        "account": info.account,
-        "remote": info.remote,
-        "codec": info.codec,
-        "encryption": info.encryption or None,
-        "since": time_of(info.since),
-        "state": call.state,
-        "persona": call.persona.name,
-        "language": call.persona.language,
-        "caller_muted": call.control.caller_muted,
-        "agent_muted": call.control.agent_muted,
-        "turns": len(call.turns),
-        "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
-        "guesses": call.guesses[0],
-        "guesses_discarded": call.guesses[1],
-        "false_starts": call.false_starts,
-    }
-
-
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
 def _mb(size: int | None) -> float | None:
     return None if size is None else round(size / 1e6, 1)
-
-
-def _record(call: Call) -> dict[str, Any]:
-    return {
-        "id": call.id,
-        "transport": call.transport,
-        "direction": call.direction,
-        "account": call.account,
-        "from": call.caller,
-        "from_name": call.caller_name,
-        "to": call.called,
-        "diverted_from": call.diverted_from,
-        "remote": call.remote,
-        "codec": call.codec,
-        "encryption": call.encryption or None,
-        "since": call.began,
-        "state": "ended",
-        "ended": call.ended,
-        "cause": call.cause,
-        "persona": call.persona,
-        "language": call.language,
-        "caller_muted": False,
-        "agent_muted": False,
-        "turns": call.turn_count,
-        "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
-        "guesses": call.guesses,
-        "guesses_discarded": call.guesses_discarded,
-        "false_starts": call.false_starts,
-    }
-
-
-def time_of(at: float | datetime) -> datetime:
-    return at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)

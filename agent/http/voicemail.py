@@ -42,7 +42,7 @@ def voicemail_router(voicemail: Voicemail) -> APIRouter:
 
     @router.get("", summary="What callers left", responses=responses(401))
     async def messages() -> Messages:
-        """All that are kept, in `voicemail.folder`."""
+        """All that are kept, in `messages` in `state_dir`."""
         return Messages(messages=[MessageView.of(message) for message in voicemail.messages])
 
     @router.get(

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from agent.outbound.machine import Verdict
@@ -22,6 +22,7 @@ logger = logging.getLogger("offhook.outbound")
 
 KEPT = 200  # of those that are over
 MOST_REDIRECTIONS = 3
+BY_AGENT = "agent"
 
 _ANSWERED_BY = {
     Verdict.HUMAN: "A person has answered.",
@@ -77,6 +78,8 @@ class OutboundCall:
         self.progress: list[Progress] = []
         self.attempts = 0
         self.session: OutboundSession | None = None  # of the attempt that is on, or was last
+        self.session_id: str | None = None  # the same one's, for good
+        self.answered_by: Verdict | None = None
         self.reason: EndReason | None = None  # once it is over
         self.status = 0  # SIP's, of an attempt that failed; 0 where none came
         self.hung_up = asyncio.Event()  # by whoever watches it
@@ -98,7 +101,17 @@ class OutboundCall:
         if state == "over":
             self.gone.set()
 
-    async def follow(self) -> AsyncIterator[Progress]:
+    def was_answered_by(self, who: Verdict) -> None:
+        self.answered_by = who
+        self.note("answered", _ANSWERED_BY[who])
+
+    def end(self, reason: EndReason, detail: str) -> None:
+        """What is known of it stays; a recording, and what held the session, take too much room."""
+        self.reason, self.session = reason, None
+        self.plan = replace(self.plan, script=replace(self.plan.script, play=b""))
+        self.note("over", detail)
+
+    async def follow(self) -> AsyncGenerator[Progress, None]:
         """All that has happened and will, until it is over."""
         told = 0
         while True:
@@ -150,6 +163,33 @@ class OutboundCalls:
         task.add_done_callback(self._tasks.discard)
         return call
 
+    async def consult(
+        self,
+        to: str,
+        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        *,
+        account: str,
+        ring_timeout_s: float,
+    ) -> OutgoingCall:
+        """Call, within the same limits, whoever is to take a caller's call over. As `Dial`."""
+        permit = self._guard.begin(BY_AGENT, _now())
+
+        async def answered(_: CallTransport) -> None:
+            self._guard.answered(permit, _now())
+
+        async def run(call: OutgoingCall) -> None:
+            call.add_event_handler(call.connected_event, answered)
+            try:
+                await handler(call)
+            finally:
+                self._guard.end(permit, _now())
+
+        try:
+            return await self._dial(to, run, account=account, ring_timeout_s=ring_timeout_s)
+        except (NotPermitted, CallGone):
+            self._guard.end(permit, _now())
+            raise
+
     def drain(self) -> None:
         """Try nothing again."""
         for call in self.all():
@@ -187,8 +227,7 @@ class OutboundCalls:
         except Exception:  # one call may die, the server not
             logger.exception("the outgoing call %s failed", call.id)
         finally:
-            call.reason = reason
-            call.note("over", detail)
+            call.end(reason, detail)
 
     async def _attempt(self, call: OutboundCall, permit: Permit) -> tuple[EndReason, str]:
         """Dial, follow where it has moved to if that may be called, and see it out."""
@@ -233,7 +272,8 @@ class OutboundCalls:
 
         def make(transport: CallTransport, **named: Any) -> OutboundSession:
             session = call.session = OutboundSession(transport, call.plan.script, **named)
-            session.on_answered_by = lambda who: call.note("answered", _ANSWERED_BY[who])
+            call.session_id, call.answered_by = session.info.id, None
+            session.on_answered_by = call.was_answered_by
             if call.hung_up.is_set():
                 session.end(EndReason.OPERATOR_HANGUP)
             return session

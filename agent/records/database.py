@@ -12,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, delete, event, func, make_url, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, event, func, make_url, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
@@ -30,7 +30,7 @@ _MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start 
 
 
 class Database:
-    """Nothing is asked of it before `open`. All may raise SQLAlchemyError or OSError."""
+    """All may raise SQLAlchemyError or OSError; what is asked of it before it could be opened does."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError where PostgreSQL's driver isn't installed."""
@@ -42,7 +42,9 @@ class Database:
             raise ConfigError(
                 "records.url names PostgreSQL: install its driver with pip install '.[postgres]'."
             )
-        self.node = settings.records.node or socket.gethostname()
+        # A file is one node's, whatever its host is called: a container's name changes.
+        shared = self.url.get_backend_name() != "sqlite"
+        self.node = settings.records.node or (socket.gethostname() if shared else "local")
         self._engine: AsyncEngine | None = None
         self.opened = False
 
@@ -77,7 +79,8 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A transaction, committed at its end."""
-        assert self._engine is not None
+        if self._engine is None:
+            raise OSError("The database isn't open.")
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -93,30 +96,33 @@ class Database:
             return list(await session.scalars(_whole(found) if whole else found))
 
     async def forget(self, caller: str) -> int:
-        """Delete all calls of a caller's that are over; returns how many."""
+        """Delete all calls with a caller that are over, those that we made too; returns how many."""
+        theirs = or_(Call.caller == caller, (Call.direction == "outbound") & (Call.called == caller))
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(Call.caller == caller, Call.ended.is_not(None)))
+            gone = await session.execute(delete(Call).where(theirs, Call.ended.is_not(None)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
     async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:
         """Delete what is older than it may be; returns how many calls' records."""
-        words = select(Call.id).where(Call.ended < now - timedelta(days=keep_words_days))
+        words = select(Call.id).where(_over_by(now - timedelta(days=keep_words_days)))
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(Call.ended < now - timedelta(days=keep_days)))
+            gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
             for table in (Turn, ToolCall, Problem):
                 await session.execute(delete(table).where(table.call_id.in_(words)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
     def _connect(self) -> AsyncEngine:
+        """What fails is told without its parameters: they are callers' words."""
         if self.url.get_backend_name() == "sqlite":
             path = Path(self.url.database or "")
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"))
+            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
             event.listen(engine.sync_engine, "connect", _set_up_sqlite)
             return engine
         return create_async_engine(
             self.url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
             pool_pre_ping=True,
             pool_size=2,
             connect_args={"connect_timeout": _CONNECT_S},
@@ -137,6 +143,11 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _over_by(then: datetime) -> ColumnElement[bool]:
+    """Also what nobody closed, a day after it began: no call is longer."""
+    return or_(Call.ended < then, Call.ended.is_(None) & (Call.began < then - timedelta(days=1)))
 
 
 def _whole(calls: Select[Call]) -> Select[Call]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import or_
 from sqlalchemy.sql import Select
@@ -58,6 +58,6 @@ def place(cursor: str) -> tuple[datetime, str]:
     """What `cursor` made. Raises ValueError for anything else."""
     try:
         began, id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(began), str(id)
-    except (binascii.Error, TypeError) as error:
+        return datetime.fromisoformat(began).astimezone(UTC), str(id)
+    except (binascii.Error, TypeError, OverflowError) as error:
         raise ValueError("no cursor") from error

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from agent.turn import words
 from agent.turn.lexicon import lexicon
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 ECHO = 0.5  # the guard's probability from which a voice is taken for the agent's own
 # From HOLD, unless a voice goes on that may be saying something. After a sound in which no sure words were

@@ -23,7 +23,7 @@ from importlib.resources import files
 from agent.turn import words
 from agent.turn.lexicon import lexicon
 from agent.turn.patience import Patience, Stretched
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 MORE_TIME_MS = 6000  # after "hold on": long enough to find a card, short enough not to seem dead
 DICTATION_DIGITS = 9  # shorter than a telephone number: more is to come

@@ -23,7 +23,7 @@ from bench.endpointing.heads import fold
 from bench.endpointing.logistic import Bools, Floats, auc, found_at, logistic, probability
 from bench.endpointing.table import Row, read
 from config.persona import load_persona
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 OUT = Path(__file__).parents[2] / "agent/turn/endpointing.json"
 FOLDS = 5

@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelFailed, ModelOverloaded
 from models.llm.acting import Acting
 from models.llm.brevity import Brevity

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from loguru import logger
 
-from config.settings import LlmEndpointSettings, LlmSettings
+from config.llm import LlmEndpointSettings, LlmSettings
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.llm.acting import Acting
 from models.llm.brief import Brief, Message

@@ -13,7 +13,7 @@ import httpx2
 import ollama
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelAway, ModelFailed
 from models.llm.brief import Brief
 from models.llm.endpoint import Kind

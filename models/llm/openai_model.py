@@ -14,7 +14,7 @@ import openai
 from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelAway, ModelFailed, ModelOverloaded
 from models.llm.brief import Brief
 from models.llm.dialect import Dialect

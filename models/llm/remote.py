@@ -11,8 +11,8 @@ import httpx2
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
+from config.llm import LlmEndpointSettings, LlmSettings
 from config.redaction import without_credentials
-from config.settings import LlmEndpointSettings, LlmSettings
 from models.errors import ModelAway, ModelError, ModelFailed, ModelLate, ModelOverloaded
 from models.llm.acting import Acting
 from models.llm.brevity import Brevity

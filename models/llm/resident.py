@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from config.settings import BundledLlm
+from config.llm import BundledLlm
 from models.bundled import BY_NAME as BUNDLED
 
 # An answer is spoken at about four tokens a second, and so is a question. A model that reads or writes hardly

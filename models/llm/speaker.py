@@ -12,7 +12,7 @@ import httpx2
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import BundledLlm, LlmSettings
+from config.llm import BundledLlm, LlmSettings
 from models.capacity import available_memory_bytes, usable_cores
 from models.errors import ModelError, WeightsError
 from models.llm import bundled

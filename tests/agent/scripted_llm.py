@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelFailed
 from models.llm.brief import Brief
 from models.llm.chain import Chain

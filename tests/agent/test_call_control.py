@@ -23,7 +23,7 @@ from agent.call_control import SECRET, CantBeDone, UnknownTarget
 from agent.consultation import about
 from agent.conversation import Turn
 from agent.hold_music import hold_music
-from agent.http.views import SessionDetail
+from agent.http.call_views import SessionDetail
 from agent.session import CallSession
 from agent.webhook import Webhook, WebhookFailed
 from config.errors import ConfigError
@@ -383,8 +383,8 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
 ) -> None:
     posted: list[Any] = []
 
-    async def post(_: Webhook, what: Any) -> None:
-        posted.append(what)
+    async def post(_: Webhook, kind: str, id: str, what: Any) -> None:
+        posted.append((kind, what))
         if not taken:
             raise WebhookFailed("The webhook answers HTTP 500.")
 
@@ -405,7 +405,7 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
         outcome = entering(pressed(9.0, "789964#"), "pin", during=during)
     finally:
         loguru.logger.remove(sink)
-    assert posted == [{"type": "keypad", "call": "test", "name": "pin", "keys": "789964"}]
+    assert posted == [("keypad", {"call": "test", "name": "pin", "keys": "789964"})]
     assert callers(outcome) == ([NUMBER.text, f"DTMF: {SECRET}"] if taken else [NUMBER.text])
     assert answers(outcome)[-1] == ("Okay then." if taken else PERSONA.says.not_entered)
     kept = [*seen, caplog.text, json.dumps(outcome.contexts), json.dumps(outcome.turns)]
@@ -415,11 +415,61 @@ def test_a_secret_goes_to_the_webhook_and_nowhere_else(
     assert not [text for text in kept if re.search(apart, text)]
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pressed(9.0, "78996455#"),  # more than fit
+        [*pressed(9.0, "7899"), *pressed(16.5, "64#")],  # with a pause that is too long
+    ],
+)
+def test_the_rest_of_a_secret_is_secret(
+    keys: list[tuple[float, InputDTMFFrame]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def post(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(Webhook, "post", post)
+    assert callers(entering(keys, "pin")) == [NUMBER.text, f"DTMF: {SECRET}"]
+
+
+def test_keys_behind_a_secret_are_turns_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def post(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(Webhook, "post", post)
+    keys = [*pressed(9.0, "7899#"), *pressed(14.0, "1")]
+    assert callers(entering(keys, "pin"))[-1] == "DTMF: 1"
+
+
 RESCUED = Settings.model_validate(
     {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "on_failure": "reception"}}
 )
 FAILING = [Says(2.0, 3.0, "Fail now."), Says(8.0, 9.0, "Fail again.")]
 FAILS = {one.text: "!fail" for one in FAILING}
+
+
+def test_music_isnt_begun_behind_the_calls_end() -> None:
+    ended: list[bool] = []
+
+    async def over(session: CallSession) -> None:
+        session._call.playout.close()
+        session.control._start_music()
+        ended.append(True)
+
+    converse([], during=Operator((2.0, over)), lasts=5)
+    assert ended
+
+
+def test_who_cant_be_rescued_for_any_reason_hears_the_apology() -> None:
+    async def transfer(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    def broken(_: CallSession, call: FakeCall) -> None:
+        call.transfer = transfer  # type: ignore[method-assign]
+
+    outcome = converse(FAILING, FAILS, settings=RESCUED, during=broken)
+    assert outcome.reason is EndReason.MODEL_FAILURE
+    assert answers(outcome)[-1] == PERSONA.apology
 
 
 def test_when_the_models_fail_somebody_else_talks_to_the_caller() -> None:

@@ -18,7 +18,8 @@ from pipecat.turns.speculation_gate import GatedFrame, SpeculationState
 
 from agent.session import GOODBYE_DEADLINE_S, CallSession
 from agent.turn.transcriber import WORDS_DEADLINE_S
-from config.settings import CallSettings, Settings, TurnSettings
+from config.settings import CallSettings, Settings
+from config.turn import TurnSettings
 from models.llm.service import CallLlmService
 from models.pipecat_internals import ForgettingGate
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse

@@ -10,7 +10,8 @@ import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
 from agent.dialogue import Dialogue, Tool, text_pool
-from config.settings import LlmSettings, Settings
+from config.llm import LlmSettings
+from config.settings import Settings
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
 from tests.agent.conversation_kit import PERSONA, Outcome

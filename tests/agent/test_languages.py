@@ -13,7 +13,8 @@ from agent.session import CallSession
 from agent.sessions import Sessions
 from config.answering import load_personas
 from config.persona import Persona, PersonaTurn
-from config.settings import CallSettings, Settings, TurnSettings
+from config.settings import CallSettings, Settings
+from config.turn import TurnSettings
 from models.pool import ModelPool
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import CallInfo, CallTransport, EndReason

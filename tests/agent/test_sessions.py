@@ -6,12 +6,13 @@ from typing import Any, cast
 
 import pytest
 
+from agent.observer import Observed, Observer
 from agent.sessions import Sessions
 from config.answering import Personas, load_personas
 from config.persona import load_persona
 from config.settings import Settings
 from models.pool import ModelPool
-from transports.call import CallInfo, CallRefused, CallsStopped, CallTransport, EndReason
+from transports.call import CallInfo, CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
 
 POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""), down=False)))
 
@@ -64,6 +65,55 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
     await gone
     assert not sessions.live()
     await running
+
+
+class Forgetful(Observer):
+    """Fails at `at`; notes what it was told."""
+
+    def __init__(self, at: str = "") -> None:
+        self._at = at
+        self.told: list[object] = []
+
+    def began(self, call: Observed) -> None:
+        self._note("began")
+
+    def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
+        self._note("ended", reason, stats)
+
+    def _note(self, what: str, *more: object) -> None:
+        self.told += [what, *more]
+        if what == self._at:
+            raise RuntimeError(what)
+
+
+@pytest.mark.parametrize("fails", ["began", "ended", "stats"])
+async def test_who_watches_and_fails_keeps_no_line(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> EndReason:
+        return EndReason.IDLE
+
+    async def stats() -> MediaStats:
+        if fails == "stats":
+            raise RuntimeError(fails)
+        return MediaStats(1)
+
+    def session(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(
+            run=run, forgotten=asyncio.Event(), half_open=False, media_stats=stats, tell=lambda _: None
+        )
+
+    monkeypatch.setattr("agent.sessions.CallSession", session)
+    watching = Forgetful()
+    sessions = Sessions(
+        settings=Settings(),
+        personas=Personas((load_persona("en"),)),
+        pool=POOL,
+        observers=[Forgetful(fails), watching],
+    )
+    sessions._ready = True
+    await sessions.handle(cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", "agent"))))
+    assert watching.told == ["began", "ended", EndReason.IDLE, MediaStats(None if fails == "stats" else 1)]
+    assert not sessions.live()
+    await sessions.drain(1)
 
 
 async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,16 @@ async def test_a_message_is_mailed_with_its_sound(tmp_path: Path, answers: tuple
         assert len(there.mails) == 1
 
 
+async def test_the_log_has_nothing_that_the_mail_server_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mail_server(550) as there, desk(settings(tmp_path, there.port)) as voicemail:
+        take(voicemail)
+        await until(passed_on(voicemail))
+    assert "couldn't be sent by mail" in caplog.text
+    assert "whatever" not in caplog.text
+
+
 async def test_what_wasnt_passed_on_is_at_the_next_start(tmp_path: Path) -> None:
     async with mail_server() as gone:
         port = gone.port
@@ -185,6 +195,56 @@ async def test_no_more_are_kept_than_there_is_room_for(tmp_path: Path) -> None:
             take(voicemail)
         voicemail.delete(id)
         take(voicemail)
+
+
+async def test_what_is_deleted_while_it_is_written_stays_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+    async with desk(settings(tmp_path)) as voicemail:
+
+        def deleted(path: Path, target: Path) -> Path:
+            voicemail.delete(target.stem)
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", deleted)
+        take(voicemail)
+        await until(lambda: not voicemail.messages)
+    assert list((tmp_path / "messages").iterdir()) == []
+
+
+async def test_a_message_is_written_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", (0.01,) * 1000)
+    (tmp_path / "messages").write_text("in the way")
+    async with desk(settings(tmp_path)) as voicemail:
+        id = take(voicemail)
+        await asyncio.sleep(0.1)
+        assert voicemail.audio(id) is None
+        (tmp_path / "messages").unlink()
+        await until(passed_on(voicemail))
+        assert voicemail.audio(id) is not None
+
+
+async def test_a_message_that_cant_be_written_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "messages").write_text("in the way")
+    async with desk(settings(tmp_path)) as voicemail:
+        id = take(voicemail)
+        await until(lambda: not voicemail.messages)
+    assert f"the message {id} is lost" in caplog.text
+
+
+async def test_a_caller_is_forgotten(tmp_path: Path) -> None:
+    async with desk(settings(tmp_path)) as voicemail:
+        take(voicemail)
+        kept = voicemail.take(SOUND, CallInfo("sip", "bob", "600"), persona="Joe", language="en")
+        await until(passed_on(voicemail))
+        assert await voicemail.forget("+33123") == 1
+        assert [one.id for one in voicemail.messages] == [kept]
+    assert {path.stem for path in (tmp_path / "messages").iterdir()} == {kept}
 
 
 async def test_what_is_taken_last_is_on_the_disk(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from fastapi import FastAPI
 from pipecat.frames.frames import InterruptionFrame
 
 from agent.http.webrtc import webrtc_router
-from config.settings import CarrierSettings, WebRtcSettings
+from config.carriers import CarrierSettings
+from config.settings import WebRtcSettings
 from tests.transports.fake_agent import FakeAgent, Recorder, tone
 from transports.call import CallTransport
 from transports.media_streams.router import carriers_router

@@ -7,7 +7,7 @@ import pytest
 from config.errors import ConfigError
 from config.persona import FOLDER, Persona, PersonaTurn, load_persona, persona_names
 from config.primer import Example, lessons
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 from models.llm.brevity import sentences
 
 

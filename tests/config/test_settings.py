@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from config.settings import CallSettings, HttpSettings, Settings, SipSettings, TurnSettings
+from config.settings import CallSettings, HttpSettings, Settings, SipSettings
+from config.turn import TurnSettings
 
 
 def test_the_defaults_are_a_server_that_works() -> None:

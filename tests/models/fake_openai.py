@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.llm.language_model import Llm
 from models.llm.probe import QUESTION
 from tests.ollama_server import served

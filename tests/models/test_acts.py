@@ -26,7 +26,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame, run_test
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelFailed
 from models.llm import acts, bundled, chatml
 from models.llm.acting import Acting, ActSlot

@@ -17,7 +17,7 @@ from pipecat.frames.frames import ErrorFrame, LLMContextFrame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import run_test
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.llm import chatml
 from models.llm.backoff import Backoff

@@ -25,7 +25,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame, run_test
 
-from config.settings import LlmSettings
+from config.llm import LlmSettings
 from models.errors import ModelFailed
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild

@@ -17,7 +17,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from config.settings import LlmEndpointSettings, LlmSettings, Settings
+from config.llm import LlmEndpointSettings, LlmSettings
+from config.settings import Settings
 from models.errors import ModelAway, ModelError, ModelFailed, ModelOverloaded
 from models.llm import ollama_model, remote
 from models.llm.brief import Brief

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.settings import CarrierCredentials
+from config.carriers import CarrierCredentials
 from tests.transports.media_carriers import (
     SIDES,
     ExotelSide,

@@ -21,7 +21,7 @@ import websockets
 from fastapi import FastAPI
 from pipecat.frames.frames import InterruptionFrame
 
-from config.settings import CarrierSettings
+from config.carriers import CarrierSettings
 from tests.transports import carrier_stream
 from tests.transports.carrier_stream import DEADLINE_S, Stream
 from tests.transports.fake_agent import FakeAgent, Recorder, tone

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pipecat.serializers.base_serializer import FrameSerializer
 
-from config.settings import CarrierCredentials
+from config.carriers import CarrierCredentials
 from transports.media_streams.signatures import SignedRequest
 from transports.media_streams.tickets import Ticket
 

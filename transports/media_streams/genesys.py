@@ -5,7 +5,7 @@ from __future__ import annotations
 from loguru import logger as loguru_logger
 from pipecat.serializers.genesys import GenesysAudioHookSerializer
 
-from config.settings import CarrierCredentials
+from config.carriers import CarrierCredentials
 from transports.media_streams import signatures
 from transports.media_streams.carrier import Carrier, Message, Opened, ProtocolError, part, text
 from transports.media_streams.signatures import SignedRequest

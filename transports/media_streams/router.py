@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from config.settings import CarrierSettings
+from config.carriers import CarrierSettings
 from transports.call import CallHandler, CallInfo, CallRefused
 from transports.media_streams.call import BUSY, GONE_S, NORMAL, POLICY, TIMEOUT, MediaStreamCall
 from transports.media_streams.carrier import AnsweringCarrier, Carrier, Opened, ProtocolError, parse

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.http.server import HttpServer
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
     """Wait for a condition. Raises TimeoutError if it doesn't come."""
     async with asyncio.timeout(deadline_s):
         while True:

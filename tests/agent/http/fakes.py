@@ -14,8 +14,8 @@ from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState, Problem, ToolCall
+from config.llm import LlmSettings
 from config.persona import Persona, load_persona
-from config.settings import LlmSettings
 from models.errors import ModelFailed, WeightsError
 from models.lanes import Priority
 from models.llm.chain import Chain

@@ -19,7 +19,8 @@ from agent.http.admission import TextAdmission
 from agent.http.app import create_app
 from agent.http.chat import Chat
 from agent.http.text import chat_router
-from config.settings import LlmSettings, Settings, TextSettings
+from config.llm import LlmSettings
+from config.settings import Settings, TextSettings
 from tests.agent.http.conftest import Serve, until
 from tests.agent.http.fakes import FakeCalls, FakeEndpoint, FakeLlm, FakeModels, ScriptedLlm
 

@@ -95,6 +95,18 @@ async def test_one_call_is_followed_until_it_has_ended(client: httpx2.AsyncClien
         assert [event["type"] async for event in following] == ["turn", "ended"]
 
 
+async def test_a_call_that_is_over_has_no_more(client: httpx2.AsyncClient, events: Events) -> None:
+    talk = begun(events)
+    ended(events, talk)
+    answer = await client.get(f"/api/v1/events?session={talk.info.id}", timeout=5)
+    assert "event" not in answer.text
+    url = f"ws://{client.base_url.netloc.decode()}/api/v1/events?session={talk.info.id}"
+    async with websockets.connect(url) as socket:
+        with pytest.raises(websockets.ConnectionClosedOK):
+            await asyncio.wait_for(socket.recv(), 15)
+    assert not events._readers
+
+
 async def test_a_websocket_has_the_same(client: httpx2.AsyncClient, events: Events) -> None:
     url = f"ws://{client.base_url.netloc.decode()}/api/v1/events"
     async with websockets.connect(url) as socket:

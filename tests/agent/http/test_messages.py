@@ -8,7 +8,6 @@ import httpx2
 import pytest
 
 from agent.http.app import create_app
-from agent.http.voicemail import voicemail_router
 from agent.voicemail import Voicemail
 from config.settings import Settings
 from tests.agent.http.conftest import Serve, until
@@ -28,9 +27,8 @@ def voicemail(tmp_path: Path) -> Voicemail:
 
 @pytest.fixture
 async def client(serve: Serve, voicemail: Voicemail) -> httpx2.AsyncClient:
-    routers = [voicemail_router(voicemail)]
     return await serve(
-        create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), routers=routers)
+        create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), voicemail=voicemail)
     )
 
 
@@ -48,6 +46,17 @@ async def test_messages_are_listed_heard_and_deleted(
     assert (await client.delete(f"/api/v1/messages/{id}")).status_code == 204
     assert_problem(await client.delete(f"/api/v1/messages/{id}"), 404, id)
     assert_problem(await client.get(f"/api/v1/messages/{id}/audio"), 404, id)
+    await voicemail.close()
+
+
+async def test_who_is_forgotten_has_left_no_message(
+    client: httpx2.AsyncClient, voicemail: Voicemail, tmp_path: Path
+) -> None:
+    voicemail.take(bytes(32_000), CallInfo("sip", "alice", "600"), persona="Joe", language="en")
+    await until(lambda: voicemail.messages[0].text is not None)
+    answer = await client.delete("/api/v1/sessions?from=alice")
+    assert answer.json() == {"calls": 0, "messages": 1}
+    assert list((tmp_path / "messages").iterdir()) == []
     await voicemail.close()
 
 

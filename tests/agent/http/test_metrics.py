@@ -110,6 +110,19 @@ async def test_nobody_is_named(client: httpx2.AsyncClient, metrics: Metrics) -> 
     assert "Hello" not in text
 
 
+async def test_no_series_is_of_a_models_invention(client: httpx2.AsyncClient, metrics: Metrics) -> None:
+    talk = Talk()
+    metrics.began(talk)
+    for name in ("call +49 30 123456", "transfer_call", "pay"):
+        talk.conversation.tool_called(name, {})
+    metrics.ended(talk, EndReason.IDLE, MediaStats())
+    found = await samples(client)
+    tools = {
+        labels[0]: value for (name, *labels), value in found.items() if name == "offhook_tool_calls_total"
+    }
+    assert tools == {"transfer_call": 1, "other": 2}
+
+
 async def test_openmetrics_where_it_is_asked_for(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.cli import app as offhook
+from agent.http import outbound as module
 from agent.http.app import create_app
 from agent.http.outbound import outbound_router
 from agent.http.speech import wav
@@ -32,7 +33,8 @@ from tests.agent.http.fakes import FakeModels as HttpModels
 from tests.peers import free_port
 from tests.sip_callee import callee
 from tests.transports.sip_calls import packets
-from transports.outbound import OutboundGuard
+from transports.call import CallTransport
+from transports.outbound import LimitReached, NotPermitted, OutboundGuard
 from transports.sip.server import SipServer
 
 KEY = "s3cret-s3cret-s3cret"
@@ -145,6 +147,21 @@ async def test_progress_is_told_as_it_comes(serve: Serve) -> None:
         assert got[-1][1]["status"] == 486
 
 
+async def test_a_call_that_rings_for_long_is_still_followed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ALIVE_EVERY_S", 0.05)
+    async with line(serve) as on, callee() as called:
+        path = await on.call(called.address)
+        async with on.client.stream("GET", f"{path}/events") as events, asyncio.timeout(15):
+            lines = events.aiter_lines()
+            while await anext(lines) != ": alive":
+                pass
+            called.reply(await called.invited(), "486 Busy Here")
+            while await anext(lines) != "event: over":
+                pass
+
+
 async def test_a_recording_is_played_and_the_call_is_over(serve: Serve) -> None:
     played = (8000 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)).astype("<i2").tobytes()
     async with line(serve) as on, callee() as called:
@@ -155,10 +172,30 @@ async def test_a_recording_is_played_and_the_call_is_over(serve: Serve) -> None:
         called.reply(await called.request_of("BYE"), "200 OK")
         ended = await on.over(path)
         assert ended["reason"] == "agent_hangup"
+        kept = on.calls.find(ended["id"])
+        assert kept is not None
+        assert (kept.session, kept.plan.script.play) == (None, b"")  # of 200 calls it would be gigabytes
         heard = called.heard().astype(float)
         spectrum = np.abs(np.fft.rfft(heard))
         assert abs(int(spectrum.argmax()) * 8000 / len(heard) - 500) < 5
         assert (np.abs(heard) > 1000).sum() > 5500  # of a second's 8,000
+
+
+async def test_who_is_asked_to_take_a_call_over_counts_too(serve: Serve) -> None:
+    async def run(call: CallTransport) -> None:
+        await call.answer()
+
+    async with line(serve, calls_per_minute=1) as on, callee() as called:
+        call = await on.calls.consult(called.address, run, account="", ring_timeout_s=20)
+        await called.invited()
+        with pytest.raises(LimitReached, match="calls_per_minute"):
+            await on.calls.consult(called.address, run, account="", ring_timeout_s=20)
+        await call.hangup()
+    async with line(serve, max_calls=1) as on, callee() as called:
+        with pytest.raises(NotPermitted):
+            await on.calls.consult("sip:1@192.0.2.1", run, account="", ring_timeout_s=20)
+        path = await on.call(called.address)  # what wasn't dialled takes no place
+        await on.client.delete(path)
 
 
 async def test_hung_up_by_the_api_while_it_rings(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import AsyncIterator
@@ -113,11 +114,14 @@ async def test_forgetting_a_caller(client: httpx2.AsyncClient, recorder: Recorde
     await past(recorder)
     kept = await past(recorder, caller="+49 30/123")
     answer = await client.delete("/api/v1/sessions?from=alice")
-    assert answer.json() == {"calls": 1}
+    assert answer.json() == {"calls": 1, "messages": 0}
     assert await ids(client, state="ended") == [kept]
     assert (await client.delete("/api/v1/sessions")).status_code == 422  # not everybody
-    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {"calls": 0}
-    assert (await client.delete("/api/v1/sessions", params={"from": "+49 30/123"})).json() == {"calls": 1}
+    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {"calls": 0, "messages": 0}
+    assert (await client.delete("/api/v1/sessions", params={"from": "+49 30/123"})).json() == {
+        "calls": 1,
+        "messages": 0,
+    }
 
 
 async def test_without_records(serve: Serve, calls: FakeCalls) -> None:
@@ -126,12 +130,42 @@ async def test_without_records(serve: Serve, calls: FakeCalls) -> None:
     for method, path in (
         ("GET", "/api/v1/sessions?state=all"),
         ("GET", "/api/v1/sessions/export"),
-        ("DELETE", "/api/v1/sessions?from=alice"),
     ):
         answer = await client.request(method, path)
         assert answer.status_code == 503
         assert "records.enabled" in answer.json()["detail"]
     assert (await client.get("/api/v1/sessions/nobody")).status_code == 404
+
+
+async def test_a_folder_that_cant_be_written(serve: Serve, calls: FakeCalls, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    recorder = Recorder(Settings(state_dir=tmp_path / "state"))
+    await recorder.start()
+    client = await serve(
+        create_app(settings=Settings(), calls=calls, models=FakeModels(), past=recorder.database)
+    )
+    for method, path in (
+        ("GET", "/api/v1/sessions?state=all"),
+        ("GET", "/api/v1/sessions/nobody"),
+        ("GET", "/api/v1/sessions/export"),
+        ("DELETE", "/api/v1/sessions?from=alice"),
+    ):
+        assert (await client.request(method, path)).status_code == 503
+    await recorder.close()
+
+
+@pytest.mark.parametrize(
+    "when", ["0001-01-01T00:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00+14:00"]
+)
+async def test_times_beyond_all_zones(client: httpx2.AsyncClient, calls: FakeCalls, when: str) -> None:
+    calls.add()
+    for state in ("live", "all"):
+        for key in ("since", "until"):
+            answer = await client.get("/api/v1/sessions", params={"state": state, key: when})
+            assert answer.status_code == 422
+    token = base64.urlsafe_b64encode(json.dumps([when, "x"]).encode()).decode()
+    answer = await client.get("/api/v1/sessions", params={"state": "all", "cursor": token})
+    assert answer.status_code == 422
 
 
 async def test_a_database_that_is_away(serve: Serve, calls: FakeCalls, tmp_path: Path) -> None:

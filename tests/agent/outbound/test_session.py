@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.observer import Observer
 from agent.outbound.machine import Verdict
 from agent.outbound.session import AnsweringMachine, OutboundSession, Script
 from config.settings import Settings
@@ -124,3 +125,14 @@ def test_who_hangs_up_before_it_is_decided(answering_machine: AnsweringMachine) 
     outcome, _ = made([HELLO], lasts=0.8, say="x", answering_machine=answering_machine, message="y")
     assert outcome.reason is EndReason.CALLER_HANGUP
     assert outcome.left == []
+
+
+def test_nobody_is_told_of_a_call_that_is_over() -> None:
+    """A record would be begun anew."""
+    _, session = made([], lasts=5, say="Your table is ready.")
+    told: list[object] = []
+    observer = Observer()
+    observer.changed = told.append  # type: ignore[method-assign, assignment]
+    session.tell(observer)
+    session._conversation.agent_said("Goodbye.", cut_off=False)
+    assert told == []

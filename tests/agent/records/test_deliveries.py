@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from agent.records import deliveries as module
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from config.settings import Settings
+from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from transports.call import EndReason, MediaStats
 
@@ -83,12 +84,6 @@ class Post:
         self.recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
         await until(lambda: self.recorder.health().queued == 0)
         return talk.info.id
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

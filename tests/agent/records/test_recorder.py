@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,15 +17,10 @@ from agent.records.recorder import Recorder
 from agent.records.tables import Call, Turn
 from config.errors import ConfigError
 from config.settings import Settings
+from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from tests.postgres import Postgres
 from transports.call import CallInfo, EndReason, MediaStats
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def written(recorder: Recorder) -> None:
@@ -129,6 +124,17 @@ async def test_what_cant_be_stored_as_it_is_costs_nothing_else(recorder: Recorde
     assert call.tool_calls[0].arguments == {"text": ["", {"deep": "?"}]}
 
 
+async def test_what_cant_be_written_is_told_without_its_words(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk = Talk().recorded_by(recorder)
+    talk.conversation.caller_said("My PIN is 1234.", end_of_turn={"wait_ms": object()})  # type: ignore[dict-item]
+    recorder.ended(talk, EndReason.IDLE, MediaStats())
+    await written(recorder)
+    assert "given up" in caplog.text
+    assert "1234" not in caplog.text
+
+
 async def test_words_are_redacted(settings: Settings) -> None:
     chosen = settings.records.model_copy(update={"redact_digits": True, "redact": ("(?i)secret \\w+",)})
     recorder = Recorder(settings.model_copy(update={"records": chosen}))
@@ -178,6 +184,16 @@ async def test_a_caller_is_forgotten(recorder: Recorder) -> None:
         assert list(await session.scalars(select(Turn))) == []
 
 
+async def test_whom_we_called_is_forgotten(recorder: Recorder) -> None:
+    ours = CallInfo("sip", "", "alice", direction="outbound")
+    made = Talk(ours).recorded_by(recorder)
+    to_us = Talk(CallInfo("sip", "bob", "alice")).recorded_by(recorder)
+    await over(recorder, made)
+    await over(recorder, to_us)
+    assert await recorder.database.forget("alice") == 1
+    assert await recorder.database.call(to_us.info.id) is not None
+
+
 async def test_words_go_before_records_do(recorder: Recorder) -> None:
     talk = Talk().recorded_by(recorder)
     talk.conversation.caller_said("Hello.")
@@ -197,6 +213,40 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     assert call.turns == []
     await sweep(91)
     assert await recorder.database.call(talk.info.id) is None
+
+
+async def test_what_nobody_closes_goes_as_well(recorder: Recorder) -> None:
+    """Of a node that never came back."""
+    talk = Talk().recorded_by(recorder)
+    talk.conversation.caller_said("Hello.")
+    await written(recorder)
+    for days, left in ((30, (1, 1)), (32, (1, 0)), (92, (0, 0))):
+        later = datetime.now(UTC) + timedelta(days=days)
+        await recorder.database.sweep(later, keep_days=90, keep_words_days=30)
+        async with recorder.database.session() as session:
+            found = [len(list(await session.scalars(select(table)))) for table in (Call, Turn)]
+        assert tuple(found) == left
+
+
+async def test_a_container_that_is_made_anew_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is one node's, whatever its host is called now."""
+    if settings.records.url:
+        pytest.skip("PostgreSQL may have several nodes, whose names tell them apart")
+    monkeypatch.setattr(socket, "gethostname", lambda: "1f2e3d")
+    dead = Recorder(settings)
+    await dead.start()
+    talk = Talk().recorded_by(dead)
+    await written(dead)
+    await dead.close()
+    monkeypatch.setattr(socket, "gethostname", lambda: "3d2e1f")
+    again = Recorder(settings)
+    await again.start()
+    call = await again.database.call(talk.info.id)
+    assert call is not None
+    assert call.cause == PROCESS_DIED
+    await again.close()
 
 
 @pytest.mark.peers

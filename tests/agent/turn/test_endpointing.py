@@ -4,7 +4,7 @@ import pytest
 
 from agent.turn.endpointing import HEAR_AGAIN_MS, MORE_TIME_MS, Endpointer, Expects, Heard, expects
 from agent.turn.patience import Patience
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 SURE_MS, UNSURE_MS, HANGING_MS = 200, 1000, 1600
 

@@ -8,7 +8,7 @@ import pytest
 from agent.turn.endpointing import Endpointer, Fit
 from bench.endpointing.fit import ALL, heard, played
 from bench.endpointing.table import Row, read
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 
 
 @pytest.fixture(scope="module")

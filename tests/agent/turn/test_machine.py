@@ -34,7 +34,7 @@ from agent.turn.events import (
 from agent.turn.machine import TurnMachine
 from agent.turn.speculation import Speculation
 from agent.turn.utterance import State
-from config.settings import TurnSettings
+from config.turn import TurnSettings
 from models.whisper import Transcript
 from tests.agent.conversation_kit import PERSONA
 
