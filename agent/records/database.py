@@ -117,7 +117,13 @@ class Database:
             path = Path(self.url.database or "")
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
+            # One transaction at a time: who reads first and writes then isn't let wait there, but refused.
+            engine = create_async_engine(
+                self.url.set(drivername="sqlite+aiosqlite"),
+                hide_parameters=True,
+                pool_size=1,
+                max_overflow=0,
+            )
             event.listen(engine.sync_engine, "connect", _set_up_sqlite)
             return engine
         return create_async_engine(
