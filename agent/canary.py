@@ -91,6 +91,9 @@ class Canary(Observer):
             return "Speech-to-text heard nothing of what text-to-speech said in a trial. Check stt and tts."
         except ModelError as error:
             return f"{part} failed in a trial: {error}"
+        except Exception as error:
+            logger.exception("the trial failed")
+            return f"{part} failed in a trial: {type(error).__name__}. The log has more."
         return None
 
     async def _say(self) -> bytes:

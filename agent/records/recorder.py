@@ -225,7 +225,7 @@ class Recorder(Observer):
                 await self._write(batch)
             except _AWAY:
                 raise
-            except (SQLAlchemyError, ValueError):
+            except Exception:  # a driver may raise anything over what it can't write
                 for id, snapshot in batch.items():
                     await self._write_alone(id, snapshot)
 
@@ -234,7 +234,7 @@ class Recorder(Observer):
             await self._write({id: snapshot})
         except _AWAY:
             raise
-        except (SQLAlchemyError, ValueError):
+        except Exception:
             logger.exception("call %s: its record can't be written and is given up", id)
             self._waiting.pop(id, None)
             self._written.pop(id, None)

@@ -43,7 +43,7 @@ async def client(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Of everything that there is to ask."""
     monkeypatch.setattr(guard, "BODY_DEADLINE_S", 0.3)
-    monkeypatch.setattr(attempts, "FREE", 20)
+    monkeypatch.setattr(attempts, "FREE", 1000)
     names = ("twilio", "telnyx", "plivo", "exotel", "vonage")
     carriers = CarrierSettings.model_validate(
         {"enabled": names, "public_url": "https://phone.example"}
