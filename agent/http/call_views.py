@@ -153,9 +153,7 @@ class SessionDetail(SessionView):
         return cls(
             **_summary(call),
             quality=QualityView.of(await call.media_stats(), call.info.codec),
-            transcript=[TurnView.of(turn) for turn in call.turns],
-            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
-            problems=[ProblemView.of(problem) for problem in call.problems],
+            **_happened(call),
         )
 
     @classmethod
@@ -164,9 +162,7 @@ class SessionDetail(SessionView):
         return cls(
             **_record(call),
             quality=QualityView.of(stats, call.codec),
-            transcript=[TurnView.of(turn) for turn in call.turns],
-            tool_calls=[ToolCallView.of(tool) for tool in call.tool_calls],
-            problems=[ProblemView.of(problem) for problem in call.problems],
+            **_happened(call),
         )
 
 
@@ -234,6 +230,14 @@ def _record(call: Call) -> dict[str, Any]:
         "guesses": call.guesses,
         "guesses_discarded": call.guesses_discarded,
         "false_starts": call.false_starts,
+    }
+
+
+def _happened(call: LiveCall | Call) -> dict[str, Any]:
+    return {
+        "transcript": [TurnView.of(turn) for turn in call.turns],
+        "tool_calls": [ToolCallView.of(tool) for tool in call.tool_calls],
+        "problems": [ProblemView.of(problem) for problem in call.problems],
     }
 
 

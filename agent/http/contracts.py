@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState
-from config.persona import Persona
+from agent.observer import Observed
 from models.lanes import Priority
 from models.llm.brevity import Brevity
-from transports.call import CallInfo, MediaStats
+from transports.call import MediaStats
 
 
 class Turn(Protocol):
@@ -82,31 +82,9 @@ class Problem(Protocol):
     def at(self) -> float | datetime: ...
 
 
-class LiveCall(Protocol):
-    @property
-    def info(self) -> CallInfo: ...
-    @property
-    def persona(self) -> Persona:
-        """Who answers it now."""
-
+class LiveCall(Observed, Protocol):
     @property
     def state(self) -> CallState: ...
-    @property
-    def turns(self) -> Sequence[Turn]: ...
-    @property
-    def tool_calls(self) -> Sequence[ToolCall]: ...
-    @property
-    def problems(self) -> Sequence[Problem]: ...
-    @property
-    def last_voice_to_voice_ms(self) -> float | None: ...
-    @property
-    def false_starts(self) -> int:
-        """Turns of the caller's that were answered, and went on."""
-
-    @property
-    def guesses(self) -> tuple[int, int]:
-        """Answers begun before the caller's turn was surely over, and how many of them were thrown away."""
-
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
 

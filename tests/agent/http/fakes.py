@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
-from agent.conversation import CallState, Problem, ToolCall
+from agent.conversation import CallState, Problem, ToolCall, Turn
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
@@ -23,16 +22,6 @@ from models.llm.endpoint import Endpoint
 from models.llm.openai_model import OpenAiModel
 from models.nvml import Gpu
 from transports.call import CallInfo, MediaStats
-
-
-@dataclass
-class FakeTurn:
-    speaker: Literal["caller", "agent"]
-    text: str
-    cut_off: bool = False
-    at: float = field(default_factory=time.time)
-    end_of_turn: dict[str, float | str] = field(default_factory=dict)
-    ledger: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,7 +70,8 @@ class FakeCall:
     directory: FakeCalls
     info: CallInfo
     state: CallState = "listening"
-    turns: list[FakeTurn] = field(default_factory=list)
+    connected_at: float | None = None
+    turns: list[Turn] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None

@@ -11,13 +11,14 @@ import pytest
 import websockets
 from fastapi import APIRouter
 
+from agent.conversation import Turn
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
 from config.settings import HttpSettings, Settings
 from models.errors import ModelFailed
 from models.nvml import Gpu
 from tests.agent.http.conftest import Serve
-from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels, FakeTurn
+from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels
 from transports.call import MediaStats
 
 
@@ -185,8 +186,8 @@ async def test_a_call_s_quality_is_told(client: httpx2.AsyncClient, calls: FakeC
 async def test_a_transcript_shows_what_was_cut_off(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     call = calls.add()
     call.turns = [
-        FakeTurn("caller", "What's the time?"),
-        FakeTurn("agent", "It is half ", cut_off=True, ledger={"first_token": 41.234}),
+        Turn("caller", "What's the time?"),
+        Turn("agent", "It is half ", cut_off=True, ledger={"first_token": 41.234}),
     ]
     detail = (await client.get(f"/api/v1/sessions/{call.info.id}")).json()
     assert [turn["text"] for turn in detail["transcript"]] == ["What's the time?", "It is half—"]
