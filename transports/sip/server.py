@@ -141,11 +141,6 @@ class SipServer:
         return self._filter.unban(address)
 
     @property
-    def refused_certificates(self) -> Mapping[str, str]:
-        """Why the last one was refused, of hosts that we connected to over TLS."""
-        return dict(self._stack.tls.refused) if self._stack else {}
-
-    @property
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
