@@ -48,10 +48,18 @@ class OutboundGuard:
 
     def __init__(self, settings: OutboundSettings) -> None:
         self.ring_timeout_s = settings.ring_timeout_s
+        self._accounts: Mapping[str, Gateway] = {}
+        self._live: list[Permit] = []
+        self._begun: deque[tuple[str, float]] = deque()  # within the last minute
+        # Until when somebody talked within the last day, and how long.
+        self._talked: deque[tuple[str, float, float]] = deque()
+        self.apply(settings)
+
+    def apply(self, settings: OutboundSettings) -> None:
+        """Go by these from now on, with the calls that there were; those that are on go on."""
         self._allow = [Pattern.parse(text) for text in settings.allow]
         self._deny = [Pattern.parse(text) for text in settings.deny]
         self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None
-        self._accounts: Mapping[str, Gateway] = {}
         overall = _Limits(settings.max_calls, settings.calls_per_minute, settings.minutes_per_day)
         self._overall = overall
         self._each = _Limits(
@@ -59,10 +67,6 @@ class OutboundGuard:
             settings.key_calls_per_minute or overall.calls_per_minute,
             settings.key_minutes_per_day or overall.minutes_per_day,
         )
-        self._live: list[Permit] = []
-        self._begun: deque[tuple[str, float]] = deque()  # within the last minute
-        # Until when somebody talked within the last day, and how long.
-        self._talked: deque[tuple[str, float, float]] = deque()
 
     def use(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have numbers that are called by one of these accounts, and no others, go to its server."""

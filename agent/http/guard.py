@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -30,9 +30,10 @@ def guarded(path: str) -> bool:
 class ApiKeyGuard:
     """Asks for the API key, where there is one, and lets those who guess it wait."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: Callable[[], str]) -> None:
+        """`key` is asked each time."""
         self._app = app
-        self._key = key.encode()
+        self._key = key
         self._wrong = WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +53,7 @@ class ApiKeyGuard:
         if wait_s := self._wrong.wait_s(source, now):
             detail = f"Too many wrong API keys came from here. Try again in {wait_s} s, with the right one."
             await refuse(scope, receive, send, 429, detail, {"Retry-After": str(wait_s)})
-        elif hmac.compare_digest(given.encode(), self._key):
+        elif hmac.compare_digest(given.encode(), self._key().encode()):
             await self._app(scope, receive, send)
         else:
             self._wrong.add(source, now)

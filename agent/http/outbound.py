@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -148,7 +148,7 @@ class CallsView(BaseModel):
 
 
 def outbound_router(
-    calls: OutboundCalls, personas: Personas, *, has_key: bool, ring_timeout_s: int
+    calls: OutboundCalls, personas: Callable[[], Personas], *, has_key: bool, ring_timeout_s: int
 ) -> APIRouter:
     router = APIRouter(prefix="/api/v1/calls", tags=["Outgoing calls"])
 
@@ -175,7 +175,7 @@ def outbound_router(
                 403,
                 "Without an API key nobody is called: set http.api_key (OFFHOOK_HTTP__API_KEY), and send it.",
             )
-        persona = _persona(personas, request.persona)
+        persona = _persona(personas(), request.persona)
         script = Script(
             persona,
             request.say,

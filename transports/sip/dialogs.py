@@ -111,18 +111,21 @@ class Dialogs:
         """
         self._codecs = tuple(codecs)
         self._account_of = account_of
-        self._headers = tuple(headers)
+        self.headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
         self._media_encryption = media_encryption
-        self._refers = refers
+        self.refers = refers
         self._permits = permits
-        self._allow = f"{ALLOW}, REFER" if refers else ALLOW
         self._dialogs: dict[str, Dialog] = {}
         self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
         self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
         self.ready = True  # as OPTIONS tells it, to whoever chooses among several of us
+
+    @property
+    def _allow(self) -> str:
+        return f"{ALLOW}, REFER" if self.refers else ALLOW
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
@@ -250,7 +253,7 @@ class Dialogs:
         account = self._account_of(request, source)
         trusted = (account is not None and account.sends(source)) or self._trusts(source)
         contact = account.agent.user if account else ""
-        who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
+        who = parties(request, trusted=trusted, contact=contact, headers=self.headers)
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")
         tag = parameter(request.header("From"), "tag")
         dialog = self._dialog(who, tag)
@@ -328,7 +331,7 @@ class Dialogs:
         return message
 
     def _referred(self, dialog: Dialog, request: Message, source: Ip) -> Reply | None:
-        if self._refers is None or not self._refers(dialog.account, source):
+        if self.refers is None or not self.refers(dialog.account, source):
             return Reply(603, "Decline")
         if dialog.referral or dialog.transferring:
             return Reply(491, "Request Pending")

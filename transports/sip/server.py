@@ -98,7 +98,7 @@ class SipServer:
         self._live: set[str] = set()  # Call-IDs
         self._guard = Guard(
             SourceLimits(settings.messages_per_s, settings.ban_s),
-            (*settings.ban_exempt, *settings.trusted_peers),
+            (),
             self._live,
             lambda source: self._filter.on_ban(source),
         )
@@ -115,7 +115,6 @@ class SipServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[MovingCall, asyncio.Task[None]] = {}
-        self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
         self._door = Door(settings)
         self._referrals = Referrals(self.dial, self._outbound, self._outbound.ring_timeout_s)
@@ -123,10 +122,8 @@ class SipServer:
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
-            headers=headers,
             account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
-            refers=None if settings.accept_refer == "never" else self._refers,
             permits=self._referrals.permits,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
@@ -134,7 +131,22 @@ class SipServer:
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
+        self.apply(settings, headers)
+
+    def apply(self, settings: SipSettings, headers: Iterable[str]) -> None:
+        """Have these say who may call, who is believed and not limited, who is answered, who may refer us.
+
+        No call ends by it, and nothing else of them is looked at. `headers` are as at the beginning.
+        """
+        self._settings = settings
+        self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._users = {plain_number(user) for user in settings.users}
+        self._door.allow(settings.allow)
+        self._dialogs.headers = tuple(headers)
+        self._dialogs.refers = None if settings.accept_refer == "never" else self._refers
+        heard = self._accounts.heard if self._accounts else ()
+        self._guard.exempt(heard, (*settings.ban_exempt, *settings.trusted_peers))
+        self._filter.put()
 
     @property
     def bans(self) -> list[BannedSource]:
