@@ -177,7 +177,6 @@ class Server:
                 outbound_router(
                     self.outbound,
                     self.personas,
-                    has_key=settings.http.api_key is not None,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )

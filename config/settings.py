@@ -218,6 +218,9 @@ class HttpSettings(Section):
         description="At least 16 characters. Required when http.host isn't a loopback address, behind "
         "a proxy, and for carriers.",
     )
+    requests_per_minute: int = Field(
+        3000, ge=60, le=1_000_000, description="That one API key may ask, and one address, where keys are."
+    )
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Proxies that are believed about who asks (X-Forwarded-For, -Proto, -Host)."
     )
