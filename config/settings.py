@@ -54,6 +54,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Device = Literal["auto", "cpu", "cuda"]
 MediaEncryption = Literal["off", "optional", "required"]
+RefersFrom = Literal["never", "trusted", "anyone"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
@@ -105,6 +106,11 @@ class SipSettings(Section):
         (),
         description="Peers that are believed about who calls where From is anonymous (P-Asserted-Identity, "
         "Remote-Party-ID).",
+    )
+    accept_refer: RefersFrom = Field(
+        "never",
+        description="Who may have a call of theirs go on with somebody else (REFER), whom outbound.allow "
+        "must list: trusted is sip.trusted_peers and the servers of accounts.",
     )
     messages_per_s: int = Field(
         20,
