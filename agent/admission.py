@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
@@ -15,6 +15,7 @@ REFUSE_LAG_S, CALM_LAG_S = 0.1, 0.03  # five packets come in it
 REFUSE_MEMORY_BYTES, CALM_MEMORY_BYTES = 150_000_000, 300_000_000  # a call takes some megabytes, and grows
 REFUSE_GPU_BYTES, CALM_GPU_BYTES = 64_000_000, 128_000_000  # the models are there already: what they work in
 FEWEST = 2  # calls that are taken, however slow the machine seems: it may have been busy when it was tried
+REMEMBERED = 1000  # sources
 CALM_S = 3.0  # that all has to be calm before calls are taken again
 
 
@@ -23,6 +24,10 @@ class Held(Protocol):
 
     @property
     def info(self) -> CallInfo: ...
+    @property
+    def connected_at(self) -> float | None:
+        """None until the answer is acknowledged."""
+
     @property
     def half_open(self) -> bool: ...
 
@@ -63,13 +68,15 @@ class _Gauge:
 class Admission:
     """`max_per_source` is None where one source may have all lines.
 
-    A call that nobody has acknowledged for long is half open: it takes no line.
+    A call that nobody has acknowledged for long is half open: it takes no line. Of a source that has never
+    acknowledged one, half of the lines at most wait for that.
     """
 
     def __init__(self, max_calls: int, max_per_source: int | None = None) -> None:
         self.max_calls = max_calls
         self.because = "call.max_calls"
         self._max_per_source = max_per_source
+        self._proved: OrderedDict[str, None] = OrderedDict()  # sources that have acknowledged an answer
         self._strained: dict[str, tuple[str, float]] = {}  # by gauge: why, and when it was last not calm
 
     def bears(self, calls: int, because: str) -> None:
@@ -103,11 +110,25 @@ class Admission:
         taken = [one for one in held if not one.half_open]
         if len(taken) >= self.max_calls:
             return Refusal("full", f"All {self.max_calls} lines are busy ({self.because}).")
-        if self._max_per_source is not None and source:
-            theirs = sum(one.info.source == source for one in taken)
-            if theirs >= self._max_per_source:
-                return Refusal("full", f"{theirs} calls from there are on (call.max_per_source).")
+        if source and (why := self._too_many_of(source, held, taken)):
+            return Refusal("full", why)
         return Refusal("stopped", self.strain) if self.strain else None
+
+    def _too_many_of(self, source: str, held: Sequence[Held], taken: Sequence[Held]) -> str:
+        """Why it may not call once more; empty where it may."""
+        theirs = sum(one.info.source == source for one in taken)
+        if self._max_per_source is not None and theirs >= self._max_per_source:
+            return f"{theirs} calls from there are on (call.max_per_source)."
+        for one in held:
+            if one.connected_at is not None:
+                self._proved[one.info.source] = None
+                self._proved.move_to_end(one.info.source)
+        while len(self._proved) > REMEMBERED:
+            self._proved.popitem(last=False)
+        open_ = sum(one.info.source == source and one.connected_at is None for one in held)
+        if source not in self._proved and open_ >= max(1, self.max_calls // 2):
+            return f"{open_} calls from there aren't acknowledged yet."
+        return ""
 
     def in_the_way(self, held: Sequence[H]) -> H | None:
         """The half-open call to end for one more, where there are as many as there may be: of whoever has

@@ -11,11 +11,15 @@ from transports.call import CallInfo
 @dataclass
 class Line:
     info: CallInfo
-    half_open: bool = False
+    connected_at: float | None
+    half_open: bool
 
 
-def line(remote: str = "192.0.2.1", *, half_open: bool = False, account: str = "") -> Line:
-    return Line(CallInfo("sip", "alice", "agent", remote=remote, account=account), half_open)
+def line(
+    remote: str = "192.0.2.1", *, connected: bool = True, half_open: bool = False, account: str = ""
+) -> Line:
+    info = CallInfo("sip", "alice", "agent", remote=remote, account=account)
+    return Line(info, 1.0 if connected and not half_open else None, half_open)
 
 
 def test_calls_are_taken_until_all_lines_are_busy() -> None:
@@ -36,6 +40,17 @@ def test_one_source_leaves_lines_to_others() -> None:
     assert admission.refusal(held, "192.0.2.2") is None
     assert admission.refusal(held, "provider") is None
     assert admission.refusal(held) is None
+
+
+def test_who_never_acknowledges_leaves_half_of_the_lines_to_others() -> None:
+    admission = Admission(4)
+    held = [line("192.0.2.9", connected=False), line("192.0.2.9", half_open=True)]
+    refused = admission.refusal(held, "192.0.2.9")
+    assert refused == Refusal("full", "2 calls from there aren't acknowledged yet.")
+    assert admission.refusal(held, "192.0.2.1") is None
+    held.append(line("192.0.2.9"))
+    assert admission.refusal(held, "192.0.2.9") is None  # it does now
+    assert admission.refusal(held[:2], "192.0.2.9") is None
 
 
 def test_whoever_has_most_half_open_calls_makes_room() -> None:

@@ -92,7 +92,7 @@ async def test_nothing_is_kept_of_a_machine_that_is_busy(
 ) -> None:
     monkeypatch.setattr(calibration, "_UNDISTURBED", 1e9)
     await least(Pool(0.01), tmp_path / "bearing.json")
-    assert not (tmp_path / "bearing.json").exists()  # noqa: ASYNC240
+    assert not (tmp_path / "bearing.json").exists()
 
 
 async def test_a_trial_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
