@@ -104,13 +104,9 @@ def create_app(
     )
     problems.install(app)
     pulse = pulse or Pulse()
-    app.include_router(
-        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
-    )
+    app.include_router(control_router(calls, models, listeners, pulse, bans, accounts))
     if metrics:
-        app.include_router(
-            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
-        )
+        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans))
     app.include_router(sessions_router(calls, past, voicemail))
     if voicemail:
         app.include_router(voicemail_router(voicemail))

@@ -443,7 +443,10 @@ class SipServer:
                 self._guard.call_over(source_of(call.info.remote))
         except CallRefused as refused:
             try:
-                if isinstance(refused, CallsStopped):
+                if refused.divert_to:
+                    there = f"Contact: <{refused.divert_to}>\r\n"
+                    await stack.reject(call.info.call_id, 302, "Moved Temporarily", there)
+                elif isinstance(refused, CallsStopped):
                     again = f"Retry-After: {RETRY_AFTER_S}\r\n"
                     await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
                 else:
