@@ -29,6 +29,7 @@ from agent.http.reference import reference_page
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
+from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
@@ -106,6 +107,7 @@ def create_app(
             metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
         )
     app.include_router(sessions_router(calls, past, voicemail))
+    app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail))
     if events:
