@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from agent.http.access import ADMIN
 from agent.http.problems import ProblemError, responses
 from agent.reload import Reloaded
 from config.errors import ConfigError
@@ -21,7 +22,11 @@ def reload_router(reload: Callable[[], Awaitable[Reloaded]]) -> APIRouter:
     router = APIRouter()
 
     @router.post(
-        "/api/v1/reload", tags=["Health"], summary="Read the settings again", responses=responses(401, 422)
+        "/api/v1/reload",
+        tags=["Health"],
+        summary="Read the settings again",
+        responses=responses(422),
+        dependencies=[ADMIN],
     )
     async def read_again() -> ReloadView:
         """As SIGHUP does: the file, those of secrets, and the personas. No call ends by it.

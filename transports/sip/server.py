@@ -30,6 +30,7 @@ from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
+from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.errors import SipError
 from transports.sip.guard import Guard
@@ -50,6 +51,7 @@ from transports.sip.sender import Feeder
 from transports.sip.stack_config import stack_config
 from transports.sip.tap import Tap, Traced
 from transports.sip.trace import Trace, call_id_of
+from transports.sip.worker import Worker
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
@@ -76,11 +78,14 @@ class SipServer:
         on_dead: Callable[[], None] | None = None,
         headers: Iterable[str] = (),
         outbound: OutboundGuard | None = None,
+        dispatcher: Dispatcher | None = None,
+        worker: Worker | None = None,
     ) -> None:
         """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
 
         `on_dead` is called once if the SIP thread dies: no call can be taken in this process again. Nobody is
-        called but whom `outbound` permits.
+        called but whom `outbound` permits. A server of one of several processes has a `dispatcher` where it
+        listens for them all, or else is a `worker`.
         """
         self._settings = settings
         self._max_calls = max_calls
@@ -96,11 +101,16 @@ class SipServer:
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
         self._live: set[str] = set()  # Call-IDs
-        self._guard = Guard(
-            SourceLimits(settings.messages_per_s, settings.ban_s),
-            (),
-            self._live,
-            lambda source: self._filter.on_ban(source),
+        self._dispatcher, self._worker = dispatcher, worker
+        self._guard = (
+            worker.guard
+            if worker
+            else Guard(
+                SourceLimits(settings.messages_per_s, settings.ban_s),
+                (),
+                dispatcher or self._live,
+                lambda source: self._filter.on_ban(source),
+            )
         )
         self._filter = KernelFilter(
             self._sockets,
@@ -199,7 +209,9 @@ class SipServer:
                 reach=self._door.reach,
                 follow=self._referrals.follow,
             )
-            await self._listeners.open(self._stack, self._certificate)
+            await self._listeners.open(self._stack, self._certificate, self._worker)
+            if self._dispatcher:
+                self._dispatcher.listening(self._sockets)
             await self._accounts.apply(self._settings.accounts)
         except SipError:
             await self.close()
@@ -208,6 +220,8 @@ class SipServer:
             await self.close()
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
+        if self._worker:
+            self._worker.take_calls(True)
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
 
     @property
@@ -263,6 +277,8 @@ class SipServer:
     def tell_ready(self, ready: bool) -> None:
         """What an OPTIONS is answered: 200 or 503."""
         self._dialogs.ready = ready
+        if self._worker:
+            self._worker.take_calls(ready)
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
@@ -339,6 +355,9 @@ class SipServer:
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
+        if self._dispatcher:
+            assert self._stack is not None
+            self._dispatcher.begin(self._stack, self._guard)
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
@@ -346,6 +365,8 @@ class SipServer:
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         """On the SIP thread."""
+        if self._worker:
+            self._worker.sending(message)
         outgoing = self._dialogs.sent(message)
         return outgoing and self._door.told(outgoing, peer, self._addresses)
 
@@ -429,6 +450,7 @@ class SipServer:
 
         task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
         self._live.add(call.info.call_id)
+        self._report()
         self.trace.name(call.info.call_id, call.info.id)
         task.add_done_callback(lambda _: self._forget(call))
         call.add_event_handler(call.connected_event, self._note_source)
@@ -440,6 +462,14 @@ class SipServer:
     def _forget(self, call: MovingCall) -> None:
         self._calls.pop(call, None)
         self._live.discard(call.info.call_id)
+        self._report()
+
+    def _report(self) -> None:
+        """Tell the other processes which calls are live."""
+        if self._dispatcher:
+            self._dispatcher.report(self._live)
+        if self._worker:
+            self._worker.report({call.info.call_id: call.info.id for call in self._calls})
 
     async def _serve(self, native_call: Call, call: MovingCall) -> None:
         stack = self._stack
@@ -455,7 +485,10 @@ class SipServer:
                 self._guard.call_over(source_of(call.info.remote))
         except CallRefused as refused:
             try:
-                if isinstance(refused, CallsStopped):
+                if refused.divert_to:
+                    there = f"Contact: <{refused.divert_to}>\r\n"
+                    await stack.reject(call.info.call_id, 302, "Moved Temporarily", there)
+                elif isinstance(refused, CallsStopped):
                     again = f"Retry-After: {RETRY_AFTER_S}\r\n"
                     await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
                 else:
@@ -473,7 +506,11 @@ class SipServer:
                 try:
                     await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
-                    await self._listeners.follow(self._stack)
+                    if not self._worker:
+                        await self._listeners.follow(self._stack)
+                    if self._dispatcher:
+                        self._dispatcher.listening(self._sockets)
+                    self._report()  # what was told may have been lost
                     await self._end_abandoned()
                     if self._accounts:
                         self._accounts.forget({call.info.account for call in self._calls})
