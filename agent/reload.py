@@ -25,7 +25,7 @@ LIVE = ANSWERING | {
         "call.drain_s",
     ),
     *("sip.accounts", "sip.users", "sip.allow", "sip.trusted_peers", "sip.ban_exempt", "sip.accept_refer"),
-    *("outbound.allow", "outbound.deny", "outbound.gateway"),
+    *("outbound.allow", "outbound.deny", "outbound.international_prefixes", "outbound.gateway"),
     *("outbound.max_calls", "outbound.calls_per_minute", "outbound.minutes_per_day"),
     *("outbound.key_max_calls", "outbound.key_calls_per_minute", "outbound.key_minutes_per_day"),
     "http.api_key",
