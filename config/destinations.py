@@ -147,7 +147,7 @@ class Pattern:
 
 
 def international(text: str, prefixes: Iterable[str]) -> str:
-    """A number or a pattern of numbers, with or without a host, with + in the place of one of the prefixes."""
+    """A number or pattern of numbers, with a host or without, with + in the place of one of the prefixes."""
     start, number = _SCHEME_AND_REST.fullmatch(text).groups()  # type: ignore[union-attr]  # it takes anything
     for prefix in sorted(prefixes, key=len, reverse=True):
         if number.startswith(prefix) and _DIGITS.fullmatch(number.removeprefix(prefix)):

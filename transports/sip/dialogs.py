@@ -15,7 +15,7 @@ from enum import Enum, auto
 from config.settings import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
-from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
+from transports.sip.encryption import Secured, answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.referral import Referral
@@ -209,6 +209,7 @@ class Dialogs:
             if dialog is None and message.uri.partition(";")[0] not in self._dialling:
                 logger.error("an INVITE that nobody asked for was not sent")
                 return None
+            message = self._private(message)
             # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
             return _without(message, "Supported", "timer")
         if dialog is None:
@@ -224,6 +225,8 @@ class Dialogs:
             return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
+        if not message.status and not (dialog.secured and dialog.secured.encryption):
+            message = self._private(message)
         if 200 <= message.status < 300:
             if dialog.asked and dialog.asked[0] == message.header("CSeq"):
                 (_, agreement), dialog.asked = dialog.asked, None
@@ -241,6 +244,15 @@ class Dialogs:
             more = (*timer.in_request(), ("Supported", "timer"))
             message = replace(message, headers=(*message.headers, *more))
         return message
+
+    def _private(self, request: Message) -> Message:
+        """Without the keys that an account over TLS offers, where what is dialled by it isn't."""
+        if self._media_encryption != "optional" or request.header("Via").upper().startswith("SIP/2.0/TLS"):
+            return request
+        body = keyless(request.body)
+        if body == request.body:
+            return request
+        return request.with_body(body, request.header("Content-Type"))
 
     def _invited(self, request: Message, source: Ip) -> Message | Reply:
         call_id = request.header("Call-ID")

@@ -25,7 +25,7 @@ from config.numbers import plain_number
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
-from transports.outbound import OutboundGuard
+from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.dialler import Dialler
@@ -232,6 +232,7 @@ class SipServer:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
         assert self._accounts is not None
         await self._accounts.apply(accounts)
+        self._settings = self._settings.model_copy(update={"accounts": dict(accounts)})
         self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
 
@@ -255,6 +256,7 @@ class SipServer:
             destination = Destination.parse(self._door.reach(str(destination)))
         except (Unreached, ValueError) as error:
             raise CallGone(str(error), EndReason.NOT_REACHED) from None
+        self._require_private(account, destination)
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
             raise CallGone("The telephone line is down.", EndReason.NOT_REACHED)
@@ -267,6 +269,21 @@ class SipServer:
             replaces=replaces,
             joins=joins,
         )
+
+    def _require_private(self, name: str, destination: Destination) -> None:
+        """An account over TLS sends keys, where they are required, to nobody over anything else."""
+        account = self._settings.accounts.get(name)
+        if (
+            self._settings.media_encryption == "required"
+            and account
+            and (account.transport, account.proxy) == ("tls", None)
+            and destination.at.transport in ("udp", "tcp")
+            and not destination.secure
+        ):
+            raise NotPermitted(
+                "That may not be called: its media keys could be read on their way (sip.media_encryption). "
+                "Call it with transport=tls."
+            )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""
