@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -32,6 +32,12 @@ class AuthSettings(Section):
         {},
         max_length=1000,
         description="Who may call from anywhere, by password. Without any, sip.allow lists all who may.",
+    )
+    algorithms: tuple[Literal["md5", "sha-256"], ...] = Field(
+        ("md5",),
+        min_length=1,
+        description="How passwords may be proved, the best first. Of sha-256, md5 many telephones understand "
+        "neither.",
     )
     realm: str = Field("offhook", pattern=r'^[^"\\\s]+$', description="What telephones show of this server.")
 

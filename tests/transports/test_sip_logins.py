@@ -39,6 +39,11 @@ def proof(
     )
 
 
+def first(door: Digest, now: float, *, stale: bool = False) -> str:
+    """The challenge that is preferred."""
+    return door.challenges(now, stale=stale)[0]
+
+
 class Clock:
     now = 1000.0
 
@@ -46,24 +51,36 @@ class Clock:
         return self.now
 
 
-def test_a_password_is_proved_and_each_proof_is_good_once() -> None:
-    door = Digest("pbx", {"alice": "geheim"})
-    challenge = door.challenge(0)
+def test_the_better_way_is_asked_for_first_and_either_will_do() -> None:
+    door = Digest("pbx", {"alice": "geheim"}, ("sha-256", "md5"))
+    best, known = door.challenges(0)
+    assert [parameters(one)["algorithm"] for one in (best, known)] == ["SHA-256", "MD5"]
+    assert len(parameters(proof(best))["response"]) == 64
+    for challenge in (best, known):
+        assert door.check(proof(challenge), "INVITE", 1) == (Verdict.RIGHT, "alice")
+        assert door.check(proof(challenge, password="wrong", count=2), "INVITE", 1)[0] is Verdict.WRONG
+    assert all(parameters(one)["stale"] == "true" for one in door.challenges(0, stale=True))
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "md5"])
+def test_a_password_is_proved_and_each_proof_is_good_once(algorithm: str) -> None:
+    door = Digest("pbx", {"alice": "geheim"}, (algorithm,))
+    challenge = first(door, 0)
     assert door.check(proof(challenge), "INVITE", 1) == (Verdict.RIGHT, "alice")
     assert door.check(proof(challenge), "INVITE", 1)[0] is Verdict.STALE
     assert door.check(proof(challenge, count=3), "INVITE", 1)[0] is Verdict.RIGHT
     assert door.check(proof(challenge, count=2), "INVITE", 1)[0] is Verdict.STALE
     without_qop = challenge.replace(', qop="auth"', "")
     assert door.check(proof(without_qop), "INVITE", 1)[0] is Verdict.STALE
-    fresh = door.challenge(2).replace(', qop="auth"', "")
+    fresh = first(door, 2).replace(', qop="auth"', "")
     assert door.check(proof(fresh), "INVITE", 2)[0] is Verdict.RIGHT
     assert door.check(proof(fresh), "INVITE", 2)[0] is Verdict.STALE
     counted = proof(fresh) + ", nc=00000002"  # which nothing proves there
     assert door.check(counted, "INVITE", 2)[0] is Verdict.STALE
-    late = door.challenge(0)
+    late = first(door, 0)
     assert door.check(proof(late), "INVITE", NONCE_S)[0] is Verdict.RIGHT
     assert door.check(proof(late, count=2), "INVITE", NONCE_S + 1)[0] is Verdict.STALE
-    assert parameters(door.challenge(0, stale=True))["stale"] == "true"
+    assert parameters(first(door, 0, stale=True))["stale"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -76,25 +93,26 @@ def test_a_password_is_proved_and_each_proof_is_good_once() -> None:
         ("alice", "geheim", ('uri="sip:agent', 'uri="sip:premium')),
         ("alice", "geheim", ("Digest ", "Basic ")),
         ("alice", "geheim", ("algorithm=MD5", "algorithm=SHA-256")),
+        ("alice", "geheim", ("algorithm=MD5", "algorithm=SHA-512-256")),
     ],
 )
 def test_what_proves_nothing_is_wrong(user: str, password: str, change: tuple[str, str]) -> None:
     door = Digest("pbx", {"alice": "geheim"})
-    given = proof(door.challenge(0), user, password).replace(*change)
+    given = proof(first(door, 0), user, password).replace(*change)
     assert door.check(given, "INVITE", 0)[0] is Verdict.WRONG
-    assert door.check(proof(door.challenge(0)), "REGISTER", 0)[0] is Verdict.WRONG
+    assert door.check(proof(first(door, 0)), "REGISTER", 0)[0] is Verdict.WRONG
 
 
 def test_a_nonce_that_isnt_ours_is_stale() -> None:
     door, other = Digest("pbx", {"alice": "geheim"}), Digest("pbx", {"alice": "geheim"})
-    for challenge in (other.challenge(0), 'Digest realm="pbx", nonce="x", qop="auth"'):
+    for challenge in (first(other, 0), 'Digest realm="pbx", nonce="x", qop="auth"'):
         assert door.check(proof(challenge), "INVITE", 0)[0] is Verdict.STALE
 
 
 def test_no_proof_is_good_again_for_being_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "_NONCES", 2)
     door = Digest("pbx", {"alice": "geheim"})
-    challenges = [door.challenge(now) for now in range(1, 5)]
+    challenges = [first(door, now) for now in range(1, 5)]
     for challenge in challenges:
         assert door.check(proof(challenge), "INVITE", 5)[0] is Verdict.RIGHT
     for challenge in challenges:

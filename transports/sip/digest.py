@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 NONCE_S = 300.0
@@ -27,19 +27,25 @@ class Verdict(Enum):
 class Digest:
     """Who may come in with which password."""
 
-    def __init__(self, realm: str, passwords: Mapping[str, str]) -> None:
+    def __init__(
+        self, realm: str, passwords: Mapping[str, str], algorithms: Sequence[str] = ("md5",)
+    ) -> None:
         self._realm = realm
+        self._algorithms = algorithms
         self._passwords = passwords
         self._key = secrets.token_bytes(32)
         self._counts: OrderedDict[str, int] = OrderedDict()  # by nonce: the highest that was used
         self._forgotten_ms = -1  # nonces of before whose counts aren't known are stale
 
-    def challenge(self, now: float, *, stale: bool = False) -> str:
-        """The value of a WWW-Authenticate. MD5 is what every telephone knows."""
+    def challenges(self, now: float, *, stale: bool = False) -> tuple[str, ...]:
+        """The values of WWW-Authenticate, the best first (RFC 8760)."""
+        return tuple(self._challenge(now, one.upper(), stale) for one in self._algorithms)
+
+    def _challenge(self, now: float, algorithm: str, stale: bool) -> str:
         issued = f"{int(now * 1000):x}.{secrets.token_hex(8)}"
         nonce = f"{issued}.{self._signed(issued)}"
         return (
-            f'Digest realm="{self._realm}", nonce="{nonce}", algorithm=MD5, qop="auth"'
+            f'Digest realm="{self._realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"'
             f"{', stale=true' if stale else ''}"
         )
 
@@ -53,7 +59,10 @@ class Digest:
         right = hmac.compare_digest(expected.encode(), given.get("response", "").lower().encode())
         if not right or known is None or given.get("realm") != self._realm:
             return Verdict.WRONG, user
-        if given.get("qop", "auth") != "auth" or given.get("algorithm", "MD5").upper() != "MD5":
+        if (
+            given.get("qop", "auth") != "auth"
+            or given.get("algorithm", "MD5").lower() not in self._algorithms
+        ):
             return Verdict.WRONG, user
         return (Verdict.RIGHT if self._is_fresh(given, now) else Verdict.STALE), user
 

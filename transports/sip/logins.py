@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from config.logins import AuthSettings, RegistrarSettings
 from transports.sip.dialogs import Reply
@@ -30,8 +30,8 @@ class Logins:
         self._clock = clock
         telephones = {user: login.secret.get_secret_value() for user, login in registrar.users.items()}
         callers = {user: login.secret.get_secret_value() for user, login in auth.users.items()}
-        self._telephones = Digest(auth.realm, telephones)
-        self._callers = Digest(auth.realm, telephones | callers)
+        self._telephones = Digest(auth.realm, telephones, auth.algorithms)
+        self._callers = Digest(auth.realm, telephones | callers, auth.algorithms)
         self.asks = bool(auth.users)  # callers who aren't listed for a password
         self.registrar = Registrar(registrar, clock) if registrar.users else None
 
@@ -54,15 +54,15 @@ class Logins:
         """As whom, or what to say to who hasn't."""
         now, given = self._clock(), request.header("Authorization")
         if not given:
-            return _challenge(digest.challenge(now))
+            return _challenge(digest.challenges(now))
         verdict, user = digest.check(given, request.method, now)
         match verdict:
             case Verdict.RIGHT:
                 return user
             case Verdict.STALE:
-                return _challenge(digest.challenge(now, stale=True))
+                return _challenge(digest.challenges(now, stale=True))
         return Reply(403, "Forbidden")  # which counts towards a ban
 
 
-def _challenge(value: str) -> Reply:
-    return Reply(401, "Unauthorized", (("WWW-Authenticate", value),))
+def _challenge(values: Iterable[str]) -> Reply:
+    return Reply(401, "Unauthorized", tuple(("WWW-Authenticate", value) for value in values))
