@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from baresip.errors import BaresipError
 from fastapi import FastAPI
 
-from agent import pipeline
+from agent import logs, pipeline
 from agent.admission import Load
 from agent.canary import Canary
 from agent.events import Events
@@ -18,6 +19,7 @@ from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
+from agent.http.reload import reload_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
@@ -26,11 +28,13 @@ from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
+from agent.reload import ANSWERING, Reloaded, plan
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
-from config.answering import Personas
+from config.answering import Personas, load_personas
+from config.errors import ConfigError
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
@@ -58,7 +62,13 @@ class SipDied(Exception):
 class Server:
     """Models, telephone lines and the control plane."""
 
-    def __init__(self, settings: Settings, personas: Personas) -> None:
+    def __init__(
+        self, settings: Settings, personas: Personas, again: Callable[[], Settings] | None = None
+    ) -> None:
+        """`again` reads the settings once more; raises ConfigError."""
+        self._again = again or (lambda: settings)
+        self._reloading = asyncio.Lock()
+        self._guard = OutboundGuard(settings.outbound)
         self.settings = settings
         self.personas = personas
         self.pool = ModelPool(
@@ -113,17 +123,16 @@ class Server:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
-            guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
                 settings.sip,
                 settings.most_calls,
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
-                outbound=guard,
+                outbound=self._guard,
             )
             self.outbound = OutboundCalls(
-                self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
+                self.sip.dial, self.sessions.host, self._guard, lambda: self.sessions.accepting
             )
             self.sessions.dial = self.outbound.consult
             if settings.sip.over_tls:
@@ -190,6 +199,7 @@ class Server:
     def _app(self) -> FastAPI:
         settings = self.settings
         routers = [
+            reload_router(self.reload),
             carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
             page_router(calls=settings.webrtc.enabled),
         ]
@@ -203,7 +213,7 @@ class Server:
             routers.append(
                 outbound_router(
                     self.outbound,
-                    self.personas,
+                    lambda: self.personas,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
@@ -220,9 +230,65 @@ class Server:
             metrics=self.metrics,
             events=self.events,
             voicemail=self.voicemail,
+            api_key=self._api_key,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    def _api_key(self) -> str:
+        key = self.settings.http.api_key
+        return key.get_secret_value() if key else ""
+
+    async def reload(self) -> Reloaded:
+        """Read the settings and personas again, and apply what can be; no call ends by it.
+
+        Raises ConfigError, with nothing applied.
+        """
+        async with self._reloading:
+            wanted = await asyncio.to_thread(self._again)
+            new = plan(self.settings, wanted)
+            personas = await asyncio.to_thread(load_personas, new.settings)
+            voices, languages = [one.voice for one in personas.all], [one.language for one in personas.all]
+            if not self.pool.speaks(voices, languages):
+                new = plan(self.settings, wanted, without=ANSWERING)
+                personas = self.personas
+            elif personas != self.personas:
+                new = new.with_personas()
+            try:
+                await self._apply(new.settings, personas)
+            except (BaresipError, ModelError) as error:
+                raise ConfigError(f"The settings can't be applied: {error}") from error
+        reloaded = new.reloaded
+        logger.info("the settings were read again; applied: %s", ", ".join(reloaded.applied) or "none")
+        if reloaded.needs_restart:
+            logger.warning(
+                "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
+            )
+        return reloaded
+
+    async def reload_or_tell(self) -> None:
+        """As `reload`, where nobody waits for the outcome but the log."""
+        try:
+            await self.reload()
+        except ConfigError as error:
+            logger.error("the settings stay as they were: %s", error)  # noqa: TRY400
+        except Exception:  # whatever it is, calls go on
+            logger.exception("the settings could not be read again")
+
+    async def _apply(self, settings: Settings, personas: Personas) -> None:
+        """What may fail comes first. Raises BaresipError, ModelError."""
+        if personas != self.personas:
+            await self.sessions.remember(settings, personas)
+        if settings.sip.accounts != self.settings.sip.accounts and self.sip:
+            await self.sip.apply_accounts(settings.sip.accounts)
+        for certificate in filter(None, (self.certificate, self.sip_certificate)):
+            await certificate.look()
+        self.settings, self.personas = settings, personas
+        self.sessions.apply(settings, personas)
+        self._guard.apply(settings.outbound)
+        logs.set_level(settings.log)
+        if self.sip:
+            self.sip.apply(settings.sip, personas.headers)
 
     async def _look_after(self) -> None:
         """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""

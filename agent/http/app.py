@@ -87,12 +87,14 @@ def create_app(
     metrics: Metrics | None = None,
     events: Events | None = None,
     voicemail: Voicemail | None = None,
+    api_key: Callable[[], str] | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
     """The application: the control plane, text where there is a `persona`, and further `routers`.
 
-    `body_bytes` are the routers' limits, by path.
+    `body_bytes` are the routers' limits, by path. `api_key` is asked for it with each request, where the
+    settings have one.
     """
     app = FastAPI(
         title="offhook",
@@ -148,7 +150,7 @@ def create_app(
     # The last one added is asked first.
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
-        keyring = Keyring(settings.http.api_key.get_secret_value(), Keys(past) if past else None)
+        keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)
         app.add_middleware(
             ApiKeyGuard, keyring=keyring, requests_per_minute=settings.http.requests_per_minute
         )
