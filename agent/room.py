@@ -30,7 +30,7 @@ class Room:
     def health(self) -> list[ComponentHealth]:
         lag_s, limit = self._pulse.lag_s, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         found: dict[str, Callable[[], State]] = {
-            "disk": lambda: disk(_free_bytes(self._folder), self._folder),
+            "disk": lambda: disk(free_bytes(self._folder), self._folder),
             "descriptors": lambda: descriptors(len(os.listdir(_DESCRIPTORS)), limit),  # noqa: PTH208
             "event loop": lambda: event_loop(lag_s),
         }
@@ -74,7 +74,7 @@ def event_loop(lag_s: float | None) -> State:
     )
 
 
-def _free_bytes(folder: Path) -> int | None:
+def free_bytes(folder: Path) -> int | None:
     """None where it can't be told; of the nearest folder that exists."""
     here = next((one for one in (folder, *folder.parents) if one.exists()), None)
     try:

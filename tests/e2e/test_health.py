@@ -24,21 +24,25 @@ WITHIN_S = 90.0  # 15 on a machine that has nothing else to do
 BREAKABLE = """
 import os, signal, threading
 from agent.cli import app
-from models import kokoro, piper, whisper
+from models import piper, whisper
 well = threading.Event(); well.set()
 signal.signal(signal.SIGUSR1, lambda *_: well.clear())
 signal.signal(signal.SIGUSR2, lambda *_: well.set())
-def breakable(work):
-    def run(*words, **named):
-        if not well.is_set() and os.environ["TEST_FAULT"] == "fails":
-            raise RuntimeError("as the test has it")
-        well.wait()
-        return work(*words, **named)
-    return run
+encode, parts = whisper.Recognizer.encode, piper.Voice.parts
+def on_the_lane():
+    if not well.is_set() and os.environ["TEST_FAULT"] == "fails":
+        raise RuntimeError("as the test has it")
+    well.wait()
+def hear(*words):
+    on_the_lane()
+    return encode(*words)
+def speak(*words, **named):  # a generator, as the original is
+    on_the_lane()
+    yield from parts(*words, **named)
 if os.environ["TEST_PART"] == "speech-to-text":
-    whisper.Recognizer.encode = breakable(whisper.Recognizer.encode)
+    whisper.Recognizer.encode = hear
 else:
-    piper.Voice.parts = breakable(piper.Voice.parts)
+    piper.Voice.parts = speak
 app()
 """
 
