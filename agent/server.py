@@ -29,6 +29,7 @@ from agent.records.recorder import Recorder
 from agent.room import Room
 from agent.sessions import Sessions
 from agent.tls import Certificate
+from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
 from config.answering import Personas
@@ -72,6 +73,7 @@ class Server:
         self.deliveries: Deliveries | None = None
         self.metrics = Metrics()
         self.events = Events()
+        self.tracing = tracing(settings.telemetry)
         self.canary = Canary(self.pool, personas.default)
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
@@ -79,7 +81,7 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
+            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -304,6 +306,8 @@ class Server:
             await self.deliveries.close()
         if self.recorder:
             await self.recorder.close()
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.close)
         await self.canary.close()
         await self.pool.close()
         for task in (self._beating, self._looking, *self._keeping):
