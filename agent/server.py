@@ -193,11 +193,14 @@ class Server:
 
     def _app(self) -> FastAPI:
         settings = self.settings
-        routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
+        routers = [
+            carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
+            page_router(calls=settings.webrtc.enabled),
+        ]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
             offered = self.personas.test_names
-            routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
+            routers.append(webrtc_router(self.webrtc, settings.webrtc, offered))
         if self.sip:
             routers.append(sip_router(self.sip))
         if self.outbound:
@@ -205,7 +208,6 @@ class Server:
                 outbound_router(
                     self.outbound,
                     self.personas,
-                    has_key=settings.http.api_key is not None,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )

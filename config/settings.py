@@ -55,6 +55,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Device = Literal["auto", "cpu", "cuda"]
 MediaEncryption = Literal["off", "optional", "required"]
+RefersFrom = Literal["never", "trusted", "anyone"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
@@ -107,6 +108,11 @@ class SipSettings(Section):
         (),
         description="Peers that are believed about who calls where From is anonymous (P-Asserted-Identity, "
         "Remote-Party-ID).",
+    )
+    accept_refer: RefersFrom = Field(
+        "never",
+        description="Who may have a call of theirs go on with somebody else (REFER), whom outbound.allow "
+        "must list: trusted is sip.trusted_peers and the servers of accounts.",
     )
     messages_per_s: int = Field(
         20,
@@ -239,6 +245,9 @@ class HttpSettings(Section):
         None,
         description="At least 16 characters. Required when http.host isn't a loopback address, behind "
         "a proxy, and for carriers.",
+    )
+    requests_per_minute: int = Field(
+        3000, ge=60, le=1_000_000, description="That one API key may ask, and one address, where keys are."
     )
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Proxies that are believed about who asks (X-Forwarded-For, -Proto, -Host)."

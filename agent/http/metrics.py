@@ -11,8 +11,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from agent.http.access import READ
 from agent.http.contracts import Ban, Calls, Gpu, HasHealth, Models
-from agent.http.problems import responses
 from agent.metrics import Metrics
 from agent.vitals import Pulse
 
@@ -48,7 +48,7 @@ def metrics_router(
 
     metrics.registry.register(_Lookup(found))
 
-    @router.get("/metrics", tags=["Health"], summary="For Prometheus", responses=responses(401))
+    @router.get("/metrics", tags=["Health"], summary="For Prometheus", dependencies=[READ])
     async def scrape(accept: Annotated[str, Header()] = "") -> Response:
         """In its text format, or as OpenMetrics where that is asked for."""
         encode, kind = choose_encoder(accept)

@@ -263,7 +263,7 @@ async def test_nobody_can_transfer_us() -> None:
         await soon(reception.connected.get())
         caller.send_request("REFER", headers="Refer-To: <sip:someone@127.0.0.1>\r\n")
         answer = await caller.final_answer()
-        assert answer.status == 501
+        assert answer.status == 603
         with pytest.raises(TimeoutError):
             await soon(caller.serve(), 0.5)
         assert caller.requests == []  # no NOTIFY of a transfer
