@@ -123,7 +123,7 @@ def create_app(
 
     @functools.cache
     def openapi() -> dict[str, Any]:
-        return _openapi(app)
+        return _openapi(app, keyed=settings.http.api_key is not None)
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -174,7 +174,7 @@ def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) ->
     ]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -198,15 +198,15 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             statuses = [413]
             if guarded(path):
                 scopes = needed[method.upper(), path]
-                operation["security"] = [{"bearer": scopes}, {"key": scopes}, {}]
+                operation["security"] = [{"bearer": scopes}, {"key": scopes}] if keyed else []
                 needs = f"Needs the scope `{scopes[0]}`." if scopes else ""
                 operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
                 statuses += [401, 403, 429, 503]
-            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
-                statuses.append(408)
-            if "422" in operation["responses"]:
-                statuses.append(422)
             found = operation["responses"]
+            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
+                statuses += [400, 408]
+            if found.pop("422", None):
+                statuses.append(422)
             found = {str(status): said for status, said in problems.responses(*statuses).items()} | found
             operation["responses"] = dict(sorted(found.items()))
     return document
