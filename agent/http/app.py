@@ -31,6 +31,7 @@ from agent.http.reference import reference_page
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
+from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
@@ -104,14 +105,11 @@ def create_app(
     )
     problems.install(app)
     pulse = pulse or Pulse()
-    app.include_router(
-        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
-    )
+    app.include_router(control_router(calls, models, listeners, pulse, bans, accounts))
     if metrics:
-        app.include_router(
-            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
-        )
+        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans))
     app.include_router(sessions_router(calls, past, voicemail))
+    app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail))
     if events:

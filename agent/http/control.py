@@ -30,7 +30,6 @@ def control_router(
     models: Models,
     listeners: Sequence[HasHealth],
     pulse: Pulse,
-    max_calls: int,
     bans: Callable[[], Sequence[Ban]],
     accounts: Callable[[], Sequence[Account]],
 ) -> APIRouter:
@@ -77,7 +76,8 @@ def control_router(
             accepting=accepting,
             reason="" if accepting else why,
             calls=len(calls.live()),
-            max_calls=max_calls,
+            max_calls=calls.admission.max_calls,
+            capacity=calls.admission.capacity,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
             accounts=[AccountView.of(account) for account in accounts()],

@@ -15,8 +15,8 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 from agent.http.access import ANYONE_HERE, OPERATE, READ, Asking
 from agent.http.events import ALIVE_EVERY_S
 from agent.http.problems import ProblemError, responses
-from agent.http.recording import RecordingError, decode
 from agent.http.sessions import HANGUP_WAIT_S
+from agent.http.upload import UploadError, decode
 from agent.outbound.calls import OutboundCall, OutboundCalls, Plan, Progress, State
 from agent.outbound.retries import Retries
 from agent.outbound.session import AnsweringMachine, Script
@@ -282,5 +282,5 @@ async def _recording(body: bytes | None) -> bytes:
 
     try:
         return (await decode(whole(), LONGEST_PLAY_S)).pcm
-    except RecordingError as error:
+    except UploadError as error:
         raise ProblemError(422, f"play: {error}") from None

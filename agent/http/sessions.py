@@ -90,11 +90,6 @@ Filter = Annotated[_Filter, Depends()]
 def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | None) -> APIRouter:
     router = APIRouter()
 
-    def kept() -> Database:
-        if past is None:
-            raise ProblemError(503, "No records are kept: set records.enabled.")
-        return past
-
     @router.get(
         "/api/v1/sessions",
         tags=["Calls"],
@@ -120,8 +115,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
                     query = replace(query, after=records.place(cursor))
                 except ValueError:
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
-            with _readable():
-                ended = await kept().page(query)
+            with readable():
+                ended = await kept(past).page(query)
             found += [SessionView.of_record(call) for call in ended]
             next = records.cursor(ended[-1]) if len(ended) == limit else None
         return Sessions(sessions=found, next=next)
@@ -137,8 +132,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
     async def export(filter: Filter, format: Literal["jsonl", "csv"] = "jsonl") -> StreamingResponse:
         """All that fit, the newest first: as JSON Lines with their words, or as CSV without."""
         whole = format == "jsonl"
-        pages = _pages(kept(), filter.query(_WHOLE_PAGE if whole else _PAGE), whole=whole)
-        with _readable():
+        pages = _pages(kept(past), filter.query(_WHOLE_PAGE if whole else _PAGE), whole=whole)
+        with readable():
             first: Page = await anext(pages, [])
         lines = _json_lines if whole else _csv_lines
         kind = "application/jsonl" if whole else "text/csv"
@@ -162,7 +157,7 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         except ProblemError:
             if past is None:
                 raise
-        with _readable():
+        with readable():
             if call := await past.call(id):
                 return SessionDetail.of_whole_record(call)
         raise ProblemError(404, f"No call has the id {id[:40]!r}. GET /api/v1/sessions?state=all lists them.")
@@ -197,7 +192,7 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
     ) -> Forgotten:
         """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
         messages = await voicemail.forget(caller) if voicemail else 0
-        with _readable():
+        with readable():
             return Forgotten(calls=await past.forget(caller) if past else 0, messages=messages)
 
     return router
@@ -211,8 +206,16 @@ def find(calls: Calls, id: str) -> LiveCall:
     raise ProblemError(404, f"No live call has the id {id[:40]!r}. GET /api/v1/sessions lists them.")
 
 
+def kept(past: Database | None) -> Database:
+    """Raises ProblemError where there is none."""
+    if past is None:
+        raise ProblemError(503, "No records are kept: set records.enabled.")
+    return past
+
+
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Raises ProblemError where the database is away."""
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
