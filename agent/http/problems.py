@@ -100,10 +100,10 @@ def install(app: FastAPI) -> None:
 
 
 def _allowed(request: Request) -> str:
-    """What works on a path: Starlette knows the methods of the first route there alone."""
+    """What works on a path: Starlette tells the methods of the first route there alone."""
     routes = [route for route in iter_route_contexts(request.app.routes) if getattr(route, "methods", None)]
-    found = [route.methods or () for route in routes if route.path_regex.match(request.url.path)]
-    return ", ".join(sorted({method for methods in found for method in methods}))
+    first = next(route.path for route in routes if route.path_regex.match(request.url.path))
+    return ", ".join(sorted({one for route in routes if route.path == first for one in route.methods or ()}))
 
 
 def _sentence(error: Any) -> str:
