@@ -29,8 +29,10 @@ from agent.outbound.calls import OutboundCalls
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from agent.reload import ANSWERING, Reloaded, plan
+from agent.room import Room
 from agent.sessions import Sessions
 from agent.tls import Certificate
+from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
 from config.answering import Personas, load_personas
@@ -81,6 +83,7 @@ class Server:
         self.deliveries: Deliveries | None = None
         self.metrics = Metrics()
         self.events = Events()
+        self.tracing = tracing(settings.telemetry)
         self.canary = Canary(self.pool, personas.default)
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
@@ -88,7 +91,7 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
+            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
@@ -98,6 +101,7 @@ class Server:
         self.sip_certificate: Certificate | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
+        self.room = Room(settings.state_dir, self._pulse)
         self._beating: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
@@ -327,17 +331,27 @@ class Server:
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
         parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
-        others = [part.health() for part in parts if part]
+        others = [*(part.health() for part in parts if part), *self.room.health()]
         if self.sip is None:
             return others
         sip = self.settings.sip
         where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
-        state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
-        error = "The SIP thread died." if self._sip_dead else None
-        failed = [one for one in self.sip.accounts if one.state is State.FAILED]
-        if state == "ready" and failed:
-            state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *others]
+        state, error, remedy = self._sip_state(self.sip)
+        return [ComponentHealth("sip", state, where, "baresip", error, 0, remedy=remedy), *others]
+
+    def _sip_state(self, sip: SipServer) -> tuple[str, str | None, str | None]:
+        if self._sip_dead:
+            return "down", "The SIP thread died.", "Start offhook again."
+        if not sip.listening:
+            return "loading", None, None
+        if not sip.reached:
+            why = " ".join(sip.troubles) or "This machine has no address to be called at."
+            return "down", why, "Bring the interface up again, or set sip.host to an address that is there."
+        failed = [one for one in sip.accounts if one.state is State.FAILED]
+        troubles = [*sip.troubles, *(f"Account {one.name}: {one.last_error}" for one in failed)]
+        if troubles:
+            return "degraded", " ".join(troubles), "The other addresses and accounts are answered."
+        return "ready", None, None
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -360,6 +374,8 @@ class Server:
             await self.deliveries.close()
         if self.recorder:
             await self.recorder.close()
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.close)
         await self.canary.close()
         await self.pool.close()
         for task in (self._beating, self._looking, *self._keeping):

@@ -20,6 +20,7 @@ from config.outbound import OutboundSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
+from config.telemetry import TelemetrySettings
 from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
@@ -363,6 +364,7 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @property
     def most_calls(self) -> int:

@@ -53,6 +53,7 @@ class ComponentHealth:
     weights_bytes: int | None = None
     note: str | None = None
     oldest_s: float = 0.0  # of the work for calls that isn't done
+    remedy: str | None = None  # what to do about `last_error`, where that doesn't say it
 
 
 Progress = Callable[[ComponentHealth], None]

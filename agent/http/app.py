@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.events import Events
@@ -27,7 +26,6 @@ from agent.http.keyring import Keyring
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
-from agent.http.reference import reference_page
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
@@ -123,7 +121,7 @@ def create_app(
 
     @functools.cache
     def openapi() -> dict[str, Any]:
-        return _openapi(app)
+        return _openapi(app, keyed=settings.http.api_key is not None)
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -132,20 +130,9 @@ def create_app(
     def document() -> bytes:
         return json.dumps(openapi(), ensure_ascii=False).encode()
 
-    @functools.cache
-    def reference() -> str:
-        return reference_page(openapi())
-
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_json() -> Response:
         return Response(document(), media_type="application/json")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(
-            reference(),
-            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-        )
 
     # The last one added is asked first.
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
@@ -174,7 +161,7 @@ def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) ->
     ]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -188,25 +175,26 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     needed = needed_scopes(app)
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
+    if keyed:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             # What the guards in front of every route answer, and FastAPI itself.
             statuses = [413]
             if guarded(path):
                 scopes = needed[method.upper(), path]
-                operation["security"] = [{"bearer": scopes}, {"key": scopes}, {}]
+                operation["security"] = [{"bearer": scopes}, {"key": scopes}] if keyed else []
                 needs = f"Needs the scope `{scopes[0]}`." if scopes else ""
                 operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
                 statuses += [401, 403, 429, 503]
-            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
-                statuses.append(408)
-            if "422" in operation["responses"]:
-                statuses.append(422)
             found = operation["responses"]
+            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
+                statuses += [400, 408]
+            if found.pop("422", None):
+                statuses.append(422)
             found = {str(status): said for status, said in problems.responses(*statuses).items()} | found
             operation["responses"] = dict(sorted(found.items()))
     return document

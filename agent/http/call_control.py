@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from agent.call_control import CantBeDone, UnknownTarget
 from agent.http.access import OPERATE
@@ -46,8 +46,8 @@ class Taken(BaseModel):
 
 
 class MuteRequest(BaseModel):
-    caller: bool = Field(False, description="The agent doesn't hear them.")
-    agent: bool = Field(False, description="The caller doesn't hear it.")
+    caller: StrictBool = Field(False, description="The agent doesn't hear them.")
+    agent: StrictBool = Field(False, description="The caller doesn't hear it.")
 
 
 def call_control_router(calls: Calls) -> APIRouter:

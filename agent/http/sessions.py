@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.access import ADMIN, OPERATE, READ
@@ -39,7 +40,14 @@ def _in_utc(when: datetime) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999") from None
 
 
-_When = Annotated[datetime, AfterValidator(_in_utc)]
+def _no_number(when: object) -> object:
+    """Pydantic takes them for Unix time, in seconds or milliseconds as it sees fit."""
+    if isinstance(when, str) and re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", when, re.IGNORECASE):
+        raise ValueError("must be a time such as 2030-01-01T00:00:00Z")
+    return when
+
+
+_When = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,9 @@ class Site:
                 call.began -= earlier[call.id]
                 assert call.ended
                 call.ended -= earlier[call.id]
-            said: list[type[Turn] | type[ToolCall] | type[Problem]] = [Turn, ToolCall, Problem]
-            for table in said:
-                for row in await session.scalars(select(table)):
+            for table in (Turn, ToolCall, Problem):
+                rows: Any = await session.scalars(select(table))
+                for row in rows:
                     row.at -= earlier.get(row.call_id, timedelta())
 
     def health(self) -> list[ComponentHealth]:

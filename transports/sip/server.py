@@ -171,6 +171,16 @@ class SipServer:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
 
+    @property
+    def reached(self) -> bool:
+        """Whether any address is listened on that the machine has now."""
+        return self._worker is not None or self._listeners.reached
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """Sentences: which addresses can't be listened on, and why."""
+        return self._listeners.troubles
+
     async def certify(self, chain: bytes) -> None:
         """Show this certificate over TLS: PEM, with what it is signed by and its key.
 

@@ -131,6 +131,7 @@ class FakeComponent:
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
+    remedy: str | None = None
 
 
 class FakeEndpoint(Endpoint):
