@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import struct
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +21,12 @@ from config.settings import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
-from transports.sip import guard, kernel_filter
+from tests.transports.sip_calls import phone, soon
+from transports.sip import guard, kernel_filter, process
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
 from transports.sip.native import Stack
+from transports.sip.own_sockets import share
 from transports.sip.server import SipServer
 
 STRANGER = "127.0.0.66"
@@ -122,6 +127,68 @@ async def test_who_holds_many_connections_is_banned(monkeypatch: pytest.MonkeyPa
                     assert await asyncio.get_running_loop().sock_recv(last, 1) == b""
             with pytest.raises(BlockingIOError):
                 another.recv(1)
+
+
+async def test_strangers_connections_leave_descriptors_for_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many addresses, each of which holds fewer than would ban it."""
+    monkeypatch.setattr(sip_server_module, "FILES_INTERVAL_S", 0.1)
+    monkeypatch.setattr(process, "CONNECTIONS", 4)
+    short = False
+    monkeypatch.setattr(process, "short_of_files", lambda _: short)
+    reception = Reception()
+    async with guarded_server(reception) as (_, at), phone(at, host="127.0.0.8", tcp=True) as known:
+        await known.call()
+        await soon(reception.connected.get())
+        with contextlib.ExitStack() as open_ones:
+            held: list[socket.socket] = []
+            for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5") * 3:
+                held.append(open_ones.enter_context(socket.create_connection(at, 5, (host, 0))))
+                held[-1].setblocking(False)
+
+            def left() -> int:
+                count = 0
+                for one in held:
+                    with contextlib.suppress(ConnectionError):
+                        try:
+                            one.recv(1)
+                        except BlockingIOError:
+                            count += 1
+                return count
+
+            assert left() == 12
+            short = True
+            await until(lambda: left() <= 4)
+            await asyncio.sleep(0.3)
+            assert left() == 4  # one of each
+        assert (await known.ask("OPTIONS")).status == 200
+        await known.bye()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "most", "each"),
+    [([], 4, 4), ([3, 3], 4, 2), ([1, 9], 4, 3), ([1, 1, 1], 4, 1), ([1, 2, 9], 100, 88), ([1] * 9, 4, 0)],
+)
+def test_what_each_may_hold(numbers: list[int], most: int, each: int) -> None:
+    held = share(numbers, most)
+    assert sum(min(one, held) for one in numbers) <= most
+    assert sum(min(one, held + 1) for one in numbers) > most or held >= max(numbers, default=0)
+    assert held == each or held >= max(numbers, default=0)
+
+
+def test_descriptors_are_short_before_none_is_left() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as file:
+        lowest = file.fileno()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2 * lowest + 20, before[1]))
+        with contextlib.ExitStack() as open_ones:
+            for _ in range(10):
+                assert not process.short_of_files(1)
+                open_ones.enter_context(Path(os.devnull).open())
+            assert process.short_of_files(1)
+            open_ones.enter_context(Path(os.devnull).open())  # some are left
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_bans_that_come_together_are_told_to_the_kernel_together(

@@ -76,6 +76,11 @@ class Guard:
             with self._lock:
                 self._strike(source, "its calls come to nothing", time.monotonic())
 
+    def keeps(self, source: Source) -> bool:
+        """Whether this is no stranger: exempt, or has had a call."""
+        with self._lock:
+            return self._is_exempt(source) or self._limits.known(source, time.monotonic())
+
     def connected(self, source: Source, connections: int) -> None:
         """Judge how many TCP connections there are with a source at once."""
         if connections > CONNECTIONS and not self._is_exempt(source):

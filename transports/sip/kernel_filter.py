@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 
-from transports.sip import packet_filter
+from transports.sip import packet_filter, process
 from transports.sip.guard import Guard
 from transports.sip.limits import Ban, Source, name_of, network_of, source_of
-from transports.sip.own_sockets import count_connections, cut_connections
+from transports.sip.own_sockets import count_connections, cut_connections, cut_strangers
 
 # To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
 BANS_INTERVAL_S = 0.1
@@ -115,6 +115,12 @@ class KernelFilter:
         """Have the guard know who holds how many: one that says nothing takes a descriptor all the same."""
         for source, number in (await asyncio.to_thread(count_connections, self._ports)).items():
             self._guard.connected(source, number)
+
+    async def make_room(self) -> None:
+        """Close connections of strangers, each of whom may hold few: calls need the descriptors."""
+        cut = await asyncio.to_thread(cut_strangers, self._ports, self._guard.keeps, process.CONNECTIONS)
+        if cut:
+            logger.warning("closed %d connections of strangers: too few descriptors are left for calls", cut)
 
     def on_ban(self, _: Source) -> None:
         """On any thread."""

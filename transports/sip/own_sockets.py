@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from transports.sip.limits import Source, source_of
@@ -23,6 +23,36 @@ def cut_connections(ports: Container[int], banned: Callable[[str], bool]) -> Non
         if banned(address):
             with contextlib.suppress(OSError):  # the peer was faster
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+def cut_strangers(ports: Container[int], keeps: Callable[[Source], bool], most: int) -> int:
+    """Leave those whom nobody `keeps` no more than `most` TCP connections to `ports`, shared evenly.
+
+    Returns how many were closed.
+    """
+    strangers = {source: n for source, n in count_connections(ports).items() if not keeps(source)}
+    each, cut = share(strangers.values(), most), 0
+    held: Counter[Source] = Counter()
+    for address, sock in _connections(ports):
+        source = source_of(address)
+        held[source] += 1
+        if source in strangers and held[source] > each:
+            cut += 1
+            with contextlib.suppress(OSError):  # the peer was faster
+                sock.shutdown(socket.SHUT_RDWR)
+    return cut
+
+
+def share(numbers: Iterable[int], most: int) -> int:
+    """The most that each may have, of so many that they have, for all to have `most`."""
+    left, each = most, 0
+    rest = sorted(numbers)
+    while rest:
+        each = left // len(rest)
+        if rest[0] > each:
+            return each
+        left -= rest.pop(0)
+    return each
 
 
 def _connections(ports: Container[int]) -> Iterator[tuple[str, socket.socket]]:

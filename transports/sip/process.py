@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import resource
 import sys
@@ -12,6 +13,7 @@ GIL_SWITCH_INTERVAL_S = 0.001
 # A call holds RTP, RTCP and timers; the models, HTTP and carriers need some as well.
 _FILES_PER_CALL = 16
 _FILES_ELSE = 1024
+CONNECTIONS = 1024  # over TCP, of all whom we don't know, when descriptors get scarce
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _URI_USER = re.compile(r"\b(sips?:|tel:)[^@\s<>;]+@?")
 
@@ -20,13 +22,26 @@ def prepare(max_calls: int) -> None:
     """Once, before the stack starts."""
     _redact(logging.getLogger("baresip.native"))
     _redact(logging.getLogger("baresip.native.sip"))
-    _raise_file_limit(files_for(max_calls))
+    _raise_file_limit(files_for(max_calls) + 2 * CONNECTIONS)
     sys.setswitchinterval(min(sys.getswitchinterval(), GIL_SWITCH_INTERVAL_S))
 
 
 def files_for(max_calls: int) -> int:
     """How many descriptors the process may need."""
     return max_calls * _FILES_PER_CALL + _FILES_ELSE
+
+
+def short_of_files(max_calls: int) -> bool:
+    """Whether no more descriptors are left than what the process may need."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return False
+    try:
+        lowest = os.open(os.devnull, os.O_RDONLY)  # a new one has the lowest number that is free
+    except OSError:
+        return True
+    os.close(lowest)
+    return lowest >= max(limit - files_for(max_calls), limit // 2)
 
 
 def _raise_file_limit(wanted: int) -> None:

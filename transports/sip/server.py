@@ -54,6 +54,7 @@ from transports.sip.trace import Trace, call_id_of
 from transports.sip.worker import Worker
 
 WATCH_INTERVAL_S = 10.0
+FILES_INTERVAL_S = 1.0
 PING_TIMEOUT_S = 5.0
 ENDING_S = 5.0  # for whoever serves calls, once all are hung up
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
@@ -140,6 +141,7 @@ class SipServer:
         self._accounts: Accounts | None = None
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._files: asyncio.Task[None] | None = None
         self._dead = False
         self.apply(settings, headers)
 
@@ -233,6 +235,8 @@ class SipServer:
         if self._worker:
             self._worker.take_calls(True)
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
+        if not self._worker:
+            self._files = asyncio.create_task(self._watch_files(), name="sip-files")
 
     @property
     def accounts(self) -> list[AccountState]:
@@ -318,10 +322,10 @@ class SipServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._filter.close()
-        for task in filter(None, (self._watch, self._sweeping)):
+        for task in filter(None, (self._watch, self._sweeping, self._files)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._watch = self._sweeping = None
+        self._watch = self._sweeping = self._files = None
         await self._pump.close()
         if self._feeder.started:
             await asyncio.to_thread(self._feeder.close)
@@ -522,6 +526,12 @@ class SipServer:
                     await native_call.reject()
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(FILES_INTERVAL_S)
+            if process.short_of_files(self._max_calls):
+                await self._filter.make_room()
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
