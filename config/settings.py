@@ -6,6 +6,7 @@ file, the environment and flags.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -26,6 +27,8 @@ from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
 from config.webhook import WebhookSettings
 
+_HOST_NAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9-]{1,63}")
+
 
 def _expanded(path: Path) -> Path:
     return path.expanduser()
@@ -42,6 +45,16 @@ def _address_or_localhost(value: str) -> str:
     return value if value == "localhost" else _address(value)
 
 
+def _address_or_name(value: str) -> str:
+    name = len(value) <= 253 and _HOST_NAME.fullmatch(value)
+    if name and not value.rpartition(".")[2].isdecimal():
+        return value.lower()
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("an IP address or a host name, such as 203.0.113.5 or office.example.com") from None
+
+
 def _require_both(section: str, cert: Path | None, key: Path | None) -> None:
     if (cert is None) != (key is None):
         here, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
@@ -52,6 +65,7 @@ def _require_both(section: str, cert: Path | None, key: Path | None) -> None:
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, AfterValidator(_expanded)]
 Address = Annotated[str, AfterValidator(_address)]
+AddressOrName = Annotated[str, AfterValidator(_address_or_name)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Device = Literal["auto", "cpu", "cuda"]
 MediaEncryption = Literal["off", "optional", "required"]
@@ -83,8 +97,10 @@ class SipSettings(Section):
     enabled: bool = Field(True, description="Take calls over SIP.")
     host: Address = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every address.")
     port: Port = Field(5060, description="UDP and TCP port to listen on.")
-    public_address: Address | None = Field(
-        None, description="What peers on the Internet see of this machine, where 1:1 NAT is between."
+    public_address: AddressOrName | None = Field(
+        None,
+        description="What peers on the Internet see of this machine, where 1:1 NAT is between: an IP address "
+        "or a name, which is looked up again and again.",
     )
     tls: bool = Field(
         False, description="Listen with TLS, too: so it does where a certificate is given; else self-signed."

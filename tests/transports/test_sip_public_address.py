@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
-from config.settings import PRIVATE_NETWORKS
+from config.settings import PRIVATE_NETWORKS, SipSettings
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller
-from transports.sip import door
+from tests.transports.test_sip_audio import until
+from transports.sip import door, public_address
 from transports.sip.message import Message
 from transports.sip.public_address import PublicAddress
 
@@ -47,6 +51,49 @@ def test_an_address_of_the_other_version_stays() -> None:
     assert one.told(ours, OUTSIDE, {"fd00::5"}) == ours
     other = PublicAddress("2001:db8::5", PRIVATE_NETWORKS)
     assert other.told(ours, OUTSIDE, {"fd00::5"}).header("Contact") == "<sip:a@[2001:db8::5]:5060>"
+
+
+class Names:
+    """A name server with one name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+        self.addresses = addresses
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._look_up)
+
+    async def _look_up(self, name: str, *_: object, **__: object) -> list[Any]:
+        assert name == "office.example"
+        if not self.addresses:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(0, 0, 0, "", (address, 0)) for address in self.addresses]
+
+
+async def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_address, "LOOK_UP_S", 0.01)
+    names = Names(monkeypatch)
+    one, own = PublicAddress("office.example", PRIVATE_NETWORKS), ip_address(OWN)
+    await one.look_up()
+    assert one.towards(OUTSIDE, own) == own
+    keeping = asyncio.create_task(one.keep())
+    try:
+        for addresses, told in (
+            (("2001:db8::5", PUBLIC), PUBLIC),
+            (("192.0.2.1", PUBLIC), PUBLIC),  # it is one of them still
+            ((), PUBLIC),
+            (("192.0.2.1",), "192.0.2.1"),
+        ):
+            names.addresses = addresses
+            await until(lambda told=told: one.towards(OUTSIDE, own) == ip_address(told))
+            await asyncio.sleep(0.05)
+            assert one.towards(OUTSIDE, own) == ip_address(told)
+        assert one.towards(INSIDE, own) == own
+    finally:
+        keeping.cancel()
+
+
+@pytest.mark.parametrize("value", ["localhost:5060", "a_b", "300.1.1.1", "1.2.3", "-a.b", "a" * 300, "a b"])
+def test_what_is_no_public_address(value: str) -> None:
+    with pytest.raises(ValueError, match="public_address"):
+        SipSettings(public_address=value)
 
 
 @pytest.mark.parametrize("tcp", [False, True])

@@ -1,30 +1,62 @@
-"""What peers on the Internet are told of a server behind 1:1 NAT: the address that they see. No I/O."""
+"""What peers on the Internet are told of a server behind 1:1 NAT: the address that they see."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
+import socket
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_address, ip_network
 
 from transports.sip.message import Message
 from transports.sip.sdp import Ip
 
+LOOK_UP_S = 60.0
 _HOST = r"\[[0-9A-Fa-f:]+\]|\d+\.\d+\.\d+\.\d+"
 _CONTACT = re.compile(rf"(?<=[@:])(?P<host>{_HOST})(?=[:;>?,\s]|$)")
 _VIA = re.compile(rf"(?P<head>SIP/2\.0/\w+\s+)(?P<host>{_HOST})")
 _SDP = re.compile(rb"^(?P<head>(?:o=\S+ \d+ \d+|c=)\s*IN IP[46] )(?P<host>[0-9A-Fa-f.:]+)", re.MULTILINE)
 
+logger = logging.getLogger("offhook.sip")
+
 
 class PublicAddress:
     def __init__(self, address: str, inside: tuple[str, ...]) -> None:
-        """`address` is what peers outside of the networks `inside` see."""
-        self._address = ip_address(address)
+        """`address` is what peers outside of the networks `inside` see, or its name, to be looked up."""
+        self._name: str | None = None
+        self._address: Ip | None = None
+        try:
+            self._address = ip_address(address)
+        except ValueError:
+            self._name = address
         self._inside = [ip_network(one) for one in inside]
+
+    async def keep(self) -> None:
+        """Look the name up again and again, until cancelled."""
+        while self._name:
+            await asyncio.sleep(LOOK_UP_S)
+            await self.look_up()
+
+    async def look_up(self) -> None:
+        """Go by the address that the name has now; where it has none, by the one that it had."""
+        if not self._name:
+            return
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(self._name, None, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            logger.warning("no address is known for %s (sip.public_address): %s", self._name, error.strerror)
+            return
+        addresses = sorted({ip_address(entry[4][0]) for entry in found}, key=lambda ip: (ip.version, ip))
+        if self._address not in addresses:
+            logger.info("the public address %s is %s", self._name, addresses[0])
+            self._address = addresses[0]
 
     def towards(self, peer: Ip, own: Ip) -> Ip:
         """What to tell a peer of an address of ours."""
         outside = not any(peer in network for network in self._inside)
-        return self._address if outside and own.version == self._address.version else own
+        seen = self._address
+        return seen if seen and outside and own.version == seen.version else own
 
     def told(self, message: Message, peer: Ip, own: AbstractSet[str]) -> Message:
         """A message of ours to `peer`, where `own` are the addresses that are listened on."""

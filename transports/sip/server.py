@@ -142,6 +142,7 @@ class SipServer:
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._files: asyncio.Task[None] | None = None
+        self._looking_up: asyncio.Task[None] | None = None
         self._dead = False
         self.apply(settings, headers)
 
@@ -221,6 +222,9 @@ class SipServer:
                 reach=self._door.reach,
                 follow=self._referrals.follow,
             )
+            if public := self._door.public:
+                await public.look_up()
+                self._looking_up = asyncio.create_task(public.keep(), name="sip-public-address")
             await self._listeners.open(self._stack, self._certificate, self._worker)
             if self._dispatcher:
                 self._dispatcher.listening(self._sockets)
@@ -322,10 +326,10 @@ class SipServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._filter.close()
-        for task in filter(None, (self._watch, self._sweeping, self._files)):
+        for task in filter(None, (self._watch, self._sweeping, self._files, self._looking_up)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._watch = self._sweeping = self._files = None
+        self._watch = self._sweeping = self._files = self._looking_up = None
         await self._pump.close()
         if self._feeder.started:
             await asyncio.to_thread(self._feeder.close)
