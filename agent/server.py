@@ -22,6 +22,7 @@ from agent.http.speech import transcribe
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from agent.sessions import Sessions
@@ -64,6 +65,7 @@ class Server:
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.deliveries: Deliveries | None = None
+        self.recordings = self._recordings(self.recorder)
         self.metrics = Metrics()
         self.events = Events()
         self.canary = Canary(self.pool, personas.default)
@@ -73,6 +75,7 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
+            recordings=self.recordings,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
         )
         self.sip: SipServer | None = None
@@ -131,6 +134,8 @@ class Server:
             if settings.webhook.calls:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
+            if self.recordings:
+                self.recordings.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -151,6 +156,15 @@ class Server:
         if self.sip:
             await self.sip.start()
             self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
+
+    def _recordings(self, recorder: Recorder | None) -> Recordings | None:
+        """Raises ConfigError where a persona has no words for it."""
+        if not (recorder and self.settings.recordings.enabled):
+            return None
+        recordings = Recordings(self.settings, recorder.database)
+        for persona in self.personas.all:
+            recordings.announcing(persona)
+        return recordings
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -194,6 +208,7 @@ class Server:
             metrics=self.metrics,
             events=self.events,
             voicemail=self.voicemail,
+            recordings=self.recordings,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
@@ -219,7 +234,7 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.recordings)
         others = [part.health() for part in parts if part]
         if self.sip is None:
             return others
@@ -251,6 +266,8 @@ class Server:
             await self.http.stop()
         if self.deliveries:
             await self.deliveries.close()
+        if self.recordings:
+            await self.recordings.close()
         if self.recorder:
             await self.recorder.close()
         await self.canary.close()

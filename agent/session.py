@@ -20,11 +20,13 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.call_control import CallControl
+from agent.call_control import CallControl, Heard
 from agent.consultation import Dial
 from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
-from agent.observer import Observer
+from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
+from agent.recordings.monitor import Monitor
+from agent.recordings.recordings import Recordings
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from agent.voicemail import Voicemail
@@ -62,11 +64,15 @@ class CallSession:
         says: str | None = None,
         voicemail: Voicemail | None = None,
         dial: Dial | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
-        """`says`: nothing else is said, and then hung up."""
+        """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded."""
         self._call = call
         self._settings = settings
         self._says = says
+        if recordings:
+            personas = [recordings.announcing(persona) for persona in personas]
+        self._monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -98,6 +104,7 @@ class CallSession:
             pool=pool,
             voicemail=voicemail,
             dial=dial,
+            monitor=self._monitor,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
@@ -152,6 +159,11 @@ class CallSession:
     def false_starts(self) -> int:
         """Turns of the caller's that were answered, and went on."""
         return self._conversation.false_starts
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """What there is of its recording by now."""
+        return self._monitor.recorded
 
     @property
     def state(self) -> CallState:
@@ -235,10 +247,18 @@ class CallSession:
         if self._says is not None:
             self.end(EndReason.AGENT_HANGUP, self._says)
             return
-        for part in self.persona.opening:
-            await self._say(part)
+        await self._pipeline.worker.queue_frames([*self._notice(), TTSSpeakFrame(self.persona.greeting)])
         if self.persona.message_only:
             self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
+
+    def _notice(self) -> list[Frame]:
+        """Said before all else. Whoever has heard it may be recorded, if it says so."""
+        notice = self.persona.notice
+        return [TTSSpeakFrame(notice), Heard(self._announced)] if notice else []
+
+    def _announced(self) -> None:
+        self._monitor.announce()
+        self._on_changed()
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []
@@ -308,6 +328,7 @@ class CallSession:
             await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
+        await self._in_time(self._monitor.finish(), "writing its recording")
         self._call.playout.on_sounding = None
         self._conversation.on_changed = None  # a record that has ended isn't begun anew
 

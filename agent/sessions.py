@@ -11,6 +11,7 @@ from functools import partial
 from agent import logs
 from agent.consultation import Dial
 from agent.observer import Observer
+from agent.recordings.recordings import Recordings
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -40,12 +41,14 @@ class Sessions:
         personas: Personas,
         pool: ModelPool,
         voicemail: Voicemail | None = None,
+        recordings: Recordings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self._recordings = recordings
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
         self._live: dict[str, CallSession] = {}
@@ -103,7 +106,14 @@ class Sessions:
         logger.info("call %s goes out over %s", call.info.id, call.info.transport)
         return await self._run(
             call.info.id,
-            make(call, settings=self._settings, pool=self._pool, voicemail=self._voicemail, dial=self.dial),
+            make(
+                call,
+                settings=self._settings,
+                pool=self._pool,
+                voicemail=self._voicemail,
+                dial=self.dial,
+                recordings=self._recordings,
+            ),
         )
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
@@ -170,6 +180,7 @@ class Sessions:
                 says=place.says,
                 voicemail=self._voicemail,
                 dial=self.dial,
+                recordings=self._recordings if place.says is None else None,
             )
         return CallSession(
             call,
@@ -190,7 +201,8 @@ class Sessions:
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
-        for persona in self._personas.all:
+        announcing = self._recordings.announcing if self._recordings else lambda persona: persona
+        for persona in map(announcing, self._personas.all):
             turn = persona.turn.over(self._settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)

@@ -58,7 +58,7 @@ def call_control_router(calls: Calls) -> APIRouter:
 
         409 where the call can't be transferred now, or nobody answered; then the caller is talked to again.
         """
-        with _possible():
+        with possible():
             try:
                 await find(calls, id).control.transfer(wanted.to)
             except UnknownTarget as error:
@@ -70,7 +70,7 @@ def call_control_router(calls: Calls) -> APIRouter:
     )
     async def say(id: str, wanted: SayRequest) -> Response:
         """Behind what it is saying. It is a turn of the agent's, which the model is told as well."""
-        with _possible():
+        with possible():
             await find(calls, id).control.say(wanted.text)
         return Response(status_code=204)
 
@@ -78,21 +78,21 @@ def call_control_router(calls: Calls) -> APIRouter:
     async def hold(id: str) -> SessionView:
         """They are told to wait, and hear `call.hold_music` until they are resumed."""
         call = find(calls, id)
-        with _possible():
+        with possible():
             await call.control.hold()
         return SessionView.of(call)
 
     @router.post("/resume", summary="Take the caller off hold", responses=responses(401, 404, 409))
     async def resume(id: str) -> SessionView:
         call = find(calls, id)
-        with _possible():
+        with possible():
             await call.control.resume()
         return SessionView.of(call)
 
     @router.post("/keys", summary="Press keys", status_code=204, responses=responses(401, 404, 409, 422))
     async def keys(id: str, wanted: KeysRequest) -> Response:
         """To the caller's side, as RFC 4733 has them or by INFO. Answers when the last was pressed."""
-        with _possible():
+        with possible():
             await find(calls, id).control.send_keys(wanted.keys)
         return Response(status_code=204)
 
@@ -101,13 +101,13 @@ def call_control_router(calls: Calls) -> APIRouter:
     )
     async def keypad(id: str, wanted: KeypadRequest) -> Entered:
         """They are asked with the persona's own words; answers when they have, or don't in time."""
-        with _possible():
+        with possible():
             return Entered(keys=await find(calls, id).control.ask_for_keys(wanted.name))
 
     @router.post("/message", summary="Take a message", responses=responses(401, 404, 409))
     async def message(id: str) -> Taken:
         """The caller is asked for it; answers when it is recorded. `/api/v1/messages` has it then."""
-        with _possible():
+        with possible():
             return Taken(message=await find(calls, id).control.take_message())
 
     @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(401, 404))
@@ -121,7 +121,7 @@ def call_control_router(calls: Calls) -> APIRouter:
 
 
 @contextmanager
-def _possible() -> Iterator[None]:
+def possible() -> Iterator[None]:
     """Whatever can't be done is a conflict."""
     try:
         yield

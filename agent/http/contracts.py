@@ -32,7 +32,11 @@ class Turn(Protocol):
     def cut_off(self) -> bool: ...
     @property
     def at(self) -> float | datetime:
-        """When the turn began; a number is Unix time."""
+        """When the turn was over; a number is Unix time."""
+
+    @property
+    def began(self) -> float | datetime | None:
+        """When its first sound was."""
 
     @property
     def end_of_turn(self) -> Mapping[str, float | str]:
@@ -64,6 +68,9 @@ class Control(Protocol):
 
     async def resume(self) -> None: ...
     def mute(self, *, caller: bool, agent: bool) -> None: ...
+    @property
+    def recording_paused(self) -> bool: ...
+    def pause_recording(self, paused: bool) -> None: ...
 
 
 class ToolCall(Protocol):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect
 
 from agent.events import Event, Events, Kind, Lagged, Reader, TooManyReaders
-from agent.http.call_views import ProblemView, ToolCallView, TurnView, time_of
+from agent.http.call_views import ProblemView, ToolCallView, TurnView, recording_began, time_of
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
 
@@ -54,7 +54,7 @@ class EventView(BaseModel):
             session=event.call.info.id,
             at=time_of(event.at),
             **(_who(event.call.info) if event.kind == "started" else {}),
-            turn=event.turn and TurnView.of(event.turn),
+            turn=event.turn and TurnView.of(event.turn, recording_began(event.call)),
             voice_to_voice_ms=event.trace and event.trace.voice_to_voice_ms,
             ledger=event.trace and event.trace.parts_ms(),
             tool_call=event.tool_call and ToolCallView.of(event.tool_call),

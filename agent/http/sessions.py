@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, LiveCall
 from agent.http.problems import ProblemError, responses
+from agent.recordings.recordings import Recordings
 from agent.records import query as records
 from agent.records.database import Database
 from agent.records.tables import Call
@@ -78,7 +79,9 @@ class _Filter:
 Filter = Annotated[_Filter, Depends()]
 
 
-def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | None) -> APIRouter:
+def sessions_router(
+    calls: Calls, past: Database | None, voicemail: Voicemail | None, recordings: Recordings | None
+) -> APIRouter:
     router = APIRouter()
 
     def kept() -> Database:
@@ -184,7 +187,11 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
         messages = await voicemail.forget(caller) if voicemail else 0
         with _readable():
-            return Forgotten(calls=await past.forget(caller) if past else 0, messages=messages)
+            heard = 0
+            if past and recordings:  # before the records go, which say whose they are
+                heard = await recordings.delete(await past.ids_with(caller))
+            known = await past.forget(caller) if past else 0
+        return Forgotten(calls=known, messages=messages, recordings=heard)
 
     return router
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
-from agent.observer import Observed, Observer
+from agent.observer import Observed, Observer, Recorded
 from agent.records.database import Database
 from agent.records.tables import Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
@@ -158,6 +158,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
+            **_recording(call.recorded),
         }
 
     def _give_up_oldest(self) -> None:
@@ -266,6 +267,7 @@ class Recorder(Observer):
             "speaker": turn.speaker,
             "text": self._words(turn.text),
             "at": _moment(turn.at),
+            "began": _moment(turn.began) if turn.began else None,
             "cut_off": turn.cut_off,
             "end_of_turn": dict(turn.end_of_turn),
             "ledger": dict(turn.ledger),
@@ -303,6 +305,15 @@ def _storable(text: str) -> str:
 
 def _moment(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC)
+
+
+def _recording(recorded: Recorded | None) -> dict[str, Any]:
+    return {
+        "recording_path": str(recorded.path) if recorded else None,
+        "recording_began": _moment(recorded.began) if recorded else None,
+        "recording_s": recorded.seconds if recorded else None,
+        "recording_bytes": recorded.bytes if recorded else None,
+    }
 
 
 def _media(stats: MediaStats) -> dict[str, Any]:

@@ -187,6 +187,7 @@ class Listener(FrameProcessor):
                     self._voice.begin()
                     self._transcriber.forget()
                     self._reader.new_turn()
+                    self._conversation.caller_speaks(change.at)
                     self._tell(events.SpeechStarted(change.at))
                 case Change.PAUSING:
                     speech_end = self._voice.paused_at or change.at

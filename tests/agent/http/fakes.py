@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState, Problem, ToolCall, Turn
+from agent.observer import Recorded
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
@@ -32,6 +33,7 @@ class FakeControl:
     asked: list[tuple[str, Any]] = field(default_factory=list)
     caller_muted: bool = False
     agent_muted: bool = False
+    recording_paused: bool = False
 
     async def transfer(self, to: str) -> None:
         self._do("transfer", to)
@@ -59,6 +61,10 @@ class FakeControl:
     def mute(self, *, caller: bool, agent: bool) -> None:
         self.caller_muted, self.agent_muted = caller, agent
 
+    def pause_recording(self, paused: bool) -> None:
+        self._do("pause", paused)
+        self.recording_paused = paused
+
     def _do(self, what: str, how: Any = None) -> None:
         self.asked.append((what, how))
         if self.error:
@@ -77,6 +83,7 @@ class FakeCall:
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
+    recorded: Recorded | None = None
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
     stats: MediaStats = field(default_factory=MediaStats)
     control: FakeControl = field(default_factory=FakeControl)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from agent.conversation import Conversation, Problem, ToolCall, Turn
+from agent.observer import Recorded
 from agent.records.recorder import Recorder
 from config.persona import Persona, load_persona
 from config.settings import Settings
@@ -55,6 +56,7 @@ class Talk:
     guesses: tuple[int, int] = (2, 1)
     false_starts: int = 0
     last_voice_to_voice_ms: float | None = None
+    recorded: Recorded | None = None
 
     @property
     def turns(self) -> list[Turn]:
