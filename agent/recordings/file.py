@@ -49,6 +49,8 @@ class Pieces:
                 self._waiting[0] = at + written, piece[written:]
 
     def close(self) -> None:
+        """What waits is forgotten."""
+        self._waiting.clear()
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +154,9 @@ class Recordings:
             return await self._aside(work)
         except OSError as error:
             self._fail(error)
-            return None
+        except Exception:  # whatever is found in the folder: recordings go on
+            logger.exception("recordings can't be looked through")
+        return None
 
     def _write(self) -> None:
         """A turn for each recording; those that are over and written are left out."""
@@ -212,7 +215,7 @@ class Recordings:
         for path in self.folder.glob("*.flac"):
             try:
                 mended = mend(path)
-            except (ValueError, av.FFmpegError):  # it died before anything was in it
+            except (struct.error, ValueError, av.FFmpegError):  # it died before anything was in it
                 mended = 0, 0.0
             if mended is None:
                 continue

@@ -117,4 +117,5 @@ def _joined(sounds: Iterable[Sound]) -> list[Sound]:
 def _follows(before: Sound, sound: Sound) -> bool:
     if before.at is None or sound.at is None or sound.place != before.place + len(before.samples):
         return False
-    return samples_in(sound.at - before.at) < _HURRIES * len(sound.samples)
+    hurries = samples_in(sound.at - before.at) < _HURRIES * len(sound.samples)
+    return hurries and bool(before.samples.any())  # silence that stood for it came in time
