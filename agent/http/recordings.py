@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from agent.http.access import ADMIN, LISTEN, OPERATE
 from agent.http.call_control import possible
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
@@ -41,8 +42,9 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
     @router.get(
         "",
         summary="The sound of a call",
+        dependencies=[LISTEN],
         response_class=FileResponse,
-        responses=responses(401, 404)
+        responses=responses(404)
         | {
             200: {"content": {"audio/flac": {}}},
             206: {"description": "The range that was asked for.", "content": {"audio/flac": {}}},
@@ -56,7 +58,9 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         """
         return FileResponse(kept(id), media_type="audio/flac")
 
-    @router.get("/peaks", summary="Its outline, to be drawn", responses=responses(401, 404, 422))
+    @router.get(
+        "/peaks", summary="Its outline, to be drawn", dependencies=[LISTEN], responses=responses(404, 422)
+    )
     async def outline(
         id: str, points: Annotated[int, Query(ge=1, le=10_000, description="At most; 20 a second.")] = 1000
     ) -> Peaks:
@@ -66,7 +70,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
             raise ProblemError(404, "The outline of this recording is gone.") from None
         return Peaks(caller=caller, agent=agent)
 
-    @router.put("", summary="Pause or resume it", responses=responses(401, 404, 409, 422))
+    @router.put("", summary="Pause or resume it", dependencies=[OPERATE], responses=responses(404, 409, 422))
     async def pause(id: str, wanted: RecordingRequest) -> SessionView:
         """409 where the call isn't recorded, or not yet."""
         call = find(calls, id)
@@ -74,7 +78,9 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
             call.control.pause_recording(wanted.paused)
         return SessionView.of(call)
 
-    @router.delete("", summary="Delete it", status_code=204, responses=responses(401, 404, 409))
+    @router.delete(
+        "", summary="Delete it", status_code=204, dependencies=[ADMIN], responses=responses(404, 409)
+    )
     async def delete(id: str) -> Response:
         kept(id)
         if recordings.live(id):

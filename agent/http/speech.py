@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
+from agent.http.access import OPERATE
 from agent.http.admission import TextAdmission
 from agent.http.ahead import ahead
 from agent.http.contracts import Models, Voices
@@ -77,7 +78,7 @@ def speech_router(
     settings: TextSettings,
 ) -> APIRouter:
     """`voice` and `language`, a BCP 47 tag, are the persona's."""
-    router = APIRouter(tags=["Text"])
+    router = APIRouter(tags=["Text"], dependencies=[OPERATE])
 
     @router.post(
         "/api/v1/tts",

@@ -204,11 +204,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def write_and_die(path: Path, seconds: int) -> None:
+    killed = subprocess.run([sys.executable, "-c", WRITES, path, str(seconds)], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("torn", [0, 1, 3000])
 def test_a_killed_process_leaves_what_can_be_read(tmp_path: Path, torn: int) -> None:
     path = tmp_path / f"{ID}.flac"
-    killed = subprocess.run([sys.executable, "-c", WRITES, path, "5"], timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    write_and_die(path, 5)
     os.truncate(path, path.stat().st_size - torn)
     mended = mend(path)
     assert mended
@@ -226,7 +230,7 @@ async def test_what_a_killed_process_left_gets_its_end_at_the_start(settings: Se
     recordings = Recordings(settings, Database(settings))
     path = recordings.folder / f"{ID}.flac"
     recordings.folder.mkdir()
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", WRITES, path, "2"], timeout=60)
+    await asyncio.to_thread(write_and_die, path, 2)
     (recordings.folder / "000000000001.flac").write_bytes(b"fLaC")  # killed before anything was in it
     recordings.start()
     await until(lambda: not (recordings.folder / "000000000001.flac").exists())
