@@ -7,12 +7,18 @@ import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
+from pipecat.frames.frames import (
+    ControlFrame,
+    InterruptionFrame,
+    LLMMessagesAppendFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+)
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.utils.time import time_now_iso8601
 
@@ -50,6 +56,10 @@ class UnknownTarget(CantBeDone):
     """Nobody of this name may be called."""
 
 
+class UnknownPersona(CantBeDone):
+    """Nobody of this name answers here."""
+
+
 @dataclass
 class Heard(ControlFrame):
     """Comes to the end of the pipeline when what was said before it has been heard."""
@@ -72,7 +82,9 @@ class CallControl:
         voicemail: Voicemail | None,
         dial: Dial | None,
         monitor: Monitor,
+        personas: Sequence[Persona],
     ) -> None:
+        """`personas` may be handed over to."""
         self._call = call
         self._pipeline = pipeline
         self._answering = answering
@@ -82,6 +94,7 @@ class CallControl:
         self._voicemail = voicemail
         self._dial = dial
         self._monitor = monitor
+        self._personas = personas
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
@@ -357,15 +370,29 @@ class CallControl:
         playout = self._call.playout
         playout.hold("operator") if agent else playout.resume("operator")
 
-    @property
-    def recording_paused(self) -> bool:
-        return self._monitor.paused
+    async def inject(self, text: str, *, answer: bool) -> None:
+        """Instruct the model, from its next answer on; `answer` has it say something at once.
 
-    def pause_recording(self, paused: bool) -> None:
-        """Leave what is heard out of the recording, or no longer. Raises CantBeDone."""
-        if self._monitor.recorded is None:
-            raise CantBeDone("The call isn't recorded.")
-        self._monitor.pause(paused)
+        Raises CantBeDone.
+        """
+        self._require_nothing_done()
+        message: Any = {"role": "system", "content": text}
+        await self._pipeline.worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=answer))
+
+    def hand_over(self, name: str) -> None:
+        """Have another persona go on, with what was said so far. Raises UnknownPersona, CantBeDone."""
+        self._require_nothing_done()
+        named = [one for one in self._personas if one.name.casefold() == name.casefold()]
+        if not named:
+            raise UnknownPersona(f"there is no {name[:60]!r}; there are {_names(self._personas)}.")
+        spoken = [one for one in named if self._answering.hears_language(one.language_code)]
+        if not spoken:
+            raise CantBeDone(
+                f"{named[0].name} speaks {named[0].language}, which this call isn't listened to in: "
+                "that is settled when a call begins (languages)."
+            )
+        same = [one for one in spoken if one.language_code == self._answering.language]
+        self._answering.hand_over((same or spoken)[0])
 
     async def _connect(self, to: str, uri: str) -> None:
         """Have the caller's side call `uri`, or first whoever is there: then the caller waits with music."""
@@ -467,3 +494,7 @@ class CallControl:
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _names(personas: Iterable[Persona]) -> str:
+    return ", ".join(dict.fromkeys(persona.name for persona in personas))

@@ -78,6 +78,16 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class Action:
+    """What somebody did to the call over HTTP; `by` is their key's name, empty where none is asked for."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class Problem:
     """What failed, in a sentence for operators."""
 
@@ -91,6 +101,7 @@ class Conversation:
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
         self.tool_calls: deque[ToolCall] = deque(maxlen=MAX_TURNS)
+        self.actions: deque[Action] = deque(maxlen=MAX_TURNS)
         self.problems: deque[Problem] = deque(maxlen=MAX_TURNS)
         self.agent_words: deque[str] = deque(maxlen=RECENT_WORDS)  # that the caller heard last
         self.guesses = 0  # answers begun before the caller's turn was surely over
@@ -208,6 +219,10 @@ class Conversation:
 
     def tool_called(self, name: str, arguments: Mapping[str, Any]) -> None:
         self.tool_calls.append(ToolCall(name, arguments))
+        self._changed()
+
+    def acted(self, action: Action) -> None:
+        self.actions.append(action)
         self._changed()
 
     def failed(self, text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.conversation import LatencyTrace, Problem, ToolCall, Turn
+from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
 from config.persona import Persona
 from transports.call import CallInfo, EndReason, MediaStats
 
@@ -37,6 +37,8 @@ class Observed(Protocol):
     def turns(self) -> Sequence[Turn]: ...
     @property
     def tool_calls(self) -> Sequence[ToolCall]: ...
+    @property
+    def actions(self) -> Sequence[Action]: ...
     @property
     def problems(self) -> Sequence[Problem]: ...
     @property

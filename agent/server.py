@@ -139,7 +139,7 @@ class Server:
             if settings.webhook.calls:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
-            if self.recordings:
+            if self.recordings and self.settings.recordings.enabled:
                 self.recordings.start()
         if settings.http.enabled:
             if settings.http.tls:
@@ -183,7 +183,8 @@ class Server:
 
     def _recordings(self, recorder: Recorder | None) -> Recordings | None:
         """Raises ConfigError where a persona has no words for it."""
-        if not (recorder and self.settings.recordings.enabled):
+        wanted = self.settings.recordings
+        if recorder is None or not (wanted.enabled or wanted.listening):
             return None
         recordings = Recordings(self.settings, recorder.database)
         for persona in self.personas.all:

@@ -22,7 +22,7 @@ from agent import pipeline
 from agent.answering import Answering
 from agent.call_control import CallControl, Heard
 from agent.consultation import Dial
-from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
+from agent.conversation import Action, CallState, Conversation, Problem, ToolCall, Turn
 from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
@@ -65,14 +65,18 @@ class CallSession:
         voicemail: Voicemail | None = None,
         dial: Dial | None = None,
         recordings: Recordings | None = None,
+        others: Sequence[Persona] = (),
     ) -> None:
-        """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded."""
+        """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded.
+
+        An operator may have any of `others` go on with it.
+        """
         self._call = call
         self._settings = settings
         self._says = says
         if recordings:
             personas = [recordings.announcing(persona) for persona in personas]
-        self._monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
+        self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -104,7 +108,8 @@ class CallSession:
             pool=pool,
             voicemail=voicemail,
             dial=dial,
-            monitor=self._monitor,
+            monitor=self.monitor,
+            personas=others,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
@@ -139,6 +144,10 @@ class CallSession:
         return list(self._conversation.tool_calls)
 
     @property
+    def actions(self) -> Sequence[Action]:
+        return list(self._conversation.actions)
+
+    @property
     def problems(self) -> Sequence[Problem]:
         return list(self._conversation.problems)
 
@@ -163,7 +172,7 @@ class CallSession:
     @property
     def recorded(self) -> Recorded | None:
         """What there is of its recording by now."""
-        return self._monitor.recorded
+        return self.monitor.recorded
 
     @property
     def state(self) -> CallState:
@@ -186,6 +195,10 @@ class CallSession:
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
         return await self._call.media_stats()
+
+    def note(self, action: str, by: str, **arguments: Any) -> None:
+        """Somebody has done this to the call, by the name of their key."""
+        self._conversation.acted(Action(action, arguments, by))
 
     def end(self, reason: EndReason, farewell: str | None = None) -> None:
         """End the call, after saying `farewell` if there is one. Only the first reason counts."""
@@ -257,7 +270,7 @@ class CallSession:
         return [TTSSpeakFrame(notice), Heard(self._announced)] if notice else []
 
     def _announced(self) -> None:
-        self._monitor.announce()
+        self.monitor.announce()
         self._on_changed()
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
@@ -328,7 +341,7 @@ class CallSession:
             await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
-        await self._in_time(self._monitor.finish(), "writing its recording")
+        await self._in_time(self.monitor.finish(), "writing its recording")
         self._call.playout.on_sounding = None
         self._conversation.on_changed = None  # a record that has ended isn't begun anew
 

@@ -118,6 +118,7 @@ class Sessions:
                 voicemail=self._voicemail,
                 dial=self.dial,
                 recordings=self._recordings,
+                others=self._personas.all,
             ),
         )
 
@@ -180,6 +181,7 @@ class Sessions:
                 voicemail=self._voicemail,
                 dial=self.dial,
                 recordings=self._recordings if place.says is None else None,
+                others=self._personas.all,
             )
         return CallSession(
             call,

@@ -382,9 +382,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _whose_recordings(self) -> Self:
-        """Nobody could say whose one is that outlives its record."""
-        if self.recordings.enabled and not self.records.enabled:
-            raise ValueError("recordings.enabled is set, so records.enabled must be true.")
+        """Nobody could say whose one is that outlives its record, or who listened."""
+        for name in ("enabled", "listening"):
+            if getattr(self.recordings, name) and not self.records.enabled:
+                raise ValueError(f"recordings.{name} is set, so records.enabled must be true.")
         if self.recordings.enabled and self.recordings.keep_days > self.records.keep_days:
             raise ValueError(
                 f"recordings.keep_days is {self.recordings.keep_days}; it must be at most "

@@ -24,6 +24,7 @@ from agent.http.control import control_router
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.keyring import Keyring
+from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
@@ -120,6 +121,7 @@ def create_app(
         app.include_router(events_router(events))
     if recordings:
         app.include_router(recordings_router(calls, recordings))
+        app.include_router(listening_router(calls))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):

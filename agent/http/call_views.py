@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
-from agent.http.contracts import LiveCall, Problem, ToolCall, Turn
+from agent.http.contracts import Action, LiveCall, Problem, ToolCall, Turn
 from agent.http.views import rounded
 from agent.observer import Observed
 from agent.quality import mos
@@ -125,6 +125,21 @@ class ToolCallView(BaseModel):
         return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
 
 
+class ActionView(BaseModel):
+    name: str = Field(
+        examples=["say"],
+        description="hang_up, say, inject, persona, mute, hold, resume, transfer, keys, keypad, message, "
+        "recording, listening_began or listening_ended.",
+    )
+    arguments: dict[str, Any]
+    by: str = Field(description="The name of the API key; empty where none is asked for.")
+    at: datetime
+
+    @classmethod
+    def of(cls, action: Action) -> ActionView:
+        return cls(name=action.name, arguments=dict(action.arguments), by=action.by, at=time_of(action.at))
+
+
 class ProblemView(BaseModel):
     text: str = Field(examples=["Speech recognition failed: TimeoutError()"])
     at: datetime
@@ -160,6 +175,7 @@ class SessionDetail(SessionView):
     quality: QualityView
     transcript: list[TurnView]
     tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
+    actions: list[ActionView] = Field(description="What was done to the call over HTTP, and by whom.")
     problems: list[ProblemView] = Field(description="What failed.")
 
     @classmethod
@@ -262,7 +278,7 @@ def _recording(call: LiveCall) -> RecordingView | None:
         began=time_of(known.began),
         seconds=round(known.seconds, 3),
         bytes=known.bytes,
-        paused=call.control.recording_paused,
+        paused=call.monitor.paused,
     )
 
 
@@ -289,6 +305,7 @@ def _happened(call: LiveCall | Call, recording_began: datetime | None) -> dict[s
     return {
         "transcript": [TurnView.of(turn, recording_began) for turn in call.turns],
         "tool_calls": [ToolCallView.of(tool) for tool in call.tool_calls],
+        "actions": [ActionView.of(action) for action in call.actions],
         "problems": [ProblemView.of(problem) for problem in call.problems],
     }
 

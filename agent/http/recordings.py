@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from agent.http.access import ADMIN, LISTEN, OPERATE
+from agent.http.access import ADMIN, LISTEN, OPERATE, Asking
 from agent.http.call_control import possible
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
@@ -71,11 +71,12 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         return Peaks(caller=caller, agent=agent)
 
     @router.put("", summary="Pause or resume it", dependencies=[OPERATE], responses=responses(404, 409, 422))
-    async def pause(id: str, wanted: RecordingRequest) -> SessionView:
+    async def pause(id: str, wanted: RecordingRequest, asking: Asking) -> SessionView:
         """409 where the call isn't recorded, or not yet."""
         call = find(calls, id)
         with possible():
-            call.control.pause_recording(wanted.paused)
+            call.monitor.pause(wanted.paused)
+        call.note("recording", asking.name, paused=wanted.paused)
         return SessionView.of(call)
 
     @router.delete(

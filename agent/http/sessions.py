@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.http.access import ADMIN, OPERATE, READ
+from agent.http.access import ADMIN, OPERATE, READ, Asking
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, LiveCall
 from agent.http.problems import ProblemError, responses
@@ -165,9 +165,11 @@ def sessions_router(
         dependencies=[OPERATE],
         responses=responses(404) | {202: {"description": "The call is ending."}},
     )
-    async def hang_up(id: str) -> Response:
+    async def hang_up(id: str, asking: Asking) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        await find(calls, id).hangup()
+        call = find(calls, id)
+        call.note("hang_up", asking.name)
+        await call.hangup()
         try:
             async with asyncio.timeout(HANGUP_WAIT_S):
                 await calls.gone(id)

@@ -49,8 +49,12 @@ class Recordings:
         self._lost = 0
         self._busy_since: float | None = None
 
+    @property
+    def may_listen(self) -> bool:
+        return self._settings.listening
+
     def announcing(self, persona: Persona) -> Persona:
-        """The same, who first tells callers that they may be recorded. Raises ConfigError."""
+        """The same, who first tells callers what may be done. Raises ConfigError."""
         words = self._settings.announcement(persona.says)
         if not words:
             raise ConfigError(
@@ -90,8 +94,13 @@ class Recordings:
 
     # Of live calls.
 
-    def record(self, call_id: str, tap: Tap, clock: Callable[[], float]) -> CallRecording:
-        """What of a call is behind its announcement will be kept; `finish` it when the call is over."""
+    def record(self, call_id: str, tap: Tap, clock: Callable[[], float]) -> CallRecording | None:
+        """What of a call is behind its announcement will be kept; `finish` it when the call is over.
+
+        None where calls are only listened to.
+        """
+        if not self._settings.enabled:
+            return None
         recording = CallRecording(self._path(call_id), tap, clock)
         self._open.append(recording)
         return recording

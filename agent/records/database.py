@@ -18,7 +18,7 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
 
 from agent.records.query import Query
-from agent.records.tables import Call, Problem, ToolCall, Turn
+from agent.records.tables import Action, Call, Problem, ToolCall, Turn
 from config.errors import ConfigError
 from config.settings import Settings
 
@@ -125,7 +125,7 @@ class Database:
         words = select(Call.id).where(_over_by(now - timedelta(days=keep_words_days)))
         async with self.session() as session:
             gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
-            for table in (Turn, ToolCall, Problem):
+            for table in (Turn, ToolCall, Action, Problem):
                 await session.execute(delete(table).where(table.call_id.in_(words)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
@@ -180,4 +180,5 @@ def _over_by(then: datetime) -> ColumnElement[bool]:
 
 
 def _whole(calls: Select[Call]) -> Select[Call]:
-    return calls.options(selectinload(Call.turns), selectinload(Call.tool_calls), selectinload(Call.problems))
+    said = (Call.turns, Call.tool_calls, Call.actions, Call.problems)
+    return calls.options(*(selectinload(rows) for rows in said))

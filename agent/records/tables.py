@@ -67,6 +67,7 @@ class Call(Base):
     models: Mapped[dict[str, Any]]  # by part: model, device, precision
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.number", lazy="raise")
     tool_calls: Mapped[list[ToolCall]] = relationship(order_by="ToolCall.number", lazy="raise")
+    actions: Mapped[list[Action]] = relationship(order_by="Action.number", lazy="raise")
     problems: Mapped[list[Problem]] = relationship(order_by="Problem.number", lazy="raise")
 
 
@@ -100,6 +101,19 @@ class ToolCall(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     arguments: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class Action(Base):
+    """What somebody did to the call."""
+
+    __tablename__ = "actions"
+
+    call_id: Mapped[str] = _call_id()
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    arguments: Mapped[dict[str, Any]]
+    by: Mapped[str]  # a key's name
     at: Mapped[datetime]
 
 

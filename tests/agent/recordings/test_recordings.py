@@ -57,7 +57,9 @@ class Wire:
 
 
 def record(recordings: Recordings, wire: Wire, id: str = ID) -> CallRecording:
-    return recordings.record(id, wire, wire.clock)  # type: ignore[arg-type]
+    recording = recordings.record(id, wire, wire.clock)  # type: ignore[arg-type]
+    assert recording
+    return recording
 
 
 def left(path: Path) -> list[int]:

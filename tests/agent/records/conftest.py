@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agent.conversation import Conversation, Problem, ToolCall, Turn
+from agent.conversation import Action, Conversation, Problem, ToolCall, Turn
 from agent.observer import Recorded
 from agent.records.recorder import Recorder
 from config.persona import Persona, load_persona
@@ -65,6 +65,10 @@ class Talk:
     @property
     def tool_calls(self) -> list[ToolCall]:
         return list(self.conversation.tool_calls)
+
+    @property
+    def actions(self) -> list[Action]:
+        return list(self.conversation.actions)
 
     @property
     def problems(self) -> list[Problem]:
