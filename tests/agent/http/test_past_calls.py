@@ -114,13 +114,18 @@ async def test_forgetting_a_caller(client: httpx2.AsyncClient, recorder: Recorde
     await past(recorder)
     kept = await past(recorder, caller="+49 30/123")
     answer = await client.delete("/api/v1/sessions?from=alice")
-    assert answer.json() == {"calls": 1, "messages": 0}
+    assert answer.json() == {"calls": 1, "messages": 0, "recordings": 0}
     assert await ids(client, state="ended") == [kept]
     assert (await client.delete("/api/v1/sessions")).status_code == 422  # not everybody
-    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {"calls": 0, "messages": 0}
+    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {
+        "calls": 0,
+        "messages": 0,
+        "recordings": 0,
+    }
     assert (await client.delete("/api/v1/sessions", params={"from": "+49 30/123"})).json() == {
         "calls": 1,
         "messages": 0,
+        "recordings": 0,
     }
 
 
