@@ -99,7 +99,7 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
             live = sorted(calls.live(), key=lambda call: call.info.since)
             found = [SessionView.of(call) for call in live if filter.takes(call)]
         if state != "live":
-            query = filter.query(limit)
+            query = filter.query(limit + 1)
             if cursor is not None:
                 try:
                     query = replace(query, after=records.place(cursor))
@@ -107,8 +107,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
             with readable():
                 ended = await kept(past).page(query)
-            found += [SessionView.of_record(call) for call in ended]
-            next = records.cursor(ended[-1]) if len(ended) == limit else None
+            found += [SessionView.of_record(call) for call in ended[:limit]]
+            next = records.cursor(ended[limit - 1]) if len(ended) > limit else None
         return Sessions(sessions=found, next=next)
 
     @router.get(

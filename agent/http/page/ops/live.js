@@ -1,7 +1,7 @@
 // Who is on the line now.
 
 import { ask } from "../http.js";
-import { empty, h, heading, length, ms, pill, seconds, words } from "./dom.js";
+import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
 import { failed, over, slow, who } from "./names.js";
 
 const TRUTH_MS = 5000; // states change without an event
@@ -34,7 +34,6 @@ export async function show(page, { server, signal }) {
     for (const call of sessions) {
       const row = rows.get(call.id) ?? newRow(call);
       fill(row, call);
-      body.append(row === body.lastElementChild ? "" : row);
     }
     table.hidden = !sessions.length;
     nobody.hidden = !!sessions.length;
@@ -52,6 +51,7 @@ export async function show(page, { server, signal }) {
       h("td", { class: "words" }));
     row.dataset.since = call.since;
     rows.set(call.id, row);
+    body.append(row);
     if (call.turns && !said.has(call.id)) lastWords(call.id);
     return row;
   }
@@ -93,7 +93,7 @@ export async function show(page, { server, signal }) {
       tile("On the line", health ? `${health.calls}` : "–", health ? `of ${health.max_calls}` : ""),
       tile("Today", all.toLocaleString(), all === 1 ? "call" : "calls"),
       tile("Failed today", bad.toLocaleString(), all ? `${((100 * bad) / all).toFixed(bad ? 1 : 0)} %` : "", bad ? "bad" : ""),
-      tile("Answers, last hour", ms(last?.voice_to_voice_median_ms), last ? `p95 ${ms(last.voice_to_voice_p95_ms)}` : ""));
+      tile(last ? `Voice to voice since ${hour(last.since)}` : "Voice to voice", ms(last?.voice_to_voice_median_ms), last ? `p95 ${ms(last.voice_to_voice_p95_ms)}` : ""));
   }
 
   let waiting = null;
