@@ -70,7 +70,6 @@ function plots(hours, most) {
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const accent = color("--go");
   const bars = uPlot.paths.bars({ size: [0.72, 48], align: 1 });
-  const steps = uPlot.paths.stepped({ align: 1 });
   const whole = (_, value) => (value == null ? "–" : value.toLocaleString());
   return [
     chart("Calls begun", times, [
@@ -78,7 +77,7 @@ function plots(hours, most) {
       { label: "failed", data: bad, stroke: color("--stop"), fill: color("--stop"), width: 0, paths: bars, points: { show: false }, value: whole },
     ], color),
     chart("Most at once", times, [
-      { label: "calls", data: hours.map((hour) => hour.peak), stroke: accent, fill: color("--tint"), width: 2, paths: steps, points: { show: false }, value: whole },
+      { label: "calls", data: hours.map((hour) => hour.peak), stroke: accent, fill: accent, width: 0, paths: bars, points: { show: false }, value: whole },
       ...(most ? [{ label: "limit", data: hours.map(() => most), stroke: color("--soft"), dash: [4, 4], width: 1, points: { show: false }, value: whole }] : []),
     ], color),
     chart("Voice to voice, ms", times, [
