@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.http.access import ADMIN, OPERATE, READ
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, LiveCall
 from agent.http.problems import ProblemError, responses
@@ -85,7 +86,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         "/api/v1/sessions",
         tags=["Calls"],
         summary="Calls, live and past",
-        responses=responses(401, 422, 503),
+        dependencies=[READ],
+        responses=responses(422, 503),
     )
     async def sessions(
         filter: Filter,
@@ -115,7 +117,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         "/api/v1/sessions/export",
         tags=["Calls"],
         summary="Past calls as a file",
-        responses=responses(401, 422, 503),
+        dependencies=[READ],
+        responses=responses(422, 503),
         response_class=StreamingResponse,
     )
     async def export(filter: Filter, format: Literal["jsonl", "csv"] = "jsonl") -> StreamingResponse:
@@ -136,7 +139,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         "/api/v1/sessions/{id}",
         tags=["Calls"],
         summary="One call, live or past",
-        responses=responses(401, 404, 503),
+        dependencies=[READ],
+        responses=responses(404, 503),
     )
     async def session(id: str) -> SessionDetail:
         """With how well it sounds, what was said, done and failed, and where each answer's time went."""
@@ -155,7 +159,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         tags=["Calls"],
         summary="Hang up",
         status_code=204,
-        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
+        dependencies=[OPERATE],
+        responses=responses(404) | {202: {"description": "The call is ending."}},
     )
     async def hang_up(id: str) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
@@ -171,7 +176,8 @@ def sessions_router(calls: Calls, past: Database | None, voicemail: Voicemail | 
         "/api/v1/sessions",
         tags=["Calls"],
         summary="Forget a caller",
-        responses=responses(401, 422, 503),
+        dependencies=[ADMIN],
+        responses=responses(422, 503),
     )
     async def forget(
         caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],

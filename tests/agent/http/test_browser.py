@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from agent.http import problems
+from agent.http.access import ANYONE_HERE, holder
 from agent.http.page import page_router
 from agent.http.webrtc import webrtc_router
 from config.settings import WebRtcSettings
@@ -54,6 +55,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     settings = WebRtcSettings(stun=("stun:stun.example:3478",))
     endpoint = WebRtcEndpoint(refuse, settings)
     app = FastAPI()
+    app.dependency_overrides[holder] = lambda: ANYONE_HERE
     problems.install(app)
     app.include_router(webrtc_router(endpoint, settings, ["echo", "tone"]))
     app.include_router(page_router())
