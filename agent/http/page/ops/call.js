@@ -6,7 +6,7 @@ import { full, h, heading, icon, length, ms, pill, seconds, trouble, words } fro
 import { STAGES, cause, slow, who } from "./names.js";
 import { Player } from "./player.js";
 
-const SOON_MS = 300;
+const SOON_MS = 500;
 const TRUTH_MS = 5000;
 
 export async function show(page, { id, server, signal }) {

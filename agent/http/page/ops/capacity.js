@@ -10,10 +10,11 @@ const SPANS = { 24: "24 hours", 72: "3 days", 168: "7 days" };
 export async function show(page, { query, server, signal }) {
   const hours = query.get("hours") in SPANS ? Number(query.get("hours")) : 24;
   const now = h("dl", { class: "tiles", "aria-label": "Now" });
+  const why = h("p", { class: "soft" });
   const spans = h("p", { class: "segments", role: "group", "aria-label": "Over" }, ...Object.entries(SPANS).map(([value, text]) =>
     h("a", { href: `#/capacity?hours=${value}`, "aria-current": Number(value) === hours && "true" }, text)));
   const charts = h("div", { class: "charts" });
-  page.append(heading("Capacity"), now, h("div", { class: "heading" }, h("h2", null, "Over hours"), h("span", { class: "spacer" }), spans), charts);
+  page.append(heading("Capacity"), now, why, h("div", { class: "heading" }, h("h2", null, "Over hours"), h("span", { class: "spacer" }), spans), charts);
 
   let stats = null;
   const look = async () => {
@@ -24,7 +25,11 @@ export async function show(page, { query, server, signal }) {
     const calls = stats.some((hour) => hour.calls || hour.peak);
     charts.replaceChildren(...(calls ? plots(stats, server.health?.max_calls) : [empty("No calls in these hours.", "Once there are some, their number, how they ended and how fast they were answered is drawn here, hour by hour.")]));
   };
-  const tell = () => server.health && now.replaceChildren(...tiles(server.health));
+  const tell = () => {
+    if (!server.health) return;
+    now.replaceChildren(...tiles(server.health));
+    why.textContent = server.health.capacity;
+  };
 
   await library();
   await look();

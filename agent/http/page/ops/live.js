@@ -5,7 +5,7 @@ import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom
 import { failed, over, slow, who } from "./names.js";
 
 const TRUTH_MS = 5000; // states change without an event
-const SOON_MS = 300;
+const SOON_MS = 500;
 const STATS_MS = 60_000;
 
 export async function show(page, { server, signal }) {

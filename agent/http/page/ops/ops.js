@@ -81,7 +81,7 @@ function tell(health) {
 
 /** Whether it is the key that was wrong or missing: it is asked for then. */
 function refused(error) {
-  if (error.status !== 401 && error.status !== 429) return false;
+  if (error.status !== 401 && !(error.status === 403 && hasKey())) return false;
   if (asking) return true;
   asking = true;
   const field = h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true });
