@@ -224,6 +224,8 @@ async def test_what_is_wrong_says_what_to_do(tmp_path: Path) -> None:
         site.parts.append(ComponentHealth("sip", "degraded", "", "", why, 0))
         async with opened(None, tmp_path, f"{site.url}#/calls", **LOOKS["phone"]) as page:
             await expect(page.locator("main").get_by_role("alert")).to_contain_text("set records.enabled")
+            await page.get_by_role("link", name="Live").click()
+            await expect(page.locator("main .notice li")).to_contain_text(f"sip is degraded. {why}")
             await page.get_by_role("link", name="Health").click()
             await expect(page.locator(".parts tbody tr").first).to_contain_text(why)
             await expect(page.get_by_role("status")).to_contain_text("degraded")

@@ -14,7 +14,7 @@ export async function show(page, { id, server, signal }) {
   const head = h("div");
   const actions = h("div", { class: "actions", role: "group", "aria-label": "Act on the call", hidden: true });
   const failed = h("div");
-  const sound = h("div");
+  const sound = h("div", { class: "sound" });
   let player = null; // once the call is over, where it was recorded
   const log = h("ol", { class: "log" });
   const facts = h("dl", { class: "facts" });

@@ -2,7 +2,7 @@
 
 import { ask } from "../http.js";
 import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
-import { failed, over, slow, who } from "./names.js";
+import { TONES, failed, over, slow, who } from "./names.js";
 
 const TRUTH_MS = 5000; // states change without an event
 const SOON_MS = 500;
@@ -21,7 +21,8 @@ export async function show(page, { server, signal }) {
     h("a", { href: "./" }, "call from this browser"), ".");
   const summary = h("dl", { class: "tiles", "aria-label": "Today" });
   const lost = h("div", { hidden: true, class: "notice warn" }, h("p", null, "The live stream is interrupted. What is shown may be old; it is tried again."));
-  page.append(heading("Live calls"), lost, summary, table, nobody);
+  const sick = h("div");
+  page.append(heading("Live calls"), lost, sick, summary, table, nobody);
 
   async function refresh() {
     const { sessions } = await ask("GET", "api/v1/sessions");
@@ -83,6 +84,7 @@ export async function show(page, { server, signal }) {
   }
 
   function summarize() {
+    sick.replaceChildren(...(server.health ? warnings(server.health) : []));
     const midnight = new Date().setHours(0, 0, 0, 0);
     const today = hours.filter((hour) => new Date(hour.since) >= midnight);
     const all = today.reduce((sum, hour) => sum + hour.calls, 0);
@@ -122,6 +124,16 @@ export async function show(page, { server, signal }) {
     for (const row of rows.values()) row.querySelector(".length").textContent = length(seconds(row.dataset.since, Date.now()));
   });
   await Promise.all([refresh(), look()]);
+}
+
+/** What somebody should look at, before anything else. */
+function warnings({ accepting, reason, components }) {
+  const parts = components.filter((part) => ["warn", "bad"].includes(TONES[part.state] ?? "warn"));
+  if (accepting && !parts.length) return [];
+  return [h("div", { class: `notice ${accepting ? "warn" : "bad"}` }, h("ul", null,
+    !accepting && h("li", null, h("strong", null, "No new call is answered."), ` ${reason}`),
+    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), part.last_error ?? ""))),
+  h("a", { href: "#/health" }, "All parts and what to do"))];
 }
 
 function tile(name, value, more, tone = "") {
