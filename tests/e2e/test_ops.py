@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from playwright.async_api import Page, expect
 
+from agent.records.query import Query
 from models.pool import ComponentHealth
 from tests.e2e.browser import opened, until
 from tests.e2e.ops_site import SAID, Site, ops_site
@@ -161,6 +163,40 @@ async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
         await expect(page.locator("main .pill")).to_have_text("Operator hung up")
         await expect(page.get_by_role("button", name="Hang up…")).to_be_hidden()
         await live
+
+
+@pytest.mark.parametrize("key", [None, "a key that is long enough"])
+async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
+    settings: dict[str, Any] = {"recordings": {"enabled": True}, "http": {"api_key": key}}
+    async with ops_site(tmp_path, **settings) as site:
+        await site.call("alice", TABLE, OPEN)
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        async with opened(None, tmp_path, f"{site.url}#/calls", **LOOKS["light"]) as page:
+            if key:
+                await page.get_by_label("API key").fill(key)
+                await page.keyboard.press("Enter")
+            await page.locator("a.row", has_text="alice").click()
+            await expect(page.locator(".player canvas")).to_be_visible()
+            await page.evaluate(
+                "document.querySelector('audio').onseeked = (it) => (window.sought = it.target.currentTime)"
+            )
+            turn = page.locator(".log .caller").last
+            await turn.get_by_role("button", name="Play from").click()
+            await page.wait_for_function("document.querySelector('audio').currentTime > window.sought + 0.3")
+            await expect(turn).to_have_attribute("data-now", "")
+            (call,) = await site.recorder.database.page(Query(), whole=True)
+            last = [said for said in call.turns if said.speaker == "caller"][-1]
+            assert last.began
+            assert call.recording_began
+            began_s = (last.began - call.recording_began).total_seconds()
+            assert await page.evaluate("window.sought") == pytest.approx(began_s, abs=0.1)
+            sound, rate = soundfile.read(call.recording_path)
+            assert abs(sound[int(began_s * rate) : int((began_s + 0.5) * rate), 0]).max() > 0.1
+            await page.get_by_role("button", name="Pause", exact=True).click()
+            await page.get_by_role("slider", name="Position in the recording").focus()
+            await page.keyboard.press("Home")
+            await expect(page.locator(".position")).to_have_text(re.compile("^0:00 / "))
+            await shoot(page, "light-recording")
 
 
 async def test_by_keyboard_alone(tmp_path: Path) -> None:

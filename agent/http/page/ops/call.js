@@ -183,8 +183,8 @@ function spoken(call, turn, most, open, player) {
     why.length > 0 && h("p", { class: "why" }, why.join(" · ")),
     parts.length > 0 && waterfall(turn, parts, most, open));
   if (player && turn.recorded_s != null) {
-    const at = length(turn.recorded_s);
-    made.firstChild.replaceWith(h("button", { type: "button", class: "from", "aria-label": `Play from ${at}`, title: full(turn.at), click: () => player.playFrom(turn.recorded_s) }, icon("play"), at));
+    const at = length(seconds(call.since, call.recording.began) + turn.recorded_s);
+    made.firstChild.replaceWith(h("button", { type: "button", class: "from", "aria-label": `Play from ${at}`, title: full(turn.at), click: () => player.playFrom(turn.recorded_s) }, icon("play"), h("span", null, at)));
   }
   return made;
 }

@@ -86,8 +86,8 @@ function plots(hours, most) {
       ...(most ? [{ label: "limit", data: hours.map(() => most), stroke: color("--soft"), dash: [4, 4], width: 1, points: { show: false }, value: whole }] : []),
     ], color),
     chart("Voice to voice, ms", times, [
-      { label: "median", data: hours.map((hour) => hour.voice_to_voice_median_ms), stroke: accent, width: 2, value: (_, value) => ms(value), points: { size: 5 } },
-      { label: "p95", data: hours.map((hour) => hour.voice_to_voice_p95_ms), stroke: color("--soft"), dash: [5, 3], width: 1.5, value: (_, value) => ms(value), points: { size: 4 } },
+      { label: "median", data: hours.map((hour) => hour.voice_to_voice_median_ms), stroke: accent, width: 2, value: (_, value) => ms(value), points: { size: 5, fill: accent } },
+      { label: "p95", data: hours.map((hour) => hour.voice_to_voice_p95_ms), stroke: color("--soft"), dash: [5, 3], width: 1.5, value: (_, value) => ms(value), points: { size: 4, fill: color("--soft") } },
     ], color),
     figures(hours, bad),
   ];

@@ -4,7 +4,6 @@ import { ask, hasKey, request } from "../http.js";
 import { h, icon, length, trouble } from "./dom.js";
 
 const HEIGHT = 112;
-const LEAST = 0.02; // of the height: silence is seen as well
 
 /** Fires "turn" as playing comes to the next one; `now` is it. */
 export class Player extends EventTarget {
@@ -129,7 +128,7 @@ export class Player extends EventTarget {
     for (const [side, direction, base] of [[this.#peaks.caller, -1, middle - 2], [this.#peaks.agent, 1, middle + 2]]) {
       const step = width / (side.length || 1);
       side.forEach((peak, n) => {
-        const tall = Math.max(LEAST, Math.sqrt(peak)) * (middle - 6);
+        const tall = Math.sqrt(peak) * (middle - 6);
         draw.fillStyle = n * step < played ? color("--go") : color("--wave");
         draw.fillRect(n * step, direction < 0 ? base - tall : base, Math.max(0.6, step - 0.5), tall);
       });
