@@ -112,7 +112,7 @@ def sessions_router(
             live = sorted(calls.live(), key=lambda call: call.info.since)
             found = [SessionView.of(call) for call in live if filter.takes(call)]
         if state != "live":
-            query = filter.query(limit)
+            query = filter.query(limit + 1)
             if cursor is not None:
                 try:
                     query = replace(query, after=records.place(cursor))
@@ -120,8 +120,8 @@ def sessions_router(
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
             with readable():
                 ended = await kept(past).page(query)
-            found += [SessionView.of_record(call) for call in ended]
-            next = records.cursor(ended[-1]) if len(ended) == limit else None
+            found += [SessionView.of_record(call) for call in ended[:limit]]
+            next = records.cursor(ended[limit - 1]) if len(ended) > limit else None
         return Sessions(sessions=found, next=next)
 
     @router.get(
