@@ -40,6 +40,7 @@ from transports.sip import (
     native,
     native_agents,
     native_calls,
+    native_link,
     native_rtp,
     native_srtp,
     native_tls,
@@ -101,6 +102,10 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     "transports/sip/native_calls.py": [
         ("baresip", baresip._native, ["__file__"]),
         ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_calls._SIGNATURES)),
+    ],
+    "transports/sip/native_link.py": [
+        ("baresip", baresip._native, ["__file__"]),
+        ("baresip", ctypes.CDLL(str(baresip._native.__file__)), list(native_link._SIGNATURES)),
     ],
     "transports/sip/native_rtp.py": [
         ("baresip", baresip._native, ["__file__"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Container, Iterable
 from ipaddress import ip_network
 
 from transports.sip.limits import SOURCES, Ban, Source, SourceLimits, network_of
@@ -38,7 +38,7 @@ class Guard:
         self,
         limits: SourceLimits,
         exempt: Iterable[str],
-        live: Collection[str],
+        live: Container[str],
         on_ban: Callable[[Source], None],
     ) -> None:
         """`exempt`: networks (CIDR) that may do as they like. `live`: the Call-IDs of the calls there are.

@@ -8,7 +8,9 @@ import socket
 from config.settings import SipSettings
 from transports.sip.errors import NoAddress
 from transports.sip.kernel_filter import KernelFilter
-from transports.sip.native import Begin, Stack
+from transports.sip.native import Stack
+from transports.sip.native_link import Begin
+from transports.sip.worker import Worker
 
 logger = logging.getLogger("offhook.sip")
 
@@ -26,8 +28,11 @@ class Listeners:
         self._begin = begin
         self._told: set[str] = set()  # why addresses can't be listened on
 
-    async def open(self, stack: Stack, certificate: bytes | None) -> None:
-        """Listen, over TLS with this certificate. Raises PortInUse, NoAddress, SipError."""
+    async def open(self, stack: Stack, certificate: bytes | None, worker: Worker | None = None) -> None:
+        """Listen, over TLS with this certificate; a worker is where another process listens.
+
+        Raises PortInUse, NoAddress, SipError.
+        """
         settings = self._settings
 
         def start_tls() -> None:
@@ -36,6 +41,9 @@ class Listeners:
                 stack.tls.certify(certificate)
 
         await stack.on_sip_thread(start_tls)
+        if worker:
+            await worker.open(stack, self._begin)
+            return
         stack.tls_port = settings.tls_port if settings.over_tls else None
         self._sockets += await stack.listen(
             settings.host, settings.port, self._filter.compiled(), self._begin

@@ -5,8 +5,8 @@ addresses, loopback among them (discovery skips it, and takes one interface or a
 really sent an INVITE; and rejecting with a status other than 486.
 libre's functions belong on the SIP thread, and that is where they run: in the answer to a command.
 
-Here, in `native_rtp.py`, `native_agents.py`, `native_dial.py`, `requests.py` and `hooks.py` stands all that
-leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
+Here, in `native_rtp.py`, `native_agents.py`, `native_link.py`, `native_dial.py`, `requests.py` and `hooks.py`
+stands all that leans on what baresip-python keeps to itself; `tests/test_internals.py` names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.libre import TCP, UDP, SocketAddress, address_text, declare
 from transports.sip.native_agents import StackAgents
 from transports.sip.native_calls import StackCalls
+from transports.sip.native_link import Begin, StackLink
 from transports.sip.native_rtp import StackRtp
 from transports.sip.native_tls import StackTls
 from transports.sip.own_sockets import own_sockets
@@ -63,7 +63,6 @@ _KINDS = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}
 
 
 T = TypeVar("T")
-Begin = Callable[[ctypes.CDLL, AbstractSet[str]], None]
 
 
 class Stack:
@@ -82,6 +81,7 @@ class Stack:
         self.tls = StackTls()
         self.tls_port: int | None = None  # that is listened on, too
         self.calls = StackCalls(self.on_sip_thread)
+        self.link = StackLink(self._lib)
 
     async def listen(
         self,

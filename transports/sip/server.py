@@ -28,9 +28,9 @@ from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsS
 from transports.outbound import OutboundGuard
 from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
-from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
+from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.errors import SipError
 from transports.sip.guard import Guard
@@ -39,16 +39,19 @@ from transports.sip.kernel_filter import BannedSource, KernelFilter
 from transports.sip.limits import SourceLimits, source_of
 from transports.sip.listeners import Listeners
 from transports.sip.message import Message
+from transports.sip.moving import MovingCall
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
+from transports.sip.referred import Referrals
 from transports.sip.registrar import Peer, Registrar, Unreached
 from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
 from transports.sip.stack_config import stack_config
 from transports.sip.tap import Tap, Traced
 from transports.sip.trace import Trace, call_id_of
+from transports.sip.worker import Worker
 
 WATCH_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 5.0
@@ -75,11 +78,14 @@ class SipServer:
         on_dead: Callable[[], None] | None = None,
         headers: Iterable[str] = (),
         outbound: OutboundGuard | None = None,
+        dispatcher: Dispatcher | None = None,
+        worker: Worker | None = None,
     ) -> None:
         """`headers`, by lower-case name, are those of an INVITE that `CallInfo` is to have.
 
         `on_dead` is called once if the SIP thread dies: no call can be taken in this process again. Nobody is
-        called but whom `outbound` permits.
+        called but whom `outbound` permits. A server of one of several processes has a `dispatcher` where it
+        listens for them all, or else is a `worker`.
         """
         self._settings = settings
         self._max_calls = max_calls
@@ -95,11 +101,16 @@ class SipServer:
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
         self._live: set[str] = set()  # Call-IDs
-        self._guard = Guard(
-            SourceLimits(settings.messages_per_s, settings.ban_s),
-            (*settings.ban_exempt, *settings.trusted_peers),
-            self._live,
-            lambda source: self._filter.on_ban(source),
+        self._dispatcher, self._worker = dispatcher, worker
+        self._guard = (
+            worker.guard
+            if worker
+            else Guard(
+                SourceLimits(settings.messages_per_s, settings.ban_s),
+                (*settings.ban_exempt, *settings.trusted_peers),
+                dispatcher or self._live,
+                lambda source: self._filter.on_ban(source),
+            )
         )
         self._filter = KernelFilter(
             self._sockets,
@@ -113,10 +124,11 @@ class SipServer:
         self._tap = Tap(self._guard.received, self._traced)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._calls: dict[SipCall, asyncio.Task[None]] = {}
+        self._calls: dict[MovingCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
         self._door = Door(settings)
+        self._referrals = Referrals(self.dial, self._outbound, self._outbound.ring_timeout_s)
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
@@ -124,6 +136,8 @@ class SipServer:
             headers=headers,
             account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
+            refers=None if settings.accept_refer == "never" else self._refers,
+            permits=self._referrals.permits,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
@@ -181,8 +195,11 @@ class SipServer:
                 feeder=self._feeder,
                 rtp_timeout_s=self._settings.rtp_timeout_s,
                 reach=self._door.reach,
+                follow=self._referrals.follow,
             )
-            await self._listeners.open(self._stack, self._certificate)
+            await self._listeners.open(self._stack, self._certificate, self._worker)
+            if self._dispatcher:
+                self._dispatcher.listening(self._sockets)
             await self._accounts.apply(self._settings.accounts)
         except SipError:
             await self.close()
@@ -191,6 +208,8 @@ class SipServer:
             await self.close()
             raise SipError(f"the SIP stack did not start: {error}") from error
         self._feeder.start()
+        if self._worker:
+            self._worker.take_calls(True)
         self._watch = asyncio.create_task(self._watch_stack(), name="sip-watch")
 
     @property
@@ -211,10 +230,13 @@ class SipServer:
         *,
         account: str = "",
         ring_timeout_s: float,
+        replaces: str = "",
+        joins: MovingCall | None = None,
     ) -> OutgoingCall:
         """Call somebody and have `handler` run the call, which is under way when this returns.
 
-        Raises NotPermitted, or CallGone where it can't even be tried.
+        `replaces` and `joins` are as `Dialler.dial` has them. Raises NotPermitted, or CallGone where it can't
+        even be tried.
         """
         destination = self._outbound.permits(to, account)
         try:
@@ -230,6 +252,8 @@ class SipServer:
             destination,
             lambda call: self._supervise(call, handler(call)),
             ring_timeout_s=ring_timeout_s,
+            replaces=replaces,
+            joins=joins,
         )
 
     def drain(self, deadline_s: float) -> None:
@@ -241,6 +265,8 @@ class SipServer:
     def tell_ready(self, ready: bool) -> None:
         """What an OPTIONS is answered: 200 or 503."""
         self._dialogs.ready = ready
+        if self._worker:
+            self._worker.take_calls(ready)
 
     async def close(self) -> None:
         """Hang up what is left and stop."""
@@ -317,6 +343,9 @@ class SipServer:
             )
         self._hooks.attach()
         self._tap.attach(library, library.uag_sip())
+        if self._dispatcher:
+            assert self._stack is not None
+            self._dispatcher.begin(self._stack, self._guard)
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
@@ -324,8 +353,18 @@ class SipServer:
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         """On the SIP thread."""
+        if self._worker:
+            self._worker.sending(message)
         outgoing = self._dialogs.sent(message)
         return outgoing and self._door.told(outgoing, peer, self._addresses)
+
+    def _refers(self, account: str, source: Ip) -> bool:
+        """On the SIP thread: whether who sends from there may have us call somebody else."""
+        return (
+            self._settings.accept_refer == "anyone"
+            or any(source in network for network in self._trusted)
+            or self._door.is_account(account, source)
+        )
 
     @property
     def registrar(self) -> Registrar | None:
@@ -371,7 +410,7 @@ class SipServer:
             account=dialog.account,
             headers=who.headers,
         )
-        sip_call = SipCall(
+        sip_call = MovingCall(
             call,
             info,
             dialog,
@@ -380,10 +419,11 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
             reach=self._door.reach,
+            follow=self._referrals.follow,
         )
         self._supervise(sip_call, self._serve(call, sip_call))
 
-    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+    def _supervise(self, call: MovingCall, serving: Coroutine[Any, Any, None]) -> None:
         """Have what serves a call run until nothing of it is left."""
 
         async def run() -> None:
@@ -398,19 +438,28 @@ class SipServer:
 
         task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
         self._live.add(call.info.call_id)
+        self._report()
         self.trace.name(call.info.call_id, call.info.id)
         task.add_done_callback(lambda _: self._forget(call))
         call.add_event_handler(call.connected_event, self._note_source)
 
-    async def _note_source(self, call: SipCall) -> None:
+    async def _note_source(self, call: MovingCall) -> None:
         if call.info.remote:
             self._guard.had_call(source_of(call.info.remote))
 
-    def _forget(self, call: SipCall) -> None:
+    def _forget(self, call: MovingCall) -> None:
         self._calls.pop(call, None)
         self._live.discard(call.info.call_id)
+        self._report()
 
-    async def _serve(self, native_call: Call, call: SipCall) -> None:
+    def _report(self) -> None:
+        """Tell the other processes which calls are live."""
+        if self._dispatcher:
+            self._dispatcher.report(self._live)
+        if self._worker:
+            self._worker.report({call.info.call_id: call.info.id for call in self._calls})
+
+    async def _serve(self, native_call: Call, call: MovingCall) -> None:
         stack = self._stack
         assert stack is not None
         try:
@@ -424,7 +473,10 @@ class SipServer:
                 self._guard.call_over(source_of(call.info.remote))
         except CallRefused as refused:
             try:
-                if isinstance(refused, CallsStopped):
+                if refused.divert_to:
+                    there = f"Contact: <{refused.divert_to}>\r\n"
+                    await stack.reject(call.info.call_id, 302, "Moved Temporarily", there)
+                elif isinstance(refused, CallsStopped):
                     again = f"Retry-After: {RETRY_AFTER_S}\r\n"
                     await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
                 else:
@@ -442,7 +494,11 @@ class SipServer:
                 try:
                     await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
-                    await self._listeners.follow(self._stack)
+                    if not self._worker:
+                        await self._listeners.follow(self._stack)
+                    if self._dispatcher:
+                        self._dispatcher.listening(self._sockets)
+                    self._report()  # what was told may have been lost
                     await self._end_abandoned()
                     if self._accounts:
                         self._accounts.forget({call.info.account for call in self._calls})
