@@ -134,9 +134,7 @@ def measure(language: str, cache: Path, model: str | None = None, *, every: int 
     return found
 
 
-def _measured(
-    cut: Cut, source: str, recognizer: Ear, completeness: Completeness, greeting: str
-) -> Measured:
+def _measured(cut: Cut, source: str, recognizer: Ear, completeness: Completeness, greeting: str) -> Measured:
     sentence = cut.recording.sentence
     heard = recognizer.transcribe_now(cut.samples, sentence.language)
     states = recognizer.states
