@@ -26,6 +26,7 @@ from agent.http.speech import transcribe
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
 from agent.reload import ANSWERING, Reloaded, plan
@@ -81,6 +82,7 @@ class Server:
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.deliveries: Deliveries | None = None
+        self.recordings = self._recordings(self.recorder)
         self.metrics = Metrics()
         self.events = Events()
         self.tracing = tracing(settings.telemetry)
@@ -91,6 +93,7 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
+            recordings=self.recordings,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self.sip: SipServer | None = None
@@ -149,6 +152,8 @@ class Server:
             if settings.webhook.calls:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
+            if self.recordings and self.settings.recordings.enabled:
+                self.recordings.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -188,6 +193,16 @@ class Server:
         else:
             self.sessions.admission.bears(limit.calls, f"{limit.what}, {limit.why}")
         logger.info("%s", self.sessions.admission.capacity)
+
+    def _recordings(self, recorder: Recorder | None) -> Recordings | None:
+        """Raises ConfigError where a persona has no words for it."""
+        wanted = self.settings.recordings
+        if recorder is None or not (wanted.enabled or wanted.listening):
+            return None
+        recordings = Recordings(self.settings, recorder.database)
+        for persona in self.personas.all:
+            recordings.announcing(persona)
+        return recordings
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -235,6 +250,7 @@ class Server:
             events=self.events,
             voicemail=self.voicemail,
             api_key=self._api_key,
+            recordings=self.recordings,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
@@ -330,7 +346,7 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.recordings)
         others = [*(part.health() for part in parts if part), *self.room.health()]
         if self.sip is None:
             return others
@@ -372,6 +388,8 @@ class Server:
             await self.http.stop()
         if self.deliveries:
             await self.deliveries.close()
+        if self.recordings:
+            await self.recordings.close()
         if self.recorder:
             await self.recorder.close()
         if self.tracing:
