@@ -286,6 +286,12 @@ async def test_it_takes_the_place_of_a_call_that_there_is() -> None:
         assert invite.text.split()[1].partition(";")[0] == colleague.address
 
 
+async def test_the_header_may_be_short() -> None:
+    async with talking() as (_, caller, _), callee() as colleague:
+        assert (await caller.ask("REFER", headers=f"r: <{colleague.address}>\r\n")).status == 202
+        await colleague.invited()
+
+
 async def test_whom_the_peer_holds_meanwhile_is_heard_again() -> None:
     async with talking() as (_, caller, call), callee() as colleague:
         held = await caller.invite("sendonly")

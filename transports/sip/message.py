@@ -15,6 +15,7 @@ _COMPACT = {
     "k": "supported",
     "l": "content-length",
     "m": "contact",
+    "r": "refer-to",
     "s": "subject",
     "t": "to",
     "v": "via",

@@ -535,7 +535,10 @@ class SipServer:
         while True:
             await asyncio.sleep(FILES_INTERVAL_S)
             if process.short_of_files(self._max_calls):
-                await self._filter.make_room()
+                try:
+                    await self._filter.make_room()
+                except OSError as error:  # none is left to look with
+                    logger.warning("strangers' connections can't be closed: %s", error)
 
     async def _watch_stack(self) -> None:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
