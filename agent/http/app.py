@@ -23,9 +23,11 @@ from agent.http.control import control_router
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.keyring import Keyring
+from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
+from agent.http.recordings import recordings_router
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
@@ -33,6 +35,7 @@ from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
+from agent.recordings.recordings import Recordings
 from agent.records.database import Database
 from agent.records.keys import Keys
 from agent.vitals import Pulse
@@ -58,6 +61,7 @@ _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
     {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
+    {"name": "Recordings", "description": "What was heard in calls, where they are recorded."},
     {"name": "Messages", "description": "What callers left to be passed on."},
     {
         "name": "Text",
@@ -85,12 +89,15 @@ def create_app(
     metrics: Metrics | None = None,
     events: Events | None = None,
     voicemail: Voicemail | None = None,
+    api_key: Callable[[], str] | None = None,
+    recordings: Recordings | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
     """The application: the control plane, text where there is a `persona`, and further `routers`.
 
-    `body_bytes` are the routers' limits, by path.
+    `body_bytes` are the routers' limits, by path. `api_key` is asked for it with each request, where the
+    settings have one.
     """
     app = FastAPI(
         title="offhook",
@@ -106,12 +113,15 @@ def create_app(
     app.include_router(control_router(calls, models, listeners, pulse, bans, accounts))
     if metrics:
         app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans))
-    app.include_router(sessions_router(calls, past, voicemail))
+    app.include_router(sessions_router(calls, past, voicemail, recordings))
     app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail))
     if events:
         app.include_router(events_router(events))
+    if recordings:
+        app.include_router(recordings_router(calls, recordings))
+        app.include_router(listening_router(calls))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
@@ -135,7 +145,7 @@ def create_app(
     # The last one added is asked first.
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
-        keyring = Keyring(settings.http.api_key.get_secret_value(), Keys(past) if past else None)
+        keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)
         app.add_middleware(
             ApiKeyGuard, keyring=keyring, requests_per_minute=settings.http.requests_per_minute
         )

@@ -106,7 +106,9 @@ class Site:
 @asynccontextmanager
 async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
     """Served on loopback; `settings` are those of the server. What is on the line at the end is hung up."""
-    chosen = Settings.model_validate({"state_dir": folder / "state", "call": {"max_calls": 30}, **settings})
+    chosen = Settings.model_validate(
+        {"state_dir": folder / "state", "call": {"max_calls": 30, "idle_prompt_s": 300}, **settings}
+    )
     pool: Any = FakeModels(_SCRIPT, SAID, Outcome())
     pool.llm.down = False
     recorder, events, metrics = Recorder(chosen, tuple), Events(), Metrics()

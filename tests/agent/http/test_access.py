@@ -65,6 +65,7 @@ async def whole(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         {
             "state_dir": tmp_path,
             "http": {"api_key": KEY, "requests_per_minute": 1_000_000},
+            "recordings": {"enabled": True, "listening": True},
             "carriers": {"enabled": names, "public_url": "https://phone.example"}
             | {name: {"account": "a", "secret": "s"} for name in names},
         }

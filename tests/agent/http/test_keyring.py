@@ -42,7 +42,7 @@ def keys(recorder: Recorder) -> Keys:
 
 @pytest.fixture
 def keyring(keys: Keys) -> Keyring:
-    return Keyring(CONFIGURED, keys)
+    return Keyring(lambda: CONFIGURED, keys)
 
 
 async def test_a_key_has_its_scopes_and_what_they_imply(keyring: Keyring, keys: Keys) -> None:
@@ -118,7 +118,9 @@ async def test_without_the_database_only_the_configured_key_works(recorder: Reco
 
 async def test_a_database_that_was_never_opened_is_away(tmp_path: Path) -> None:
     with pytest.raises(KeysAway):
-        await Keyring(CONFIGURED, Keys(Recorder(Settings(state_dir=tmp_path)).database)).holder("offhook_x")
+        await Keyring(lambda: CONFIGURED, Keys(Recorder(Settings(state_dir=tmp_path)).database)).holder(
+            "offhook_x"
+        )
 
 
 async def test_a_spent_key_says_so_and_is_no_guess(keys: Keys, recorder: Recorder, serve: Serve) -> None:

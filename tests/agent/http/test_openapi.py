@@ -152,7 +152,7 @@ async def client(
         events=events,
         voicemail=voicemail,
         routers=[
-            outbound_router(outgoing, personas, ring_timeout_s=20),
+            outbound_router(outgoing, lambda: personas, ring_timeout_s=20),
             sip_router(SipServer(settings.sip, 5, refuses, outbound=guard)),
             webrtc_router(endpoint, WebRtcSettings()),
             carriers_router(settings.carriers, refuses, lambda: (False, "Full.")),
