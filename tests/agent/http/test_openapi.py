@@ -52,8 +52,8 @@ OPTIONS = (
     "--seed=1",
     "--no-color",
     "--continue-on-failure",
-    # What is well-formed may be refused still (a cursor of nobody's), Pydantic takes 0 for false, a call that
-    # was hung up is shown on.
+    # What is well-formed may be refused still (a cursor of nobody's), Pydantic takes 0 for false, and who was
+    # called is shown on when the call is over.
     "--exclude-checks=positive_data_acceptance,negative_data_rejection,use_after_free",
     "--suppress-health-check=filter_too_much",  # of recordings, for which it has no examples
 )
