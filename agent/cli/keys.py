@@ -66,8 +66,10 @@ def create(
     """
     from agent.records.keys import NameTaken
 
-    if not _NAME.fullmatch(name):
-        _fail(f"{name!r} can't be a name: letters, digits, '.', '_' and '-', at most 64")
+    if not _NAME.fullmatch(name) or name == "http.api_key":
+        _fail(
+            f"{name!r} can't be a name: letters, digits, '.', '_' and '-', at most 64, but not http.api_key"
+        )
     ends = _end(expires) if expires else None
     loaded = load_settings(config, settings).settings
 

@@ -35,7 +35,7 @@ OPERATOR = Holder.of("http.api_key", ["admin"])
 ANYONE_HERE = Holder.of("", ["admin"])  # where no key is asked for
 
 
-def holder(connection: HTTPConnection) -> Holder:
+async def holder(connection: HTTPConnection) -> Holder:
     """As the guard in front of the application has found it. Raises ProblemError if it wasn't asked."""
     if found := connection.scope.get("user"):
         return cast("Holder", found)

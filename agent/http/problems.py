@@ -102,7 +102,7 @@ def install(app: FastAPI) -> None:
 def _allowed(request: Request) -> str:
     """What works on a path: Starlette tells the methods of the first route there alone."""
     routes = [route for route in iter_route_contexts(request.app.routes) if getattr(route, "methods", None)]
-    first = next(route.path for route in routes if route.path_regex.match(request.url.path))
+    first = next((route.path for route in routes if route.path_regex.match(request.url.path)), None)
     return ", ".join(sorted({one for route in routes if route.path == first for one in route.methods or ()}))
 
 

@@ -44,4 +44,6 @@ async def test_every_operation_is_there_and_can_be_tried(serve: Serve, tmp_path:
         await drain.get_by_role("button", name="Execute").click()
         await expect(drain.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
         assert calls.draining
+        await expect(drain.locator(".curl-command")).to_contain_text("X-API-Key: <key>")
+        assert KEY not in await page.content()
     assert said == []

@@ -71,6 +71,7 @@ async def test_either_side_is_muted(client: httpx2.AsyncClient, call: FakeCall) 
         muted = (await client.post(f"{url}/mute", json={"caller": caller, "agent": agent})).json()
         assert (muted["caller_muted"], muted["agent_muted"]) == (caller, agent)
         assert (await client.get(url)).json()["agent_muted"] is agent
+    assert (await client.post(f"{url}/mute", json={"caller": 1})).status_code == 422
 
 
 async def test_keys_are_pressed_and_asked_for(client: httpx2.AsyncClient, call: FakeCall) -> None:

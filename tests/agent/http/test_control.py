@@ -356,6 +356,12 @@ async def test_an_undeclared_large_body_is_refused(
     assert_problem(await client.post("/echo", json=["no"]), 422, "See /docs")
 
 
+async def test_a_path_names_all_that_works_on_it(client: httpx2.AsyncClient) -> None:
+    answer = await client.patch("/api/v1/drain")
+    assert_problem(answer, 405, "PATCH doesn't work on /api/v1/drain")
+    assert answer.headers["Allow"] == "DELETE, POST"
+
+
 async def test_a_port_in_use_is_one_clear_sentence(client: httpx2.AsyncClient) -> None:
     port = client.base_url.port
     assert port is not None
