@@ -18,6 +18,7 @@ from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.metrics import Metrics
+from agent.recordings.recordings import Recordings
 from agent.records.recorder import Recorder
 from agent.records.tables import Call, Problem, ToolCall, Turn
 from agent.sessions import Sessions
@@ -112,10 +113,12 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
     pool: Any = FakeModels(_SCRIPT, SAID, Outcome())
     pool.llm.down = False
     recorder, events, metrics = Recorder(chosen, tuple), Events(), Metrics()
+    recordings = Recordings(chosen, recorder.database) if chosen.recordings.enabled else None
     sessions = Sessions(
         settings=chosen,
         personas=Personas((PERSONA,)),
         pool=pool,
+        recordings=recordings,
         observers=[recorder, events, metrics],
     )
     sessions._ready = True
@@ -130,9 +133,12 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         past=recorder.database if chosen.records.enabled else None,
         metrics=metrics,
         events=events,
+        recordings=recordings,
         routers=[page_router()],
     )
     await recorder.start()
+    if recordings:
+        recordings.start()
     server = HttpServer(app, host="127.0.0.1", port=0)
     await server.start()
     beating = asyncio.create_task(pulse.run())
@@ -144,4 +150,6 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         beating.cancel()
         events.close()
         await server.stop(1)
+        if recordings:
+            await recordings.close()
         await recorder.close()

@@ -178,11 +178,12 @@ async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
             await page.locator("a.row", has_text="alice").click()
             await expect(page.locator(".player canvas")).to_be_visible()
             await page.evaluate(
-                "document.querySelector('audio').onseeked = (it) => (window.sought = it.target.currentTime)"
+                "() => { document.querySelector('audio').onseeked = (it) => (window.sought = it.target.currentTime) }"
             )
             turn = page.locator(".log .caller").last
             await turn.get_by_role("button", name="Play from").click()
-            await page.wait_for_function("document.querySelector('audio').currentTime > window.sought + 0.3")
+            plays_on = "document.querySelector('audio').currentTime > window.sought + 0.3"
+            await until(lambda: page.evaluate(plays_on), 30)
             await expect(turn).to_have_attribute("data-now", "")
             (call,) = await site.recorder.database.page(Query(), whole=True)
             last = [said for said in call.turns if said.speaker == "caller"][-1]
