@@ -132,7 +132,7 @@ function warnings({ accepting, reason, components }) {
   if (accepting && !parts.length) return [];
   return [h("div", { class: `notice ${accepting ? "warn" : "bad"}` }, h("ul", null,
     !accepting && h("li", null, h("strong", null, "No new call is answered."), ` ${reason}`),
-    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), part.last_error ?? ""))),
+    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), [part.last_error, part.remedy].filter(Boolean).join(" ")))),
   h("a", { href: "#/health" }, "All parts and what to do"))];
 }
 
