@@ -24,7 +24,9 @@ export async function show(page, { id, server, signal }) {
   async function refresh() {
     call = await ask("GET", path);
     if (signal.aborted) return;
-    head.replaceChildren(title(call));
+    const state = `${call.state} ${call.cause}`;
+    if (head.dataset.state !== state) head.replaceChildren(title(call));
+    head.dataset.state = state;
     facts.replaceChildren(...about(call));
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;

@@ -84,7 +84,8 @@ export async function show(page, { server, signal }) {
   }
 
   function summarize() {
-    sick.replaceChildren(...(server.health ? warnings(server.health) : []));
+    const found = server.health ? warnings(server.health) : [];
+    if (found.map((one) => one.textContent).join("") !== sick.textContent) sick.replaceChildren(...found);
     const midnight = new Date().setHours(0, 0, 0, 0);
     const today = hours.filter((hour) => new Date(hour.since) >= midnight);
     const all = today.reduce((sum, hour) => sum + hour.calls, 0);
