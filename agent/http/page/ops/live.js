@@ -67,7 +67,7 @@ export async function show(page, { server, signal }) {
     row.querySelector(".turns").textContent = call.turns;
     const last = said.get(call.id);
     row.querySelector(".words").replaceChildren(
-      last ? h("span", null, h("b", null, last.speaker === "caller" ? "Caller" : "Agent"), ` ${last.text}`) : h("span", { class: "soft" }, "Nothing said yet"));
+      last ? h("span", null, h("b", null, last.speaker === "caller" ? "Caller" : "Agent"), ` ${last.text}`) : h("span", { class: "soft" }, call.turns ? "…" : "Nothing said yet"));
   }
 
   async function lastWords(id) {
