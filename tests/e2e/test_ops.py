@@ -44,7 +44,7 @@ async def calls(site: Site, number: int) -> None:
             batch.append(site.call(CALLERS[nth % 5], *said, ends=ends))
         await asyncio.gather(*batch)
     await until(lambda: _true(site.recorder.health().queued == 0), 60)
-    await site.spread(timedelta(hours=23))
+    await site.spread(timedelta(hours=22))
 
 
 async def _true(value: bool) -> bool:
