@@ -18,6 +18,7 @@ from agent.http.app import create_app
 from agent.http.page import page_router
 from agent.http.server import HttpServer
 from agent.metrics import Metrics
+from agent.recordings.recordings import Recordings
 from agent.records.recorder import Recorder
 from agent.records.tables import Call, Problem, ToolCall, Turn
 from agent.sessions import Sessions
@@ -37,7 +38,7 @@ SAID = {
     "Can you break?": "!fail",
     "That is all, thank you.": "You are welcome. !end_call",
 }
-_LENGTH_S, _BEGIN_S, _ANSWER_S = 1.2, 1.4, 2.6
+_LENGTH_S, _ANSWER_S = 1.2, 2.6
 _SCRIPT = [Says(0, _LENGTH_S, text, finished=0.9) for text in SAID]
 _NEVER = math.inf
 
@@ -45,16 +46,16 @@ _NEVER = math.inf
 class Wire(FakeCall):
     """Says some of SAID, one after the other, and ends as it is told to."""
 
-    def __init__(self, info: CallInfo, said: Sequence[str], ends: EndReason | None) -> None:
+    def __init__(self, info: CallInfo, said: Sequence[str], ends: EndReason | None, after_s: float) -> None:
         script = [replace(one, start=_NEVER, end=_NEVER) for one in _SCRIPT]
         for nth, text in enumerate(said):
             index = list(SAID).index(text)
-            start = _BEGIN_S + nth * (_LENGTH_S + _ANSWER_S)
+            start = after_s + nth * (_LENGTH_S + _ANSWER_S)
             script[index] = replace(_SCRIPT[index], start=start, end=start + _LENGTH_S)
         super().__init__(script, Outcome(), echoes=False)
         self.info = info
         self._ends = ends
-        self._lasts = _BEGIN_S + len(said) * (_LENGTH_S + _ANSWER_S)
+        self._lasts = after_s + len(said) * (_LENGTH_S + _ANSWER_S)
         self.stats = MediaStats(round(50 * self._lasts), len(info.caller) % 3, 1.5 + len(said), 21.0)
 
     async def answer(self) -> None:
@@ -77,11 +78,19 @@ class Site:
     parts: list[ComponentHealth] = field(default_factory=list)
 
     def call(
-        self, caller: str, *said: str, called: str = "agent", ends: EndReason | None = EndReason.CALLER_HANGUP
+        self,
+        caller: str,
+        *said: str,
+        called: str = "agent",
+        ends: EndReason | None = EndReason.CALLER_HANGUP,
+        after_s: float = 1.4,
     ) -> asyncio.Task[None]:
-        """A call that says all that and is over then; without `ends` it stays on the line."""
+        """A call that says all that, `after_s` from its beginning on, and is over then.
+
+        Without `ends` it stays on the line.
+        """
         info = CallInfo("sip", caller, called, remote="192.0.2.7", codec="pcmu", encryption="sdes")
-        return asyncio.create_task(self.sessions.handle(Wire(info, said, ends)))
+        return asyncio.create_task(self.sessions.handle(Wire(info, said, ends, after_s)))
 
     async def spread(self, over: timedelta) -> None:
         """Have the calls that are over begun evenly in the time before now, the first the earliest."""
@@ -112,10 +121,12 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
     pool: Any = FakeModels(_SCRIPT, SAID, Outcome())
     pool.llm.down = False
     recorder, events, metrics = Recorder(chosen, tuple), Events(), Metrics()
+    recordings = Recordings(chosen, recorder.database) if chosen.recordings.enabled else None
     sessions = Sessions(
         settings=chosen,
         personas=Personas((PERSONA,)),
         pool=pool,
+        recordings=recordings,
         observers=[recorder, events, metrics],
     )
     sessions._ready = True
@@ -130,9 +141,12 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         past=recorder.database if chosen.records.enabled else None,
         metrics=metrics,
         events=events,
+        recordings=recordings,
         routers=[page_router()],
     )
     await recorder.start()
+    if recordings:
+        recordings.start()
     server = HttpServer(app, host="127.0.0.1", port=0)
     await server.start()
     beating = asyncio.create_task(pulse.run())
@@ -144,4 +158,6 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         beating.cancel()
         events.close()
         await server.stop(1)
+        if recordings:
+            await recordings.close()
         await recorder.close()

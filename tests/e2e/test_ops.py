@@ -44,7 +44,7 @@ async def calls(site: Site, number: int) -> None:
             batch.append(site.call(CALLERS[nth % 5], *said, ends=ends))
         await asyncio.gather(*batch)
     await until(lambda: _true(site.recorder.health().queued == 0), 60)
-    await site.spread(timedelta(hours=23))
+    await site.spread(timedelta(hours=22))
 
 
 async def _true(value: bool) -> bool:
@@ -132,7 +132,7 @@ async def test_a_hundred_past_calls_and_five_live_ones(tmp_path: Path) -> None:
 
 
 async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
-    async with ops_site(tmp_path) as site, watched(tmp_path, site, **LOOKS["phone"]) as page:
+    async with ops_site(tmp_path) as site, opened(None, tmp_path, site.url, **LOOKS["phone"]) as page:
         await expect(page.get_by_text("Nobody is on the line.")).to_be_visible()
         live = site.call("alice", OPEN, BREAK, ends=None)
         await page.get_by_role("link", name="alice").click()
@@ -143,7 +143,12 @@ async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
         await page.get_by_role("button", name="Say…").click()
         await page.get_by_label("Words").fill("One moment, please.")
         await page.get_by_role("button", name="Say it").click()
-        await expect(page.locator(".log")).to_contain_text("One moment, please.")
+        await expect(page.locator(".log .agent").last).to_contain_text("One moment, please.")
+        await expect(page.locator(".log .action")).to_contain_text("say “One moment, please.”")
+        await page.get_by_role("button", name="Instruct…").click()
+        await page.get_by_label("Instruction").fill("The kitchen is closed.")
+        await page.get_by_role("button", name="Tell it").click()
+        await expect(page.locator(".log .action").last).to_contain_text("inject “The kitchen is closed.”")
 
         (call,) = site.sessions.live()
         await page.get_by_role("button", name="Mute the agent").click()
@@ -165,11 +170,16 @@ async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
         await live
 
 
+NOTE_WHERE = """() => {
+    document.querySelector("audio").onseeked = (event) => (window.sought = event.target.currentTime);
+}"""
+
+
 @pytest.mark.parametrize("key", [None, "a key that is long enough"])
 async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
     settings: dict[str, Any] = {"recordings": {"enabled": True}, "http": {"api_key": key}}
     async with ops_site(tmp_path, **settings) as site:
-        await site.call("alice", TABLE, OPEN)
+        await site.call("alice", TABLE, OPEN, after_s=5)  # behind the announcement
         await until(lambda: _true(site.recorder.health().queued == 0), 60)
         async with opened(None, tmp_path, f"{site.url}#/calls", **LOOKS["light"]) as page:
             if key:
@@ -177,12 +187,14 @@ async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
                 await page.keyboard.press("Enter")
             await page.locator("a.row", has_text="alice").click()
             await expect(page.locator(".player canvas")).to_be_visible()
-            await page.evaluate(
+            sought = (
                 "document.querySelector('audio').onseeked = (it) => (window.sought = it.target.currentTime)"
             )
+            await page.evaluate(f"() => {{ {sought} }}")
             turn = page.locator(".log .caller").last
             await turn.get_by_role("button", name="Play from").click()
-            await page.wait_for_function("document.querySelector('audio').currentTime > window.sought + 0.3")
+            plays_on = "document.querySelector('audio').currentTime > window.sought + 0.3"
+            await until(lambda: page.evaluate(plays_on), 30)
             await expect(turn).to_have_attribute("data-now", "")
             (call,) = await site.recorder.database.page(Query(), whole=True)
             last = [said for said in call.turns if said.speaker == "caller"][-1]

@@ -24,7 +24,9 @@ export async function show(page, { id, server, signal }) {
   async function refresh() {
     call = await ask("GET", path);
     if (signal.aborted) return;
-    head.replaceChildren(title(call));
+    const state = `${call.state} ${call.cause}`;
+    if (head.dataset.state !== state) head.replaceChildren(title(call));
+    head.dataset.state = state;
     facts.replaceChildren(...about(call));
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
@@ -66,6 +68,10 @@ export async function show(page, { id, server, signal }) {
       const text = await confirm({ title: "Have the agent say", text: "Behind what it is saying now. The caller hears it, and the model is told of it.", field: "Words", action: "Say it" });
       return text && ask("POST", `${path}/say`, { text });
     });
+    button("instruct", "Instruct…", async () => {
+      const text = await confirm({ title: "Tell the model", text: "It holds from the next answer on. The caller doesn't hear it.", field: "Instruction", action: "Tell it" });
+      return text && ask("POST", `${path}/messages`, { text });
+    });
     button("mute-caller", call.caller_muted ? "Unmute the caller" : "Mute the caller", async () => {
       const sure = call.caller_muted || await confirm({ title: "Mute the caller?", text: "The agent doesn't hear them until you unmute them. What they say meanwhile is lost.", action: "Mute the caller" });
       return sure && ask("POST", `${path}/mute`, mute({ caller: !call.caller_muted }));
@@ -88,7 +94,7 @@ export async function show(page, { id, server, signal }) {
     failed.replaceChildren();
     try {
       await does();
-      await refresh();
+      await refresh().catch(soon); // a call that has just ended may not be written down yet
     } catch (error) {
       failed.replaceChildren(trouble(error));
     }
@@ -157,10 +163,16 @@ function happened(call, open, player) {
   const all = [
     ...call.transcript.map((turn) => [turn.at, () => spoken(call, turn, most, open, player)]),
     ...call.tool_calls.map((tool) => [tool.at, () => entry(call, tool.at, "tool", "Tool", h("code", null, `${tool.name}(${JSON.stringify(tool.arguments)})`))]),
+    ...call.actions.map((action) => [action.at, () => entry(call, action.at, "action", "Operator", done(action))]),
     ...call.problems.map((problem) => [problem.at, () => entry(call, problem.at, "problem", "Problem", problem.text)]),
   ];
   if (!all.length) return [h("li", { class: "soft" }, call.state === "ended" ? "Nothing is kept of what was said." : "Nothing has been said yet.")];
   return all.sort(([one], [other]) => new Date(one) - new Date(other)).map(([, make]) => make());
+}
+
+function done({ name, arguments: how, by }) {
+  const details = Object.entries(how).map(([what, value]) => (typeof value === "string" ? `“${value}”` : `${words(what)}: ${value === true ? "yes" : value === false ? "no" : value}`)).join(", ");
+  return `${words(name)}${details && ` ${details}`}${by && `, by ${by}`}`;
 }
 
 const total = (turn) => Object.values(turn.ledger).reduce((sum, part) => sum + part, 0);

@@ -107,7 +107,7 @@ function chart(title, times, series, color) {
         const date = new Date(tick * 1000);
         return date.getHours() || date.getMinutes() ? clockwise(date) : days(date);
       }) },
-      { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString() : "")) },
+      { ...axis, size: 52, incrs: [1, 2, 5].flatMap((n) => [n, 10 * n, 100 * n, 1000 * n, 10_000 * n]).sort((a, b) => a - b), values: (_, ticks) => ticks.map((tick) => tick.toLocaleString()) },
     ],
     series: [
       { label: zone, value: (_, value) => (value == null ? "–" : uPlot.fmtDate("{D} {MMM} {HH}:{mm}")(new Date(value * 1000))) },

@@ -67,5 +67,4 @@ export function length(seconds) {
 
 export const seconds = (from, to) => (new Date(to) - new Date(from)) / 1000;
 export const ms = (value) => (value == null ? "–" : `${Math.round(value).toLocaleString()} ms`);
-export const count = (n, one, many = `${one}s`) => `${n.toLocaleString()} ${n === 1 ? one : many}`;
 export const words = (name) => name.replaceAll("_", " ");

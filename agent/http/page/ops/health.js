@@ -69,7 +69,8 @@ const rank = (part) => ["bad", "warn", "fine", ""].indexOf(TONES[part.state] ?? 
 
 function part(one) {
   const runs = [one.model, one.device, one.precision, one.weights_mb && `${Math.round(one.weights_mb).toLocaleString()} MB`].filter(Boolean).join(" · ");
-  return row(one.name, one.state, runs, one.queued ? String(one.queued) : "", one.last_error ?? one.note ?? REMEDIES[one.state]);
+  const remedy = [one.last_error, one.remedy].filter(Boolean).join(" ") || one.note || REMEDIES[one.state];
+  return row(one.name, one.state, runs, one.queued ? String(one.queued) : "", remedy);
 }
 
 function row(name, state, what, more, remedy) {

@@ -67,7 +67,7 @@ export async function show(page, { server, signal }) {
     row.querySelector(".turns").textContent = call.turns;
     const last = said.get(call.id);
     row.querySelector(".words").replaceChildren(
-      last ? h("span", null, h("b", null, last.speaker === "caller" ? "Caller" : "Agent"), ` ${last.text}`) : h("span", { class: "soft" }, "Nothing said yet"));
+      last ? h("span", null, h("b", null, last.speaker === "caller" ? "Caller" : "Agent"), ` ${last.text}`) : h("span", { class: "soft" }, call.turns ? "…" : "Nothing said yet"));
   }
 
   async function lastWords(id) {
@@ -84,7 +84,8 @@ export async function show(page, { server, signal }) {
   }
 
   function summarize() {
-    sick.replaceChildren(...(server.health ? warnings(server.health) : []));
+    const found = server.health ? warnings(server.health) : [];
+    if (found.map((one) => one.textContent).join("") !== sick.textContent) sick.replaceChildren(...found);
     const midnight = new Date().setHours(0, 0, 0, 0);
     const today = hours.filter((hour) => new Date(hour.since) >= midnight);
     const all = today.reduce((sum, hour) => sum + hour.calls, 0);
@@ -132,7 +133,7 @@ function warnings({ accepting, reason, components }) {
   if (accepting && !parts.length) return [];
   return [h("div", { class: `notice ${accepting ? "warn" : "bad"}` }, h("ul", null,
     !accepting && h("li", null, h("strong", null, "No new call is answered."), ` ${reason}`),
-    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), part.last_error ?? ""))),
+    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), [part.last_error, part.remedy].filter(Boolean).join(" ")))),
   h("a", { href: "#/health" }, "All parts and what to do"))];
 }
 
