@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -50,6 +51,7 @@ class CallInput(BaseInputTransport):
         super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=SAMPLE_RATE_HZ))
         self._rest = b""
         self._running = False
+        self.on_audio: Callable[[bytes], None] | None = None  # is given what `feed` takes
 
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
@@ -67,6 +69,8 @@ class CallInput(BaseInputTransport):
         """Take received audio: s16le mono PCM at 16 kHz, any length. Dropped unless the pipeline runs."""
         if not self._running:
             return
+        if self.on_audio:
+            self.on_audio(pcm)
         pcm = self._rest + pcm
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._rest = pcm[whole:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ class Sent:
 
     Places are samples since the wire began. Between two sounds the wire may have been silent by itself:
     the second is then put where the caller gets it, and not right behind the first.
+
+    `on_put` and `on_taken_back`, if they are set, are told of each change by whoever makes it: the place of
+    the first sample and the samples, or the place behind which all is silent now.
     """
 
     def __init__(self) -> None:
@@ -26,6 +30,8 @@ class Sent:
         )  # filled from the left; what is kept is moved there when full
         self._first = 0  # the place of its first sample
         self._end = 0
+        self.on_put: Callable[[int, Samples], None] | None = None
+        self.on_taken_back: Callable[[int], None] | None = None
 
     @property
     def end(self) -> int:
@@ -47,15 +53,19 @@ class Sent:
                 self._room[: len(kept)] = kept
                 self._first = first
             self._room[max(0, self._end - self._first) : max(0, begin - self._first)] = 0
-            samples = samples[-_KEPT:]
+            latest = samples[-_KEPT:]
             self._end = end
-            self._room[end - self._first - len(samples) : end - self._first] = samples
+            self._room[end - self._first - len(latest) : end - self._first] = latest
+        if self.on_put:
+            self.on_put(begin, samples)
 
     def take_back(self, samples: int) -> None:
         """The last `samples` were dropped before anyone heard them."""
         with self._lock:
             end = self._end - self._first
             self._room[max(0, end - samples) : end] = 0
+        if samples and self.on_taken_back:
+            self.on_taken_back(self._end - samples)
 
     def read(self, place: int, samples: int) -> Samples:
         """What was given from `place` on; silence where nothing was, or nothing is known any more."""

@@ -327,6 +327,7 @@ def converse(
     settings: Settings | None = None,
     persona: Persona = PERSONA,
     others: Sequence[Persona] = (),
+    known: Sequence[Persona] = (),
     during: Callable[[CallSession, FakeCall], Any] | None = None,
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
     echoes: bool = False,
@@ -334,10 +335,12 @@ def converse(
     says: str | None = None,
     voicemail: Voicemail | None = None,
     dial: Dial | None = None,
+    recordings: Any = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
-    `persona` greets; the caller's language decides among it and `others`. A test number may be what was
+    `persona` greets; the caller's language decides among it and `others`; an operator may have those that are
+    `known` go on. A test number may be what was
     called; `says` is all that is said.
     """
     outcome = Outcome()
@@ -360,6 +363,8 @@ def converse(
             says=says,
             voicemail=voicemail,
             dial=dial,
+            recordings=recordings,
+            others=[persona, *others, *known],
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
