@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _row(*cells: str) -> None:
-    print("".join(f"{cell:>13}" for cell in cells), flush=True)
+    print("".join(f"{cell:>14}" for cell in cells), flush=True)
 
 
 def _answered(setups_ms: Sequence[float]) -> tuple[str, str]:
