@@ -127,7 +127,7 @@ class EchoGuard:
             self._start()
         near = np.frombuffer(pcm, np.int16)
         far = self._far(played, len(near))
-        if far.any() or self._quiet_at == -math.inf:
+        if np.count_nonzero(far) or self._quiet_at == -math.inf:
             self._quiet_at = now + TAIL_S
         # Over a line that is silent the canceller makes a faint sound of its own while it learns, and that
         # passes for a voice.
@@ -174,7 +174,7 @@ class EchoGuard:
         if _rms(self._raw.samples) >= _AUDIBLE:
             return False
         blocks = self._played.samples[-4 * _BLOCK :].reshape(4, _BLOCK)
-        return bool((np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD).all())
+        return bool((np.einsum("ij,ij->i", blocks, blocks) > _LOUD**2 * _BLOCK).all())
 
     def _start(self) -> None:
         """The agent begins: what was played before is silence."""
