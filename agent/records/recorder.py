@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
 from agent.observer import Observed, Observer
-from agent.records.database import Database
+from agent.records.database import Database, core
 from agent.records.tables import Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -246,12 +246,12 @@ class Recorder(Observer):
     async def _write(self, batch: Mapping[str, _Snapshot]) -> None:
         async with self.database.session() as session:
             for id, snapshot in batch.items():
-                await session.merge(Call(**snapshot.columns))
+                await self.database.put(session, Call, snapshot.columns)
                 await self._write_said(session, id, self._written.get(id, _Said()), snapshot.said)
                 if snapshot.over and self._delivers:
                     now = datetime.now(UTC)
-                    due = Delivery(call_id=id, node=self.database.node, since=now, due=now, tries=0)
-                    await session.merge(due)
+                    due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
+                    await self.database.put(session, Delivery, due)
         for id, snapshot in batch.items():
             self._written[id] = snapshot.said
             if self._waiting.get(id) is snapshot:
@@ -331,10 +331,14 @@ async def _write_rows(
     if kept == len(before) == len(now):
         return
     # Also where nothing is known to be there: a commit that failed may have come through.
-    await session.execute(delete(table).where(table.call_id == call_id, table.number >= kept))
-    new = enumerate(islice(now, kept, None), kept)
-    session.add_all(table(call_id=call_id, number=number, **columns(one)) for number, one in new)
-    await session.flush()
+    rows = core(table)
+    await session.execute(delete(rows).where(rows.c.call_id == call_id, rows.c.number >= kept))
+    new = [
+        {"call_id": call_id, "number": number, **columns(one)}
+        for number, one in enumerate(islice(now, kept, None), kept)
+    ]
+    if new:
+        await session.execute(rows.insert(), new)
 
 
 def _first_line(error: BaseException) -> str:
