@@ -169,6 +169,7 @@ class Recorder(Observer):
         for id in over[: max(0, len(over) - MOST_WAITING)]:
             del self._waiting[id]
             self._written.pop(id, None)
+            self._doubtful.discard(id)
             self._lost += 1
 
     # Writing.
