@@ -46,6 +46,11 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    set_level(settings)
+
+
+def set_level(settings: LogSettings) -> None:
+    """What is logged from now on."""
     logging.getLogger("offhook").setLevel(settings.level.upper())
     logging.getLogger("baresip").setLevel("DEBUG" if settings.level == "debug" else "WARNING")
     loguru_logger.remove()

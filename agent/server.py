@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from baresip.errors import BaresipError
 from fastapi import FastAPI
 
-from agent import pipeline
+from agent import logs, pipeline
 from agent.admission import Load
 from agent.canary import Canary
 from agent.events import Events
@@ -18,21 +19,25 @@ from agent.http.app import create_app
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
+from agent.http.reload import reload_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
+from agent.reload import ANSWERING, Reloaded, plan
 from agent.room import Room
 from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
-from config.answering import Personas
+from config.answering import Personas, load_personas
+from config.errors import ConfigError
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import Settings
@@ -60,7 +65,13 @@ class SipDied(Exception):
 class Server:
     """Models, telephone lines and the control plane."""
 
-    def __init__(self, settings: Settings, personas: Personas) -> None:
+    def __init__(
+        self, settings: Settings, personas: Personas, again: Callable[[], Settings] | None = None
+    ) -> None:
+        """`again` reads the settings once more; raises ConfigError."""
+        self._again = again or (lambda: settings)
+        self._reloading = asyncio.Lock()
+        self._guard = OutboundGuard(settings.outbound)
         self.settings = settings
         self.personas = personas
         self.pool = ModelPool(
@@ -71,6 +82,7 @@ class Server:
         )
         self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
         self.deliveries: Deliveries | None = None
+        self.recordings = self._recordings(self.recorder)
         self.metrics = Metrics()
         self.events = Events()
         self.tracing = tracing(settings.telemetry)
@@ -81,6 +93,7 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
+            recordings=self.recordings,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self.sip: SipServer | None = None
@@ -117,17 +130,16 @@ class Server:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
-            guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
                 settings.sip,
                 settings.most_calls,
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
-                outbound=guard,
+                outbound=self._guard,
             )
             self.outbound = OutboundCalls(
-                self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
+                self.sip.dial, self.sessions.host, self._guard, lambda: self.sessions.accepting
             )
             self.sessions.dial = self.outbound.consult
             if settings.sip.over_tls:
@@ -140,6 +152,8 @@ class Server:
             if settings.webhook.calls:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
+            if self.recordings and self.settings.recordings.enabled:
+                self.recordings.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -180,6 +194,16 @@ class Server:
             self.sessions.admission.bears(limit.calls, f"{limit.what}, {limit.why}")
         logger.info("%s", self.sessions.admission.capacity)
 
+    def _recordings(self, recorder: Recorder | None) -> Recordings | None:
+        """Raises ConfigError where a persona has no words for it."""
+        wanted = self.settings.recordings
+        if recorder is None or not (wanted.enabled or wanted.listening):
+            return None
+        recordings = Recordings(self.settings, recorder.database)
+        for persona in self.personas.all:
+            recordings.announcing(persona)
+        return recordings
+
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
 
@@ -194,6 +218,7 @@ class Server:
     def _app(self) -> FastAPI:
         settings = self.settings
         routers = [
+            reload_router(self.reload),
             carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
             page_router(calls=settings.webrtc.enabled),
         ]
@@ -207,7 +232,7 @@ class Server:
             routers.append(
                 outbound_router(
                     self.outbound,
-                    self.personas,
+                    lambda: self.personas,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
@@ -224,9 +249,66 @@ class Server:
             metrics=self.metrics,
             events=self.events,
             voicemail=self.voicemail,
+            api_key=self._api_key,
+            recordings=self.recordings,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    def _api_key(self) -> str:
+        key = self.settings.http.api_key
+        return key.get_secret_value() if key else ""
+
+    async def reload(self) -> Reloaded:
+        """Read the settings and personas again, and apply what can be; no call ends by it.
+
+        Raises ConfigError, with nothing applied.
+        """
+        async with self._reloading:
+            wanted = await asyncio.to_thread(self._again)
+            new = plan(self.settings, wanted)
+            personas = await asyncio.to_thread(load_personas, new.settings)
+            voices, languages = [one.voice for one in personas.all], [one.language for one in personas.all]
+            if not self.pool.speaks(voices, languages):
+                new = plan(self.settings, wanted, without=ANSWERING)
+                personas = self.personas
+            elif personas != self.personas:
+                new = new.with_personas()
+            try:
+                await self._apply(new.settings, personas)
+            except (BaresipError, ModelError) as error:
+                raise ConfigError(f"The settings can't be applied: {error}") from error
+        reloaded = new.reloaded
+        logger.info("the settings were read again; applied: %s", ", ".join(reloaded.applied) or "none")
+        if reloaded.needs_restart:
+            logger.warning(
+                "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
+            )
+        return reloaded
+
+    async def reload_or_tell(self) -> None:
+        """As `reload`, where nobody waits for the outcome but the log."""
+        try:
+            await self.reload()
+        except ConfigError as error:
+            logger.error("the settings stay as they were: %s", error)  # noqa: TRY400
+        except Exception:  # whatever it is, calls go on
+            logger.exception("the settings could not be read again")
+
+    async def _apply(self, settings: Settings, personas: Personas) -> None:
+        """What may fail comes first. Raises BaresipError, ModelError."""
+        if personas != self.personas:
+            await self.sessions.remember(settings, personas)
+        if settings.sip.accounts != self.settings.sip.accounts and self.sip:
+            await self.sip.apply_accounts(settings.sip.accounts)
+        for certificate in filter(None, (self.certificate, self.sip_certificate)):
+            await certificate.look()
+        self.settings, self.personas = settings, personas
+        self.sessions.apply(settings, personas)
+        self._guard.apply(settings.outbound)
+        logs.set_level(settings.log)
+        if self.sip:
+            self.sip.apply(settings.sip, personas.headers)
 
     async def _look_after(self) -> None:
         """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""
@@ -264,7 +346,7 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.recordings)
         others = [*(part.health() for part in parts if part), *self.room.health()]
         if self.sip is None:
             return others
@@ -306,6 +388,8 @@ class Server:
             await self.http.stop()
         if self.deliveries:
             await self.deliveries.close()
+        if self.recordings:
+            await self.recordings.close()
         if self.recorder:
             await self.recorder.close()
         if self.tracing:

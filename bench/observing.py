@@ -17,12 +17,12 @@ from pathlib import Path
 
 import httpx2
 
-from agent.conversation import Conversation, LatencyTrace, Problem, Stage, ToolCall, Turn
+from agent.conversation import Action, Conversation, LatencyTrace, Problem, Stage, ToolCall, Turn
 from agent.events import Events
 from agent.http.app import create_app
 from agent.http.server import HttpServer
 from agent.metrics import Metrics
-from agent.observer import Observer
+from agent.observer import Observer, Recorded
 from agent.records.recorder import Recorder
 from agent.sessions import Sessions
 from agent.vitals import Pulse
@@ -51,6 +51,7 @@ class Talk:
     conversation: Conversation = field(default_factory=Conversation)
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
+    recorded: Recorded | None = None
     last_voice_to_voice_ms: float | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +65,10 @@ class Talk:
     @property
     def tool_calls(self) -> list[ToolCall]:
         return list(self.conversation.tool_calls)
+
+    @property
+    def actions(self) -> list[Action]:
+        return list(self.conversation.actions)
 
     @property
     def problems(self) -> list[Problem]:

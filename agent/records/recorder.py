@@ -19,9 +19,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
-from agent.observer import Observed, Observer
+from agent.observer import Observed, Observer, Recorded
 from agent.records.database import Database, core
-from agent.records.tables import Call, Delivery, Problem, ToolCall, Turn
+from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
 from transports.call import EndReason, MediaStats
@@ -48,6 +48,7 @@ class _Said:
 
     turns: Sequence[conversation.Turn] = ()
     tool_calls: Sequence[conversation.ToolCall] = ()
+    actions: Sequence[conversation.Action] = ()
     problems: Sequence[conversation.Problem] = ()
 
 
@@ -132,7 +133,7 @@ class Recorder(Observer):
         id = call.info.id
         before = self._waiting[id].columns if id in self._waiting else {}
         columns = {"ended": None, **before, **self._columns(call), **more}
-        said = _Said(list(call.turns), list(call.tool_calls), list(call.problems))
+        said = _Said(list(call.turns), list(call.tool_calls), list(call.actions), list(call.problems))
         self._waiting[id] = _Snapshot(columns, said)
         self._give_up_oldest()
         self._wake.set()
@@ -162,6 +163,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
+            **_recording(call.recorded),
         }
 
     def _give_up_oldest(self) -> None:
@@ -277,6 +279,7 @@ class Recorder(Observer):
         write = partial(_write_rows, session, id, doubtful)
         await write(Turn, before.turns, now.turns, self._turn)
         await write(ToolCall, before.tool_calls, now.tool_calls, self._tool_call)
+        await write(Action, before.actions, now.actions, self._action)
         await write(Problem, before.problems, now.problems, self._problem)
 
     def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
@@ -284,6 +287,7 @@ class Recorder(Observer):
             "speaker": turn.speaker,
             "text": self._words(turn.text),
             "at": _moment(turn.at),
+            "began": _moment(turn.began) if turn.began else None,
             "cut_off": turn.cut_off,
             "end_of_turn": dict(turn.end_of_turn),
             "ledger": dict(turn.ledger),
@@ -292,6 +296,10 @@ class Recorder(Observer):
 
     def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
         return {"name": call.name, "arguments": self._said(dict(call.arguments)), "at": _moment(call.at)}
+
+    def _action(self, action: conversation.Action) -> dict[str, Any]:
+        said = self._said(dict(action.arguments))
+        return {"name": action.name, "arguments": said, "by": action.by, "at": _moment(action.at)}
 
     def _problem(self, problem: conversation.Problem) -> dict[str, Any]:
         return {"text": self._words(problem.text), "at": _moment(problem.at)}
@@ -323,6 +331,15 @@ def _moment(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC)
 
 
+def _recording(recorded: Recorded | None) -> dict[str, Any]:
+    return {
+        "recording_path": str(recorded.path) if recorded else None,
+        "recording_began": _moment(recorded.began) if recorded else None,
+        "recording_s": recorded.seconds if recorded else None,
+        "recording_bytes": recorded.bytes if recorded else None,
+    }
+
+
 def _media(stats: MediaStats) -> dict[str, Any]:
     return {
         "packets_received": stats.packets_received,
@@ -336,7 +353,7 @@ async def _write_rows(
     session: AsyncSession,
     call_id: str,
     doubtful: bool,
-    table: type[Turn] | type[ToolCall] | type[Problem],
+    table: type[Turn] | type[ToolCall] | type[Action] | type[Problem],
     before: Sequence[T],
     now: Sequence[T],
     columns: Callable[[T], dict[str, Any]],
