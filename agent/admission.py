@@ -89,6 +89,13 @@ class Admission:
         """A sentence for the operator."""
         return f"{self.max_calls} calls at once ({self.because})."
 
+    def acknowledged(self, source: str) -> None:
+        """Take note that a call from there was answered and acknowledged."""
+        self._proved[source] = None
+        self._proved.move_to_end(source)
+        if len(self._proved) > REMEMBERED:
+            self._proved.popitem(last=False)
+
     def weigh(self, load: Load, now: float) -> None:
         """Take note of how busy all is. `now` is of any clock that doesn't run backwards, in seconds."""
         gauges = {gauge.name: gauge for gauge in _gauges(load)}
@@ -121,12 +128,12 @@ class Admission:
             return f"{theirs} calls from there are on (call.max_per_source)."
         for one in held:
             if one.connected_at is not None:
-                self._proved[one.info.source] = None
-                self._proved.move_to_end(one.info.source)
-        while len(self._proved) > REMEMBERED:
-            self._proved.popitem(last=False)
-        open_ = sum(one.info.source == source and one.connected_at is None for one in held)
-        if source not in self._proved and open_ >= max(1, self.max_calls // 2):
+                self.acknowledged(one.info.source)
+        if source in self._proved:
+            return ""
+        unanswered = [one for one in held if one.connected_at is None and one.info.direction == "inbound"]
+        open_ = sum(one.info.source == source for one in unanswered)
+        if open_ >= max(1, self.max_calls // 2):
             return f"{open_} calls from there aren't acknowledged yet."
         return ""
 

@@ -139,6 +139,8 @@ class Sessions:
                 await self._tell_end(id, session, reason)
             finally:
                 del self._live[id]
+                if session.connected_at is not None:
+                    self.admission.acknowledged(session.info.source)
                 session.forgotten.set()
                 self.ended += 1
                 if not self._live:

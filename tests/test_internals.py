@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -181,8 +182,11 @@ def source(of: type) -> str:
 def modules() -> Iterator[ModuleType]:
     for package in (agent, bench, models, transports):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.endswith(("__main__", "child_main")):  # run as they are imported
-                yield importlib.import_module(found.name)
+            if found.name.endswith(("__main__", "child_main")):  # run as they are imported
+                continue
+            if found.name == "agent.otlp" and find_spec("opentelemetry.exporter") is None:  # an extra
+                continue
+            yield importlib.import_module(found.name)
 
 
 def private(name: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
 from agent.observer import Observed, Observer, Recorded
-from agent.records.database import Database
+from agent.records.database import Database, core
 from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -74,7 +75,8 @@ class Recorder(Observer):
         self.database = Database(settings)
         self._started = datetime.now(UTC)
         self._waiting: dict[str, _Snapshot] = {}
-        self._written: dict[str, _Said] = {}  # of calls that aren't over
+        self._written: dict[str, _Snapshot] = {}  # of calls that aren't over
+        self._doubtful: set[str] = set()  # calls of which a commit that failed may have come through
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
@@ -133,7 +135,6 @@ class Recorder(Observer):
         columns = {"ended": None, **before, **self._columns(call), **more}
         said = _Said(list(call.turns), list(call.tool_calls), list(call.actions), list(call.problems))
         self._waiting[id] = _Snapshot(columns, said)
-        self._written.setdefault(id, _Said())
         self._give_up_oldest()
         self._wake.set()
 
@@ -170,6 +171,7 @@ class Recorder(Observer):
         for id in over[: max(0, len(over) - MOST_WAITING)]:
             del self._waiting[id]
             self._written.pop(id, None)
+            self._doubtful.discard(id)
             self._lost += 1
 
     # Writing.
@@ -243,29 +245,42 @@ class Recorder(Observer):
             logger.exception("call %s: its record can't be written and is given up", id)
             self._waiting.pop(id, None)
             self._written.pop(id, None)
+            self._doubtful.discard(id)
             self._lost += 1
 
     async def _write(self, batch: Mapping[str, _Snapshot]) -> None:
+        doubtful = self._doubtful & batch.keys()
+        self._doubtful |= batch.keys()
         async with self.database.session() as session:
             for id, snapshot in batch.items():
-                await session.merge(Call(**snapshot.columns))
-                await self._write_said(session, id, self._written.get(id, _Said()), snapshot.said)
+                before = self._written.get(id)
+                known = before.columns if before and id not in doubtful else {}
+                new = {
+                    name: value for name, value in snapshot.columns.items() if known.get(name, ...) != value
+                }
+                await self.database.put(session, Call, {"id": id, **new})
+                said = before.said if before else _Said()
+                await self._write_said(session, id, said, snapshot.said, doubtful=id in doubtful)
                 if snapshot.over and self._delivers:
                     now = datetime.now(UTC)
-                    due = Delivery(call_id=id, node=self.database.node, since=now, due=now, tries=0)
-                    await session.merge(due)
+                    due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
+                    await self.database.put(session, Delivery, due)
+        self._doubtful -= batch.keys()
         for id, snapshot in batch.items():
-            self._written[id] = snapshot.said
+            self._written[id] = snapshot
             if self._waiting.get(id) is snapshot:
                 del self._waiting[id]
                 if snapshot.over:
                     del self._written[id]
 
-    async def _write_said(self, session: AsyncSession, id: str, before: _Said, now: _Said) -> None:
-        await _write_rows(session, Turn, id, before.turns, now.turns, self._turn)
-        await _write_rows(session, ToolCall, id, before.tool_calls, now.tool_calls, self._tool_call)
-        await _write_rows(session, Action, id, before.actions, now.actions, self._action)
-        await _write_rows(session, Problem, id, before.problems, now.problems, self._problem)
+    async def _write_said(
+        self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool
+    ) -> None:
+        write = partial(_write_rows, session, id, doubtful)
+        await write(Turn, before.turns, now.turns, self._turn)
+        await write(ToolCall, before.tool_calls, now.tool_calls, self._tool_call)
+        await write(Action, before.actions, now.actions, self._action)
+        await write(Problem, before.problems, now.problems, self._problem)
 
     def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
         return {
@@ -336,8 +351,9 @@ def _media(stats: MediaStats) -> dict[str, Any]:
 
 async def _write_rows(
     session: AsyncSession,
-    table: type[Turn] | type[ToolCall] | type[Action] | type[Problem],
     call_id: str,
+    doubtful: bool,
+    table: type[Turn] | type[ToolCall] | type[Action] | type[Problem],
     before: Sequence[T],
     now: Sequence[T],
     columns: Callable[[T], dict[str, Any]],
@@ -347,11 +363,15 @@ async def _write_rows(
     kept = next((n for n, (one, other) in pairs if one is not other), min(len(before), len(now)))
     if kept == len(before) == len(now):
         return
-    # Also where nothing is known to be there: a commit that failed may have come through.
-    await session.execute(delete(table).where(table.call_id == call_id, table.number >= kept))
-    new = enumerate(islice(now, kept, None), kept)
-    session.add_all(table(call_id=call_id, number=number, **columns(one)) for number, one in new)
-    await session.flush()
+    rows = core(table)
+    if doubtful or kept < len(before):
+        await session.execute(delete(rows).where(rows.c.call_id == call_id, rows.c.number >= kept))
+    new = [
+        {"call_id": call_id, "number": number, **columns(one)}
+        for number, one in enumerate(islice(now, kept, None), kept)
+    ]
+    if new:
+        await session.execute(rows.insert(), new)
 
 
 def _first_line(error: BaseException) -> str:

@@ -51,6 +51,14 @@ def test_who_never_acknowledges_leaves_half_of_the_lines_to_others() -> None:
     held.append(line("192.0.2.9"))
     assert admission.refusal(held, "192.0.2.9") is None  # it does now
     assert admission.refusal(held[:2], "192.0.2.9") is None
+    admission = Admission(4)
+    admission.acknowledged("192.0.2.9")  # a call that is over
+    assert admission.refusal(held[:2], "192.0.2.9") is None
+
+
+def test_whom_we_ring_may_call_meanwhile() -> None:
+    ringing = Line(CallInfo("sip", "", "200", remote="192.0.2.9", direction="outbound"), None, False)
+    assert Admission(2).refusal([ringing], "192.0.2.9") is None
 
 
 def test_whoever_has_most_half_open_calls_makes_room() -> None:

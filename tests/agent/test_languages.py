@@ -217,6 +217,7 @@ async def test_the_number_called_decides_who_answers(monkeypatch: pytest.MonkeyP
         def __init__(self, call: Any, *, personas: Any, **_: Any) -> None:
             greeting[call.info.called] = [persona.name for persona in personas]
             self.forgotten = SimpleNamespace(set=lambda: None)
+            self.connected_at = None
 
         async def run(self) -> None:
             return

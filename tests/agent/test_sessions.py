@@ -25,7 +25,7 @@ async def test_only_latency_needs_a_language_model(monkeypatch: pytest.MonkeyPat
         async def run() -> None:
             tried.append(call.info.called)
 
-        return SimpleNamespace(run=run, forgotten=asyncio.Event())
+        return SimpleNamespace(run=run, forgotten=asyncio.Event(), connected_at=None)
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
     without = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."), down=True)))
@@ -49,7 +49,7 @@ async def test_a_call_is_gone_when_its_session_is_over(monkeypatch: pytest.Monke
     over = asyncio.Event()
 
     def session(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(run=over.wait, forgotten=asyncio.Event(), half_open=False)
+        return SimpleNamespace(run=over.wait, forgotten=asyncio.Event(), half_open=False, connected_at=None)
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
     sessions = Sessions(settings=Settings(), personas=Personas((load_persona("en"),)), pool=POOL)
@@ -99,7 +99,12 @@ async def test_who_watches_and_fails_keeps_no_line(fails: str, monkeypatch: pyte
 
     def session(*_: Any, **__: Any) -> Any:
         return SimpleNamespace(
-            run=run, forgotten=asyncio.Event(), half_open=False, media_stats=stats, tell=lambda _: None
+            run=run,
+            forgotten=asyncio.Event(),
+            half_open=False,
+            connected_at=None,
+            media_stats=stats,
+            tell=lambda _: None,
         )
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
@@ -122,6 +127,7 @@ async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: p
         def __init__(self, call: CallTransport, **_: Any) -> None:
             self.info = call.info
             self.half_open = False
+            self.connected_at = None
             self.forgotten = asyncio.Event()
             self.ended: list[EndReason] = []
             made.append(self)
