@@ -39,6 +39,10 @@ def recording(server: Served, id: str) -> NDArray[np.int16]:
     return pcm  # type: ignore[no-any-return]
 
 
+def size(path: str) -> int:
+    return Path(path).stat().st_size
+
+
 async def test_killed_in_the_midst_of_recorded_calls(tmp_path: Path, questions: list[Path]) -> None:
     """Each recording can be heard, and its record says where the answer is in it."""
     with wave.open(str(questions[0])) as file:
@@ -77,7 +81,7 @@ async def test_killed_in_the_midst_of_recorded_calls(tmp_path: Path, questions: 
             known = one["recording"]
             assert (known["seconds"], known["bytes"]) == (
                 pytest.approx(len(pcm) / 16_000, abs=0.001),
-                Path(known["path"]).stat().st_size,
+                size(known["path"]),
             )
             assert greeting["recorded_s"] < 1
             heard = await asyncio.to_thread(again.transcribe, pcm[:, 1].copy())
