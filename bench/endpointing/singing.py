@@ -125,9 +125,8 @@ def main(cache: Path) -> None:
                 if test.any():
                     train = (voice != out) & (sentence != other)
                     scores[test] = probability(x[test], fitted(x[train], sung[train]))
-        print(
-            f"{name:8} AUC {auc(scores, sung):.3f}, {found_at(0.01, scores, sung):.0%} found at 1% false alarms"
-        )
+        found = found_at(0.01, scores, sung)
+        print(f"{name:8} AUC {auc(scores, sung):.3f}, {found:.0%} found at 1% false alarms")
         for kind in (*SUNG, *SPOKEN):
             chosen = np.array([one.kind == kind for one in everything])
             taken = np.mean(scores[chosen] > SINGS)
