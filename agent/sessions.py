@@ -202,20 +202,28 @@ class Sessions:
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
+        await self.remember(self._settings, self._personas)
+        self._ready = True
+
+    def apply(self, settings: Settings, personas: Personas) -> None:
+        """Have calls that come from now on go by these; what is said in them is to be remembered before."""
+        self._settings, self._personas = settings, personas
+
+    async def remember(self, settings: Settings, personas: Personas) -> None:
+        """Raises ModelError."""
         announcing = self._recordings.announcing if self._recordings else lambda persona: persona
-        for persona in map(announcing, self._personas.all):
-            turn = persona.turn.over(self._settings.turn)
+        for persona in map(announcing, personas.all):
+            turn = persona.turn.over(settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            acts = persona.tools or persona.message_only or self._settings.transfer.on_failure
+            acts = persona.tools or persona.message_only or settings.transfer.on_failure
             meanwhile = [said for _, said in persona.says if said and acts]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
-        for route, own in self._personas.routes:
+        for route, own in personas.routes:
             if route.says:
-                for persona in (own,) if own else self._personas.all:
+                for persona in (own,) if own else personas.all:
                     await self._remember(route.says, persona)
-        self._ready = True
 
     async def _remember(self, phrase: str, persona: Persona) -> None:
         said = await pieces(phrase, language=persona.language)

@@ -21,6 +21,7 @@ from config.recordings import RecordingsSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
+from config.telemetry import TelemetrySettings
 from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
@@ -364,6 +365,7 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
 
     @property

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from agent.call_control import CantBeDone, UnknownPersona, UnknownTarget
 from agent.http.access import OPERATE, Asking
@@ -58,8 +58,8 @@ class PersonaRequest(BaseModel):
 
 
 class MuteRequest(BaseModel):
-    caller: bool = Field(False, description="The agent doesn't hear them.")
-    agent: bool = Field(False, description="The caller doesn't hear it.")
+    caller: StrictBool = Field(False, description="The agent doesn't hear them.")
+    agent: StrictBool = Field(False, description="The caller doesn't hear it.")
 
 
 def call_control_router(calls: Calls) -> APIRouter:

@@ -177,6 +177,9 @@ class ComponentHealth(Protocol):
     def weights_bytes(self) -> int | None: ...
     @property
     def note(self) -> str | None: ...
+    @property
+    def remedy(self) -> str | None:
+        """What to do about `last_error`, where that doesn't say it."""
 
 
 class Gpu(Protocol):

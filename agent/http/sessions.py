@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.access import ADMIN, OPERATE, READ, Asking
@@ -40,7 +41,14 @@ def _in_utc(when: datetime) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999") from None
 
 
-_When = Annotated[datetime, AfterValidator(_in_utc)]
+def _no_number(when: object) -> object:
+    """Pydantic takes them for Unix time, in seconds or milliseconds as it sees fit."""
+    if isinstance(when, str) and re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", when, re.IGNORECASE):
+        raise ValueError("must be a time such as 2030-01-01T00:00:00Z")
+    return when
+
+
+_When = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def sessions_router(
             live = sorted(calls.live(), key=lambda call: call.info.since)
             found = [SessionView.of(call) for call in live if filter.takes(call)]
         if state != "live":
-            query = filter.query(limit)
+            query = filter.query(limit + 1)
             if cursor is not None:
                 try:
                     query = replace(query, after=records.place(cursor))
@@ -112,8 +120,8 @@ def sessions_router(
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
             with readable():
                 ended = await kept(past).page(query)
-            found += [SessionView.of_record(call) for call in ended]
-            next = records.cursor(ended[-1]) if len(ended) == limit else None
+            found += [SessionView.of_record(call) for call in ended[:limit]]
+            next = records.cursor(ended[limit - 1]) if len(ended) > limit else None
         return Sessions(sessions=found, next=next)
 
     @router.get(

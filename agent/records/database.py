@@ -76,6 +76,15 @@ class Database:
         self.opened = True
         return int(left.rowcount)  # type: ignore[attr-defined]
 
+    async def try_out(self) -> None:
+        """Connect and ask something, changing nothing."""
+        engine = self._connect()
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        finally:
+            await engine.dispose()
+
     async def close(self) -> None:
         if self._engine:
             await self._engine.dispose()

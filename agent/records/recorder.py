@@ -34,6 +34,7 @@ FLUSH_S = 5.0  # at the end, for what isn't written yet
 MOST_WAITING = 1000  # calls that can't be written now
 _BATCH = 50
 REDACTED = "[redacted]"
+_REMEDY = "Make state_dir writable, with room on its disk, or bring the server of records.url back."
 # What the database may have another time; anything else is wrong with what is to be written.
 _AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
 
@@ -108,7 +109,9 @@ class Recorder(Observer):
             error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
             if self._lost:
                 error += f" {self._lost} calls' records were given up."
-        return ComponentHealth("records", state, "", self.database.name, error, len(self._waiting))
+        waiting = len(self._waiting)
+        remedy = _REMEDY if self._error else None
+        return ComponentHealth("records", state, "", self.database.name, error, waiting, remedy=remedy)
 
     def began(self, call: Observed) -> None:
         used = {

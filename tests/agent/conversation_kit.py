@@ -308,10 +308,10 @@ def hiss(samples: int) -> npt.NDArray[np.int16]:
 def segments_in(pcm: bytes, size: int) -> list[int | None]:
     """Which segment of the script each `size` samples, 320 or 512, are of, if any is heard in them."""
     frames = np.frombuffer(pcm, np.int16)
-    frames = frames[: len(frames) // size * size].reshape(-1, size).astype(np.float64)
-    if not frames.any():  # as most of the line is
+    frames = frames[: len(frames) // size * size].reshape(-1, size)
+    if not pcm.strip(b"\0"):  # as most of the line is
         return [None] * len(frames)
-    energies = np.abs(np.fft.rfft(frames)[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
+    energies = np.abs(np.fft.rfft(frames.astype(np.float64))[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
     order = energies.argsort(axis=1)[:, -4:]
     least = np.take_along_axis(energies, order[:, :1], axis=1)[:, 0]
     found = [tuple(sorted(pitches)) for pitches in order.tolist()]

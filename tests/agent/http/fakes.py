@@ -160,6 +160,7 @@ class FakeComponent:
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
+    remedy: str | None = None
 
 
 class FakeEndpoint(Endpoint):

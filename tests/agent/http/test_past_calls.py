@@ -74,6 +74,7 @@ async def test_pages_follow_each_other(client: httpx2.AsyncClient, recorder: Rec
     rest = (await client.get(f"/api/v1/sessions?state=ended&limit=3&cursor={first['next']}")).json()
     assert [each["id"] for each in first["sessions"] + rest["sessions"]] == made[::-1]
     assert rest["next"] is None
+    assert (await client.get("/api/v1/sessions?state=ended&limit=5")).json()["next"] is None
 
 
 async def test_one_past_call(client: httpx2.AsyncClient, recorder: Recorder) -> None:
