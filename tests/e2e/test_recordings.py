@@ -48,7 +48,11 @@ async def test_killed_in_the_midst_of_recorded_calls(tmp_path: Path, questions: 
     with wave.open(str(questions[0])) as file:
         question: NDArray[np.int16] = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     with contextlib.ExitStack() as stack:
-        environment = {"OFFHOOK_RECORDINGS__ENABLED": "true", "OFFHOOK_CALL__IDLE_PROMPT_S": "600"}
+        environment = {
+            "OFFHOOK_RECORDINGS__ENABLED": "true",
+            "OFFHOOK_CALL__IDLE_PROMPT_S": "600",
+            "OFFHOOK_CALL__MAX_CALLS": str(CALLS),
+        }
         server = Served(tmp_path, environment)
         stack.callback(server.kill)
         assert await asyncio.to_thread(until, server.ready, START_S)
