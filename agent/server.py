@@ -346,7 +346,8 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.recordings)
+        kept = self.recordings if self.settings.recordings.enabled else None
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, kept)
         others = [*(part.health() for part in parts if part), *self.room.health()]
         if self.sip is None:
             return others

@@ -76,7 +76,6 @@ class CallSession:
         self._says = says
         if recordings:
             personas = [recordings.announcing(persona) for persona in personas]
-        self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -99,6 +98,7 @@ class CallSession:
             on_goodbye=self._goodbye,
             act=lambda name, arguments: self.control.act(name, arguments),
         )
+        self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self.control: CallControl = CallControl(
             call,
             self._pipeline,

@@ -25,9 +25,7 @@ class Sent:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._room = np.zeros(
-            2 * _KEPT, np.int16
-        )  # filled from the left; what is kept is moved there when full
+        self._room = np.zeros(2 * _KEPT, np.int16)  # filled from the left, and moved there
         self._first = 0  # the place of its first sample
         self._end = 0
         self.on_put: Callable[[int, Samples], None] | None = None

@@ -17,6 +17,7 @@ from config.redaction import without_credentials
 from transports.call import MediaStats
 
 CUT = "—"
+BEGINS_S = 0.5  # a recording begins with the turn behind the announcement, or a moment later
 
 
 class RecordingView(BaseModel):
@@ -298,7 +299,7 @@ def _place(turn: Turn, recording_began: datetime | None) -> float | None:
     if turn.began is None or recording_began is None:
         return None
     seconds = (time_of(turn.began) - recording_began).total_seconds()
-    return round(seconds, 3) if seconds >= 0 else None
+    return round(max(0.0, seconds), 3) if seconds >= -BEGINS_S else None
 
 
 def _happened(call: LiveCall | Call, recording_began: datetime | None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         | {
             200: {"content": {"audio/flac": {}}},
             206: {"description": "The range that was asked for.", "content": {"audio/flac": {}}},
+            400: {"description": "That is no range."},
             416: {"description": "It has no such range."},
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 from pathlib import Path
@@ -39,6 +40,7 @@ class Pieces:
         if self._waiting and self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process is gone
         while self._waiting:
             assert self._file is not None
             at, piece = self._waiting[0]
@@ -158,7 +160,11 @@ def mend(path: Path) -> tuple[int, float] | None:
 
     Returns its bytes and seconds, None where it has its end. Raises OSError and av.FFmpegError.
     """
-    with path.open("rb") as file:
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process is at it
+            return None
         file.seek(_STREAMINFO_AT)
         (known,) = _STREAMINFO.unpack(file.read(_STREAMINFO.size))
     if known & _SAMPLES_MASK:

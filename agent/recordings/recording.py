@@ -34,7 +34,6 @@ class CallRecording:
         self._ended_at: float | None = None
         self._began = 0.0  # Unix time
         self.paused = False
-        self.given_up = False  # too much of it waits for the disk
         tap.add(self._take)
 
     def begin(self) -> None:
@@ -81,7 +80,6 @@ class CallRecording:
 
     def give_up(self) -> None:
         """Let go of what the disk doesn't take."""
-        self.given_up = True
         self.end()
         if self._file:
             self._file.close()

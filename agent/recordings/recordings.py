@@ -29,6 +29,7 @@ SWEEP_EVERY_S = 600.0
 FINISH_S = 5.0  # how long a call's end waits for its recording
 HANGS_S = 10.0
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # of all recordings, for a disk that takes nothing
+_REMEDY = "Make room on its disk, or let offhook write there (recordings.folder)."
 _ID = re.compile(r"[0-9a-f]{12}")
 
 T = TypeVar("T")
@@ -85,12 +86,13 @@ class Recordings:
         error = self._error
         if self._busy_since is not None and time.monotonic() - self._busy_since > HANGS_S:
             error = f"{self.folder} hangs: its disk has taken nothing for {HANGS_S:.0f} s."
+        remedy = _REMEDY if error else None
         if error:
-            error += " Calls go on, and what of their recordings isn't written yet is kept a while."
-        if self._lost:
-            error += f" {self._lost} recordings were cut short."
-        state = "degraded" if error else "ready"
-        return ComponentHealth("recordings", state, "", str(self.folder), error or None, len(self._open))
+            error += " Calls go on, and what isn't written of them is kept a while."
+            if self._lost:
+                error += f" {self._lost} recordings were cut short."
+        state, where = "degraded" if error else "ready", str(self.folder)
+        return ComponentHealth("recordings", state, "", where, error or None, len(self._open), remedy=remedy)
 
     # Of live calls.
 
@@ -171,9 +173,11 @@ class Recordings:
         """A turn for each recording; those that are over and written are left out."""
         self._busy_since = time.monotonic()
         failed: OSError | None = None
+        written = False
         for recording in list(self._open):
             try:
                 over = recording.write()
+                written |= recording.recorded is not None
             except OSError as error:
                 failed, over = error, False
             except Exception:  # one recording may fail, the others not
@@ -186,7 +190,7 @@ class Recordings:
         if failed:
             self._fail(failed)
             self._give_up_oldest()
-        elif self._error:
+        elif self._error and written:
             logger.info("recordings can be written again")
             self._error = ""
         self._busy_since = None

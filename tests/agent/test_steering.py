@@ -51,11 +51,12 @@ def test_it_may_be_answered_at_once() -> None:
     assert len(answers(outcome)) == 2
 
 
-def test_it_outlives_a_turn_that_was_taken_back() -> None:
-    """The caller goes on right behind the end of their turn; the instruction came with it."""
-    script = [Says(5.0, 6.0, "What is it?"), Says(7.1, 8.0, "Over there?")]
-    outcome = steered(6.6, lambda call: call.control.inject(MEMBER, answer=False), script, lasts=12)
-    assert {"role": "system", "content": MEMBER} in outcome.contexts[-1]
+@pytest.mark.parametrize("at", [3.8, 3.9, 4.0, 4.1])
+def test_it_outlives_a_turn_that_is_taken_back(at: float) -> None:
+    script = [Says(2.0, 3.5, "Tell me about Paris."), Says(4.0, 5.5, "And about Rome too.")]
+    outcome = steered(at, lambda call: call.control.inject(MEMBER, answer=False), script, lasts=10)
+    assert outcome.false_starts == 1
+    assert [one["content"] for one in outcome.contexts[-1]].count(MEMBER) == 1
 
 
 def test_another_persona_goes_on_with_what_was_said() -> None:
