@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
@@ -28,6 +28,7 @@ from agent.sessions import Sessions
 from agent.tls import Certificate
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
+from agent.workers import Workers
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
@@ -35,9 +36,11 @@ from config.settings import Settings
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard
+from transports.sip.dispatcher import Dispatcher
 from transports.sip.errors import SipError
 from transports.sip.registration import State
 from transports.sip.server import SipServer
+from transports.sip.worker import Worker
 from transports.webrtc.endpoint import WebRtcEndpoint
 
 logger = logging.getLogger("offhook")
@@ -53,8 +56,13 @@ class SipDied(Exception):
 class Server:
     """Models, telephone lines and the control plane."""
 
-    def __init__(self, settings: Settings, personas: Personas) -> None:
+    def __init__(
+        self, settings: Settings, personas: Personas, *, worker: Worker | None = None, http_socket: str = ""
+    ) -> None:
+        """A `worker` takes calls for another process, which asks it over HTTP by a Unix socket's path."""
         self.settings = settings
+        self._worker = worker
+        self._http_socket = http_socket
         self.personas = personas
         self.pool = ModelPool(
             settings,
@@ -62,7 +70,9 @@ class Server:
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
         )
-        self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.recorder = (
+            Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
+        )
         self.deliveries: Deliveries | None = None
         self.metrics = Metrics()
         self.events = Events()
@@ -75,6 +85,12 @@ class Server:
             voicemail=self.voicemail,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
         )
+        self._dispatcher: Dispatcher | None = None
+        self.workers: Workers | None = None
+        if settings.sip.enabled and settings.sip.processes > 1 and worker is None:
+            self._dispatcher = Dispatcher(self.sessions.has_room)
+            self.workers = Workers(settings, self._dispatcher, self.events, self._close_records)
+            self.sessions.elsewhere = lambda: self.workers.calls if self.workers else 0
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
@@ -99,36 +115,38 @@ class Server:
         """
         settings = self.settings
         hold_music(settings.call.hold_music)
-        if settings.sip.enabled:
+        if settings.sip.enabled and not self._worker:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
             if settings.sip.over_tls:
                 require_free("sip", settings.sip.host, settings.sip.tls_port, "tcp")
-        if settings.http.enabled:
+        if settings.http.enabled and not self._worker:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
-                settings.sip,
+                settings.sip if self._worker else settings.sip.of_process(0),
                 settings.call.max_calls,
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
                 outbound=guard,
+                dispatcher=self._dispatcher,
+                worker=self._worker,
             )
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
             )
             self.sessions.dial = self.outbound.consult
-            if settings.sip.over_tls:
+            if settings.sip.over_tls and not self._worker:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)
                 self.sip_certificate.on_change = self._recertify
                 self._keep(self.sip_certificate)
         if self.recorder:
             await self.recorder.start()
-            if settings.webhook.calls:
+            if settings.webhook.calls and not self._worker:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
         if settings.http.enabled:
@@ -139,6 +157,7 @@ class Server:
                 self._app(),
                 host=settings.http.host,
                 port=settings.http.port,
+                path=self._http_socket,
                 ssl=self.certificate.context if self.certificate else None,
                 reserved=DESCRIPTORS_PER_CALL * settings.call.max_calls,
             )
@@ -151,6 +170,16 @@ class Server:
         if self.sip:
             await self.sip.start()
             self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
+        if self.workers:
+            self.workers.start(self._chosen())
+
+    def _chosen(self) -> Settings:
+        """The settings, with the bundled model that was found to suit this machine."""
+        speaker = self.pool.llm.speaker
+        if speaker is None:
+            return self.settings
+        llm = self.settings.llm.model_copy(update={"bundled": speaker.resident.name})
+        return self.settings.model_copy(update={"llm": llm})
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -171,7 +200,7 @@ class Server:
             offered = self.personas.test_names
             routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
         if self.sip:
-            routers.append(sip_router(self.sip))
+            routers.append(sip_router(self.sip, self.workers))
         if self.outbound:
             routers.append(
                 outbound_router(
@@ -193,6 +222,7 @@ class Server:
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
             events=self.events,
+            elsewhere=self.workers,
             voicemail=self.voicemail,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
@@ -205,6 +235,11 @@ class Server:
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
+
+    async def _close_records(self, ids: Sequence[str]) -> None:
+        """Of calls whose process died."""
+        if self.recorder:
+            await self.recorder.close_lost(ids)
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
@@ -221,6 +256,7 @@ class Server:
         """All parts' but the models', which have their own."""
         parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
         others = [part.health() for part in parts if part]
+        others += self.workers.health() if self.workers else []
         if self.sip is None:
             return others
         sip = self.settings.sip
@@ -238,7 +274,10 @@ class Server:
             self.sip.drain(drain_s)
         if self.outbound:
             self.outbound.drain()
-        await self.sessions.drain(drain_s)
+        if self.workers:  # what belongs to their calls still comes by way of this process
+            await asyncio.gather(self.sessions.drain(drain_s), self.workers.close(drain_s))
+        else:
+            await self.sessions.drain(drain_s)
         await self.voicemail.close()
         if self.sip:
             await self.sip.close()

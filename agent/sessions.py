@@ -46,6 +46,7 @@ class Sessions:
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
         self._live: dict[str, CallSession] = {}
@@ -69,13 +70,19 @@ class Sessions:
         """Whether no call is taken, for other reasons than that there are so many."""
         return self.draining or not self._ready or self._pool.llm.down
 
+    def has_room(self, pending: int) -> bool:
+        """Whether another process of this server may take a call, beside so many. On any thread."""
+        calls = len(self._live) + self.elsewhere() + pending
+        return not self.draining and calls < self._settings.call.max_calls
+
     @property
     def _has_room(self) -> tuple[bool, str]:
         if self.draining:
             return False, "The server is draining: it takes no new calls."
         if not self._ready:
             return False, "The models are still loading."
-        if sum(not session.half_open for session in self._live.values()) >= self._settings.call.max_calls:
+        here = sum(not session.half_open for session in self._live.values())
+        if here + self.elsewhere() >= self._settings.call.max_calls:
             return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
         return True, ""
 
@@ -90,7 +97,7 @@ class Sessions:
         accepting, why_not = self._has_room if needs_no_mind else self.accepting
         if not accepting:
             raise CallsStopped(why_not) if self.stopped else CallRefused(why_not)
-        if len(self._live) >= self._settings.call.max_calls:
+        if len(self._live) + self.elsewhere() >= self._settings.call.max_calls:
             self._give_up_half_open()
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
         await self._run(call.info.id, self._session(call, place))

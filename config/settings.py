@@ -57,6 +57,8 @@ MediaEncryption = Literal["off", "optional", "required"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
+CALLS_OF_A_PROCESS = 200
+MOST_PROCESSES = 16
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -122,6 +124,13 @@ class SipSettings(Section):
     codecs: tuple[Codec, ...] = Field(
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="Processes that share the calls that come over UDP; one holds about 200. Each has the "
+        "models in memory.",
+    )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
     media_encryption: MediaEncryption = Field(
         "optional",
@@ -144,6 +153,13 @@ class SipSettings(Section):
     @property
     def over_tls(self) -> bool:
         return self.tls or self.tls_cert is not None
+
+    def of_process(self, number: int) -> SipSettings:
+        """With the RTP ports that this one of the processes has, from 0 on."""
+        first, last = self.rtp_ports
+        size = (last - first + 1) // self.processes & ~1  # RTP has an even port, and RTCP the next
+        first += number * size
+        return self.model_copy(update={"rtp_ports": (first, first + size - 1)})
 
     @field_validator("media_encryption", mode="before")
     @classmethod
@@ -173,7 +189,12 @@ class SipSettings(Section):
 
 
 class CallSettings(Section):
-    max_calls: int = Field(20, ge=1, le=200, description="Calls at once, over every transport.")
+    max_calls: int = Field(
+        20,
+        ge=1,
+        le=CALLS_OF_A_PROCESS * MOST_PROCESSES,
+        description="Calls at once, over every transport; 200 for each of sip.processes at most.",
+    )
     max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
     hold_music: str = Field(
@@ -358,14 +379,27 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _calls_of_processes(self) -> Self:
+        most = CALLS_OF_A_PROCESS * (self.sip.processes if self.sip.enabled else 1)
+        if self.call.max_calls > most:
+            raise ValueError(
+                f"call.max_calls is {self.call.max_calls}; it must be at most {most}, "
+                f"{CALLS_OF_A_PROCESS} for each of sip.processes."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ports_apart(self) -> Self:
         if not self.sip.enabled:
             return self
         first, last = self.sip.rtp_ports
-        if last - first + 1 < 2 * self.call.max_calls:
+        # A process may have more than its share of the calls.
+        needed = 2 * self.sip.processes * min(self.call.max_calls, CALLS_OF_A_PROCESS)
+        if last - first + 1 < needed:
             raise ValueError(
                 f"sip.rtp_ports has {last - first + 1} ports; call.max_calls is {self.call.max_calls}, "
-                f"which needs at least {2 * self.call.max_calls}, two a call."
+                f"which needs at least {needed}, two a call"
+                + (" in each of sip.processes." if self.sip.processes > 1 else ".")
             )
         if first <= self.sip.port <= last:
             raise ValueError(

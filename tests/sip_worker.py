@@ -101,7 +101,7 @@ async def several(others: int = 1, **settings: Any) -> AsyncIterator[Several]:
     port = free_port()
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port, **settings}
     reception = Reception()
-    dispatcher = Dispatcher(lambda: here.room)
+    dispatcher = Dispatcher(lambda _: here.room)
     server = SipServer(SipSettings(**values), 20, reception, dispatcher=dispatcher)
     here = Several(server, dispatcher, reception, port)
     await server.start()

@@ -18,8 +18,9 @@ from agent.http import problems
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
-from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, Elsewhere, HasHealth, Models
 from agent.http.control import control_router
+from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.metrics import metrics_router
@@ -80,6 +81,7 @@ def create_app(
     metrics: Metrics | None = None,
     events: Events | None = None,
     voicemail: Voicemail | None = None,
+    elsewhere: Elsewhere | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
@@ -99,13 +101,13 @@ def create_app(
     problems.install(app)
     pulse = pulse or Pulse()
     app.include_router(
-        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts)
+        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts, elsewhere)
     )
     if metrics:
         app.include_router(
-            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans)
+            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans, elsewhere)
         )
-    app.include_router(sessions_router(calls, past, voicemail))
+    app.include_router(sessions_router(calls, past, voicemail, elsewhere))
     if voicemail:
         app.include_router(voicemail_router(voicemail))
     if events:
@@ -142,6 +144,8 @@ def create_app(
         )
 
     # The last one added is asked first.
+    if elsewhere:
+        app.add_middleware(OthersCalls, elsewhere=elsewhere)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())

@@ -193,7 +193,7 @@ def test_an_unknown_variable(variable: str, hint: str, monkeypatch: pytest.Monke
 def test_a_bad_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OFFHOOK_CALL__MAX_CALLS", "many")
 
-    assert refused() == "OFFHOOK_CALL__MAX_CALLS is 'many'; it must be a whole number from 1 to 200."
+    assert refused() == "OFFHOOK_CALL__MAX_CALLS is 'many'; it must be a whole number from 1 to 3200."
 
 
 def test_variables_of_the_tests_and_of_the_command_line_are_no_settings(

@@ -20,8 +20,11 @@ logger = logging.getLogger("offhook.sip")
 class Dispatcher:
     """`live`, `owner` and `takes_calls` may be asked on any thread; the rest says where it is called."""
 
-    def __init__(self, has_room: Callable[[], bool]) -> None:
-        """`has_room`: whether there may be one more call, or it is refused here; asked on the SIP thread."""
+    def __init__(self, has_room: Callable[[int], bool]) -> None:
+        """`has_room`: whether there may be one more call, beside so many that were just given away.
+
+        If not, it is refused here. Asked on the SIP thread.
+        """
         self._has_room = has_room
         self._steering = Steering()
         self._lock = threading.Lock()  # of the steering
@@ -121,7 +124,7 @@ class Dispatcher:
 
     def _steer(self, datagram: bytes) -> int:
         invites = datagram.startswith(b"INVITE ")
-        room = not invites or self._has_room()
+        room = not invites or self._has_room(self._steering.pending)
         with self._lock:
             process = self._steering.steer(datagram, time.monotonic(), room=room)
         if process != FIRST or invites:
