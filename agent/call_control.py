@@ -21,7 +21,7 @@ from agent.consultation import Consultation, Dial, about
 from agent.conversation import Conversation, Doing
 from agent.hold_music import hold_music, tone
 from agent.pipeline import CallPipeline
-from agent.recording import Recording
+from agent.spoken_message import SpokenMessage
 from agent.tools import Done
 from agent.voicemail import Voicemail, VoicemailFull
 from agent.webhook import Webhook, WebhookFailed
@@ -253,21 +253,21 @@ class CallControl:
         persona, keys = self._answering.persona, self._pipeline.keys
         if self._voicemail is None or self._voicemail.full or keys is None:
             raise CantBeDone("No message can be taken now.")
-        self._begin("recording")
-        recording = Recording(self._settings.voicemail, self._pool)
+        self._begin("taking_message")
+        message = SpokenMessage(self._settings.voicemail, self._pool)
         try:
             await self._pause()
             await self._say(persona.says.leave_message)
             self._conversation.bridge_begins()  # the tone is no answer
             self._call.playout.write(TONE)
             self._call.playout.mark(self._conversation.bridge_ends)
-            keys.taken_by, keys.recorded_by = recording.press, recording.hear
-            await recording.over.wait()
+            keys.taken_by, keys.recorded_by = message.press, message.hear
+            await message.over.wait()
         finally:
             keys.taken_by = keys.recorded_by = None
             self._mute("doing", False)
             self.doing = None
-            kept = self._keep(recording.message, persona)
+            kept = self._keep(message.pcm, persona)
         await self._queue(persona.says.message_taken if kept else persona.says.no_message)
         return kept
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Doing = Literal["transferring", "holding", "entering", "recording"]  # with the call, besides talking
+Doing = Literal["transferring", "holding", "entering", "taking_message"]  # with the call, besides talking
 CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"] | Doing
 Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
 ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")

@@ -229,7 +229,7 @@ def servers(settings: Settings) -> Iterator[Finding]:
     from models.llm.language_model import Llm
 
     async def look() -> list[Finding]:
-        llm = Llm(settings.llm, weights=None, max_calls=settings.call.max_calls)
+        llm = Llm(settings.llm, weights=None, max_calls=settings.call.wanted or 1)
         try:
             async with asyncio.timeout(_SERVERS_S):
                 remotes = await llm.start_remote()

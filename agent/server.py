@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
 from agent import pipeline
+from agent.admission import Load
 from agent.canary import Canary
 from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
+from agent.http.elsewhere import AskedByAnother
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
@@ -32,7 +35,10 @@ from agent.workers import Workers
 from config.answering import Personas
 from config.persona import Persona
 from config.ports import require_free
-from config.settings import Settings
+from config.settings import CALLS_OF_A_PROCESS, Settings
+from models.calibration import least_limit
+from models.capacity import available_memory_bytes
+from models.errors import ModelError
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard
@@ -46,7 +52,7 @@ from transports.webrtc.endpoint import WebRtcEndpoint
 logger = logging.getLogger("offhook")
 
 DESCRIPTORS_PER_CALL = 16  # RTP and RTCP, or a browser's UDP sockets, one an address of this machine
-READINESS_S = 1.0  # between two looks at whether OPTIONS may say yes
+LOOK_S = 0.5  # between two looks at whether more calls are taken
 
 
 class SipDied(Exception):
@@ -100,7 +106,7 @@ class Server:
         self._died = asyncio.Event()
         self._pulse = Pulse()
         self._beating: asyncio.Task[None] | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
 
     @property
@@ -127,7 +133,7 @@ class Server:
             guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
                 settings.sip if self._worker else settings.sip.of_process(0),
-                settings.call.max_calls,
+                min(settings.most_calls, CALLS_OF_A_PROCESS),
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
@@ -154,32 +160,51 @@ class Server:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
                 self._keep(self.certificate)
             self.http = HttpServer(
-                self._app(),
+                AskedByAnother(self._app()) if self._worker else self._app(),
                 host=settings.http.host,
                 port=settings.http.port,
                 path=self._http_socket,
                 ssl=self.certificate.context if self.certificate else None,
-                reserved=DESCRIPTORS_PER_CALL * settings.call.max_calls,
+                reserved=DESCRIPTORS_PER_CALL * settings.most_calls,
             )
             await self.http.start()
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
+        if settings.call.wanted is None:
+            on_progress("trying how many calls this machine bears")
+            await self._calibrate()
         await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
         await self.canary.start()
         keep_what_is_there()
         if self.sip:
             await self.sip.start()
-            self._telling = asyncio.create_task(self._tell_readiness(self.sip), name="readiness")
+        self._looking = asyncio.create_task(self._look_after(), name="admission")
         if self.workers:
-            self.workers.start(self._chosen())
+            self.workers.start(self._for_workers())
 
-    def _chosen(self) -> Settings:
-        """The settings, with the bundled model that was found to suit this machine."""
-        speaker = self.pool.llm.speaker
-        if speaker is None:
-            return self.settings
-        llm = self.settings.llm.model_copy(update={"bundled": speaker.resident.name})
-        return self.settings.model_copy(update={"llm": llm})
+    def _for_workers(self) -> Settings:
+        """The settings, with what was found to suit this machine."""
+        call = self.settings.call.model_copy(update={"max_calls": self.sessions.admission.max_calls})
+        llm, speaker = self.settings.llm, self.pool.llm.speaker
+        if speaker:
+            llm = llm.model_copy(update={"bundled": speaker.resident.name})
+        return self.settings.model_copy(update={"call": call, "llm": llm})
+
+    async def _calibrate(self) -> None:
+        persona = self.persona
+        try:
+            limit = await least_limit(
+                self.pool,
+                [persona.goodbye, persona.apology, persona.again],
+                voice=persona.voice,
+                language=persona.language,
+                kept=self.settings.cache_dir / "bearing.json",
+            )
+        except ModelError as error:
+            self.sessions.admission.bears(0, str(error).rstrip("."))
+        else:
+            self.sessions.admission.bears(limit.calls, f"{limit.what}, {limit.why}")
+        logger.info("%s", self.sessions.admission.capacity)
 
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
@@ -194,11 +219,14 @@ class Server:
 
     def _app(self) -> FastAPI:
         settings = self.settings
-        routers = [carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting)]
+        routers = [
+            carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
+            page_router(calls=settings.webrtc.enabled),
+        ]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
             offered = self.personas.test_names
-            routers += [webrtc_router(self.webrtc, settings.webrtc, offered), page_router()]
+            routers.append(webrtc_router(self.webrtc, settings.webrtc, offered))
         if self.sip:
             routers.append(sip_router(self.sip, self.workers))
         if self.outbound:
@@ -206,7 +234,6 @@ class Server:
                 outbound_router(
                     self.outbound,
                     self.personas,
-                    has_key=settings.http.api_key is not None,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
@@ -228,10 +255,27 @@ class Server:
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
 
-    async def _tell_readiness(self, sip: SipServer) -> None:
+    async def _look_after(self) -> None:
+        """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""
         while True:
-            sip.tell_ready(not self.sessions.stopped)
-            await asyncio.sleep(READINESS_S)
+            self.sessions.admission.weigh(self._load(), time.monotonic())
+            if self.sip:
+                # A worker that has too much to do gets no calls; others may have time.
+                ready = self.sessions.accepting[0] if self._worker else not self.sessions.stopped
+                self.sip.tell_ready(ready)
+            await asyncio.sleep(LOOK_S)
+
+    def _load(self) -> Load:
+        parts = self.pool.health()
+        lanes_s = {part.name: part.oldest_s for part in parts}
+        gpu = self.pool.gpu() if any(part.device == "cuda" for part in parts) else None
+        return Load(
+            mind_s=lanes_s.pop("language model"),
+            lanes_s=lanes_s,
+            loop_lag_s=self._pulse.lag_s,
+            memory_bytes=available_memory_bytes(),
+            gpu_memory_bytes=gpu.free_bytes if gpu else None,
+        )
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
@@ -294,7 +338,7 @@ class Server:
             await self.recorder.close()
         await self.canary.close()
         await self.pool.close()
-        for task in (self._beating, self._telling, *self._keeping):
+        for task in (self._beating, self._looking, *self._keeping):
             if task:
                 task.cancel()
 

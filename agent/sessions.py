@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from agent import logs
+from agent.admission import Admission, Refusal
 from agent.consultation import Dial
 from agent.observer import Observer
 from agent.session import CallSession
@@ -49,6 +50,7 @@ class Sessions:
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
+        self.admission = Admission(settings.most_calls, settings.call.max_per_source)
         self._live: dict[str, CallSession] = {}
         self._ready = False
         self.draining = False  # no new calls are taken; an operator may take that back
@@ -62,8 +64,8 @@ class Sessions:
     @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
-        has_room, why_not = self._has_room
-        return self._pool.llm.accepting if has_room else (False, why_not)
+        refusal = self._refusal()
+        return (False, refusal.why) if refusal else (True, "")
 
     @property
     def stopped(self) -> bool:
@@ -73,18 +75,21 @@ class Sessions:
     def has_room(self, pending: int) -> bool:
         """Whether another process of this server may take a call, beside so many. On any thread."""
         calls = len(self._live) + self.elsewhere() + pending
-        return not self.draining and calls < self._settings.call.max_calls
+        return not self.draining and calls < self.admission.max_calls
 
-    @property
-    def _has_room(self) -> tuple[bool, str]:
+    def _refusal(self, source: str | None = None, *, needs_mind: bool = True) -> Refusal | None:
+        """Why no call is taken, from `source` if that is known; None where one is."""
         if self.draining:
-            return False, "The server is draining: it takes no new calls."
+            return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
-            return False, "The models are still loading."
-        here = sum(not session.half_open for session in self._live.values())
-        if here + self.elsewhere() >= self._settings.call.max_calls:
-            return False, f"All {self._settings.call.max_calls} lines are busy (call.max_calls)."
-        return True, ""
+            return Refusal("stopped", "The models are still loading.")
+        if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
+            return refusal
+        mind = self._pool.llm
+        accepting, why_not = mind.accepting
+        if accepting or not needs_mind:
+            return None
+        return Refusal("stopped" if mind.down else "full", why_not)
 
     async def handle(self, call: CallTransport) -> None:
         """Admit the call and run it to its end. Raises CallRefused where there is no place for it."""
@@ -93,20 +98,19 @@ class Sessions:
         place = self._personas.place(arrival, datetime.now().astimezone())
         if place.refused:
             raise CallRefused("It is refused by a route.")
-        needs_no_mind = place.says is not None or place.test not in (None, "latency")
-        accepting, why_not = self._has_room if needs_no_mind else self.accepting
-        if not accepting:
-            raise CallsStopped(why_not) if self.stopped else CallRefused(why_not)
-        if len(self._live) + self.elsewhere() >= self._settings.call.max_calls:
-            self._give_up_half_open()
+        needs_mind = place.says is None and place.test in (None, "latency")
+        if refusal := self._refusal(info.source, needs_mind=needs_mind):
+            refused = CallsStopped if refusal.kind == "stopped" else CallRefused
+            raise refused(refusal.why, self._settings.call.divert_to)
+        if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
+            in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
         await self._run(call.info.id, self._session(call, place))
 
     async def host(self, call: CallTransport, make: Callable[..., CallSession]) -> EndReason:
         """Run a call that we made to its end, in the session that `make` makes. Raises CallRefused."""
-        accepting, why_not = self.accepting
-        if not accepting:
-            raise CallRefused(why_not)
+        if refusal := self._refusal():
+            raise CallRefused(refusal.why)
         logger.info("call %s goes out over %s", call.info.id, call.info.transport)
         return await self._run(
             call.info.id,
@@ -156,12 +160,6 @@ class Sessions:
             tell()
         except Exception:
             logger.exception("call %s: somebody who watches it failed", id)
-
-    def _give_up_half_open(self) -> None:
-        """End the call that has waited longest for its caller to acknowledge the answer."""
-        half_open = [one for one in self._live.values() if one.half_open]
-        if half_open:
-            half_open[0].end(EndReason.CALLER_GONE)
 
     def _session(self, call: CallTransport, place: Place) -> CallSession:
         settings, personas, test = self._settings, place.personas, place.test

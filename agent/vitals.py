@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import os
+import statistics
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 _LIBC = ctypes.CDLL(None)
 _EVERY_S = 0.05
 _KEPT = 200
+_RECENT = 40
 _SELF = Path("/proc/self")
 
 
@@ -61,6 +63,12 @@ class Pulse:
             due = loop.time() + _EVERY_S
             await asyncio.sleep(_EVERY_S)
             self._lags.append(loop.time() - due)
+
+    @property
+    def lag_s(self) -> float | None:
+        """The median of the last two seconds; None at the start. One long pause doesn't make it."""
+        recent = list(self._lags)[-_RECENT:]
+        return statistics.median(recent) if len(recent) == _RECENT else None
 
     def vitals(self) -> Vitals:
         lags = sorted(self._lags)

@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.bearing import RULE, Limit, Work, limits
 from bench.results import Machine
 from bench.stages import Figures, Stage
 from bench.usage import Sampler, Usage
+from models.bearing import RULE, Limit, Work, limits
 from models.devices import Devices
 from models.errors import WeightsError
 

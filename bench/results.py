@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from models.capacity import cpu_model
+
 Unit = Literal["ms", "%", "count", "s", "MB"]
 
 
@@ -107,7 +109,7 @@ class Machine:
         pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
         return cls(
             cores=len(os.sched_getaffinity(0)),
-            cpu=_cpu_model(),
+            cpu=cpu_model(),
             memory_gib=round(pages * page / 2**30, 1),
             python=platform.python_version(),
             system=f"{platform.system()} {platform.release()}",
@@ -123,15 +125,6 @@ class Machine:
         if self.load < self.cores / 2:
             return ""
         return f"The machine was busy before the run (load {self.load:g}): the figures are worse for it."
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.bearing import CHUNKS, LOOKS, READ_TOKENS, SPOKEN_S, WRITTEN_TOKENS
 from config.settings import Settings
+from models.bearing import CHUNKS, LOOKS, READ_TOKENS, SPOKEN_S, WRITTEN_TOKENS
 from models.catalog import Catalog
 from models.devices import Devices
 from models.errors import WeightsError

@@ -111,6 +111,7 @@ class OffhookServer:
                 "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
                 "OFFHOOK_STATE_DIR": folder,
                 "OFFHOOK_SIP__HOST": "127.0.0.1",
+                "OFFHOOK_CALL__MAX_CALLS": os.environ.get("OFFHOOK_CALL__MAX_CALLS", "20"),
                 "OFFHOOK_SIP__PORT": str(sip_port),
                 "OFFHOOK_HTTP__HOST": "127.0.0.1",
                 "OFFHOOK_HTTP__PORT": str(http_port),

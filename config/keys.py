@@ -129,7 +129,8 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
         return _allowed(inner, [m for e in extras for m in (e.metadata if isinstance(e, FieldInfo) else [e])])
     if len(members) > 1:
         rest = [member for member in members if member is not type(None)]
-        return " or ".join([*(_allowed(member, metadata) for member in rest), "null"])
+        null = ["null"] if len(rest) < len(members) else []
+        return " or ".join([*(_allowed(member, metadata) for member in rest), *null])
     if origin is Literal:
         words = [str(word) for word in get_args(annotation)]
         return words[0] if len(words) == 1 else f"one of {_list(words, 'or')}"

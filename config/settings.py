@@ -20,7 +20,7 @@ from config.outbound import OutboundSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
-from config.transfer import TransferSettings
+from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
 from config.webhook import WebhookSettings
@@ -54,11 +54,13 @@ Address = Annotated[str, AfterValidator(_address)]
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
 Device = Literal["auto", "cpu", "cuda"]
 MediaEncryption = Literal["off", "optional", "required"]
+RefersFrom = Literal["never", "trusted", "anyone"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
 CALLS_OF_A_PROCESS = 200
 MOST_PROCESSES = 16
+MOST_BY_ITSELF = 50  # calls that Python bears in one process, and `auto` takes at most in each
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -107,6 +109,11 @@ class SipSettings(Section):
         (),
         description="Peers that are believed about who calls where From is anonymous (P-Asserted-Identity, "
         "Remote-Party-ID).",
+    )
+    accept_refer: RefersFrom = Field(
+        "never",
+        description="Who may have a call of theirs go on with somebody else (REFER), whom outbound.allow "
+        "must list: trusted is sip.trusted_peers and the servers of accounts.",
     )
     messages_per_s: int = Field(
         20,
@@ -189,11 +196,21 @@ class SipSettings(Section):
 
 
 class CallSettings(Section):
-    max_calls: int = Field(
-        20,
+    max_calls: Annotated[int, Field(ge=1, le=CALLS_OF_A_PROCESS * MOST_PROCESSES)] | Literal["auto"] = Field(
+        "auto",
+        description="Calls at once, over every transport, 200 for each of sip.processes at most; auto is "
+        "what a short calibration at the start says that this machine bears.",
+    )
+    max_per_source: int | None = Field(
+        None,
         ge=1,
-        le=CALLS_OF_A_PROCESS * MOST_PROCESSES,
-        description="Calls at once, over every transport; 200 for each of sip.processes at most.",
+        le=200,
+        description="Calls at once of one source, which is an account or an address, in each of "
+        "sip.processes. A PBX is one, whoever calls through it.",
+    )
+    divert_to: SipUri | None = Field(
+        None,
+        description="Whom a caller over SIP is sent to (302) where there is no place: a SIP address.",
     )
     max_duration_s: int = Field(3600, ge=10, le=86400, description="Longest call.")
     idle_prompt_s: float = Field(12.0, ge=2, le=600, description="Silence before 'Are you still there?'.")
@@ -205,6 +222,11 @@ class CallSettings(Section):
     idle_prompts: int = Field(2, ge=0, le=10, description="How often to ask before saying goodbye.")
     end_deadline_s: float = Field(8.0, ge=1, le=60, description="Longest a call may take to end.")
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long SIGTERM lets calls go on.")
+
+    @property
+    def wanted(self) -> int | None:
+        """How many calls were asked for; None for as many as the machine bears."""
+        return None if self.max_calls == "auto" else self.max_calls
 
 
 class SttSettings(Section):
@@ -238,6 +260,9 @@ class HttpSettings(Section):
         None,
         description="At least 16 characters. Required when http.host isn't a loopback address, behind "
         "a proxy, and for carriers.",
+    )
+    requests_per_minute: int = Field(
+        3000, ge=60, le=1_000_000, description="That one API key may ask, and one address, where keys are."
     )
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Proxies that are believed about who asks (X-Forwarded-For, -Proto, -Host)."
@@ -355,6 +380,16 @@ class Settings(Section):
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
 
+    @property
+    def most_calls(self) -> int:
+        """Calls that there may ever be at once, and that all must be there for."""
+        if self.call.wanted is not None:
+            return self.call.wanted
+        if not self.sip.enabled:
+            return MOST_BY_ITSELF
+        (first, last), processes = self.sip.rtp_ports, self.sip.processes
+        return min(MOST_BY_ITSELF * processes, (last - first + 1) // (2 * processes))
+
     @model_validator(mode="after")
     def _where_to_post_calls(self) -> Self:
         if self.webhook.calls and not (self.webhook.url and self.records.enabled):
@@ -381,7 +416,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _calls_of_processes(self) -> Self:
         most = CALLS_OF_A_PROCESS * (self.sip.processes if self.sip.enabled else 1)
-        if self.call.max_calls > most:
+        if self.most_calls > most:
             raise ValueError(
                 f"call.max_calls is {self.call.max_calls}; it must be at most {most}, "
                 f"{CALLS_OF_A_PROCESS} for each of sip.processes."
@@ -393,8 +428,7 @@ class Settings(Section):
         if not self.sip.enabled:
             return self
         first, last = self.sip.rtp_ports
-        # A process may have more than its share of the calls.
-        needed = 2 * self.sip.processes * min(self.call.max_calls, CALLS_OF_A_PROCESS)
+        needed = 2 * self.sip.processes * min(self.most_calls, CALLS_OF_A_PROCESS)
         if last - first + 1 < needed:
             raise ValueError(
                 f"sip.rtp_ports has {last - first + 1} ports; call.max_calls is {self.call.max_calls}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
 def available_memory_bytes(
     proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
@@ -38,7 +48,10 @@ def available_memory_bytes(
     with suppress(OSError, LookupError, ValueError):
         fields = dict(line.split(":", 1) for line in proc.read_text().splitlines())
         found.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    with suppress(OSError, ValueError):  # "max" where there is no limit
+    with suppress(OSError, LookupError, ValueError):  # "max" where there is no limit
         limit = int((cgroup / "memory.max").read_text())
-        found.append(limit - int((cgroup / "memory.current").read_text()))
+        # What files it has read is given back when it is needed.
+        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        used = int((cgroup / "memory.current").read_text()) - int(stat["inactive_file"])
+        found.append(limit - used)
     return min(found, default=None)

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ class LaneStats:
     last_error: str | None
     stuck: str | None
     """A sentence, where one piece of work has taken longer than any may."""
+    oldest_s: float
+    """Since the oldest work for calls was asked for that isn't done."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +72,7 @@ class _Job:
     priority: Priority
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def rank(self) -> int:
@@ -133,6 +136,7 @@ class Lane:
         self._deadline_s = deadline_s
         self._queues = [_Turns() for _ in range(Priority.BULK + 1)]  # by rank
         self._began: float | None = None
+        self._asked_at: float | None = None  # for the work at hand, where it is for a call
         self._bulk_at = 0.0
         self._changed = threading.Condition()
         self._closed = False
@@ -192,6 +196,7 @@ class Lane:
                 dropped=self._dropped,
                 last_error=self._last_error,
                 stuck=self._stuck,
+                oldest_s=self._oldest_s,
             )
 
     async def close(self) -> None:
@@ -226,6 +231,12 @@ class Lane:
         if took < self._deadline_s:
             return None
         return f"{self.name} has been at one piece of work for {took:.0f} s; {self._queued} wait."
+
+    @property
+    def _oldest_s(self) -> float:
+        waiting = (job.since for queue in self._queues for job in queue if job.priority is Priority.CALL)
+        now = time.monotonic()
+        return now - min([*waiting, *([] if self._asked_at is None else [self._asked_at])], default=now)
 
     def _admit(self, job: _Job) -> None:
         if self._closed:
@@ -281,13 +292,14 @@ class Lane:
                 while not (job := self._next()) and not self._closed:
                     self._changed.wait(_LOOK_S if self._queues[Priority.BULK].size else None)
                 self._began = time.monotonic() if job else None
+                self._asked_at = job.since if job and job.priority is Priority.CALL else None
             if job is None:
                 break
             self._note(job.priority)
             result, error = _attempt(self.name, job.work)
             self._note(job.priority)
             with self._changed:
-                self._began = None
+                self._began = self._asked_at = None
                 self._done += 1
                 if error is not None and not isinstance(error, ModelBusy):  # a refusal is no failure
                     self._last_error = str(error)

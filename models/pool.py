@@ -52,6 +52,7 @@ class ComponentHealth:
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
+    oldest_s: float = 0.0  # of the work for calls that isn't done
 
 
 Progress = Callable[[ComponentHealth], None]
@@ -69,6 +70,7 @@ class _Component:
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
+    oldest_s: float = 0.0
 
     def health(self) -> ComponentHealth:
         stats = self.lane.stats if self.lane else None
@@ -83,6 +85,7 @@ class _Component:
             precision=self.precision,
             weights_bytes=self.weights_bytes,
             note=self.note,
+            oldest_s=stats.oldest_s if stats else self.oldest_s,
         )
 
 
@@ -196,6 +199,7 @@ class ModelPool:
         if self._llm is not None:
             llm = self._llm
             self._thinking.state, self._thinking.error = llm.state, llm.last_error
+            self._thinking.oldest_s = llm.oldest_s
             if llm.started:
                 self._thinking.model, self._thinking.device = llm.endpoint.model, llm.device
         parts = (self._hearing, self._speaking, self._activity, self._thinking)
@@ -254,7 +258,7 @@ class ModelPool:
                     f"The speech-to-text model {name} doesn't hear the persona's language ({language}); "
                     "set stt.model to base, which is multilingual."
                 )
-        heard = await recognizer.transcribe(_question(), call_id="warm-up", language="en")
+        heard = await recognizer.transcribe(question(), call_id="warm-up", language="en")
         if not heard.text:
             raise WeightsError(f"The speech-to-text model {name} hears nothing in plain speech.")
 
@@ -279,7 +283,7 @@ class ModelPool:
     async def _load_vad(self, run: _Run) -> None:
         self._vad = vad = await run(SileroModel)
         self._activity.device, self._activity.precision = "cpu", "float32"
-        probabilities = vad.voice_activity().process(_question())
+        probabilities = vad.voice_activity().process(question())
         if max(probabilities) < 0.5:
             raise WeightsError("The voice activity model takes plain speech for silence.")
 
@@ -288,7 +292,7 @@ class ModelPool:
             self._settings.llm,
             weights=self.catalog.language_model,
             states=self.catalog.prompts,
-            max_calls=self._settings.call.max_calls,
+            max_calls=self._settings.call.wanted or 1,
         )
         await llm.start(self._briefs)
 
@@ -307,6 +311,6 @@ def _loaded(model: T | None) -> T:
     return model
 
 
-def _question() -> bytes:
+def question() -> bytes:
     """Someone asks: "What time do you open tomorrow?" (synthetic, telephone band)."""
     return (files("models") / "data" / "question.pcm").read_bytes()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ctranslate2
 import numpy as np
@@ -123,7 +123,7 @@ class Recognizer:
     @classmethod
     def load(
         cls, folder: Path, *, name: str, device: str = "cpu", compute_type: str = "auto", threads: int = 0
-    ) -> Recognizer:
+    ) -> Self:
         """Load the CTranslate2 weights in `folder` onto cpu or cuda, and prepare. Blocks for about 1 s.
 
         `threads` 0 uses one: a second gains nothing in the encoder and costs the decoder, whose steps are

@@ -32,22 +32,20 @@ SILENCE = ulaw_encode(np.zeros(PACKET_SAMPLES, np.int16))
 
 async def serve(port: int, calls: int) -> None:
     from agent import logs
-    from agent.session import CallSession
+    from agent.sessions import Sessions
     from agent.vitals import keep_what_is_there
+    from config.answering import Personas
     from config.settings import LogSettings, Settings, SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
-    from transports.call import CallTransport
     from transports.sip.server import SipServer
 
     logs.set_up(LogSettings(level="warning"))
-    script = [Says(0, QUESTION_S, QUESTION, finished=0.9)]
-
-    async def handle(call: CallTransport) -> None:
-        models: Any = FakeModels(script, {QUESTION: ANSWER}, Outcome())
-        await CallSession(call, settings=Settings(), personas=[PERSONA], pool=models).run()
-
-    settings = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
-    server = SipServer(settings, calls, handle)
+    models: Any = FakeModels([Says(0, QUESTION_S, QUESTION, finished=0.9)], {QUESTION: ANSWER}, Outcome())
+    settings = Settings.model_validate({"call": {"max_calls": calls}})
+    sessions = Sessions(settings=settings, personas=Personas((PERSONA,)), pool=models)
+    sessions._ready = True
+    line = SipSettings(host="127.0.0.1", port=port, ban_exempt=("127.0.0.1/32",))
+    server = SipServer(line, calls, sessions.handle)
     await server.start()
     keep_what_is_there()  # as the whole server does
     print("serving", flush=True)
@@ -100,6 +98,15 @@ class Heard:
     last: float = 0.0  # the kernel's time of its last packet
     gaps_ms: list[float] = field(default_factory=list)
     speech_s: float = 0.0
+    asked_at: float = 0.0  # where no answer has come yet
+    answers_ms: list[float] = field(default_factory=list)  # voice to voice
+
+
+class Refused(Exception):
+    def __init__(self, status: int, took_s: float) -> None:
+        super().__init__(f"the call was answered {status}")
+        self.status = status
+        self.took_s = took_s
 
 
 class Crowd:
@@ -115,7 +122,10 @@ class Crowd:
         self._thread.start()
 
     async def join(self, server: tuple[str, int]) -> tuple[Caller, float]:
-        """Call, and stay on the line. Returns the caller, and how long the answer took, in seconds."""
+        """Call, and stay on the line. Returns the caller, and how long the answer took, in seconds.
+
+        Raises Refused.
+        """
         caller = Caller(server)
         began = time.monotonic()
         answer = await caller.invite()
@@ -123,7 +133,7 @@ class Crowd:
         caller.ack(answer)
         if answer.status != 200:
             caller.close()
-            raise ConnectionError(f"the call was answered {answer.status}")
+            raise Refused(answer.status, took)
         caller.rtp_to = (server[0], int(answer.text.partition("m=audio ")[2].split()[0]))
         with self._lock:
             self._heard[caller.rtp.fileno()] = Heard(caller)
@@ -137,6 +147,11 @@ class Crowd:
         """How much of the agent's voice each has heard so far."""
         with self._lock:
             return [heard.speech_s for heard in self._heard.values()]
+
+    def answers_ms(self) -> list[float]:
+        """How long each answer took, from the last packet of the question to the first that is audible."""
+        with self._lock:
+            return [ms for heard in self._heard.values() for ms in heard.answers_ms]
 
     def take_gaps_ms(self) -> list[float]:
         """All times between packets since the last look."""
@@ -180,6 +195,8 @@ class Crowd:
         payload = self._question[asked] if asked < len(self._question) else SILENCE
         assert caller.rtp_to
         caller.rtp.sendto(caller.header(0) + payload, caller.rtp_to)
+        if asked == len(self._question) - 1:
+            heard.asked_at = time.time()
 
     def _receive(self, sockets: list[socket.socket]) -> None:
         for sock in select.select(sockets, [], [], 0)[0]:
@@ -192,6 +209,9 @@ class Crowd:
             heard.last = at
             if len(set(data[12:])) > VARIED:
                 heard.speech_s += PTIME_S
+                if heard.asked_at:
+                    heard.answers_ms.append((at - heard.asked_at) * 1000)
+                    heard.asked_at = 0.0
 
 
 def question() -> list[bytes]:

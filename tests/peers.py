@@ -65,12 +65,13 @@ class Reception:
         self.ring_s = 0.0
         self.full = False
         self.stopped = False
+        self.divert_to: str | None = None
 
     async def __call__(self, call: CallTransport) -> None:
         if self.stopped:
-            raise CallsStopped
+            raise CallsStopped(divert_to=self.divert_to)
         if self.full:
-            raise CallRefused
+            raise CallRefused(divert_to=self.divert_to)
         over = asyncio.Event()
 
         async def on_connected(_: CallTransport) -> None:

@@ -46,7 +46,7 @@ class _Pool:
     async def close(self) -> None: ...
     def gpu(self) -> None: ...
     def health(self) -> list[ComponentHealth]:
-        return []
+        return [ComponentHealth("language model", "ready", "", "scripted", None, 0)]
 
 
 class _Canary(Canary):

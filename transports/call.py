@@ -59,6 +59,11 @@ class CallInfo:
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     since: float = field(default_factory=time.time)
 
+    @property
+    def source(self) -> str:
+        """What stands for whoever is responsible for the call: an account, or the address it came from."""
+        return self.account or self.remote
+
 
 @dataclass(frozen=True, slots=True)
 class MediaStats:
@@ -185,7 +190,14 @@ CallHandler = Callable[[CallTransport], Awaitable[None]]
 
 
 class CallRefused(Exception):
-    """No place for this call: the wire answers with its own 'busy' (SIP 486, HTTP 503)."""
+    """No place for this call: the wire answers with its own 'busy' (SIP 486, HTTP 503).
+
+    `divert_to` is the SIP address to which SIP sends the caller instead (302).
+    """
+
+    def __init__(self, message: str = "", divert_to: str | None = None) -> None:
+        super().__init__(message)
+        self.divert_to = divert_to
 
 
 class CallsStopped(CallRefused):

@@ -47,6 +47,7 @@ class OutboundGuard:
     """Knows each call that was begun. `by` names who asks for it: an API key, or the agent itself."""
 
     def __init__(self, settings: OutboundSettings) -> None:
+        self.ring_timeout_s = settings.ring_timeout_s
         self._allow = [Pattern.parse(text) for text in settings.allow]
         self._deny = [Pattern.parse(text) for text in settings.deny]
         self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None

@@ -26,6 +26,7 @@ PullKind = Literal["voice", "speech-to-text", "language-model"]
 app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
 
 _WORTH_A_LINE_BYTES = 20_000_000
+_CALLS = 20  # where nobody has said how many
 _LIST_WIDTH = 140  # where there is no terminal; a narrower one wraps the lines
 _STATES = {"ready": "green", "not unpacked": "yellow", "not installed": "dim", "damaged": "red"}
 _VERDICTS = {
@@ -189,7 +190,8 @@ def recommend(config: ConfigFile = None, settings: Set = None) -> None:
     from models.llm.recommend import fit, known
 
     loaded = load_settings(config, settings).settings
-    num_ctx, calls = loaded.llm.num_ctx, loaded.call.max_calls
+    num_ctx = loaded.llm.num_ctx
+    calls = loaded.call.wanted or _CALLS
     gpu, memory = Devices().gpu(), available_memory_bytes()
     gpu_mb = gpu.free_bytes / 1e6 if gpu and gpu.free_bytes is not None else None
     table = Table(box=None, header_style="bold", pad_edge=False)

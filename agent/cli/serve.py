@@ -208,6 +208,7 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
         if component.note:
             table.add_row("", f"[yellow]{escape(component.note)}[/yellow]")
     table.add_row("", f"[dim]{escape(without_credentials(server.pool.llm.why))}[/dim]")
+    table.add_row("Lines", escape(server.sessions.admission.capacity))
     if gpu := _gpu(server.pool):
         table.add_row("GPU", escape(gpu))
     console.print(f"[bold green]offhook is ready[/bold green] [dim]({took_s:.1f} s)[/dim]")

@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.events import Events
 from agent.http import problems
+from agent.http.access import needed_scopes
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
@@ -23,6 +24,7 @@ from agent.http.control import control_router
 from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
+from agent.http.keyring import Keyring
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
@@ -30,10 +32,12 @@ from agent.http.reference import reference_page
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
+from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
 from agent.records.database import Database
+from agent.records.keys import Keys
 from agent.vitals import Pulse
 from agent.voicemail import Voicemail
 from config.persona import Persona
@@ -45,8 +49,11 @@ _BODY_BYTES = {"/api/v1/stt": STT_BODY_BYTES}
 _ABOUT = """A telephone agent on your own machine. Calls arrive over SIP, from a browser or from a
 carrier; this is where you watch them, end them, and use the same models without a call.
 
-Where an API key is set (`http.api_key`), send it as `Authorization: Bearer <key>` or as `X-API-Key`.
-Without one, the API answers only as `localhost` or a loopback address, and not through a proxy.
+Where `http.api_key` is set, send it, or a key that `offhook keys create` made, as
+`Authorization: Bearer <key>` or as `X-API-Key`. A key has scopes, and each operation names the one that it
+needs: `read`; `operate`, which may do what `read` may; `listen`, to hear callers; or `admin`, for all.
+
+Without `http.api_key`, the API answers only as `localhost` or a loopback address, and not through a proxy.
 
 Every error is an RFC 9457 problem document whose `detail` says what to do."""
 
@@ -100,14 +107,11 @@ def create_app(
     )
     problems.install(app)
     pulse = pulse or Pulse()
-    app.include_router(
-        control_router(calls, models, listeners, pulse, settings.call.max_calls, bans, accounts, elsewhere)
-    )
+    app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
-        app.include_router(
-            metrics_router(metrics, calls, models, listeners, pulse, settings.call.max_calls, bans, elsewhere)
-        )
+        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere))
     app.include_router(sessions_router(calls, past, voicemail, elsewhere))
+    app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail))
     if events:
@@ -148,7 +152,10 @@ def create_app(
         app.add_middleware(OthersCalls, elsewhere=elsewhere)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
-        app.add_middleware(ApiKeyGuard, key=settings.http.api_key.get_secret_value())
+        keyring = Keyring(settings.http.api_key.get_secret_value(), Keys(past) if past else None)
+        app.add_middleware(
+            ApiKeyGuard, keyring=keyring, requests_per_minute=settings.http.requests_per_minute
+        )
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.http.trusted_proxies))
     else:
         app.add_middleware(HostGuard)
@@ -182,23 +189,27 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = Problem.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    needed = needed_scopes(app)
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             # What the guards in front of every route answer, and FastAPI itself.
             statuses = [413]
             if guarded(path):
-                operation["security"] = [{"bearer": []}, {"key": []}, {}]
-                statuses += [401, 403, 429]
+                scopes = needed[method.upper(), path]
+                operation["security"] = [{"bearer": scopes}, {"key": scopes}, {}]
+                needs = f"Needs the scope `{scopes[0]}`." if scopes else ""
+                operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
+                statuses += [401, 403, 429, 503]
             if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
                 statuses.append(408)
             if "422" in operation["responses"]:
                 statuses.append(422)
             found = operation["responses"]
-            found |= {str(status): said for status, said in problems.responses(*statuses).items()}
+            found = {str(status): said for status, said in problems.responses(*statuses).items()} | found
             operation["responses"] = dict(sorted(found.items()))
     return document
 

@@ -1,4 +1,4 @@
-"""How long whoever sends wrong API keys has to wait. A policy: no I/O, no clock."""
+"""How long whoever sends wrong API keys, or too many requests, has to wait. Policies: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+
+from transports.sip.limits import Bucket
 
 FREE = 5  # a person mistypes
 LONGEST_S = 60
@@ -34,12 +36,12 @@ class WrongKeys:
 
     def wait_s(self, source: str, now: float) -> int:
         """How many seconds until a key of this source is looked at; 0 for at once."""
-        wrong = self._by_source.get(_network(source))
+        wrong = self._by_source.get(network(source))
         return max(0, math.ceil(wrong.until - now)) if wrong else 0
 
     def add(self, source: str, now: float) -> None:
         """Note a wrong key."""
-        source = _network(source)
+        source = network(source)
         wrong = self._by_source.pop(source, None)
         if wrong is None or now - wrong.at > FORGOTTEN_S:
             wrong = _Wrong(0, now)
@@ -48,7 +50,26 @@ class WrongKeys:
             self._by_source.popitem(last=False)
 
 
-def _network(source: str) -> str:
+class Rates:
+    """So many requests a minute each; what comes of it in 5 s may come at once."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._rate = per_minute / 60
+        self._by_whom: OrderedDict[str, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_whom)
+
+    def wait_s(self, whom: str, now: float) -> int:
+        """Count a request, if it comes at a time when it may; else how many seconds until the next may."""
+        bucket = self._by_whom.pop(whom, None) or Bucket(self._rate, now)
+        self._by_whom[whom] = bucket
+        if len(self._by_whom) > SOURCES:
+            self._by_whom.popitem(last=False)
+        return 0 if bucket.take(now, 1) else math.ceil(1 / self._rate)
+
+
+def network(source: str) -> str:
     """Whoever has an IPv6 address has 2^64 of them."""
     try:
         address = ip_address(source.partition("%")[0])

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from agent.call_control import CantBeDone, UnknownTarget
+from agent.http.access import OPERATE
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
 from agent.http.problems import ProblemError, responses
@@ -50,9 +51,9 @@ class MuteRequest(BaseModel):
 
 
 def call_control_router(calls: Calls) -> APIRouter:
-    router = APIRouter(prefix="/api/v1/sessions/{id}", tags=["Calls"])
+    router = APIRouter(prefix="/api/v1/sessions/{id}", tags=["Calls"], dependencies=[OPERATE])
 
-    @router.post("/transfer", summary="Put the caller through", responses=responses(401, 404, 409, 422))
+    @router.post("/transfer", summary="Put the caller through", responses=responses(404, 409, 422))
     async def transfer(id: str, wanted: TransferRequest) -> Transferred:
         """Answers once somebody has answered there, and the call is over here: `transfer.timeout_s` at most.
 
@@ -65,16 +66,14 @@ def call_control_router(calls: Calls) -> APIRouter:
                 raise ProblemError(422, f"to: {error}") from None
         return Transferred(to=wanted.to)
 
-    @router.post(
-        "/say", summary="Have the agent say it", status_code=204, responses=responses(401, 404, 409, 422)
-    )
+    @router.post("/say", summary="Have the agent say it", status_code=204, responses=responses(404, 409, 422))
     async def say(id: str, wanted: SayRequest) -> Response:
         """Behind what it is saying. It is a turn of the agent's, which the model is told as well."""
         with _possible():
             await find(calls, id).control.say(wanted.text)
         return Response(status_code=204)
 
-    @router.post("/hold", summary="Put the caller on hold", responses=responses(401, 404, 409))
+    @router.post("/hold", summary="Put the caller on hold", responses=responses(404, 409))
     async def hold(id: str) -> SessionView:
         """They are told to wait, and hear `call.hold_music` until they are resumed."""
         call = find(calls, id)
@@ -82,35 +81,33 @@ def call_control_router(calls: Calls) -> APIRouter:
             await call.control.hold()
         return SessionView.of(call)
 
-    @router.post("/resume", summary="Take the caller off hold", responses=responses(401, 404, 409))
+    @router.post("/resume", summary="Take the caller off hold", responses=responses(404, 409))
     async def resume(id: str) -> SessionView:
         call = find(calls, id)
         with _possible():
             await call.control.resume()
         return SessionView.of(call)
 
-    @router.post("/keys", summary="Press keys", status_code=204, responses=responses(401, 404, 409, 422))
+    @router.post("/keys", summary="Press keys", status_code=204, responses=responses(404, 409, 422))
     async def keys(id: str, wanted: KeysRequest) -> Response:
         """To the caller's side, as RFC 4733 has them or by INFO. Answers when the last was pressed."""
         with _possible():
             await find(calls, id).control.send_keys(wanted.keys)
         return Response(status_code=204)
 
-    @router.post(
-        "/keypad", summary="Have the caller key something in", responses=responses(401, 404, 409, 422)
-    )
+    @router.post("/keypad", summary="Have the caller key something in", responses=responses(404, 409, 422))
     async def keypad(id: str, wanted: KeypadRequest) -> Entered:
         """They are asked with the persona's own words; answers when they have, or don't in time."""
         with _possible():
             return Entered(keys=await find(calls, id).control.ask_for_keys(wanted.name))
 
-    @router.post("/message", summary="Take a message", responses=responses(401, 404, 409))
+    @router.post("/message", summary="Take a message", responses=responses(404, 409))
     async def message(id: str) -> Taken:
         """The caller is asked for it; answers when it is recorded. `/api/v1/messages` has it then."""
         with _possible():
             return Taken(message=await find(calls, id).control.take_message())
 
-    @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(401, 404))
+    @router.post("/mute", summary="Mute the caller or the agent, or neither", responses=responses(404))
     async def mute(id: str, wanted: MuteRequest) -> SessionView:
         """What a muted caller says is lost; what a muted agent has to say waits until it isn't muted."""
         call = find(calls, id)

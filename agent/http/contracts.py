@@ -95,6 +95,14 @@ class LiveCall(Observed, Protocol):
         """Ask for the end of the call. Returns at once."""
 
 
+class Capacity(Protocol):
+    @property
+    def max_calls(self) -> int: ...
+    @property
+    def capacity(self) -> str:
+        """A sentence: how many calls are taken, and why so many."""
+
+
 class Calls(Protocol):
     """The directory of live calls, over every transport."""
 
@@ -105,6 +113,9 @@ class Calls(Protocol):
     @property
     def accepting(self) -> tuple[bool, str]:
         """Whether a new call would be answered, and a sentence that says why not."""
+
+    @property
+    def admission(self) -> Capacity: ...
 
     draining: bool  # no new calls are taken
 
@@ -124,6 +135,10 @@ class ComponentHealth(Protocol):
     def last_error(self) -> str | None: ...
     @property
     def queued(self) -> int: ...
+    @property
+    def oldest_s(self) -> float:
+        """Since the oldest work for calls was asked for that isn't done."""
+
     @property
     def precision(self) -> str | None: ...
     @property

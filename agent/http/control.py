@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Response
 
+from agent.http.access import OPERATE, READ
 from agent.http.contracts import Account, Ban, Calls, ComponentHealth, Elsewhere, HasHealth, Models
-from agent.http.problems import responses
 from agent.http.views import (
     AccountView,
     BanView,
@@ -30,7 +30,6 @@ def control_router(
     models: Models,
     listeners: Sequence[HasHealth],
     pulse: Pulse,
-    max_calls: int,
     bans: Callable[[], Sequence[Ban]],
     accounts: Callable[[], Sequence[Account]],
     elsewhere: Elsewhere | None = None,
@@ -67,7 +66,7 @@ def control_router(
             response.status_code = 503
         return Ready(ready=not reasons, reasons=reasons)
 
-    @router.get("/health", tags=["Health"], summary="How is each part?")
+    @router.get("/health", tags=["Health"], summary="How is each part?", dependencies=[READ])
     async def health() -> Health:
         """Always 200, whatever it says: for people and dashboards. Probes ask `/readyz`."""
         parts, gpu = components(), models.gpu()
@@ -81,7 +80,8 @@ def control_router(
             accepting=accepting,
             reason="" if accepting else why,
             calls=live(),
-            max_calls=max_calls,
+            max_calls=calls.admission.max_calls,
+            capacity=calls.admission.capacity,
             llm=llm,
             components=[ComponentView.of(part) for part in parts],
             accounts=[AccountView.of(account) for account in accounts()],
@@ -90,13 +90,13 @@ def control_router(
             process=ProcessView.of(pulse.vitals()),
         )
 
-    @router.post("/api/v1/drain", tags=["Health"], summary="Take no new calls", responses=responses(401))
+    @router.post("/api/v1/drain", tags=["Health"], summary="Take no new calls", dependencies=[OPERATE])
     async def drain() -> Draining:
         """Live calls go on. `/readyz` and SIP's OPTIONS say 503, so that others get the new ones."""
         calls.draining = True
         return Draining(draining=True, calls=live())
 
-    @router.delete("/api/v1/drain", tags=["Health"], summary="Take calls again", responses=responses(401))
+    @router.delete("/api/v1/drain", tags=["Health"], summary="Take calls again", dependencies=[OPERATE])
     async def take_calls() -> Draining:
         calls.draining = False
         return Draining(draining=False, calls=live())

@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agent.http.access import SCOPES, Holder
 from agent.http.contracts import Elsewhere
 from agent.http.problems import refuse
 
 _OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>[^/]+)(?:/|$)")
 _PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
+_NAME, _SCOPES = "x-offhook-name", "x-offhook-scopes"
 
 
 class OthersCalls:
@@ -32,6 +34,8 @@ class OthersCalls:
             return
         request, headers = Request(scope, receive), Headers(scope=scope)
         passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
+        holder: Holder = scope["user"]
+        passed_on |= {_NAME: holder.name, _SCOPES: ",".join(holder.scopes)}
         url = httpx2.URL(path=scope["path"], query=scope["query_string"])
         asked = client.build_request(request.method, url, headers=passed_on, content=await request.body())
         try:
@@ -50,3 +54,21 @@ class OthersCalls:
             await said(scope, receive, send)
         finally:
             await answer.aclose()
+
+
+class AskedByAnother:
+    """In the process that has the calls: whoever asks is who the first one found them to be.
+
+    Where it doesn't say, it asks itself. Nobody else reaches the socket that this stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if (name := headers.get(_NAME)) is not None:
+                scopes = [one for one in SCOPES if one in headers[_SCOPES].split(",")]
+                scope["user"] = Holder(name, frozenset(scopes))
+        await self._app(scope, receive, send)

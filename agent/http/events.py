@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect
 
 from agent.events import Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
+from agent.http.access import READ
 from agent.http.call_views import ProblemView, ToolCallView, TurnView, time_of
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
@@ -67,13 +68,13 @@ Session = Annotated[str | None, Query(max_length=40, description="Only of the ca
 
 
 def events_router(events: Events) -> APIRouter:
-    router = APIRouter(tags=["Calls"])
+    router = APIRouter(tags=["Calls"], dependencies=[READ])
 
     @router.get(
         "/api/v1/events",
         summary="Follow what happens",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"example": _EXAMPLE}}}, **responses(401, 503)},
+        responses={200: {"content": {"text/event-stream": {"example": _EXAMPLE}}}, **responses(503)},
     )
     async def stream(session: Session = None) -> StreamingResponse:
         """Server-sent events of all calls from now on, or of one until it has ended.

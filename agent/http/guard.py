@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -12,7 +11,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.http.attempts import WrongKeys
+from agent.http.access import ANYONE_HERE, Holder
+from agent.http.attempts import Rates, WrongKeys, network
+from agent.http.keyring import Keyring, KeysAway, SpentKey, WrongKey
 from agent.http.problems import ProblemError, refuse
 from agent.http.proxies import TrustedProxies
 
@@ -23,41 +24,59 @@ BODY_DEADLINE_S = 30.0
 
 
 def guarded(path: str) -> bool:
-    """Whether it is for those who have the key, where there is one."""
+    """Whether it is for those who have a key, where one is asked for."""
     return path.startswith(KEYED_PREFIXES) and not path.startswith(SIGNED_PREFIXES)
 
 
 class ApiKeyGuard:
-    """Asks for the API key, where there is one, and lets those who guess it wait."""
+    """Asks for an API key, lets those who guess one wait, and notes whose it is."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring, requests_per_minute: int) -> None:
         self._app = app
-        self._key = key.encode()
+        self._keyring = keyring
         self._wrong = WrongKeys()
+        self._by_source, self._by_key = Rates(requests_per_minute), Rates(requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or not guarded(scope["path"]):
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] in ("http", "websocket") and guarded(scope["path"]):
+            try:
+                scope["user"] = await self._holder(scope)
+            except ProblemError as error:
+                await refuse(scope, receive, send, error.status_code, error.detail, error.headers)
+                return
+        await self._app(scope, receive, send)
+
+    async def _holder(self, scope: Scope) -> Holder:
+        """Raises ProblemError."""
+        source, now = scope["client"][0] if scope.get("client") else "", time.monotonic()
+        if wait_s := self._by_source.wait_s(network(source), now):
+            raise _too_many("this address", wait_s)
         given = self._given(Headers(scope=scope))
         if given is None:
-            detail = (
-                "This server wants its API key: send it as 'Authorization: Bearer <key>' "
+            raise _unauthorized(
+                "This server wants an API key: send it as 'Authorization: Bearer <key>' "
                 "or 'X-API-Key: <key>'."
             )
-            await refuse(scope, receive, send, 401, detail, {"WWW-Authenticate": "Bearer"})
-            return
-        source, now = scope["client"][0] if scope.get("client") else "", time.monotonic()
         # The right key waits as well: an answer that it alone gets at once would tell it from the others.
         if wait_s := self._wrong.wait_s(source, now):
             detail = f"Too many wrong API keys came from here. Try again in {wait_s} s, with the right one."
-            await refuse(scope, receive, send, 429, detail, {"Retry-After": str(wait_s)})
-        elif hmac.compare_digest(given.encode(), self._key):
-            await self._app(scope, receive, send)
-        else:
+            raise ProblemError(429, detail, {"Retry-After": str(wait_s)})
+        try:
+            holder = await self._keyring.holder(given)
+        except WrongKey:
             self._wrong.add(source, now)
-            detail = "That isn't this server's API key. It is http.api_key in its settings."
-            await refuse(scope, receive, send, 401, detail, {"WWW-Authenticate": "Bearer"})
+            raise _unauthorized(
+                "That isn't a key of this server's. It is http.api_key in its settings, or made by "
+                "`offhook keys create`."
+            ) from None
+        except SpentKey as spent:
+            raise _unauthorized(str(spent)) from None
+        except KeysAway:
+            detail = "Keys can't be looked up: the records' database is away. Only http.api_key works now."
+            raise ProblemError(503, detail, {"Retry-After": "5"}) from None
+        if wait_s := self._by_key.wait_s(holder.name, now):
+            raise _too_many("this key", wait_s)
+        return holder
 
     @staticmethod
     def _given(headers: Headers) -> str | None:
@@ -65,6 +84,15 @@ class ApiKeyGuard:
         if scheme.lower() == "bearer" and token:
             return token.strip()
         return headers.get("x-api-key")
+
+
+def _unauthorized(detail: str) -> ProblemError:
+    return ProblemError(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _too_many(whose: str, wait_s: int) -> ProblemError:
+    detail = f"Too many requests of {whose} (http.requests_per_minute). Try again in {wait_s} s."
+    return ProblemError(429, detail, {"Retry-After": str(wait_s)})
 
 
 class OriginGuard:
@@ -111,6 +139,7 @@ class HostGuard:
                 )
                 await refuse(scope, receive, send, 403, detail)
                 return
+            scope.setdefault("user", ANYONE_HERE)
         await self._app(scope, receive, send)
 
 

@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from agent.http.access import READ
 from agent.http.contracts import Ban, Calls, Elsewhere, Gpu, HasHealth, Models
-from agent.http.problems import responses
 from agent.metrics import Metrics
 from agent.vitals import Pulse
 
@@ -25,7 +25,6 @@ def metrics_router(
     models: Models,
     listeners: Sequence[HasHealth],
     pulse: Pulse,
-    max_calls: int,
     bans: Callable[[], Sequence[Ban]],
     elsewhere: Elsewhere | None = None,
 ) -> APIRouter:
@@ -34,12 +33,14 @@ def metrics_router(
     def found() -> Iterator[Metric]:
         state = _gauge("component_state", "1 for the state that a part is in.", "component", "state")
         queued = _gauge("queued_jobs", "Jobs that wait for a part.", "component")
+        oldest = _gauge("oldest_job_seconds", "Age of a part's oldest work for calls.", "component")
         for part in (component for each in (models, *listeners) for component in each.health()):
             state.add_metric([part.name, part.state], 1)
             queued.add_metric([part.name], part.queued)
-        yield from (state, queued)
+            oldest.add_metric([part.name], part.oldest_s)
+        yield from (state, queued, oldest)
         yield _gauge("accepting", "1 if a new call would be answered.", value=calls.accepting[0])
-        yield _gauge("max_calls", "Calls that are taken at once.", value=max_calls)
+        yield _gauge("max_calls", "Calls that are taken at once.", value=calls.admission.max_calls)
         yield _gauge("banned_sources", "Addresses that the SIP line ignores.", value=len(bans()))
         lag_ms = pulse.vitals().loop_lag_p99_ms
         if lag_ms is not None:
@@ -50,7 +51,7 @@ def metrics_router(
 
     metrics.registry.register(_Lookup(found))
 
-    @router.get("/metrics", tags=["Health"], summary="For Prometheus", responses=responses(401))
+    @router.get("/metrics", tags=["Health"], summary="For Prometheus", dependencies=[READ])
     async def scrape(accept: Annotated[str, Header()] = "") -> Response:
         """In its text format, or as OpenMetrics where that is asked for.
 

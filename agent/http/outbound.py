@@ -12,10 +12,11 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
+from agent.http.access import ANYONE_HERE, OPERATE, READ, Asking
 from agent.http.events import ALIVE_EVERY_S
 from agent.http.problems import ProblemError, responses
-from agent.http.recording import RecordingError, decode
 from agent.http.sessions import HANGUP_WAIT_S
+from agent.http.upload import UploadError, decode
 from agent.outbound.calls import OutboundCall, OutboundCalls, Plan, Progress, State
 from agent.outbound.retries import Retries
 from agent.outbound.session import AnsweringMachine, Script
@@ -26,7 +27,6 @@ from transports.outbound import LimitReached, NotPermitted
 
 BODY_BYTES = 12_000_000  # a recording of LONGEST_PLAY_S, in base64
 LONGEST_PLAY_S = 240
-BY_API = "api"
 
 _ID = "9f2c51d07a3e"
 _EVENTS = (
@@ -147,9 +147,7 @@ class CallsView(BaseModel):
     calls: list[CallView]
 
 
-def outbound_router(
-    calls: OutboundCalls, personas: Personas, *, has_key: bool, ring_timeout_s: int
-) -> APIRouter:
+def outbound_router(calls: OutboundCalls, personas: Personas, *, ring_timeout_s: int) -> APIRouter:
     router = APIRouter(prefix="/api/v1/calls", tags=["Outgoing calls"])
 
     def find(id: str) -> OutboundCall:
@@ -161,16 +159,17 @@ def outbound_router(
         "",
         summary="Call somebody",
         status_code=202,
-        responses=responses(401, 403, 429, 503)
+        dependencies=[OPERATE],
+        responses=responses(403, 429, 503)
         | {202: {"headers": {"Location": {"schema": {"type": "string"}, "description": "Of the call."}}}},
     )
-    async def place(request: CallRequest, response: Response) -> CallView:
+    async def place(request: CallRequest, response: Response, asking: Asking) -> CallView:
         """Dial, and answer at once: `Location` says where the call can be watched and hung up.
 
         Only whom `outbound.allow` lists is called, no oftener and no longer than `outbound.*` says, and only
-        for whoever has the API key: without `http.api_key`, nobody is.
+        for whoever has a key: without `http.api_key`, nobody is.
         """
-        if not has_key:
+        if asking is ANYONE_HERE:
             raise ProblemError(
                 403,
                 "Without an API key nobody is called: set http.api_key (OFFHOOK_HTTP__API_KEY), and send it.",
@@ -187,7 +186,7 @@ def outbound_router(
         retries = Retries(request.retry.most, request.retry.after_s) if request.retry else Retries()
         plan = Plan(request.to, script, request.ring_timeout_s or ring_timeout_s, request.account, retries)
         try:
-            call = calls.place(plan, BY_API)
+            call = calls.place(plan, f"key {asking.name}")
         except LimitReached as limit:
             headers = {"Retry-After": str(limit.retry_after_s)}
             raise ProblemError(429, f"{limit} Try again later.", headers=headers) from None
@@ -198,12 +197,12 @@ def outbound_router(
         response.headers["Location"] = f"{router.prefix}/{call.id}"
         return CallView.of(call)
 
-    @router.get("", summary="Outgoing calls", responses=responses(401))
+    @router.get("", summary="Outgoing calls", dependencies=[READ])
     async def listed() -> CallsView:
         """Those that are on, and the last ones that are over; the oldest first."""
         return CallsView(calls=[CallView.of(call) for call in calls.all()])
 
-    @router.get("/{id}", summary="One outgoing call", responses=responses(401, 404))
+    @router.get("/{id}", summary="One outgoing call", dependencies=[READ], responses=responses(404))
     async def one(id: str) -> CallView:
         """How far it is, or how it ended."""
         return CallView.of(find(id))
@@ -212,7 +211,8 @@ def outbound_router(
         "/{id}/events",
         summary="Follow an outgoing call",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"example": _EVENTS}}}, **responses(401, 404)},
+        dependencies=[READ],
+        responses={200: {"content": {"text/event-stream": {"example": _EVENTS}}}, **responses(404)},
     )
     async def events(id: str) -> StreamingResponse:
         """Server-sent events, from its beginning on: one a state, the last one with the call as it ended."""
@@ -226,7 +226,8 @@ def outbound_router(
         "/{id}",
         summary="Hang up, or give up",
         status_code=204,
-        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
+        dependencies=[OPERATE],
+        responses=responses(404) | {202: {"description": "The call is ending."}},
     )
     async def hang_up(id: str) -> Response:
         """204 once the call is over, 202 if it needs longer than a few seconds. It isn't tried again."""
@@ -281,5 +282,5 @@ async def _recording(body: bytes | None) -> bytes:
 
     try:
         return (await decode(whole(), LONGEST_PLAY_S)).pcm
-    except RecordingError as error:
+    except UploadError as error:
         raise ProblemError(422, f"play: {error}") from None

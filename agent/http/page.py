@@ -1,4 +1,4 @@
-"""The page at `/`: static files from this package, which need nothing of any other host."""
+"""The pages, to call at `/` and for operators at `/ops`: static files that need nothing of any other host."""
 
 from __future__ import annotations
 
@@ -26,14 +26,20 @@ _HEADERS = {
 }
 
 
-def page_router() -> APIRouter:
-    """Serves each file of the page under its name, and index.html at `/`."""
+def page_router(*, calls: bool = True) -> APIRouter:
+    """Serves each file of the pages under its name, and each index.html as its folder.
+
+    Where browsers may not call, `calls` is false, and there is nothing at `/`.
+    """
     router = APIRouter(include_in_schema=False)
-    for file in files("agent.http").joinpath("page").iterdir():
-        kind = _TYPES.get(file.name[file.name.rfind(".") :])
-        if kind:
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            _add(router, path, file.read_bytes(), kind)
+    pages = files("agent.http").joinpath("page")
+    for prefix, folder in (("", pages), ("/ops", pages.joinpath("ops"))):
+        for file in folder.iterdir():
+            kind = _TYPES.get(file.name[file.name.rfind(".") :])
+            index = file.name == "index.html"
+            if kind and (calls or prefix or not index):
+                path = (prefix or "/") if index else f"{prefix}/{file.name}"
+                _add(router, path, file.read_bytes(), kind)
     return router
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,8 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,7 +31,7 @@ class ProblemError(HTTPException):
     """Ends a request with a problem document. `detail` is a sentence that says what to do."""
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
 
@@ -40,7 +42,7 @@ async def refuse(
     send: Send,
     status: int,
     detail: str,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Answer a request or a WebSocket handshake with a problem document."""
     response = problem(status, detail, headers)
@@ -67,8 +69,12 @@ def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
     @app.exception_handler(ProblemError)
-    async def _ours(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status_code, error.detail, _headers(error))
+    async def _ours(asked: HTTPConnection, error: ProblemError) -> JSONResponse | None:
+        answer = problem(error.status_code, error.detail, error.headers)
+        if not isinstance(asked, WebSocket):
+            return answer
+        await asked.send_denial_response(answer)
+        return None
 
     @app.exception_handler(HTTPException)
     async def _starlette(request: Request, error: HTTPException) -> JSONResponse:
@@ -76,7 +82,7 @@ def install(app: FastAPI) -> None:
             404: f"There is nothing at {request.url.path}. See /docs for what there is.",
             405: f"{request.method} doesn't work on {request.url.path}. See /docs for what does.",
         }.get(error.status_code, f"{error.detail.rstrip('.')}.")
-        return problem(error.status_code, detail, _headers(error))
+        return problem(error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -89,10 +95,6 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "The server failed at this request. Its log says why.")
-
-
-def _headers(error: HTTPException) -> dict[str, str] | None:
-    return dict(error.headers) if error.headers else None
 
 
 def _sentence(error: Any) -> str:

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.http.access import ADMIN, OPERATE, READ
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, Elsewhere, LiveCall
 from agent.http.problems import ProblemError, responses
@@ -83,16 +84,12 @@ def sessions_router(
 ) -> APIRouter:
     router = APIRouter()
 
-    def kept() -> Database:
-        if past is None:
-            raise ProblemError(503, "No records are kept: set records.enabled.")
-        return past
-
     @router.get(
         "/api/v1/sessions",
         tags=["Calls"],
         summary="Calls, live and past",
-        responses=responses(401, 422, 503),
+        dependencies=[READ],
+        responses=responses(422, 503),
     )
     async def sessions(
         request: Request,
@@ -117,8 +114,8 @@ def sessions_router(
                     query = replace(query, after=records.place(cursor))
                 except ValueError:
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
-            with _readable():
-                ended = await kept().page(query)
+            with readable():
+                ended = await kept(past).page(query)
             found += [SessionView.of_record(call) for call in ended]
             next = records.cursor(ended[-1]) if len(ended) == limit else None
         return Sessions(sessions=found, next=next)
@@ -127,14 +124,15 @@ def sessions_router(
         "/api/v1/sessions/export",
         tags=["Calls"],
         summary="Past calls as a file",
-        responses=responses(401, 422, 503),
+        dependencies=[READ],
+        responses=responses(422, 503),
         response_class=StreamingResponse,
     )
     async def export(filter: Filter, format: Literal["jsonl", "csv"] = "jsonl") -> StreamingResponse:
         """All that fit, the newest first: as JSON Lines with their words, or as CSV without."""
         whole = format == "jsonl"
-        pages = _pages(kept(), filter.query(_WHOLE_PAGE if whole else _PAGE), whole=whole)
-        with _readable():
+        pages = _pages(kept(past), filter.query(_WHOLE_PAGE if whole else _PAGE), whole=whole)
+        with readable():
             first: Page = await anext(pages, [])
         lines = _json_lines if whole else _csv_lines
         kind = "application/jsonl" if whole else "text/csv"
@@ -148,7 +146,8 @@ def sessions_router(
         "/api/v1/sessions/{id}",
         tags=["Calls"],
         summary="One call, live or past",
-        responses=responses(401, 404, 503),
+        dependencies=[READ],
+        responses=responses(404, 503),
     )
     async def session(id: str) -> SessionDetail:
         """With how well it sounds, what was said, done and failed, and where each answer's time went."""
@@ -157,7 +156,7 @@ def sessions_router(
         except ProblemError:
             if past is None:
                 raise
-        with _readable():
+        with readable():
             if call := await past.call(id):
                 return SessionDetail.of_whole_record(call)
         raise ProblemError(404, f"No call has the id {id[:40]!r}. GET /api/v1/sessions?state=all lists them.")
@@ -167,7 +166,8 @@ def sessions_router(
         tags=["Calls"],
         summary="Hang up",
         status_code=204,
-        responses=responses(401, 404) | {202: {"description": "The call is ending."}},
+        dependencies=[OPERATE],
+        responses=responses(404) | {202: {"description": "The call is ending."}},
     )
     async def hang_up(id: str) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
@@ -183,14 +183,15 @@ def sessions_router(
         "/api/v1/sessions",
         tags=["Calls"],
         summary="Forget a caller",
-        responses=responses(401, 422, 503),
+        dependencies=[ADMIN],
+        responses=responses(422, 503),
     )
     async def forget(
         caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],
     ) -> Forgotten:
         """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
         messages = await voicemail.forget(caller) if voicemail else 0
-        with _readable():
+        with readable():
             return Forgotten(calls=await past.forget(caller) if past else 0, messages=messages)
 
     return router
@@ -204,8 +205,16 @@ def find(calls: Calls, id: str) -> LiveCall:
     raise ProblemError(404, f"No live call has the id {id[:40]!r}. GET /api/v1/sessions lists them.")
 
 
+def kept(past: Database | None) -> Database:
+    """Raises ProblemError where there is none."""
+    if past is None:
+        raise ProblemError(503, "No records are kept: set records.enabled.")
+    return past
+
+
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Raises ProblemError where the database is away."""
     try:
         yield
     except (SQLAlchemyError, OSError) as error:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from agent.http.access import OPERATE, READ
 from agent.http.contracts import Elsewhere
 from agent.http.problems import ProblemError, responses
 from agent.http.views import AccountView, BanView
@@ -52,7 +53,7 @@ class Bans(BaseModel):
 def sip_router(sip: SipServer, elsewhere: Elsewhere | None = None) -> APIRouter:
     router = APIRouter(prefix="/api/v1/sip", tags=["SIP"])
 
-    @router.get("/trace", summary="SIP messages of recent calls", responses=responses(401))
+    @router.get("/trace", summary="SIP messages of recent calls", dependencies=[READ])
     async def trace(
         request: Request,
         call: str = Query("", description="A session's id or a Call-ID; empty for all that are kept."),
@@ -76,12 +77,12 @@ def sip_router(sip: SipServer, elsewhere: Elsewhere | None = None) -> APIRouter:
             found.messages.sort(key=lambda message: message.at)
         return found
 
-    @router.get("/accounts", summary="Where calls come from", responses=responses(401))
+    @router.get("/accounts", summary="Where calls come from", dependencies=[READ])
     async def accounts() -> Accounts:
         """Whether each account is registered, for how long yet, and what went wrong last."""
         return Accounts(accounts=[AccountView.of(account) for account in sip.accounts])
 
-    @router.get("/bans", summary="Who is ignored", responses=responses(401))
+    @router.get("/bans", summary="Who is ignored", dependencies=[READ])
     async def bans() -> Bans:
         """Scanners and floods. Their packets are dropped by the kernel until the ban is over."""
         return Bans(bans=[BanView.of(ban) for ban in sip.bans])
@@ -90,7 +91,8 @@ def sip_router(sip: SipServer, elsewhere: Elsewhere | None = None) -> APIRouter:
         "/bans/{address:path}",
         summary="Listen to somebody again",
         status_code=204,
-        responses=responses(401, 404),
+        dependencies=[OPERATE],
+        responses=responses(404),
     )
     async def unban(address: str) -> Response:
         """The address, or IPv6 network, as the list of bans shows it."""

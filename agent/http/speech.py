@@ -16,12 +16,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
+from agent.http.access import OPERATE
 from agent.http.admission import TextAdmission
 from agent.http.ahead import ahead
 from agent.http.contracts import Models, Voices
 from agent.http.decoder import SAMPLE_RATE_HZ
 from agent.http.problems import ProblemError, responses
-from agent.http.recording import CHUNK_MS, RecordingError, UnknownFormat, decode, spoken_ms
+from agent.http.upload import CHUNK_MS, UnknownFormat, UploadError, decode, spoken_ms
 from config.settings import TextSettings
 from models.errors import ModelBusy, ModelError, ModelFailed
 from models.lanes import Priority
@@ -77,7 +78,7 @@ def speech_router(
     settings: TextSettings,
 ) -> APIRouter:
     """`voice` and `language`, a BCP 47 tag, are the persona's."""
-    router = APIRouter(tags=["Text"])
+    router = APIRouter(tags=["Text"], dependencies=[OPERATE])
 
     @router.post(
         "/api/v1/tts",
@@ -143,7 +144,7 @@ def speech_router(
         with admission(bulk=True):
             try:
                 recording = await decode(request.stream(), settings.max_audio_s)
-            except RecordingError as error:
+            except UploadError as error:
                 raise ProblemError(415 if isinstance(error, UnknownFormat) else 422, str(error)) from error
             try:
                 reply = await transcribe(models, recording.pcm, language, request)

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
+from agent.http.access import OPERATE
 from agent.http.ahead import ahead
 from agent.http.chat import Answer, Chat
 from agent.http.grouping import TokenGroups
@@ -52,7 +53,7 @@ class ChatReply(BaseModel):
 
 
 def chat_router(chat: Chat, group_tokens: int) -> APIRouter:
-    router = APIRouter(tags=["Text"])
+    router = APIRouter(tags=["Text"], dependencies=[OPERATE])
 
     @router.post(
         "/api/v1/chat",
@@ -60,7 +61,7 @@ def chat_router(chat: Chat, group_tokens: int) -> APIRouter:
         response_model=ChatReply,
         responses={
             200: {"content": {"text/event-stream": {"example": _EVENTS}}},
-            **responses(401, 409, 502, 503, 504),
+            **responses(409, 502, 503, 504),
         },
     )
     async def ask(

@@ -172,7 +172,8 @@ class Health(BaseModel):
     accepting: bool = Field(description="Whether a new call would be answered.")
     reason: str = Field("", description="Why not, if not.")
     calls: int = Field(description="Live calls.")
-    max_calls: int
+    max_calls: int = Field(description="That are taken at once.")
+    capacity: str = Field(description="Why so many.", examples=["12 calls at once (call.max_calls)."])
     llm: LlmView | None = Field(None, description="Which language model was chosen, and why.")
     components: list[ComponentView]
     accounts: list[AccountView] = Field([], description="Of the SIP line, at providers and PBXs.")

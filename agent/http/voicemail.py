@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from agent.http.access import LISTEN, OPERATE, READ
 from agent.http.problems import ProblemError, responses
 from agent.voicemail import Message, Voicemail, Way
 
@@ -40,7 +41,7 @@ class Messages(BaseModel):
 def voicemail_router(voicemail: Voicemail) -> APIRouter:
     router = APIRouter(prefix="/api/v1/messages", tags=["Messages"])
 
-    @router.get("", summary="What callers left", responses=responses(401))
+    @router.get("", summary="What callers left", dependencies=[READ])
     async def messages() -> Messages:
         """All that are kept, in `messages` in `state_dir`."""
         return Messages(messages=[MessageView.of(message) for message in voicemail.messages])
@@ -49,7 +50,8 @@ def voicemail_router(voicemail: Voicemail) -> APIRouter:
         "/{id}/audio",
         summary="The sound of one",
         response_class=FileResponse,
-        responses=responses(401, 404) | {200: {"content": {"audio/wav": {}}}},
+        dependencies=[LISTEN],
+        responses=responses(404) | {200: {"content": {"audio/wav": {}}}},
     )
     async def audio(id: str) -> FileResponse:
         """WAV, mono, 16 kHz."""
@@ -58,7 +60,9 @@ def voicemail_router(voicemail: Voicemail) -> APIRouter:
             raise _unknown(id)
         return FileResponse(path, media_type="audio/wav")
 
-    @router.delete("/{id}", summary="Delete one", status_code=204, responses=responses(401, 404))
+    @router.delete(
+        "/{id}", summary="Delete one", status_code=204, dependencies=[OPERATE], responses=responses(404)
+    )
     async def delete(id: str) -> Response:
         if not voicemail.delete(id):
             raise _unknown(id)

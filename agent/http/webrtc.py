@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, BaseModel, Field
 
+from agent.http.access import OPERATE
 from agent.http.problems import ProblemError, responses
 from config.settings import WebRtcSettings
 from transports.call import CallGone, CallRefused
@@ -53,7 +54,7 @@ def webrtc_router(
 
     A page may offer the `test_numbers` to be dialled.
     """
-    router = APIRouter(prefix="/api/v1/webrtc", tags=["WebRTC"])
+    router = APIRouter(prefix="/api/v1/webrtc", tags=["WebRTC"], dependencies=[OPERATE])
 
     @router.get("/config", summary="ICE servers, times and test numbers for a browser")
     async def config(response: Response) -> dict[str, Any]:

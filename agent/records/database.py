@@ -53,15 +53,19 @@ class Database:
         """For people: without a password."""
         return self.url.render_as_string(hide_password=True)
 
-    async def open(self, started: datetime | None) -> int:
-        """Bring the tables up to date, and close what this node left open before it `started`, if it did.
-
-        Returns how many calls that were.
-        """
+    async def connect(self) -> None:
+        """Bring the tables up to date. Raises CommandError where a later offhook did that already."""
         if self._engine is None:
             self._engine = self._connect()
         async with self._engine.begin() as connection:
             await connection.run_sync(_migrate)
+
+    async def open(self, started: datetime | None) -> int:
+        """As `connect`, and close what this node left open before it `started`, if it did.
+
+        Returns how many calls that were.
+        """
+        await self.connect()
         left = await self._close_open(Call.began < started) if started else 0
         self.opened = True
         return left

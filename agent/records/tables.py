@@ -119,3 +119,18 @@ class Delivery(Base):
     since: Mapped[datetime]
     due: Mapped[datetime] = mapped_column(index=True)
     tries: Mapped[int]
+
+
+class ApiKey(Base):
+    """Who may ask over HTTP, and for what. A name is never given twice, so that logs stay true."""
+
+    __tablename__ = "api_keys"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
+    prefix: Mapped[str]  # how it begins, for people
+    scopes: Mapped[list[str]]
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]

@@ -183,23 +183,35 @@ class Leveler:
 class CallerLevel:
     """How loud the caller is, as their turns have been; and so, what else in the room isn't them.
 
-    A television in the background, or people at the next table, would be turned up by the leveler and
-    answered. Whoever speaks into the telephone is far louder.
+    A second voice in the room or a television would be turned up by the leveler and answered. Whoever speaks
+    into the telephone is far louder. Who for long is only a little too faint may be the caller after all,
+    whose telephone lies on the table by now.
     """
 
-    FAR_BELOW = 10 ** (-27 / 20)
+    _BELOW = 10 ** (-18 / 20)
+    _FAR_BELOW = 10 ** (-27 / 20)
+    _LATEST, _LOUD = 5, 3  # of so many frames so many must be loud: a far voice has single peaks that are
+    _PATIENCE = 500  # frames: 10 s
     _SHARE = 0.3  # of what is known, that a turn changes
     _LONGEST = 3000  # frames; a minute
 
     def __init__(self) -> None:
         self._turns: float | None = None  # how loud turns were: the peak of a loud frame, in samples
         self._peaks: deque[float] = deque(maxlen=self._LONGEST)  # of this turn's frames
+        self._loud: deque[bool] = deque(maxlen=self._LATEST)
+        self._faint = 0  # frames since the last turn that were somewhat below the caller
 
     def is_far_below(self, pcm: bytes) -> bool:
-        """Whether a frame, s16le mono, is so much fainter that it can't be the caller."""
+        """Whether what is heard, up to this frame, s16le mono, is far too faint for the caller."""
         peak = _peak(np.frombuffer(pcm, np.int16))
         self._peaks.append(peak)
-        return self._turns is not None and peak < self.FAR_BELOW * self._turns
+        if self._turns is None:
+            return False
+        far = peak < self._FAR_BELOW * self._turns
+        below = peak < self._BELOW * self._turns
+        self._faint += below and not far
+        self._loud.append(not (far if self._faint > self._PATIENCE else below))
+        return sum(self._loud) < self._LOUD
 
     def begin(self) -> None:
         """Somebody begins to speak."""
@@ -207,8 +219,11 @@ class CallerLevel:
 
     def turn_over(self) -> None:
         """It was a turn of the caller's. A click in it says nothing of how loud they are."""
+        self._faint = 0
         if self._peaks:
-            loud = float(np.percentile(self._peaks, 95))
+            peaks = np.array(self._peaks)
+            # Of the frames with a voice: who thinks before they speak is no fainter for it.
+            loud = float(np.percentile(peaks[peaks >= 0.1 * np.percentile(peaks, 95)], 90))
             known = self._turns if self._turns is not None else loud
             self._turns = (1 - self._SHARE) * known + self._SHARE * loud
             self._peaks.clear()

@@ -75,7 +75,7 @@ class Completeness:
         return ends({"completion_probabilities": logprobs["content"]})
 
 
-class _Recognizer(Recognizer):
+class Ear(Recognizer):
     """One that keeps what it last encoded."""
 
     states: NDArray[np.float32]
@@ -111,8 +111,7 @@ def measure(language: str, cache: Path, model: str | None = None, *, every: int 
     settings = Settings()
     catalog = Catalog(settings.cache_dir)
     name = model or speech_model(settings, [language], catalog)
-    recognizer = _Recognizer.load(catalog.whisper(name), name=name)
-    assert isinstance(recognizer, _Recognizer)
+    recognizer = Ear.load(catalog.whisper(name), name=name)
     completeness = Completeness()
     greeting = load_persona(language).greeting
     folder = cache / name
@@ -135,9 +134,7 @@ def measure(language: str, cache: Path, model: str | None = None, *, every: int 
     return found
 
 
-def _measured(
-    cut: Cut, source: str, recognizer: _Recognizer, completeness: Completeness, greeting: str
-) -> Measured:
+def _measured(cut: Cut, source: str, recognizer: Ear, completeness: Completeness, greeting: str) -> Measured:
     sentence = cut.recording.sentence
     heard = recognizer.transcribe_now(cut.samples, sentence.language)
     states = recognizer.states

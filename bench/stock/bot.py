@@ -168,9 +168,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     llm = Llm(settings.llm, weights=catalog.language_model, states=catalog.prompts)
     await llm.start((Brief(persona.primer),))
     bot = StockBot(persona, weights, llm, arguments.turns)
-    sip = SipServer(
-        SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.call.max_calls, bot.handle
-    )
+    sip = SipServer(SipSettings(host="127.0.0.1", port=arguments.sip_port), settings.most_calls, bot.handle)
     try:
         await sip.start()
         http = _Http(uvicorn.Config(_api(bot), host="127.0.0.1", port=arguments.http_port, log_config=None))

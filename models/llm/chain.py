@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -104,6 +105,8 @@ class Chain:
             if not last:
                 patience_s = min(patience_s, self._settings.fallback_after_s)
             fitted = endpoint.fit(params, keep=keep, slot=slot)
+            asked_at = time.monotonic()
+            endpoint.awaited.append(asked_at)
             try:
                 begun = await opened(
                     partial(self._begin, endpoint, fitted, acting, brevity),
@@ -117,6 +120,8 @@ class Chain:
                     raise
                 self._leave(endpoint, error)
                 continue
+            finally:
+                endpoint.awaited.remove(asked_at)
             async with aclosing(begun.rest(gap_s=self._settings.first_token_timeout_s)) as rest:
                 try:
                     async for chunk in rest:

@@ -36,6 +36,7 @@ class Endpoint(ABC):
 
     def __init__(self) -> None:
         self.calls = 0  # that it answers now
+        self.awaited: list[float] = []  # monotonic: when answers were asked for that haven't begun
 
     @property
     @abstractmethod

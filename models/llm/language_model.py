@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,12 @@ class Llm:
     def _reason(self) -> str:
         """Why the best doesn't answer, without a stop."""
         return (self._endpoints[0].last_error or "").rstrip(".")
+
+    @property
+    def oldest_s(self) -> float:
+        """Since the oldest answer was asked for that hasn't begun."""
+        now = time.monotonic()
+        return now - min((at for one in self._endpoints for at in one.awaited), default=now)
 
     @property
     def device(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from agent.admission import Load
 from agent.observer import Observed, Observer
 from agent.sessions import Sessions
 from config.answering import Personas, load_personas
@@ -118,7 +119,8 @@ async def test_who_watches_and_fails_keeps_no_line(fails: str, monkeypatch: pyte
 
 async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
-        def __init__(self, *_: Any, **__: Any) -> None:
+        def __init__(self, call: CallTransport, **_: Any) -> None:
+            self.info = call.info
             self.half_open = False
             self.forgotten = asyncio.Event()
             self.ended: list[EndReason] = []
@@ -165,3 +167,14 @@ async def test_calls_are_sent_elsewhere_while_none_is_taken(cause: str) -> None:
         await sessions.drain(0)
     with pytest.raises(CallsStopped):
         await sessions.handle(cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", "agent"))))
+
+
+async def test_calls_are_sent_elsewhere_while_there_is_too_much_to_do() -> None:
+    settings = Settings.model_validate({"call": {"divert_to": "sip:200@192.0.2.10"}})
+    sessions = Sessions(settings=settings, personas=Personas((load_persona("en"),)), pool=POOL)
+    sessions._ready = True
+    sessions.admission.weigh(Load(loop_lag_s=1.0), 0.0)
+    with pytest.raises(CallsStopped, match="the event loop is 1000 ms late") as refused:
+        await sessions.handle(cast(CallTransport, SimpleNamespace(info=CallInfo("sip", "alice", "agent"))))
+    assert refused.value.divert_to == "sip:200@192.0.2.10"
+    assert not sessions.stopped

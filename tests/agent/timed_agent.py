@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from pipecat.frames.frames import InterruptionFrame
 
+from agent.http.access import ANYONE_HERE, holder
 from agent.http.webrtc import webrtc_router
 from config.carriers import CarrierSettings
 from config.settings import WebRtcSettings
@@ -91,6 +92,7 @@ async def serving(agent: FakeAgent, host: str = "127.0.0.1") -> AsyncIterator[st
     settings = WebRtcSettings()
     endpoint = WebRtcEndpoint(agent, settings)
     app = FastAPI()
+    app.dependency_overrides[holder] = lambda: ANYONE_HERE
     app.include_router(carriers_router(CarrierSettings.model_validate(carriers), agent, agent.accepting))
     app.include_router(webrtc_router(endpoint, settings))
     server = _Quiet(uvicorn.Config(app, log_config=None, ws="websockets-sansio", lifespan="off"))

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
-from bench.bearing import Limit, Work, limits
 from bench.models import Timing, borne, figures, measure
 from bench.stages import Figures, Loaded, Stage
 from bench.usage import Usage
+from models.bearing import Limit, Work, limits
 from models.devices import Devices
 from models.errors import WeightsError
 from tests.weights import CACHE, require_weights

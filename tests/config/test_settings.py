@@ -99,8 +99,17 @@ def test_rtp_ports_are_a_range(ports: tuple[int, int]) -> None:
 
 def test_every_call_has_two_rtp_ports() -> None:
     with pytest.raises(ValidationError, match="needs at least 40"):
-        Settings(sip=SipSettings(rtp_ports=(10000, 10038)))
+        Settings(sip=SipSettings(rtp_ports=(10000, 10038)), call=CallSettings(max_calls=20))
     Settings(sip=SipSettings(rtp_ports=(10000, 10001)), call=CallSettings(max_calls=1))
+
+
+def test_as_many_calls_as_the_machine_bears_are_no_more_than_there_are_ports_for() -> None:
+    assert Settings().most_calls == 50
+    assert Settings(sip=SipSettings(rtp_ports=(10000, 10038))).most_calls == 19
+    assert Settings(sip=SipSettings(enabled=False, rtp_ports=(10000, 10038))).most_calls == 50
+    assert Settings(call=CallSettings(max_calls=60)).most_calls == 60
+    with pytest.raises(ValidationError):
+        CallSettings.model_validate({"max_calls": "many"})
 
 
 def test_ports_are_apart() -> None:

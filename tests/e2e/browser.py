@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -44,12 +45,18 @@ def require_chromium() -> None:
     pytest.skip("chromium isn't installed")
 
 
-async def launch(playwright: Playwright, cable: Cable, folder: Path, microphone: Path | None) -> Browser:
-    """`microphone` None is a microphone that nobody allows. The process's id is written to `folder`/pid."""
+async def launch(
+    playwright: Playwright, cable: Cable | None, folder: Path, microphone: Path | None
+) -> Browser:
+    """At the far end of the cable, or here.
+
+    `microphone` None is a microphone that nobody allows. The process's id is written to `folder`/pid.
+    """
     require_chromium()
     wrapper = folder / "chromium"
+    command = cable.command(CHROMIUM) if cable else [CHROMIUM]
     # playwright starts and kills this process; its pid is kept for tests that kill it themselves
-    wrapper.write_text(f'#!/bin/sh\necho $$ > {folder}/pid\nexec {" ".join(cable.command(CHROMIUM))} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\necho $$ > {folder}/pid\nexec {" ".join(command)} "$@"\n')
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
     flags = list(FLAGS)
     if microphone:
@@ -64,7 +71,13 @@ async def launch(playwright: Playwright, cable: Cable, folder: Path, microphone:
 
 @asynccontextmanager
 async def opened(
-    cable: Cable, folder: Path, url: str, *, microphone: Path | None, script: str = "", **context: Any
+    cable: Cable | None,
+    folder: Path,
+    url: str,
+    *,
+    microphone: Path | None = None,
+    script: str = "",
+    **context: Any,
 ) -> AsyncIterator[Page]:
     """The page at `url` in a browser of its own, where `script` runs before the page's own.
 
@@ -90,7 +103,8 @@ async def opened(
                 print("errors:", errors, "console:", said, "requests:", asked)
         finally:
             await browser.close()
-    assert all(request.startswith(url) for request in asked)
+    ours = urljoin(url, "/")
+    assert all(request.removeprefix("blob:").startswith(ours) for request in asked)
     assert not errors
 
 

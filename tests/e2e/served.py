@@ -59,6 +59,7 @@ class Served:
             "OFFHOOK_HTTP__HOST": "127.0.0.1",
             "OFFHOOK_HTTP__PORT": str(self.http),
             "OFFHOOK_CALL__DRAIN_S": "0",
+            "OFFHOOK_CALL__MAX_CALLS": "20",  # also on a machine that is busy
             "OFFHOOK_STATE_DIR": str(folder),
             "OFFHOOK_LLM__TEMPERATURE": "0",  # the same answers each time
             **environment,

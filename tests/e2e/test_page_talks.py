@@ -56,7 +56,7 @@ def microphone(questions: list[Path], tmp_path: Path) -> Path:
 async def test_a_conversation(cable: netns.Cable, server: Served, microphone: Path, tmp_path: Path) -> None:
     async with opened(cable, tmp_path, f"{server.url}/", microphone=microphone, script=NO_ECHO) as page:
         await page.get_by_role("button", name="Call", exact=True).click()
-        await expect(page.get_by_role("alert")).to_contain_text("asks for its API key")
+        await expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
         await page.locator("#key").fill(KEY)
         await page.keyboard.press("Enter")
 

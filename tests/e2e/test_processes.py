@@ -24,6 +24,7 @@ from tests.transports.sip_calls import packets, phone, soon
 @contextlib.contextmanager
 def scripted(folder: Path, **environment: str) -> Iterator[Served]:
     """A server whose models are scripted."""
+    environment = {"OFFHOOK_CALL__MAX_CALLS": "20", **environment}
     running = Served(folder, environment, [sys.executable, "-m", "tests.scripted_server"])
     try:
         assert until(running.ready, START_S), running.log.read_text()

@@ -19,7 +19,7 @@ from tests.sip_caller import Caller
 
 pytestmark = [pytest.mark.models, pytest.mark.peers]
 
-CALLS = 4
+CALLS = 10
 
 
 def transcripts(server: Served, state: str) -> dict[str, list[str]]:

@@ -94,6 +94,19 @@ async def test_a_call_is_sent_elsewhere_while_none_is_taken() -> None:
         assert int(answer.header("Retry-After")) > 0
 
 
+@pytest.mark.parametrize("why", ["full", "stopped"])
+async def test_a_call_that_has_no_place_is_diverted(why: str) -> None:
+    reception = Reception()
+    setattr(reception, why, True)
+    reception.divert_to = "sip:200@192.0.2.10"
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await caller.invite()
+        caller.ack(answer)
+        assert answer.status == 302
+        assert answer.header("Contact") == "<sip:200@192.0.2.10>"
+        assert answer.text.count("Contact:") == 1
+
+
 async def test_while_calls_are_seen_out_others_are_sent_elsewhere() -> None:
     reception = Reception()
     settings = SipSettings(host="127.0.0.1", port=free_port())
@@ -250,7 +263,7 @@ async def test_nobody_can_transfer_us() -> None:
         await soon(reception.connected.get())
         caller.send_request("REFER", headers="Refer-To: <sip:someone@127.0.0.1>\r\n")
         answer = await caller.final_answer()
-        assert answer.status == 501
+        assert answer.status == 603
         with pytest.raises(TimeoutError):
             await soon(caller.serve(), 0.5)
         assert caller.requests == []  # no NOTIFY of a transfer

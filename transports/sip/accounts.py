@@ -105,6 +105,10 @@ class Accounts:
         users = {called, user_of(request.header("To"))}
         return next((one for one in senders if one.settings.user in users), senders[0] if senders else None)
 
+    def sends(self, name: str, source: Ip) -> bool:
+        account = self._accounts.get(name)
+        return account is not None and account.sends(source)
+
     def departed(self, source: Ip) -> bool:
         """Whether what comes from there is only heard for the calls of an account that is gone."""
         return any(one.sends(source) for one in self._departed)

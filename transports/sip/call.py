@@ -65,9 +65,13 @@ class SipCall(CallTransport):
         rtp_timeout_s: float,
         stack: Stack,
         reach: Callable[[str], str],
+        joins: SipCall | None = None,
     ) -> None:
-        """`reach` gives the address at which a URI is reached, or raises Unreached."""
-        super().__init__(info, Playout(records=False))
+        """`reach` gives the address at which a URI is reached, or raises Unreached.
+
+        A call that `joins` another one shares its ends of the pipeline.
+        """
+        super().__init__(info, joins.playout if joins else Playout(records=False))
         self._call = call
         self._dialog = dialog
         self._pump = pump
@@ -76,7 +80,7 @@ class SipCall(CallTransport):
         self._stack = stack
         self._reach = reach
         self._hold = Hold(info.call_id, dialog, stack, self.playout)
-        self._input = CallInput()
+        self._input = joins.input() if joins else CallInput()
         self._output = CallOutput(self.playout)
         self._sender = Sender(call.audio, self.playout, feeder.wake)
         self._sockets: tuple[socket.socket, socket.socket] | None = None  # the call's RTP and RTCP
@@ -94,12 +98,12 @@ class SipCall(CallTransport):
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
         self.send_delay_s = SEND_DELAY_S
-        self.playout.on_cut = self._cut
-        self.playout.unsent = self._sender.unsent
+        if joins is None:
+            self._take_playout()
         call.on(self._on_event)
         dialog.on_event = lambda event: self._loop.call_soon_threadsafe(self._on_dialog_event, event)
 
-    def input(self) -> FrameProcessor:
+    def input(self) -> CallInput:
         return self._input
 
     def output(self) -> FrameProcessor:
@@ -362,6 +366,9 @@ class SipCall(CallTransport):
         self._mute()
         self._close_sockets()
         self._call.off(self._on_event)
+        self._tell_stopped(reason)
+
+    def _tell_stopped(self, reason: EndReason) -> None:
         self.playout.on_cut = None
         self._start(self.fire(self.stopped_event, reason))
 
@@ -387,6 +394,10 @@ class SipCall(CallTransport):
         with contextlib.suppress(ValueError):  # Pipecat's keypad lacks A to D, which are an event only
             await self._input.feed_dtmf(InputDTMFFrame(button=KeypadEntry(digit)))
         await self.fire("on_dtmf_event", digit)
+
+    def _take_playout(self) -> None:
+        self.playout.on_cut = self._cut
+        self.playout.unsent = self._sender.unsent
 
     def _close_sockets(self) -> None:
         for sock in self._sockets or ():

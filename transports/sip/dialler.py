@@ -12,6 +12,7 @@ from baresip.ua import UserAgent
 from config.destinations import Destination
 from transports.call import CallGone, CallInfo, EndReason
 from transports.sip.dialogs import Dialogs
+from transports.sip.moving import MovingCall
 from transports.sip.native import Stack
 from transports.sip.native_dial import dial
 from transports.sip.outgoing import OutgoingCall
@@ -36,16 +37,21 @@ class Dialler:
         begin: Callable[[OutgoingCall], None],
         *,
         ring_timeout_s: float,
+        replaces: str = "",
+        joins: MovingCall | None = None,
     ) -> OutgoingCall:
         """Send an INVITE, and have `begin` called before the call hears of what came of it.
 
-        Raises CallGone where that isn't possible.
+        `replaces` is the dialog in whose place it is to be (RFC 3891), escaped. Raises CallGone where that
+        isn't possible.
         """
         uri = str(destination)
         invited = uri.partition(";")[0]
         self._dialogs.dial(invited)
         try:
-            native_call, call_id, tell = await dial(self._runtime, agent, uri)
+            native_call, call_id, tell = await dial(
+                self._runtime, agent, f"{uri}?Replaces={replaces}" if replaces else uri
+            )
         except BaseException as error:
             self._dialogs.dialled(invited)
             if not isinstance(error, BaresipError):
@@ -63,6 +69,7 @@ class Dialler:
             dialog,
             stack=self._stack,
             ring_timeout_s=ring_timeout_s,
+            joins=joins,
             host=destination.at.host.strip("[]"),
             **self._named,
         )

@@ -18,6 +18,7 @@ from transports.sip.accounts import Account
 from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
+from transports.sip.referral import Referral
 from transports.sip.sdp import Direction, Ip, NotAcceptable
 from transports.sip.session_timer import MIN_SE_S, SessionTimer, TooSmall, asked_for
 
@@ -77,6 +78,8 @@ class Dialog:
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything
     refers: bool = False  # we have asked the peer to call somebody else
+    transferring: bool = False  # and it isn't known what came of it
+    referral: Referral | None = None  # whom the peer has asked us to call
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
 
@@ -97,10 +100,14 @@ class Dialogs:
         account_of: Callable[[Message, Ip], Account | None] = lambda *_: None,
         headers: Iterable[str] = (),
         media_encryption: MediaEncryption = "optional",
+        refers: Callable[[str, Ip], bool] | None = None,
+        permits: Callable[[Referral, str], bool] = lambda *_: False,
     ) -> None:
         """`trusts` a peer about who calls? Is there an address of ours that `reaches` it?
 
         And by which account comes a call, if by any? `headers` are what is kept of each besides.
+        Of an account's name and a source, `refers` says whether it may have us call somebody else, if anybody
+        may; `permits`, whether an account may be used to call them.
         """
         self._codecs = tuple(codecs)
         self._account_of = account_of
@@ -108,6 +115,9 @@ class Dialogs:
         self._trusts = trusts
         self._reaches = reaches
         self._media_encryption = media_encryption
+        self._refers = refers
+        self._permits = permits
+        self._allow = f"{ALLOW}, REFER" if refers else ALLOW
         self._dialogs: dict[str, Dialog] = {}
         self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
         self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
@@ -165,15 +175,19 @@ class Dialogs:
                 return _key(request)
             case "NOTIFY" if dialog and dialog.refers:
                 return None
+            case "REFER" if dialog:
+                return self._referred(dialog, request, source)
+            case "REFER" if not request.in_dialog:
+                return Reply(403, "Forbidden")
             case "OPTIONS":
                 return self._capabilities(request, dialog)
-            case "INVITE" | "INFO" | "CANCEL":  # the stack would print whom a stray CANCEL names
+            case "INVITE" | "INFO" | "REFER" | "CANCEL":  # the stack would print whom a stray CANCEL names
                 return Reply(481, "Call/Transaction Does Not Exist")
             case method if method in _LEFT_TO_THE_STACK:
                 return None
             case method if method in _KNOWN:
-                return Reply(405, "Method Not Allowed", (("Allow", ALLOW),))
-        return Reply(501, "Not Implemented", (("Allow", ALLOW),))
+                return Reply(405, "Method Not Allowed", (("Allow", self._allow),))
+        return Reply(501, "Not Implemented", (("Allow", self._allow),))
 
     def responded(self, call_id: str) -> None:
         """Note that a response came."""
@@ -187,7 +201,7 @@ class Dialogs:
         """What goes out in the place of a message of the stack's; None: nothing."""
         dialog = self._dialogs.get(message.header("Call-ID"))
         if message.header("Allow"):
-            message = message.replace("Allow", ALLOW)
+            message = message.replace("Allow", self._allow)
         if message.method == "INVITE" and not message.status and not message.in_dialog:
             if dialog is None and message.uri.partition(";")[0] not in self._dialling:
                 logger.error("an INVITE that nobody asked for was not sent")
@@ -198,6 +212,10 @@ class Dialogs:
             return message
         if 100 < message.status < 200 and dialog.quiet:
             return None
+        if message.status >= 300 and dialog.referral and message.header("CSeq") == dialog.referral.cseq:
+            dialog.referral = None  # the stack wanted nothing of it
+        if message.method == "NOTIFY" and _tells_failure(message):
+            dialog.referral = None
         if message.method == "REFER" and not message.status:
             dialog.refers = True
             return _referring(message)
@@ -309,13 +327,31 @@ class Dialogs:
         dialog.agree(replace(says, timer=dialog.agreed.timer))
         return message
 
+    def _referred(self, dialog: Dialog, request: Message, source: Ip) -> Reply | None:
+        if self._refers is None or not self._refers(dialog.account, source):
+            return Reply(603, "Decline")
+        if dialog.referral or dialog.transferring:
+            return Reply(491, "Request Pending")
+        try:
+            referral = Referral.parse(request.header("Refer-To"), request.header("CSeq"))
+        except ValueError:
+            return Reply(400, "Bad Request")
+        if not self._permits(referral, dialog.account):
+            return Reply(403, "Forbidden")
+        dialog.referral = referral
+        return None
+
     def _capabilities(self, request: Message, dialog: Dialog | None) -> Reply:
         if request.in_dialog and dialog is None:
             return Reply(481, "Call/Transaction Does Not Exist")
         if not request.in_dialog and (self.unavailable_s is not None or not self.ready):
             again_s = RETRY_AFTER_S if self.unavailable_s is None else self.unavailable_s
             return Reply(503, "Service Unavailable", (("Retry-After", str(again_s)),))
-        headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "replaces, timer, 100rel"))
+        headers = (
+            ("Allow", self._allow),
+            ("Accept", "application/sdp"),
+            ("Supported", "replaces, timer, 100rel"),
+        )
         return Reply(200, "OK", headers)
 
 
@@ -342,6 +378,11 @@ def _referring(request: Message) -> Message:
     if ours:
         request = request.replace("Referred-By", f"<{ours[1]}>")
     return request.replace("Refer-To", f"<{target}>")
+
+
+def _tells_failure(notify: Message) -> bool:
+    """Whether they whom the peer has us call haven't answered."""
+    return notify.header("Subscription-State").startswith("terminated") and b"SIP/2.0 2" not in notify.body
 
 
 def _without(message: Message, header: str, option: str) -> Message:

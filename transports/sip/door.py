@@ -27,6 +27,10 @@ class Door:
         self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
         self.accounts: Accounts | None = None
 
+    def is_account(self, name: str, source: Ip) -> bool:
+        """Whether what comes from there is this account's."""
+        return self.accounts is not None and self.accounts.sends(name, source)
+
     def account_of(self, request: Message, source: Ip) -> Account | None:
         return self.accounts.of(request, source) if self.accounts else None
 

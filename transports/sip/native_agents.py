@@ -100,8 +100,6 @@ class StackAgents:
         mediaenc = mediaenc_of_offer(self.media_encryption, private=private)
         return (
             f"answermode=manual;dtmfmode=auto;audio_codecs={','.join(CODECS[name] for name in codecs)}"
-            # A REFER gets 501. Otherwise the stack accepts it with 202, and nobody here carries it out.
-            ";call_transfer=no"
             # For those that demand it; `Dialogs` takes it away from those that only could.
             ";100rel=yes"
             # Without a value: no video at all. Otherwise the stack sends a re-INVITE after each ACK to

@@ -1,4 +1,4 @@
-"""Hold and attended transfer, where what baresip-python has would hold in the stack's way: without music."""
+"""Hold and transfers, where what baresip-python has would hold in the stack's way, without music."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "call_refresh_allowed": (ctypes.c_bool, [_pointer]),
     "call_set_audio_ldir": (None, [_pointer, _int]),
     "call_replace_transfer": (_int, [_pointer, _pointer]),
+    # The last argument is the first of a variable number, which there is one of.
+    "call_notify_sipfrag": (_int, [_pointer, ctypes.c_uint16, _text, _text]),
 }
 
 
@@ -52,3 +54,12 @@ class StackCalls:
             return all(calls) and not self._lib.call_replace_transfer(*calls)
 
         return await self._on_sip_thread(transfer)
+
+    async def notify(self, sip_call_id: str, status: int, reason: str) -> None:
+        """Tell who has asked us to call somebody how that goes; from 200 on for the last time."""
+
+        def tell() -> None:
+            if call := self._lib.uag_call_find(sip_call_id.encode()):
+                self._lib.call_notify_sipfrag(call, status, b"%s", reason.encode())
+
+        await self._on_sip_thread(tell)

@@ -13,8 +13,8 @@ from baresip.errors import BaresipError
 from baresip.events import Event, StackEvent
 
 from transports.call import CallGone, EndReason
-from transports.sip.call import SipCall
 from transports.sip.dialogs import DialogEvent
+from transports.sip.moving import MovingCall
 
 TRANSACTION_S = 32.0  # RFC 3261 17.1.1.2: then an INVITE that nothing answered is given up
 _STATUS = re.compile(r"([3-6]\d\d) ?(.*)", re.DOTALL)
@@ -83,7 +83,7 @@ class Failure:
         return cls(EndReason.NOT_REACHED, 0, "It can't be reached.")
 
 
-class OutgoingCall(SipCall):
+class OutgoingCall(MovingCall):
     """Has been dialled; `answer` waits for the called party's.
 
     What sounds before the answer (early media) is left to the stack, which nobody listens to: it is ringing

@@ -28,7 +28,6 @@ from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsS
 from transports.outbound import OutboundGuard
 from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
-from transports.sip.call import SipCall
 from transports.sip.dialler import Dialler
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
 from transports.sip.dispatcher import Dispatcher
@@ -40,10 +39,12 @@ from transports.sip.kernel_filter import BannedSource, KernelFilter
 from transports.sip.limits import SourceLimits, source_of
 from transports.sip.listeners import Listeners
 from transports.sip.message import Message
+from transports.sip.moving import MovingCall
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
+from transports.sip.referred import Referrals
 from transports.sip.registrar import Peer, Registrar, Unreached
 from transports.sip.sdp import Ip
 from transports.sip.sender import Feeder
@@ -123,10 +124,11 @@ class SipServer:
         self._tap = Tap(self._guard.received, self._traced)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._calls: dict[SipCall, asyncio.Task[None]] = {}
+        self._calls: dict[MovingCall, asyncio.Task[None]] = {}
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
         self._door = Door(settings)
+        self._referrals = Referrals(self.dial, self._outbound, self._outbound.ring_timeout_s)
         self._dialogs = Dialogs(
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
@@ -134,6 +136,8 @@ class SipServer:
             headers=headers,
             account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
+            refers=None if settings.accept_refer == "never" else self._refers,
+            permits=self._referrals.permits,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
@@ -191,6 +195,7 @@ class SipServer:
                 feeder=self._feeder,
                 rtp_timeout_s=self._settings.rtp_timeout_s,
                 reach=self._door.reach,
+                follow=self._referrals.follow,
             )
             await self._listeners.open(self._stack, self._certificate, self._worker)
             if self._dispatcher:
@@ -225,10 +230,13 @@ class SipServer:
         *,
         account: str = "",
         ring_timeout_s: float,
+        replaces: str = "",
+        joins: MovingCall | None = None,
     ) -> OutgoingCall:
         """Call somebody and have `handler` run the call, which is under way when this returns.
 
-        Raises NotPermitted, or CallGone where it can't even be tried.
+        `replaces` and `joins` are as `Dialler.dial` has them. Raises NotPermitted, or CallGone where it can't
+        even be tried.
         """
         destination = self._outbound.permits(to, account)
         try:
@@ -244,6 +252,8 @@ class SipServer:
             destination,
             lambda call: self._supervise(call, handler(call)),
             ring_timeout_s=ring_timeout_s,
+            replaces=replaces,
+            joins=joins,
         )
 
     def drain(self, deadline_s: float) -> None:
@@ -348,6 +358,14 @@ class SipServer:
         outgoing = self._dialogs.sent(message)
         return outgoing and self._door.told(outgoing, peer, self._addresses)
 
+    def _refers(self, account: str, source: Ip) -> bool:
+        """On the SIP thread: whether who sends from there may have us call somebody else."""
+        return (
+            self._settings.accept_refer == "anyone"
+            or any(source in network for network in self._trusted)
+            or self._door.is_account(account, source)
+        )
+
     @property
     def registrar(self) -> Registrar | None:
         """Where the telephones are that log in here; None if none may."""
@@ -392,7 +410,7 @@ class SipServer:
             account=dialog.account,
             headers=who.headers,
         )
-        sip_call = SipCall(
+        sip_call = MovingCall(
             call,
             info,
             dialog,
@@ -401,10 +419,11 @@ class SipServer:
             rtp_timeout_s=self._settings.rtp_timeout_s,
             stack=self._stack,
             reach=self._door.reach,
+            follow=self._referrals.follow,
         )
         self._supervise(sip_call, self._serve(call, sip_call))
 
-    def _supervise(self, call: SipCall, serving: Coroutine[Any, Any, None]) -> None:
+    def _supervise(self, call: MovingCall, serving: Coroutine[Any, Any, None]) -> None:
         """Have what serves a call run until nothing of it is left."""
 
         async def run() -> None:
@@ -424,11 +443,11 @@ class SipServer:
         task.add_done_callback(lambda _: self._forget(call))
         call.add_event_handler(call.connected_event, self._note_source)
 
-    async def _note_source(self, call: SipCall) -> None:
+    async def _note_source(self, call: MovingCall) -> None:
         if call.info.remote:
             self._guard.had_call(source_of(call.info.remote))
 
-    def _forget(self, call: SipCall) -> None:
+    def _forget(self, call: MovingCall) -> None:
         self._calls.pop(call, None)
         self._live.discard(call.info.call_id)
         self._report()
@@ -440,7 +459,7 @@ class SipServer:
         if self._worker:
             self._worker.report({call.info.call_id: call.info.id for call in self._calls})
 
-    async def _serve(self, native_call: Call, call: SipCall) -> None:
+    async def _serve(self, native_call: Call, call: MovingCall) -> None:
         stack = self._stack
         assert stack is not None
         try:
@@ -454,7 +473,10 @@ class SipServer:
                 self._guard.call_over(source_of(call.info.remote))
         except CallRefused as refused:
             try:
-                if isinstance(refused, CallsStopped):
+                if refused.divert_to:
+                    there = f"Contact: <{refused.divert_to}>\r\n"
+                    await stack.reject(call.info.call_id, 302, "Moved Temporarily", there)
+                elif isinstance(refused, CallsStopped):
                     again = f"Retry-After: {RETRY_AFTER_S}\r\n"
                     await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
                 else:

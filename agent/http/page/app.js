@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Call, CallError, savedCall } from "./call.js";
+import { rememberKey } from "./http.js";
 import { Latency } from "./latency.js";
 import { Meter } from "./meter.js";
 import { describe } from "./problems.js";
@@ -312,7 +313,7 @@ $("type").addEventListener("submit", (event) => {
 });
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  api.rememberKey($("key").value);
+  rememberKey($("key").value);
   $("key").value = "";
   start();
 });

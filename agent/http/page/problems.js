@@ -37,7 +37,7 @@ export function describe(error) {
     case 0:
       return { title: "The server can't be reached.", text: error.message };
     case 401:
-      return { title: "This server asks for its API key.", text: "It is http.api_key in its settings." };
+      return { title: "This server asks for an API key.", text: "One with the scope “operate”, or http.api_key of its settings." };
     case 503:
       return { title: "The agent can't take this call now.", text: error.message };
     case undefined:

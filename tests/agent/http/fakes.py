@@ -12,6 +12,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
+from agent.admission import Admission
 from agent.conversation import CallState, Problem, ToolCall, Turn
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
@@ -101,6 +102,7 @@ class FakeCall:
 class FakeCalls:
     calls: list[FakeCall] = field(default_factory=list)
     accepting: tuple[bool, str] = (True, "")
+    admission: Admission = field(default_factory=lambda: Admission(20))
     draining: bool = False
 
     def live(self) -> list[FakeCall]:
@@ -125,6 +127,7 @@ class FakeComponent:
     model: str | None = None
     last_error: str | None = None
     queued: int = 0
+    oldest_s: float = 0.0
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None

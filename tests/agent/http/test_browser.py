@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
@@ -11,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from agent.http import problems
+from agent.http.access import ANYONE_HERE, holder
 from agent.http.page import page_router
 from agent.http.webrtc import webrtc_router
 from config.settings import WebRtcSettings
@@ -53,6 +55,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     settings = WebRtcSettings(stun=("stun:stun.example:3478",))
     endpoint = WebRtcEndpoint(refuse, settings)
     app = FastAPI()
+    app.dependency_overrides[holder] = lambda: ANYONE_HERE
     problems.install(app)
     app.include_router(webrtc_router(endpoint, settings, ["echo", "tone"]))
     app.include_router(page_router())
@@ -75,6 +78,44 @@ async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(
     assert {"app.js", "call.js", "style.css", "icon.svg"} <= wanted
     for name in wanted:
         assert (await client.get(f"/{name}")).status_code == 200, name
+
+
+# As published: https://registry.npmjs.org/uplot/-/uplot-1.6.32.tgz
+VENDORED = {
+    "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+
+
+async def test_the_operators_page_comes_with_all_that_it_loads_and_from_nowhere_else(
+    client: httpx2.AsyncClient,
+) -> None:
+    page = await client.get("/ops")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    wanted = set(re.findall(r'(?:src|href)="([\w./-]+\.(?:js|css|svg))"', page.text))
+    for module in files("agent.http").joinpath("page", "ops").iterdir():
+        if module.name in VENDORED:
+            assert hashlib.sha256(module.read_bytes()).hexdigest() == VENDORED[module.name]
+        elif module.name.endswith(".js"):
+            text = module.read_text("utf-8")
+            wanted |= {f"ops/{name}" for name in re.findall(r'from "\./([\w.]+)"', text)}
+            wanted |= set(re.findall(r'from "\.\./([\w.]+)"', text))
+            wanted |= set(re.findall(r'(?:src|href): "([\w./-]+)"', text))
+            assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
+    wanted.discard("./")
+    assert {"ops/ops.js", "ops/style.css", "ops/uplot.js", "http.js", "icon.svg"} <= wanted
+    for name in wanted:
+        assert (await client.get(f"/{name}")).status_code == 200, name
+
+
+async def test_where_browsers_may_not_call_operators_have_their_page() -> None:
+    app = FastAPI()
+    app.include_router(page_router(calls=False))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/")).status_code == 404
+        assert (await client.get("/ops")).status_code == 200
+        assert (await client.get("/http.js")).status_code == 200
 
 
 async def test_a_browser_is_told_its_servers(client: httpx2.AsyncClient) -> None:

@@ -98,7 +98,7 @@ async def test_the_parts_are_looked_up(client: httpx2.AsyncClient) -> None:
     assert found["offhook_component_state", "llm", "ready"] == 1
     assert found["offhook_queued_jobs", "llm"] == 0
     assert found[("offhook_accepting",)] == 1
-    assert found[("offhook_max_calls",)] == Settings().call.max_calls
+    assert found[("offhook_max_calls",)] == 20
     assert found[("offhook_gpu_utilisation_ratio",)] == 0.4
     assert found[("process_resident_memory_bytes",)] > 0
 

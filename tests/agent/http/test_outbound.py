@@ -88,7 +88,7 @@ async def line(serve: Serve, *, key: bool = True, **outbound: Any) -> AsyncItera
     guard = OutboundGuard(settings.outbound)
     sip = SipServer(settings.sip, 5, sessions.handle, outbound=guard)
     calls = OutboundCalls(sip.dial, sessions.host, guard, lambda: sessions.accepting)
-    router = outbound_router(calls, personas, has_key=key, ring_timeout_s=20)
+    router = outbound_router(calls, personas, ring_timeout_s=20)
     app = create_app(settings=settings, calls=sessions, models=HttpModels(), routers=[router])
     await sip.start()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.http.conversations import Conversations
 from agent.http.grouping import TokenGroups
-from agent.http.recording import CHUNK_MS, spoken_ms
+from agent.http.upload import CHUNK_MS, spoken_ms
 
 
 def groups(tokens: list[str], size: int) -> list[str]:

@@ -35,10 +35,13 @@ class Receiver:
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.prompt = asyncio.Event()  # until then nothing is answered
+        self.prompt.set()
         self.app = Starlette(routes=[Route("/calls", self._take, methods=["POST"])])
 
     async def _take(self, request: Request) -> Response:
         self.got.append((dict(request.headers), await request.body()))
+        await self.prompt.wait()
         return Response(status_code=self.statuses.pop(0) if self.statuses else 204)
 
     @property
@@ -67,7 +70,10 @@ class Post:
     async def start(self) -> None:
         url = f"http://127.0.0.1:{self.port}/calls"
         settings = Settings.model_validate(
-            {"state_dir": self._folder, "webhook": {"url": url, "calls": True, "secret": SECRET}}
+            {
+                "state_dir": self._folder,
+                "webhook": {"url": url, "calls": True, "secret": SECRET, "timeout_s": 1},
+            }
         )
         self.recorder = Recorder(settings)
         await self.recorder.start()
@@ -122,6 +128,32 @@ async def test_it_is_posted_until_it_is_taken(post: Post, statuses: tuple[int, .
     id = await post.call()
     await until(lambda: len(receiver.got) == len(statuses) + 1)
     assert {call["id"] for call in receiver.data} == {id}
+    await post.stop()
+
+
+async def test_a_receiver_that_is_too_slow_gets_it_again(post: Post) -> None:
+    receiver = Receiver()
+    receiver.prompt.clear()
+    await post.receive(receiver)
+    await post.start()
+    made = [await post.call() for _ in range(2)]
+    await until(lambda: len(receiver.got) >= 2)  # the first wasn't answered in time
+    receiver.prompt.set()
+    await until(lambda: {call["id"] for call in receiver.data} == set(made))
+    assert all(headers["webhook-id"] == json.loads(body)["data"]["id"] for headers, body in receiver.got)
+    await post.stop()
+
+
+async def test_a_receiver_that_goes_and_comes_back_misses_no_call(post: Post) -> None:
+    receiver = Receiver()
+    await post.receive(receiver)
+    await post.start()
+    made = [await post.call()]
+    await until(lambda: len(receiver.got) == 1)
+    await post.away()
+    made += [await post.call() for _ in range(3)]
+    await post.receive(receiver)
+    await until(lambda: {call["id"] for call in receiver.data} == set(made))
     await post.stop()
 
 

@@ -13,14 +13,14 @@ import av
 import numpy as np
 import pytest
 
-from agent.http import decoder, recording
-from agent.http.recording import Recording, RecordingError, UnknownFormat, decode
+from agent.http import decoder, upload
 from agent.http.speech import wav
+from agent.http.upload import UnknownFormat, Upload, UploadError, decode
 
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16).tobytes()
 
 
-async def sent(body: bytes, longest_s: int = 10) -> Recording:
+async def sent(body: bytes, longest_s: int = 10) -> Upload:
     """As it is decoded when it arrives in pieces."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -61,7 +61,7 @@ def pitch_hz(pcm: bytes) -> float:
 
 
 async def test_wav_comes_back_as_it_was() -> None:
-    assert await sent(wav(TONE)) == Recording(TONE, None)
+    assert await sent(wav(TONE)) == Upload(TONE, None)
 
 
 KINDS = {
@@ -88,7 +88,7 @@ async def test_what_people_record_is_taken(container: str, codec: str, options: 
 
 
 async def test_what_is_too_long_is_refused_before_it_is_all_decoded() -> None:
-    with pytest.raises(RecordingError, match=r"longer than 1 s \(text\.max_audio_s\)"):
+    with pytest.raises(UploadError, match=r"longer than 1 s \(text\.max_audio_s\)"):
         await sent(wav(TONE * 60), 1)
 
 
@@ -110,7 +110,7 @@ async def test_of_a_damaged_recording_the_good_part_is_heard() -> None:
 async def test_what_is_missing_is_said() -> None:
     half = wav(TONE * 4)[: 44 + 2 * len(TONE)]
     heard = await sent(half)
-    assert heard == Recording(TONE * 2, "Only 2.0 s of 4.0 s could be read.")
+    assert heard == Upload(TONE * 2, "Only 2.0 s of 4.0 s could be read.")
     damaged = bytearray(encoded("ipod", "aac", seconds=4))
     damaged[len(damaged) // 2 : len(damaged) // 2 + 3000] = bytes(range(250)) * 12
     heard = await sent(bytes(damaged))
@@ -140,7 +140,7 @@ def matroska(rate_hz: float, channels: int = 1, seconds: int = 1) -> bytes:
     ids=["1 Hz", "100 MHz", "200 channels", "WAV", "Ogg", "MP4"],
 )
 async def test_what_means_harm_is_refused_before_anything_is_made_of_it(body: bytes, why: str) -> None:
-    with pytest.raises(RecordingError, match=why):
+    with pytest.raises(UploadError, match=why):
         await sent(body, 3600)
 
 
@@ -161,14 +161,14 @@ async def test_a_decoder_that_is_taken_over_harms_nobody(
     limits = "resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))"
     script.write_text(f"import os, resource, time\n{limits}\n{harm}\n")
     monkeypatch.setattr(decoder, "__file__", str(script))
-    monkeypatch.setattr(recording, "DECODE_S", 1.0)
-    with pytest.raises(RecordingError, match="takes more than it may, or breaks the decoder"):
+    monkeypatch.setattr(upload, "DECODE_S", 1.0)
+    with pytest.raises(UploadError, match="takes more than it may, or breaks the decoder"):
         await asyncio.wait_for(sent(bytes(1_000_000), 1), 10)
 
 
 async def test_memory_that_a_file_asks_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_MEMORY_BYTES", 140 * 1024 * 1024)
-    with pytest.raises(RecordingError, match="more"):
+    monkeypatch.setattr(upload, "_MEMORY_BYTES", 140 * 1024 * 1024)
+    with pytest.raises(UploadError, match="more"):
         await sent(wav(TONE * 700), 1)
 
 

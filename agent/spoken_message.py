@@ -14,7 +14,7 @@ SHORTEST_S = 0.5  # of voice
 _BYTES_PER_S = 2 * SAMPLE_RATE_HZ
 
 
-class Recording:
+class SpokenMessage:
     """Takes sound until a silence, a key or the longest message; `over` is set then."""
 
     def __init__(self, settings: VoicemailSettings, pool: ModelPool) -> None:
@@ -45,7 +45,7 @@ class Recording:
             self.over.set()
 
     @property
-    def message(self) -> bytes | None:
+    def pcm(self) -> bytes | None:
         """What was said, without the silence behind it; None where nobody spoke."""
         if self._voiced_s < SHORTEST_S:
             return None

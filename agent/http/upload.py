@@ -27,26 +27,26 @@ _MIN_MS = 96
 _MAX_MS = 14_000  # fits the recognizer's 15 s window
 
 
-class RecordingError(Exception):
+class UploadError(Exception):
     """The recording can't be used; the message says why."""
 
 
-class UnknownFormat(RecordingError):
+class UnknownFormat(UploadError):
     """It isn't a recording, or none of the formats that are taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class Upload:
     """s16le mono PCM at 16 kHz, and a sentence about what is missing of it."""
 
     pcm: bytes
     missing: str | None
 
 
-async def decode(body: AsyncIterator[bytes], longest_s: int) -> Recording:
+async def decode(body: AsyncIterator[bytes], longest_s: int) -> Upload:
     """Decode a recording in a process of its own, to which the body goes as it comes.
 
-    Raises RecordingError, and whatever `body` raises.
+    Raises UploadError, and whatever `body` raises.
     """
     most_bytes = longest_s * SAMPLE_RATE_HZ * 2
     process = await asyncio.create_subprocess_exec(
@@ -77,11 +77,11 @@ async def decode(body: AsyncIterator[bytes], longest_s: int) -> Recording:
         transport.close()
         await asyncio.shield(process.wait())
     if not said.endswith(b"\n") or process.returncode != 0:
-        raise RecordingError("Decoding this recording takes more than it may, or breaks the decoder.")
+        raise UploadError("Decoding this recording takes more than it may, or breaks the decoder.")
     about = json.loads(said)
     if error := about.get("error"):
-        raise UnknownFormat(error) if about["unknown"] else RecordingError(error)
-    return Recording(pcm, about["missing"])
+        raise UnknownFormat(error) if about["unknown"] else UploadError(error)
+    return Upload(pcm, about["missing"])
 
 
 async def _send(body: AsyncIterator[bytes], stdin: asyncio.StreamWriter) -> None:

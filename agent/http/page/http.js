@@ -1,0 +1,40 @@
+// What both pages ask of the server. Everything is relative to where the page is, so that a proxy may put it
+// under a path of its own.
+
+const KEY = "offhook.key";
+
+export class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status; // 0: the server didn't answer
+  }
+}
+
+export function rememberKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
+/** The response, if it is a good one. Throws ApiError. */
+export async function request(method, path, body, options = {}) {
+  const headers = body ? { "Content-Type": "application/json" } : {};
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers.Authorization = `Bearer ${key}`;
+  let response;
+  try {
+    response = await fetch(path, {
+      method, headers, body: body && JSON.stringify(body), cache: "no-store", ...options,
+    });
+  } catch {
+    throw new ApiError(0, "The server doesn't answer. Is it running, and is this machine connected?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, problem.detail || `The server answered ${response.status}.`);
+}
+
+export async function ask(method, path, body, options) {
+  const response = await request(method, path, body, options);
+  return response.status === 204 ? null : response.json();
+}

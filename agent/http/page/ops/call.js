@@ -1,0 +1,182 @@
+// One call, live or past: who, how it sounded, what was said, and where the time of each answer went.
+
+import { ask } from "../http.js";
+import { confirm } from "./dialog.js";
+import { full, h, heading, length, ms, pill, seconds, trouble, words } from "./dom.js";
+import { STAGES, cause, slow, who } from "./names.js";
+
+const SOON_MS = 300;
+const TRUTH_MS = 5000;
+
+export async function show(page, { id, server, signal }) {
+  const path = `api/v1/sessions/${encodeURIComponent(id)}`;
+  const head = h("div");
+  const actions = h("div", { class: "actions", role: "group", "aria-label": "Act on the call", hidden: true });
+  const failed = h("div");
+  const log = h("ol", { class: "log" });
+  const facts = h("dl", { class: "facts" });
+  let call = null;
+  let open = new Set(); // answers whose waterfall is open, by when they began
+
+  async function refresh() {
+    call = await ask("GET", path);
+    if (signal.aborted) return;
+    head.replaceChildren(title(call));
+    facts.replaceChildren(...about(call));
+    open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
+    const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
+    const end = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+    log.replaceChildren(...happened(call, open));
+    if (focused) log.querySelector(`[data-at="${focused}"] summary`)?.focus({ preventScroll: true });
+    if (end && call.state !== "ended") scrollTo(0, document.documentElement.scrollHeight);
+    act();
+  }
+
+  function act() {
+    const live = call.state !== "ended";
+    actions.hidden = !live;
+    if (!live) return;
+    const mute = (change) => ({ caller: call.caller_muted, agent: call.agent_muted, ...change });
+    const button = (name, text, does, props = {}) => {
+      const made = actions.querySelector(`[data-do="${name}"]`) ?? actions.appendChild(h("button", { type: "button", "data-do": name, ...props }));
+      made.textContent = text;
+      made.onclick = () => doIt(does);
+      return made;
+    };
+    button("say", "Say…", async () => {
+      const text = await confirm({ title: "Have the agent say", text: "Behind what it is saying now. The caller hears it, and the model is told of it.", field: "Words", action: "Say it" });
+      return text && ask("POST", `${path}/say`, { text });
+    });
+    button("mute-caller", call.caller_muted ? "Unmute the caller" : "Mute the caller", async () => {
+      const sure = call.caller_muted || await confirm({ title: "Mute the caller?", text: "The agent doesn't hear them until you unmute them. What they say meanwhile is lost.", action: "Mute the caller" });
+      return sure && ask("POST", `${path}/mute`, mute({ caller: !call.caller_muted }));
+    }).setAttribute("aria-pressed", call.caller_muted);
+    button("mute-agent", call.agent_muted ? "Unmute the agent" : "Mute the agent", async () => {
+      const sure = call.agent_muted || await confirm({ title: "Mute the agent?", text: "The caller hears nothing until you unmute it. What it has to say waits.", action: "Mute the agent" });
+      return sure && ask("POST", `${path}/mute`, mute({ agent: !call.agent_muted }));
+    }).setAttribute("aria-pressed", call.agent_muted);
+    button("hangup", "Hang up…", async () => {
+      const sure = await confirm({ title: `Hang up on ${who(call)}?`, text: "The call ends at once, without a goodbye.", action: "Hang up", danger: true });
+      return sure && ask("DELETE", path);
+    }, { class: "danger" });
+  }
+
+  async function doIt(does) {
+    failed.replaceChildren();
+    try {
+      await does();
+      await refresh();
+    } catch (error) {
+      failed.replaceChildren(trouble(error));
+    }
+  }
+
+  let waiting = null;
+  const soon = () => {
+    waiting ??= setTimeout(() => {
+      waiting = null;
+      if (!signal.aborted && call.state !== "ended") refresh().catch(() => {});
+    }, SOON_MS);
+  };
+
+  page.append(head, actions, failed, h("div", { class: "columns" },
+    h("section", { "aria-labelledby": "said" }, h("h2", { id: "said" }, "What was said"), log),
+    h("aside", { "aria-labelledby": "about" }, h("h2", { id: "about" }, "The call"), facts)));
+  server.addEventListener("event", ({ detail }) => detail.session === id && soon(), { signal });
+  server.addEventListener("here", soon, { signal });
+  const timer = setInterval(() => document.hidden || soon(), TRUTH_MS);
+  const ticking = setInterval(() => {
+    const running = head.querySelector(".running");
+    if (running) running.textContent = length(seconds(call.since, Date.now()));
+  }, 1000);
+  signal.addEventListener("abort", () => [timer, ticking].forEach(clearInterval));
+  await refresh();
+}
+
+function title(call) {
+  const live = call.state !== "ended";
+  const [text, tone] = live ? [words(call.state), call.state] : cause(call.cause);
+  return h("div", null,
+    h("a", { class: "back", href: live ? "#/live" : "#/calls" }, live ? "‹ Live calls" : "‹ Calls"),
+    heading(`${call.from || "unknown"} → ${call.to || "unknown"}`, pill(text, tone),
+      h("span", { class: live ? "soft running" : "soft" }, length(seconds(call.since, call.ended ?? Date.now())))));
+}
+
+function about(call) {
+  const { quality } = call;
+  const answers = call.transcript.filter((turn) => total(turn)).map(total).sort((a, b) => a - b);
+  const lost = quality.packets_lost != null && quality.packets_received
+    ? `${((100 * quality.packets_lost) / (quality.packets_lost + quality.packets_received)).toFixed(1)} % of ${(quality.packets_lost + quality.packets_received).toLocaleString()}` : null;
+  const facts = [
+    ["Began", full(call.since)],
+    ["Ended", call.ended && full(call.ended)],
+    ["Over", [call.transport, call.account && `account ${call.account}`, call.direction === "outbound" && "outgoing"].filter(Boolean).join(", ")],
+    ["Name", call.from_name !== call.from && call.from_name],
+    ["Diverted from", call.diverted_from.join(", ")],
+    ["Address", call.remote],
+    ["Sound", [call.codec, call.encryption ? `encrypted (${call.encryption})` : "not encrypted"].filter(Boolean).join(", ")],
+    ["Persona", `${call.persona} (${call.language})`],
+    ["Answers", answers.length && `${answers.length}, median ${ms(answers[(answers.length - 1) >> 1])}, slowest ${ms(answers.at(-1))}`],
+    ["MOS", quality.mos?.toFixed(2)],
+    ["Packets lost", lost],
+    ["Jitter", quality.jitter_ms != null && ms(quality.jitter_ms)],
+    ["Round trip", quality.round_trip_ms != null && ms(quality.round_trip_ms)],
+    ["False starts", String(call.false_starts)],
+    ["Begun ahead", call.guesses && `${call.guesses}, ${call.guesses_discarded} thrown away`],
+    ["Id", call.id],
+  ];
+  return facts.filter(([, value]) => value).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)));
+}
+
+/** Everything in the order in which it happened. */
+function happened(call, open) {
+  const most = Math.max(...call.transcript.map(total), 1);
+  const all = [
+    ...call.transcript.map((turn) => [turn.at, () => spoken(call, turn, most, open)]),
+    ...call.tool_calls.map((tool) => [tool.at, () => entry(call, tool.at, "tool", "Tool", h("code", null, `${tool.name}(${JSON.stringify(tool.arguments)})`))]),
+    ...call.problems.map((problem) => [problem.at, () => entry(call, problem.at, "problem", "Problem", problem.text)]),
+  ];
+  if (!all.length) return [h("li", { class: "soft" }, call.state === "ended" ? "Nothing is kept of what was said." : "Nothing has been said yet.")];
+  return all.sort(([one], [other]) => new Date(one) - new Date(other)).map(([, make]) => make());
+}
+
+const total = (turn) => Object.values(turn.ledger).reduce((sum, part) => sum + part, 0);
+
+function entry(call, at, kind, name, ...what) {
+  return h("li", { class: kind, "data-at": at },
+    h("time", { datetime: at, title: full(at) }, length(seconds(call.since, at))),
+    h("span", { class: "name" }, name),
+    h("div", { class: "what" }, ...what));
+}
+
+function spoken(call, turn, most, open) {
+  const parts = Object.entries(turn.ledger);
+  const { wait_ms: waited, probability, reason, patience } = turn.end_of_turn;
+  const why = [
+    waited != null && `waited ${ms(waited)}`, reason && words(reason), probability != null && `p ${probability.toFixed(2)}`, patience,
+  ].filter(Boolean);
+  return entry(call, turn.at, turn.speaker, turn.speaker === "caller" ? "Caller" : "Agent",
+    h("p", null, turn.text),
+    why.length > 0 && h("p", { class: "why" }, why.join(" · ")),
+    parts.length > 0 && waterfall(turn, parts, most, open));
+}
+
+function waterfall(turn, parts, most, open) {
+  const sum = total(turn);
+  const bar = (from, part, stage) => {
+    const made = h("i", { class: stage, title: `${STAGES[stage] ?? words(stage)}: ${ms(part)}` });
+    made.style.setProperty("--from", `${(100 * from) / most}%`);
+    made.style.setProperty("--part", `${(100 * part) / most}%`);
+    return made;
+  };
+  let from = 0;
+  const bars = parts.map(([stage, part]) => {
+    const made = [stage, part, bar(from, part, stage), bar(from, part, stage)];
+    from += part;
+    return made;
+  });
+  return h("details", { class: "latency", open: open.has(turn.at), "data-at": turn.at },
+    h("summary", null, h("span", { class: `ms ${slow(sum)}` }, ms(sum)), h("span", { class: "track", "aria-hidden": "true" }, ...bars.map(([, , one]) => one))),
+    h("ol", { class: "waterfall", "aria-label": "Where the time went" }, ...bars.map(([stage, part, , one]) =>
+      h("li", null, h("span", null, STAGES[stage] ?? words(stage)), h("span", { class: "track", "aria-hidden": "true" }, one), h("span", { class: "ms" }, ms(part))))));
+}

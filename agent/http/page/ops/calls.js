@@ -1,0 +1,127 @@
+// Calls that are over, with filters and pages.
+
+import { ask } from "../http.js";
+import { empty, h, heading, length, ms, pill, seconds, trouble, when, zone } from "./dom.js";
+import { CAUSES, cause, over, slow, who } from "./names.js";
+
+const LIMIT = 50;
+const HOUR_MS = 3_600_000;
+const PERIODS = { today: "Today", 24: "24 hours", 72: "3 days", 168: "7 days", all: "All" };
+
+export async function show(page, { query, signal }) {
+  const chosen = {
+    period: query.get("period") ?? "today",
+    cause: query.get("cause") ?? "",
+    transport: query.get("transport") ?? "",
+    from: query.get("from") ?? "",
+  };
+  const hours = span(chosen.period);
+  const results = h("div", { class: "results" });
+  const causes = h("div", { class: "causes", role: "group", "aria-label": "Causes" });
+  page.append(heading("Calls"), filters(chosen), causes, results);
+
+  const asked = new URLSearchParams({ state: "ended", limit: LIMIT });
+  if (hours) asked.set("since", new Date(first(hours)).toISOString());
+  for (const name of ["cause", "transport", "from"]) if (chosen[name]) asked.set(name, chosen[name]);
+  if (query.get("cursor")) asked.set("cursor", query.get("cursor"));
+
+  async function fill() {
+    try {
+      const [{ sessions, next }, stats] = await Promise.all([
+        ask("GET", `api/v1/sessions?${asked}`),
+        hours && ask("GET", `api/v1/stats?hours=${hours}`).catch(() => null),
+      ]);
+      if (signal.aborted) return;
+      causes.replaceChildren(...(stats ? counts(stats.hours, chosen) : []));
+      results.replaceChildren(...(sessions.length ? [table(sessions), pages(query, next)] : [nothing(chosen, query)]));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.status === 401) throw error;
+      results.replaceChildren(trouble(error, fill));
+    }
+  }
+  await fill();
+}
+
+/** Hours from the beginning of a period on, this one among them; null for all. The API counts by whole hours. */
+function span(period) {
+  if (period === "all") return null;
+  return period === "today" ? new Date().getHours() + 1 : Number(period) || 24;
+}
+
+const first = (hours) => (Math.floor(Date.now() / HOUR_MS) - hours + 1) * HOUR_MS;
+
+function go(chosen, change) {
+  const wanted = Object.entries({ ...chosen, ...change }).filter(([name, value]) => value && !(name === "period" && value === "today"));
+  const query = new URLSearchParams(wanted).toString();
+  return `#/calls${query ? `?${query}` : ""}`;
+}
+
+function filters(chosen) {
+  const select = (name, label, options) => h("label", null, h("span", null, label),
+    h("select", { name, change: (event) => (location.hash = go(chosen, { [name]: event.target.value })) },
+      ...options.map(([value, text]) => h("option", { value, selected: value === chosen[name] }, text))));
+  const caller = h("input", { type: "search", name: "from", value: chosen.from, placeholder: "+4930123456", autocomplete: "off", enterkeyhint: "search" });
+  caller.addEventListener("change", () => (location.hash = go(chosen, { from: caller.value.trim() })));
+  return h("form", { class: "filters", role: "search", "aria-label": "Filter", submit: (event) => {
+    event.preventDefault();
+    location.hash = go(chosen, { from: caller.value.trim() });
+  } },
+  select("period", "Period", Object.entries(PERIODS)),
+  select("cause", "Cause", [["", "Any"], ...Object.keys(CAUSES).map((name) => [name, cause(name)[0]])]),
+  select("transport", "Over", [["", "Any"], ["sip", "SIP"], ["webrtc", "Browser"], ["twilio", "Twilio"], ["telnyx", "Telnyx"], ["plivo", "Plivo"], ["exotel", "Exotel"], ["vonage", "Vonage"], ["genesys", "Genesys"]]),
+  h("label", null, h("span", null, "Caller"), caller));
+}
+
+/** How the period's calls ended, the worst first; each is a filter. */
+function counts(hours, chosen) {
+  const sums = new Map();
+  for (const hour of hours) for (const [name, of] of Object.entries(hour.causes)) sums.set(name, (sums.get(name) ?? 0) + of);
+  const order = ["bad", "warn", "fine"];
+  return [...sums]
+    .sort(([one, n], [other, m]) => order.indexOf(cause(one)[1]) - order.indexOf(cause(other)[1]) || m - n)
+    .map(([name, of]) => {
+      const [text, tone] = cause(name);
+      const on = chosen.cause === name;
+      return h("a", { class: `chip ${tone}`, href: go(chosen, { cause: on ? "" : name }), "aria-current": on && "true" },
+        text, h("b", null, of.toLocaleString()));
+    });
+}
+
+function table(calls) {
+  const heads = [[`Began (${zone})`], ["Caller"], ["Called"], ["Length", "number"], ["Turns", "number"], ["Last answer", "number"], ["Ended by"]];
+  return h("table", { class: "list past-calls" },
+    h("thead", null, h("tr", null, ...heads.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
+    h("tbody", null, ...calls.map(row)));
+}
+
+function row(call) {
+  const [text, tone] = cause(call.cause);
+  return h("tr", null,
+    h("td", { class: "began" }, when(call.since)),
+    h("th", { scope: "row", class: "who" }, h("a", { class: "row", href: `#/call/${call.id}` }, who(call, call.from)),
+      call.from_name && call.from_name !== call.from && h("small", null, call.from_name)),
+    h("td", { class: "to" }, who(call, call.to), h("small", null, over(call))),
+    h("td", { class: "number length" }, length(seconds(call.since, call.ended))),
+    h("td", { class: "number turns" }, call.turns),
+    h("td", { class: `number answer ${slow(call.last_voice_to_voice_ms)}` }, ms(call.last_voice_to_voice_ms)),
+    h("td", { class: "cause" }, pill(text, tone)));
+}
+
+function pages(query, next) {
+  const at = (cursor) => {
+    const other = new URLSearchParams(query);
+    cursor ? other.set("cursor", cursor) : other.delete("cursor");
+    return `#/calls?${other}`;
+  };
+  return h("nav", { class: "pages", "aria-label": "Pages" },
+    query.get("cursor") && h("a", { class: "button", href: at(null) }, "Newest"),
+    next && h("a", { class: "button", href: at(next), rel: "next" }, "Older"));
+}
+
+function nothing(chosen, query) {
+  const narrowed = chosen.cause || chosen.transport || chosen.from || query.get("cursor");
+  return narrowed
+    ? empty("No call fits.", "Choose a longer period, or ", h("a", { href: go({ period: chosen.period }, {}) }, "drop the filters"), ".")
+    : empty("No calls in this period.", "Those that end appear here. ", h("a", { href: go({ period: "all" }, {}) }, "Show all that are kept"), ".");
+}

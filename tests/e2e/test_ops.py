@@ -1,0 +1,237 @@
+"""The operators' page in a real Chromium, with real calls: only their models and wires are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from models.pool import ComponentHealth
+from tests.e2e.browser import opened, until
+from tests.e2e.ops_site import SAID, Site, ops_site
+from transports.call import EndReason
+
+pytestmark = pytest.mark.peers
+expect.set_options(timeout=30_000)  # the machine may be busy
+
+TABLE, OPEN, PARKING, BOOKING, BREAK, THANKS = SAID
+CALLERS = ("alice", "+4930123456", "+33142685300", "bob", "600")
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}, "has_touch": True},
+}
+AT_ONCE = 10
+
+
+async def calls(site: Site, number: int) -> None:
+    """So many, some at a time, ended in several ways; they are over, written, and begun in the last day."""
+    for first in range(0, number, AT_ONCE):
+        batch = []
+        for nth in range(first, min(number, first + AT_ONCE)):
+            said = [BREAK] if nth % 20 == 7 else [(TABLE, OPEN, PARKING, BOOKING)[nth % 4]]
+            ends = EndReason.CALLER_GONE if nth % 10 == 3 else EndReason.CALLER_HANGUP
+            batch.append(site.call(CALLERS[nth % 5], *said, ends=ends))
+        await asyncio.gather(*batch)
+    await until(lambda: _true(site.recorder.health().queued == 0), 60)
+    await site.spread(timedelta(hours=23))
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+def shoot(page: Page, name: str) -> Any:
+    """Keeps a picture where OFFHOOK_SCREENSHOTS says, for people to look at."""
+    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
+    return page.screenshot(path=f"{folder}/ops-{name}.png") if folder else asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def watched(folder: Path, site: Site, view: str = "", **context: Any) -> AsyncIterator[Page]:
+    """The page, which must write nothing to the console."""
+    said: list[str] = []
+    async with opened(None, folder, f"{site.url}{view}", **context) as page:
+        page.on("console", lambda message: said.append(message.text))
+        await page.reload()
+        yield page
+    assert said == []
+
+
+def row(page: Page, text: str) -> Any:
+    return page.locator("tbody tr", has_text=text)
+
+
+async def fits(page: Page) -> bool:
+    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.mark.timeout(600)
+async def test_a_hundred_past_calls_and_five_live_ones(tmp_path: Path) -> None:
+    async with ops_site(tmp_path) as site:
+        await calls(site, 100)
+        live = [site.call(caller, TABLE, called="+4930987654", ends=None) for caller in CALLERS]
+        async with watched(tmp_path, site, **LOOKS["light"]) as page:
+            await expect(page.locator(".live-calls tbody tr")).to_have_count(5)
+            await expect(row(page, "alice").locator(".answer")).to_have_text(re.compile(r"\d ms"))
+            await expect(row(page, "alice").locator(".words")).to_contain_text("half past seven")
+            await shoot(page, "light-live")
+
+            await page.get_by_role("link", name="Calls", exact=True).click()
+            await page.get_by_label("Period").select_option("72")
+            await expect(page.locator(".past-calls tbody tr")).to_have_count(50)
+            await shoot(page, "light-calls")
+            await page.get_by_role("link", name="Older").click()
+            await expect(page.get_by_role("link", name="Newest")).to_be_visible()
+            await expect(page.locator(".past-calls tbody tr")).to_have_count(50)
+            await expect(page.get_by_role("link", name="Older")).to_have_count(0)
+
+            await page.get_by_role("link", name=re.compile("^Caller lost")).click()
+            await expect(page.locator(".past-calls tbody tr")).to_have_count(10)
+            await page.get_by_label("Caller", exact=True).fill("bob")
+            await page.keyboard.press("Enter")
+            await expect(page.locator(".past-calls tbody tr")).to_have_count(10)
+            await page.get_by_label("Caller", exact=True).fill("nobody")
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_text("No call fits.")).to_be_visible()
+            await page.get_by_role("link", name="drop the filters").click()
+
+            await page.locator("a.row", has_text="alice").first.click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("alice → agent")
+            await expect(page.locator(".log")).to_contain_text(TABLE)
+            await page.locator("summary .ms").first.click()
+            await expect(page.locator(".waterfall li")).to_have_count(6)
+            await shoot(page, "light-call")
+
+            await page.get_by_role("link", name="Capacity").click()
+            await expect(page.locator(".charts canvas")).to_have_count(3)
+            await page.get_by_text("As a table").click()
+            begun = await page.locator(".figures tbody td:nth-child(2)").all_text_contents()
+            assert sum(map(int, begun)) == 105
+            await shoot(page, "light-capacity")
+        for look in ("dark", "phone"):
+            for view in ("live", "calls", "health", "capacity"):
+                async with watched(tmp_path, site, f"#/{view}", **LOOKS[look]) as page:
+                    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+                    await expect(page.locator("canvas, tbody tr").first).to_be_visible()
+                    assert await fits(page)
+                    await shoot(page, f"{look}-{view}")
+        await site.sessions.drain(0)
+        await asyncio.gather(*live)
+
+
+async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
+    async with ops_site(tmp_path) as site, watched(tmp_path, site, **LOOKS["phone"]) as page:
+        await expect(page.get_by_text("Nobody is on the line.")).to_be_visible()
+        live = site.call("alice", OPEN, BREAK, ends=None)
+        await page.get_by_role("link", name="alice").click()
+        await expect(page.locator(".log")).to_contain_text("We open at noon.")
+        await expect(page.locator(".problem")).to_contain_text("told to fail")
+        assert await fits(page)
+
+        await page.get_by_role("button", name="Say…").click()
+        await page.get_by_label("Words").fill("One moment, please.")
+        await page.get_by_role("button", name="Say it").click()
+        await expect(page.locator(".log")).to_contain_text("One moment, please.")
+
+        (call,) = site.sessions.live()
+        await page.get_by_role("button", name="Mute the agent").click()
+        await page.get_by_role("button", name="Cancel").click()
+        assert not call.control.agent_muted
+        await page.get_by_role("button", name="Mute the caller").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Mute the caller").click()
+        await expect(page.get_by_role("button", name="Unmute the caller")).to_be_visible()
+        assert call.control.caller_muted
+        assert not call.control.agent_muted
+        await page.get_by_role("button", name="Unmute the caller").click()
+        await expect(page.get_by_role("button", name="Mute the caller")).to_be_visible()
+        assert not call.control.caller_muted
+
+        await page.get_by_role("button", name="Hang up…").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Hang up").click()
+        await expect(page.locator("main .pill")).to_have_text("Operator hung up")
+        await expect(page.get_by_role("button", name="Hang up…")).to_be_hidden()
+        await live
+
+
+async def test_by_keyboard_alone(tmp_path: Path) -> None:
+    async with ops_site(tmp_path) as site:
+        await site.call("alice", OPEN)
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        async with watched(tmp_path, site, **LOOKS["light"]) as page:
+            focused = page.locator(":focus")
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+            await page.keyboard.press("Tab")
+            await expect(focused).to_have_text("Skip to the content")
+            assert await focused.evaluate("(it) => it.getBoundingClientRect().top") >= 0
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Tab")
+            await expect(focused).to_have_text("Calls")
+            outline = await focused.evaluate("(it) => parseFloat(getComputedStyle(it).outlineWidth)")
+            assert outline >= 2
+            await page.keyboard.press("Enter")
+            await expect(focused).to_have_text("Calls")
+            await expect(page.get_by_role("heading", name="Calls")).to_be_focused()
+            for _ in range(12):
+                await page.keyboard.press("Tab")
+                if await focused.get_attribute("class") == "row":
+                    break
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("heading", name="alice → agent")).to_be_focused()
+            for _ in range(12):
+                await page.keyboard.press("Tab")
+                if await focused.evaluate("(it) => it.tagName") == "SUMMARY":
+                    break
+            await page.keyboard.press("Enter")
+            await expect(page.locator(".waterfall li").first).to_be_visible()
+
+
+async def test_the_key_is_asked_for_once_and_never_in_an_address(tmp_path: Path) -> None:
+    key = "a key that is long enough"
+    async with (
+        ops_site(tmp_path, http={"api_key": key}) as site,
+        opened(None, tmp_path, site.url, **LOOKS["phone"]) as page,
+    ):
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.get_by_label("API key").fill("a wrong one, which is as long")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("isn't this server's API key")
+        await page.get_by_label("API key").fill(key)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Nobody is on the line.")).to_be_visible()
+        live = site.call("alice", OPEN, ends=None)
+        await expect(page.locator(".live-calls")).to_contain_text("alice")  # the stream has it as well
+        await page.reload()
+        await expect(page.locator(".live-calls")).to_contain_text("alice")
+        assert not any("long" in url for url in asked)
+        await site.sessions.drain(0)
+        await live
+
+
+async def test_what_is_wrong_says_what_to_do(tmp_path: Path) -> None:
+    why = "The account provider isn't registered: 403 Forbidden. Check its password."
+    async with ops_site(tmp_path, records={"enabled": False}) as site:
+        site.parts.append(ComponentHealth("sip", "degraded", "", "", why, 0))
+        async with opened(None, tmp_path, f"{site.url}#/calls", **LOOKS["phone"]) as page:
+            await expect(page.locator("main").get_by_role("alert")).to_contain_text("set records.enabled")
+            await page.get_by_role("link", name="Health").click()
+            await expect(page.locator(".parts tbody tr").first).to_contain_text(why)
+            await expect(page.get_by_role("status")).to_contain_text("degraded")
+            await page.get_by_role("button", name="Take no new calls…").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Take no new calls").click()
+            await expect(page.locator(".sentence")).to_contain_text("draining")
+            assert site.sessions.draining
+            await page.get_by_role("button", name="Take calls again").click()
+            await expect(page.locator(".sentence")).to_contain_text("New calls are answered.")
+            assert not site.sessions.draining
+            await page.goto(f"{site.url}#/call/nothing")
+            await expect(page.locator("main").get_by_role("alert")).to_contain_text("No live call has the id")

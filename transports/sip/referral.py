@@ -1,0 +1,39 @@
+"""Whom a peer asks us to call in its place (RFC 3515), and whose place we take there (RFC 3891)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+_REFER_TO = re.compile(r'(?:"[^"]*"\s*|[^"<>]*)<(?P<uri>[^<>]+)>(?:;[^<>]*)?|(?P<bare>[^<>;?,\s]+)')
+_USER_PARAMETER = re.compile(r";user=(?:phone|ip)(?=;|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """`to` is a URI without headers, `replaces` a Replaces header's value, escaped; empty for none."""
+
+    to: str
+    replaces: str
+    cseq: str  # of the request
+
+    @classmethod
+    def parse(cls, refer_to: str, cseq: str) -> Referral:
+        """Of a Refer-To. Other headers in it than Replaces go nowhere. Raises ValueError."""
+        found = _REFER_TO.fullmatch(refer_to.strip())
+        if not found:
+            raise ValueError("no Refer-To")
+        uri, _, headers = (found["uri"] or found["bare"]).partition("?")
+        replaces = ""
+        for header in filter(None, headers.split("&")):
+            name, _, value = header.partition("=")
+            if name.lower() == "replaces":
+                replaces = unquote(value, errors="strict")
+        if replaces and not _REPLACES.fullmatch(replaces):
+            raise ValueError("no dialog")
+        return cls(_USER_PARAMETER.sub("", uri), quote(replaces, safe=""), cseq)
+
+
+_WORD = r"[A-Za-z0-9.!%*_+`'~()<>:\\\"/\[\]?{}-]+"
+_REPLACES = re.compile(rf"{_WORD}(?:@{_WORD})?(?:;[A-Za-z0-9.=!%*_+`'~-]+)+")
