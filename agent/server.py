@@ -172,7 +172,8 @@ class Server:
         if settings.call.wanted is None:
             on_progress("trying how many calls this machine bears")
             await self._calibrate()
-        await self.voicemail.start()  # before a call may leave a message
+        if not self._worker:  # or what is pending would be passed on twice
+            await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
         await self.canary.start()
         keep_what_is_there()

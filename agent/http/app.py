@@ -113,7 +113,7 @@ def create_app(
     app.include_router(sessions_router(calls, past, voicemail, elsewhere))
     app.include_router(stats_router(past))
     if voicemail:
-        app.include_router(voicemail_router(voicemail))
+        app.include_router(voicemail_router(voicemail, elsewhere))
     if events:
         app.include_router(events_router(events))
     app.include_router(call_control_router(calls))
