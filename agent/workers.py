@@ -152,7 +152,7 @@ class Workers:
             if self._closing:
                 return
             delay_s = one.backoff.failed(time.monotonic())
-            one.state = "down" if one.backoff.hopeless else "restarting"
+            one.state = "degraded"
             one.error = f"{why} It is started again; the other processes take the calls."
             logger.error("process %d: %s Next start in %.2f s", one.number + 1, why, delay_s)
             await asyncio.sleep(delay_s)
@@ -230,8 +230,8 @@ class Workers:
         if answer is None or not answer.is_success:
             return False
         ill = [part for part in answer.json()["components"] if part["state"] not in ("ready", "off")]
-        one.state = ill[0]["state"] if ill else "ready"
-        one.error = f"{ill[0]['name']}: {ill[0]['last_error']}" if ill else None
+        one.state = "degraded" if ill else "ready"  # the server answers all the same
+        one.error = f"{ill[0]['name']} is {ill[0]['state']}: {ill[0]['last_error']}" if ill else None
         return True
 
     async def _follow(self, one: _Worker) -> None:

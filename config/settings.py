@@ -163,6 +163,8 @@ class SipSettings(Section):
 
     def of_process(self, number: int) -> SipSettings:
         """With the RTP ports that this one of the processes has, from 0 on."""
+        if self.processes == 1:
+            return self
         first, last = self.rtp_ports
         size = (last - first + 1) // self.processes & ~1  # RTP has an even port, and RTCP the next
         first += number * size

@@ -129,13 +129,19 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert await recorded(http, lost) == "process_died"
         answers = [(await caller.bye()).status for caller in callers]
         assert sorted(answers) == [200, 481]
+        assert (await http.get("/readyz")).status_code == 200  # the others take calls
+
+        async def other() -> dict[str, Any]:
+            parts = (await http.get("/health")).json()["components"]
+            return next(part for part in parts if part["name"] == "process 2")
+
+        assert (ill := await other())["state"] == "degraded"
+        assert ill["last_error"].startswith("It ended with code -9.")
         async with asyncio.timeout(60):
-            while not await asyncio.to_thread(server.ready):  # noqa: ASYNC110
+            while (await other())["state"] != "ready":
                 await asyncio.sleep(0.2)
         (again,) = processes(server)
         assert again != worker
-        health = (await http.get("/health")).json()
-        assert [one["state"] for one in health["components"] if one["name"] == "process 2"] == ["ready"]
     async with two_calls(server) as callers:  # the new process takes its share
         sessions = server.sessions()
         assert len(sessions) == 2
