@@ -56,6 +56,17 @@ class Answering:
             for tell in self._told:
                 tell(self.persona)
 
+    def hears_language(self, language: str) -> bool:
+        """Whether the recognizer listens for it in this call."""
+        return language in self._personas
+
+    def hand_over(self, persona: Persona) -> None:
+        """Let it go on, in the place of whoever speaks its language. The recognizer has to hear that."""
+        self._personas[persona.language_code] = persona
+        self._answer(persona)
+        for tell in self._told:
+            tell(self.persona)
+
     def turn_over(self, heard: Languages | None) -> None:
         """The caller has said this for good; None where it has no sound, or no other language is answered."""
         if heard:

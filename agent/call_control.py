@@ -7,12 +7,18 @@ import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from pipecat.frames.frames import ControlFrame, InterruptionFrame, TranscriptionFrame, TTSSpeakFrame
+from pipecat.frames.frames import (
+    ControlFrame,
+    InterruptionFrame,
+    LLMMessagesAppendFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+)
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.utils.time import time_now_iso8601
 
@@ -20,7 +26,8 @@ from agent.answering import Answering
 from agent.consultation import Consultation, Dial, about
 from agent.conversation import Conversation, Doing
 from agent.hold_music import hold_music, tone
-from agent.pipeline import CallPipeline
+from agent.pipeline import CallPipeline, Keys
+from agent.recordings.monitor import Monitor
 from agent.spoken_message import SpokenMessage
 from agent.tools import Done
 from agent.voicemail import Voicemail, VoicemailFull
@@ -49,11 +56,15 @@ class UnknownTarget(CantBeDone):
     """Nobody of this name may be called."""
 
 
+class UnknownPersona(CantBeDone):
+    """Nobody of this name answers here."""
+
+
 @dataclass
 class Heard(ControlFrame):
     """Comes to the end of the pipeline when what was said before it has been heard."""
 
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    then: Callable[[], None] = lambda: None
 
 
 class CallControl:
@@ -70,7 +81,10 @@ class CallControl:
         pool: ModelPool,
         voicemail: Voicemail | None,
         dial: Dial | None,
+        monitor: Monitor,
+        personas: Sequence[Persona],
     ) -> None:
+        """`personas` may be handed over to."""
         self._call = call
         self._pipeline = pipeline
         self._answering = answering
@@ -79,6 +93,8 @@ class CallControl:
         self._pool = pool
         self._voicemail = voicemail
         self._dial = dial
+        self._monitor = monitor
+        self._personas = personas
         self._conversation = conversation
         self.doing: Doing | None = None
         self.caller_muted = self.agent_muted = False
@@ -188,6 +204,8 @@ class CallControl:
         if asks is None or keys is None:
             raise CantBeDone(f"The persona {persona.name} has no {name[:60]!r} in its keypad.")
         self._begin("entering")
+        if asks.secret:
+            self._monitor.hide()
         pressed: asyncio.Queue[str] = asyncio.Queue()
         keys.taken_by = pressed.put_nowait
         try:
@@ -197,6 +215,8 @@ class CallControl:
             keys.taken_by = None
             self._mute("doing", False)
             self.doing = None
+            if asks.secret:
+                self._start(partial(self._show_again, keys))
         keys.late = "" if sequence.endswith(asks.terminator) else asks.terminator
         if asks.secret and not (asks.terminator and sequence.endswith(asks.terminator)):
             keys.drop_rest(asks.between_keys_s if asks.complete(sequence) else asks.first_key_s)
@@ -210,6 +230,12 @@ class CallControl:
             TranscriptionFrame(f"DTMF: {entered}", "", time_now_iso8601(), finalized=True)
         )
         return None if asks.secret else entered
+
+    async def _show_again(self, keys: Keys) -> None:
+        """Once no key can belong to the secret any more."""
+        while (left_s := keys.rest_s) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(left_s)
+        self._monitor.show()
 
     async def _pass_on(self, name: str, entered: str) -> str | None:
         """Post what is secret. Returns what the model is told of it, None where it wasn't taken."""
@@ -344,6 +370,30 @@ class CallControl:
         playout = self._call.playout
         playout.hold("operator") if agent else playout.resume("operator")
 
+    async def inject(self, text: str, *, answer: bool) -> None:
+        """Instruct the model, from its next answer on; `answer` has it say something at once.
+
+        Raises CantBeDone.
+        """
+        self._require_nothing_done()
+        message: Any = {"role": "system", "content": text}
+        await self._pipeline.worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=answer))
+
+    def hand_over(self, name: str) -> None:
+        """Have another persona go on, with what was said so far. Raises UnknownPersona, CantBeDone."""
+        self._require_nothing_done()
+        named = [one for one in self._personas if one.name.casefold() == name.casefold()]
+        if not named:
+            raise UnknownPersona(f"there is no {name[:60]!r}; there are {_names(self._personas)}.")
+        spoken = [one for one in named if self._answering.hears_language(one.language_code)]
+        if not spoken:
+            raise CantBeDone(
+                f"{named[0].name} speaks {named[0].language}, which this call isn't listened to in: "
+                "that is settled when a call begins (languages)."
+            )
+        same = [one for one in spoken if one.language_code == self._answering.language]
+        self._answering.hand_over((same or spoken)[0])
+
     async def _connect(self, to: str, uri: str) -> None:
         """Have the caller's side call `uri`, or first whoever is there: then the caller waits with music."""
         settings = self._settings.transfer
@@ -420,17 +470,17 @@ class CallControl:
 
     async def _heard(self, deadline_s: float = SAY_DEADLINE_S) -> None:
         """Returns when all that is being said has been heard, or won't be."""
-        heard = Heard()
-        await self._pipeline.worker.queue_frame(heard)
+        heard = asyncio.Event()
+        await self._pipeline.worker.queue_frame(Heard(heard.set))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(heard.reached.wait(), deadline_s)
+            await asyncio.wait_for(heard.wait(), deadline_s)
 
     async def _queue(self, text: str) -> None:
         if text:
             await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
 
     async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
-        frame.reached.set()
+        frame.then()
 
     def _start(self, work: Callable[[], Awaitable[object]]) -> None:
         async def do() -> None:
@@ -444,3 +494,7 @@ class CallControl:
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _names(personas: Iterable[Persona]) -> str:
+    return ", ".join(dict.fromkeys(persona.name for persona in personas))

@@ -22,6 +22,7 @@ EVERY_S = 6.0
 DEADLINE_S = 8.0  # queueing behind calls included
 TEXT = "One, two, three."  # which no persona says, so that it isn't kept
 _ID = "canary"
+_REMEDY = "It is tried again every few seconds. If it stays, look into the log, and start offhook again."
 
 logger = logging.getLogger("offhook.canary")
 
@@ -59,7 +60,8 @@ class Canary(Observer):
             self._proved_at = float("-inf")
 
     def health(self) -> ComponentHealth:
-        return ComponentHealth(_ID, "down" if self._error else "ready", "", "", self._error, 0)
+        state = "down" if self._error else "ready"
+        return ComponentHealth(_ID, state, "", "", self._error, 0, remedy=_REMEDY if self._error else None)
 
     async def _run(self) -> None:
         while True:

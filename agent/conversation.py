@@ -61,6 +61,7 @@ class Turn:
     speaker: Literal["caller", "agent"]
     text: str
     at: float = field(default_factory=time.time)
+    began: float | None = None  # Unix time of its first sound
     cut_off: bool = False
     end_of_turn: Mapping[str, float | str] = field(default_factory=dict)  # why a caller's was over
     ledger: Mapping[str, float] = field(default_factory=dict)
@@ -73,6 +74,16 @@ class ToolCall:
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Action:
+    """What somebody did to the call over HTTP; `by` is their key's name, empty where none is asked for."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
     at: float = field(default_factory=time.time)
 
 
@@ -90,6 +101,7 @@ class Conversation:
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_TURNS)
         self.tool_calls: deque[ToolCall] = deque(maxlen=MAX_TURNS)
+        self.actions: deque[Action] = deque(maxlen=MAX_TURNS)
         self.problems: deque[Problem] = deque(maxlen=MAX_TURNS)
         self.agent_words: deque[str] = deque(maxlen=RECENT_WORDS)  # that the caller heard last
         self.guesses = 0  # answers begun before the caller's turn was surely over
@@ -99,6 +111,8 @@ class Conversation:
         self._awaited: LatencyTrace | None = None  # of one that is, until its answer sounds
         self._heard: LatencyTrace | None = None
         self.false_starts = 0  # turns that were answered, and went on
+        self._caller_began: float | None = None  # Unix time of the first sound of the turn that goes on
+        self._agent_began: float | None = None
         self._taken_back: Turn | None = None  # goes on: what becomes of its answer isn't heard
         self.bridging = False  # what sounds isn't the answer, but bridges the wait for it
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
@@ -113,6 +127,11 @@ class Conversation:
         self.bridging = False
         if self.on_bridged:
             self.on_bridged()
+
+    def caller_speaks(self, at: float) -> None:
+        """A voice of theirs was heard from `at` on, on the event loop's clock."""
+        if not self._taken_back:
+            self._caller_began = time.time() - (asyncio.get_running_loop().time() - at)
 
     def caller_paused(self, speech_end: float, *, foreseen: bool = False) -> None:
         """The caller may be done: a new answer begins to be made, or has been, `foreseen` as they spoke."""
@@ -161,10 +180,13 @@ class Conversation:
         while self.turns and self._taken_back is None:
             last = self.turns.pop()
             self._taken_back = last if last.speaker == "caller" else None
+        if self._taken_back:
+            self._caller_began = self._taken_back.began
         self._changed()
 
     def give_back(self) -> None:
         """What went on with it came to nothing: the turn was said, though it isn't answered."""
+        self._caller_began = None
         if self._taken_back:
             self.turns.append(self._taken_back)
             self._taken_back = None
@@ -177,13 +199,16 @@ class Conversation:
 
     def caller_said(self, text: str, *, end_of_turn: Mapping[str, float | str] | None = None) -> None:
         self._taken_back = None
-        self.turns.append(Turn("caller", text, end_of_turn=end_of_turn or {}))
+        began, self._caller_began = self._caller_began, None
+        self.turns.append(Turn("caller", text, began=began, end_of_turn=end_of_turn or {}))
         self._changed()
 
     def answer_sounds(self, now: float) -> LatencyTrace | None:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
         if self.bridging:
             return None
+        if self._agent_began is None:
+            self._agent_began = time.time() + now - asyncio.get_running_loop().time()
         ledger, self._awaited = self._awaited, None
         if ledger is None:
             return None
@@ -196,6 +221,10 @@ class Conversation:
         self.tool_calls.append(ToolCall(name, arguments))
         self._changed()
 
+    def acted(self, action: Action) -> None:
+        self.actions.append(action)
+        self._changed()
+
     def failed(self, text: str) -> None:
         self.problems.append(Problem(text))
         self._changed()
@@ -203,9 +232,12 @@ class Conversation:
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
         ledger, self._heard = self._heard, None
+        began, self._agent_began = self._agent_began, None
         if not text or self.takes_back:
             return None
-        turn = Turn("agent", text, cut_off=cut_off)
+        if began is None and self.turns and self.turns[-1].speaker == "agent":
+            began = self.turns[-1].at  # without a silence between the two
+        turn = Turn("agent", text, began=began, cut_off=cut_off)
         if ledger:
             turn.ledger = ledger.parts_ms()
             turn.voice_to_voice_ms = ledger.voice_to_voice_ms

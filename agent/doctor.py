@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 
 import agent
+from agent import surroundings
+from agent.surroundings import Finding, Verdict
 from config.answering import load_personas
 from config.errors import ConfigError
 from config.packages import require_one_onnxruntime
@@ -24,21 +24,9 @@ from models.errors import ModelError
 from models.nvml import NoGpu, Nvml
 from models.placement import Placement
 
-Verdict = Literal["ok", "note", "broken"]
-
 _NEEDED_BYTES = 2_500_000_000  # with the default models
 _NAMED = 5  # packages
 _SERVERS_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`broken`: offhook can't serve until the remedy is applied; `note`: it can, but worse than it could."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
 
 
 Check = Callable[[Settings], Iterable[Finding]]
@@ -49,22 +37,20 @@ def examine(settings: Settings, *, gpu: bool = False) -> Iterator[Finding]:
         try:
             yield from check(settings)
         except ImportError as error:  # of a package that the check on packages has named
-            yield Finding(check.__name__.replace("_", " "), "broken", str(error), "make clean install")
+            yield Finding(check.__name__.replace("_", " "), "fail", str(error), "make clean install")
 
 
 def python(_: Settings) -> Iterator[Finding]:
     found = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    yield Finding("Python", "ok" if fits else "broken", found, "" if fits else "Install 3.11, 3.12 or 3.13.")
+    yield Finding("Python", "pass" if fits else "fail", found, "" if fits else "Install 3.11, 3.12 or 3.13.")
 
 
 def packages(_: Settings) -> Iterator[Finding]:
     try:
         needed = [Requirement(one) for one in requires("offhook") or ()]
     except PackageNotFoundError:
-        yield Finding(
-            "packages", "broken", "offhook isn't installed, but run from its source.", "make install"
-        )
+        yield Finding("packages", "fail", "offhook isn't installed, but run from its source.", "make install")
         return
     wrong, count = [], 0
     for one in needed:
@@ -75,7 +61,7 @@ def packages(_: Settings) -> Iterator[Finding]:
                 wrong.append(f"{one.name} {found or 'is missing'}")
     if wrong:
         yield Finding(
-            "packages", "broken", f"Not what offhook needs: {', '.join(wrong)}.", "make clean install"
+            "packages", "fail", f"Not what offhook needs: {', '.join(wrong)}.", "make clean install"
         )
         return
     pins = Path(str(agent.__file__)).parents[1] / "constraints.txt"
@@ -83,10 +69,10 @@ def packages(_: Settings) -> Iterator[Finding]:
     if other:
         more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
         yield Finding(
-            "packages", "note", f"Not as tested: {', '.join(other[:_NAMED])}{more}.", "make clean install"
+            "packages", "warn", f"Not as tested: {', '.join(other[:_NAMED])}{more}.", "make clean install"
         )
     else:
-        yield Finding("packages", "ok", f"The {count} that offhook needs are here.")
+        yield Finding("packages", "pass", f"The {count} that offhook needs are here.")
 
 
 def onnxruntime(_: Settings) -> Iterator[Finding]:
@@ -94,7 +80,7 @@ def onnxruntime(_: Settings) -> Iterator[Finding]:
     try:
         require_one_onnxruntime()
     except ConfigError as error:
-        yield Finding(name, "broken", str(error))
+        yield Finding(name, "fail", str(error))
         return
     installed = next((one for one in ("onnxruntime", "onnxruntime-gpu") if _version(one)), None)
     try:
@@ -105,9 +91,9 @@ def onnxruntime(_: Settings) -> Iterator[Finding]:
         )
     except (ImportError, AttributeError) as error:  # what is left of a folder has no names in it
         detail = f"{installed or 'onnxruntime'} can't be imported: {error}"
-        yield Finding(name, "broken", detail, "make clean install")
+        yield Finding(name, "fail", detail, "make clean install")
         return
-    yield Finding(name, "ok", f"{installed} {onnxruntime.__version__}, which knows {providers}.")
+    yield Finding(name, "pass", f"{installed} {onnxruntime.__version__}, which knows {providers}.")
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
@@ -120,9 +106,9 @@ def ports(settings: Settings) -> Iterator[Finding]:
         try:
             require_free(section, host, port, "udp" if kind == "udp" else "tcp")
         except ConfigError as error:
-            yield Finding(name, "broken", str(error))
+            yield Finding(name, "fail", str(error))
         else:
-            yield Finding(name, "ok", f"{kind.upper()} {port} on {host} is free.")
+            yield Finding(name, "pass", f"{kind.upper()} {port} on {host} is free.")
 
 
 def encryption(settings: Settings) -> Iterator[Finding]:
@@ -135,22 +121,22 @@ def encryption(settings: Settings) -> Iterator[Finding]:
     detail = f"{found}, in baresip-python's package."
     if found.startswith("OpenSSL 1."):
         more = "No longer kept by OpenSSL's project, so fixes come with baresip-python alone."
-        yield Finding("SIP encryption", "note", f"{detail} {more}", "docs/sip.md, Encryption")
+        yield Finding("SIP encryption", "warn", f"{detail} {more}", "docs/sip.md, Encryption")
     else:
-        yield Finding("SIP encryption", "ok", detail)
+        yield Finding("SIP encryption", "pass", detail)
 
 
 def machine(_: Settings) -> Iterator[Finding]:
     memory, cores = available_memory_bytes(), usable_cores()
     if memory is None:
-        yield Finding("machine", "note", f"{cores} cores; how much memory is available can't be told.")
+        yield Finding("machine", "warn", f"{cores} cores; how much memory is available can't be told.")
         return
     detail = f"{cores} cores, {memory / 1e9:.1f} GB of memory available"
     if memory < _NEEDED_BYTES:
         remedy = "A smaller language model: make install MIND=small"
-        yield Finding("machine", "note", f"{detail}; the default models take 2.3.", remedy)
+        yield Finding("machine", "warn", f"{detail}; the default models take 2.3.", remedy)
     else:
-        yield Finding("machine", "ok", f"{detail}.")
+        yield Finding("machine", "pass", f"{detail}.")
 
 
 def weights(settings: Settings) -> Iterator[Finding]:
@@ -171,7 +157,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
         kind = precision(placement.device, settings.stt.compute_type)
         yield _placed("speech-to-text", f"Whisper {name} ({kind})", placement)
     except ModelError as error:
-        yield Finding("speech-to-text", "broken", str(error))
+        yield Finding("speech-to-text", "fail", str(error))
     for choice in dict.fromkeys(persona.voice for persona in personas):
         lost = []
         for voice in names_in(choice):
@@ -191,35 +177,35 @@ def weights(settings: Settings) -> Iterator[Finding]:
             yield _placed("text-to-speech", voice, placement)
             break
         else:
-            yield Finding("text-to-speech", "broken", " Or: ".join(lost))
+            yield Finding("text-to-speech", "fail", " Or: ".join(lost))
     minds = [
         entry.name
         for entry in catalog.entries()
         if entry.kind == "language model" and entry.state in ("ready", "not unpacked")
     ]
     if minds:
-        yield Finding("language model", "ok", f"Bundled ones that are here: {', '.join(minds)}.")
+        yield Finding("language model", "pass", f"Bundled ones that are here: {', '.join(minds)}.")
     else:
         detail = "No bundled one is here: Ollama or what llm.url names has to answer."
-        yield Finding("language model", "note", detail, "make install")
-    yield Finding("voice activity", "ok", "silero on cpu, always.")
+        yield Finding("language model", "warn", detail, "make install")
+    yield Finding("voice activity", "pass", "silero on cpu, always.")
 
 
 def driver(_: Settings) -> Iterator[Finding]:
     try:
         gpu = Nvml().gpu()
     except NoGpu as error:
-        yield Finding("GPU", "note", f"{error} offhook serves on the processor.", "Install NVIDIA's driver.")
+        yield Finding("GPU", "warn", f"{error} offhook serves on the processor.", "Install NVIDIA's driver.")
     else:
         memory = "" if gpu.memory_bytes is None else f", {gpu.memory_bytes / 1e9:.1f} GB"
         newest = ".".join(map(str, gpu.cuda))
-        yield Finding("GPU", "ok", f"{gpu.name}{memory}, driver {gpu.driver}, which knows CUDA {newest}.")
+        yield Finding("GPU", "pass", f"{gpu.name}{memory}, driver {gpu.driver}, which knows CUDA {newest}.")
 
 
 def libraries(_: Settings) -> Iterator[Finding]:
-    yield _loaded(cuda.DRIVER, "note", "It comes with NVIDIA's driver.")
+    yield _loaded(cuda.DRIVER, "warn", "It comes with NVIDIA's driver.")
     # Without the set they are only missed; of the set, one that is missing is damage.
-    verdict: Verdict = "broken" if cuda.installed() else "note"
+    verdict: Verdict = "fail" if cuda.installed() else "warn"
     for library in (*cuda.FOR_CTRANSLATE2, *cuda.FOR_ONNXRUNTIME):
         yield _loaded(library, verdict, cuda.INSTALL)
 
@@ -234,25 +220,41 @@ def servers(settings: Settings) -> Iterator[Finding]:
             async with asyncio.timeout(_SERVERS_S):
                 remotes = await llm.start_remote()
             return [
-                Finding("language model", "ok" if one.state == "ready" or not one.wanted else "note", one.why)
+                Finding("language model", "warn" if one.wanted and one.state != "ready" else "pass", one.why)
                 for one in remotes
             ]
         except TimeoutError:
             late = f"{settings.llm.model} isn't loaded after {_SERVERS_S:.0f} s; it is still being."
-            return [Finding("language model", "note", late)]
+            return [Finding("language model", "warn", late)]
         finally:
             await llm.close()
 
     yield from asyncio.run(look())
 
 
-CHECKS: tuple[Check, ...] = (python, packages, onnxruntime, ports, encryption, machine, weights, servers)
+CHECKS: tuple[Check, ...] = (
+    python,
+    packages,
+    surroundings.clashes,
+    onnxruntime,
+    ports,
+    encryption,
+    surroundings.https,
+    machine,
+    surroundings.descriptors,
+    surroundings.clock,
+    surroundings.disks,
+    surroundings.database,
+    weights,
+    surroundings.sums,
+    servers,
+)
 GPU_CHECKS: tuple[Check, ...] = (driver, libraries)
 
 
 def _placed(name: str, model: str, placement: Placement) -> Finding:
     detail = f"{model} on {placement.device}. {placement.warning or placement.why}"
-    return Finding(name, "note" if placement.warning else "ok", detail)
+    return Finding(name, "warn" if placement.warning else "pass", detail)
 
 
 def _loaded(library: cuda.Library, verdict: Verdict, remedy: str) -> Finding:
@@ -262,7 +264,7 @@ def _loaded(library: cuda.Library, verdict: Verdict, remedy: str) -> Finding:
         words = str(error).removeprefix(f"{library.soname}: ")
         return Finding(library.soname, verdict, f"It can't be loaded: {words}.", remedy)
     whose = f"{library.package} {found.version}" if found.version else "the system's"
-    return Finding(library.soname, "ok", f"{whose}, {found.path}")
+    return Finding(library.soname, "pass", f"{whose}, {found.path}")
 
 
 def _not_as_tested(pins: Path) -> Iterator[str]:

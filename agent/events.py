@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.conversation import LatencyTrace, Problem, ToolCall, Turn
+from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
 from agent.observer import Observed, Observer
 from transports.call import EndReason, MediaStats
 
 MOST_READERS = 32
 MOST_WAITING = 256  # events that a reader may be behind
 
-Kind = Literal["started", "turn", "answered", "false_start", "tool_call", "problem", "ended"]
+Kind = Literal["started", "turn", "answered", "false_start", "tool_call", "action", "problem", "ended"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Event:
     turn: Turn | None = None  # of `turn`
     trace: LatencyTrace | None = None  # of `answered`
     tool_call: ToolCall | None = None
+    action: Action | None = None
     problem: Problem | None = None
     cause: EndReason | None = None  # of `ended`
     at: float = field(default_factory=time.time)
@@ -50,6 +51,7 @@ class _Known:
 
     turns: Sequence[Turn] = ()
     tool_calls: int = 0
+    actions: int = 0
     problems: int = 0
     false_starts: int = 0
 
@@ -83,9 +85,13 @@ class Events(Observer):
                 self._tell(Event("turn", call, turn=turn))
         for tool_call in call.tool_calls[known.tool_calls :]:
             self._tell(Event("tool_call", call, tool_call=tool_call))
+        for action in call.actions[known.actions :]:
+            self._tell(Event("action", call, action=action))
         for problem in call.problems[known.problems :]:
             self._tell(Event("problem", call, problem=problem))
-        self._known[call.info.id] = _Known(turns, len(call.tool_calls), len(call.problems), call.false_starts)
+        self._known[call.info.id] = _Known(
+            turns, len(call.tool_calls), len(call.actions), len(call.problems), call.false_starts
+        )
 
     def answered(self, call: Observed, trace: LatencyTrace) -> None:
         self._tell(Event("answered", call, trace=trace))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Whose doing a line is, for whatever runs on behalf of a call or a request.
 call_id: ContextVar[str] = ContextVar("call_id", default="")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")  # in hexadecimal, where calls are traced
 
 _SYSLOG = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -45,6 +46,11 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    set_level(settings)
+
+
+def set_level(settings: LogSettings) -> None:
+    """What is logged from now on."""
     logging.getLogger("offhook").setLevel(settings.level.upper())
     logging.getLogger("baresip").setLevel("DEBUG" if settings.level == "debug" else "WARNING")
     loguru_logger.remove()
@@ -66,8 +72,10 @@ class _Redacting(logging.Formatter):
 
 class _Text(_Redacting):
     def format(self, record: logging.LogRecord) -> str:
-        line, request = super().format(record), request_id.get()
-        return f"{line} [request {request}]" if request else line
+        line = super().format(record)
+        for name, id in (("request", request_id.get()), ("trace", trace_id.get())):
+            line += f" [{name} {id}]" if id else ""
+        return line
 
 
 class _Journal(_Text):
@@ -79,7 +87,7 @@ class _Journal(_Text):
 class _Json(_Redacting):
     def format(self, record: logging.LogRecord) -> str:
         line = {"at": _at(record), "level": record.levelname.lower(), "logger": record.name}
-        line |= {"call": call_id.get(), "request": request_id.get()}
+        line |= {"call": call_id.get(), "request": request_id.get(), "trace": trace_id.get()}
         line["message"] = without_credentials(record.getMessage())
         if record.exc_info:
             line["exception"] = without_credentials(self.formatException(record.exc_info))

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from agent.conversation import LatencyTrace, Problem, ToolCall, Turn
+from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
 from config.persona import Persona
 from transports.call import CallInfo, EndReason, MediaStats
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording, or what there is of one by now."""
+
+    path: Path
+    began: float  # Unix time of its first sample
+    seconds: float
+    bytes: int
 
 
 class Observed(Protocol):
@@ -26,6 +38,8 @@ class Observed(Protocol):
     @property
     def tool_calls(self) -> Sequence[ToolCall]: ...
     @property
+    def actions(self) -> Sequence[Action]: ...
+    @property
     def problems(self) -> Sequence[Problem]: ...
     @property
     def guesses(self) -> tuple[int, int]:
@@ -33,6 +47,8 @@ class Observed(Protocol):
 
     @property
     def false_starts(self) -> int: ...
+    @property
+    def recorded(self) -> Recorded | None: ...
     @property
     def last_voice_to_voice_ms(self) -> float | None: ...
 

@@ -88,6 +88,11 @@ class Keys(DTMFAggregator):
         """Have keys go nowhere up to `late`, or until none came for so long: they may belong to a secret."""
         self._rest_s, self._rest_until = seconds, asyncio.get_running_loop().time() + seconds
 
+    @property
+    def rest_s(self) -> float:
+        """How much longer that is."""
+        return max(0.0, self._rest_until - asyncio.get_running_loop().time())
+
     def _keeps(self, key: str) -> bool:
         if self.taken_by:
             self.taken_by(key)

@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from baresip.errors import BaresipError
 from fastapi import FastAPI
 
-from agent import pipeline
+from agent import logs, pipeline
 from agent.admission import Load
 from agent.canary import Canary
 from agent.events import Events
@@ -19,20 +20,26 @@ from agent.http.elsewhere import AskedByAnother
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
+from agent.http.reload import reload_router
 from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
 from agent.http.webrtc import webrtc_router
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
+from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
 from agent.records.recorder import Recorder
+from agent.reload import ANSWERING, Reloaded, plan
+from agent.room import Room
 from agent.sessions import Sessions
 from agent.tls import Certificate
+from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
 from agent.workers import Workers
-from config.answering import Personas
+from config.answering import Personas, load_personas
+from config.errors import ConfigError
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import CALLS_OF_A_PROCESS, Settings
@@ -63,9 +70,21 @@ class Server:
     """Models, telephone lines and the control plane."""
 
     def __init__(
-        self, settings: Settings, personas: Personas, *, worker: Worker | None = None, http_socket: str = ""
+        self,
+        settings: Settings,
+        personas: Personas,
+        again: Callable[[], Settings] | None = None,
+        *,
+        worker: Worker | None = None,
+        http_socket: str = "",
     ) -> None:
-        """A `worker` takes calls for another process, which asks it over HTTP by a Unix socket's path."""
+        """`again` reads the settings once more; raises ConfigError.
+
+        A `worker` takes calls for another process, which asks it over HTTP by a Unix socket's path.
+        """
+        self._again = again or (lambda: settings)
+        self._reloading = asyncio.Lock()
+        self._guard = OutboundGuard(settings.outbound)
         self.settings = settings
         self._worker = worker
         self._http_socket = http_socket
@@ -80,8 +99,10 @@ class Server:
             Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
         )
         self.deliveries: Deliveries | None = None
+        self.recordings = self._recordings(self.recorder)
         self.metrics = Metrics()
         self.events = Events()
+        self.tracing = tracing(settings.telemetry)
         self.canary = Canary(self.pool, personas.default)
         self.voicemail = Voicemail(settings, self._write_down)
         self.sessions = Sessions(
@@ -89,7 +110,8 @@ class Server:
             personas=personas,
             pool=self.pool,
             voicemail=self.voicemail,
-            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder])],
+            recordings=self.recordings,
+            observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self._dispatcher: Dispatcher | None = None
         self.workers: Workers | None = None
@@ -105,6 +127,7 @@ class Server:
         self.sip_certificate: Certificate | None = None
         self._died = asyncio.Event()
         self._pulse = Pulse()
+        self.room = Room(settings.state_dir, self._pulse)
         self._beating: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
@@ -130,19 +153,18 @@ class Server:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
-            guard = OutboundGuard(settings.outbound)
             self.sip = SipServer(
                 settings.sip if self._worker else settings.sip.of_process(0),
                 min(settings.most_calls, CALLS_OF_A_PROCESS),
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
-                outbound=guard,
+                outbound=self._guard,
                 dispatcher=self._dispatcher,
                 worker=self._worker,
             )
             self.outbound = OutboundCalls(
-                self.sip.dial, self.sessions.host, guard, lambda: self.sessions.accepting
+                self.sip.dial, self.sessions.host, self._guard, lambda: self.sessions.accepting
             )
             self.sessions.dial = self.outbound.consult
             if settings.sip.over_tls and not self._worker:
@@ -155,6 +177,8 @@ class Server:
             if settings.webhook.calls and not self._worker:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
+            if self.recordings and self.settings.recordings.enabled:
+                self.recordings.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -207,6 +231,16 @@ class Server:
             self.sessions.admission.bears(limit.calls, f"{limit.what}, {limit.why}")
         logger.info("%s", self.sessions.admission.capacity)
 
+    def _recordings(self, recorder: Recorder | None) -> Recordings | None:
+        """Raises ConfigError where a persona has no words for it."""
+        wanted = self.settings.recordings
+        if recorder is None or not (wanted.enabled or wanted.listening):
+            return None
+        recordings = Recordings(self.settings, recorder.database, alone=self._worker is None)
+        for persona in self.personas.all:
+            recordings.announcing(persona)
+        return recordings
+
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
 
@@ -221,6 +255,7 @@ class Server:
     def _app(self) -> FastAPI:
         settings = self.settings
         routers = [
+            reload_router(self.reload),
             carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
             page_router(calls=settings.webrtc.enabled),
         ]
@@ -234,7 +269,7 @@ class Server:
             routers.append(
                 outbound_router(
                     self.outbound,
-                    self.personas,
+                    lambda: self.personas,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
                 )
             )
@@ -252,9 +287,76 @@ class Server:
             events=self.events,
             elsewhere=self.workers,
             voicemail=self.voicemail,
+            api_key=self._api_key,
+            recordings=self.recordings,
             routers=routers,
             body_bytes={"/api/v1/calls": CALL_BODY_BYTES},
         )
+
+    def _api_key(self) -> str:
+        key = self.settings.http.api_key
+        return key.get_secret_value() if key else ""
+
+    async def reload(self) -> Reloaded:
+        """Read the settings and personas again, and apply what can be; no call ends by it.
+
+        Raises ConfigError, with nothing applied.
+        """
+        async with self._reloading:
+            wanted = await asyncio.to_thread(self._again)
+            new = plan(self.settings, wanted)
+            personas = await asyncio.to_thread(load_personas, new.settings)
+            voices, languages = [one.voice for one in personas.all], [one.language for one in personas.all]
+            if not self.pool.speaks(voices, languages):
+                new = plan(self.settings, wanted, without=ANSWERING)
+                personas = self.personas
+            elif personas != self.personas:
+                new = new.with_personas()
+            try:
+                await self._apply(new.settings, personas)
+            except (BaresipError, ModelError) as error:
+                raise ConfigError(f"The settings can't be applied: {error}") from error
+        reloaded = new.reloaded
+        logger.info("the settings were read again; applied: %s", ", ".join(reloaded.applied) or "none")
+        if reloaded.needs_restart:
+            logger.warning(
+                "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
+            )
+        return reloaded
+
+    async def reload_or_tell(self) -> None:
+        """As `reload`, where nobody waits for the outcome but the log."""
+        try:
+            await self.reload()
+        except ConfigError as error:
+            logger.error("the settings stay as they were: %s", error)  # noqa: TRY400
+        except Exception:  # whatever it is, calls go on
+            logger.exception("the settings could not be read again")
+
+    async def _apply(self, settings: Settings, personas: Personas) -> None:
+        """What may fail comes first. Raises BaresipError, ModelError."""
+        if personas != self.personas:
+            await self.sessions.remember(settings, personas)
+        if settings.sip.accounts != self.settings.sip.accounts and self.sip:
+            await self.sip.apply_accounts(settings.sip.accounts)
+        for certificate in filter(None, (self.certificate, self.sip_certificate)):
+            await certificate.look()
+        self.settings, self.personas = settings, personas
+        self.sessions.apply(settings, personas)
+        self._guard.apply(settings.outbound)
+        logs.set_level(settings.log)
+        if self.sip:
+            self.sip.apply(settings.sip, personas.headers)
+        if self.workers:
+            self.workers.apply(self._for_workers())
+
+    async def follow(self, settings: Settings) -> None:
+        """Take what the process that listens goes on with."""
+        async with self._reloading:
+            try:
+                await self._apply(settings, load_personas(settings))
+            except Exception:  # whatever it is, calls go on
+                logger.exception("the settings of the first process could not be taken")
 
     async def _look_after(self) -> None:
         """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""
@@ -299,19 +401,29 @@ class Server:
 
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder)
-        others = [part.health() for part in parts if part]
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.recordings)
+        others = [*(part.health() for part in parts if part), *self.room.health()]
         others += self.workers.health() if self.workers else []
         if self.sip is None:
             return others
         sip = self.settings.sip
         where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
-        state = "ready" if self.sip.listening else "down" if self._sip_dead else "loading"
-        error = "The SIP thread died." if self._sip_dead else None
-        failed = [one for one in self.sip.accounts if one.state is State.FAILED]
-        if state == "ready" and failed:
-            state, error = "degraded", f"Account {failed[0].name}: {failed[0].last_error}"
-        return [ComponentHealth("sip", state, where, "baresip", error, 0), *others]
+        state, error, remedy = self._sip_state(self.sip)
+        return [ComponentHealth("sip", state, where, "baresip", error, 0, remedy=remedy), *others]
+
+    def _sip_state(self, sip: SipServer) -> tuple[str, str | None, str | None]:
+        if self._sip_dead:
+            return "down", "The SIP thread died.", "Start offhook again."
+        if not sip.listening:
+            return "loading", None, None
+        if not sip.reached:
+            why = " ".join(sip.troubles) or "This machine has no address to be called at."
+            return "down", why, "Bring the interface up again, or set sip.host to an address that is there."
+        failed = [one for one in sip.accounts if one.state is State.FAILED]
+        troubles = [*sip.troubles, *(f"Account {one.name}: {one.last_error}" for one in failed)]
+        if troubles:
+            return "degraded", " ".join(troubles), "The other addresses and accounts are answered."
+        return "ready", None, None
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
@@ -335,8 +447,12 @@ class Server:
             await self.http.stop()
         if self.deliveries:
             await self.deliveries.close()
+        if self.recordings:
+            await self.recordings.close()
         if self.recorder:
             await self.recorder.close()
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.close)
         await self.canary.close()
         await self.pool.close()
         for task in (self._beating, self._looking, *self._keeping):

@@ -20,11 +20,13 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.call_control import CallControl
+from agent.call_control import CallControl, Heard
 from agent.consultation import Dial
-from agent.conversation import CallState, Conversation, Problem, ToolCall, Turn
-from agent.observer import Observer
+from agent.conversation import Action, CallState, Conversation, Problem, ToolCall, Turn
+from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
+from agent.recordings.monitor import Monitor
+from agent.recordings.recordings import Recordings
 from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from agent.voicemail import Voicemail
@@ -62,11 +64,19 @@ class CallSession:
         says: str | None = None,
         voicemail: Voicemail | None = None,
         dial: Dial | None = None,
+        recordings: Recordings | None = None,
+        others: Sequence[Persona] = (),
     ) -> None:
-        """`says`: nothing else is said, and then hung up."""
+        """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded.
+
+        An operator may have any of `others` go on with it.
+        """
         self._call = call
         self._settings = settings
         self._says = says
+        if recordings:
+            personas = [recordings.announcing(persona) for persona in personas]
+        self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self._answering = Answering(personas, settings.turn)
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
@@ -98,6 +108,8 @@ class CallSession:
             pool=pool,
             voicemail=voicemail,
             dial=dial,
+            monitor=self.monitor,
+            personas=others,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
@@ -132,6 +144,10 @@ class CallSession:
         return list(self._conversation.tool_calls)
 
     @property
+    def actions(self) -> Sequence[Action]:
+        return list(self._conversation.actions)
+
+    @property
     def problems(self) -> Sequence[Problem]:
         return list(self._conversation.problems)
 
@@ -154,6 +170,11 @@ class CallSession:
         return self._conversation.false_starts
 
     @property
+    def recorded(self) -> Recorded | None:
+        """What there is of its recording by now."""
+        return self.monitor.recorded
+
+    @property
     def state(self) -> CallState:
         if self._ending.done():
             return "ending"
@@ -174,6 +195,10 @@ class CallSession:
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
         return await self._call.media_stats()
+
+    def note(self, action: str, by: str, **arguments: Any) -> None:
+        """Somebody has done this to the call, by the name of their key."""
+        self._conversation.acted(Action(action, arguments, by))
 
     def end(self, reason: EndReason, farewell: str | None = None) -> None:
         """End the call, after saying `farewell` if there is one. Only the first reason counts."""
@@ -235,10 +260,18 @@ class CallSession:
         if self._says is not None:
             self.end(EndReason.AGENT_HANGUP, self._says)
             return
-        for part in self.persona.opening:
-            await self._say(part)
+        await self._pipeline.worker.queue_frames([*self._notice(), TTSSpeakFrame(self.persona.greeting)])
         if self.persona.message_only:
             self.control.answer_as_machine(lambda: self.end(EndReason.AGENT_HANGUP, self.persona.goodbye))
+
+    def _notice(self) -> list[Frame]:
+        """Said before all else. Whoever has heard it may be recorded, if it says so."""
+        notice = self.persona.notice
+        return [TTSSpeakFrame(notice), Heard(self._announced)] if notice else []
+
+    def _announced(self) -> None:
+        self.monitor.announce()
+        self._on_changed()
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []
@@ -308,6 +341,7 @@ class CallSession:
             await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
+        await self._in_time(self.monitor.finish(), "writing its recording")
         self._call.playout.on_sounding = None
         self._conversation.on_changed = None  # a record that has ended isn't begun anew
 

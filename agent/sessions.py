@@ -12,6 +12,7 @@ from agent import logs
 from agent.admission import Admission, Refusal
 from agent.consultation import Dial
 from agent.observer import Observer
+from agent.recordings.recordings import Recordings
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.vitals import return_memory
@@ -41,12 +42,14 @@ class Sessions:
         personas: Personas,
         pool: ModelPool,
         voicemail: Voicemail | None = None,
+        recordings: Recordings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._personas = personas
         self._pool = pool
         self._voicemail = voicemail
+        self._recordings = recordings
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
@@ -114,7 +117,15 @@ class Sessions:
         logger.info("call %s goes out over %s", call.info.id, call.info.transport)
         return await self._run(
             call.info.id,
-            make(call, settings=self._settings, pool=self._pool, voicemail=self._voicemail, dial=self.dial),
+            make(
+                call,
+                settings=self._settings,
+                pool=self._pool,
+                voicemail=self._voicemail,
+                dial=self.dial,
+                recordings=self._recordings,
+                others=self._personas.all,
+            ),
         )
 
     async def _run(self, id: str, session: CallSession) -> EndReason:
@@ -175,6 +186,8 @@ class Sessions:
                 says=place.says,
                 voicemail=self._voicemail,
                 dial=self.dial,
+                recordings=self._recordings if place.says is None else None,
+                others=self._personas.all,
             )
         return CallSession(
             call,
@@ -195,19 +208,28 @@ class Sessions:
 
     async def prepare(self) -> None:
         """Synthesize what every caller hears, so that it plays at once and whatever fails later."""
-        for persona in self._personas.all:
-            turn = persona.turn.over(self._settings.turn)
+        await self.remember(self._settings, self._personas)
+        self._ready = True
+
+    def apply(self, settings: Settings, personas: Personas) -> None:
+        """Have calls that come from now on go by these; what is said in them is to be remembered before."""
+        self._settings, self._personas = settings, personas
+
+    async def remember(self, settings: Settings, personas: Personas) -> None:
+        """Raises ModelError."""
+        announcing = self._recordings.announcing if self._recordings else lambda persona: persona
+        for persona in map(announcing, personas.all):
+            turn = persona.turn.over(settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
             ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            acts = persona.tools or persona.message_only or self._settings.transfer.on_failure
+            acts = persona.tools or persona.message_only or settings.transfer.on_failure
             meanwhile = [said for _, said in persona.says if said and acts]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)
-        for route, own in self._personas.routes:
+        for route, own in personas.routes:
             if route.says:
-                for persona in (own,) if own else self._personas.all:
+                for persona in (own,) if own else personas.all:
                     await self._remember(route.says, persona)
-        self._ready = True
 
     async def _remember(self, phrase: str, persona: Persona) -> None:
         said = await pieces(phrase, language=persona.language)

@@ -71,8 +71,12 @@ class Certificate:
         """Look for changes, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self.refresh(dt.datetime.now(dt.UTC)) and self.on_change:
-                await self.on_change()
+            await self.look()
+
+    async def look(self) -> None:
+        """Take what has changed."""
+        if self.refresh(dt.datetime.now(dt.UTC)) and self.on_change:
+            await self.on_change()
 
     def refresh(self, now: dt.datetime) -> bool:
         """Whether the files were loaded, since they aren't what was; one of our own is renewed in time.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import signal
 import socket
 import sys
+import threading
 
 from agent import logs
 from agent.server import Server, SipDied
@@ -24,12 +26,11 @@ from transports.sip.worker import Worker
 EXIT_CANNOT_START, EXIT_SIP_DIED, EXIT_ALONE = 1, 3, 4
 
 
-def settings_of(launch: Launch) -> Settings:
+def settings_of(number: int, settings: Settings) -> Settings:
     """The server's, without what only its first process does."""
-    settings = launch.settings
     return settings.model_copy(
         update={
-            "sip": settings.sip.of_process(launch.number),
+            "sip": settings.sip.of_process(number),
             "http": HttpSettings(),  # on a socket that nobody else reaches
             "webrtc": WebRtcSettings(enabled=False),
             "carriers": CarrierSettings(),
@@ -38,7 +39,7 @@ def settings_of(launch: Launch) -> Settings:
 
 
 async def work(link: Link, launch: Launch) -> int:
-    settings = settings_of(launch)
+    settings = settings_of(launch.number, launch.settings)
     logs.set_up(settings.log)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -51,6 +52,7 @@ async def work(link: Link, launch: Launch) -> int:
         print(f"offhook: process {launch.number + 1}: {error}", file=sys.stderr)
         await server.close(drain_s=0)
         return EXIT_CANNOT_START
+    _follow(server, launch.number)
     try:
         await server.wait(stop)
     except SipDied:
@@ -60,9 +62,22 @@ async def work(link: Link, launch: Launch) -> int:
     return 0
 
 
+def _follow(server: Server, number: int) -> None:
+    """Take the settings that come on the standard input."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with contextlib.suppress(EOFError, RuntimeError):  # one of the two is at its end
+            while True:
+                settings = settings_of(number, pickle.load(sys.stdin.buffer))
+                asyncio.run_coroutine_threadsafe(server.follow(settings), loop)
+
+    threading.Thread(target=read, name="settings", daemon=True).start()
+
+
 def main() -> None:
     link = Link(socket.socket(fileno=int(sys.argv[1])))
-    launch: Launch = pickle.loads(sys.stdin.buffer.read())
+    launch: Launch = pickle.load(sys.stdin.buffer)
     die_with(launch.parent)
     sys.exit(asyncio.run(work(link, launch)))
 

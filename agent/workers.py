@@ -42,7 +42,7 @@ logger = logging.getLogger("offhook.workers")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a worker is told on its standard input, pickled."""
+    """What a worker is told on its standard input, pickled; later come `Settings` that have changed."""
 
     number: int
     parent: int
@@ -87,6 +87,13 @@ class Workers:
         self._settings = settings
         for one in self._workers.values():
             self._tasks.append(asyncio.create_task(self._supervise(one), name=f"worker-{one.number}"))
+
+    def apply(self, settings: Settings) -> None:
+        """Have them go on with these."""
+        self._settings = settings
+        for one in self._workers.values():
+            if one.process and one.process.stdin and not one.process.stdin.is_closing():
+                one.process.stdin.write(pickle.dumps(settings))
 
     @property
     def calls(self) -> int:
@@ -176,9 +183,12 @@ class Workers:
         finally:
             one.up = False
             there.close()
-            if process and process.returncode is None:
-                process.kill()
-                await process.wait()
+            if process:
+                assert process.stdin
+                process.stdin.close()
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
             with contextlib.suppress(TimeoutError, BaresipError):  # the line may be dead as well
                 async with asyncio.timeout(ANSWER_S):
                     await self._lose(await self._dispatcher.leave(one.number))
@@ -202,7 +212,6 @@ class Workers:
         link.close()
         assert process.stdin
         process.stdin.write(pickle.dumps(Launch(number, os.getpid(), self._settings, str(path))))
-        process.stdin.close()
         return process
 
     async def _comes_up(self, one: _Worker, over: asyncio.Task[int]) -> bool:

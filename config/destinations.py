@@ -7,6 +7,7 @@ behind '?', no second '@', no parameters that send a request elsewhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Literal
@@ -28,6 +29,8 @@ _PATTERN = re.compile(
     r"(?:sips?:)?(?P<user>[A-Za-z0-9+._?*-]{1,64})(?:@(?P<host>[^@:]+|\[[^@\]]+\])(?::(?P<port>[0-9]{1,5}|\*))?)?"
 )
 _WILDCARDS = {"*": "[A-Za-z0-9+._-]*", "?": "[A-Za-z0-9+._-]"}
+_SCHEME_AND_REST = re.compile(r"((?:sips?:)?)(.*)", re.DOTALL)
+_DIGITS = re.compile(r"[0-9?*]*(?:@.*)?", re.DOTALL)
 _DEFAULT_PORTS = {None, 5060, 5061}
 
 
@@ -141,6 +144,15 @@ class Pattern:
         return destination.at.port == self.port or (
             self.port is None and destination.at.port in _DEFAULT_PORTS
         )
+
+
+def international(text: str, prefixes: Iterable[str]) -> str:
+    """A number or pattern of numbers, with a host or without, with + in the place of one of the prefixes."""
+    start, number = _SCHEME_AND_REST.fullmatch(text).groups()  # type: ignore[union-attr]  # it takes anything
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        if number.startswith(prefix) and _DIGITS.fullmatch(number.removeprefix(prefix)):
+            return f"{start}+{number.removeprefix(prefix)}"
+    return text
 
 
 def _plain(user: str) -> str:

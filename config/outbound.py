@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from config.destinations import Gateway, Pattern
 
@@ -29,6 +29,12 @@ class OutboundSettings(BaseModel):
     )
     deny: tuple[Annotated[str, AfterValidator(_pattern)], ...] = Field(
         (), max_length=1000, description="What may not, of what outbound.allow lists: +3389*."
+    )
+    international_prefixes: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")], ...] = Field(
+        ("00",),
+        max_length=20,
+        description="What is dialled for + there, as 00 or 011: outbound.allow and deny mean such numbers as "
+        "if they began with +.",
     )
     gateway: Annotated[str, AfterValidator(_gateway)] | None = Field(
         None, description="Where numbers are called: host[:port][;transport=tcp] of a provider or PBX."

@@ -118,6 +118,10 @@ class Persona(Section):
         """What a caller hears first, each part a turn of its own."""
         return (self.notice, self.greeting) if self.notice else (self.greeting,)
 
+    def announcing(self, what: str) -> Persona:
+        """The same, who says `what` before all else, and to its end."""
+        return self.model_copy(update={"notice": " ".join(filter(None, (what, self.notice)))})
+
     @property
     def again(self) -> str:
         """Said where an answer was lost, so that the caller repeats what they asked."""

@@ -14,6 +14,8 @@ Phrase = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)
 class Phrases(Section):
     """An empty one is the language's own; where that has none either, nothing is said."""
 
+    may_be_recorded: Phrase = Field("", description="First of all, where calls are recorded.")
+    may_be_heard: Phrase = Field("", description="First of all, where operators may listen, too.")
     connecting: Phrase = Field("", description="Before a caller is put through: 'One moment.'")
     holding: Phrase = Field("", description="Before a caller is put on hold.")
     resumed: Phrase = Field("", description="When they are taken off it.")

@@ -17,9 +17,11 @@ from config.carriers import CarrierSettings
 from config.llm import LlmSettings
 from config.logins import AuthSettings, RegistrarSettings
 from config.outbound import OutboundSettings
+from config.recordings import RecordingsSettings
 from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import Codec, Network, Section
+from config.telemetry import TelemetrySettings
 from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
@@ -381,6 +383,8 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    recordings: RecordingsSettings = RecordingsSettings()
 
     @property
     def most_calls(self) -> int:
@@ -396,6 +400,19 @@ class Settings(Section):
     def _where_to_post_calls(self) -> Self:
         if self.webhook.calls and not (self.webhook.url and self.records.enabled):
             raise ValueError("webhook.calls is set, so webhook.url must be set, and records.enabled be true.")
+        return self
+
+    @model_validator(mode="after")
+    def _whose_recordings(self) -> Self:
+        """Nobody could say whose one is that outlives its record, or who listened."""
+        for name in ("enabled", "listening"):
+            if getattr(self.recordings, name) and not self.records.enabled:
+                raise ValueError(f"recordings.{name} is set, so records.enabled must be true.")
+        if self.recordings.enabled and self.recordings.keep_days > self.records.keep_days:
+            raise ValueError(
+                f"recordings.keep_days is {self.recordings.keep_days}; it must be at most "
+                f"records.keep_days, which is {self.records.keep_days}."
+            )
         return self
 
     @model_validator(mode="after")

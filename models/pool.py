@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -53,6 +53,7 @@ class ComponentHealth:
     weights_bytes: int | None = None
     note: str | None = None
     oldest_s: float = 0.0  # of the work for calls that isn't done
+    remedy: str | None = None  # what to do about `last_error`, where that doesn't say it
 
 
 Progress = Callable[[ComponentHealth], None]
@@ -122,6 +123,10 @@ class ModelPool:
         self._activity = _Component("voice activity", "silero")
         self._thinking = _Component("language model", settings.llm.model)
         self.loading_s: dict[str, float] = {}
+
+    def speaks(self, voices: Iterable[Choice], languages: Iterable[str]) -> bool:
+        """Whether what these need has been loaded."""
+        return set(voices) <= set(self._choices) and set(languages) <= set(self._languages)
 
     @property
     def recognizer(self) -> Recognizer:

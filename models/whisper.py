@@ -27,6 +27,7 @@ from models.finality import Finality
 from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 from models.repetition import once_only, plain, repeats
+from models.singing import Singing
 
 LONGEST_S = 30
 _FULL_FRAMES = LONGEST_S * FRAMES_PER_SECOND
@@ -72,7 +73,7 @@ class Transcript:
 
     The log probabilities are those of all tokens, on average, and of the last word. `languages` is
     what `language` was chosen by; None where it was given. `finished` is the probability that who sounds
-    like this has said it all; None where no weights were fitted for the model.
+    like this has said it all, `sings` that they sing; None where no weights were fitted for the model.
     """
 
     text: str
@@ -83,6 +84,7 @@ class Transcript:
     word_logprob: float = 0.0
     languages: Languages | None = None
     finished: float | None = None
+    sings: float | None = None
 
 
 _Steps = Generator[None, None, Transcript]
@@ -116,6 +118,7 @@ class Recognizer:
         self._tokenizer = tokenizer
         self._mels = int(model.n_mels)
         self._finality = Finality.load(name)
+        self._singing = Singing.load(name)
         self._tail: npt.NDArray[np.float32] | None = None
         # A window of as many frames as the model is wide looks like encoder output to CTranslate2.
         self._width = 0
@@ -217,7 +220,7 @@ class Recognizer:
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
             return (yield from self._hear_halves(samples, wanted, hint, once, effort))
         encoded = self.encode(samples)
-        finished = self._finished(encoded, samples)
+        finished, sings = self._sound(encoded, samples)
         yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
@@ -242,7 +245,9 @@ class Recognizer:
         if _is_noise(text, decoding):
             text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
-        return Transcript(text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished)
+        return Transcript(
+            text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished, sings
+        )
 
     def _hear_halves(
         self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool, effort: _Effort
@@ -278,11 +283,14 @@ class Recognizer:
         joined = np.concatenate((speech, self._tail[:, positions:until]), axis=1)
         return ctranslate2.StorageView.from_array(joined)
 
-    def _finished(self, encoded: ctranslate2.StorageView, samples: Samples) -> float | None:
-        if self._finality is None:
-            return None
+    def _sound(self, encoded: ctranslate2.StorageView, samples: Samples) -> tuple[float | None, float | None]:
+        """How finished who is heard sounds, and how probable it is that they sing."""
+        if self._finality is None and self._singing is None:
+            return None, None
         view = encoded.to(ctranslate2.DataType.float32).to_device(ctranslate2.Device.cpu)
-        return self._finality.probability(np.asarray(view)[0], samples)
+        states = np.asarray(view)[0]
+        finished = self._finality.probability(states, samples) if self._finality else None
+        return finished, self._singing.probability(states, len(samples)) if self._singing else None
 
     def _encode(self, samples: Samples, frames: int) -> ctranslate2.StorageView:
         features = log_mel(samples, frames, self._mels)
@@ -409,6 +417,7 @@ def _joined(parts: Sequence[Transcript]) -> Transcript:
         no_speech_prob=min(part.no_speech_prob for part in said),
         word_logprob=said[-1].word_logprob,
         finished=said[-1].finished,
+        sings=min((part.sings for part in said if part.sings is not None), default=None),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.accounts import AccountSettings
-from config.destinations import Destination, Gateway, Pattern
+from config.destinations import Destination, Gateway, Pattern, international
 from config.outbound import OutboundSettings
 
 _MINUTE_S = 60.0
@@ -48,10 +48,21 @@ class OutboundGuard:
 
     def __init__(self, settings: OutboundSettings) -> None:
         self.ring_timeout_s = settings.ring_timeout_s
-        self._allow = [Pattern.parse(text) for text in settings.allow]
-        self._deny = [Pattern.parse(text) for text in settings.deny]
-        self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None
         self._accounts: Mapping[str, Gateway] = {}
+        self._live: list[Permit] = []
+        self._begun: deque[tuple[str, float]] = deque()  # within the last minute
+        # Until when somebody talked within the last day, and how long.
+        self._talked: deque[tuple[str, float, float]] = deque()
+        self.apply(settings)
+
+    def apply(self, settings: OutboundSettings) -> None:
+        """Go by these from now on, with the calls that there were; those that are on go on."""
+        self._prefixes = prefixes = settings.international_prefixes
+        self._allow = [Pattern.parse(international(text, prefixes)) for text in settings.allow]
+        # Those mean a number as it is dialled, too: what seems to begin with a prefix may be no such number.
+        denied = dict.fromkeys(one for text in settings.deny for one in (text, international(text, prefixes)))
+        self._deny = [Pattern.parse(text) for text in denied]
+        self._gateway = Gateway.parse(settings.gateway) if settings.gateway else None
         overall = _Limits(settings.max_calls, settings.calls_per_minute, settings.minutes_per_day)
         self._overall = overall
         self._each = _Limits(
@@ -59,10 +70,6 @@ class OutboundGuard:
             settings.key_calls_per_minute or overall.calls_per_minute,
             settings.key_minutes_per_day or overall.minutes_per_day,
         )
-        self._live: list[Permit] = []
-        self._begun: deque[tuple[str, float]] = deque()  # within the last minute
-        # Until when somebody talked within the last day, and how long.
-        self._talked: deque[tuple[str, float, float]] = deque()
 
     def use(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have numbers that are called by one of these accounts, and no others, go to its server."""
@@ -79,9 +86,10 @@ class OutboundGuard:
             destination = Destination.parse(to, gateway)
         except ValueError as error:
             raise NotPermitted(f"That can't be called. {error}") from None
-        if not _listed(self._allow, destination, gateway):
+        meant = replace(destination, user=international(destination.user, self._prefixes))
+        if not _listed(self._allow, meant, gateway):
             raise NotPermitted("That may not be called: no pattern of outbound.allow matches it.")
-        if _listed(self._deny, destination, gateway):
+        if any(_listed(self._deny, one, gateway) for one in (destination, meant)):
             raise NotPermitted("That may not be called: a pattern of outbound.deny matches it.")
         return destination
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from pipecat.frames.frames import (
+    BotSpeakingFrame,
     CancelFrame,
     EndFrame,
     Frame,
@@ -48,6 +51,7 @@ class CallInput(BaseInputTransport):
         super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=SAMPLE_RATE_HZ))
         self._rest = b""
         self._running = False
+        self.on_audio: Callable[[bytes], None] | None = None  # is given what `feed` takes
 
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
@@ -65,6 +69,8 @@ class CallInput(BaseInputTransport):
         """Take received audio: s16le mono PCM at 16 kHz, any length. Dropped unless the pipeline runs."""
         if not self._running:
             return
+        if self.on_audio:
+            self.on_audio(pcm)
         pcm = self._rest + pcm
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._rest = pcm[whole:]
@@ -132,19 +138,21 @@ class CallOutput(BaseOutputTransport):
             self._cut_before = obj_id()  # its task may still hold a piece of it, too
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        if direction is FrameDirection.UPSTREAM or isinstance(
-            frame, SystemFrame | OutputAudioRawFrame | EndFrame
-        ):
+        if direction is FrameDirection.UPSTREAM or isinstance(frame, SystemFrame | EndFrame):
             await super().push_frame(frame, direction)
         else:
             self._playout.mark(lambda: self._heard.put_nowait(frame), word=isinstance(frame, TTSTextFrame))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        if frame.id < self._cut_before:
-            return False
-        self._playout.write(frame.audio)
-        await self._wait_until_below(BACKLOG_MS)
-        return True
+        if frame.id >= self._cut_before:
+            self._playout.write(frame.audio)
+            await self._wait_until_below(BACKLOG_MS)
+        return False  # not pushed on: nobody behind us wants the sound, and each would take it from a queue
+
+    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
+        """All but that the agent goes on speaking, which nobody wants to know five times a second."""
+        if frame_cls is not BotSpeakingFrame:
+            await super().broadcast_frame(frame_cls, **kwargs)
 
     async def _push_heard(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from transports.sent import Sent
 SAMPLE_RATE_HZ = 16_000
 FADE_MS = 8
 _FADE_SAMPLES = SAMPLE_RATE_HZ * FADE_MS // 1000
+_HISTORY = 2 * SAMPLE_RATE_HZ
 
 Samples = NDArray[np.int16]
 # A voice over the agent, a peer that holds the call, an operator who mutes the agent.
@@ -48,7 +49,8 @@ class Playout:
         self._queued = 0  # samples in _queue
         self.position = 0
         self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
-        self._history = np.zeros(0, np.int16)  # speech already pulled, to go back into
+        self._history: deque[Samples] = deque()  # speech already pulled, to go back into
+        self._remembered = 0  # samples in it
         self._holds: set[Holder] = set()
         self._fade_out = False
         self._fade_in = False
@@ -176,17 +178,25 @@ class Playout:
             self.on_pulled()
 
     def _go_back(self, samples: int) -> None:
-        back = min(samples, len(self._history))
-        if back:
-            self._queue.appendleft(self._history[-back:])
-            self._queued += back
-            self._history = self._history[:-back]
-            self.position -= back
+        left = min(samples, self._remembered)
+        self._remembered -= left
+        self._queued += left
+        self.position -= left
+        while left > 0:
+            last = self._history.pop()
+            if len(last) > left:
+                self._history.append(last[:-left])
+                last = last[-left:]
+            self._queue.appendleft(last)
+            left -= len(last)
 
     def _take(self, samples: int) -> Samples:
         taken = self._take_quietly(samples)
         self.position += len(taken)
-        self._history = np.concatenate((self._history, taken))[-2 * SAMPLE_RATE_HZ :]
+        self._history.append(taken)
+        self._remembered += len(taken)
+        while self._remembered - len(self._history[0]) >= _HISTORY:
+            self._remembered -= len(self._history.popleft())
         return taken
 
     def _take_quietly(self, samples: int) -> Samples:
@@ -199,6 +209,8 @@ class Playout:
             parts.append(head)
             samples -= len(head)
             self._queued -= len(head)
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
     def settle(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,20 @@ class Sent:
 
     Places are samples since the wire began. Between two sounds the wire may have been silent by itself:
     the second is then put where the caller gets it, and not right behind the first.
+
+    `on_put` and `on_taken_back`, if they are set, are told of each change by whoever makes it: the place of
+    the first sample and the samples, or the place behind which all is silent now.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept = np.zeros(_KEPT, np.int16)
+        self._room = np.zeros(
+            2 * _KEPT, np.int16
+        )  # filled from the left; what is kept is moved there when full
+        self._first = 0  # the place of its first sample
         self._end = 0
+        self.on_put: Callable[[int, Samples], None] | None = None
+        self.on_taken_back: Callable[[int], None] | None = None
 
     @property
     def end(self) -> int:
@@ -36,22 +45,33 @@ class Sent:
     def put(self, place: int, samples: Samples) -> None:
         """At `place`, with silence before it; behind what was given before, if that is later."""
         with self._lock:
-            silence = np.zeros(min(max(0, place - self._end), _KEPT), np.int16)
-            self._kept = np.concatenate((self._kept, silence, samples))[-_KEPT:]
-            self._end = max(place, self._end) + len(samples)
+            begin = max(place, self._end)
+            end = begin + len(samples)
+            if end - self._first > len(self._room):
+                first = end - _KEPT
+                kept = self._room[first - self._first : self._end - self._first].copy()
+                self._room[: len(kept)] = kept
+                self._first = first
+            self._room[max(0, self._end - self._first) : max(0, begin - self._first)] = 0
+            latest = samples[-_KEPT:]
+            self._end = end
+            self._room[end - self._first - len(latest) : end - self._first] = latest
+        if self.on_put:
+            self.on_put(begin, samples)
 
     def take_back(self, samples: int) -> None:
         """The last `samples` were dropped before anyone heard them."""
         with self._lock:
-            if samples:
-                self._kept[-samples:] = 0
+            end = self._end - self._first
+            self._room[max(0, end - samples) : end] = 0
+        if samples and self.on_taken_back:
+            self.on_taken_back(self._end - samples)
 
     def read(self, place: int, samples: int) -> Samples:
         """What was given from `place` on; silence where nothing was, or nothing is known any more."""
         out = np.zeros(samples, np.int16)
         with self._lock:
-            oldest = self._end - _KEPT
-            first, last = max(place, oldest), min(place + samples, self._end)
+            first, last = max(place, self._end - _KEPT, self._first), min(place + samples, self._end)
             if first < last:
-                out[first - place : last - place] = self._kept[first - oldest : last - oldest]
+                out[first - place : last - place] = self._room[first - self._first : last - self._first]
         return out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +14,10 @@ from rich.table import Table
 
 from agent.cli.options import ConfigFile, Set, load_settings
 
-_MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "broken": "[red]broken[/red]"}
+if TYPE_CHECKING:
+    from agent.surroundings import Finding
+
+_MARKS = {"pass": "[green]pass[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
 _PIPED_WIDTH = 160
 
 
@@ -19,12 +25,13 @@ def doctor(
     gpu: Annotated[
         bool, typer.Option("--gpu", help="Look for the driver and CUDA's libraries as well.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say so in JSON.")] = False,
     config: ConfigFile = None,
     settings: Set = None,
 ) -> None:
     """Say what is here, what is missing, what to do about it, and which model would run on what.
 
-    Exit code 0 if offhook can serve, 1 if something is broken.
+    Exit code 0 if offhook can serve, 1 if something fails.
     """
     loaded = load_settings(config, settings).settings
 
@@ -33,19 +40,29 @@ def doctor(
 
     logs.set_up(loaded.log)
 
+    found = list(examine(loaded, gpu=gpu))
+    failed = sum(finding.verdict == "fail" for finding in found)
+    if as_json:
+        document = {"can_serve": not failed, "findings": [dataclasses.asdict(finding) for finding in found]}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        _show(found, failed)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(found: Sequence[Finding], failed: int) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     table = Table.grid(padding=(0, 2))
     for _ in range(3):
         table.add_column(overflow="fold")
-    broken = 0
-    for finding in examine(loaded, gpu=gpu):
-        broken += finding.verdict == "broken"
+    for finding in found:
         remedy = f"\n[bold]→ {escape(finding.remedy)}[/bold]" if finding.remedy else ""
         table.add_row(_MARKS[finding.verdict], finding.name, f"{escape(finding.detail)}{remedy}")
     console.print(table)
-    if broken:
-        console.print(f"[red]offhook can't serve: {broken} broken.[/red]")
-        raise typer.Exit(1)
-    console.print("[green]offhook can serve.[/green]")
+    if failed:
+        console.print(f"[red]offhook can't serve: {failed} failed.[/red]")
+    else:
+        console.print("[green]offhook can serve.[/green]")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,27 +58,29 @@ def serve(
 ) -> None:
     """Answer the phone, until told to stop.
 
-    SIGTERM or Ctrl-C lets calls finish for call.drain_s seconds; a second one stops at once.
+    SIGTERM or Ctrl-C lets calls finish for call.drain_s seconds; a second one stops at once. SIGHUP reads the
+    settings again.
     """
-    loaded = load_settings(
-        config,
-        settings,
-        {
-            "sip.host": sip_host,
-            "sip.port": sip_port,
-            "http.host": http_host,
-            "http.port": http_port,
-            "http.tls": tls,
-            "persona": persona,
-            "log.level": log_level,
-        },
-    )
+    flags = {
+        "sip.host": sip_host,
+        "sip.port": sip_port,
+        "http.host": http_host,
+        "http.port": http_port,
+        "http.tls": tls,
+        "persona": persona,
+        "log.level": log_level,
+    }
+
+    def load() -> Settings:
+        return load_settings(config, settings, flags).settings
+
+    loaded = load()
     require_one_onnxruntime()
-    personas = load_personas(loaded.settings)
-    raise typer.Exit(asyncio.run(_serve(loaded.settings, personas)))
+    personas = load_personas(loaded)
+    raise typer.Exit(asyncio.run(_serve(loaded, personas, load)))
 
 
-async def _serve(settings: Settings, personas: Personas) -> int:
+async def _serve(settings: Settings, personas: Personas, again: Callable[[], Settings]) -> int:
     started = time.monotonic()
     console = Console(stderr=True)
     with console.status("Starting ...") as status:
@@ -89,7 +92,7 @@ async def _serve(settings: Settings, personas: Personas) -> int:
         from transports.sip.errors import SipError
 
         logs.set_up(settings.log)
-        server = Server(settings, personas)
+        server = Server(settings, personas, again)
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
         except (ModelError, SipError, ListenError, TlsError) as error:
@@ -98,16 +101,17 @@ async def _serve(settings: Settings, personas: Personas) -> int:
             return EXIT_CANNOT_START
     _introduce(console, server, time.monotonic() - started)
     stop = _stop_on_signals()
+    _reload_on_signal(server)
     try:
         await server.wait(stop)
     except SipDied as error:
         console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         await server.close(drain_s=0)
         return EXIT_SIP_DIED
-    calls = len(server.sessions.live())
+    calls, drain_s = len(server.sessions.live()), server.settings.call.drain_s
     if calls:
-        console.print(f"Stopping: {calls} calls may go on for {settings.call.drain_s:.0f} s ...")
-    await server.close(drain_s=settings.call.drain_s)
+        console.print(f"Stopping: {calls} calls may go on for {drain_s:.0f} s ...")
+    await server.close(drain_s=drain_s)
     console.print("Stopped.")
     return 0
 
@@ -125,6 +129,17 @@ def _stop_on_signals() -> asyncio.Event:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop_or_exit)
     return stop
+
+
+def _reload_on_signal(server: Server) -> None:
+    reloading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(server.reload_or_tell(), name="reload")
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _hosts(host: str) -> list[str]:

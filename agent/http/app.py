@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.events import Events
@@ -25,10 +24,11 @@ from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.keyring import Keyring
+from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
-from agent.http.reference import reference_page
+from agent.http.recordings import recordings_router
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
 from agent.http.speech import STT_BODY_BYTES, speech_router
@@ -36,6 +36,7 @@ from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
+from agent.recordings.recordings import Recordings
 from agent.records.database import Database
 from agent.records.keys import Keys
 from agent.vitals import Pulse
@@ -61,6 +62,7 @@ _TAGS = [
     {"name": "Health", "description": "For probes, supervisors and people."},
     {"name": "Calls", "description": "Who is on the line, what was said, and how fast."},
     {"name": "Outgoing calls", "description": "Whom to call, how far that is, and how it ended."},
+    {"name": "Recordings", "description": "What was heard in calls, where they are recorded."},
     {"name": "Messages", "description": "What callers left to be passed on."},
     {
         "name": "Text",
@@ -89,12 +91,15 @@ def create_app(
     events: Events | None = None,
     voicemail: Voicemail | None = None,
     elsewhere: Elsewhere | None = None,
+    api_key: Callable[[], str] | None = None,
+    recordings: Recordings | None = None,
     routers: Sequence[APIRouter] = (),
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
     """The application: the control plane, text where there is a `persona`, and further `routers`.
 
-    `body_bytes` are the routers' limits, by path.
+    `body_bytes` are the routers' limits, by path. `api_key` is asked for it with each request, where the
+    settings have one.
     """
     app = FastAPI(
         title="offhook",
@@ -110,12 +115,15 @@ def create_app(
     app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
         app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere))
-    app.include_router(sessions_router(calls, past, voicemail, elsewhere))
+    app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere))
     app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail, elsewhere))
     if events:
         app.include_router(events_router(events))
+    if recordings:
+        app.include_router(recordings_router(calls, recordings))
+        app.include_router(listening_router(calls))
     app.include_router(call_control_router(calls))
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
@@ -123,7 +131,7 @@ def create_app(
 
     @functools.cache
     def openapi() -> dict[str, Any]:
-        return _openapi(app)
+        return _openapi(app, keyed=settings.http.api_key is not None)
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -132,27 +140,16 @@ def create_app(
     def document() -> bytes:
         return json.dumps(openapi(), ensure_ascii=False).encode()
 
-    @functools.cache
-    def reference() -> str:
-        return reference_page(openapi())
-
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_json() -> Response:
         return Response(document(), media_type="application/json")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(
-            reference(),
-            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-        )
 
     # The last one added is asked first.
     if elsewhere:
         app.add_middleware(OthersCalls, elsewhere=elsewhere)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
-        keyring = Keyring(settings.http.api_key.get_secret_value(), Keys(past) if past else None)
+        keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)
         app.add_middleware(
             ApiKeyGuard, keyring=keyring, requests_per_minute=settings.http.requests_per_minute
         )
@@ -176,7 +173,7 @@ def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) ->
     ]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -190,25 +187,26 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     needed = needed_scopes(app)
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
+    if keyed:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             # What the guards in front of every route answer, and FastAPI itself.
             statuses = [413]
             if guarded(path):
                 scopes = needed[method.upper(), path]
-                operation["security"] = [{"bearer": scopes}, {"key": scopes}, {}]
+                operation["security"] = [{"bearer": scopes}, {"key": scopes}] if keyed else []
                 needs = f"Needs the scope `{scopes[0]}`." if scopes else ""
                 operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
                 statuses += [401, 403, 429, 503]
-            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
-                statuses.append(408)
-            if "422" in operation["responses"]:
-                statuses.append(422)
             found = operation["responses"]
+            if "requestBody" in operation or not guarded(path):  # carriers' forms aren't described
+                statuses += [400, 408]
+            if found.pop("422", None):
+                statuses.append(422)
             found = {str(status): said for status, said in problems.responses(*statuses).items()} | found
             operation["responses"] = dict(sorted(found.items()))
     return document

@@ -8,14 +8,23 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agent.conversation import CallState
-from agent.http.contracts import LiveCall, Problem, ToolCall, Turn
+from agent.http.contracts import Action, LiveCall, Problem, ToolCall, Turn
 from agent.http.views import rounded
+from agent.observer import Observed
 from agent.quality import mos
 from agent.records.tables import Call
 from config.redaction import without_credentials
 from transports.call import MediaStats
 
 CUT = "—"
+
+
+class RecordingView(BaseModel):
+    path: str = Field(description="On the machine that had the call.")
+    began: datetime
+    seconds: float = Field(description="How long it is, or was when it was last looked at.")
+    bytes: int
+    paused: bool = Field(description="What is heard now isn't recorded.")
 
 
 class SessionView(BaseModel):
@@ -43,6 +52,7 @@ class SessionView(BaseModel):
     language: str = Field(description="In which language.", examples=["en"])
     caller_muted: bool = Field(description="By an operator: the agent doesn't hear the caller.")
     agent_muted: bool = Field(description="By an operator: the caller doesn't hear the agent.")
+    recording: RecordingView | None = Field(description="Null where there is none.")
     turns: int = Field(description="Turns so far, both sides counted.")
     last_voice_to_voice_ms: float | None = Field(
         None, description="From the caller's last speech packet to the agent's first, in the last turn."
@@ -69,6 +79,9 @@ class TurnView(BaseModel):
     text: str = Field(description=f"What was heard; what was cut off ends in '{CUT}'.")
     cut_off: bool
     at: datetime
+    recorded_s: float | None = Field(
+        description="Where in the recording it begins; null where that doesn't have it."
+    )
     end_of_turn: dict[str, float | str] = Field(
         description="Of a caller's turn: how long a silence was waited for, how probable it was that the "
         "turn was over, by what it was told, and whether what the caller's pauses taught changed the wait.",
@@ -89,13 +102,14 @@ class TurnView(BaseModel):
     )
 
     @classmethod
-    def of(cls, turn: Turn) -> TurnView:
+    def of(cls, turn: Turn, recording_began: datetime | None) -> TurnView:
         text = turn.text.rstrip() + CUT if turn.cut_off else turn.text
         return cls(
             speaker=turn.speaker,
             text=text,
             cut_off=turn.cut_off,
             at=time_of(turn.at),
+            recorded_s=_place(turn, recording_began),
             end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
         )
@@ -109,6 +123,21 @@ class ToolCallView(BaseModel):
     @classmethod
     def of(cls, call: ToolCall) -> ToolCallView:
         return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
+
+
+class ActionView(BaseModel):
+    name: str = Field(
+        examples=["say"],
+        description="hang_up, say, inject, persona, mute, hold, resume, transfer, keys, keypad, message, "
+        "recording, listening_began or listening_ended.",
+    )
+    arguments: dict[str, Any]
+    by: str = Field(description="The name of the API key; empty where none is asked for.")
+    at: datetime
+
+    @classmethod
+    def of(cls, action: Action) -> ActionView:
+        return cls(name=action.name, arguments=dict(action.arguments), by=action.by, at=time_of(action.at))
 
 
 class ProblemView(BaseModel):
@@ -146,6 +175,7 @@ class SessionDetail(SessionView):
     quality: QualityView
     transcript: list[TurnView]
     tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
+    actions: list[ActionView] = Field(description="What was done to the call over HTTP, and by whom.")
     problems: list[ProblemView] = Field(description="What failed.")
 
     @classmethod
@@ -153,7 +183,7 @@ class SessionDetail(SessionView):
         return cls(
             **_summary(call),
             quality=QualityView.of(await call.media_stats(), call.info.codec),
-            **_happened(call),
+            **_happened(call, recording_began(call)),
         )
 
     @classmethod
@@ -162,7 +192,7 @@ class SessionDetail(SessionView):
         return cls(
             **_record(call),
             quality=QualityView.of(stats, call.codec),
-            **_happened(call),
+            **_happened(call, call.recording_began),
         )
 
 
@@ -174,6 +204,7 @@ class Sessions(BaseModel):
 class Forgotten(BaseModel):
     calls: int = Field(description="Calls with them that were deleted.")
     messages: int = Field(description="Messages of theirs that were.")
+    recordings: int = Field(0, description="And recordings of those calls, on this machine.")
 
 
 def _summary(call: LiveCall) -> dict[str, Any]:
@@ -196,6 +227,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
         "language": call.persona.language,
         "caller_muted": call.control.caller_muted,
         "agent_muted": call.control.agent_muted,
+        "recording": _recording(call),
         "turns": len(call.turns),
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses[0],
@@ -225,6 +257,7 @@ def _record(call: Call) -> dict[str, Any]:
         "language": call.language,
         "caller_muted": False,
         "agent_muted": False,
+        "recording": _past_recording(call),
         "turns": call.turn_count,
         "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
         "guesses": call.guesses,
@@ -233,10 +266,46 @@ def _record(call: Call) -> dict[str, Any]:
     }
 
 
-def _happened(call: LiveCall | Call) -> dict[str, Any]:
+def recording_began(call: Observed) -> datetime | None:
+    return time_of(call.recorded.began) if call.recorded else None
+
+
+def _recording(call: LiveCall) -> RecordingView | None:
+    if (known := call.recorded) is None:
+        return None
+    return RecordingView(
+        path=str(known.path),
+        began=time_of(known.began),
+        seconds=round(known.seconds, 3),
+        bytes=known.bytes,
+        paused=call.monitor.paused,
+    )
+
+
+def _past_recording(call: Call) -> RecordingView | None:
+    if call.recording_path is None or call.recording_began is None:
+        return None
+    return RecordingView(
+        path=call.recording_path,
+        began=call.recording_began,
+        seconds=round(call.recording_s or 0.0, 3),
+        bytes=call.recording_bytes or 0,
+        paused=False,
+    )
+
+
+def _place(turn: Turn, recording_began: datetime | None) -> float | None:
+    if turn.began is None or recording_began is None:
+        return None
+    seconds = (time_of(turn.began) - recording_began).total_seconds()
+    return round(seconds, 3) if seconds >= 0 else None
+
+
+def _happened(call: LiveCall | Call, recording_began: datetime | None) -> dict[str, Any]:
     return {
-        "transcript": [TurnView.of(turn) for turn in call.turns],
+        "transcript": [TurnView.of(turn, recording_began) for turn in call.turns],
         "tool_calls": [ToolCallView.of(tool) for tool in call.tool_calls],
+        "actions": [ActionView.of(action) for action in call.actions],
         "problems": [ProblemView.of(problem) for problem in call.problems],
     }
 

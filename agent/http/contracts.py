@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState
 from agent.observer import Observed
+from agent.recordings.listener import Listener
 from models.lanes import Priority
 from models.llm.brevity import Brevity
 from transports.call import MediaStats
@@ -33,7 +34,11 @@ class Turn(Protocol):
     def cut_off(self) -> bool: ...
     @property
     def at(self) -> float | datetime:
-        """When the turn began; a number is Unix time."""
+        """When the turn was over; a number is Unix time."""
+
+    @property
+    def began(self) -> float | datetime | None:
+        """When its first sound was."""
 
     @property
     def end_of_turn(self) -> Mapping[str, float | str]:
@@ -65,6 +70,18 @@ class Control(Protocol):
 
     async def resume(self) -> None: ...
     def mute(self, *, caller: bool, agent: bool) -> None: ...
+    async def inject(self, text: str, *, answer: bool) -> None: ...
+    def hand_over(self, name: str) -> None:
+        """Raises UnknownPersona as well."""
+
+
+class Monitor(Protocol):
+    """What is recorded of a call, and who listens to it. Raises CantBeHeard."""
+
+    @property
+    def paused(self) -> bool: ...
+    def pause(self, paused: bool) -> None: ...
+    def listen(self) -> Listener: ...
 
 
 class ToolCall(Protocol):
@@ -72,6 +89,17 @@ class ToolCall(Protocol):
     def name(self) -> str: ...
     @property
     def arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def at(self) -> float | datetime: ...
+
+
+class Action(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def by(self) -> str: ...
     @property
     def at(self) -> float | datetime: ...
 
@@ -91,6 +119,11 @@ class LiveCall(Observed, Protocol):
 
     @property
     def control(self) -> Control: ...
+    @property
+    def monitor(self) -> Monitor: ...
+    def note(self, action: str, by: str, **arguments: Any) -> None:
+        """Somebody has done this to the call, by the name of their key."""
+
     async def hangup(self) -> None:
         """Ask for the end of the call. Returns at once."""
 
@@ -145,6 +178,9 @@ class ComponentHealth(Protocol):
     def weights_bytes(self) -> int | None: ...
     @property
     def note(self) -> str | None: ...
+    @property
+    def remedy(self) -> str | None:
+        """What to do about `last_error`, where that doesn't say it."""
 
 
 class Gpu(Protocol):

@@ -56,15 +56,19 @@ def control_router(
     async def readyz(response: Response) -> Ready:
         """200 only when the models are warm, the listeners listen and there is room for a call.
 
+        Also where a part is `degraded`: calls are answered, and it is said what is lost.
+
         Open, whatever `http.api_key` is; made for load balancers and supervisors.
         """
-        reasons = [_why_not(part) for part in components() if part.state not in _ANSWERING]
+        parts = components()
+        reasons = [_why_not(part) for part in parts if part.state not in _ANSWERING]
         accepting, why = calls.accepting
         if not accepting:
             reasons.append(why)
         if reasons:
             response.status_code = 503
-        return Ready(ready=not reasons, reasons=reasons)
+        degraded = [_why_not(part) for part in parts if part.state == "degraded"]
+        return Ready(ready=not reasons, reasons=reasons, degraded=degraded)
 
     @router.get("/health", tags=["Health"], summary="How is each part?", dependencies=[READ])
     async def health() -> Health:
@@ -110,7 +114,7 @@ _ANSWERING = (*_FINE, "degraded")  # as it is, but not well
 
 def _why_not(part: ComponentHealth) -> str:
     why = f": {without_credentials(part.last_error)}" if part.last_error else "."
-    return f"{part.name} is {part.state}{why}"
+    return " ".join(filter(None, (f"{part.name} is {part.state}{why}", part.remedy)))
 
 
 def overall(states: Sequence[str]) -> OverallState:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from agent.events import Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
 from agent.http.access import READ
-from agent.http.call_views import ProblemView, ToolCallView, TurnView, time_of
+from agent.http.call_views import ActionView, ProblemView, ToolCallView, TurnView, recording_began, time_of
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
 
@@ -43,6 +43,7 @@ class EventView(BaseModel):
     voice_to_voice_ms: float | None = Field(None, description="Of `answered`, as the ledger.")
     ledger: dict[str, float] | None = None
     tool_call: ToolCallView | None = None
+    action: ActionView | None = None
     problem: ProblemView | None = None
     cause: str | None = Field(None, description="Of `ended`.", examples=["caller_hangup"])
 
@@ -55,10 +56,11 @@ class EventView(BaseModel):
             session=event.call.info.id,
             at=time_of(event.at),
             **(_who(event.call.info) if event.kind == "started" else {}),
-            turn=event.turn and TurnView.of(event.turn),
+            turn=event.turn and TurnView.of(event.turn, recording_began(event.call)),
             voice_to_voice_ms=event.trace and event.trace.voice_to_voice_ms,
             ledger=event.trace and event.trace.parts_ms(),
             tool_call=event.tool_call and ToolCallView.of(event.tool_call),
+            action=event.action and ActionView.of(event.action),
             problem=event.problem and ProblemView.of(event.problem),
             cause=event.cause and event.cause.value,
         )
@@ -79,8 +81,9 @@ def events_router(events: Events) -> APIRouter:
     async def stream(session: Session = None) -> StreamingResponse:
         """Server-sent events of all calls from now on, or of one until it has ended.
 
-        `started`, `turn`, `answered`, `false_start`, `tool_call`, `problem`, `ended`; and `error` where some
-        were lost, since the reader was too slow. A WebSocket at the same address has them as JSON messages.
+        `started`, `turn`, `answered`, `false_start`, `tool_call`, `action`, `problem`, `ended`; and `error`
+        where some were lost, since the reader was too slow. A WebSocket at the same address has them as JSON
+        messages.
         """
         try:
             reader = events.follow(session)
@@ -100,7 +103,7 @@ def events_router(events: Events) -> APIRouter:
         except TooManyReaders:
             await socket.close(1013, _FULL)
             return
-        sending, gone = asyncio.create_task(_send(socket, reader)), asyncio.create_task(_until_gone(socket))
+        sending, gone = asyncio.create_task(_send(socket, reader)), asyncio.create_task(until_gone(socket))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -129,7 +132,7 @@ async def _send(socket: WebSocket, reader: Reader) -> None:
         await socket.close(1008, "You read too slowly: events were lost.")
 
 
-async def _until_gone(socket: WebSocket) -> None:
+async def until_gone(socket: WebSocket) -> None:
     """Nothing is expected."""
     try:
         while True:

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -38,15 +39,16 @@ class KeysAway(Exception):
 class Keyring:
     """`http.api_key`, which may do everything and needs no database, and the keys that the database has."""
 
-    def __init__(self, configured: str, keys: Keys | None) -> None:
-        self._configured = digest(configured)
+    def __init__(self, configured: Callable[[], str], keys: Keys | None) -> None:
+        """`configured` is asked each time: it may be another one since."""
+        self._configured = configured
         self._keys = keys
         self._read: dict[str, tuple[ApiKey, float]] = {}
 
     async def holder(self, given: str) -> Holder:
         """Raises WrongKey, SpentKey, KeysAway."""
         sought = digest(given)
-        if hmac.compare_digest(sought, self._configured):
+        if hmac.compare_digest(sought, digest(self._configured())):
             return OPERATOR
         if self._keys is None or not given.startswith(MARK):
             raise WrongKey

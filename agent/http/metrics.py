@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
@@ -51,7 +52,14 @@ def metrics_router(
 
     metrics.registry.register(_Lookup(found))
 
-    @router.get("/metrics", tags=["Health"], summary="For Prometheus", dependencies=[READ])
+    @router.get(
+        "/metrics",
+        tags=["Health"],
+        summary="For Prometheus",
+        response_class=PlainTextResponse,
+        dependencies=[READ],
+        responses={200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}}},
+    )
     async def scrape(accept: Annotated[str, Header()] = "") -> Response:
         """In its text format, or as OpenMetrics where that is asked for.
 

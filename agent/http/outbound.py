@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -147,7 +147,9 @@ class CallsView(BaseModel):
     calls: list[CallView]
 
 
-def outbound_router(calls: OutboundCalls, personas: Personas, *, ring_timeout_s: int) -> APIRouter:
+def outbound_router(
+    calls: OutboundCalls, personas: Callable[[], Personas], *, ring_timeout_s: int
+) -> APIRouter:
     router = APIRouter(prefix="/api/v1/calls", tags=["Outgoing calls"])
 
     def find(id: str) -> OutboundCall:
@@ -174,7 +176,7 @@ def outbound_router(calls: OutboundCalls, personas: Personas, *, ring_timeout_s:
                 403,
                 "Without an API key nobody is called: set http.api_key (OFFHOOK_HTTP__API_KEY), and send it.",
             )
-        persona = _persona(personas, request.persona)
+        persona = _persona(personas(), request.persona)
         script = Script(
             persona,
             request.say,

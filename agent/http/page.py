@@ -1,7 +1,11 @@
-"""The pages, to call at `/` and for operators at `/ops`: static files that need nothing of any other host."""
+"""The pages: to call at `/`, for operators at `/ops`, and the API's reference at `/docs`.
+
+Static files that need nothing of any other host.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 
 from fastapi import APIRouter
@@ -24,6 +28,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# Swagger UI's style sheet has its icons in itself.
+_DOCS_HEADERS = {
+    **_HEADERS,
+    "Content-Security-Policy": _HEADERS["Content-Security-Policy"].replace(
+        "img-src 'self'", "img-src 'self' data:"
+    ),
+}
 
 
 def page_router(*, calls: bool = True) -> APIRouter:
@@ -33,17 +44,17 @@ def page_router(*, calls: bool = True) -> APIRouter:
     """
     router = APIRouter(include_in_schema=False)
     pages = files("agent.http").joinpath("page")
-    for prefix, folder in (("", pages), ("/ops", pages.joinpath("ops"))):
+    for prefix, folder in (("", pages), ("/ops", pages.joinpath("ops")), ("/docs", pages.joinpath("docs"))):
         for file in folder.iterdir():
             kind = _TYPES.get(file.name[file.name.rfind(".") :])
             index = file.name == "index.html"
             if kind and (calls or prefix or not index):
                 path = (prefix or "/") if index else f"{prefix}/{file.name}"
-                _add(router, path, file.read_bytes(), kind)
+                _add(router, path, file.read_bytes(), kind, _DOCS_HEADERS if prefix == "/docs" else _HEADERS)
     return router
 
 
-def _add(router: APIRouter, path: str, body: bytes, kind: str) -> None:
+def _add(router: APIRouter, path: str, body: bytes, kind: str, headers: Mapping[str, str]) -> None:
     @router.get(path)
     async def serve() -> Response:
-        return Response(body, media_type=kind, headers=_HEADERS)
+        return Response(body, media_type=kind, headers=headers)

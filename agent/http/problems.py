@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -82,7 +83,8 @@ def install(app: FastAPI) -> None:
             404: f"There is nothing at {request.url.path}. See /docs for what there is.",
             405: f"{request.method} doesn't work on {request.url.path}. See /docs for what does.",
         }.get(error.status_code, f"{error.detail.rstrip('.')}.")
-        return problem(error.status_code, detail, error.headers)
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return problem(error.status_code, detail, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -95,6 +97,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "The server failed at this request. Its log says why.")
+
+
+def _allowed(request: Request) -> str:
+    """What works on a path: Starlette tells the methods of the first route there alone."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if getattr(route, "methods", None)]
+    first = next(route.path for route in routes if route.path_regex.match(request.url.path))
+    return ", ".join(sorted({one for route in routes if route.path == first for one in route.methods or ()}))
 
 
 def _sentence(error: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.http.access import ADMIN, OPERATE, READ
+from agent.http.access import ADMIN, OPERATE, READ, Asking
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
 from agent.http.contracts import Calls, Elsewhere, LiveCall
 from agent.http.problems import ProblemError, responses
+from agent.recordings.recordings import Recordings
 from agent.records import query as records
 from agent.records.database import Database
 from agent.records.tables import Call
@@ -39,7 +41,14 @@ def _in_utc(when: datetime) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999") from None
 
 
-_When = Annotated[datetime, AfterValidator(_in_utc)]
+def _no_number(when: object) -> object:
+    """Pydantic takes them for Unix time, in seconds or milliseconds as it sees fit."""
+    if isinstance(when, str) and re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", when, re.IGNORECASE):
+        raise ValueError("must be a time such as 2030-01-01T00:00:00Z")
+    return when
+
+
+_When = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,11 @@ Filter = Annotated[_Filter, Depends()]
 
 
 def sessions_router(
-    calls: Calls, past: Database | None, voicemail: Voicemail | None, elsewhere: Elsewhere | None = None
+    calls: Calls,
+    past: Database | None,
+    voicemail: Voicemail | None,
+    recordings: Recordings | None,
+    elsewhere: Elsewhere | None = None,
 ) -> APIRouter:
     router = APIRouter()
 
@@ -108,7 +121,7 @@ def sessions_router(
                     found += Sessions.model_validate_json(answer.content).sessions
             found.sort(key=lambda call: call.since)
         if state != "live":
-            query = filter.query(limit)
+            query = filter.query(limit + 1)
             if cursor is not None:
                 try:
                     query = replace(query, after=records.place(cursor))
@@ -116,8 +129,8 @@ def sessions_router(
                     raise ProblemError(422, "cursor must be the `next` of a page before.") from None
             with readable():
                 ended = await kept(past).page(query)
-            found += [SessionView.of_record(call) for call in ended]
-            next = records.cursor(ended[-1]) if len(ended) == limit else None
+            found += [SessionView.of_record(call) for call in ended[:limit]]
+            next = records.cursor(ended[limit - 1]) if len(ended) > limit else None
         return Sessions(sessions=found, next=next)
 
     @router.get(
@@ -169,9 +182,11 @@ def sessions_router(
         dependencies=[OPERATE],
         responses=responses(404) | {202: {"description": "The call is ending."}},
     )
-    async def hang_up(id: str) -> Response:
+    async def hang_up(id: str, asking: Asking) -> Response:
         """204 once the call has ended, 202 if it needs longer than a few seconds."""
-        await find(calls, id).hangup()
+        call = find(calls, id)
+        call.note("hang_up", asking.name)
+        await call.hangup()
         try:
             async with asyncio.timeout(HANGUP_WAIT_S):
                 await calls.gone(id)
@@ -192,7 +207,11 @@ def sessions_router(
         """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
         messages = await voicemail.forget(caller) if voicemail else 0
         with readable():
-            return Forgotten(calls=await past.forget(caller) if past else 0, messages=messages)
+            heard = 0
+            if past and recordings:  # before the records go, which say whose they are
+                heard = await recordings.delete(await past.ids_with(caller))
+            known = await past.forget(caller) if past else 0
+        return Forgotten(calls=known, messages=messages, recordings=heard)
 
     return router
 

@@ -61,7 +61,10 @@ class SttReply(BaseModel):
     )
 
 
-_RECORDINGS = tuple(f"audio/{kind}" for kind in ("wav", "mp4", "mpeg", "ogg", "webm", "flac", "aac"))
+_RECORDINGS = (
+    *(f"audio/{kind}" for kind in ("wav", "mp4", "mpeg", "ogg", "webm", "flac", "aac")),
+    "application/octet-stream",
+)
 _MEDIA = {
     "wav": "audio/wav",
     "pcm": f"audio/pcm;rate={SAMPLE_RATE_HZ};channels=1",

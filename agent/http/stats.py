@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.http.access import READ
 from agent.http.problems import responses
 from agent.http.sessions import kept, readable
 from agent.records.database import Database
@@ -41,7 +42,8 @@ def stats_router(past: Database | None) -> APIRouter:
         "/api/v1/stats",
         tags=["Calls"],
         summary="Calls hour by hour",
-        responses=responses(401, 422, 503),
+        dependencies=[READ],
+        responses=responses(422, 503),
     )
     async def stats(
         hours: Annotated[

@@ -23,6 +23,7 @@ OverallState = Literal["ok", "starting", "degraded", "down"]
 class Ready(BaseModel):
     ready: bool
     reasons: list[str] = Field([], examples=[["speech-to-text is loading.", "The models are still loading."]])
+    degraded: list[str] = Field([], description="What isn't as it should be, and costs no call.")
 
 
 class ComponentView(BaseModel):
@@ -35,6 +36,7 @@ class ComponentView(BaseModel):
     weights_mb: float | None = Field(None, description="As they are on the disk.")
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None
+    remedy: str | None = Field(None, description="What to do about it, where last_error doesn't say so.")
     note: str | None = Field(None, description="Why a GPU that is there isn't used.")
     queued: int = Field(0, description="Jobs that wait for this component.")
 
@@ -50,6 +52,7 @@ class ComponentView(BaseModel):
             model=component.model,
             last_error=component.last_error and without_credentials(component.last_error),
             queued=component.queued,
+            remedy=component.remedy,
         )
 
 

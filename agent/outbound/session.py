@@ -107,8 +107,7 @@ class OutboundSession(CallSession):
             await super()._on_idle(source)
 
     def _opening(self) -> list[Frame]:
-        script, notice = self._script, self._script.persona.notice
-        said: list[Frame] = [TTSSpeakFrame(notice)] if notice else []
+        script, said = self._script, self._notice()
         if script.play:
             said.append(OutputAudioRawFrame(script.play, SAMPLE_RATE_HZ, 1))
         if script.say or not script.play:

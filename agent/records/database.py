@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
 
 from agent.records.query import Query
-from agent.records.tables import Call, Problem, ToolCall, Turn
+from agent.records.tables import Action, Call, Problem, ToolCall, Turn
 from config.errors import ConfigError
 from config.settings import Settings
 
@@ -85,6 +85,15 @@ class Database:
             )
         return int(closed.rowcount)  # type: ignore[attr-defined]
 
+    async def try_out(self) -> None:
+        """Connect and ask something, changing nothing."""
+        engine = self._connect()
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        finally:
+            await engine.dispose()
+
     async def close(self) -> None:
         if self._engine:
             await self._engine.dispose()
@@ -108,19 +117,33 @@ class Database:
         async with self.session() as session:
             return list(await session.scalars(_whole(found) if whole else found))
 
-    async def forget(self, caller: str) -> int:
-        """Delete all calls with a caller that are over, those that we made too; returns how many."""
-        theirs = or_(Call.caller == caller, (Call.direction == "outbound") & (Call.called == caller))
+    async def ids_with(self, caller: str) -> list[str]:
+        """All calls with a caller that are over, those that we made too."""
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(theirs, Call.ended.is_not(None)))
+            return list(await session.scalars(select(Call.id).where(_with(caller))))
+
+    async def forget(self, caller: str) -> int:
+        """Delete them; returns how many."""
+        async with self.session() as session:
+            gone = await session.execute(delete(Call).where(_with(caller)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
+
+    async def note_recordings(self, recordings: Mapping[str, tuple[int, float] | None]) -> None:
+        """How many bytes and seconds those of calls have; None for what is gone."""
+        if not recordings:
+            return
+        gone = dict.fromkeys(("recording_path", "recording_began", "recording_bytes", "recording_s"))
+        async with self.session() as session:
+            for id, known in recordings.items():
+                values = {"recording_bytes": known[0], "recording_s": known[1]} if known else gone
+                await session.execute(update(Call).where(Call.id == id).values(**values))
 
     async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:
         """Delete what is older than it may be; returns how many calls' records."""
         words = select(Call.id).where(_over_by(now - timedelta(days=keep_words_days)))
         async with self.session() as session:
             gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
-            for table in (Turn, ToolCall, Problem):
+            for table in (Turn, ToolCall, Action, Problem):
                 await session.execute(delete(table).where(table.call_id.in_(words)))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
@@ -164,10 +187,16 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def _with(caller: str) -> ColumnElement[bool]:
+    theirs = or_(Call.caller == caller, (Call.direction == "outbound") & (Call.called == caller))
+    return theirs & Call.ended.is_not(None)
+
+
 def _over_by(then: datetime) -> ColumnElement[bool]:
     """Also what nobody closed, a day after it began: no call is longer."""
     return or_(Call.ended < then, Call.ended.is_(None) & (Call.began < then - timedelta(days=1)))
 
 
 def _whole(calls: Select[Call]) -> Select[Call]:
-    return calls.options(selectinload(Call.turns), selectinload(Call.tool_calls), selectinload(Call.problems))
+    said = (Call.turns, Call.tool_calls, Call.actions, Call.problems)
+    return calls.options(*(selectinload(rows) for rows in said))

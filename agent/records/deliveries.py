@@ -93,6 +93,7 @@ def document(call: Call) -> dict[str, Any]:
         **_columns(call),
         "turns": [_columns(row) for row in call.turns],
         "tool_calls": [_columns(row) for row in call.tool_calls],
+        "actions": [_columns(row) for row in call.actions],
         "problems": [_columns(row) for row in call.problems],
     }
 

@@ -18,9 +18,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
-from agent.observer import Observed, Observer
+from agent.observer import Observed, Observer, Recorded
 from agent.records.database import Database
-from agent.records.tables import Call, Delivery, Problem, ToolCall, Turn
+from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
 from transports.call import EndReason, MediaStats
@@ -34,6 +34,7 @@ FLUSH_S = 5.0  # at the end, for what isn't written yet
 MOST_WAITING = 1000  # calls that can't be written now
 _BATCH = 50
 REDACTED = "[redacted]"
+_REMEDY = "Make state_dir writable, with room on its disk, or bring the server of records.url back."
 # What the database may have another time; anything else is wrong with what is to be written.
 _AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
 
@@ -46,6 +47,7 @@ class _Said:
 
     turns: Sequence[conversation.Turn] = ()
     tool_calls: Sequence[conversation.ToolCall] = ()
+    actions: Sequence[conversation.Action] = ()
     problems: Sequence[conversation.Problem] = ()
 
 
@@ -117,7 +119,9 @@ class Recorder(Observer):
             error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
             if self._lost:
                 error += f" {self._lost} calls' records were given up."
-        return ComponentHealth("records", state, "", self.database.name, error, len(self._waiting))
+        waiting = len(self._waiting)
+        remedy = _REMEDY if self._error else None
+        return ComponentHealth("records", state, "", self.database.name, error, waiting, remedy=remedy)
 
     async def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
@@ -141,7 +145,7 @@ class Recorder(Observer):
         id = call.info.id
         before = self._waiting[id].columns if id in self._waiting else {}
         columns = {"ended": None, **before, **self._columns(call), **more}
-        said = _Said(list(call.turns), list(call.tool_calls), list(call.problems))
+        said = _Said(list(call.turns), list(call.tool_calls), list(call.actions), list(call.problems))
         self._waiting[id] = _Snapshot(columns, said)
         self._written.setdefault(id, _Said())
         self._give_up_oldest()
@@ -172,6 +176,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
+            **_recording(call.recorded),
         }
 
     def _give_up_oldest(self) -> None:
@@ -273,6 +278,7 @@ class Recorder(Observer):
     async def _write_said(self, session: AsyncSession, id: str, before: _Said, now: _Said) -> None:
         await _write_rows(session, Turn, id, before.turns, now.turns, self._turn)
         await _write_rows(session, ToolCall, id, before.tool_calls, now.tool_calls, self._tool_call)
+        await _write_rows(session, Action, id, before.actions, now.actions, self._action)
         await _write_rows(session, Problem, id, before.problems, now.problems, self._problem)
 
     def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
@@ -280,6 +286,7 @@ class Recorder(Observer):
             "speaker": turn.speaker,
             "text": self._words(turn.text),
             "at": _moment(turn.at),
+            "began": _moment(turn.began) if turn.began else None,
             "cut_off": turn.cut_off,
             "end_of_turn": dict(turn.end_of_turn),
             "ledger": dict(turn.ledger),
@@ -288,6 +295,10 @@ class Recorder(Observer):
 
     def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
         return {"name": call.name, "arguments": self._said(dict(call.arguments)), "at": _moment(call.at)}
+
+    def _action(self, action: conversation.Action) -> dict[str, Any]:
+        said = self._said(dict(action.arguments))
+        return {"name": action.name, "arguments": said, "by": action.by, "at": _moment(action.at)}
 
     def _problem(self, problem: conversation.Problem) -> dict[str, Any]:
         return {"text": self._words(problem.text), "at": _moment(problem.at)}
@@ -319,6 +330,15 @@ def _moment(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC)
 
 
+def _recording(recorded: Recorded | None) -> dict[str, Any]:
+    return {
+        "recording_path": str(recorded.path) if recorded else None,
+        "recording_began": _moment(recorded.began) if recorded else None,
+        "recording_s": recorded.seconds if recorded else None,
+        "recording_bytes": recorded.bytes if recorded else None,
+    }
+
+
 def _media(stats: MediaStats) -> dict[str, Any]:
     return {
         "packets_received": stats.packets_received,
@@ -330,7 +350,7 @@ def _media(stats: MediaStats) -> dict[str, Any]:
 
 async def _write_rows(
     session: AsyncSession,
-    table: type[Turn] | type[ToolCall] | type[Problem],
+    table: type[Turn] | type[ToolCall] | type[Action] | type[Problem],
     call_id: str,
     before: Sequence[T],
     now: Sequence[T],

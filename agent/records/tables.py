@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -60,9 +60,14 @@ class Call(Base):
     packets_lost: Mapped[int | None]
     jitter_ms: Mapped[float | None]
     round_trip_ms: Mapped[float | None]
+    recording_path: Mapped[str | None]
+    recording_began: Mapped[datetime | None]
+    recording_s: Mapped[float | None]
+    recording_bytes: Mapped[int | None] = mapped_column(BigInteger)
     models: Mapped[dict[str, Any]]  # by part: model, device, precision
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.number", lazy="raise")
     tool_calls: Mapped[list[ToolCall]] = relationship(order_by="ToolCall.number", lazy="raise")
+    actions: Mapped[list[Action]] = relationship(order_by="Action.number", lazy="raise")
     problems: Mapped[list[Problem]] = relationship(order_by="Problem.number", lazy="raise")
 
 
@@ -80,6 +85,7 @@ class Turn(Base):
     speaker: Mapped[Literal["caller", "agent"]] = mapped_column(String)
     text: Mapped[str]
     at: Mapped[datetime]
+    began: Mapped[datetime | None]  # when its sound did
     cut_off: Mapped[bool]
     end_of_turn: Mapped[dict[str, Any]]
     ledger: Mapped[dict[str, Any]]
@@ -95,6 +101,19 @@ class ToolCall(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     arguments: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class Action(Base):
+    """What somebody did to the call."""
+
+    __tablename__ = "actions"
+
+    call_id: Mapped[str] = _call_id()
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    arguments: Mapped[dict[str, Any]]
+    by: Mapped[str]  # a key's name
     at: Mapped[datetime]
 
 

@@ -53,6 +53,30 @@ class Played(Protocol):
     def read(self, place: int, samples: int) -> Samples: ...
 
 
+class _Latest:
+    """So many of the latest samples, at 8 kHz."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._room = np.zeros(4 * length, np.float32)  # filled from the left; moved there when full
+        self._end = length
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        return self._room[self._end - self._length : self._end]
+
+    def add(self, new: NDArray[np.float32]) -> None:
+        new = new[-self._length :]
+        if self._end + len(new) > len(self._room):
+            self._room[: self._length] = self.samples
+            self._end = self._length
+        self._room[self._end : self._end + len(new)] = new
+        self._end += len(new)
+
+    def clear(self) -> None:
+        self.samples[:] = 0
+
+
 class EchoGuard:
     """One call's. Costs nothing but memory while it isn't fed."""
 
@@ -64,9 +88,9 @@ class EchoGuard:
         self._shift: int | None = None  # from a place there to the place in the wire's time
         self._behind: deque[int] = deque(maxlen=_WATCHED)
         self._end = 0
-        self._heard = np.zeros(_WINDOW, np.float32)  # cleaned, at 8 kHz
-        self._raw = np.zeros(_WINDOW, np.float32)  # as it came, at 8 kHz, while it may return what is played
-        self._played = np.zeros(_WINDOW + _LONGEST_DELAY, np.float32)
+        self._heard = _Latest(_WINDOW)  # cleaned
+        self._raw = _Latest(_WINDOW)  # as it came, while it may return what is played
+        self._played = _Latest(_WINDOW + _LONGEST_DELAY)
         self._quiet_at = -math.inf
         self._test_at = 0.0
         self._silent_s = 0.0
@@ -112,18 +136,18 @@ class EchoGuard:
         clean = near
         while self._uncancelled and not quiet:
             clean = self._canceller.process(*self._uncancelled.popleft())
-        self._played = _slide(self._played, _halve(far))
+        self._played.add(_halve(far))
         tests = now >= self._test_at
         if not self.returns_nothing:
-            self._raw = _slide(self._raw, _halve(near))
+            self._raw.add(_halve(near))
             if tests:
                 self._tell_apart()
         strange = self._strange >= _STRANGE_TESTS and self._echo_tests < _ECHO_TESTS
         kept = near if self.returns_nothing or quiet or strange else clean
-        self._heard = _slide(self._heard, _halve(kept))
+        self._heard.add(_halve(kept))
         if tests:
             self._test_at = now + _TEST_EVERY_S
-            self._match = self._test(self._heard)
+            self._match = self._test(self._heard.samples)
             # A voice matches what was played for a moment now and then; an echo goes on matching it.
             self._matches = self._matches + 1 if self._match >= 0.5 else 0
             if self.returns_nothing and self._matches >= _ECHO_TESTS:
@@ -136,9 +160,9 @@ class EchoGuard:
         """Until an echo is known: whether what came is the agent, or a voice of the caller's own."""
         if self._echo_tests >= _ECHO_TESTS:
             return
-        if _rms(self._raw[-_WINDOW // 2 :]) < _AUDIBLE:
+        if _rms(self._raw.samples[-_WINDOW // 2 :]) < _AUDIBLE:
             self._strange = 0
-        elif self._test(self._raw) >= 0.5:
+        elif self._test(self._raw.samples) >= 0.5:
             self._strange = max(0, self._strange - _STRANGE_TESTS)
             self._echo_tests += 1
         else:
@@ -147,16 +171,16 @@ class EchoGuard:
 
     def _nothing_returns(self) -> bool:
         """Whether the caller's side is silent although the agent spoke at every delay an echo may have."""
-        if _rms(self._raw) >= _AUDIBLE:
+        if _rms(self._raw.samples) >= _AUDIBLE:
             return False
-        blocks = self._played[-4 * _BLOCK :].reshape(4, _BLOCK)
+        blocks = self._played.samples[-4 * _BLOCK :].reshape(4, _BLOCK)
         return bool((np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD).all())
 
     def _start(self) -> None:
         """The agent begins: what was played before is silence."""
-        self._heard[:] = 0
-        self._raw[:] = 0
-        self._played[:] = 0
+        self._heard.clear()
+        self._raw.clear()
+        self._played.clear()
         self._match = 0.0
         self._strange = 0
         self._quiet_at = -math.inf
@@ -187,7 +211,7 @@ class EchoGuard:
             return 0.0
         heard = _brightened(line)
         energy = float(heard @ heard)
-        played = _brightened(self._played)
+        played = _brightened(self._played.samples)
         size = 8192
         products = np.fft.irfft(np.fft.rfft(played, size) * np.conj(np.fft.rfft(heard, size)), size)
         lags = _LONGEST_DELAY + 1
@@ -212,7 +236,3 @@ def _brightened(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     bright = samples.copy()
     bright[1:] -= np.float32(0.9) * samples[:-1]
     return bright
-
-
-def _slide(window: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.concatenate((window, new))[-len(window) :]

@@ -187,6 +187,7 @@ class Listener(FrameProcessor):
                     self._voice.begin()
                     self._transcriber.forget()
                     self._reader.new_turn()
+                    self._conversation.caller_speaks(change.at)
                     self._tell(events.SpeechStarted(change.at))
                 case Change.PAUSING:
                     speech_end = self._voice.paused_at or change.at
@@ -303,8 +304,10 @@ class Listener(FrameProcessor):
         self._watching.start(self._watchdog.watch())
 
     def _forget_answer(self) -> None:
-        """What the context holds of a turn that went on, and of its answer."""
-        self._context.set_messages(self._context.messages[: self._kept_from])
+        """What the context holds of a turn that went on, and of its answer; instructions stay."""
+        messages = self._context.messages
+        instructions = [one for one in messages[self._kept_from :] if _is_instruction(one)]
+        self._context.set_messages([*messages[: self._kept_from], *instructions])
 
     def _end_utterance(self) -> None:
         self._voice.end()
@@ -315,3 +318,7 @@ class Listener(FrameProcessor):
         await self._reader.stop()
         for work in (*self._hearing.values(), *self._judging.values(), self._watching):
             await work.stop()
+
+
+def _is_instruction(message: object) -> bool:
+    return isinstance(message, dict) and message.get("role") == "system"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.errors import ModelError
 from models.lanes import Speculative
@@ -17,6 +17,7 @@ logger = logging.getLogger("offhook.turn")
 BYTES_PER_S = SAMPLE_RATE_HZ * 2
 PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
+SINGS = 0.7  # the probability from which on what is heard is singing
 WORDS_DEADLINE_S = 20.0  # queueing included: late words are better than none
 
 
@@ -107,6 +108,8 @@ class Transcriber:
 
     async def _transcribe(self, pcm: bytes, *, speculative: Speculative) -> Transcript:
         async with asyncio.timeout(WORDS_DEADLINE_S):
-            return await self._pool.recognizer.transcribe(
+            heard = await self._pool.recognizer.transcribe(
                 pcm, call_id=self._call_id, language=self._language, speculative=speculative
             )
+        # Hold music, or a song on the radio: nobody has said this.
+        return replace(heard, text="") if (heard.sings or 0.0) > SINGS else heard

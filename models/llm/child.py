@@ -34,7 +34,8 @@ ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 # The server closes connections that were idle for a while or have carried many requests, and a request on
 # one that is just being closed fails. A new connection costs half a millisecond.
 ONE_REQUEST = {"Connection": "close"}
-HEARTBEAT_S = 5.0
+HEARTBEAT_S = 2.0
+ANSWER_S = 2.0  # to one
 # What warms the model, and tells its speed: read anew each time.
 WARM_UP = {"prompt": "Good morning! " * 12, "n_predict": 8, "ignore_eos": True, "cache_prompt": False}
 MISSED_HEARTBEATS = 3
@@ -208,7 +209,7 @@ class LlamaChild:
 
     async def _healthy(self) -> bool:
         try:
-            return (await self.http.get(f"{self.url}/health", timeout=2.0)).status_code == 200
+            return (await self.http.get(f"{self.url}/health", timeout=ANSWER_S)).status_code == 200
         except httpx2.TransportError:
             return False
 

@@ -308,10 +308,10 @@ def hiss(samples: int) -> npt.NDArray[np.int16]:
 def segments_in(pcm: bytes, size: int) -> list[int | None]:
     """Which segment of the script each `size` samples, 320 or 512, are of, if any is heard in them."""
     frames = np.frombuffer(pcm, np.int16)
-    frames = frames[: len(frames) // size * size].reshape(-1, size).astype(np.float64)
-    if not frames.any():  # as most of the line is
+    frames = frames[: len(frames) // size * size].reshape(-1, size)
+    if not pcm.strip(b"\0"):  # as most of the line is
         return [None] * len(frames)
-    energies = np.abs(np.fft.rfft(frames)[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
+    energies = np.abs(np.fft.rfft(frames.astype(np.float64))[:, PITCHES * size // SAMPLE_RATE_HZ]) ** 2
     order = energies.argsort(axis=1)[:, -4:]
     least = np.take_along_axis(energies, order[:, :1], axis=1)[:, 0]
     found = [tuple(sorted(pitches)) for pitches in order.tolist()]
@@ -327,6 +327,7 @@ def converse(
     settings: Settings | None = None,
     persona: Persona = PERSONA,
     others: Sequence[Persona] = (),
+    known: Sequence[Persona] = (),
     during: Callable[[CallSession, FakeCall], Any] | None = None,
     keys: list[tuple[float, InputDTMFFrame]] | None = None,
     echoes: bool = False,
@@ -334,10 +335,12 @@ def converse(
     says: str | None = None,
     voicemail: Voicemail | None = None,
     dial: Dial | None = None,
+    recordings: Any = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
-    `persona` greets; the caller's language decides among it and `others`. A test number may be what was
+    `persona` greets; the caller's language decides among it and `others`; an operator may have those that are
+    `known` go on. A test number may be what was
     called; `says` is all that is said.
     """
     outcome = Outcome()
@@ -360,6 +363,8 @@ def converse(
             says=says,
             voicemail=voicemail,
             dial=dial,
+            recordings=recordings,
+            others=[persona, *others, *known],
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 
 from agent import doctor
 from agent.cli import app
-from agent.doctor import Finding, examine
+from agent.doctor import examine
+from agent.surroundings import Finding
 from config.settings import HttpSettings, Settings, SipSettings
 from models import cuda
 from models.nvml import Gpu, NoGpu
@@ -29,12 +31,13 @@ def verdicts(findings: Iterator[Finding]) -> dict[str, str]:
 
 def test_this_environment_is_as_it_was_tested() -> None:
     found = [*doctor.python(Settings()), *doctor.packages(Settings()), *doctor.onnxruntime(Settings())]
-    assert [finding.verdict for finding in found] == ["ok", "ok", "ok"]
+    assert [finding.verdict for finding in found] == ["pass", "pass", "pass"]
     assert "knows" in found[2].detail
 
 
 @pytest.mark.parametrize(
-    ("version", "verdict"), [("OpenSSL 1.1.1k  FIPS 25 Mar 2021", "note"), ("OpenSSL 3.5.1 1 Jul 2025", "ok")]
+    ("version", "verdict"),
+    [("OpenSSL 1.1.1k  FIPS 25 Mar 2021", "warn"), ("OpenSSL 3.5.1 1 Jul 2025", "pass")],
 )
 def test_the_openssl_of_sip_is_named(version: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transports.sip.native_tls.openssl_version", lambda: version)
@@ -54,7 +57,7 @@ def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "requires", lambda _: needed)
     monkeypatch.setattr(doctor, "_version", installed.get)
     (found,) = doctor.packages(Settings())
-    assert found.verdict == "broken"
+    assert found.verdict == "fail"
     assert found.detail == "Not what offhook needs: old 1.0, gone is missing."
 
 
@@ -71,7 +74,7 @@ def test_run_from_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(doctor, "requires", requires)
     (found,) = doctor.packages(Settings())
-    assert (found.verdict, found.remedy) == ("broken", "make install")
+    assert (found.verdict, found.remedy) == ("fail", "make install")
 
 
 def test_a_port_that_is_taken_is_broken() -> None:
@@ -80,14 +83,14 @@ def test_a_port_that_is_taken_is_broken() -> None:
         taken.listen()
         http = HttpSettings(port=taken.getsockname()[1])
         found = list(doctor.ports(Settings(sip=SipSettings(enabled=False), http=http)))
-    assert [finding.verdict for finding in found] == ["broken"]
+    assert [finding.verdict for finding in found] == ["fail"]
     assert "another program already uses TCP port" in found[0].detail
 
 
 def test_little_memory_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "available_memory_bytes", lambda: 1_000_000_000)
     (found,) = doctor.machine(Settings())
-    assert (found.verdict, found.remedy) == ("note", "A smaller language model: make install MIND=small")
+    assert (found.verdict, found.remedy) == ("warn", "A smaller language model: make install MIND=small")
 
 
 @pytest.mark.models
@@ -97,14 +100,14 @@ def test_the_weights_and_what_each_runs_on() -> None:
         {"cache_dir": CACHE, "stt": {"model": "tiny.en", "device": "cpu"}, "tts": {"device": "cpu"}}
     )
     found = {finding.name: finding for finding in doctor.weights(settings)}
-    assert {finding.verdict for name, finding in found.items() if name != "language model"} == {"ok"}
+    assert {finding.verdict for name, finding in found.items() if name != "language model"} == {"pass"}
     assert found["speech-to-text"].detail == "Whisper tiny.en (int8) on cpu. stt.device is cpu."
 
 
 def test_weights_that_are_missing_are_broken(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in doctor.weights(Settings(cache_dir=tmp_path))}
-    assert found["speech-to-text"].verdict == found["text-to-speech"].verdict == "broken"
-    assert found["language model"].verdict == "note"
+    assert found["speech-to-text"].verdict == found["text-to-speech"].verdict == "fail"
+    assert found["language model"].verdict == "warn"
 
 
 def test_a_gpu_that_is_demanded_and_missing_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,15 +115,15 @@ def test_a_gpu_that_is_demanded_and_missing_is_broken(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     settings = Settings.model_validate({"cache_dir": CACHE, "tts": {"device": "cuda"}})
     found = {finding.name: finding for finding in doctor.weights(settings)}
-    assert found["speech-to-text"].verdict == "ok"
-    assert found["text-to-speech"].verdict == "broken"
+    assert found["speech-to-text"].verdict == "pass"
+    assert found["text-to-speech"].verdict == "fail"
     assert "tts.device is cuda, which can't be had: CUDA_VISIBLE_DEVICES" in found["text-to-speech"].detail
 
 
 def test_without_a_driver_offhook_serves_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "Nvml", raised(NoGpu("There is no NVIDIA driver.")))
     (found,) = doctor.driver(Settings())
-    assert found.verdict == "note"
+    assert found.verdict == "warn"
     assert found.detail == "There is no NVIDIA driver. offhook serves on the processor."
 
 
@@ -132,10 +135,10 @@ def test_the_driver_and_its_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_library_of_the_set_that_cant_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "load", raised(OSError("libcuda.so.1: cannot open shared object file")))
-    for installed, verdict in ((True, "broken"), (False, "note")):
+    for installed, verdict in ((True, "fail"), (False, "warn")):
         monkeypatch.setattr(cuda, "installed", lambda installed=installed: installed)
         found = verdicts(doctor.libraries(Settings()))
-        assert found.pop("libcuda.so.1") == "note"
+        assert found.pop("libcuda.so.1") == "warn"
         assert set(found.values()) == {verdict}
         assert {"libcublas.so.12", "libcudnn.so.9"} <= set(found)
 
@@ -143,7 +146,7 @@ def test_a_library_of_the_set_that_cant_be_loaded_is_broken(monkeypatch: pytest.
 def test_a_check_whose_package_is_broken_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "CHECKS", (raised(ImportError("No module named onnxruntime")),))
     monkeypatch.setattr(doctor.CHECKS[0], "__name__", "weights", raising=False)
-    assert verdicts(examine(Settings())) == {"weights": "broken"}
+    assert verdicts(examine(Settings())) == {"weights": "fail"}
 
 
 def raised(error: Exception) -> Any:
@@ -154,17 +157,29 @@ def raised(error: Exception) -> Any:
 
 
 def test_the_exit_code_says_whether_it_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Finding("Python", "ok", "3.11"), Finding("GPU", "note", "None [yet].", "Buy one.")]
+    found = [Finding("Python", "pass", "3.11"), Finding("GPU", "warn", "None [yet].", "Buy one.")]
     monkeypatch.setattr(doctor, "CHECKS", (lambda _: found,))
     ran = CliRunner().invoke(app, ["doctor"])
     assert ran.exit_code == 0
     assert [" ".join(line.split()) for line in ran.output.splitlines()] == [
-        "ok Python 3.11",
-        "note GPU None [yet].",
+        "pass Python 3.11",
+        "warn GPU None [yet].",
         "→ Buy one.",
         "offhook can serve.",
     ]
-    found.append(Finding("packages", "broken", "They are gone."))
+    ran = CliRunner().invoke(app, ["doctor", "--json"])
+    assert ran.exit_code == 0
+    assert json.loads(ran.output) == {
+        "can_serve": True,
+        "findings": [
+            {"name": "Python", "verdict": "pass", "detail": "3.11", "remedy": ""},
+            {"name": "GPU", "verdict": "warn", "detail": "None [yet].", "remedy": "Buy one."},
+        ],
+    }
+    found.append(Finding("packages", "fail", "They are gone."))
     ran = CliRunner().invoke(app, ["doctor"])
     assert ran.exit_code == 1
-    assert ran.output.splitlines()[-1] == "offhook can't serve: 1 broken."
+    assert ran.output.splitlines()[-1] == "offhook can't serve: 1 failed."
+    ran = CliRunner().invoke(app, ["doctor", "--json"])
+    assert ran.exit_code == 1
+    assert json.loads(ran.output)["can_serve"] is False

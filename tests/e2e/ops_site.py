@@ -94,9 +94,9 @@ class Site:
                 call.began -= earlier[call.id]
                 assert call.ended
                 call.ended -= earlier[call.id]
-            said: list[type[Turn] | type[ToolCall] | type[Problem]] = [Turn, ToolCall, Problem]
-            for table in said:
-                for row in await session.scalars(select(table)):
+            for table in (Turn, ToolCall, Problem):
+                rows: Any = await session.scalars(select(table))
+                for row in rows:
                     row.at -= earlier.get(row.call_id, timedelta())
 
     def health(self) -> list[ComponentHealth]:
@@ -106,7 +106,9 @@ class Site:
 @asynccontextmanager
 async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
     """Served on loopback; `settings` are those of the server. What is on the line at the end is hung up."""
-    chosen = Settings.model_validate({"state_dir": folder / "state", "call": {"max_calls": 30}, **settings})
+    chosen = Settings.model_validate(
+        {"state_dir": folder / "state", "call": {"max_calls": 30, "idle_prompt_s": 300}, **settings}
+    )
     pool: Any = FakeModels(_SCRIPT, SAID, Outcome())
     pool.llm.down = False
     recorder, events, metrics = Recorder(chosen, tuple), Events(), Metrics()

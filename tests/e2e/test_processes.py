@@ -138,7 +138,7 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert (ill := await other())["state"] == "degraded"
         assert ill["last_error"].startswith("It ended with code -9.")
         async with asyncio.timeout(60):
-            while (await other())["state"] != "ready":
+            while (await other())["state"] != "ready":  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         (again,) = processes(server)
         assert again != worker

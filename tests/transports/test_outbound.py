@@ -14,13 +14,46 @@ from config.outbound import OutboundSettings
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard, Permit
 from transports.sip.parties import user_of
 
-ALLOW = ("+331*", "6??", "alice@pbx.example.com", "*@192.0.2.10:5070", "700@[2001:db8::1]:*")
-GUARD = OutboundGuard(OutboundSettings(allow=ALLOW, deny=("+33190*",), gateway="sip.example.net:5080"))
+ALLOW = (
+    "+331*",
+    "00495*",
+    "0441",
+    "6??",
+    "alice@pbx.example.com",
+    "*@192.0.2.10:5070",
+    "700@[2001:db8::1]:*",
+)
+GUARD = OutboundGuard(
+    OutboundSettings(
+        allow=ALLOW,
+        deny=("+33190*", "01133191*"),
+        international_prefixes=("00", "011"),
+        gateway="sip.example.net:5080",
+    )
+)
 
 # What may be found in a destination, good and evil; joined at random.
 PARTS = st.sampled_from(
     [
-        *("sip:", "sips:", "SIP:", "tel:", "http:", "+331", "+33190", "+44", "600", "alice", "bob", "123"),
+        *(
+            "sip:",
+            "sips:",
+            "SIP:",
+            "tel:",
+            "http:",
+            "+331",
+            "+33190",
+            "00",
+            "011",
+            "331",
+            "33190",
+            "33191",
+            "+44",
+            "600",
+            "alice",
+            "bob",
+            "123",
+        ),
         *(
             "@",
             "@@",
@@ -57,6 +90,7 @@ PARTS = st.sampled_from(
             "é",
             "٣",
         ),
+        *("00", "011", "331", "33190", "33191"),
         *("*", "#", "-", "(", ")", ".", "/", "\\", "&", '"', "[", "]", "%", "=", "//", "\u2028", "0"),
     ]
 )
@@ -72,8 +106,13 @@ def may_be_dialled(uri: str) -> bool:
     assert found, uri
     user, host, port = found.groups()
     if (host, port) == ("sip.example.net", "5080"):
-        return (fnmatchcase(user, "+331*") and not user.startswith("+33190")) or bool(
-            re.fullmatch("6..", user)
+        number = re.fullmatch(r"(?:\+|00|011)(\d*)", user)
+        abroad = number[1] if number else ""
+        return (
+            (abroad.startswith(("331", "495")) and not abroad.startswith(("33190", "33191")))
+            or (fnmatchcase(user, "+331*") and not user.startswith(("+33190", "+33191")))
+            or fnmatchcase(user, "+495*")
+            or bool(re.fullmatch("6..|0441", user))
         )
     return (
         ((user, host) == ("alice", "pbx.example.com") and port in (None, "5060", "5061"))
@@ -104,6 +143,11 @@ def test_without_patterns_nothing_is_dialled(text: str) -> None:
     [
         ("+33 1 23-45.67", "sip:+331234567@sip.example.net:5080"),
         ("tel:+33-1(23)45", "sip:+3312345@sip.example.net:5080"),
+        ("0033 1 23", "sip:0033123@sip.example.net:5080"),
+        ("tel:011-331-23", "sip:01133123@sip.example.net:5080"),
+        ("+4951", "sip:+4951@sip.example.net:5080"),
+        ("0114951", "sip:0114951@sip.example.net:5080"),
+        ("0441", "sip:0441@sip.example.net:5080"),
         ("612", "sip:612@sip.example.net:5080"),
         ("SIP:alice@PBX.example.com", "sip:alice@pbx.example.com"),
         ("sips:alice@pbx.example.com;transport=TLS", "sips:alice@pbx.example.com;transport=tls"),
@@ -122,6 +166,13 @@ def test_what_may_be_dialled(text: str, dialled: str) -> None:
         "",
         "+",
         "+33190123",
+        "0033190123",
+        "011-33-190-123",
+        "sip:0033190123@sip.example.net:5080",
+        "0033191",
+        "+33191",
+        "00441",
+        "0033",
         "sip:+331-90123@sip.example.net:5080",  # which is the same number to whoever reads it (RFC 3966)
         "sip:+33123@evil.example",
         "sip:600@sip.example.net",  # another port than the gateway's

@@ -361,3 +361,33 @@ async def test_whose_certificate_is_unknown_isnt_called(tmp_path: Path) -> None:
             "The certificate of 127.0.0.1 isn't signed by a known authority: set sip.tls_ca."
         )
         assert told.empty()
+
+
+def over_tls() -> dict[str, AccountSettings]:
+    return {"pbx": AccountSettings(server="127.0.0.1", user="us", transport="tls", registers=False)}
+
+
+async def test_keys_are_not_sent_where_others_can_read_them() -> None:
+    """The account is over TLS, and who is dialled by it isn't."""
+    async with dialler(accounts=over_tls()) as server, callee() as called:
+        call, dialling = await dial(server, f"{called.address};transport=udp", account="pbx")
+        invite = await called.invited()
+        assert "a=crypto" not in invite
+        assert " RTP/AVP " in invite
+        asks = 'WWW-Authenticate: Digest realm="pbx", nonce="1"\r\n'
+        called.reply(invite, "401 Unauthorized", headers=asks)
+        assert "a=crypto" not in await called.invited()
+        await called.accept()
+        await soon(dialling.answered.wait())
+        await packets(called, 10)
+        assert call.info.encryption == ""
+        await call.hold()
+        assert "a=crypto" not in await called.request_of("INVITE")
+
+
+async def test_who_must_be_called_with_keys_is_not_where_others_can_read_them() -> None:
+    async with dialler(accounts=over_tls(), media_encryption="required") as server, callee() as called:
+        with pytest.raises(NotPermitted, match="transport=tls"):
+            await dial(server, f"{called.address};transport=udp", account="pbx")
+        with pytest.raises(TimeoutError):
+            await called.request_of("INVITE", timeout_s=0.3)

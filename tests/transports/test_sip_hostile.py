@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import threading
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -240,24 +241,29 @@ async def test_nothing_is_traced_where_it_is_off() -> None:
         assert server.trace.messages() == []
 
 
-async def test_addresses_that_come_and_go_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a network namespace, on a thread of its own: an interface gets another address, and loses it."""
-    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+def in_a_namespace(test: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    """Run `test`, which is given its name, in a network namespace and on a thread of its own."""
     with cable() as ends:
         failures: list[BaseException] = []
 
         def run() -> None:
             try:
                 with inside(ends.server):
-                    asyncio.run(follow(ends.server))
+                    asyncio.run(test(ends.server))
             except BaseException as error:  # raised below, on the test's thread
                 failures.append(error)
 
         thread = threading.Thread(target=run)
         thread.start()
-        await asyncio.to_thread(thread.join, 30)
+        thread.join(60)
         if failures:
             raise failures[0]
+        assert not thread.is_alive()
+
+
+def test_addresses_that_come_and_go_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+    in_a_namespace(follow)
 
 
 async def follow(namespace: str) -> None:
@@ -272,6 +278,27 @@ async def follow(namespace: str) -> None:
             ip("-n", namespace, "addr", "del", f"{another}/24", "dev", "eth")
             await until(lambda: another not in listening(server))
             assert await answers(HERE, port)
+        assert server.reached
+        assert not server.troubles
+
+
+def test_an_address_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+    in_a_namespace(lose)
+
+
+async def lose(namespace: str) -> None:
+    ours = "10.77.0.9"
+    ip("-n", namespace, "addr", "add", f"{ours}/24", "dev", "eth")
+    async with guarded_server(Reception(), host=ours) as (server, (_, port)):
+        assert await answers(ours, port)
+        assert server.reached
+        ip("-n", namespace, "addr", "del", f"{ours}/24", "dev", "eth")
+        await until(lambda: not server.reached)
+        assert server.troubles == [f"sip.host '{ours}' is not an address of this machine."]
+        ip("-n", namespace, "addr", "add", f"{ours}/24", "dev", "eth")
+        await until(lambda: server.reached)
+        assert await answers(ours, port)
 
 
 def ip(*words: str) -> None:

@@ -32,7 +32,7 @@ from transports.media_streams.carrier import (
 )
 from transports.media_streams.inflow import Inflow
 from transports.media_streams.order import MediaOrder
-from transports.media_streams.pacer import Pacer
+from transports.media_streams.pacer import LEAD_PACKETS, Pacer
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import SAMPLE_RATE_HZ, Playout
 from transports.resampler import Resampler
@@ -78,6 +78,7 @@ class MediaStreamCall(CallTransport):
         self._input = CallInput()
         self._output = CallOutput(self.playout)
         self._resampler = Resampler(opened.rate_hz, SAMPLE_RATE_HZ)
+        self.sent_delay_s = LEAD_PACKETS * carrier.packet_ms / 1000  # the carrier holds so much
         self._pacer = Pacer(self.playout, opened.rate_hz, carrier.packet_ms)
         self._inflow = Inflow(self._loop.time())
         self._order = MediaOrder()

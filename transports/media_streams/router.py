@@ -109,17 +109,17 @@ class _Endpoint:
                 raise HTTPException(503, why_not.rstrip("."))
             return Response(document.body, media_type=document.media_type)
 
-        router.add_api_route(
-            path,
-            answer,
-            methods=["POST"],
-            operation_id=f"{carrier.name}_answer",
-            summary=f"What {carrier.name.capitalize()} does with a call",
-            response_class=Response,
-            responses={200: {"description": "Has the carrier open a media stream."}, **_PROBLEMS},
-            description="Signed by the carrier. The stream's address in the answer is good once, for 30 s.",
-        )
-        router.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
+        for method, mark in (("POST", ""), ("GET", "_get")):
+            router.add_api_route(
+                path,
+                answer,
+                methods=[method],
+                operation_id=f"{carrier.name}_answer{mark}",
+                summary=f"What {carrier.name.capitalize()} does with a call",
+                response_class=Response,
+                responses={200: {"description": "Has the carrier open a media stream."}, **_PROBLEMS},
+                description="Signed by the carrier. The stream's address in it is good once, for 30 s.",
+            )
 
     def add_ticketed_stream(self, router: APIRouter, carrier: Carrier) -> None:
         @router.websocket(f"{PREFIX}/{carrier.name}/stream/{{token}}")

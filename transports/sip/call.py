@@ -37,6 +37,7 @@ _ENDED_BY_PEER = "Connection reset by peer"
 
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
+SENT_DELAY_S = 0.042  # and from where the feeder has written it, 7 ms more or less: the ring and its packet
 
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 SAME_KEY_S = 0.5
@@ -98,6 +99,7 @@ class SipCall(CallTransport):
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
         self.send_delay_s = SEND_DELAY_S
+        self.sent_delay_s = SENT_DELAY_S
         if joins is None:
             self._take_playout()
         call.on(self._on_event)

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from config.settings import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
-from transports.sip.encryption import Secured, answering, mediaenc_of_offer, secured
+from transports.sip.encryption import Secured, answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.referral import Referral
@@ -111,18 +111,21 @@ class Dialogs:
         """
         self._codecs = tuple(codecs)
         self._account_of = account_of
-        self._headers = tuple(headers)
+        self.headers = tuple(headers)
         self._trusts = trusts
         self._reaches = reaches
         self._media_encryption = media_encryption
-        self._refers = refers
+        self.refers = refers
         self._permits = permits
-        self._allow = f"{ALLOW}, REFER" if refers else ALLOW
         self._dialogs: dict[str, Dialog] = {}
         self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
         self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
         self.ready = True  # as OPTIONS tells it, to whoever chooses among several of us
+
+    @property
+    def _allow(self) -> str:
+        return f"{ALLOW}, REFER" if self.refers else ALLOW
 
     def find(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id)
@@ -206,6 +209,7 @@ class Dialogs:
             if dialog is None and message.uri.partition(";")[0] not in self._dialling:
                 logger.error("an INVITE that nobody asked for was not sent")
                 return None
+            message = self._private(message)
             # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
             return _without(message, "Supported", "timer")
         if dialog is None:
@@ -221,6 +225,8 @@ class Dialogs:
             return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
+        if not message.status and not (dialog.secured and dialog.secured.encryption):
+            message = self._private(message)
         if 200 <= message.status < 300:
             if dialog.asked and dialog.asked[0] == message.header("CSeq"):
                 (_, agreement), dialog.asked = dialog.asked, None
@@ -239,6 +245,15 @@ class Dialogs:
             message = replace(message, headers=(*message.headers, *more))
         return message
 
+    def _private(self, request: Message) -> Message:
+        """Without the keys that an account over TLS offers, where what is dialled by it isn't."""
+        if self._media_encryption != "optional" or request.header("Via").upper().startswith("SIP/2.0/TLS"):
+            return request
+        body = keyless(request.body)
+        if body == request.body:
+            return request
+        return request.with_body(body, request.header("Content-Type"))
+
     def _invited(self, request: Message, source: Ip) -> Message | Reply:
         call_id = request.header("Call-ID")
         if not call_id.isascii() or len(call_id) > _LONGEST_CALL_ID:
@@ -250,7 +265,7 @@ class Dialogs:
         account = self._account_of(request, source)
         trusted = (account is not None and account.sends(source)) or self._trusts(source)
         contact = account.agent.user if account else ""
-        who = parties(request, trusted=trusted, contact=contact, headers=self._headers)
+        who = parties(request, trusted=trusted, contact=contact, headers=self.headers)
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")
         tag = parameter(request.header("From"), "tag")
         dialog = self._dialog(who, tag)
@@ -328,7 +343,7 @@ class Dialogs:
         return message
 
     def _referred(self, dialog: Dialog, request: Message, source: Ip) -> Reply | None:
-        if self._refers is None or not self._refers(dialog.account, source):
+        if self.refers is None or not self.refers(dialog.account, source):
             return Reply(603, "Decline")
         if dialog.referral or dialog.transferring:
             return Reply(491, "Request Pending")

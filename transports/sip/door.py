@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
 
@@ -20,12 +21,16 @@ class Door:
 
     def __init__(self, settings: SipSettings) -> None:
         self._realm = settings.auth.realm
-        self._listed = [ip_network(one) for one in settings.allow]
+        self.allow(settings.allow)
         self._logins = Logins(settings.auth, settings.registrar, listed=self._is_listed)
         self.registrar = self._logins.registrar
         address = settings.public_address
         self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
         self.accounts: Accounts | None = None
+
+    def allow(self, networks: Iterable[str]) -> None:
+        """Have these, and no others, need no account and no password."""
+        self._listed = [ip_network(one) for one in networks]
 
     def is_account(self, name: str, source: Ip) -> bool:
         """Whether what comes from there is this account's."""

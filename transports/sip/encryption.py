@@ -24,6 +24,7 @@ KEY_BYTES = {
 }
 # Of the key's lifetime nothing is kept; a key with an identifier (1:4) marks each packet with it.
 _CRYPTO = re.compile(r"a=crypto:(\d{1,9})\s+(\S+)\s+inline:([A-Za-z0-9+/=]+)(?:\|[^\s:;|]+)?((?:\s+\S+)*)")
+_CRYPTO_LINE = re.compile(rb"^a=crypto:[^\r\n]*\r?\n", re.MULTILINE)
 _HINT = re.compile(r"WSH=\d+", re.IGNORECASE)
 _PLAIN = {"RTP/AVP", "RTP/AVPF"}
 _SDES = {*_PLAIN, "RTP/SAVP", "RTP/SAVPF"}  # RFC 8643 has keys in a profile that doesn't demand them
@@ -126,6 +127,11 @@ def secured(sdp: bytes, policy: MediaEncryption, before: Secured | None, source:
 def answering(sdp: bytes, agreed: Secured) -> bytes:
     """The stack's answer, which says that it begins the DTLS handshake also where it waits for the peer's."""
     return sdp.replace(b"a=setup:active", b"a=setup:passive") if agreed.passive else sdp
+
+
+def keyless(sdp: bytes) -> bytes:
+    """An offer of ours that only could be answered with keys, without them."""
+    return _CRYPTO_LINE.sub(b"", sdp)
 
 
 def _belongs(line: str, keys: list[str], chosen: Encryption) -> bool:

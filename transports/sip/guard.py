@@ -52,8 +52,10 @@ class Guard:
         self._lock = threading.Lock()
         self.exempt(())
 
-    def exempt(self, networks: Iterable[str]) -> None:
-        """Neither limit nor ban these either, instead of those of the last time."""
+    def exempt(self, networks: Iterable[str], always: Iterable[str] | None = None) -> None:
+        """Neither limit nor ban these either, instead of those of the last time; `always` are others yet."""
+        if always is not None:
+            self._always = tuple(always)
         self._exempt = [ip_network(text) for text in (*self._always, *networks)]
         self._exempted: dict[Source, bool] = {}
 

@@ -8,7 +8,7 @@ import socket
 from config.settings import SipSettings
 from transports.sip.errors import NoAddress
 from transports.sip.kernel_filter import KernelFilter
-from transports.sip.native import Stack
+from transports.sip.native import EVERY_ADDRESS, Stack
 from transports.sip.native_link import Begin
 from transports.sip.worker import Worker
 
@@ -26,7 +26,7 @@ class Listeners:
         self._sockets = sockets
         self._filter = kernel_filter
         self._begin = begin
-        self._told: set[str] = set()  # why addresses can't be listened on
+        self.troubles: list[str] = []  # why addresses can't be listened on
 
     async def open(self, stack: Stack, certificate: bytes | None, worker: Worker | None = None) -> None:
         """Listen, over TLS with this certificate; a worker is where another process listens.
@@ -62,10 +62,19 @@ class Listeners:
         if new or gone:
             added = {sock.getsockname()[0] for sock in new}
             logger.info("addresses: listening on %s, no longer on %s", _listed(added), _listed(gone))
-        for error in errors:
-            if not isinstance(error, NoAddress) and str(error) not in self._told:  # it isn't ready yet
+        several = self._settings.host in EVERY_ADDRESS
+        # One of several that the machine has, and yet has not, isn't ready yet.
+        told = [str(error) for error in errors if not (several and isinstance(error, NoAddress))]
+        for error in told:
+            if error not in self.troubles:
                 logger.warning("%s", error)
-        self._told = {str(error) for error in errors}
+        self.troubles = told
+
+    @property
+    def reached(self) -> bool:
+        """Whether any address is listened on that the machine has."""
+        lost = self.troubles and self._settings.host not in EVERY_ADDRESS
+        return bool(self._sockets) and not lost
 
 
 def _listed(addresses: set[str]) -> str:

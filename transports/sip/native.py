@@ -58,7 +58,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     **tap.SIGNATURES,
     **abandoned.SIGNATURES,
 }
-_EVERY_ADDRESS = ("0.0.0.0", "::")
+EVERY_ADDRESS = ("0.0.0.0", "::")
 _KINDS = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}
 
 
@@ -106,8 +106,13 @@ class Stack:
         """Listen on the addresses that the machine has got since, and no longer on those that it has lost.
 
         Returns handles on the new sockets, the addresses that are gone, and why others can't be listened on.
+        One address that is asked for stays listened on: the machine may get it back.
         """
-        if host not in _EVERY_ADDRESS:
+        if host not in EVERY_ADDRESS:
+            try:
+                _probe(host, 0)
+            except SipError as error:
+                return [], set(), [error]
             return [], set(), []
 
         def follow() -> tuple[list[socket.socket], set[str], list[SipError]]:

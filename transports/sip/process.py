@@ -20,8 +20,13 @@ def prepare(max_calls: int) -> None:
     """Once, before the stack starts."""
     _redact(logging.getLogger("baresip.native"))
     _redact(logging.getLogger("baresip.native.sip"))
-    _raise_file_limit(max_calls * _FILES_PER_CALL + _FILES_ELSE)
+    _raise_file_limit(files_for(max_calls))
     sys.setswitchinterval(min(sys.getswitchinterval(), GIL_SWITCH_INTERVAL_S))
+
+
+def files_for(max_calls: int) -> int:
+    """How many descriptors the process may need."""
+    return max_calls * _FILES_PER_CALL + _FILES_ELSE
 
 
 def _raise_file_limit(wanted: int) -> None:

@@ -37,7 +37,6 @@ MAX_WAIT_S = 0.060
 MAX_HELD_S = 5.0
 KEYS_PER_S = 12.5  # Q.24: 40 ms each, and 40 ms between two; whoever sends more invents them
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
-_MAX_PACKETS = 64  # in one read: half a second of packets of 10 ms
 _MAX_PACKET_BYTES = 2048
 _MAX_DTLS = 8  # of them: a flight has fewer, and each costs the SIP thread some work
 _CN = "cn"
@@ -70,7 +69,7 @@ class Receiver:
         self._source = CallerSource(negotiated.remote, signalling_host)
         self._formats = _COMFORT_NOISE | negotiated.formats
         self._hand_back = hand_back
-        self._handed_back = 0  # in this read
+        self._handed_back = now, 0  # how many so far, at the same time
         self._decryption = Decryption(negotiated.key) if negotiated.encryption else None
         self._ssrc: int | None = None
         self._left: tuple[int, float] | None = None  # the SSRC before, and until when late ones are ignored
@@ -134,7 +133,7 @@ class Receiver:
         return now - self._sound_at >= STARVED_S or self._order.waiting
 
     def read(self, now: float) -> tuple[bytes, str]:
-        """What has arrived since the last call: s16le mono PCM at 16 kHz, and the keys pressed."""
+        """What one packet that has arrived makes due: s16le mono PCM at 16 kHz, and the keys pressed."""
         pcm, keys = self._read(now)
         return pcm, "".join(key for key in keys if self._keys.take(now, 1))
 
@@ -171,34 +170,33 @@ class Receiver:
 
     def _receive(self, now: float) -> list[RtpPacket]:
         """The caller's packets that are due, in order, each once."""
+        try:
+            data, times, _, address = self._next_message(_MAX_PACKET_BYTES, _TIME_BYTES)
+        except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
+            return self._overdue(now)
+        source = address[0].removeprefix("::ffff:").partition("%")[0], address[1]
+        packet = self._parsed(data, source, now)
+        if packet is None or packet.payload_type not in self._formats:
+            return self._overdue(now)
+        learnt = self._source.learnt
+        theirs = self._source.take(source, packet, now)
+        if self._source.learnt != learnt:
+            self._keep_strangers_out()
+        if theirs and times:
+            self._note_jitter(packet, *_TIME.unpack_from(times[0][2]))
         due: list[RtpPacket] = []
-        self._handed_back = 0
-        for _ in range(_MAX_PACKETS):
-            try:
-                data, times, _, address = self._next_message(_MAX_PACKET_BYTES, _TIME_BYTES)
-            except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to what we sent
-                break
-            source = address[0].removeprefix("::ffff:").partition("%")[0], address[1]
-            packet = self._parsed(data, source)
-            if packet is None or packet.payload_type not in self._formats:
-                continue
-            learnt = self._source.learnt
-            theirs = self._source.take(source, packet, now)
-            if self._source.learnt != learnt:
-                self._keep_strangers_out()
-            if theirs and times:
-                self._note_jitter(packet, *_TIME.unpack_from(times[0][2]))
-            for accepted in theirs:
-                self.heard_at = now
-                due += self._in_order(accepted, now)
+        for accepted in theirs:
+            self.heard_at = now
+            due += self._in_order(accepted, now)
         return due + self._overdue(now)
 
-    def _parsed(self, data: bytes, source: Address) -> RtpPacket | None:
+    def _parsed(self, data: bytes, source: Address, now: float) -> RtpPacket | None:
         """A packet of RTP, if it is one, and of an encrypted call, if it is the peer's."""
         if self._decryption:
             if is_dtls(data):
-                if self._handed_back < _MAX_DTLS:
-                    self._handed_back += 1
+                at, before = self._handed_back
+                if at != now or before < _MAX_DTLS:
+                    self._handed_back = now, before + 1 if at == now else 1
                     self._hand_back(data, source)
                 return None
             if (clear := self._decryption.rtp(data)) is None:

@@ -55,6 +55,7 @@ class Sender:
         self._resampler = Resampler(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         self._tail = False  # the resampler still holds the end of what was said
         self._clock = _StackClock()
+        self._full = False  # the stack's ring was, when last seen
 
     def unsent(self) -> int:
         """Samples of speech that a cut would take back."""
@@ -92,28 +93,34 @@ class Sender:
         if unsent:
             self._wake()
 
-    def feed(self) -> bool:
-        """Hand over what the stack needs now. Returns whether more is to come.
+    def feed(self) -> float | None:
+        """Hand over what the stack needs now. Returns for how long it then needs nothing, in seconds.
 
-        Two native calls until then: each lets go of the GIL, and under a busy loop waits for it again.
-        And none for a call that has nothing to say.
+        None until there is more to say. Each native call lets go of the GIL, and under a busy loop waits for
+        it again: none for a call that has nothing to say, and none between a packet and shortly before the
+        next.
         """
         if not self._ahead and not self._tail:
-            return False
+            return None
+        rest_s = 0.0
         try:
             info = self._audio.info()
-            slices = self._take(self._room(info))
+            room = self._room(info)
+            slices = self._take(room)
             if slices:
                 samples = np.concatenate(slices)
                 self._audio.write(self._convert(samples))
                 self._record(samples, info)
+                if self._full and len(slices) == room == info.tx_ptime_ms // SLICE_MS:  # one was just sent
+                    rest_s = info.tx_ptime_ms / 1000 - FEED_INTERVAL_S
+            self._full = len(slices) == room
         except AudioRestarted:
-            pass
+            self._full = False
         except AudioNotActive:
             with self._lock:
                 self._ahead.clear()
-            return False
-        return bool(self._ahead) or self._tail
+            return None
+        return rest_s if self._ahead or self._tail else None
 
     def _record(self, samples: NDArray[np.int16], info: AudioInfo) -> None:
         """`samples` were written when the ring was as `info` says."""
@@ -192,6 +199,7 @@ class Feeder:
 
     def __init__(self) -> None:
         self._senders: dict[Sender, Callable[[Exception], None]] = {}
+        self._due: dict[Sender, float] = {}  # of those that have something to say
         self._work = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sip-feeder", daemon=True)
@@ -224,12 +232,17 @@ class Feeder:
             if self._stopping:
                 return
             self._work.clear()
-            busy = False
+            due, now = {}, time.monotonic()
             for sender, on_error in self._senders.items():
+                if (at := self._due.get(sender, now)) > now:
+                    due[sender] = at
+                    continue
                 try:
-                    busy |= sender.feed()
+                    if (rest_s := sender.feed()) is not None:
+                        due[sender] = now + rest_s
                 except Exception as error:  # one call may die, the others not
                     on_error(error)
-            if busy:
+            self._due = due
+            if due:
                 self._work.set()
                 time.sleep(FEED_INTERVAL_S)

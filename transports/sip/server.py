@@ -25,7 +25,7 @@ from config.numbers import plain_number
 from config.outbound import OutboundSettings
 from config.settings import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
-from transports.outbound import OutboundGuard
+from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
 from transports.sip.dialler import Dialler
@@ -107,7 +107,7 @@ class SipServer:
             if worker
             else Guard(
                 SourceLimits(settings.messages_per_s, settings.ban_s),
-                (*settings.ban_exempt, *settings.trusted_peers),
+                (),
                 dispatcher or self._live,
                 lambda source: self._filter.on_ban(source),
             )
@@ -125,7 +125,6 @@ class SipServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._calls: dict[MovingCall, asyncio.Task[None]] = {}
-        self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._addresses: AbstractSet[str] = set()  # that are listened on
         self._door = Door(settings)
         self._referrals = Referrals(self.dial, self._outbound, self._outbound.ring_timeout_s)
@@ -133,10 +132,8 @@ class SipServer:
             codecs=settings.codecs,
             trusts=lambda peer: any(peer in network for network in self._trusted),
             reaches=lambda peer: source_towards(peer) in self._addresses,
-            headers=headers,
             account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
-            refers=None if settings.accept_refer == "never" else self._refers,
             permits=self._referrals.permits,
         )
         self._agents: dict[str, UserAgent] = {}  # by account
@@ -144,7 +141,22 @@ class SipServer:
         self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._dead = False
+        self.apply(settings, headers)
+
+    def apply(self, settings: SipSettings, headers: Iterable[str]) -> None:
+        """Have these say who may call, who is believed and not limited, who is answered, who may refer us.
+
+        No call ends by it, and nothing else of them is looked at. `headers` are as at the beginning.
+        """
+        self._settings = settings
+        self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._users = {plain_number(user) for user in settings.users}
+        self._door.allow(settings.allow)
+        self._dialogs.headers = tuple(headers)
+        self._dialogs.refers = None if settings.accept_refer == "never" else self._refers
+        heard = self._accounts.heard if self._accounts else ()
+        self._guard.exempt(heard, (*settings.ban_exempt, *settings.trusted_peers))
+        self._filter.put()
 
     @property
     def bans(self) -> list[BannedSource]:
@@ -158,6 +170,16 @@ class SipServer:
     def listening(self) -> bool:
         """Whether who calls now is answered."""
         return self._watch is not None and not self._dead
+
+    @property
+    def reached(self) -> bool:
+        """Whether any address is listened on that the machine has now."""
+        return self._worker is not None or self._listeners.reached
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """Sentences: which addresses can't be listened on, and why."""
+        return self._listeners.troubles
 
     async def certify(self, chain: bytes) -> None:
         """Show this certificate over TLS: PEM, with what it is signed by and its key.
@@ -228,6 +250,7 @@ class SipServer:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
         assert self._accounts is not None
         await self._accounts.apply(accounts)
+        self._settings = self._settings.model_copy(update={"accounts": dict(accounts)})
         self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
 
@@ -251,6 +274,7 @@ class SipServer:
             destination = Destination.parse(self._door.reach(str(destination)))
         except (Unreached, ValueError) as error:
             raise CallGone(str(error), EndReason.NOT_REACHED) from None
+        self._require_private(account, destination)
         agent = self._agents.get(account)
         if self._dialler is None or agent is None or not self.listening:
             raise CallGone("The telephone line is down.", EndReason.NOT_REACHED)
@@ -263,6 +287,21 @@ class SipServer:
             replaces=replaces,
             joins=joins,
         )
+
+    def _require_private(self, name: str, destination: Destination) -> None:
+        """An account over TLS sends keys, where they are required, to nobody over anything else."""
+        account = self._settings.accounts.get(name)
+        if (
+            self._settings.media_encryption == "required"
+            and account
+            and (account.transport, account.proxy) == ("tls", None)
+            and destination.at.transport in ("udp", "tcp")
+            and not destination.secure
+        ):
+            raise NotPermitted(
+                "That may not be called: its media keys could be read on their way (sip.media_encryption). "
+                "Call it with transport=tls."
+            )
 
     def drain(self, deadline_s: float) -> None:
         """Take no new calls, and say so; the server is gone after `deadline_s`."""

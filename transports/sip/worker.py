@@ -118,5 +118,5 @@ class _Reporter(Guard):
         if message.sent and message.protocol == "UDP" and message.raw.startswith(b"SIP/2.0 4"):
             self._link.tell("answered", message.raw[:12], source=message.source.hex())
 
-    def exempt(self, networks: Iterable[str]) -> None:
+    def exempt(self, networks: Iterable[str], always: Iterable[str] | None = None) -> None:
         super().exempt(())

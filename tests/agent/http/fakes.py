@@ -13,7 +13,10 @@ from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 
 from agent.admission import Admission
-from agent.conversation import CallState, Problem, ToolCall, Turn
+from agent.conversation import Action, CallState, Problem, ToolCall, Turn
+from agent.observer import Recorded
+from agent.recordings.listener import Listener
+from agent.recordings.monitor import CantBeHeard
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
 from models.errors import ModelFailed, WeightsError
@@ -60,10 +63,30 @@ class FakeControl:
     def mute(self, *, caller: bool, agent: bool) -> None:
         self.caller_muted, self.agent_muted = caller, agent
 
+    async def inject(self, text: str, *, answer: bool) -> None:
+        self._do("inject", (text, answer))
+
+    def hand_over(self, name: str) -> None:
+        self._do("persona", name)
+
     def _do(self, what: str, how: Any = None) -> None:
         self.asked.append((what, how))
         if self.error:
             raise self.error
+
+
+@dataclass
+class FakeMonitor:
+    paused: bool = False
+    error: str = ""
+
+    def pause(self, paused: bool) -> None:
+        if self.error:
+            raise CantBeHeard(self.error)
+        self.paused = paused
+
+    def listen(self) -> Listener:
+        raise CantBeHeard(self.error)
 
 
 @dataclass
@@ -74,13 +97,16 @@ class FakeCall:
     connected_at: float | None = None
     turns: list[Turn] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
+    recorded: Recorded | None = None
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
     stats: MediaStats = field(default_factory=MediaStats)
     control: FakeControl = field(default_factory=FakeControl)
+    monitor: FakeMonitor = field(default_factory=FakeMonitor)
     ends: bool = True
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -92,6 +118,9 @@ class FakeCall:
         self.state = "ending"
         if self.ends:
             asyncio.get_running_loop().call_later(0.05, self.end)
+
+    def note(self, action: str, by: str, **arguments: Any) -> None:
+        self.actions.append(Action(action, arguments, by))
 
     def end(self) -> None:
         self.directory.calls.remove(self)
@@ -131,6 +160,7 @@ class FakeComponent:
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
+    remedy: str | None = None
 
 
 class FakeEndpoint(Endpoint):

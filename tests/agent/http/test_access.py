@@ -27,7 +27,7 @@ from transports.outbound import OutboundGuard
 from transports.sip.server import SipServer
 
 KEY = "s3cret-s3cret-s3cret"
-PROBES, DOCUMENTS = {"/livez", "/readyz"}, {"/docs", "/openapi.json"}
+PROBES, DOCUMENT = {"/livez", "/readyz"}, {"/openapi.json"}
 PAGE = {str(getattr(route, "path", "")) for route in page_router().routes}
 
 
@@ -65,6 +65,7 @@ async def whole(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         {
             "state_dir": tmp_path,
             "http": {"api_key": KEY, "requests_per_minute": 1_000_000},
+            "recordings": {"enabled": True, "listening": True},
             "carriers": {"enabled": names, "public_url": "https://phone.example"}
             | {name: {"account": "a", "secret": "s"} for name in names},
         }
@@ -87,7 +88,7 @@ async def test_each_route_says_what_it_needs(whole: Whole) -> None:
     open_ = {path for _, path in needed if not guarded(path)}
     signed = {path for path in open_ if path.startswith(SIGNED_PREFIXES)}
     assert len(signed) == 11
-    assert open_ - signed == PROBES | DOCUMENTS | PAGE
+    assert open_ - signed == PROBES | DOCUMENT | PAGE
     for (method, path), scopes in needed.items():
         assert len(scopes) == (path not in open_), f"{method} {path}: give it dependencies=[READ], or another"
     assert len([path for path in needed if path[1] not in open_]) >= 39

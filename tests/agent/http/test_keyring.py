@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from agent.cli import app as offhook
 from agent.http import keyring as module
 from agent.http.access import OPERATOR
 from agent.http.app import create_app
@@ -39,7 +42,7 @@ def keys(recorder: Recorder) -> Keys:
 
 @pytest.fixture
 def keyring(keys: Keys) -> Keyring:
-    return Keyring(CONFIGURED, keys)
+    return Keyring(lambda: CONFIGURED, keys)
 
 
 async def test_a_key_has_its_scopes_and_what_they_imply(keyring: Keyring, keys: Keys) -> None:
@@ -115,7 +118,9 @@ async def test_without_the_database_only_the_configured_key_works(recorder: Reco
 
 async def test_a_database_that_was_never_opened_is_away(tmp_path: Path) -> None:
     with pytest.raises(KeysAway):
-        await Keyring(CONFIGURED, Keys(Recorder(Settings(state_dir=tmp_path)).database)).holder("offhook_x")
+        await Keyring(lambda: CONFIGURED, Keys(Recorder(Settings(state_dir=tmp_path)).database)).holder(
+            "offhook_x"
+        )
 
 
 async def test_a_spent_key_says_so_and_is_no_guess(keys: Keys, recorder: Recorder, serve: Serve) -> None:
@@ -167,3 +172,28 @@ async def test_requests_of_an_address_and_of_a_key_are_counted(
     assert (await ask(100, another)).status_code == 200
     many = [await ask(101, "wrong") for _ in range(20)]
     assert any("of this address" in answer.json()["detail"] for answer in many)
+
+
+async def test_the_command_makes_and_ends_keys_of_a_server_that_runs(
+    recorder: Recorder, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OFFHOOK_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("OFFHOOK_HTTP__API_KEY", CONFIGURED)
+    monkeypatch.setattr(module, "FRESH_S", 0.0)
+    settings = Settings.model_validate({"http": {"api_key": CONFIGURED}})
+    client = await serve(
+        create_app(settings=settings, calls=FakeCalls(), models=FakeModels(), past=recorder.database)
+    )
+
+    async def keys_command(*arguments: str) -> str:
+        result = await asyncio.to_thread(CliRunner().invoke, offhook, ["keys", *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+    key = await keys_command("create", "desk", "--scope", "read")
+    assert (await client.get("/health", headers={"X-API-Key": key})).status_code == 200
+    assert (await client.post("/api/v1/drain", headers={"X-API-Key": key})).status_code == 403
+    await keys_command("revoke", "desk")
+    answer = await client.get("/health", headers={"X-API-Key": key})
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "The key desk was revoked."

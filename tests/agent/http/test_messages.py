@@ -55,7 +55,7 @@ async def test_who_is_forgotten_has_left_no_message(
     voicemail.take(bytes(32_000), CallInfo("sip", "alice", "600"), persona="Joe", language="en")
     await until(lambda: voicemail.messages[0].text is not None)
     answer = await client.delete("/api/v1/sessions?from=alice")
-    assert answer.json() == {"calls": 0, "messages": 1}
+    assert answer.json() == {"calls": 0, "messages": 1, "recordings": 0}
     assert list((tmp_path / "messages").iterdir()) == []
     await voicemail.close()
 

@@ -74,6 +74,7 @@ async def test_pages_follow_each_other(client: httpx2.AsyncClient, recorder: Rec
     rest = (await client.get(f"/api/v1/sessions?state=ended&limit=3&cursor={first['next']}")).json()
     assert [each["id"] for each in first["sessions"] + rest["sessions"]] == made[::-1]
     assert rest["next"] is None
+    assert (await client.get("/api/v1/sessions?state=ended&limit=5")).json()["next"] is None
 
 
 async def test_one_past_call(client: httpx2.AsyncClient, recorder: Recorder) -> None:
@@ -114,13 +115,18 @@ async def test_forgetting_a_caller(client: httpx2.AsyncClient, recorder: Recorde
     await past(recorder)
     kept = await past(recorder, caller="+49 30/123")
     answer = await client.delete("/api/v1/sessions?from=alice")
-    assert answer.json() == {"calls": 1, "messages": 0}
+    assert answer.json() == {"calls": 1, "messages": 0, "recordings": 0}
     assert await ids(client, state="ended") == [kept]
     assert (await client.delete("/api/v1/sessions")).status_code == 422  # not everybody
-    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {"calls": 0, "messages": 0}
+    assert (await client.delete("/api/v1/sessions?from=nobody")).json() == {
+        "calls": 0,
+        "messages": 0,
+        "recordings": 0,
+    }
     assert (await client.delete("/api/v1/sessions", params={"from": "+49 30/123"})).json() == {
         "calls": 1,
         "messages": 0,
+        "recordings": 0,
     }
 
 

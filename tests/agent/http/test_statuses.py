@@ -66,7 +66,7 @@ async def client(
             events=Events(),
             voicemail=Voicemail(settings, nobody),
             routers=[
-                outbound_router(outgoing, personas, ring_timeout_s=20),
+                outbound_router(outgoing, lambda: personas, ring_timeout_s=20),
                 carriers_router(carriers, nobody, lambda: (False, "Full.")),
                 webrtc_router(endpoint, WebRtcSettings()),
             ],

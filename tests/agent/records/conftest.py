@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agent.conversation import Conversation, Problem, ToolCall, Turn
+from agent.conversation import Action, Conversation, Problem, ToolCall, Turn
+from agent.observer import Recorded
 from agent.records.recorder import Recorder
 from config.persona import Persona, load_persona
 from config.settings import Settings
@@ -55,6 +56,7 @@ class Talk:
     guesses: tuple[int, int] = (2, 1)
     false_starts: int = 0
     last_voice_to_voice_ms: float | None = None
+    recorded: Recorded | None = None
 
     @property
     def turns(self) -> list[Turn]:
@@ -63,6 +65,10 @@ class Talk:
     @property
     def tool_calls(self) -> list[ToolCall]:
         return list(self.conversation.tool_calls)
+
+    @property
+    def actions(self) -> list[Action]:
+        return list(self.conversation.actions)
 
     @property
     def problems(self) -> list[Problem]:

@@ -19,6 +19,7 @@ class FakeRecognizer:
         self.lane = SimpleNamespace(idle=True)
         self.heard: list[tuple[int, bool]] = []
         self.fails = False
+        self.sings: float | None = None
         self.speculative: Speculative = False
 
     async def transcribe(self, pcm: bytes, *, speculative: Speculative, **_: Any) -> Transcript:
@@ -28,7 +29,7 @@ class FakeRecognizer:
         await asyncio.sleep(0.01)
         if guess and self.fails:
             raise ModelFailed("A test.")
-        return Transcript(str(len(pcm) // 32), "en", -0.1, 0.0, 10.0)
+        return Transcript(str(len(pcm) // 32), "en", -0.1, 0.0, 10.0, sings=self.sings)
 
 
 @pytest.fixture
@@ -147,3 +148,14 @@ async def test_what_is_settled_is_let_go(line: Line, recognizer: FakeRecognizer)
 def test_of_silence_only_the_moment_before_a_voice_is_kept(line: Line) -> None:
     line.transcriber.add(bytes(32_000), voice=False)
     assert line.transcriber.audio_s == 0.3
+
+
+@pytest.mark.parametrize(("sings", "words"), [(None, "1000"), (0.5, "1000"), (0.95, "")])
+async def test_who_sings_says_nothing(
+    line: Line, recognizer: FakeRecognizer, sings: float | None, words: str
+) -> None:
+    recognizer.sings = sings
+    assert (await line.words(silence_ms=0)).text == words
+    passing = await line.passing()
+    assert passing
+    assert passing.text == words

@@ -2,10 +2,11 @@
 
 import { ask } from "../http.js";
 import { confirm } from "./dialog.js";
-import { full, h, heading, length, ms, pill, seconds, trouble, words } from "./dom.js";
+import { full, h, heading, icon, length, ms, pill, seconds, trouble, words } from "./dom.js";
 import { STAGES, cause, slow, who } from "./names.js";
+import { Player } from "./player.js";
 
-const SOON_MS = 300;
+const SOON_MS = 500;
 const TRUTH_MS = 5000;
 
 export async function show(page, { id, server, signal }) {
@@ -13,6 +14,8 @@ export async function show(page, { id, server, signal }) {
   const head = h("div");
   const actions = h("div", { class: "actions", role: "group", "aria-label": "Act on the call", hidden: true });
   const failed = h("div");
+  const sound = h("div", { class: "sound" });
+  let player = null; // once the call is over, where it was recorded
   const log = h("ol", { class: "log" });
   const facts = h("dl", { class: "facts" });
   let call = null;
@@ -26,10 +29,26 @@ export async function show(page, { id, server, signal }) {
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
     const end = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
-    log.replaceChildren(...happened(call, open));
+    if (call.state === "ended" && call.recording && !player) await hear();
+    log.replaceChildren(...happened(call, open, player));
     if (focused) log.querySelector(`[data-at="${focused}"] summary`)?.focus({ preventScroll: true });
     if (end && call.state !== "ended") scrollTo(0, document.documentElement.scrollHeight);
     act();
+  }
+
+  async function hear() {
+    const made = new Player(`${path}/recording`, call, signal);
+    try {
+      await made.load();
+    } catch (error) {
+      sound.replaceChildren(h("p", { class: "soft" }, error.status === 404 ? "The recording isn't kept any more, or on another machine." : error.message));
+      return;
+    }
+    player = made;
+    sound.replaceChildren(player.element);
+    player.addEventListener("turn", () => {
+      for (const entry of log.children) entry.toggleAttribute("data-now", entry.dataset.at === player.now?.at);
+    });
   }
 
   function act() {
@@ -55,6 +74,10 @@ export async function show(page, { id, server, signal }) {
       const sure = call.agent_muted || await confirm({ title: "Mute the agent?", text: "The caller hears nothing until you unmute it. What it has to say waits.", action: "Mute the agent" });
       return sure && ask("POST", `${path}/mute`, mute({ agent: !call.agent_muted }));
     }).setAttribute("aria-pressed", call.agent_muted);
+    if (call.recording) {
+      const { paused } = call.recording;
+      button("record", paused ? "Resume recording" : "Pause recording", () => ask("PUT", `${path}/recording`, { paused: !paused })).setAttribute("aria-pressed", paused);
+    }
     button("hangup", "Hang up…", async () => {
       const sure = await confirm({ title: `Hang up on ${who(call)}?`, text: "The call ends at once, without a goodbye.", action: "Hang up", danger: true });
       return sure && ask("DELETE", path);
@@ -79,7 +102,7 @@ export async function show(page, { id, server, signal }) {
     }, SOON_MS);
   };
 
-  page.append(head, actions, failed, h("div", { class: "columns" },
+  page.append(head, actions, failed, sound, h("div", { class: "columns" },
     h("section", { "aria-labelledby": "said" }, h("h2", { id: "said" }, "What was said"), log),
     h("aside", { "aria-labelledby": "about" }, h("h2", { id: "about" }, "The call"), facts)));
   server.addEventListener("event", ({ detail }) => detail.session === id && soon(), { signal });
@@ -129,10 +152,10 @@ function about(call) {
 }
 
 /** Everything in the order in which it happened. */
-function happened(call, open) {
+function happened(call, open, player) {
   const most = Math.max(...call.transcript.map(total), 1);
   const all = [
-    ...call.transcript.map((turn) => [turn.at, () => spoken(call, turn, most, open)]),
+    ...call.transcript.map((turn) => [turn.at, () => spoken(call, turn, most, open, player)]),
     ...call.tool_calls.map((tool) => [tool.at, () => entry(call, tool.at, "tool", "Tool", h("code", null, `${tool.name}(${JSON.stringify(tool.arguments)})`))]),
     ...call.problems.map((problem) => [problem.at, () => entry(call, problem.at, "problem", "Problem", problem.text)]),
   ];
@@ -149,16 +172,21 @@ function entry(call, at, kind, name, ...what) {
     h("div", { class: "what" }, ...what));
 }
 
-function spoken(call, turn, most, open) {
+function spoken(call, turn, most, open, player) {
   const parts = Object.entries(turn.ledger);
   const { wait_ms: waited, probability, reason, patience } = turn.end_of_turn;
   const why = [
     waited != null && `waited ${ms(waited)}`, reason && words(reason), probability != null && `p ${probability.toFixed(2)}`, patience,
   ].filter(Boolean);
-  return entry(call, turn.at, turn.speaker, turn.speaker === "caller" ? "Caller" : "Agent",
+  const made = entry(call, turn.at, turn.speaker, turn.speaker === "caller" ? "Caller" : "Agent",
     h("p", null, turn.text),
     why.length > 0 && h("p", { class: "why" }, why.join(" · ")),
     parts.length > 0 && waterfall(turn, parts, most, open));
+  if (player && turn.recorded_s != null) {
+    const at = length(seconds(call.since, call.recording.began) + turn.recorded_s);
+    made.firstChild.replaceWith(h("button", { type: "button", class: "from", "aria-label": `Play from ${at}`, title: full(turn.at), click: () => player.playFrom(turn.recorded_s) }, icon("play"), h("span", null, at)));
+  }
+  return made;
 }
 
 function waterfall(turn, parts, most, open) {

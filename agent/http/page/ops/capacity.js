@@ -10,10 +10,11 @@ const SPANS = { 24: "24 hours", 72: "3 days", 168: "7 days" };
 export async function show(page, { query, server, signal }) {
   const hours = query.get("hours") in SPANS ? Number(query.get("hours")) : 24;
   const now = h("dl", { class: "tiles", "aria-label": "Now" });
+  const why = h("p", { class: "soft" });
   const spans = h("p", { class: "segments", role: "group", "aria-label": "Over" }, ...Object.entries(SPANS).map(([value, text]) =>
     h("a", { href: `#/capacity?hours=${value}`, "aria-current": Number(value) === hours && "true" }, text)));
   const charts = h("div", { class: "charts" });
-  page.append(heading("Capacity"), now, h("div", { class: "heading" }, h("h2", null, "Over hours"), h("span", { class: "spacer" }), spans), charts);
+  page.append(heading("Capacity"), now, why, h("div", { class: "heading" }, h("h2", null, "Over hours"), h("span", { class: "spacer" }), spans), charts);
 
   let stats = null;
   const look = async () => {
@@ -24,7 +25,11 @@ export async function show(page, { query, server, signal }) {
     const calls = stats.some((hour) => hour.calls || hour.peak);
     charts.replaceChildren(...(calls ? plots(stats, server.health?.max_calls) : [empty("No calls in these hours.", "Once there are some, their number, how they ended and how fast they were answered is drawn here, hour by hour.")]));
   };
-  const tell = () => server.health && now.replaceChildren(...tiles(server.health));
+  const tell = () => {
+    if (!server.health) return;
+    now.replaceChildren(...tiles(server.health));
+    why.textContent = server.health.capacity;
+  };
 
   await library();
   await look();
@@ -70,7 +75,6 @@ function plots(hours, most) {
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const accent = color("--go");
   const bars = uPlot.paths.bars({ size: [0.72, 48], align: 1 });
-  const steps = uPlot.paths.stepped({ align: 1 });
   const whole = (_, value) => (value == null ? "–" : value.toLocaleString());
   return [
     chart("Calls begun", times, [
@@ -78,12 +82,12 @@ function plots(hours, most) {
       { label: "failed", data: bad, stroke: color("--stop"), fill: color("--stop"), width: 0, paths: bars, points: { show: false }, value: whole },
     ], color),
     chart("Most at once", times, [
-      { label: "calls", data: hours.map((hour) => hour.peak), stroke: accent, fill: color("--tint"), width: 2, paths: steps, points: { show: false }, value: whole },
+      { label: "calls", data: hours.map((hour) => hour.peak), stroke: accent, fill: accent, width: 0, paths: bars, points: { show: false }, value: whole },
       ...(most ? [{ label: "limit", data: hours.map(() => most), stroke: color("--soft"), dash: [4, 4], width: 1, points: { show: false }, value: whole }] : []),
     ], color),
     chart("Voice to voice, ms", times, [
-      { label: "median", data: hours.map((hour) => hour.voice_to_voice_median_ms), stroke: accent, width: 2, value: (_, value) => ms(value), points: { size: 5 } },
-      { label: "p95", data: hours.map((hour) => hour.voice_to_voice_p95_ms), stroke: color("--soft"), dash: [5, 3], width: 1.5, value: (_, value) => ms(value), points: { size: 4 } },
+      { label: "median", data: hours.map((hour) => hour.voice_to_voice_median_ms), stroke: accent, width: 2, value: (_, value) => ms(value), points: { size: 5, fill: accent } },
+      { label: "p95", data: hours.map((hour) => hour.voice_to_voice_p95_ms), stroke: color("--soft"), dash: [5, 3], width: 1.5, value: (_, value) => ms(value), points: { size: 4, fill: color("--soft") } },
     ], color),
     figures(hours, bad),
   ];

@@ -37,6 +37,7 @@ export const empty = (title, ...text) => h("div", { class: "empty" }, h("p", nul
 // Times are this browser's. The clock in the header has the zone, as each time has when it is pointed at.
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
 const ZONED = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
@@ -51,6 +52,7 @@ export function when(iso) {
     today ? TIME.format(date) : `${DAY.format(date)}, ${TIME.format(date)}`);
 }
 
+export const hour = (iso) => HOUR.format(new Date(iso));
 export const full = (iso) => FULL.format(new Date(iso));
 export const clock = () => ZONED.format(new Date());
 

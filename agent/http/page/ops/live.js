@@ -1,11 +1,11 @@
 // Who is on the line now.
 
 import { ask } from "../http.js";
-import { empty, h, heading, length, ms, pill, seconds, words } from "./dom.js";
-import { failed, over, slow, who } from "./names.js";
+import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
+import { TONES, failed, over, slow, who } from "./names.js";
 
 const TRUTH_MS = 5000; // states change without an event
-const SOON_MS = 300;
+const SOON_MS = 500;
 const STATS_MS = 60_000;
 
 export async function show(page, { server, signal }) {
@@ -21,7 +21,8 @@ export async function show(page, { server, signal }) {
     h("a", { href: "./" }, "call from this browser"), ".");
   const summary = h("dl", { class: "tiles", "aria-label": "Today" });
   const lost = h("div", { hidden: true, class: "notice warn" }, h("p", null, "The live stream is interrupted. What is shown may be old; it is tried again."));
-  page.append(heading("Live calls"), lost, summary, table, nobody);
+  const sick = h("div");
+  page.append(heading("Live calls"), lost, sick, summary, table, nobody);
 
   async function refresh() {
     const { sessions } = await ask("GET", "api/v1/sessions");
@@ -34,7 +35,6 @@ export async function show(page, { server, signal }) {
     for (const call of sessions) {
       const row = rows.get(call.id) ?? newRow(call);
       fill(row, call);
-      body.append(row === body.lastElementChild ? "" : row);
     }
     table.hidden = !sessions.length;
     nobody.hidden = !!sessions.length;
@@ -52,6 +52,7 @@ export async function show(page, { server, signal }) {
       h("td", { class: "words" }));
     row.dataset.since = call.since;
     rows.set(call.id, row);
+    body.append(row);
     if (call.turns && !said.has(call.id)) lastWords(call.id);
     return row;
   }
@@ -83,6 +84,7 @@ export async function show(page, { server, signal }) {
   }
 
   function summarize() {
+    sick.replaceChildren(...(server.health ? warnings(server.health) : []));
     const midnight = new Date().setHours(0, 0, 0, 0);
     const today = hours.filter((hour) => new Date(hour.since) >= midnight);
     const all = today.reduce((sum, hour) => sum + hour.calls, 0);
@@ -93,7 +95,7 @@ export async function show(page, { server, signal }) {
       tile("On the line", health ? `${health.calls}` : "–", health ? `of ${health.max_calls}` : ""),
       tile("Today", all.toLocaleString(), all === 1 ? "call" : "calls"),
       tile("Failed today", bad.toLocaleString(), all ? `${((100 * bad) / all).toFixed(bad ? 1 : 0)} %` : "", bad ? "bad" : ""),
-      tile("Answers, last hour", ms(last?.voice_to_voice_median_ms), last ? `p95 ${ms(last.voice_to_voice_p95_ms)}` : ""));
+      tile(last ? `Voice to voice since ${hour(last.since)}` : "Voice to voice", ms(last?.voice_to_voice_median_ms), last ? `p95 ${ms(last.voice_to_voice_p95_ms)}` : ""));
   }
 
   let waiting = null;
@@ -122,6 +124,16 @@ export async function show(page, { server, signal }) {
     for (const row of rows.values()) row.querySelector(".length").textContent = length(seconds(row.dataset.since, Date.now()));
   });
   await Promise.all([refresh(), look()]);
+}
+
+/** What somebody should look at, before anything else. */
+function warnings({ accepting, reason, components }) {
+  const parts = components.filter((part) => ["warn", "bad"].includes(TONES[part.state] ?? "warn"));
+  if (accepting && !parts.length) return [];
+  return [h("div", { class: `notice ${accepting ? "warn" : "bad"}` }, h("ul", null,
+    !accepting && h("li", null, h("strong", null, "No new call is answered."), ` ${reason}`),
+    ...parts.map((part) => h("li", null, h("strong", null, `${part.name} is ${words(part.state)}. `), part.last_error ?? ""))),
+  h("a", { href: "#/health" }, "All parts and what to do"))];
 }
 
 function tile(name, value, more, tone = "") {

@@ -41,7 +41,8 @@ async function show(focus = true) {
   const [title, fill, tab = view] = VIEWS[view];
   document.title = `${title} · offhook`;
   for (const link of $("nav").children) {
-    link.toggleAttribute("aria-current", link.hash === `#/${tab}`);
+    if (link.hash === `#/${tab}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
   const page = h("div", { class: `view ${view}` });
   try {
@@ -65,7 +66,7 @@ async function look() {
     if (!asking) $("notices").replaceChildren();
   } catch (error) {
     server.health = null;
-    if (!refused(error)) $("notices").replaceChildren(trouble(error));
+    if (!refused(error) && $("notices").textContent !== error.message) $("notices").replaceChildren(trouble(error));
   }
   tell(server.health);
   server.dispatchEvent(new Event("health"));
@@ -80,7 +81,7 @@ function tell(health) {
 
 /** Whether it is the key that was wrong or missing: it is asked for then. */
 function refused(error) {
-  if (error.status !== 401 && error.status !== 429) return false;
+  if (error.status !== 401 && !(error.status === 403 && hasKey())) return false;
   if (asking) return true;
   asking = true;
   const field = h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true });
@@ -99,13 +100,15 @@ function refused(error) {
   return true;
 }
 
-function follow() {
+async function follow() {
+  if (stream) return;
   stream = new Stream();
   for (const type of ["event", "here", "lost"]) {
     stream.addEventListener(type, ({ detail }) => server.dispatchEvent(new CustomEvent(type, { detail })));
   }
   stream.addEventListener("refused", ({ detail }) => refused(detail));
-  stream.run();
+  await stream.run();
+  stream = null;
 }
 
 async function begin(focus = true) {

@@ -1,0 +1,89 @@
+"""What an operator changes about a conversation that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from agent.call_control import CantBeDone, UnknownPersona
+from agent.session import CallSession
+from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, converse
+
+ANN = PERSONA.model_copy(update={"name": "Ann", "prompt": "Be curt.", "voice": ("ann",)})
+PIERRE = PERSONA.model_copy(update={"name": "Pierre", "language": "fr"})
+MEMBER = "They are a member."
+
+
+def steered(
+    at: float, steer: Callable[[CallSession], Awaitable[object]], script: list[Says], **named: Any
+) -> Outcome:
+    """A conversation in which `steer` is done at some time; what it raises fails the test."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def during(session: CallSession, _: FakeCall) -> None:
+        async def later() -> None:
+            await asyncio.sleep(at)
+            await steer(session)
+
+        tasks.append(asyncio.get_running_loop().create_task(later()))
+
+    outcome = converse(script, {"What is it?": "A bird."}, during=during, known=[ANN, PIERRE], **named)
+    tasks[0].result()
+    return outcome
+
+
+ASKS = Says(5.0, 6.0, "What is it?")
+
+
+def test_an_instruction_comes_before_what_the_caller_says_next() -> None:
+    outcome = steered(3, lambda call: call.control.inject(MEMBER, answer=False), [ASKS], lasts=9)
+    contents = [(one["role"], one["content"]) for one in outcome.contexts[-1]]
+    assert contents[-2:] == [("system", MEMBER), ("user", "What is it?")]
+    assert answers(outcome) == ["Hello there.", "A bird."]
+
+
+def test_it_may_be_answered_at_once() -> None:
+    outcome = steered(3, lambda call: call.control.inject(MEMBER, answer=True), [], lasts=8)
+    assert outcome.contexts[-1][-1] == {"role": "system", "content": MEMBER}
+    assert len(answers(outcome)) == 2
+
+
+def test_it_outlives_a_turn_that_was_taken_back() -> None:
+    """The caller goes on right behind the end of their turn; the instruction came with it."""
+    script = [Says(5.0, 6.0, "What is it?"), Says(7.1, 8.0, "Over there?")]
+    outcome = steered(6.6, lambda call: call.control.inject(MEMBER, answer=False), script, lasts=12)
+    assert {"role": "system", "content": MEMBER} in outcome.contexts[-1]
+
+
+def test_another_persona_goes_on_with_what_was_said() -> None:
+    async def hand_over(call: CallSession) -> None:
+        call.control.hand_over("ann")
+        assert call.persona is ANN
+
+    outcome = steered(3, hand_over, [ASKS], lasts=9)
+    assert outcome.spoken[-1] == (("ann",), "A bird.")
+    assert outcome.beginning[0]["content"] == "Be curt."
+    assert "Hello there." in [one["content"] for one in outcome.contexts[-1]]
+
+
+async def refused(error: type[Exception], match: str, call: CallSession, name: str) -> None:
+    with pytest.raises(error, match=match):
+        call.control.hand_over(name)
+
+
+def test_who_isnt_here_or_speaks_what_isnt_heard_cant() -> None:
+    steered(2, lambda call: refused(UnknownPersona, "there is no 'Bob'; there are", call, "Bob"), [], lasts=3)
+    steered(2, lambda call: refused(CantBeDone, "Pierre speaks fr", call, "Pierre"), [], lasts=3)
+
+
+def test_what_was_done_is_noted() -> None:
+    async def act(call: CallSession) -> None:
+        call.note("say", "desk", text="One moment.")
+        assert [(one.name, one.by, one.arguments) for one in call.actions] == [
+            ("say", "desk", {"text": "One moment."})
+        ]
+
+    steered(1, act, [], lasts=2)
