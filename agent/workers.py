@@ -105,6 +105,11 @@ class Workers:
         owner = self._dispatcher.owner(id)
         return None if owner is None else self._workers[owner].http
 
+    def path(self, id: str) -> str | None:
+        """The path of the Unix socket that `client` asks by."""
+        owner = self._dispatcher.owner(id)
+        return None if owner is None else str(self._socket(owner))
+
     async def ask(self, path: str) -> list[httpx2.Response]:
         """What all of them that answer answer to a GET."""
         up = [one for one in self._workers.values() if one.up]

@@ -45,6 +45,9 @@ class _Pool:
     async def start(self, *_: object) -> None: ...
     async def close(self) -> None: ...
     def gpu(self) -> None: ...
+    def speaks(self, *_: object) -> bool:
+        return True
+
     def health(self) -> list[ComponentHealth]:
         return [ComponentHealth("language model", "ready", "", "scripted", None, 0)]
 

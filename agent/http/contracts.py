@@ -363,6 +363,9 @@ class Elsewhere(Protocol):
     def client(self, id: str) -> AsyncClient | None:
         """What asks the process that has the live call of this id; None if it is none of theirs."""
 
+    def path(self, id: str) -> str | None:
+        """The path of the Unix socket that `client` asks by."""
+
     async def ask(self, path: str) -> Sequence[Response]:
         """What all of them that answer answer to a GET."""
 

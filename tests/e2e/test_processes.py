@@ -15,10 +15,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import websockets
 
 from tests.e2e.served import START_S, Served, until
 from tests.sip_caller import Caller
 from tests.transports.sip_calls import packets, phone, soon
+
+TWO = {"OFFHOOK_SIP__PROCESSES": "2", "OFFHOOK_CALL__DRAIN_S": "3"}
 
 
 @contextlib.contextmanager
@@ -35,7 +38,9 @@ def scripted(folder: Path, **environment: str) -> Iterator[Served]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Served]:
-    with scripted(tmp_path, OFFHOOK_SIP__PROCESSES="2", OFFHOOK_CALL__DRAIN_S="3") as found:
+    file = tmp_path / "offhook.yaml"
+    file.write_text("recordings: {listening: true}\n")
+    with scripted(tmp_path, **TWO, OFFHOOK_CONFIG=str(file)) as found:
         yield found
 
 
@@ -99,6 +104,8 @@ async def test_the_api_is_whole_over_all_processes(server: Served) -> None:
                     assert (await http.post(f"/api/v1/sessions/{id}/say", json=said)).status_code == status
                 trace = (await http.get("/api/v1/sip/trace", params={"call": id})).json()["messages"]
                 assert any(message["text"].startswith("INVITE ") for message in trace)
+                header, sound = await listened(server, id)
+                assert (json.loads(header)["session"], type(sound)) == (id, bytes)
             for id in started:
                 assert (await http.delete(f"/api/v1/sessions/{id}")).status_code in (202, 204)
             for caller in callers:
@@ -107,6 +114,18 @@ async def test_the_api_is_whole_over_all_processes(server: Served) -> None:
         assert (await http.get("/api/v1/sessions")).json()["sessions"] == []
         for id in started:
             assert await recorded(http, id) == "operator_hangup"
+
+
+async def listened(server: Served, id: str) -> tuple[str | bytes, str | bytes]:
+    """What comes first over the WebSocket, once the caller has been told that somebody may listen."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with websockets.connect(f"{server.ws_url}/api/v1/sessions/{id}/listen") as socket:
+                    return await socket.recv(), await socket.recv()
+            except websockets.InvalidStatus as refused:
+                assert refused.response.status_code == 409  # noqa: PT017
+                await asyncio.sleep(0.2)
 
 
 async def recorded(http: httpx2.AsyncClient, id: str) -> str:
@@ -145,6 +164,19 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
     async with two_calls(server) as callers:  # the new process takes its share
         sessions = server.sessions()
         assert len(sessions) == 2
+
+
+async def test_settings_that_are_read_again_hold_in_all_processes(server: Served, tmp_path: Path) -> None:
+    (tmp_path / "offhook.yaml").write_text("sip: {users: [reception]}\nrecordings: {listening: true}\n")
+    server.process.send_signal(signal.SIGHUP)
+    address = ("127.0.0.1", server.sip)
+    async with asyncio.timeout(30), phone(address, user="reception") as here:
+        while True:  # a first call goes to the other process
+            async with phone(address) as caller:
+                if (await caller.call()).status == 404:
+                    break
+                await caller.bye()
+        assert (await here.call()).status == 200
 
 
 async def test_all_calls_are_seen_out_and_no_process_is_left(server: Served) -> None:
