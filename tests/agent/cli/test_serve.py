@@ -36,6 +36,11 @@ def test_where_it_is_reached(host: str, hosts: list[str], monkeypatch: pytest.Mo
     assert _hosts(host) == hosts
 
 
+def server(**parts: Any) -> Any:
+    admission = SimpleNamespace(capacity="10 calls at once")
+    return SimpleNamespace(http=None, sessions=SimpleNamespace(admission=admission), **parts)
+
+
 def test_the_brackets_of_an_address_are_printed() -> None:
     pool = SimpleNamespace(
         health=list,
@@ -44,11 +49,9 @@ def test_the_brackets_of_an_address_are_printed() -> None:
         llm=SimpleNamespace(why=""),
     )
     settings = Settings(sip=SipSettings(host="fd00::2"))
-    server: Any = SimpleNamespace(
-        settings=settings, sip=True, http=None, personas=Personas((load_persona("en"),)), pool=pool
-    )
+    serving = server(settings=settings, sip=True, personas=Personas((load_persona("en"),)), pool=pool)
     console = Console(file=io.StringIO(), width=100)
-    _introduce(console, server, 1.0)
+    _introduce(console, serving, 1.0)
     assert "sip:agent@[fd00::2]\n" in console.file.getvalue().replace(" ", "")  # type: ignore[attr-defined]
 
 
@@ -64,11 +67,9 @@ def test_who_answers_what_is_introduced() -> None:
         devices=SimpleNamespace(no_gpu=""),
         llm=SimpleNamespace(why=""),
     )
-    server: Any = SimpleNamespace(
-        settings=settings, sip=None, http=None, personas=load_personas(settings), pool=pool
-    )
+    serving = server(settings=settings, sip=None, personas=load_personas(settings), pool=pool)
     console = Console(file=io.StringIO(), width=100)
-    _introduce(console, server, 1.0)
+    _introduce(console, serving, 1.0)
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert lines[1:3] == [
         "Persona Joe (en), or Claire (fr), as the caller speaks",
@@ -92,26 +93,25 @@ def test_what_runs_where_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:
         devices=SimpleNamespace(no_gpu="There is no driver."),
         llm=SimpleNamespace(why=""),
     )
-    server: Any = SimpleNamespace(
-        settings=Settings(), sip=None, http=None, personas=Personas((load_persona("en"),)), pool=pool
-    )
+    serving = server(settings=Settings(), sip=None, personas=Personas((load_persona("en"),)), pool=pool)
 
     def lines() -> list[str]:
         console = Console(file=io.StringIO(), width=100)
-        _introduce(console, server, 1.0)
+        _introduce(console, serving, 1.0)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return [" ".join(line.split()) for line in text.splitlines()]
 
-    assert lines()[2:8] == [
+    assert lines()[2:9] == [
         "Speech-to-text base on cuda, int8_float16, 145 MB ready",
         "Text-to-speech joe on cpu ready",
         "The GPU isn't used: [full].",
         "Language model llama3.2 ready",
         "",
+        "Lines 10 calls at once",
         "GPU NVIDIA L4, 4.0 of 24.0 GB used, driver 580.95",
     ]
     found[0] = None
     monkeypatch.setattr("models.cuda.installed", lambda: True)
-    assert lines()[7] == "GPU none, so that everything runs on the processor. There is no driver."
+    assert lines()[8] == "GPU none, so that everything runs on the processor. There is no driver."
     monkeypatch.setattr("models.cuda.installed", lambda: False)
-    assert len(lines()) == 7
+    assert len(lines()) == 8
