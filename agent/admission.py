@@ -112,10 +112,15 @@ class Admission:
         """Why no call is taken although lines are free; empty where that isn't so."""
         return next((f"Too much to do: {why}." for why, _ in self._strained.values()), "")
 
-    def refusal(self, held: Sequence[Held], source: str | None = None) -> Refusal | None:
-        """Why one more call isn't taken, from `source` if that is known; None where it is."""
+    def refusal(
+        self, held: Sequence[Held], source: str | None = None, *, elsewhere: int = 0
+    ) -> Refusal | None:
+        """Why one more call isn't taken, from `source` if that is known; None where it is.
+
+        `elsewhere`: how many other processes of this server hold.
+        """
         taken = [one for one in held if not one.half_open]
-        if len(taken) >= self.max_calls:
+        if len(taken) + elsewhere >= self.max_calls:
             return Refusal("full", f"All {self.max_calls} lines are busy ({self.because}).")
         if source and (why := self._too_many_of(source, held, taken)):
             return Refusal("full", why)
@@ -137,11 +142,11 @@ class Admission:
             return f"{open_} calls from there aren't acknowledged yet."
         return ""
 
-    def in_the_way(self, held: Sequence[H]) -> H | None:
+    def in_the_way(self, held: Sequence[H], *, elsewhere: int = 0) -> H | None:
         """The half-open call to end for one more, where there are as many as there may be: of whoever has
         most of them, the oldest, which is the first."""
         half_open = [one for one in held if one.half_open]
-        if len(held) < self.max_calls or not half_open:
+        if len(held) + elsewhere < self.max_calls or not half_open:
             return None
         most = Counter(one.info.source for one in half_open).most_common(1)[0][0]
         return next(one for one in half_open if one.info.source == most)

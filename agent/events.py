@@ -30,6 +30,20 @@ class Event:
     cause: EndReason | None = None  # of `ended`
     at: float = field(default_factory=time.time)
 
+    @property
+    def id(self) -> str:
+        """The call's."""
+        return self.call.info.id
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """An event of a call that another process of this server has, as a JSON document."""
+
+    kind: Kind
+    id: str
+    text: str
+
 
 @dataclass
 class _Known:
@@ -54,6 +68,7 @@ class Events(Observer):
     def __init__(self) -> None:
         self._readers: set[Reader] = set()
         self._known: dict[str, _Known] = {}
+        self._elsewhere: set[str] = set()  # calls that other processes have
         self._closed = False
 
     def began(self, call: Observed) -> None:
@@ -85,6 +100,14 @@ class Events(Observer):
         del self._known[call.info.id]
         self._tell(Event("ended", call, cause=reason))
 
+    def relay(self, event: Relayed) -> None:
+        """Tell what another process has told."""
+        if event.kind == "started":
+            self._elsewhere.add(event.id)
+        elif event.kind == "ended":
+            self._elsewhere.discard(event.id)
+        self._tell(event)
+
     def close(self) -> None:
         """Whoever follows comes to the end."""
         self._closed = True
@@ -100,11 +123,11 @@ class Events(Observer):
             raise TooManyReaders
         reader = Reader(id, self._readers.discard)
         self._readers.add(reader)
-        if self._closed or (id is not None and id not in self._known):
+        if self._closed or (id is not None and id not in self._known.keys() | self._elsewhere):
             reader.end(None)
         return reader
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event | Relayed) -> None:
         for reader in list(self._readers):
             reader.add(event)
 
@@ -115,10 +138,10 @@ class Reader:
     def __init__(self, id: str | None, on_close: Callable[[Reader], None]) -> None:
         self._id = id
         self._on_close = on_close
-        self._events: asyncio.Queue[Event | Lagged | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | Relayed | Lagged | None] = asyncio.Queue()
 
-    def add(self, event: Event) -> None:
-        if self._id not in (None, event.call.info.id):
+    def add(self, event: Event | Relayed) -> None:
+        if self._id not in (None, event.id):
             return
         if self._events.qsize() >= MOST_WAITING:
             self.end(Lagged())
@@ -135,7 +158,7 @@ class Reader:
             self._events.get_nowait()
         self._events.put_nowait(why)
 
-    async def next(self) -> Event | None:
+    async def next(self) -> Event | Relayed | None:
         """None at the end. Raises Lagged."""
         event = await self._events.get()
         if isinstance(event, Lagged):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from baresip.errors import BaresipError
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from agent.canary import Canary
 from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
+from agent.http.elsewhere import AskedByAnother
 from agent.http.outbound import BODY_BYTES as CALL_BODY_BYTES
 from agent.http.outbound import outbound_router
 from agent.http.page import page_router
@@ -36,20 +37,23 @@ from agent.tls import Certificate
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
+from agent.workers import Workers
 from config.answering import Personas, load_personas
 from config.errors import ConfigError
 from config.persona import Persona
 from config.ports import require_free
-from config.settings import Settings
+from config.settings import CALLS_OF_A_PROCESS, Settings
 from models.calibration import least_limit
 from models.capacity import available_memory_bytes
 from models.errors import ModelError
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard
+from transports.sip.dispatcher import Dispatcher
 from transports.sip.errors import SipError
 from transports.sip.registration import State
 from transports.sip.server import SipServer
+from transports.sip.worker import Worker
 from transports.webrtc.endpoint import WebRtcEndpoint
 
 logger = logging.getLogger("offhook")
@@ -66,13 +70,24 @@ class Server:
     """Models, telephone lines and the control plane."""
 
     def __init__(
-        self, settings: Settings, personas: Personas, again: Callable[[], Settings] | None = None
+        self,
+        settings: Settings,
+        personas: Personas,
+        again: Callable[[], Settings] | None = None,
+        *,
+        worker: Worker | None = None,
+        http_socket: str = "",
     ) -> None:
-        """`again` reads the settings once more; raises ConfigError."""
+        """`again` reads the settings once more; raises ConfigError.
+
+        A `worker` takes calls for another process, which asks it over HTTP by a Unix socket's path.
+        """
         self._again = again or (lambda: settings)
         self._reloading = asyncio.Lock()
         self._guard = OutboundGuard(settings.outbound)
         self.settings = settings
+        self._worker = worker
+        self._http_socket = http_socket
         self.personas = personas
         self.pool = ModelPool(
             settings,
@@ -80,7 +95,9 @@ class Server:
             languages=[persona.language for persona in personas.all],
             briefs=[pipeline.brief(persona) for persona in personas.all],
         )
-        self.recorder = Recorder(settings, self.pool.health) if settings.records.enabled else None
+        self.recorder = (
+            Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
+        )
         self.deliveries: Deliveries | None = None
         self.recordings = self._recordings(self.recorder)
         self.metrics = Metrics()
@@ -96,6 +113,12 @@ class Server:
             recordings=self.recordings,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
+        self._dispatcher: Dispatcher | None = None
+        self.workers: Workers | None = None
+        if settings.sip.enabled and settings.sip.processes > 1 and worker is None:
+            self._dispatcher = Dispatcher(self.sessions.has_room)
+            self.workers = Workers(settings, self._dispatcher, self.events, self._close_records)
+            self.sessions.elsewhere = lambda: self.workers.calls if self.workers else 0
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
@@ -121,35 +144,37 @@ class Server:
         """
         settings = self.settings
         hold_music(settings.call.hold_music)
-        if settings.sip.enabled:
+        if settings.sip.enabled and not self._worker:
             for protocol in ("udp", "tcp"):
                 require_free("sip", settings.sip.host, settings.sip.port, protocol)
             if settings.sip.over_tls:
                 require_free("sip", settings.sip.host, settings.sip.tls_port, "tcp")
-        if settings.http.enabled:
+        if settings.http.enabled and not self._worker:
             require_free("http", settings.http.host, settings.http.port, "tcp")
         self._beating = asyncio.create_task(self._pulse.run(), name="pulse")
         if settings.sip.enabled:
             self.sip = SipServer(
-                settings.sip,
-                settings.most_calls,
+                settings.sip if self._worker else settings.sip.of_process(0),
+                min(settings.most_calls, CALLS_OF_A_PROCESS),
                 self.sessions.handle,
                 on_dead=self._died.set,
                 headers=self.personas.headers,
                 outbound=self._guard,
+                dispatcher=self._dispatcher,
+                worker=self._worker,
             )
             self.outbound = OutboundCalls(
                 self.sip.dial, self.sessions.host, self._guard, lambda: self.sessions.accepting
             )
             self.sessions.dial = self.outbound.consult
-            if settings.sip.over_tls:
+            if settings.sip.over_tls and not self._worker:
                 self.sip_certificate = Certificate(settings.sip, settings.cache_dir, name="SIP certificate")
                 await self.sip.certify(self.sip_certificate.chain)
                 self.sip_certificate.on_change = self._recertify
                 self._keep(self.sip_certificate)
         if self.recorder:
             await self.recorder.start()
-            if settings.webhook.calls:
+            if settings.webhook.calls and not self._worker:
                 self.deliveries = Deliveries(settings.webhook, self.recorder.database)
                 self.deliveries.start()
             if self.recordings and self.settings.recordings.enabled:
@@ -159,9 +184,10 @@ class Server:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
                 self._keep(self.certificate)
             self.http = HttpServer(
-                self._app(),
+                AskedByAnother(self._app()) if self._worker else self._app(),
                 host=settings.http.host,
                 port=settings.http.port,
+                path=self._http_socket,
                 ssl=self.certificate.context if self.certificate else None,
                 reserved=DESCRIPTORS_PER_CALL * settings.most_calls,
             )
@@ -170,13 +196,24 @@ class Server:
         if settings.call.wanted is None:
             on_progress("trying how many calls this machine bears")
             await self._calibrate()
-        await self.voicemail.start()  # before a call may leave a message
+        if not self._worker:  # or what is pending would be passed on twice
+            await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
         await self.canary.start()
         keep_what_is_there()
         if self.sip:
             await self.sip.start()
         self._looking = asyncio.create_task(self._look_after(), name="admission")
+        if self.workers:
+            self.workers.start(self._for_workers())
+
+    def _for_workers(self) -> Settings:
+        """The settings, with what was found to suit this machine."""
+        call = self.settings.call.model_copy(update={"max_calls": self.sessions.admission.max_calls})
+        llm, speaker = self.settings.llm, self.pool.llm.speaker
+        if speaker:
+            llm = llm.model_copy(update={"bundled": speaker.resident.name})
+        return self.settings.model_copy(update={"call": call, "llm": llm})
 
     async def _calibrate(self) -> None:
         persona = self.persona
@@ -199,7 +236,7 @@ class Server:
         wanted = self.settings.recordings
         if recorder is None or not (wanted.enabled or wanted.listening):
             return None
-        recordings = Recordings(self.settings, recorder.database)
+        recordings = Recordings(self.settings, recorder.database, alone=self._worker is None)
         for persona in self.personas.all:
             recordings.announcing(persona)
         return recordings
@@ -227,7 +264,7 @@ class Server:
             offered = self.personas.test_names
             routers.append(webrtc_router(self.webrtc, settings.webrtc, offered))
         if self.sip:
-            routers.append(sip_router(self.sip))
+            routers.append(sip_router(self.sip, self.workers))
         if self.outbound:
             routers.append(
                 outbound_router(
@@ -248,6 +285,7 @@ class Server:
             past=self.recorder.database if self.recorder else None,
             metrics=self.metrics,
             events=self.events,
+            elsewhere=self.workers,
             voicemail=self.voicemail,
             api_key=self._api_key,
             recordings=self.recordings,
@@ -309,13 +347,25 @@ class Server:
         logs.set_level(settings.log)
         if self.sip:
             self.sip.apply(settings.sip, personas.headers)
+        if self.workers:
+            self.workers.apply(self._for_workers())
+
+    async def follow(self, settings: Settings) -> None:
+        """Take what the process that listens goes on with."""
+        async with self._reloading:
+            try:
+                await self._apply(settings, load_personas(settings))
+            except Exception:  # whatever it is, calls go on
+                logger.exception("the settings of the first process could not be taken")
 
     async def _look_after(self) -> None:
         """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""
         while True:
             self.sessions.admission.weigh(self._load(), time.monotonic())
             if self.sip:
-                self.sip.tell_ready(not self.sessions.stopped)
+                # A worker that has too much to do gets no calls; others may have time.
+                ready = self.sessions.accepting[0] if self._worker else not self.sessions.stopped
+                self.sip.tell_ready(ready)
             await asyncio.sleep(LOOK_S)
 
     def _load(self) -> Load:
@@ -333,6 +383,11 @@ class Server:
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
 
+    async def _close_records(self, ids: Sequence[str]) -> None:
+        """Of calls whose process died."""
+        if self.recorder:
+            await self.recorder.close_lost(ids)
+
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""
         waits = {asyncio.create_task(stop.wait()), asyncio.create_task(self._died.wait())}
@@ -349,6 +404,7 @@ class Server:
         kept = self.recordings if self.settings.recordings.enabled else None
         parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, kept)
         others = [*(part.health() for part in parts if part), *self.room.health()]
+        others += self.workers.health() if self.workers else []
         if self.sip is None:
             return others
         sip = self.settings.sip
@@ -376,7 +432,10 @@ class Server:
             self.sip.drain(drain_s)
         if self.outbound:
             self.outbound.drain()
-        await self.sessions.drain(drain_s)
+        if self.workers:  # what belongs to their calls still comes by way of this process
+            await asyncio.gather(self.sessions.drain(drain_s), self.workers.close(drain_s))
+        else:
+            await self.sessions.drain(drain_s)
         await self.voicemail.close()
         if self.sip:
             await self.sip.close()

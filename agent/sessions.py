@@ -50,6 +50,7 @@ class Sessions:
         self._pool = pool
         self._voicemail = voicemail
         self._recordings = recordings
+        self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
         self.admission = Admission(settings.most_calls, settings.call.max_per_source)
@@ -74,13 +75,18 @@ class Sessions:
         """Whether no call is taken, for other reasons than that there are so many."""
         return self.draining or not self._ready or self._pool.llm.down
 
+    def has_room(self, pending: int) -> bool:
+        """Whether another process of this server may take a call, beside so many. On any thread."""
+        calls = len(self._live) + self.elsewhere() + pending
+        return not self.draining and calls < self.admission.max_calls
+
     def _refusal(self, source: str | None = None, *, needs_mind: bool = True) -> Refusal | None:
         """Why no call is taken, from `source` if that is known; None where one is."""
         if self.draining:
             return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
             return Refusal("stopped", "The models are still loading.")
-        if refusal := self.admission.refusal(self.live(), source):
+        if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
             return refusal
         mind = self._pool.llm
         accepting, why_not = mind.accepting
@@ -99,7 +105,7 @@ class Sessions:
         if refusal := self._refusal(info.source, needs_mind=needs_mind):
             refused = CallsStopped if refusal.kind == "stopped" else CallRefused
             raise refused(refusal.why, self._settings.call.divert_to)
-        if in_the_way := self.admission.in_the_way(self.live()):
+        if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
             in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
         await self._run(call.info.id, self._session(call, place))

@@ -67,6 +67,7 @@ class Voicemail:
         mail = settings.voicemail.mail.host is not None
         self._ways: list[Way] = [*(["mail"] if mail else []), *(["webhook"] if settings.webhook.url else [])]  # type: ignore[list-item]
         self._messages: dict[str, Message] = {}
+        self._own: set[str] = set()  # that are seen to here
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -81,10 +82,18 @@ class Voicemail:
 
     async def start(self) -> None:
         """Read what is there, and go on with what isn't passed on yet."""
+        await self.look(take_over=True)
+
+    async def look(self, *, take_over: bool = False) -> None:
+        """Know what other processes of this server have written; `take_over` what they haven't passed on."""
         for message in await asyncio.to_thread(self._read):
+            if message.id in self._own:
+                continue
             self._messages[message.id] = message
-            if message.text is None or message.pending:
-                self._start(partial(self._see_through, message))
+            if take_over:
+                self._own.add(message.id)
+                if message.text is None or message.pending:
+                    self._start(partial(self._see_through, message))
 
     async def close(self) -> None:
         if self._writing:
@@ -113,6 +122,7 @@ class Voicemail:
             pending=self._ways,
         )
         self._messages[message.id] = message
+        self._own.add(message.id)
         writing = asyncio.create_task(self._write(message, pcm), name="voicemail-write")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -134,6 +144,7 @@ class Voicemail:
 
     async def forget(self, caller: str) -> int:
         """Delete all of a caller's; returns how many."""
+        await self.look()
         gone = [id for id, message in self._messages.items() if message.caller == caller]
         for id in gone:
             del self._messages[id]

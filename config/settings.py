@@ -74,7 +74,9 @@ RefersFrom = Literal["never", "trusted", "anyone"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
 KEY_CHARACTERS = 16
-MOST_BY_ITSELF = 50  # calls that Python bears in one process, and `auto` takes at most
+CALLS_OF_A_PROCESS = 200
+MOST_PROCESSES = 16
+MOST_BY_ITSELF = 50  # calls that Python bears in one process, and `auto` takes at most in each
 
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -147,6 +149,13 @@ class SipSettings(Section):
     codecs: tuple[Codec, ...] = Field(
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="Processes that share the calls that come over UDP; one holds about 200. Each has the "
+        "models in memory.",
+    )
     rtp_ports: tuple[Port, Port] = Field((10000, 20000), description="First and last RTP port.")
     media_encryption: MediaEncryption = Field(
         "optional",
@@ -169,6 +178,15 @@ class SipSettings(Section):
     @property
     def over_tls(self) -> bool:
         return self.tls or self.tls_cert is not None
+
+    def of_process(self, number: int) -> SipSettings:
+        """With the RTP ports that this one of the processes has, from 0 on."""
+        if self.processes == 1:
+            return self
+        first, last = self.rtp_ports
+        size = (last - first + 1) // self.processes & ~1  # RTP has an even port, and RTCP the next
+        first += number * size
+        return self.model_copy(update={"rtp_ports": (first, first + size - 1)})
 
     @field_validator("media_encryption", mode="before")
     @classmethod
@@ -198,17 +216,17 @@ class SipSettings(Section):
 
 
 class CallSettings(Section):
-    max_calls: Annotated[int, Field(ge=1, le=200)] | Literal["auto"] = Field(
+    max_calls: Annotated[int, Field(ge=1, le=CALLS_OF_A_PROCESS * MOST_PROCESSES)] | Literal["auto"] = Field(
         "auto",
-        description="Calls at once, over every transport; auto is what a short calibration at the start says "
-        "that this machine bears.",
+        description="Calls at once, over every transport, 200 for each of sip.processes at most; auto is "
+        "what a short calibration at the start says that this machine bears.",
     )
     max_per_source: int | None = Field(
         None,
         ge=1,
         le=200,
-        description="Calls at once of one source, which is an account or an address. A PBX is one, whoever "
-        "calls through it.",
+        description="Calls at once of one source, which is an account or an address, in each of "
+        "sip.processes. A PBX is one, whoever calls through it.",
     )
     divert_to: SipUri | None = Field(
         None,
@@ -389,8 +407,10 @@ class Settings(Section):
         """Calls that there may ever be at once, and that all must be there for."""
         if self.call.wanted is not None:
             return self.call.wanted
-        first, last = self.sip.rtp_ports
-        return min(MOST_BY_ITSELF, (last - first + 1) // 2) if self.sip.enabled else MOST_BY_ITSELF
+        if not self.sip.enabled:
+            return MOST_BY_ITSELF
+        (first, last), processes = self.sip.rtp_ports, self.sip.processes
+        return min(MOST_BY_ITSELF * processes, (last - first + 1) // (2 * processes))
 
     @model_validator(mode="after")
     def _where_to_post_calls(self) -> Self:
@@ -429,14 +449,26 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _calls_of_processes(self) -> Self:
+        most = CALLS_OF_A_PROCESS * (self.sip.processes if self.sip.enabled else 1)
+        if self.most_calls > most:
+            raise ValueError(
+                f"call.max_calls is {self.call.max_calls}; it must be at most {most}, "
+                f"{CALLS_OF_A_PROCESS} for each of sip.processes."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ports_apart(self) -> Self:
         if not self.sip.enabled:
             return self
         first, last = self.sip.rtp_ports
-        if last - first + 1 < 2 * self.most_calls:
+        needed = 2 * self.sip.processes * min(self.most_calls, CALLS_OF_A_PROCESS)
+        if last - first + 1 < needed:
             raise ValueError(
                 f"sip.rtp_ports has {last - first + 1} ports; call.max_calls is {self.call.max_calls}, "
-                f"which needs at least {2 * self.most_calls}, two a call."
+                f"which needs at least {needed}, two a call"
+                + (" in each of sip.processes." if self.sip.processes > 1 else ".")
             )
         if first <= self.sip.port <= last:
             raise ValueError(

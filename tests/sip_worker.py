@@ -35,7 +35,8 @@ async def work(descriptor: int, settings: dict[str, Any]) -> None:
 
         call.add_event_handler("on_dtmf_event", on_key)
         call.add_event_handler("on_dialin_connected", on_connected)
-        tell("call", id=call.info.id, call_id=call.info.call_id, remote=call.info.remote)
+        info = call.info
+        tell("call", id=info.id, call_id=info.call_id, remote=info.remote, account=info.account)
         reception.ring_s = 30 if call.info.called == "rings" else 0
         await reception(call)
         tell("ended", call_id=call.info.call_id, reason=(await reception.ended.get()).value)
@@ -101,7 +102,7 @@ async def several(others: int = 1, **settings: Any) -> AsyncIterator[Several]:
     port = free_port()
     values: dict[str, Any] = {"host": "127.0.0.1", "port": port, **settings}
     reception = Reception()
-    dispatcher = Dispatcher(lambda: here.room)
+    dispatcher = Dispatcher(lambda _: here.room)
     server = SipServer(SipSettings(**values), 20, reception, dispatcher=dispatcher)
     here = Several(server, dispatcher, reception, port)
     await server.start()

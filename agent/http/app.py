@@ -18,8 +18,9 @@ from agent.http.access import needed_scopes
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
-from agent.http.contracts import Account, Ban, Calls, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, Elsewhere, HasHealth, Models
 from agent.http.control import control_router
+from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
 from agent.http.keyring import Keyring
@@ -89,6 +90,7 @@ def create_app(
     metrics: Metrics | None = None,
     events: Events | None = None,
     voicemail: Voicemail | None = None,
+    elsewhere: Elsewhere | None = None,
     api_key: Callable[[], str] | None = None,
     recordings: Recordings | None = None,
     routers: Sequence[APIRouter] = (),
@@ -110,13 +112,13 @@ def create_app(
     )
     problems.install(app)
     pulse = pulse or Pulse()
-    app.include_router(control_router(calls, models, listeners, pulse, bans, accounts))
+    app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
-        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans))
-    app.include_router(sessions_router(calls, past, voicemail, recordings))
+        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere))
+    app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere))
     app.include_router(stats_router(past))
     if voicemail:
-        app.include_router(voicemail_router(voicemail))
+        app.include_router(voicemail_router(voicemail, elsewhere))
     if events:
         app.include_router(events_router(events))
     if recordings:
@@ -143,6 +145,8 @@ def create_app(
         return Response(document(), media_type="application/json")
 
     # The last one added is asked first.
+    if elsewhere:
+        app.add_middleware(OthersCalls, elsewhere=elsewhere)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)

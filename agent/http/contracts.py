@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from httpx2 import AsyncClient, Response
 from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState
@@ -350,6 +351,23 @@ class Models(HasHealth, Protocol):
     def vad(self) -> Vad: ...
     def gpu(self) -> Gpu | None:
         """As it is now; None where there is none that may be used."""
+
+
+class Elsewhere(Protocol):
+    """The calls that other processes of this server have."""
+
+    @property
+    def calls(self) -> int:
+        """How many there are."""
+
+    def client(self, id: str) -> AsyncClient | None:
+        """What asks the process that has the live call of this id; None if it is none of theirs."""
+
+    def path(self, id: str) -> str | None:
+        """The path of the Unix socket that `client` asks by."""
+
+    async def ask(self, path: str) -> Sequence[Response]:
+        """What all of them that answer answer to a GET."""
 
 
 JsonObject = dict[str, Any]

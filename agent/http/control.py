@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi import APIRouter, Response
 
 from agent.http.access import OPERATE, READ
-from agent.http.contracts import Account, Ban, Calls, ComponentHealth, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, ComponentHealth, Elsewhere, HasHealth, Models
 from agent.http.views import (
     AccountView,
     BanView,
@@ -32,11 +32,15 @@ def control_router(
     pulse: Pulse,
     bans: Callable[[], Sequence[Ban]],
     accounts: Callable[[], Sequence[Account]],
+    elsewhere: Elsewhere | None = None,
 ) -> APIRouter:
     router = APIRouter()
 
     def components() -> list[ComponentHealth]:
         return [component for part in (models, *listeners) for component in part.health()]
+
+    def live() -> int:
+        return len(calls.live()) + (elsewhere.calls if elsewhere else 0)
 
     @router.get("/livez", tags=["Health"], summary="Is the process alive?")
     async def livez() -> dict[str, str]:
@@ -79,7 +83,7 @@ def control_router(
             status=overall([part.state for part in parts]),
             accepting=accepting,
             reason="" if accepting else why,
-            calls=len(calls.live()),
+            calls=live(),
             max_calls=calls.admission.max_calls,
             capacity=calls.admission.capacity,
             llm=llm,
@@ -94,12 +98,12 @@ def control_router(
     async def drain() -> Draining:
         """Live calls go on. `/readyz` and SIP's OPTIONS say 503, so that others get the new ones."""
         calls.draining = True
-        return Draining(draining=True, calls=len(calls.live()))
+        return Draining(draining=True, calls=live())
 
     @router.delete("/api/v1/drain", tags=["Health"], summary="Take calls again", dependencies=[OPERATE])
     async def take_calls() -> Draining:
         calls.draining = False
-        return Draining(draining=False, calls=len(calls.live()))
+        return Draining(draining=False, calls=live())
 
     return router
 

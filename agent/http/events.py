@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect
 
-from agent.events import Event, Events, Kind, Lagged, Reader, TooManyReaders
+from agent.events import Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
 from agent.http.access import READ
 from agent.http.call_views import ActionView, ProblemView, ToolCallView, TurnView, recording_began, time_of
 from agent.http.problems import ProblemError, responses
@@ -65,9 +65,6 @@ class EventView(BaseModel):
             cause=event.cause and event.cause.value,
         )
 
-    def text(self) -> str:
-        return self.model_dump_json(exclude_none=True)
-
 
 Session = Annotated[str | None, Query(max_length=40, description="Only of the call with this id.")]
 
@@ -118,12 +115,18 @@ def events_router(events: Events) -> APIRouter:
     return router
 
 
+def _text(event: Event | Relayed) -> str:
+    return (
+        event.text if isinstance(event, Relayed) else EventView.of(event).model_dump_json(exclude_none=True)
+    )
+
+
 async def _send(socket: WebSocket, reader: Reader) -> None:
     """To the end, with which the socket is closed."""
     try:
         while event := await reader.next():
             async with asyncio.timeout(SEND_DEADLINE_S):
-                await socket.send_text(EventView.of(event).text())
+                await socket.send_text(_text(event))
         await socket.close()
     except Lagged:
         await socket.close(1008, "You read too slowly: events were lost.")
@@ -153,8 +156,7 @@ async def _sse(reader: Reader) -> AsyncIterator[str]:
                 return
             if event is None:
                 return
-            view = EventView.of(event)
-            yield f"event: {view.type}\ndata: {view.text()}\n\n"
+            yield f"event: {event.kind}\ndata: {_text(event)}\n\n"
 
 
 def _who(info: CallInfo) -> dict[str, str]:

@@ -139,7 +139,7 @@ class HostGuard:
                 )
                 await refuse(scope, receive, send, 403, detail)
                 return
-            scope["user"] = ANYONE_HERE
+            scope.setdefault("user", ANYONE_HERE)
         await self._app(scope, receive, send)
 
 

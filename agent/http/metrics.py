@@ -7,13 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from agent.http.access import READ
-from agent.http.contracts import Ban, Calls, Gpu, HasHealth, Models
+from agent.http.contracts import Ban, Calls, Elsewhere, Gpu, HasHealth, Models
 from agent.metrics import Metrics
 from agent.vitals import Pulse
 
@@ -25,6 +27,7 @@ def metrics_router(
     listeners: Sequence[HasHealth],
     pulse: Pulse,
     bans: Callable[[], Sequence[Ban]],
+    elsewhere: Elsewhere | None = None,
 ) -> APIRouter:
     router = APIRouter()
 
@@ -58,9 +61,15 @@ def metrics_router(
         responses={200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}}},
     )
     async def scrape(accept: Annotated[str, Header()] = "") -> Response:
-        """In its text format, or as OpenMetrics where that is asked for."""
+        """In its text format, or as OpenMetrics where that is asked for.
+
+        Of several processes (`sip.processes`) each has figures of its own, by the label `process`.
+        """
         encode, kind = choose_encoder(accept)
-        return Response(encode(metrics.registry), headers={"Content-Type": kind})
+        found = (
+            metrics.registry if elsewhere is None else _Every(await _labelled(metrics.registry, elsewhere))
+        )
+        return Response(encode(found), headers={"Content-Type": kind})
 
     return router
 
@@ -74,6 +83,30 @@ class _Lookup(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._found()
+
+
+class _Every(CollectorRegistry):
+    """Figures that were collected already."""
+
+    def __init__(self, figures: Iterable[Metric]) -> None:
+        super().__init__()
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        return self._figures
+
+
+async def _labelled(own: CollectorRegistry, elsewhere: Elsewhere) -> Iterable[Metric]:
+    """Those of every process, each with the number of its own."""
+    texts = [generate_latest(own).decode(), *(answer.text for answer in await elsewhere.ask("/metrics"))]
+    figures: dict[str, Metric] = {}
+    for number, text in enumerate(texts, 1):
+        for family in text_string_to_metric_families(text):
+            every = figures.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            every.samples += [
+                sample._replace(labels={**sample.labels, "process": str(number)}) for sample in family.samples
+            ]
+    return figures.values()
 
 
 def _gauge(name: str, text: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:

@@ -63,11 +63,22 @@ class HttpServer:
     """One listening socket and the task that serves it."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, ssl: SSLContext | None = None, reserved: int = 0
+        self,
+        app: ASGIApp,
+        *,
+        host: str = "",
+        port: int = 0,
+        path: str = "",
+        ssl: SSLContext | None = None,
+        reserved: int = 0,
     ) -> None:
-        """`reserved` descriptors of the process stay free for what isn't HTTP."""
+        """At a host and port, or at a Unix socket's `path`.
+
+        `reserved` descriptors of the process stay free for what isn't HTTP.
+        """
         self._host = host
         self._port = port
+        self._path = path
         self._reserved = reserved
         self._server = _QuietServer(
             uvicorn.Config(
@@ -96,7 +107,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen and serve. Raises ListenError with a sentence that says what to do."""
-        self._socket = listen(self._host, self._port)
+        self._socket = listen_locally(self._path) if self._path else listen(self._host, self._port)
         self._socket.reserve(self._reserved)
         self._task = asyncio.create_task(self._server.serve([self._socket]), name="http")
         while not self._server.started:
@@ -121,6 +132,15 @@ class HttpServer:
         if self._socket is not None:
             self._socket.close()
         self._task = None
+
+
+def listen_locally(path: str) -> Listener:
+    """A listening Unix socket, for this user alone."""
+    listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
 
 
 def listen(host: str, port: int) -> Listener:

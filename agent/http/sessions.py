@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BeforeValidator
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.access import ADMIN, OPERATE, READ, Asking
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
-from agent.http.contracts import Calls, LiveCall
+from agent.http.contracts import Calls, Elsewhere, LiveCall
 from agent.http.problems import ProblemError, responses
 from agent.recordings.recordings import Recordings
 from agent.records import query as records
@@ -89,7 +89,11 @@ Filter = Annotated[_Filter, Depends()]
 
 
 def sessions_router(
-    calls: Calls, past: Database | None, voicemail: Voicemail | None, recordings: Recordings | None
+    calls: Calls,
+    past: Database | None,
+    voicemail: Voicemail | None,
+    recordings: Recordings | None,
+    elsewhere: Elsewhere | None = None,
 ) -> APIRouter:
     router = APIRouter()
 
@@ -101,6 +105,7 @@ def sessions_router(
         responses=responses(422, 503),
     )
     async def sessions(
+        request: Request,
         filter: Filter,
         state: Literal["live", "ended", "all"] = "live",
         limit: Annotated[int, Query(ge=1, le=500, description="Of past calls on a page.")] = 100,
@@ -109,8 +114,12 @@ def sessions_router(
         """Live calls, the oldest first; past ones behind them, the newest first."""
         found, next = [], None
         if state != "ended" and cursor is None:
-            live = sorted(calls.live(), key=lambda call: call.info.since)
-            found = [SessionView.of(call) for call in live if filter.takes(call)]
+            found = [SessionView.of(call) for call in calls.live() if filter.takes(call)]
+            if elsewhere:
+                asked = request.url.include_query_params(state="live")
+                for answer in await elsewhere.ask(f"{asked.path}?{asked.query}"):
+                    found += Sessions.model_validate_json(answer.content).sessions
+            found.sort(key=lambda call: call.since)
         if state != "live":
             query = filter.query(limit + 1)
             if cursor is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from agent.http.access import OPERATE, READ
+from agent.http.contracts import Elsewhere
 from agent.http.problems import ProblemError, responses
 from agent.http.views import AccountView, BanView
 from transports.sip.server import SipServer
@@ -49,11 +50,12 @@ class Bans(BaseModel):
     bans: list[BanView]
 
 
-def sip_router(sip: SipServer) -> APIRouter:
+def sip_router(sip: SipServer, elsewhere: Elsewhere | None = None) -> APIRouter:
     router = APIRouter(prefix="/api/v1/sip", tags=["SIP"])
 
     @router.get("/trace", summary="SIP messages of recent calls", dependencies=[READ])
     async def trace(
+        request: Request,
         call: str = Query("", description="A session's id or a Call-ID; empty for all that are kept."),
         numbers: bool = Query(False, description="Show users and names, which are aliases otherwise."),
     ) -> TraceView:
@@ -68,7 +70,12 @@ def sip_router(sip: SipServer) -> APIRouter:
                 messages = without_numbers(messages)
             return TraceView(messages=[MessageView.of(message) for message in messages])
 
-        return await asyncio.to_thread(shown)  # thousands of them take a second
+        found = await asyncio.to_thread(shown)  # thousands of them take a second
+        if elsewhere:
+            for answer in await elsewhere.ask(f"{request.url.path}?{request.url.query}"):
+                found.messages += TraceView.model_validate_json(answer.content).messages
+            found.messages.sort(key=lambda message: message.at)
+        return found
 
     @router.get("/accounts", summary="Where calls come from", dependencies=[READ])
     async def accounts() -> Accounts:

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from agent.http.access import LISTEN, OPERATE, READ
+from agent.http.contracts import Elsewhere
 from agent.http.problems import ProblemError, responses
 from agent.voicemail import Message, Voicemail, Way
 
@@ -38,12 +39,14 @@ class Messages(BaseModel):
     messages: list[MessageView] = Field(description="The latest first.")
 
 
-def voicemail_router(voicemail: Voicemail) -> APIRouter:
+def voicemail_router(voicemail: Voicemail, elsewhere: Elsewhere | None = None) -> APIRouter:
     router = APIRouter(prefix="/api/v1/messages", tags=["Messages"])
 
     @router.get("", summary="What callers left", dependencies=[READ])
     async def messages() -> Messages:
         """All that are kept, in `messages` in `state_dir`."""
+        if elsewhere:
+            await voicemail.look()
         return Messages(messages=[MessageView.of(message) for message in voicemail.messages])
 
     @router.get(

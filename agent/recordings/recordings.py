@@ -39,7 +39,9 @@ logger = logging.getLogger("offhook.recordings")
 class Recordings:
     """`record` may be called from `start` until `close`. All that touches the disk is one thread's."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, *, alone: bool = True) -> None:
+        """One that isn't `alone` leaves what is old, or of a process that died, to another process."""
+        self._alone = alone
         self._settings = settings.recordings
         self.folder = settings.recordings.folder or settings.state_dir / "recordings"
         self._database = database
@@ -142,10 +144,11 @@ class Recordings:
 
     async def _run(self) -> None:
         swept = -SWEEP_EVERY_S
-        await self._note(await self._try(self._mend) or {})
+        if self._alone:
+            await self._note(await self._try(self._mend) or {})
         while True:
             await self._aside(self._write)
-            if time.monotonic() - swept > SWEEP_EVERY_S:
+            if self._alone and time.monotonic() - swept > SWEEP_EVERY_S:
                 swept = time.monotonic()
                 await self._note(await self._try(self._sweep) or {})
             await asyncio.sleep(WRITE_EVERY_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -73,21 +73,30 @@ class Database:
         async with self._engine.begin() as connection:
             await connection.run_sync(_migrate)
 
-    async def open(self, started: datetime) -> int:
-        """As `connect`, and close what this node left open before it `started`.
+    async def open(self, started: datetime | None) -> int:
+        """As `connect`, and close what this node left open before it `started`, if it did.
 
         Returns how many calls that were.
         """
         await self.connect()
+        left = await self._close_open(Call.began < started) if started else 0
+        self.opened = True
+        return left
+
+    async def close_lost(self, ids: Sequence[str]) -> None:
+        """Close these calls, if they are open: the process that had them died."""
+        await self._close_open(Call.id.in_(ids))
+
+    async def _close_open(self, which: ColumnElement[bool]) -> int:
+        """Of this node's calls; returns how many that were."""
+        last = select(func.max(Turn.at)).where(Turn.call_id == Call.id).scalar_subquery()
         async with self.session() as session:
-            last = select(func.max(Turn.at)).where(Turn.call_id == Call.id).scalar_subquery()
-            left = await session.execute(
+            closed = await session.execute(
                 update(Call)
-                .where(Call.node == self.node, Call.ended.is_(None), Call.began < started)
+                .where(Call.node == self.node, Call.ended.is_(None), which)
                 .values(ended=func.coalesce(last, Call.began), cause=PROCESS_DIED)
             )
-        self.opened = True
-        return int(left.rowcount)  # type: ignore[attr-defined]
+        return int(closed.rowcount)  # type: ignore[attr-defined]
 
     async def try_out(self) -> None:
         """Connect and ask something, changing nothing."""

@@ -67,8 +67,18 @@ class _Snapshot:
 class Recorder(Observer):
     """Takes note of calls at once, and writes in the background; a database that is away costs no call."""
 
-    def __init__(self, settings: Settings, models: Callable[[], Iterable[ComponentHealth]] = tuple) -> None:
-        """`models` are those that calls use now. Raises ConfigError as `Database` does."""
+    def __init__(
+        self,
+        settings: Settings,
+        models: Callable[[], Iterable[ComponentHealth]] = tuple,
+        *,
+        alone: bool = True,
+    ) -> None:
+        """`models` are those that calls use now. Who isn't `alone` leaves what is old to another process.
+
+        Raises ConfigError as `Database` does.
+        """
+        self._alone = alone
         self._settings = settings.records
         self._delivers = settings.webhook.calls
         self._models = models
@@ -114,6 +124,10 @@ class Recorder(Observer):
         waiting = len(self._waiting)
         remedy = _REMEDY if self._error else None
         return ComponentHealth("records", state, "", self.database.name, error, waiting, remedy=remedy)
+
+    async def close_lost(self, ids: Sequence[str]) -> None:
+        """Note that another process died that had these calls."""
+        await self._try(self.database.close_lost(ids))
 
     def began(self, call: Observed) -> None:
         used = {
@@ -181,7 +195,7 @@ class Recorder(Observer):
         while True:
             if not self.database.opened:
                 await self._try(self._open())
-            elif time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
+            elif self._alone and time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
                 swept = time.monotonic()
             if self.database.opened and self._waiting:
                 await self._try(self._flush())
@@ -213,7 +227,7 @@ class Recorder(Observer):
         return False
 
     async def _open(self) -> None:
-        left = await self.database.open(self._started)
+        left = await self.database.open(self._started if self._alone else None)
         if left:
             logger.warning("%d calls were left open by a process that died: closed now", left)
 

@@ -118,3 +118,20 @@ def test_ports_are_apart() -> None:
     with pytest.raises(ValidationError, match="they must differ"):
         Settings(http=HttpSettings(port=5060))
     Settings(http=HttpSettings(port=5060), sip=SipSettings(enabled=False))
+
+
+def test_each_process_has_ports_of_its_own() -> None:
+    sip = SipSettings(rtp_ports=(10_001, 20_000), processes=3)
+    first, second, third = (sip.of_process(number).rtp_ports for number in range(3))
+    assert (first, second, third) == ((10_001, 13_332), (13_333, 16_664), (16_665, 19_996))
+
+
+def test_more_calls_take_more_processes() -> None:
+    with pytest.raises(ValidationError, match=r"call\.max_calls is 300; it must be at most 200"):
+        Settings(call=CallSettings(max_calls=300))
+    Settings(call=CallSettings(max_calls=300), sip=SipSettings(processes=2))
+
+
+def test_each_process_needs_ports_for_as_many_calls_as_it_may_have() -> None:
+    with pytest.raises(ValidationError, match=r"has 1000 ports; .* needs at least 1200, two a call in each"):
+        Settings(call=CallSettings(max_calls=300), sip=SipSettings(processes=3, rtp_ports=(10_000, 10_999)))

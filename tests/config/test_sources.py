@@ -193,7 +193,7 @@ def test_an_unknown_variable(variable: str, hint: str, monkeypatch: pytest.Monke
 def test_a_bad_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OFFHOOK_CALL__MAX_CALLS", "many")
 
-    assert refused() == "OFFHOOK_CALL__MAX_CALLS is 'many'; it must be a whole number from 1 to 200 or auto."
+    assert refused() == "OFFHOOK_CALL__MAX_CALLS is 'many'; it must be a whole number from 1 to 3200 or auto."
 
 
 def test_a_number_of_calls_from_a_variable_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -212,6 +213,22 @@ def test_bindings_end() -> None:
     assert registered(one, "<tel:123>").status == 400
     registered(one, "sip:alice@10.0.0.7;expires=120")
     assert registered(one, '"Alice; <home>" <sip:alice@10.0.0.7>;expires=0').headers == ()
+
+
+def test_another_process_knows_the_telephones() -> None:
+    clock, there = Clock(), Clock()
+    there.now += 1000
+    one, other = (Registrar(RegistrarSettings(users=ALICE), each) for each in (clock, there))
+    registered(one, "<sip:alice@10.0.0.7>", Expires="120")
+    other.learn(json.loads(json.dumps(one.told())))
+    assert other.contact("alice") == one.contact("alice")
+    there.now += 119
+    assert other.bound() == {"alice": 1}
+    there.now += 1
+    assert other.bound() == {}
+    registered(one, "*", Expires="0")
+    other.learn(one.told())
+    assert other.contact("alice") is None
 
 
 def test_no_user_has_many_telephones() -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from tests.peers import sipp, softphone
+from tests.registrar import NUMBER, PASSWORD, USER, registrar
 from tests.sip_caller import Caller
 from tests.sip_worker import Several, several
 from tests.transports.sip_calls import packets, phone, soon
+from transports.sip.registration import State
 
 
 @pytest.fixture
@@ -113,6 +115,20 @@ async def test_a_softphone_hears_the_other_process(here: Several, tmp_path: Path
         await here.until(0, 1)
         await here.others[1].told("connected")
     assert (await here.others[1].told("ended"))["reason"] == "caller_hangup"
+
+
+@pytest.mark.peers
+async def test_calls_of_an_account_are_shared_and_one_process_registers(tmp_path: Path) -> None:
+    async with registrar(tmp_path) as port:
+        account = {"server": f"127.0.0.1:{port}", "user": USER, "secret": PASSWORD}
+        async with several(accounts={"provider": account}, allow=["192.0.2.0/24"]) as here:
+            async with asyncio.timeout(30):
+                while here.server.accounts[0].state is not State.REGISTERED:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            calling = asyncio.create_task(sipp("proxied", ("127.0.0.1", port), "-t", "u1", "-s", NUMBER))
+            assert (await here.others[1].told("call"))["account"] == "provider"
+            await calling
+            assert (await here.others[1].told("ended"))["reason"] == "caller_hangup"
 
 
 async def test_what_belongs_to_no_call_stays_with_who_listens(here: Several) -> None:

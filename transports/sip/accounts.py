@@ -7,9 +7,9 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from baresip.errors import BaresipError
 
@@ -68,16 +68,20 @@ class Accounts:
         on_heard: Callable[[], None],
         sockets: Collection[socket.socket],
         public: PublicAddress | None = None,
+        *,
+        registers: bool = True,
     ) -> None:
         """`create` makes the stack's agent for an account; `on_heard` is called when `heard` has grown.
 
         On the SIP thread, before anything is sent there. `sockets` are those that are listened on.
+        Where another process `registers`, `learn` is given what that one has `told`.
         """
         self._stack = stack
         self._create = create
         self._on_heard = on_heard
         self._sockets = sockets
         self._public = public
+        self._registers = registers
         self._accounts: dict[str, Account] = {}
         self._departed: list[Account] = []
         self._applying = asyncio.Lock()
@@ -109,6 +113,20 @@ class Accounts:
         account = self._accounts.get(name)
         return account is not None and account.sends(source)
 
+    def told(self) -> dict[str, tuple[str, list[str]]]:
+        """What `learn` takes in another process: by account, its user in Contact, and its peers."""
+        return {
+            name: (one.agent.user, [str(ip) for ip in list(one.peers)])
+            for name, one in list(self._accounts.items())
+        }
+
+    def learn(self, told: Mapping[str, tuple[str, Iterable[str]]]) -> dict[str, str]:
+        """Take what the process that registers tells. Returns by its users in Contact our own."""
+        known = [(self._accounts[name], *rest) for name, rest in told.items() if name in self._accounts]
+        for account, _, peers in known:
+            account.peers = set(map(ip_address, peers))
+        return {user: account.agent.user for account, user, _ in known}
+
     def departed(self, source: Ip) -> bool:
         """Whether what comes from there is only heard for the calls of an account that is gone."""
         return any(one.sends(source) for one in self._departed)
@@ -131,7 +149,7 @@ class Accounts:
                 if name not in self._accounts:
                     account = Account(name, settings, await self._create(name, settings))
                     self._accounts[name] = account
-                    if settings.registers:
+                    if settings.registers and self._registers:
                         account.keeping = asyncio.create_task(self._keep(account), name=f"sip-account-{name}")
             self._accounts = {name: self._accounts[name] for name in accounts}
         self._on_heard()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from socket import SOCK_DGRAM, socket
+from typing import Any
 
 from transports.sip.guard import Guard
 from transports.sip.link import Link, Said
@@ -20,8 +21,11 @@ logger = logging.getLogger("offhook.sip")
 class Dispatcher:
     """`live`, `owner` and `takes_calls` may be asked on any thread; the rest says where it is called."""
 
-    def __init__(self, has_room: Callable[[], bool]) -> None:
-        """`has_room`: whether there may be one more call, or it is refused here; asked on the SIP thread."""
+    def __init__(self, has_room: Callable[[int], bool]) -> None:
+        """`has_room`: whether there may be one more call, beside so many that were just given away.
+
+        If not, it is refused here. Asked on the SIP thread.
+        """
         self._has_room = has_room
         self._steering = Steering()
         self._lock = threading.Lock()  # of the steering
@@ -29,6 +33,7 @@ class Dispatcher:
         self._told: dict[int, set[str]] = {}  # of which addresses each process knows
         self._names: dict[int, Mapping[str, str]] = {}  # by Call-ID
         self._sockets: list[socket] = []
+        self._known: dict[str, Any] = {}
         self._stack: Stack | None = None
         self._guard: Guard | None = None
 
@@ -67,6 +72,12 @@ class Dispatcher:
         with self._lock:
             self._steering.report(FIRST, calls, time.monotonic())
 
+    def share(self, **known: Any) -> None:
+        """Tell all what is known here only: of accounts, and of telephones that log in. On any thread."""
+        self._known = known
+        for link in list(self._links.values()):
+            link.tell("known", **known)
+
     async def join(self, process: int, link: Link) -> None:
         """Have another process take part, once it says that it takes calls. The stack runs."""
         assert self._stack is not None
@@ -77,6 +88,7 @@ class Dispatcher:
                 self._steering.join(process)
             self._links[process], self._told[process], self._names[process] = link, set(), {}
             stack.link.watch(link.descriptor, lambda: self._hear(process))
+            link.tell("known", **self._known)
             self._tell_addresses(process)
 
         await stack.on_sip_thread(watch)
@@ -121,7 +133,7 @@ class Dispatcher:
 
     def _steer(self, datagram: bytes) -> int:
         invites = datagram.startswith(b"INVITE ")
-        room = not invites or self._has_room()
+        room = not invites or self._has_room(self._steering.pending)
         with self._lock:
             process = self._steering.steer(datagram, time.monotonic(), room=room)
         if process != FIRST or invites:

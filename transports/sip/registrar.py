@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from config.logins import RegistrarSettings
@@ -57,6 +57,25 @@ class Registrar:
         """How many telephones each user has."""
         with self._lock:
             return {user: len(live) for user in list(self._bindings) if (live := self._live(user))}
+
+    def told(self) -> dict[str, list[tuple[str, str, float]]]:
+        """What `learn` takes in another process: by user, what each telephone has, and for how long yet."""
+        with self._lock:
+            now = self._clock()
+            return {
+                user: [(one.contact, one.uri, one.until - now) for one in live]
+                for user in list(self._bindings)
+                if (live := self._live(user))
+            }
+
+    def learn(self, told: Mapping[str, Iterable[tuple[str, str, float]]]) -> None:
+        """Have these telephones and no others, as the process where they log in tells."""
+        with self._lock:
+            now = self._clock()
+            self._bindings = {
+                user: {contact: Binding(contact, uri, now + left_s) for contact, uri, left_s in bound}
+                for user, bound in told.items()
+            }
 
     def register(self, user: str, request: Message, peer: Peer) -> Reply:
         """Carry out a REGISTER of a user who has proved who they are."""

@@ -210,7 +210,12 @@ class SipServer:
             await self._stack.rtp.play_nothing()
             self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = self._door.accounts = Accounts(
-                self._stack, self._create_agent, self._hear_accounts, self._sockets, self._door.public
+                self._stack,
+                self._create_agent,
+                self._hear_accounts,
+                self._sockets,
+                self._door.public,
+                registers=self._worker is None,
             )
             self._dialler = Dialler(
                 runtime,
@@ -229,6 +234,9 @@ class SipServer:
             if self._dispatcher:
                 self._dispatcher.listening(self._sockets)
             await self._accounts.apply(self._settings.accounts)
+            if self._worker:
+                self._worker.on_known = self._learn
+                self._learn()
         except SipError:
             await self.close()
             raise
@@ -367,6 +375,20 @@ class SipServer:
         if self._accounts:
             self._guard.exempt(self._accounts.heard)
             self._filter.put()
+            self._share()
+
+    def _share(self) -> None:
+        """Tell the other processes what is known here only. On any thread."""
+        if self._dispatcher and self._accounts:
+            telephones = self.registrar.told() if self.registrar else {}
+            self._dispatcher.share(accounts=self._accounts.told(), telephones=telephones)
+
+    def _learn(self) -> None:
+        """Take what the process that listens has told. On any thread."""
+        if self._worker and self._accounts and self._worker.known:
+            self._worker.aliases = self._accounts.learn(self._worker.known["accounts"])
+            if self.registrar:
+                self.registrar.learn(self._worker.known["telephones"])
 
     def _allowed(self) -> Sequence[str]:
         """On any thread: the networks that are heard."""
@@ -396,7 +418,10 @@ class SipServer:
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
         """On the SIP thread."""
-        return self._door.received(request, peer) or self._dialogs.received(request, peer.address)
+        reply = self._door.received(request, peer)
+        if reply and reply.status == 200:  # a telephone has logged in, or out
+            self._share()
+        return reply or self._dialogs.received(request, peer.address)
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         """On the SIP thread."""

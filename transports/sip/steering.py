@@ -39,6 +39,11 @@ class Steering:
         """How many calls a process has."""
         return len(self._live.get(process, ()))
 
+    @property
+    def pending(self) -> int:
+        """Calls that were given to other processes, and that they haven't told of yet."""
+        return len(self._pending) - self._waiting[FIRST]
+
     def takes_calls(self, process: int) -> bool:
         """Whether a process gets new calls."""
         return process in self._live and process not in self._closed

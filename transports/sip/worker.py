@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from transports.sip.errors import SipError
 from transports.sip.guard import Guard
@@ -30,6 +31,9 @@ class Worker:
         self._begin: Begin | None = None
         self._takes: bool | None = None
         self.guard = _Reporter(link)
+        self.known: dict[str, Any] = {}  # what the process that listens has told of accounts and telephones
+        self.on_known: Callable[[], None] = lambda: None  # on the SIP thread
+        self.aliases: dict[str, str] = {}  # users in its Contacts, and what they are here
 
     async def open(self, stack: Stack, begin: Begin) -> None:
         """Be where the other process listens. Raises SipError."""
@@ -70,11 +74,15 @@ class Worker:
     def _on_said(self, said: Said) -> None:
         assert self._stack
         assert self._begin
+        if said.kind == "known":
+            self.known = said.head
+            self.on_known()
+            return
         link, address = self._stack.link, said.head["address"]
         match said.kind:
             case "datagram":
                 ip, port = said.head["source"]
-                link.receive(address, (ip, port), said.payload)
+                link.receive(address, (ip, port), self._readdressed(said.payload))
             case "leave":
                 link.leave(address)
             case "listen":
@@ -84,6 +92,13 @@ class Worker:
                 finally:
                     os.close(said.descriptor)
                 self._listens()
+
+    def _readdressed(self, datagram: bytes) -> bytes:
+        """For the agent here of the account that it is for."""
+        start, end, rest = datagram.partition(b"\r\n")
+        for theirs, own in self.aliases.items():
+            start = start.replace(f":{theirs}@".encode(), f":{own}@".encode(), 1)
+        return start + end + rest
 
 
 class _Reporter(Guard):
