@@ -14,7 +14,7 @@ REFUSE_MIND_S, CALM_MIND_S = 4.0, 1.5  # a language model's, until an answer beg
 REFUSE_LAG_S, CALM_LAG_S = 0.1, 0.03  # five packets come in it
 REFUSE_MEMORY_BYTES, CALM_MEMORY_BYTES = 150_000_000, 300_000_000  # a call takes some megabytes, and grows
 REFUSE_GPU_BYTES, CALM_GPU_BYTES = 64_000_000, 128_000_000  # the models are there already: what they work in
-FEWEST = 2  # calls that are taken, however slow the machine seems: it may have been busy when it was tried
+FEWEST = 4  # calls that are taken, however slow the machine: who is let in seldom talks all at once
 REMEMBERED = 1000  # sources
 CALM_S = 3.0  # that all has to be calm before calls are taken again
 
