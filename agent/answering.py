@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from agent.language import LanguagePolicy
 from config.persona import Persona
 from config.turn import TurnSettings
-from models.whisper import LanguageChoice, Languages
+from models.transcript import LanguageChoice, Languages
 
 Tell = Callable[[Persona], None]
 

@@ -10,7 +10,7 @@ base, int8, 2 cores: the words of the 30 s window, in an eighth of its time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -26,8 +26,10 @@ from models.errors import ModelBusy, ModelError, WeightsError
 from models.finality import Finality
 from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
-from models.repetition import once_only, plain, repeats
+from models.noise import is_noise
+from models.repetition import once_only, repeats
 from models.singing import Singing
+from models.transcript import LanguageChoice, Languages, Transcript, joined, likeliest
 
 LONGEST_S = 30
 _FULL_FRAMES = LONGEST_S * FRAMES_PER_SECOND
@@ -43,50 +45,8 @@ _LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half 
 _WORTH, _WORTH_PER_S = 100, 8
 _FULL_WINDOW = 80  # tokens take as long as encoding it
 _SILENCE_PEAK = 33  # -60 dBFS
-# What Whisper says to noise. Real callers say some of these too, so they are dropped only when the
-# model itself doubts that there was speech.
-_HALLUCINATIONS = frozenset({
-    "bye", "gracias", "hmm", "i", "merci", "merci d avoir regarde cette video", "music", "oh", "okay", "so",
-    "sous titrage", "sous titres realises par la communaute d amara org", "subscribe", "thank you",
-    "thank you for watching", "thank you very much", "thanks", "thanks for watching", "the", "uh",
-    "untertitel", "vielen dank", "you",
-})  # fmt: skip
 
 Samples = npt.NDArray[np.int16]
-
-
-@dataclass(frozen=True, slots=True)
-class Languages:
-    """How probable each language is, by its code, of so many seconds that are louder than the pauses."""
-
-    probabilities: Mapping[str, float]
-    audible_s: float
-
-
-LanguageChoice = Callable[[Languages], str]
-"""Says in which language to write down what was heard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What was heard; `text` is empty for silence and noise.
-
-    The log probabilities are those of all tokens, on average, and of the last word. `languages` is
-    what `language` was chosen by; None where it was given. `finished` is the probability that who sounds
-    like this has said it all, `sings` that they sing; None where no weights were fitted for the model.
-    """
-
-    text: str
-    language: str
-    avg_logprob: float
-    no_speech_prob: float
-    decode_ms: float
-    word_logprob: float = 0.0
-    languages: Languages | None = None
-    finished: float | None = None
-    sings: float | None = None
-
-
 _Steps = Generator[None, None, Transcript]
 
 
@@ -208,7 +168,7 @@ class Recognizer:
     def _steps(
         self, samples: Samples, language: str | LanguageChoice | None, hint: str, *, once: bool
     ) -> _Steps:
-        wanted = _primary(language) if isinstance(language, str) else language or _likeliest
+        wanted = _primary(language) if isinstance(language, str) else language or likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
         effort = _Effort(_WORTH + _WORTH_PER_S * len(samples) // SAMPLE_RATE_HZ)
@@ -242,9 +202,9 @@ class Recognizer:
             yield
             halves = yield from self._hear_halves(samples, code, hint, once, effort)
             return replace(halves, languages=languages)
-        if _is_noise(text, decoding):
-            text = ""
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
+        if is_noise(text, logprob, no_speech):
+            text = ""
         return Transcript(
             text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished, sings
         )
@@ -257,7 +217,7 @@ class Recognizer:
         first = yield from self._hear(before, wanted, hint, once, effort)
         yield
         second = yield from self._hear(after, first.language, hint, once, effort)
-        return _joined([first, second])
+        return joined([first, second])
 
     def _prepare(self) -> None:
         speech = np.frombuffer((files("models") / "data" / "question.pcm").read_bytes(), np.int16)
@@ -307,7 +267,7 @@ class Recognizer:
         found = self._model.detect_language(encoded)[0]
         probabilities = {str(token).strip("<|>"): float(probability) for token, probability in found}
         languages = Languages(probabilities, _audible_s(samples))
-        return _likeliest(languages) if isinstance(wanted, str) else wanted(languages), languages
+        return likeliest(languages) if isinstance(wanted, str) else wanted(languages), languages
 
     def _decode(self, encoded: ctranslate2.StorageView, samples: int, code: str, hint: str) -> _Decoding:
         prompt = self._prompt(code, hint)
@@ -408,34 +368,5 @@ def _halves(samples: Samples) -> tuple[Samples, Samples]:
     return samples[:cut], samples[cut:]
 
 
-def _joined(parts: Sequence[Transcript]) -> Transcript:
-    said = [part for part in parts if part.text] or parts[:1]
-    return replace(
-        said[0],
-        text=" ".join(part.text for part in said),
-        avg_logprob=min(part.avg_logprob for part in said),
-        no_speech_prob=min(part.no_speech_prob for part in said),
-        word_logprob=said[-1].word_logprob,
-        finished=said[-1].finished,
-        sings=min((part.sings for part in said if part.sings is not None), default=None),
-    )
-
-
-def _likeliest(languages: Languages) -> str:
-    return max(languages.probabilities, key=languages.probabilities.__getitem__)
-
-
 def _primary(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
-
-
-def _is_noise(text: str, decoding: _Decoding) -> bool:
-    words = plain(text)
-    if not words:
-        return True
-    # Scraps of an echo or of hold music score from -0.53 to -0.74 as "Thank you"; who says it, above -0.35.
-    if words in _HALLUCINATIONS and decoding.no_speech_prob > 0.2 and decoding.avg_logprob < -0.45:
-        return True
-    # A digit by itself is hard to hear, and nothing that noise is taken for.
-    doubtful = -2.0 if words.isdigit() else -1.2
-    return decoding.no_speech_prob > 0.6 and decoding.avg_logprob < doubtful

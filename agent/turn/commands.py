@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.turn.utterance import Candidate
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 
 class Purpose(Enum):

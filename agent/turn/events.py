@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 
 @dataclass(frozen=True)

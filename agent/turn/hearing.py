@@ -28,7 +28,7 @@ from agent.turn.utterance import Candidate, Utterance
 
 if TYPE_CHECKING:
     from agent.answering import Answering
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 # Looks at what a caller says who goes on speaking.
 FROM_MS = 600  # of speech

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.answering import Answering
     from agent.turn.utterance import Utterance
     from config.persona import Persona
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 
 class Judge:

@@ -48,7 +48,7 @@ from agent.turn.utterance import Candidate, Owed, State, Utterance
 
 if TYPE_CHECKING:
     from agent.answering import Answering
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 OPEN_AFTER_MS = 250  # a sound this long is speech, and the caller has the floor
 EMPTY_AFTER_MS = 700  # silence after a sound without words, until it is forgotten

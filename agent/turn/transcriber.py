@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from models.errors import ModelError
 from models.lanes import Speculative
 from models.pool import ModelPool
-from models.whisper import LanguageChoice, Transcript
+from models.transcript import LanguageChoice, Transcript
 from transports.playout import SAMPLE_RATE_HZ
 
 logger = logging.getLogger("offhook.turn")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.turn.endpointing import Verdict
 
 if TYPE_CHECKING:
-    from models.whisper import Transcript
+    from models.transcript import Transcript
 
 
 class State(Enum):

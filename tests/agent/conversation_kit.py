@@ -30,7 +30,7 @@ from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings, TestNumber
 from models.speech import Speech, Word
-from models.whisper import LanguageChoice, Languages, Transcript
+from models.transcript import LanguageChoice, Languages, Transcript
 from tests import virtual_time
 from transports.call import CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput

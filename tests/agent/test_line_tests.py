@@ -20,7 +20,7 @@ from config.announcement import FOLDER, announcements
 from config.persona import load_persona
 from config.settings import TestNumber
 from models.errors import ModelFailed
-from models.whisper import Transcript
+from models.transcript import Transcript
 from tests.agent.conversation_kit import (
     PACKET,
     PACKET_S,

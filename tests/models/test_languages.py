@@ -12,7 +12,8 @@ import soxr
 from agent.language import LanguagePolicy
 from bench.caller.g711 import decode, encode
 from models.speech import SAMPLE_RATE_HZ, Voice
-from models.whisper import LanguageChoice, Languages, Recognizer
+from models.transcript import LanguageChoice, Languages
+from models.whisper import Recognizer
 from tests.models.test_recordings import RECORDINGS, on_the_phone
 
 SPOKEN = {

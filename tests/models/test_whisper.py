@@ -241,13 +241,3 @@ def test_utterances_of_every_length_leave_nothing_behind(recognizer: Recognizer)
 def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-@pytest.mark.parametrize(
-    ("logprob", "no_speech", "is_noise"),
-    [(-0.53, 0.27, True), (-0.67, 0.35, True), (-0.34, 0.27, False), (-0.5, 0.05, False)],
-    ids=["hold music", "more of it", "a caller", "a caller on a bad line"],
-)
-def test_thank_you_is_believed_of_who_says_it(logprob: float, no_speech: float, is_noise: bool) -> None:
-    decoding = whisper._Decoding((1, 2), logprob, no_speech, logprob, cut_off=False)
-    assert whisper._is_noise("Thank you.", decoding) == is_noise

@@ -35,7 +35,7 @@ from agent.turn.machine import TurnMachine
 from agent.turn.speculation import Speculation
 from agent.turn.utterance import State
 from config.turn import TurnSettings
-from models.whisper import Transcript
+from models.transcript import Transcript
 from tests.agent.conversation_kit import PERSONA
 
 FRAME_S = 0.02

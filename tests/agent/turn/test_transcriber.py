@@ -9,7 +9,7 @@ from agent.turn.transcriber import Transcriber
 from models.errors import ModelFailed
 from models.lanes import Speculative
 from models.pool import ModelPool
-from models.whisper import Transcript
+from models.transcript import Transcript
 
 
 class FakeRecognizer:

@@ -1,0 +1,12 @@
+import pytest
+
+from models.noise import is_noise
+
+
+@pytest.mark.parametrize(
+    ("logprob", "no_speech", "dropped"),
+    [(-0.53, 0.27, True), (-0.67, 0.35, True), (-0.34, 0.27, False), (-0.5, 0.05, False)],
+    ids=["hold music", "more of it", "a caller", "a caller on a bad line"],
+)
+def test_thank_you_is_believed_of_who_says_it(logprob: float, no_speech: float, dropped: bool) -> None:
+    assert is_noise("Thank you.", logprob, no_speech) == dropped
