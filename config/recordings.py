@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from config.phrases import Phrases
-from config.section import Section
+from config.section import FilePath, Section
 
 
 class RecordingsSettings(Section):
@@ -16,7 +13,7 @@ class RecordingsSettings(Section):
     listening: bool = Field(
         False, description="Let operators listen to live calls, from where the persona has said so."
     )
-    folder: Annotated[Path, AfterValidator(Path.expanduser)] | None = Field(
+    folder: FilePath | None = Field(
         None, description="Where recordings are kept; recordings in state_dir if absent."
     )
     keep_days: int = Field(

@@ -6,12 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from config.section import Section
+from config.section import Port, Section
 
 
 class MailSettings(Section):
     host: str | None = Field(None, description="SMTP server that takes mail with messages.")
-    port: int = Field(587, ge=1, le=65535, description="Its port: 587 with starttls, 465 with tls.")
+    port: Port = Field(587, description="Its port: 587 with starttls, 465 with tls.")
     security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="How it is talked to; its certificate is verified."
     )

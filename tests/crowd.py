@@ -35,7 +35,8 @@ async def serve(port: int, calls: int) -> None:
     from agent.sessions import Sessions
     from agent.vitals import keep_what_is_there
     from config.answering import Personas
-    from config.settings import LogSettings, Settings, SipSettings
+    from config.settings import LogSettings, Settings
+    from config.sip import SipSettings
     from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome, Says
     from transports.sip.server import SipServer
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from transports.call import CallGone, CallRefused, CallsStopped, CallTransport, EndReason
 from transports.sip.server import SipServer
 

@@ -18,7 +18,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from transports.call import CallGone, CallTransport
 from transports.sip.errors import SipError
 from transports.sip.server import SipServer

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.peers import Reception, free_port
 from transports.call import CallTransport
 from transports.sip.dispatcher import Dispatcher

@@ -43,7 +43,8 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from config.persona import Persona, load_persona
-from config.settings import Settings, SipSettings
+from config.settings import Settings
+from config.sip import SipSettings
 from models.catalog import Catalog
 from models.llm.brief import Brief
 from models.llm.language_model import Llm

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from config.settings import PRIVATE_NETWORKS
+from config.section import PRIVATE_NETWORKS
 
 OLLAMA_PORT = 11434
 

@@ -10,7 +10,8 @@ from agent.conversation import Turn
 from agent.demo import Answer, answers, loopback
 from bench import metrics
 from config.persona import load_persona
-from config.settings import Settings, SipSettings
+from config.settings import Settings
+from config.sip import SipSettings
 
 PERSONA = load_persona("en")
 UNIX_S = 1_000_000.0

@@ -16,7 +16,8 @@ from agent import doctor
 from agent.cli import app
 from agent.doctor import examine
 from agent.surroundings import Finding
-from config.settings import HttpSettings, Settings, SipSettings
+from config.settings import HttpSettings, Settings
+from config.sip import SipSettings
 from models import cuda
 from models.nvml import Gpu, NoGpu
 from tests.weights import CACHE, require_weights

@@ -13,7 +13,8 @@ from config.accounts import AccountSettings
 from config.answering import Place, load_personas
 from config.errors import ConfigError
 from config.routes import Arrival, RouteSettings, fits
-from config.settings import Settings, SipSettings
+from config.settings import Settings
+from config.sip import SipSettings
 from config.sources import load
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from config.settings import CallSettings, HttpSettings, Settings, SipSettings
+from config.settings import CallSettings, HttpSettings, Settings
+from config.sip import SipSettings
 from config.turn import TurnSettings
 
 

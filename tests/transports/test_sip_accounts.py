@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from config.accounts import AccountSettings
 from config.logins import AuthSettings, LoginSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from config.sources import load
 from tests.peers import Reception, free_port, sipp
 from tests.registrar import NUMBER, PASSWORD, USER, registrar

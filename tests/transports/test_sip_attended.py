@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from config.outbound import OutboundSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_callee import Callee, callee
 from tests.sip_caller import Caller, SipAnswer, dialled

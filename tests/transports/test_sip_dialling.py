@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from config.accounts import AccountSettings
 from config.outbound import OutboundSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.certificates import Authority
 from tests.peers import Reception, free_port
 from tests.sip_callee import callee

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from config.settings import MediaEncryption, SipSettings
+from config.sip import MediaEncryption, SipSettings
 from transports.sip.encryption import Encryption, Key, Secured, answering, key_of, mediaenc_of_offer, secured
 from transports.sip.sdp import Ip, NotAcceptable
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from baresip.errors import CommandQueueFull
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside

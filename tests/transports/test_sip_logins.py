@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from transports.sip import digest
 from transports.sip.accounts import Accounts
 from transports.sip.dialogs import Reply

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, require_peer, sip_server, sipp, softphone
 from tests.proxy import kamailio

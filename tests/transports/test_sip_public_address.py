@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from config.settings import PRIVATE_NETWORKS, SipSettings
+from config.section import PRIVATE_NETWORKS
+from config.sip import SipSettings
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller
 from tests.transports.test_sip_audio import until

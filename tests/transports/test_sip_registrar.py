@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from config.logins import AuthSettings, LoginSettings, RegistrarSettings
 from config.outbound import OutboundSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.certificates import Authority, chain
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, sipp, softphone

@@ -10,7 +10,7 @@ import pytest
 from baresip.call import Call
 from baresip.errors import BaresipError
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.peers import Reception, free_port, sip_server, sipp
 from tests.sip_caller import Caller, dialled
 from tests.transports.sip_calls import phone, soon

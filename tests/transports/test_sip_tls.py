@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from baresip.ua import UserAgent
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.certificates import Authority, chain
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from config.outbound import OutboundSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, sip_server, softphone, target
 from tests.transports.sip_calls import soon

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from config.settings import MediaEncryption
+from config.sip import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
 from transports.sip.encryption import Secured, answering, keyless, mediaenc_of_offer, secured

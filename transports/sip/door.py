@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
 
-from config.settings import PRIVATE_NETWORKS, SipSettings
+from config.section import PRIVATE_NETWORKS
+from config.sip import SipSettings
 from transports.sip.accounts import Account, Accounts
 from transports.sip.dialogs import Reply
 from transports.sip.logins import Logins

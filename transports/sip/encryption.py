@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.settings import MediaEncryption
+from config.sip import MediaEncryption
 from transports.sip.sdp import Ip, NotAcceptable, address_of, audio_of, port_of, sections, text_of
 
 # Bytes of master key and salt of the suites that the stack knows, as SDP names them.

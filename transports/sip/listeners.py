@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 from transports.sip.errors import NoAddress
 from transports.sip.kernel_filter import KernelFilter
 from transports.sip.native import EVERY_ADDRESS, Stack

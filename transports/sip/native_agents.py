@@ -13,7 +13,7 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from config.accounts import AccountSettings
-from config.settings import MediaEncryption
+from config.sip import MediaEncryption
 from transports.sip.encryption import mediaenc_of_offer
 from transports.sip.libre import List, ListElement, at, declare
 

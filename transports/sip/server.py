@@ -23,7 +23,7 @@ from config.accounts import AccountSettings
 from config.destinations import Destination
 from config.numbers import plain_number
 from config.outbound import OutboundSettings
-from config.settings import SipSettings
+from config.sip import SipSettings
 from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip import process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from baresip.config import Config
 
-from config.settings import SipSettings
+from config.sip import SipSettings
 
 _NO_INTERFACE = "offhook-none"  # matches nothing: the stack starts without a socket
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from agent.cli.serve import _hosts, _introduce
 from config.answering import Personas, load_personas
 from config.persona import load_persona
-from config.settings import LineTestSettings, Settings, SipSettings
+from config.settings import LineTestSettings, Settings
+from config.sip import SipSettings
 from models.nvml import Gpu
 from models.pool import ComponentHealth
 

@@ -25,7 +25,8 @@ from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from config.answering import Personas
 from config.outbound import OutboundSettings
-from config.settings import CallSettings, HttpSettings, Settings, SipSettings
+from config.settings import CallSettings, HttpSettings, Settings
+from config.sip import SipSettings
 from models.pool import ModelPool
 from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome
 from tests.agent.http.conftest import Serve, until

@@ -15,7 +15,8 @@ from agent.cli import app as offhook
 from agent.http.app import create_app
 from agent.http.sip import sip_router
 from config.accounts import AccountSettings
-from config.settings import HttpSettings, Settings, SipSettings
+from config.settings import HttpSettings, Settings
+from config.sip import SipSettings
 from tests.agent.http.conftest import Serve, until
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.peers import Reception, free_port
