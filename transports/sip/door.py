@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
 
@@ -16,26 +16,44 @@ from transports.sip.public_address import PublicAddress
 from transports.sip.registrar import Peer, Unreached
 from transports.sip.sdp import Ip
 
+_EVERYONE = ("0.0.0.0/0", "::/0")
+
 
 class Door:
     """Of one SIP stack, which has its accounts only once it runs."""
 
     def __init__(self, settings: SipSettings) -> None:
         self._realm = settings.auth.realm
-        self.allow(settings.allow)
+        self.apply(settings)
         self._logins = Logins(settings.auth, settings.registrar, listed=self._is_listed)
         self.registrar = self._logins.registrar
         address = settings.public_address
         self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
         self.accounts: Accounts | None = None
 
-    def allow(self, networks: Iterable[str]) -> None:
-        """Have these, and no others, need no account and no password."""
-        self._listed = [ip_network(one) for one in networks]
+    def apply(self, settings: SipSettings) -> None:
+        """Have these say who needs no account and no password, who is believed, and who may refer us."""
+        self._settings = settings
+        self._listed = [ip_network(one) for one in settings.allow]
+        self._trusted = [ip_network(one) for one in settings.trusted_peers]
 
-    def is_account(self, name: str, source: Ip) -> bool:
-        """Whether what comes from there is this account's."""
-        return self.accounts is not None and self.accounts.sends(name, source)
+    def heard(self) -> Sequence[str]:
+        """On any thread: the networks that are."""
+        if self._settings.auth.users:
+            return _EVERYONE
+        return (*self._settings.allow, *(sorted(self.accounts.heard) if self.accounts else ()))
+
+    def trusts(self, peer: Ip) -> bool:
+        """Whether it is believed about who calls."""
+        return any(peer in network for network in self._trusted)
+
+    def refers(self, account: str, source: Ip) -> bool:
+        """Whether who sends from there may have us call somebody else."""
+        return (
+            self._settings.accept_refer == "anyone"
+            or self.trusts(source)
+            or (self.accounts is not None and self.accounts.sends(account, source))
+        )
 
     def account_of(self, request: Message, source: Ip) -> Account | None:
         return self.accounts.of(request, source) if self.accounts else None

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import math
 import socket
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from ipaddress import ip_network
 from typing import Any, ClassVar
 
-from baresip.call import Call
 from baresip.errors import BaresipError, CommandQueueFull
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
@@ -24,42 +19,38 @@ from config.destinations import Destination
 from config.numbers import plain_number
 from config.outbound import OutboundSettings
 from config.sip import SipSettings
-from transports.call import CallGone, CallHandler, CallInfo, CallRefused, CallsStopped, EndReason
+from transports.call import CallGone, CallHandler, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip import process
 from transports.sip.accounts import Accounts, AccountState
+from transports.sip.answerer import Answerer
+from transports.sip.calls import Calls
 from transports.sip.dialler import Dialler
-from transports.sip.dialogs import RETRY_AFTER_S, Dialogs, Reply
+from transports.sip.dialogs import RETRY_AFTER_S, Dialogs
 from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.errors import SipError
 from transports.sip.guard import Guard
-from transports.sip.hooks import MessageHooks
 from transports.sip.kernel_filter import BannedSource, KernelFilter
-from transports.sip.limits import SourceLimits, source_of
+from transports.sip.limits import SourceLimits
 from transports.sip.listeners import Listeners
-from transports.sip.message import Message
 from transports.sip.moving import MovingCall
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.pump import Pump
 from transports.sip.referred import Referrals
-from transports.sip.registrar import Peer, Registrar, Unreached
-from transports.sip.sdp import Ip
+from transports.sip.registrar import Registrar, Unreached
 from transports.sip.sender import Feeder
+from transports.sip.signalling import Signalling
 from transports.sip.stack_config import stack_config
-from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace, call_id_of
+from transports.sip.trace import Trace
 from transports.sip.worker import Worker
 
 WATCH_INTERVAL_S = 10.0
 FILES_INTERVAL_S = 1.0
 PING_TIMEOUT_S = 5.0
-ENDING_S = 5.0  # for whoever serves calls, once all are hung up
-_CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
 _ANYONE = ""  # the agent that answers who comes by no account
-_EVERYONE = ("0.0.0.0/0", "::/0")
 
 OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
@@ -98,48 +89,56 @@ class SipServer:
         self._stack: Stack | None = None
         self._certificate: bytes | None = None
         self._dialler: Dialler | None = None
+        self._answerer: Answerer | None = None
         self._pump = Pump()
         self._feeder = Feeder()
         self._sockets: list[socket.socket] = []
-        self._live: set[str] = set()  # Call-IDs
         self._dispatcher, self._worker = dispatcher, worker
+        live: set[str] = set()  # Call-IDs
         self._guard = (
             worker.guard
             if worker
             else Guard(
                 SourceLimits(settings.messages_per_s, settings.ban_s),
                 (),
-                dispatcher or self._live,
+                dispatcher or live,
                 lambda source: self._filter.on_ban(source),
             )
         )
+        self._door = Door(settings)
         self._filter = KernelFilter(
             self._sockets,
             {settings.port} | ({settings.tls_port} if settings.over_tls else set()),
             settings.ban_s,
             self._guard,
-            allowed=self._allowed,
+            allowed=self._door.heard,
         )
-        self._listeners = Listeners(settings, self._sockets, self._filter, self._begin)
-        self.trace = Trace(settings.trace_calls)
-        self._tap = Tap(self._guard.received, self._traced)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._calls: dict[MovingCall, asyncio.Task[None]] = {}
-        self._addresses: AbstractSet[str] = set()  # that are listened on
-        self._door = Door(settings)
         self._referrals = Referrals(self.dial, self._outbound, self._outbound.ring_timeout_s)
         self._dialogs = Dialogs(
             codecs=settings.codecs,
-            trusts=lambda peer: any(peer in network for network in self._trusted),
-            reaches=lambda peer: source_towards(peer) in self._addresses,
+            trusts=self._door.trusts,
+            reaches=lambda peer: source_towards(peer) in self._signalling.addresses,
             account_of=self._door.account_of,
             media_encryption=settings.media_encryption,
             permits=self._referrals.permits,
         )
+        self.trace = Trace(settings.trace_calls)
+        self._signalling = Signalling(
+            self._guard,
+            self._door,
+            self._dialogs,
+            self.trace,
+            dispatcher,
+            worker,
+            on_login=self._share,
+            on_abandoned=self._sweep_soon,
+        )
+        self._listeners = Listeners(settings, self._sockets, self._filter, self._signalling.begin)
+        self._calls = Calls(live, self._guard, self._dialogs, self.trace, dispatcher, worker)
         self._agents: dict[str, UserAgent] = {}  # by account
         self._accounts: Accounts | None = None
-        self._hooks: MessageHooks | None = None
         self._watch: asyncio.Task[None] | None = None
         self._files: asyncio.Task[None] | None = None
         self._looking_up: asyncio.Task[None] | None = None
@@ -152,11 +151,10 @@ class SipServer:
         No call ends by it, and nothing else of them is looked at. `headers` are as at the beginning.
         """
         self._settings = settings
-        self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._users = {plain_number(user) for user in settings.users}
-        self._door.allow(settings.allow)
+        self._door.apply(settings)
         self._dialogs.headers = tuple(headers)
-        self._dialogs.refers = None if settings.accept_refer == "never" else self._refers
+        self._dialogs.refers = None if settings.accept_refer == "never" else self._door.refers
         heard = self._accounts.heard if self._accounts else ()
         self._guard.exempt(heard, (*settings.ban_exempt, *settings.trusted_peers))
         self._filter.put()
@@ -205,32 +203,39 @@ class SipServer:
             runtime.on_dead = self._died  # type: ignore[assignment]  # declared by its default, None
             await runtime.start(stack_config(self._settings, self._max_calls))
             self._runtime = runtime
-            self._stack = Stack(runtime)
-            self._stack.agents.media_encryption = self._settings.media_encryption
-            await self._stack.rtp.play_nothing()
-            self._took(_ANYONE, await self._stack.agents.answering_anyone(self._settings.codecs))
+            stack = self._stack = self._signalling.stack = Stack(runtime)
+            stack.agents.media_encryption = self._settings.media_encryption
+            await stack.rtp.play_nothing()
+            of_calls: dict[str, Any] = {
+                "pump": self._pump,
+                "feeder": self._feeder,
+                "rtp_timeout_s": self._settings.rtp_timeout_s,
+                "reach": self._door.reach,
+                "follow": self._referrals.follow,
+            }
+            self._dialler = Dialler(runtime, stack, self._dialogs, **of_calls)
+            self._answerer = Answerer(
+                stack,
+                self._dialogs,
+                self._guard,
+                self._handler,
+                self._calls.supervise,
+                answers=lambda user: not self._users or user in self._users,
+                **of_calls,
+            )
+            self._took(_ANYONE, await stack.agents.answering_anyone(self._settings.codecs))
             self._accounts = self._door.accounts = Accounts(
-                self._stack,
+                stack,
                 self._create_agent,
                 self._hear_accounts,
                 self._sockets,
                 self._door.public,
                 registers=self._worker is None,
             )
-            self._dialler = Dialler(
-                runtime,
-                self._stack,
-                self._dialogs,
-                pump=self._pump,
-                feeder=self._feeder,
-                rtp_timeout_s=self._settings.rtp_timeout_s,
-                reach=self._door.reach,
-                follow=self._referrals.follow,
-            )
             if public := self._door.public:
                 await public.look_up()
                 self._looking_up = asyncio.create_task(public.keep(), name="sip-public-address")
-            await self._listeners.open(self._stack, self._certificate, self._worker)
+            await self._listeners.open(stack, self._certificate, self._worker)
             if self._dispatcher:
                 self._dispatcher.listening(self._sockets)
             await self._accounts.apply(self._settings.accounts)
@@ -290,7 +295,7 @@ class SipServer:
             agent,
             account,
             destination,
-            lambda call: self._supervise(call, handler(call)),
+            lambda call: self._calls.supervise(call, handler(call)),
             ring_timeout_s=ring_timeout_s,
             replaces=replaces,
             joins=joins,
@@ -327,12 +332,7 @@ class SipServer:
         """Hang up what is left and stop."""
         if self._stack is not None and self.listening:
             await self._end_abandoned()
-        await asyncio.gather(*(call.hangup() for call in list(self._calls)))
-        if tasks := list(self._calls.values()):
-            await asyncio.wait(tasks, timeout=ENDING_S)  # who serves a call has something to put away
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._calls.close()
         self._filter.close()
         for task in filter(None, (self._watch, self._sweeping, self._files, self._looking_up)):
             task.cancel()
@@ -345,9 +345,9 @@ class SipServer:
             await self._accounts.close()
         runtime, self._runtime = self._runtime, None
         if runtime is not None and not self._dead:
-            if self._stack and (hooks := self._hooks):
+            if self._stack and self._signalling.begun:
                 with contextlib.suppress(BaresipError):
-                    await self._stack.on_sip_thread(hooks.close)
+                    await self._stack.on_sip_thread(self._signalling.close)
                     await self._stack.on_sip_thread(self._stack.tls.close)
             try:
                 await runtime.close()
@@ -355,7 +355,7 @@ class SipServer:
                 self._dead = True
                 logger.error("the SIP stack did not stop: %s", error)  # noqa: TRY400
         if self._dead:
-            self._hung.append((self._hooks, self._tap, self._stack))
+            self._hung.append((self._signalling, self._stack))
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -368,7 +368,8 @@ class SipServer:
 
     def _took(self, name: str, agent: Agent) -> None:
         self._agents[name] = agent.user_agent
-        agent.user_agent.on_incoming(self._on_incoming)
+        assert self._answerer is not None
+        agent.user_agent.on_incoming(self._answerer.on_incoming)
 
     def _hear_accounts(self) -> None:
         """On any thread."""
@@ -390,71 +391,15 @@ class SipServer:
             if self.registrar:
                 self.registrar.learn(self._worker.known["telephones"])
 
-    def _allowed(self) -> Sequence[str]:
-        """On any thread: the networks that are heard."""
-        if self._settings.auth.users:
-            return _EVERYONE
-        return (*self._settings.allow, *(sorted(self._accounts.heard) if self._accounts else ()))
-
-    def _begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
-        """On the SIP thread, before anything is received there."""
-        self._addresses = addresses
-        if self._hooks is None:
-            assert self._stack is not None
-            srtp = self._stack.rtp.srtp
-            srtp.require()
-            self._hooks = MessageHooks(
-                library,
-                on_request=self._received,
-                on_send=self._sent,
-                on_refused=self._dialogs.forget,
-                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
-            )
-        self._hooks.attach()
-        self._tap.attach(library, library.uag_sip())
-        if self._dispatcher:
-            assert self._stack is not None
-            self._dispatcher.begin(self._stack, self._guard)
-
-    def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
-        """On the SIP thread."""
-        reply = self._door.received(request, peer)
-        if reply and reply.status == 200:  # a telephone has logged in, or out
-            self._share()
-        return reply or self._dialogs.received(request, peer.address)
-
-    def _sent(self, message: Message, peer: Ip) -> Message | None:
-        """On the SIP thread."""
-        if self._worker:
-            self._worker.sending(message)
-        outgoing = self._dialogs.sent(message)
-        return outgoing and self._door.told(outgoing, peer, self._addresses)
-
-    def _refers(self, account: str, source: Ip) -> bool:
-        """On the SIP thread: whether who sends from there may have us call somebody else."""
-        return (
-            self._settings.accept_refer == "anyone"
-            or any(source in network for network in self._trusted)
-            or self._door.is_account(account, source)
-        )
-
     @property
     def registrar(self) -> Registrar | None:
         """Where the telephones are that log in here; None if none may."""
         return self._door.registrar
 
-    def _traced(self, message: Traced) -> None:
-        """On the SIP thread."""
-        self._guard.traced(message)
-        if message.sent and message.raw.startswith(_CALL_ERROR) and self._loop:
+    def _sweep_soon(self) -> None:
+        """On any thread."""
+        if self._loop:
             self._loop.call_soon_threadsafe(self._sweep)
-        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
-            self._dialogs.responded(call_id_of(message.raw))
-        if not self._settings.trace_calls:
-            return
-        self.trace.add(
-            time.time(), message.sent, message.protocol, message.local, message.remote, message.raw
-        )
 
     def _sweep(self) -> None:
         if self._sweeping is None or self._sweeping.done():
@@ -465,96 +410,6 @@ class SipServer:
         with contextlib.suppress(BaresipError):
             if ended := await self._stack.end_abandoned():
                 logger.info("ended %d calls whose peers were gone before they rang", ended)
-
-    def _on_incoming(self, call: Call) -> None:
-        assert self._stack is not None
-        call_id = call.call_id or ""
-        dialog = self._dialogs.find(call_id)
-        assert dialog is not None
-        who = dialog.parties
-        info = CallInfo(
-            transport="sip",
-            caller=who.caller,
-            caller_name=who.caller_name,
-            called=who.called,
-            diverted_from=who.diverted_from,
-            call_id=call_id,
-            account=dialog.account,
-            headers=who.headers,
-        )
-        sip_call = MovingCall(
-            call,
-            info,
-            dialog,
-            pump=self._pump,
-            feeder=self._feeder,
-            rtp_timeout_s=self._settings.rtp_timeout_s,
-            stack=self._stack,
-            reach=self._door.reach,
-            follow=self._referrals.follow,
-        )
-        self._supervise(sip_call, self._serve(call, sip_call))
-
-    def _supervise(self, call: MovingCall, serving: Coroutine[Any, Any, None]) -> None:
-        """Have what serves a call run until nothing of it is left."""
-
-        async def run() -> None:
-            try:
-                await serving
-            except Exception:
-                logger.exception("call %s failed", call.info.id)
-            finally:
-                await call.hangup()
-                await call.settle()
-                self._dialogs.forget(call.info.call_id)
-
-        task = self._calls[call] = asyncio.create_task(run(), name=f"sip-{call.info.id}")
-        self._live.add(call.info.call_id)
-        self._report()
-        self.trace.name(call.info.call_id, call.info.id)
-        task.add_done_callback(lambda _: self._forget(call))
-        call.add_event_handler(call.connected_event, self._note_source)
-
-    async def _note_source(self, call: MovingCall) -> None:
-        if call.info.remote:
-            self._guard.had_call(source_of(call.info.remote))
-
-    def _forget(self, call: MovingCall) -> None:
-        self._calls.pop(call, None)
-        self._live.discard(call.info.call_id)
-        self._report()
-
-    def _report(self) -> None:
-        """Tell the other processes which calls are live."""
-        if self._dispatcher:
-            self._dispatcher.report(self._live)
-        if self._worker:
-            self._worker.report({call.info.call_id: call.info.id for call in self._calls})
-
-    async def _serve(self, native_call: Call, call: MovingCall) -> None:
-        stack = self._stack
-        assert stack is not None
-        try:
-            if self._users and plain_number(call.info.called) not in self._users:
-                await stack.reject(call.info.call_id, 404, "Not Found")
-                return
-            call.located(await stack.remote_address(call.info.call_id))
-            if not call.over:  # cancelled at once: nobody has to know
-                await self._handler(call)
-            if call.info.remote:
-                self._guard.call_over(source_of(call.info.remote))
-        except CallRefused as refused:
-            try:
-                if refused.divert_to:
-                    there = f"Contact: <{refused.divert_to}>\r\n"
-                    await stack.reject(call.info.call_id, 302, "Moved Temporarily", there)
-                elif isinstance(refused, CallsStopped):
-                    again = f"Retry-After: {RETRY_AFTER_S}\r\n"
-                    await stack.reject(call.info.call_id, 503, "Service Unavailable", again)
-                else:
-                    await native_call.reject()
-            except BaresipError as error:
-                logger.debug("call %s: refusing failed: %s", call.info.id, error)
 
     async def _watch_files(self) -> None:
         while True:
@@ -579,10 +434,10 @@ class SipServer:
                         await self._listeners.follow(self._stack)
                     if self._dispatcher:
                         self._dispatcher.listening(self._sockets)
-                    self._report()  # what was told may have been lost
+                    self._calls.report()  # what was told may have been lost
                     await self._end_abandoned()
                     if self._accounts:
-                        self._accounts.forget({call.info.account for call in self._calls})
+                        self._accounts.forget(self._calls.accounts)
                 except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
                     logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:
@@ -594,7 +449,6 @@ class SipServer:
             return
         self._dead = True
         logger.critical("the SIP stack has stopped working; this process can take no more SIP calls")
-        for call in list(self._calls):
-            call.fail()
+        self._calls.fail()
         if self._on_dead:
             self._on_dead()

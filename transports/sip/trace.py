@@ -85,6 +85,8 @@ class Trace:
     def add(
         self, at: float, sent: bool, protocol: str, local: Endpoint, remote: Endpoint, raw: bytes
     ) -> None:
+        if not self._most[True]:
+            return
         raw = raw[:MESSAGE_BYTES]
         call_id = call_id_of(raw)
         message = Message(at, sent, protocol, local, remote, call_id, raw)

@@ -1,0 +1,101 @@
+"""What passes between peers and the stack: who looks at it, on its way in and out, and in which order."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+
+from transports.sip.dialogs import Dialogs, Reply
+from transports.sip.dispatcher import Dispatcher
+from transports.sip.door import Door
+from transports.sip.guard import Guard
+from transports.sip.hooks import MessageHooks
+from transports.sip.message import Message
+from transports.sip.native import Stack
+from transports.sip.registrar import Peer
+from transports.sip.sdp import Ip
+from transports.sip.tap import Tap, Traced
+from transports.sip.trace import Trace, call_id_of
+from transports.sip.worker import Worker
+
+_CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
+
+
+class Signalling:
+    """Of one SIP stack, which it has only once that runs. Everything here is called on the SIP thread."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        door: Door,
+        dialogs: Dialogs,
+        trace: Trace,
+        dispatcher: Dispatcher | None,
+        worker: Worker | None,
+        *,
+        on_login: Callable[[], None],
+        on_abandoned: Callable[[], None],
+    ) -> None:
+        """`on_login`: a telephone has logged in, or out. `on_abandoned`: a caller was gone before it rang."""
+        self._guard = guard
+        self._door = door
+        self._dialogs = dialogs
+        self._trace = trace
+        self._dispatcher, self._worker = dispatcher, worker
+        self._on_login = on_login
+        self._on_abandoned = on_abandoned
+        self.stack: Stack | None = None
+        self.addresses: AbstractSet[str] = set()  # that are listened on
+        self._tap = Tap(guard.received, self._traced)
+        self._hooks: MessageHooks | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._hooks is not None
+
+    def begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
+        """Before anything is received; again where there are more sockets."""
+        assert self.stack is not None
+        self.addresses = addresses
+        if self._hooks is None:
+            srtp = self.stack.rtp.srtp
+            srtp.require()
+            self._hooks = MessageHooks(
+                library,
+                on_request=self._received,
+                on_send=self._sent,
+                on_refused=self._dialogs.forget,
+                making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
+            )
+        self._hooks.attach()
+        self._tap.attach(library, library.uag_sip())
+        if self._dispatcher:
+            self._dispatcher.begin(self.stack, self._guard)
+
+    def close(self) -> None:
+        if self._hooks:
+            self._hooks.close()
+
+    def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
+        reply = self._door.received(request, peer)
+        if reply and reply.status == 200:
+            self._on_login()
+        return reply or self._dialogs.received(request, peer.address)
+
+    def _sent(self, message: Message, peer: Ip) -> Message | None:
+        if self._worker:
+            self._worker.sending(message)
+        outgoing = self._dialogs.sent(message)
+        return outgoing and self._door.told(outgoing, peer, self.addresses)
+
+    def _traced(self, message: Traced) -> None:
+        self._guard.traced(message)
+        if message.sent and message.raw.startswith(_CALL_ERROR):
+            self._on_abandoned()
+        if not message.sent and message.raw.startswith(b"SIP/2.0 "):
+            self._dialogs.responded(call_id_of(message.raw))
+        self._trace.add(
+            time.time(), message.sent, message.protocol, message.local, message.remote, message.raw
+        )
