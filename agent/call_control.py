@@ -29,7 +29,7 @@ from agent.hold_music import hold_music, tone
 from agent.pipeline import CallPipeline, Keys
 from agent.recordings.monitor import Monitor
 from agent.spoken_message import SpokenMessage
-from agent.tools import Done
+from agent.tools import HOLD_S, LONGEST_HOLD_S, Done
 from agent.voicemail import Voicemail, VoicemailFull
 from agent.webhook import Webhook, WebhookFailed
 from config.keypad import Keypad
@@ -126,6 +126,10 @@ class CallControl:
                 return Done("no message can be taken now", answers=True)
             self._start(self.take_message)
             return Done("recording a message")
+        if name == "hold_call":
+            seconds = _hold_s(arguments.get("seconds"))
+            self._start(partial(self._hold_for, seconds))
+            return Done(f"the caller waits for {seconds} s")
         keys = str(arguments.get("keys", ""))
         try:
             await self.send_keys(keys)
@@ -334,6 +338,12 @@ class CallControl:
         if self.doing == "holding":  # the wire takes a while
             self._start_music()
 
+    async def _hold_for(self, seconds: int) -> None:
+        await self.hold()
+        await asyncio.sleep(seconds)
+        if self.doing == "holding":  # still
+            await self.resume()
+
     async def resume(self) -> None:
         """Talk to a caller on hold again. Raises CantBeDone."""
         if self.doing != "holding":
@@ -494,6 +504,14 @@ class CallControl:
         task = asyncio.create_task(do(), name=f"call-control-{self._call.info.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _hold_s(asked: Any) -> int:
+    """What a model made of how long a caller is to wait."""
+    try:
+        return max(1, min(int(asked or HOLD_S), LONGEST_HOLD_S))
+    except (TypeError, ValueError, OverflowError):
+        return HOLD_S
 
 
 def _names(personas: Iterable[Persona]) -> str:

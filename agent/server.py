@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from baresip.errors import BaresipError
 from fastapi import FastAPI
@@ -33,6 +34,7 @@ from agent.records.recorder import Recorder
 from agent.reload import ANSWERING, Reloaded, plan
 from agent.room import Room
 from agent.sessions import Sessions
+from agent.summary import summarize
 from agent.tls import Certificate
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
@@ -175,7 +177,8 @@ class Server:
         if self.recorder:
             await self.recorder.start()
             if settings.webhook.calls and not self._worker:
-                self.deliveries = Deliveries(settings.webhook, self.recorder.database)
+                sums_up = partial(summarize, self.pool.llm) if settings.webhook.summary else None
+                self.deliveries = Deliveries(settings.webhook, self.recorder.database, sums_up)
                 self.deliveries.start()
             if self.recordings and self.settings.recordings.enabled:
                 self.recordings.start()

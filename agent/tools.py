@@ -16,6 +16,7 @@ END_CALL = FunctionSchema(
     properties={},
     required=[],
 )
+HOLD_S, LONGEST_HOLD_S = 30, 300
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def tools_of(persona: Persona) -> list[FunctionSchema]:
         "ask_for_keys": _ask_for_keys,
         "send_keys": _send_keys,
         "take_message": _take_message,
+        "hold_call": _hold_call,
     }
     return [END_CALL, *(made[name](persona) for name in persona.tools)]
 
@@ -68,3 +70,9 @@ def _send_keys(_: Persona) -> FunctionSchema:
 def _take_message(_: Persona) -> FunctionSchema:
     about = "Record a message that the caller wants to leave for somebody here."
     return FunctionSchema("take_message", about, {}, [])
+
+
+def _hold_call(_: Persona) -> FunctionSchema:
+    seconds = {"type": "integer", "minimum": 5, "maximum": LONGEST_HOLD_S, "description": "How long."}
+    about = "Have the caller wait on hold, with music, when they ask for a while to themselves."
+    return FunctionSchema("hold_call", about, {"seconds": seconds}, [])

@@ -32,7 +32,7 @@ def _with_colon(fact: Any) -> Any:
     return fact
 
 
-PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message"]
+PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message", "hold_call"]
 
 Fact = Annotated[
     str,
@@ -97,7 +97,8 @@ class Persona(Section):
     tools: tuple[PersonaTool, ...] = Field(
         (),
         description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
-        "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one.",
+        "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one; "
+        "hold_call, which has the caller wait with music for a while.",
     )
     transfer_to: tuple[Text, ...] = Field(
         (), description="Names in `transfer.to` to which it may; empty is all of them."

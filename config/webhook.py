@@ -14,4 +14,8 @@ class WebhookSettings(Section):
         None, description="What is posted is signed with it, as standardwebhooks.com says."
     )
     calls: bool = Field(False, description="Post the record of each call when it is over.")
+    summary: bool = Field(
+        False,
+        description="Have the language model sum up each call that is posted; it also stands in its record.",
+    )
     timeout_s: float = Field(5.0, ge=0.5, le=60, description="For one try; there are several.")

@@ -174,6 +174,7 @@ class QualityView(BaseModel):
 
 class SessionDetail(SessionView):
     quality: QualityView
+    summary: str | None = Field(None, description="What it was about (`webhook.summary`), when it is over.")
     transcript: list[TurnView]
     tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
     actions: list[ActionView] = Field(description="What was done to the call over HTTP, and by whom.")
@@ -193,6 +194,7 @@ class SessionDetail(SessionView):
         return cls(
             **_record(call),
             quality=QualityView.of(stats, call.codec),
+            summary=call.summary,
             **_happened(call, call.recording_began),
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records.database import Database
@@ -18,7 +19,10 @@ from config.webhook import WebhookSettings
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 600.0
 GIVEN_UP_S = 3 * 24 * 3600.0
 LOOK_EVERY_S = 5.0
+SUMMED_UP_S = 600.0  # what waits for longer is posted without a summary: the model doesn't keep up
 _BATCH = 20
+
+Summarize = Callable[[Call], Awaitable[str | None]]
 
 logger = logging.getLogger("offhook.webhook")
 
@@ -26,9 +30,12 @@ logger = logging.getLogger("offhook.webhook")
 class Deliveries:
     """Runs beside the recorder, which notes what is to be posted in the transaction that ends a record."""
 
-    def __init__(self, settings: WebhookSettings, database: Database) -> None:
+    def __init__(
+        self, settings: WebhookSettings, database: Database, summarize: Summarize | None = None
+    ) -> None:
         self._webhook = Webhook(settings)
         self._database = database
+        self._summarize = summarize
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,6 +75,7 @@ class Deliveries:
     async def _deliver(self, delivery: Delivery) -> None:
         why = None
         if call := await self._database.call(delivery.call_id):  # not forgotten meanwhile
+            await self._sum_up(call, delivery)
             try:
                 await self._webhook.post("call.ended", call.id, document(call), tries_s=ONCE_S)
             except WebhookFailed as failed:
@@ -85,6 +93,15 @@ class Deliveries:
             logger.error("call %s: its record isn't posted: %s It is given up", delivery.call_id, why)
         elif why:
             logger.warning("call %s: its record isn't posted yet: %s", delivery.call_id, why)
+
+    async def _sum_up(self, call: Call, delivery: Delivery) -> None:
+        late = (datetime.now(UTC) - delivery.since).total_seconds() > SUMMED_UP_S
+        if self._summarize is None or call.summary is not None or late:
+            return
+        if (summary := await self._summarize(call)) is not None:
+            call.summary = summary
+            async with self._database.session() as session:
+                await session.execute(update(Call).where(Call.id == call.id).values(summary=summary))
 
 
 def document(call: Call) -> dict[str, Any]:

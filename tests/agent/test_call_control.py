@@ -238,6 +238,27 @@ def test_a_caller_on_hold_hears_music_and_is_not_heard(music: str) -> None:
     assert outcome.left == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "back_s"),
+    [('{"seconds":8}', 8), ('{"seconds":"long"}', 30), ("{}", 30), ('{"seconds":0}', 30)],
+)
+def test_a_model_has_the_caller_wait_for_a_while(asked: str, back_s: float) -> None:
+    wants = Says(4.0, 5.0, "Give me a minute.")
+    script = [wants, Says(13.0, 14.0, "Where is it?"), Says(48.0, 49.0, "Here it is.")]
+    persona = PERSONA.model_copy(update={"tools": ("hold_call",)})
+    settings = Settings.model_validate({"call": {"idle_prompt_s": 60}})
+    operator = Operator()
+    uses = {wants.text: f"!hold_call{asked}"}
+    outcome = converse(script, uses, settings=settings, persona=persona, during=operator, lasts=60)
+    assert operator.held == [True, False]
+    said = [PERSONA.greeting, PERSONA.says.holding, PERSONA.says.resumed]
+    assert [one for one in answers(outcome) if one in said] == said
+    assert callers(outcome) == [wants.text, "Here it is."]
+    waited = outcome.at("agent starts", answers(outcome).index(PERSONA.says.resumed)) - wants.end
+    assert back_s <= waited < back_s + 8
+    assert outcome.left == []
+
+
 def test_the_agent_says_what_an_operator_wants() -> None:
     operator = Operator(
         (4.0, lambda session: session.control.say("Somebody is with you soon.")),

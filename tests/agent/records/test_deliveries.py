@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from agent.http.server import HttpServer
 from agent.records import deliveries as module
-from agent.records.deliveries import Deliveries
+from agent.records.deliveries import Deliveries, Summarize
 from agent.records.recorder import Recorder
+from agent.records.tables import Call
 from config.settings import Settings
 from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
@@ -67,7 +68,7 @@ class Post:
             await self._server.stop(1)
         self._server = None
 
-    async def start(self) -> None:
+    async def start(self, summarize: Summarize | None = None) -> None:
         url = f"http://127.0.0.1:{self.port}/calls"
         settings = Settings.model_validate(
             {
@@ -77,7 +78,7 @@ class Post:
         )
         self.recorder = Recorder(settings)
         await self.recorder.start()
-        self._deliveries = Deliveries(settings.webhook, self.recorder.database)
+        self._deliveries = Deliveries(settings.webhook, self.recorder.database, summarize)
         self._deliveries.start()
 
     async def stop(self) -> None:
@@ -187,3 +188,40 @@ async def test_what_was_forgotten_meanwhile_is_not_posted(post: Post) -> None:
 def test_calls_need_somewhere_to_go() -> None:
     with pytest.raises(ValueError, match=r"webhook\.url must be set"):
         Settings.model_validate({"webhook": {"calls": True}})
+
+
+@pytest.mark.parametrize("summary", ["A table for two.", None])
+async def test_what_is_posted_is_summed_up_once(post: Post, summary: str | None) -> None:
+    asked = []
+
+    async def summarize(call: Call) -> str | None:
+        asked.append([turn.text for turn in call.turns])
+        return summary
+
+    receiver = Receiver(500, 500)
+    await post.receive(receiver)
+    await post.start(summarize)
+    id = await post.call("Two, please.")
+    await until(lambda: len(receiver.got) == 3)
+    assert [call["summary"] for call in receiver.data] == [summary] * 3
+    assert asked == [["Two, please."]] * (1 if summary else 3)
+    record = await post.recorder.database.call(id)
+    assert record
+    assert record.summary == summary
+    await post.stop()
+
+
+async def test_what_waited_for_long_is_posted_without_a_summary(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def summarize(_: Call) -> str | None:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "SUMMED_UP_S", 0.0)
+    receiver = Receiver()
+    await post.receive(receiver)
+    await post.start(summarize)
+    await post.call()
+    await until(lambda: len(receiver.got) == 1)
+    assert receiver.data[0]["summary"] is None
+    await post.stop()

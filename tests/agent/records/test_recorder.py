@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from agent.records import recorder as module
 from agent.records.database import PROCESS_DIED
@@ -198,6 +198,8 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     talk = Talk().recorded_by(recorder)
     talk.conversation.caller_said("Hello.")
     await over(recorder, talk)
+    async with recorder.database.session() as session:
+        await session.execute(update(Call).values(summary="A greeting."))
 
     async def sweep(days: int) -> None:
         later = datetime.now(UTC) + timedelta(days=days)
@@ -206,11 +208,11 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     await sweep(29)
     call = await recorder.database.call(talk.info.id)
     assert call is not None
-    assert len(call.turns) == 1
+    assert (len(call.turns), call.summary) == (1, "A greeting.")
     await sweep(31)
     call = await recorder.database.call(talk.info.id)
     assert call is not None
-    assert call.turns == []
+    assert (call.turns, call.summary) == ([], None)
     await sweep(91)
     assert await recorder.database.call(talk.info.id) is None
 
