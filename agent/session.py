@@ -20,9 +20,10 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent import pipeline
 from agent.answering import Answering
-from agent.call_control import CallControl, Heard
+from agent.call_control import CallControl
 from agent.consultation import Dial
 from agent.conversation import Action, CallState, Conversation, Problem, ToolCall, Turn
+from agent.floor import Heard
 from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor

@@ -9,7 +9,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, StrictBool
 
-from agent.call_control import CantBeDone, UnknownPersona, UnknownTarget
+from agent.call_control import UnknownPersona, UnknownTarget
+from agent.floor import CantBeDone
 from agent.http.access import OPERATE, Asking
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
@@ -384,3 +385,8 @@ def converse(
 
     virtual_time.run(main)
     return outcome
+
+
+def pressed(start_s: float, keys: str, every_s: float = 0.3) -> list[tuple[float, InputDTMFFrame]]:
+    """What `converse` takes as `keys`."""
+    return [(start_s + n * every_s, InputDTMFFrame(button=KeypadEntry(key))) for n, key in enumerate(keys)]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.call_control import CantBeDone, UnknownPersona
+from agent.call_control import UnknownPersona
+from agent.floor import CantBeDone
 from agent.session import CallSession
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, converse
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from agent.call_control import CantBeDone, UnknownTarget
+from agent.call_control import UnknownTarget
+from agent.floor import CantBeDone
 from agent.http.app import create_app
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
