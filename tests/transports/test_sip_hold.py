@@ -13,7 +13,7 @@ from tests.transports.fake_agent import tone
 from tests.transports.sip_calls import packets, soon
 from transports.call import CallTransport
 from transports.playout import Playout
-from transports.sip.dialogs import Dialog
+from transports.sip.dialog import Dialog
 from transports.sip.hold import Hold
 from transports.sip.native import Stack
 from transports.sip.native_calls import StackCalls

@@ -15,12 +15,11 @@ from config.logins import AuthSettings, LoginSettings, RegistrarSettings
 from config.sip import SipSettings
 from transports.sip import digest
 from transports.sip.accounts import Accounts
-from transports.sip.dialogs import Reply
 from transports.sip.digest import NONCE_S, Digest, Verdict, answer, parameters
 from transports.sip.door import Door
 from transports.sip.libre import TCP, TLS, UDP
 from transports.sip.logins import Logins
-from transports.sip.message import Message
+from transports.sip.message import Message, Reply
 from transports.sip.registrar import Peer, Registrar
 
 ALICE = {"alice": LoginSettings(secret=SecretStr("geheim")), "bob": LoginSettings(secret=SecretStr("b"))}

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.sip import sdp
-from transports.sip.dialogs import DialogEvent, Dialogs, Reply
-from transports.sip.message import Message, parameter
+from transports.sip.dialog import DialogEvent
+from transports.sip.dialogs import Dialogs
+from transports.sip.message import Message, Reply, parameter
 from transports.sip.sdp import Direction, NotAcceptable
 from transports.sip.session_timer import SessionTimer, TooSmall, asked_for
 

@@ -20,7 +20,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats, TransferFailed
 from transports.pipecat_io import CallInput, CallOutput
 from transports.playout import Playout
-from transports.sip.dialogs import Dialog, DialogEvent
+from transports.sip.dialog import Dialog, DialogEvent
 from transports.sip.encryption import Secured
 from transports.sip.hold import Hold
 from transports.sip.native import Stack

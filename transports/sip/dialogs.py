@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import replace
 
 from config.sip import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
-from transports.sip.encryption import Secured, answering, keyless, mediaenc_of_offer, secured
-from transports.sip.message import Message, parameter
+from transports.sip.dialog import Agreement, Dialog, DialogEvent
+from transports.sip.encryption import answering, keyless, mediaenc_of_offer, secured
+from transports.sip.message import Message, Reply, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.referral import Referral
-from transports.sip.sdp import Direction, Ip, NotAcceptable
-from transports.sip.session_timer import MIN_SE_S, SessionTimer, TooSmall, asked_for
+from transports.sip.sdp import Ip, NotAcceptable
+from transports.sip.session_timer import MIN_SE_S, TooSmall, asked_for
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 _LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
@@ -32,60 +32,7 @@ _KEYS = {"10": "*", "11": "#", "12": "a", "13": "b", "14": "c", "15": "d"}
 # Which the stack takes for the answer that it waits for; the call is ended then.
 _NO_ANSWER = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
 
-
 logger = logging.getLogger("offhook.sip")
-
-
-class DialogEvent(Enum):
-    AGREED = auto()  # anew: on a direction, a codec, an address, or a session timer that starts anew
-    PRACKED = auto()  # the provisional response arrived
-    UNANSWERED = auto()  # our offer got no answer: end the call
-    RESPONDED = auto()  # the peer, to anything
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What is said to a request that the stack isn't to see."""
-
-    status: int
-    reason: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """What an INVITE or UPDATE asks for, and a 2xx agrees to."""
-
-    direction: Direction = Direction.SENDRECV
-    muted: bool = False  # the peer has no audio at all
-    timer: SessionTimer | None = None
-
-
-@dataclass(slots=True)
-class Dialog:
-    """What is known of one call's dialog."""
-
-    parties: Parties
-    tag: str  # the peer's; empty until it asks something in a dialog that we began
-    agreed: Agreement = field(default_factory=Agreement)
-    asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
-    private: bool = False  # nobody can read the signalling on its way to the peer
-    secured: Secured | None = None  # as was agreed on first
-    must_encrypt: bool = False
-    awaits_prack: bool = False
-    late: bool = False  # the offer is ours, and not answered yet
-    account: str = ""  # by which the call came
-    codecs: tuple[str, ...] = ()  # that may be agreed on, best first
-    responded: bool = False  # the peer, to anything
-    refers: bool = False  # we have asked the peer to call somebody else
-    transferring: bool = False  # and it isn't known what came of it
-    referral: Referral | None = None  # whom the peer has asked us to call
-    quiet: bool = False  # provisional responses would have to be reliable, and can't be
-    on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)
-
-    def agree(self, agreement: Agreement) -> None:
-        self.agreed = agreement
-        self.on_event(DialogEvent.AGREED)
 
 
 class Dialogs:

@@ -9,9 +9,8 @@ from ipaddress import ip_network
 from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
 from transports.sip.accounts import Account, Accounts
-from transports.sip.dialogs import Reply
 from transports.sip.logins import Logins
-from transports.sip.message import Message
+from transports.sip.message import Message, Reply
 from transports.sip.public_address import PublicAddress
 from transports.sip.registrar import Peer, Unreached
 from transports.sip.sdp import Ip

@@ -7,7 +7,7 @@ import asyncio
 from baresip.errors import BaresipError
 
 from transports.playout import Playout
-from transports.sip.dialogs import Dialog
+from transports.sip.dialog import Dialog
 from transports.sip.native import Stack
 from transports.sip.sdp import Direction
 

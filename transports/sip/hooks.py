@@ -17,7 +17,6 @@ from typing import Any
 
 from baresip import _native
 
-from transports.sip.dialogs import Reply
 from transports.sip.errors import SipError
 from transports.sip.libre import (
     OTHER_BUILD,
@@ -36,7 +35,7 @@ from transports.sip.libre import (
     text_of,
     udp_transports,
 )
-from transports.sip.message import Message
+from transports.sip.message import Message, Reply
 from transports.sip.registrar import Peer
 from transports.sip.sdp import Ip
 

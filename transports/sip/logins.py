@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from config.logins import AuthSettings, RegistrarSettings
-from transports.sip.dialogs import Reply
 from transports.sip.digest import Digest, Verdict
-from transports.sip.message import Message
+from transports.sip.message import Message, Reply
 from transports.sip.registrar import Peer, Registrar
 from transports.sip.sdp import Ip
 

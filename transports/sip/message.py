@@ -111,6 +111,15 @@ class Message:
         return dataclasses.replace(typed, body=body)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said to a request that the stack isn't to see."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 def parameter(value: str, name: str) -> str:
     """A parameter of a header's value, behind what stands in angle brackets; empty if it isn't there."""
     found = re.search(rf';\s*{name}\s*=\s*"?([^;,"\s]+)', value.rpartition(">")[2], re.IGNORECASE)

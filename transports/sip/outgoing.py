@@ -13,7 +13,7 @@ from baresip.errors import BaresipError
 from baresip.events import Event, StackEvent
 
 from transports.call import CallGone, EndReason
-from transports.sip.dialogs import DialogEvent
+from transports.sip.dialog import DialogEvent
 from transports.sip.moving import MovingCall
 
 TRANSACTION_S = 32.0  # RFC 3261 17.1.1.2: then an INVITE that nothing answered is given up

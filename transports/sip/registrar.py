@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from config.logins import RegistrarSettings
-from transports.sip.dialogs import Reply
 from transports.sip.libre import UDP, URI_TRANSPORTS
-from transports.sip.message import Message, parameter
+from transports.sip.message import Message, Reply, parameter
 from transports.sip.parties import uri_of, user_of
 from transports.sip.sdp import Ip
 

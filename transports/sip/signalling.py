@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from transports.sip.dialogs import Dialogs, Reply
+from transports.sip.dialogs import Dialogs
 from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
-from transports.sip.message import Message
+from transports.sip.message import Message, Reply
 from transports.sip.native import Stack
 from transports.sip.registrar import Peer
 from transports.sip.sdp import Ip
