@@ -24,9 +24,9 @@ from agent.tracing import Tracing, tracing
 from config.errors import ConfigError
 from config.settings import LogSettings
 from config.telemetry import TelemetrySettings
-from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from tests.peers import missing_peer
+from tests.waiting import until
 from transports.call import CallInfo, EndReason, MediaStats
 
 STAGES = ("transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet")

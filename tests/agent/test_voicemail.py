@@ -18,7 +18,7 @@ from agent import voicemail as module
 from agent.voicemail import Voicemail, VoicemailFull
 from config.settings import Settings
 from models.errors import ModelFailed
-from tests.agent.http.conftest import until
+from tests.waiting import until
 from transports.call import CallInfo
 
 SOUND = bytes(range(256)) * 125  # a second

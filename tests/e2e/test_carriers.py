@@ -21,6 +21,7 @@ from models.whisper import Recognizer
 from tests.e2e.served import QUESTIONS, Served, plain, served, talkative
 from tests.transports.carrier_stream import Stream, connect
 from tests.transports.media_carriers import PUBLIC, SIDES, FakeCarrier, loudness
+from tests.waiting import until
 
 pytestmark = pytest.mark.models
 
@@ -89,12 +90,6 @@ class Line:
         await asyncio.wait({self._sending})
         await self.stream.send(self._side.stop())
         await self.stream.close()
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - it comes true in another process
-            await asyncio.sleep(0.02)
 
 
 async def the_session(server: Served) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from models import lanes
 from models.errors import ModelBusy, ModelFailed, WeightsError
 from models.lanes import Lane, Priority, Speculative
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +45,6 @@ async def held(lane: Lane) -> tuple[Gate, "asyncio.Task[str]"]:
     task = asyncio.create_task(lane.run("holder", gate))
     await asyncio.get_running_loop().run_in_executor(None, gate.begun.wait, 5)
     return gate, task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # another thread's state has no event
-            await asyncio.sleep(0.005)
 
 
 def noting(order: list[str], name: str) -> Callable[[], None]:

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from models.llm.language_model import Llm
 from models.llm.stream import opened
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, served
+from tests.waiting import until
 from tests.weights import require_weights
 
 pytestmark = pytest.mark.models
@@ -71,12 +72,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110  # another process's end has no event here
-            await asyncio.sleep(0.01)
 
 
 async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_slot(llm: Llm) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from models.llm.ollama import Ollama, chat_request
 from models.pool import ModelPool
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, Trouble, served
+from tests.waiting import until
 from tests.weights import require_weights
 
 pytestmark = pytest.mark.models
@@ -78,12 +79,6 @@ async def said(chain: Chain, question: str = "Hello?") -> str:
         async for chunk in chunks:
             text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
     return text
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110  # another server's state has no event here
-            await asyncio.sleep(0.01)
 
 
 async def test_what_calls_begin_with_is_read_before_the_first_one(child: LlamaChild) -> None:

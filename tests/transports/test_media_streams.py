@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from tests.transports import carrier_stream
 from tests.transports.carrier_stream import DEADLINE_S, Stream
 from tests.transports.fake_agent import FakeAgent, Recorder, tone
 from tests.transports.media_carriers import SIDES, FakeCarrier, GenesysSide, TelnyxSide, TwilioSide, loudness
+from tests.waiting import until
 from transports.call import CallTransport, EndReason
 from transports.media_streams import router
 from transports.media_streams.call import MALFORMED
@@ -69,14 +70,6 @@ class Server:
 
     async def nobody_left(self) -> None:
         await until(lambda: not self.agent.live)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from tests.peers import Reception, sip_server, softphone
 from tests.sip_caller import Caller, Packet, dialled, ulaw_decode
+from tests.waiting import until
 from transports.call import CallTransport, EndReason
 
 TONE_HZ = 440
@@ -48,12 +48,6 @@ async def speak(call: CallTransport, pcm: NDArray[np.int16]) -> None:
     for start in range(0, len(pcm), 320):
         call.playout.write(pcm[start : start + 320].tobytes())
         while call.playout.queued_ms > 120:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-async def until(condition: Any, timeout_s: float = 15.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tests.peers import Reception, sip_server
 from tests.sip_caller import TELEPHONE_EVENT, Caller
-from tests.transports.test_sip_audio import Pipelined, speak, until
+from tests.transports.test_sip_audio import Pipelined, speak
+from tests.waiting import until
 from transports.decoders import decoder
 
 RATE_HZ = 16_000

@@ -22,8 +22,9 @@ from tests.sip_callee import callee
 from tests.sip_caller import SipAnswer
 from tests.srtp import Sdes
 from tests.transports.sip_calls import packets, soon
-from tests.transports.test_sip_audio import Pipelined, until
+from tests.transports.test_sip_audio import Pipelined
 from tests.transports.test_sip_tls import peer
+from tests.waiting import until
 from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
 from transports.sip.outgoing import OutgoingCall

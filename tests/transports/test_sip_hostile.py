@@ -22,6 +22,7 @@ from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
 from tests.transports.sip_calls import phone, soon
+from tests.waiting import until
 from transports.sip import guard, kernel_filter, process
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
@@ -42,12 +43,6 @@ async def guarded_server(reception: Reception, **settings: Any) -> Any:
         yield server, ("127.0.0.1", values["port"])
     finally:
         await server.close()
-
-
-async def until(condition: Any, deadline_s: float = 15.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def banned(server: SipServer) -> list[str]:

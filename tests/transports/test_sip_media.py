@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tests.peers import Reception, sip_server
 from tests.sip_caller import PACKET_SAMPLES, TELEPHONE_EVENT, Caller, dialled, ulaw_decode, ulaw_encode
-from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak, tone, until
+from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak, tone
 from tests.transports.test_sip_receiver import KEYS
 from tests.transports.test_sip_receiver import pressed as tones
+from tests.waiting import until
 from transports.call import EndReason
 from transports.resampler import Resampler
 

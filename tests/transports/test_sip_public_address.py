@@ -13,7 +13,7 @@ from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller
-from tests.transports.test_sip_audio import until
+from tests.waiting import until
 from transports.sip import door, public_address
 from transports.sip.message import Message
 from transports.sip.public_address import PublicAddress

@@ -17,8 +17,8 @@ from tests.peers import Reception, free_port
 from tests.sip_callee import Callee, callee
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import packets, phone, soon
-from tests.transports.test_sip_audio import until
 from tests.transports.test_sip_robustness import settled_footprint
+from tests.waiting import until
 from transports.call import CallTransport, EndReason
 from transports.outbound import OutboundGuard
 from transports.sip.referral import Referral

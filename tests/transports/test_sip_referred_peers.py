@@ -13,9 +13,9 @@ from tests.linphone import linphone
 from tests.peers import Reception, softphone, target
 from tests.sip_caller import dialled
 from tests.transports.sip_calls import soon
-from tests.transports.test_sip_audio import until
 from tests.transports.test_sip_referred import last_news, refer, served
 from tests.transports.test_sip_transfer_peers import silence
+from tests.waiting import until
 from transports.call import EndReason
 from transports.sip.moving import MovingCall
 

@@ -19,7 +19,8 @@ from tests.dtls import Dtls
 from tests.peers import Reception, sip_server
 from tests.srtp import Sdes
 from tests.transports.sip_calls import phone, soon
-from tests.transports.test_sip_audio import Listener, Pipelined, pitch_hz, received, speak, tone, until
+from tests.transports.test_sip_audio import Listener, Pipelined, pitch_hz, received, speak, tone
+from tests.waiting import until
 from transports.call import EndReason
 from transports.sip.encryption import KEY_BYTES
 

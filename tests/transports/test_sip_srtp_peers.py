@@ -15,8 +15,9 @@ from tests.linphone import linphone
 from tests.peers import Reception, free_port, missing_peer, sip_server, softphone
 from tests.proxy import Tls, kamailio
 from tests.transports.sip_calls import soon
-from tests.transports.test_sip_audio import Pipelined, pitch_hz, speak, tone, until
+from tests.transports.test_sip_audio import Pipelined, pitch_hz, speak, tone
 from tests.transports.test_sip_tls import serving, where
+from tests.waiting import until
 from transports.call import EndReason
 from transports.sip.server import SipServer
 from transports.sip.trace import Message

@@ -17,7 +17,7 @@ from tests.peers import Reception, free_port
 from tests.sip_caller import Caller
 from tests.srtp import Sdes
 from tests.transports.sip_calls import phone, soon
-from tests.transports.test_sip_audio import until
+from tests.waiting import until
 from transports.sip.errors import SipError
 from transports.sip.server import SipServer
 

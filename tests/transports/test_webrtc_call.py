@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from config.settings import WebRtcSettings
 from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent, rtvi, tone
+from tests.waiting import until
 from transports.call import CallRefused, EndReason
 from transports.webrtc.audio import SpeechTrack
 from transports.webrtc.call import STALLED_S
@@ -89,15 +90,6 @@ class Browser:
         self._listening = asyncio.create_task(listen())
 
 
-async def until(condition: Any, deadline_s: float = 10, what: Any = None) -> None:
-    try:
-        async with asyncio.timeout(deadline_s):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"not within {deadline_s} s: {what() if what else condition}")
-
-
 @asynccontextmanager
 async def serving(agent: FakeAgent, **settings: Any) -> AsyncIterator[WebRtcEndpoint]:
     before = asyncio.all_tasks()
@@ -107,7 +99,9 @@ async def serving(agent: FakeAgent, **settings: Any) -> AsyncIterator[WebRtcEndp
     finally:
         await endpoint.close()
         assert not agent.live
-        await until(lambda: not asyncio.all_tasks() - before, 5, what=lambda: asyncio.all_tasks() - before)
+        with suppress(TimeoutError):
+            await until(lambda: not asyncio.all_tasks() - before, 5)
+        assert not asyncio.all_tasks() - before
 
 
 def level(pcm: bytes) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,15 +11,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.http.server import HttpServer
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    """Wait for a condition. Raises TimeoutError if it doesn't come."""
-    async with asyncio.timeout(deadline_s):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.002)
 
 
 class Documented:

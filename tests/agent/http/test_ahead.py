@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from agent.http.ahead import ahead
-from tests.agent.http.conftest import until
+from tests.waiting import until
 
 
 class Source:

@@ -21,8 +21,9 @@ from agent.http.chat import Chat
 from agent.http.text import chat_router
 from config.llm import LlmSettings
 from config.settings import Settings, TextSettings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeEndpoint, FakeLlm, FakeModels, ScriptedLlm
+from tests.waiting import until
 
 
 @dataclass

@@ -19,8 +19,8 @@ from agent.http import connections
 from agent.http.app import create_app
 from agent.http.server import HttpServer
 from config.settings import Settings
-from tests.agent.http.conftest import until
 from tests.agent.http.fakes import FakeCalls, FakeModels
+from tests.waiting import until
 
 SHORT_S = 0.4
 PATIENT_S = 2.0  # for peers that must be kept, also by a machine that stalls

@@ -18,9 +18,10 @@ from agent.events import Events
 from agent.http import events as http
 from agent.http.app import create_app
 from config.settings import Settings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import EndReason, MediaStats
 
 

@@ -10,9 +10,10 @@ import pytest
 from agent.http.app import create_app
 from agent.voicemail import Voicemail
 from config.settings import Settings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.http.test_control import assert_problem
+from tests.waiting import until
 from transports.call import CallInfo
 
 

@@ -30,7 +30,7 @@ from agent.reload import Reloaded
 from agent.voicemail import Voicemail
 from config.answering import load_personas
 from config.settings import Settings, WebRtcSettings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import (
     FakeCall,
     FakeCalls,
@@ -41,6 +41,7 @@ from tests.agent.http.fakes import (
     ToneVoices,
 )
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import CallGone, CallInfo, CallRefused, EndReason, MediaStats
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard

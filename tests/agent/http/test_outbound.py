@@ -29,11 +29,12 @@ from config.settings import CallSettings, HttpSettings, Settings
 from config.sip import SipSettings
 from models.pool import ModelPool
 from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeModels as HttpModels
 from tests.peers import free_port
 from tests.sip_callee import callee
 from tests.transports.sip_calls import packets
+from tests.waiting import until
 from transports.call import CallTransport
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard
 from transports.sip.server import SipServer

@@ -15,9 +15,10 @@ from agent.http.app import create_app
 from agent.records.recorder import Recorder
 from config.settings import Settings
 from models.pool import ComponentHealth
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import CallInfo, EndReason, MediaStats
 
 

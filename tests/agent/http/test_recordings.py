@@ -22,9 +22,10 @@ from agent.recordings.recordings import Recordings
 from agent.recordings.tap import CALLER, Sound
 from agent.records.recorder import Recorder
 from config.settings import Settings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels, FakeMonitor
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import EndReason, MediaStats
 
 RATE_HZ = 16_000

@@ -17,10 +17,11 @@ from agent.http.sip import sip_router
 from config.accounts import AccountSettings
 from config.settings import HttpSettings, Settings
 from config.sip import SipSettings
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.peers import Reception, free_port
 from tests.sip_caller import Caller, dialled
+from tests.waiting import until
 from transports.sip.server import SipServer
 
 KEY = "s3cret-s3cret-s3cret"

@@ -15,8 +15,9 @@ from agent.http.app import create_app
 from agent.http.speech import STT_BODY_BYTES, speech_router, wav
 from config.settings import Settings, TextSettings
 from models.lanes import Priority
-from tests.agent.http.conftest import Serve, until
+from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
+from tests.waiting import until
 
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16).tobytes()
 

@@ -12,7 +12,8 @@ from agent.recordings.monitor import Monitor
 from agent.recordings.recordings import Recordings
 from tests.agent.recordings.wire import RATE_HZ, WIRE_HZ, at_16_khz, noise, where
 from tests.transports.media_carriers import FakeCarrier, PlivoSide, TwilioSide
-from tests.transports.test_media_streams import Server, server, until
+from tests.transports.test_media_streams import Server, server
+from tests.waiting import until
 
 __all__ = ["server"]  # the fixture
 

@@ -13,7 +13,8 @@ from agent.recordings.recordings import Recordings
 from tests.agent.recordings.wire import RATE_HZ, WIRE_HZ, Samples, Wire, at_16_khz, began, noise, where
 from tests.peers import Reception, sip_server
 from tests.sip_caller import PTIME_S, dialled
-from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak, until
+from tests.transports.test_sip_audio import Pipelined, fallen_silent, speak
+from tests.waiting import until
 
 ALIGNED_S = 0.020
 TALKS, PARTS = 3, 5

@@ -24,7 +24,7 @@ from agent.records.database import Database
 from config.errors import ConfigError
 from config.persona import load_persona, persona_names
 from config.settings import Settings
-from tests.agent.http.conftest import until
+from tests.waiting import until
 
 RATE_HZ = 16_000
 ID = "9f2c51d07a3e"

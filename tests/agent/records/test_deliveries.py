@@ -23,8 +23,8 @@ from agent.records.deliveries import Deliveries, Summarize
 from agent.records.recorder import Recorder
 from agent.records.tables import Call
 from config.settings import Settings
-from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import EndReason, MediaStats
 
 SECRET = "s3cret-s3cret-s3cret"

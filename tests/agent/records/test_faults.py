@@ -13,9 +13,9 @@ from agent.records import database
 from agent.records import recorder as module
 from agent.records.recorder import Recorder
 from config.settings import Settings
-from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from tests.disk import Disk, small_disk
+from tests.waiting import until
 from transports.call import EndReason, MediaStats
 
 

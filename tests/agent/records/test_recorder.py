@@ -17,9 +17,9 @@ from agent.records.recorder import Recorder
 from agent.records.tables import Call, Turn
 from config.errors import ConfigError
 from config.settings import Settings
-from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
 from tests.postgres import Postgres
+from tests.waiting import until
 from transports.call import CallInfo, EndReason, MediaStats
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import update
 from agent.records.recorder import Recorder
 from agent.records.stats import by_hour
 from agent.records.tables import Call, Turn
-from tests.agent.http.conftest import until
 from tests.agent.records.conftest import Talk
+from tests.waiting import until
 from transports.call import CallInfo, EndReason, MediaStats
 
 NOW = datetime(2030, 1, 2, 12, 40, tzinfo=UTC)
