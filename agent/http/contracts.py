@@ -368,6 +368,3 @@ class Elsewhere(Protocol):
 
     async def ask(self, path: str) -> Sequence[Response]:
         """What all of them that answer answer to a GET."""
-
-
-JsonObject = dict[str, Any]

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,7 @@ from agent.outbound.retries import Retries
 from agent.outbound.session import OutboundSession, Script
 from transports.call import CallGone, CallRefused, CallTransport, EndReason
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard, Permit
-from transports.sip.outgoing import Failure, OutgoingCall
+from transports.sip.outgoing import Failure, OutgoingCall, OutgoingHandler
 
 logger = logging.getLogger("offhook.outbound")
 
@@ -37,7 +37,7 @@ class Dial(Protocol):
     def __call__(
         self,
         to: str,
-        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        handler: OutgoingHandler,
         *,
         account: str,
         ring_timeout_s: float,
@@ -166,7 +166,7 @@ class OutboundCalls:
     async def consult(
         self,
         to: str,
-        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        handler: OutgoingHandler,
         *,
         account: str,
         ring_timeout_s: float,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import re
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,3 +188,7 @@ class OutgoingCall(MovingCall):
             EndReason.TRANSPORT_FAILURE: "The SIP stack failed.",
         }.get(reason, "It was hung up before it was answered.")
         return Failure(reason, 0, sentence)
+
+
+OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
+"""Runs a call that was made, to its end."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from typing import Protocol
 
 from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard, Permit
 from transports.sip.moving import MovingCall
-from transports.sip.outgoing import OutgoingCall
+from transports.sip.outgoing import OutgoingCall, OutgoingHandler
 from transports.sip.referral import Referral
 
 BY_PEER = "peer"  # who asks, as the limits count
@@ -33,7 +33,7 @@ class Dial(Protocol):
     def __call__(
         self,
         to: str,
-        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        handler: OutgoingHandler,
         *,
         account: str,
         ring_timeout_s: float,

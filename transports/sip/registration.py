@@ -25,7 +25,6 @@ class State(StrEnum):
     REGISTERING = "registering"
     REGISTERED = "registered"
     FAILED = "failed"
-    STOPPED = "stopped"
     TRUNK = "trunk"  # has nothing to register
 
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from baresip.errors import BaresipError, CommandQueueFull
@@ -37,7 +37,7 @@ from transports.sip.listeners import Listeners
 from transports.sip.moving import MovingCall
 from transports.sip.native import Stack, source_towards
 from transports.sip.native_agents import Agent
-from transports.sip.outgoing import OutgoingCall
+from transports.sip.outgoing import OutgoingCall, OutgoingHandler
 from transports.sip.pump import Pump
 from transports.sip.referred import Referrals
 from transports.sip.registrar import Registrar, Unreached
@@ -51,8 +51,6 @@ WATCH_INTERVAL_S = 10.0
 FILES_INTERVAL_S = 1.0
 PING_TIMEOUT_S = 5.0
 _ANYONE = ""  # the agent that answers who comes by no account
-
-OutgoingHandler = Callable[[OutgoingCall], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("offhook.sip")
 
@@ -270,7 +268,7 @@ class SipServer:
     async def dial(
         self,
         to: str,
-        handler: Callable[[OutgoingCall], Coroutine[Any, Any, None]],
+        handler: OutgoingHandler,
         *,
         account: str = "",
         ring_timeout_s: float,
