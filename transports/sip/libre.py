@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from transports.sip.errors import SipError
 
@@ -15,6 +15,15 @@ URI_TRANSPORTS = ("", ";transport=tcp", ";transport=tls")  # by these; UDP goes 
 _TEXT_BYTES = 64  # an address as text is shorter
 
 _pointer, _size, _int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+
+
+T = TypeVar("T")
+
+
+class OnSipThread(Protocol):
+    """Does work on the SIP thread. Raises BaresipError where the stack is busy, or dead."""
+
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class ListElement(ctypes.Structure):

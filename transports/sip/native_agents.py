@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from baresip import _native
 from baresip.errors import BaresipError
@@ -15,7 +15,7 @@ from baresip.ua import UserAgent
 from config.accounts import AccountSettings
 from config.sip import MediaEncryption
 from transports.sip.encryption import mediaenc_of_offer
-from transports.sip.libre import List, ListElement, at, declare
+from transports.sip.libre import List, ListElement, OnSipThread, at, declare
 
 CODECS = {"opus": "opus/16000/1", "g722": "g722/16000/1", "pcmu": "pcmu", "pcma": "pcma"}
 AGENTS = 500  # the stack has room for 1,023, the calls among them
@@ -30,12 +30,6 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "account_set_auth_user": (_int, [_pointer, _text]),
     "account_set_auth_pass": (_int, [_pointer, _text]),
 }
-
-T = TypeVar("T")
-
-
-class OnSipThread(Protocol):
-    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from typing import Any
 
 from baresip import _native
 
-from transports.sip.libre import declare
-from transports.sip.native_rtp import OnSipThread
+from transports.sip.libre import OnSipThread, declare
 
 _SENDONLY, _SENDRECV = 2, 3  # enum sdp_dir
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from baresip import _native
 
 from transports.sip.encryption import Encryption, Key
-from transports.sip.libre import ListElement, SocketAddress, address_text, declare
+from transports.sip.libre import ListElement, OnSipThread, SocketAddress, address_text, declare
 from transports.sip.native_srtp import StackSrtp
 from transports.sip.source import Address
 
@@ -123,13 +123,6 @@ class Negotiated:
     codec: str = ""  # that we send, e.g. `pcmu`
     encryption: Encryption = Encryption.NONE
     key: Key | None = None  # of what the peer sends; None while DTLS is under way
-
-
-T = TypeVar("T")
-
-
-class OnSipThread(Protocol):
-    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class StackRtp:

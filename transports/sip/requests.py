@@ -11,14 +11,14 @@ import contextlib
 import ctypes
 import errno
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from baresip import _native
 
-from transports.sip.libre import Pl, SipMessage, SocketAddress, Uri, at, declare, text_of
+from transports.sip.libre import OnSipThread, Pl, SipMessage, SocketAddress, Uri, at, declare, text_of
 from transports.sip.message import Message
 from transports.sip.sdp import Ip
 
@@ -38,12 +38,6 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "mbuf_write_mem": (_int, [_pointer, _text, ctypes.c_size_t]),
 }
-
-T = TypeVar("T")
-
-
-class OnSipThread(Protocol):
-    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class RequestFailed(Exception):
