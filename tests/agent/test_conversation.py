@@ -80,7 +80,7 @@ def test_a_noise_while_an_answer_is_awaited_costs_it_no_ledger() -> None:
     asyncio.run(main())
 
 
-def test_a_greeting_has_no_ledger() -> None:
+async def test_a_greeting_has_no_ledger() -> None:
     conversation = Conversation()
     assert conversation.answer_sounds(1.0) is None
     turn = conversation.agent_said("Hello", cut_off=False)
