@@ -12,7 +12,6 @@ from baresip.errors import BaresipError
 from fastapi import FastAPI
 
 from agent import logs, pipeline
-from agent.admission import Load
 from agent.canary import Canary
 from agent.events import Events
 from agent.hold_music import hold_music
@@ -26,6 +25,7 @@ from agent.http.server import HttpServer
 from agent.http.sip import sip_router
 from agent.http.speech import transcribe
 from agent.http.webrtc import webrtc_router
+from agent.load import calibrate, load_of
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
 from agent.recordings.recordings import Recordings
@@ -34,6 +34,7 @@ from agent.records.recorder import Recorder
 from agent.reload import ANSWERING, Reloaded, plan
 from agent.room import Room
 from agent.sessions import Sessions
+from agent.sip_health import sip_health
 from agent.summary import summarize
 from agent.tls import Certificate
 from agent.tracing import tracing
@@ -45,15 +46,12 @@ from config.errors import ConfigError
 from config.persona import Persona
 from config.ports import require_free
 from config.settings import CALLS_OF_A_PROCESS, Settings
-from models.calibration import least_limit
-from models.capacity import available_memory_bytes
 from models.errors import ModelError
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard
 from transports.sip.dispatcher import Dispatcher
 from transports.sip.errors import SipError
-from transports.sip.registration import State
 from transports.sip.server import SipServer
 from transports.sip.worker import Worker
 from transports.webrtc.endpoint import WebRtcEndpoint
@@ -198,7 +196,9 @@ class Server:
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         if settings.call.wanted is None:
             on_progress("trying how many calls this machine bears")
-            await self._calibrate()
+            kept = settings.cache_dir / "bearing.json"
+            await calibrate(self.sessions.admission, self.pool, self.persona, kept)
+            logger.info("%s", self.sessions.admission.capacity)
         if not self._worker:  # or what is pending would be passed on twice
             await self.voicemail.start()  # before a call may leave a message
         await self.sessions.prepare()
@@ -217,22 +217,6 @@ class Server:
         if speaker:
             llm = llm.model_copy(update={"bundled": speaker.resident.name})
         return self.settings.model_copy(update={"call": call, "llm": llm})
-
-    async def _calibrate(self) -> None:
-        persona = self.persona
-        try:
-            limit = await least_limit(
-                self.pool,
-                [persona.goodbye, persona.apology, persona.again],
-                voice=persona.voice,
-                language=persona.language,
-                kept=self.settings.cache_dir / "bearing.json",
-            )
-        except ModelError as error:
-            self.sessions.admission.bears(0, str(error).rstrip("."))
-        else:
-            self.sessions.admission.bears(limit.calls, f"{limit.what}, {limit.why}")
-        logger.info("%s", self.sessions.admission.capacity)
 
     def _recordings(self, recorder: Recorder | None) -> Recordings | None:
         """Raises ConfigError where a persona has no words for it."""
@@ -364,24 +348,12 @@ class Server:
     async def _look_after(self) -> None:
         """Have calls refused that would be too many, and SIP's OPTIONS say whether any is taken."""
         while True:
-            self.sessions.admission.weigh(self._load(), time.monotonic())
+            self.sessions.admission.weigh(load_of(self.pool, self._pulse), time.monotonic())
             if self.sip:
                 # A worker that has too much to do gets no calls; others may have time.
                 ready = self.sessions.accepting[0] if self._worker else not self.sessions.stopped
                 self.sip.tell_ready(ready)
             await asyncio.sleep(LOOK_S)
-
-    def _load(self) -> Load:
-        parts = self.pool.health()
-        lanes_s = {part.name: part.oldest_s for part in parts}
-        gpu = self.pool.gpu() if any(part.device == "cuda" for part in parts) else None
-        return Load(
-            mind_s=lanes_s.pop("language model"),
-            lanes_s=lanes_s,
-            loop_lag_s=self._pulse.lag_s,
-            memory_bytes=available_memory_bytes(),
-            gpu_memory_bytes=gpu.free_bytes if gpu else None,
-        )
 
     async def _write_down(self, pcm: bytes, language: str) -> str:
         return (await transcribe(self.pool, pcm, language)).text
@@ -408,26 +380,9 @@ class Server:
         parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, kept)
         others = [*(part.health() for part in parts if part), *self.room.health()]
         others += self.workers.health() if self.workers else []
-        if self.sip is None:
-            return others
-        sip = self.settings.sip
-        where = f"{sip.host}:{sip.port}" + (f", TLS {sip.tls_port}" if sip.over_tls else "")
-        state, error, remedy = self._sip_state(self.sip)
-        return [ComponentHealth("sip", state, where, "baresip", error, 0, remedy=remedy), *others]
-
-    def _sip_state(self, sip: SipServer) -> tuple[str, str | None, str | None]:
-        if self._sip_dead:
-            return "down", "The SIP thread died.", "Start offhook again."
-        if not sip.listening:
-            return "loading", None, None
-        if not sip.reached:
-            why = " ".join(sip.troubles) or "This machine has no address to be called at."
-            return "down", why, "Bring the interface up again, or set sip.host to an address that is there."
-        failed = [one for one in sip.accounts if one.state is State.FAILED]
-        troubles = [*sip.troubles, *(f"Account {one.name}: {one.last_error}" for one in failed)]
-        if troubles:
-            return "degraded", " ".join(troubles), "The other addresses and accounts are answered."
-        return "ready", None, None
+        if self.sip:
+            others.insert(0, sip_health(self.sip, self.settings.sip, dead=self._sip_dead))
+        return others
 
     async def close(self, *, drain_s: float) -> None:
         """See the calls out, then stop everything, in the reverse order of the start."""
