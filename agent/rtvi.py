@@ -6,6 +6,8 @@ processor and observer make them from the pipeline's frames.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 from pipecat.processors.frame_processor import FrameProcessor
@@ -14,7 +16,35 @@ from pipecat.processors.frameworks.rtvi import models as messages
 
 from agent.conversation import LatencyTrace
 from config.persona import Persona
-from transports.call import EndReason
+from transports.call import CallTransport, EndReason
+
+MESSAGE_DEADLINE_S = 0.5
+
+logger = logging.getLogger("offhook.call")
+
+
+class Messages:
+    """Those of one call, where its wire carries any. One that doesn't go out costs the call nothing."""
+
+    def __init__(self, call: CallTransport) -> None:
+        self._call = call
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def tell(self, message: dict[str, Any]) -> None:
+        if not self._call.carries_messages:
+            return
+        try:
+            async with asyncio.timeout(MESSAGE_DEADLINE_S):
+                await self._call.send_message(message)
+        except TimeoutError:
+            logger.warning("call %s: a message didn't go out in time", self._call.info.id)
+        except Exception:
+            logger.warning("call %s: a message didn't go out", self._call.info.id, exc_info=True)
+
+    def tell_soon(self, message: dict[str, Any]) -> None:
+        telling = asyncio.create_task(self.tell(message))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
 
 def observer_params(before_listener: list[FrameProcessor]) -> RTVIObserverParams:

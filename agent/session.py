@@ -28,7 +28,7 @@ from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
 from agent.recordings.recordings import Recordings
-from agent.rtvi import ending_message, latency_message, persona_message, taken_back_message
+from agent.rtvi import Messages, ending_message, latency_message, persona_message, taken_back_message
 from agent.troubles import Outcome, Troubles
 from agent.voicemail import Voicemail
 from config.persona import Persona
@@ -43,7 +43,6 @@ CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
 CHARACTER_S = 0.1  # at most, of slow speech
-MESSAGE_DEADLINE_S = 0.5
 
 
 class CallSession:
@@ -87,7 +86,7 @@ class CallSession:
         )
         self._gone = asyncio.Event()
         self.forgotten = asyncio.Event()  # set by whoever ran it, when nothing is left of it
-        self._telling: set[asyncio.Task[None]] = set()
+        self._messages = Messages(call)
         self._idle_prompts_left = settings.call.idle_prompts
         self._was_on_hold = False  # when last found idle
         self._pipeline = build(
@@ -123,9 +122,9 @@ class CallSession:
         self._observers: list[Observer] = []
         self._conversation.on_changed = self._on_changed
         self._conversation.on_bridged = self._on_bridged
-        self._conversation.on_taken_back = lambda: self._tell_soon(taken_back_message())
+        self._conversation.on_taken_back = lambda: self._messages.tell_soon(taken_back_message())
         self._troubles = Troubles()
-        self._answering.on_change(lambda persona: self._tell_soon(persona_message(persona)))
+        self._answering.on_change(lambda persona: self._messages.tell_soon(persona_message(persona)))
 
     @property
     def info(self) -> CallInfo:
@@ -292,23 +291,6 @@ class CallSession:
     async def _say(self, text: str) -> None:
         await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
 
-    async def _tell(self, message: dict[str, Any]) -> None:
-        """Send a message where the wire carries them. One that doesn't go out costs the call nothing."""
-        if not self._call.carries_messages:
-            return
-        try:
-            async with asyncio.timeout(MESSAGE_DEADLINE_S):
-                await self._call.send_message(message)
-        except TimeoutError:
-            logger.warning("call %s: a message didn't go out in time", self.info.id)
-        except Exception:
-            logger.warning("call %s: a message didn't go out", self.info.id, exc_info=True)
-
-    def _tell_soon(self, message: dict[str, Any]) -> None:
-        telling = asyncio.create_task(self._tell(message))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-
     async def _say_last(self, words: Sequence[Frame], running: asyncio.Task[None]) -> None:
         """Say goodbye and let the pipeline run empty, but not for long."""
         characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
@@ -330,7 +312,7 @@ class CallSession:
 
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""
-        await self._tell(ending_message(self._ending.result()[0]))
+        await self._messages.tell(ending_message(self._ending.result()[0]))
         await self._in_time(self._call.hangup(), "hanging up")
         self._call.playout.close()
         await self.control.close()
@@ -428,7 +410,7 @@ class CallSession:
         ledger = self._conversation.answer_sounds(asyncio.get_running_loop().time() + self._call.send_delay_s)
         if ledger and ledger.voice_to_voice_ms is not None:
             self._troubles.answered()
-            self._tell_soon(latency_message(ledger))
+            self._messages.tell_soon(latency_message(ledger))
             for observer in self._observers:
                 observer.answered(self, ledger)
             logger.info(
