@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.crowd import Crowd, Refused, cpu_s, crowd_server, question, resident_mb
+from tests.crowd import Crowd, Refused, crowd_server, question
+from tests.process import cpu_s, resident_mb
 
 ARRIVE_A_SECOND = 4
 SETTLE_S = 3.0

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,17 +77,6 @@ async def crowd_server(calls: int) -> AsyncIterator[tuple[tuple[str, int], int]]
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1000
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time so far, of all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 @dataclass

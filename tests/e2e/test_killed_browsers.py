@@ -14,6 +14,7 @@ from playwright.async_api import Playwright, async_playwright, expect
 
 from tests.e2e.browser import launch, until, voice_like
 from tests.e2e.page_agent import Site, site
+from tests.process import open_files
 from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent
 from tests.transports.media_carriers import loudness
@@ -31,7 +32,7 @@ def ledger() -> dict[str, int]:
     return {
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
-        "files": len(list(Path("/proc/self/fd").iterdir())),
+        "files": open_files(),
     }
 
 

@@ -18,6 +18,7 @@ import pytest
 import websockets
 
 from tests.e2e.served import START_S, Served, until
+from tests.process import gone
 from tests.sip_caller import Caller
 from tests.transports.sip_calls import packets, phone, soon
 
@@ -64,13 +65,6 @@ def processes(server: Served) -> list[int]:
                 if parent and int(parent[1]) == server.process.pid:
                     found.append(int(entry.name))
     return found
-
-
-def gone(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
 
 
 async def test_the_api_is_whole_over_all_processes(server: Served) -> None:

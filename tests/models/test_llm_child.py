@@ -27,6 +27,7 @@ from models.llm.language_model import Llm
 from models.llm.stream import opened
 from tests.models.llama import ready
 from tests.ollama_server import OllamaServer, served
+from tests.process import gone
 from tests.waiting import until
 from tests.weights import require_weights
 
@@ -65,13 +66,6 @@ def system(prompt: str) -> list[dict[str, str]]:
 
 def asked(question: str) -> LLMContextFrame:
     return LLMContextFrame(context=LLMContext([{"role": "user", "content": question}]))
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 async def test_the_bundled_model_is_chosen_answers_and_is_asked_in_the_call_s_slot(llm: Llm) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-import os
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from models.errors import ModelBusy, WeightsError
 from models.lanes import Priority
 from models.piper import Voice
 from models.whisper import Recognizer
+from tests.process import resident_mb
 
 Samples = npt.NDArray[np.int16]
 
@@ -236,8 +236,3 @@ def test_utterances_of_every_length_leave_nothing_behind(recognizer: Recognizer)
     for sound in sounds[5:]:
         recognizer.encode(sound)
     assert resident_mb() - before < 6  # 13 with a compiled convolution kept for each length
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

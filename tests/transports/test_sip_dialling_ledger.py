@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
-from tests.crowd import resident_mb
+from tests.process import open_files, resident_mb
 from tests.sip_callee import Callee, callee
 from tests.transports.sip_calls import soon
 from tests.transports.test_sip_dialling import Dialling, dial, dialler
@@ -62,7 +60,7 @@ def things(server: SipServer) -> dict[str, int]:
     assert server._runtime
     gc.collect()
     return {
-        "files": len(list(Path("/proc/self/fd").iterdir())),
+        "files": open_files(),
         "threads": threading.active_count(),
         "tasks": len(asyncio.all_tasks()),
         "calls": len(server._calls._serving),
@@ -82,11 +80,11 @@ async def test_nothing_is_left(calls: int) -> None:
     async with dialler() as server:
         for way in WAYS:  # whatever is made once
             await one(server, way)
-        before, memory_mb = await settled(server, {}), resident_mb(os.getpid())
+        before, memory_mb = await settled(server, {}), resident_mb()
         for nth in range(calls):
             await one(server, WAYS[nth % len(WAYS)])
         assert await settled(server, before) == before
-        grown_mb = resident_mb(os.getpid()) - memory_mb
+        grown_mb = resident_mb() - memory_mb
         print(f"{calls} calls: {grown_mb:.1f} MB more")
         assert grown_mb < MEMORY_MB
 

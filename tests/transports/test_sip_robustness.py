@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from tests.peers import Reception, sip_server
+from tests.process import open_files
 from tests.sip_caller import Caller, dialled
 
 SEED = 20
@@ -79,8 +80,7 @@ async def test_malformed_packets_harm_neither_this_call_nor_the_next() -> None:
 
 def footprint() -> tuple[int, int, int]:
     """Open files, native threads and tasks."""
-    files, threads = Path("/proc/self/fd"), Path("/proc/self/task")
-    return len(list(files.iterdir())), len(list(threads.iterdir())), len(asyncio.all_tasks())
+    return open_files(), len(list(Path("/proc/self/task").iterdir())), len(asyncio.all_tasks())
 
 
 async def settled_footprint() -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from baresip.ua import UserAgent
 from config.sip import SipSettings
 from tests.certificates import Authority, chain
 from tests.peers import Reception, free_port
+from tests.process import open_files
 from tests.sip_caller import Caller
 from tests.srtp import Sdes
 from tests.transports.sip_calls import phone, soon
@@ -215,10 +216,6 @@ async def test_without_a_port_for_tls_we_connect_over_it_all_the_same(authority:
             await server.close()
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 async def test_connections_leave_nothing_behind(authority: Authority) -> None:
     """Some that say nothing, some that aren't TLS, some that break off in the handshake, and some whole."""
     await leave_nothing_behind(authority, 60)
@@ -234,7 +231,7 @@ async def leave_nothing_behind(authority: Authority, count: int) -> None:
     trusting = authority.trusting()
     async with serving(reception, chain(authority.sign("offhook"))) as server:
         host, port = where(server)
-        before = descriptors()
+        before = open_files()
         for nth in range(count):
             match nth % 4:
                 case 0:
@@ -254,7 +251,7 @@ async def leave_nothing_behind(authority: Authority, count: int) -> None:
                         await soon(reception.connected.get(), 20)
                         await caller.bye()
                         await soon(reception.ended.get(), 20)
-        await until(lambda: descriptors() <= before, 60)
+        await until(lambda: open_files() <= before, 60)
         assert not reception.live
 
 
@@ -262,15 +259,15 @@ async def leave_nothing_behind(authority: Authority, count: int) -> None:
 async def test_who_says_nothing_is_cut_off_within_a_minute(authority: Authority) -> None:
     """As is who stops in the handshake: the stack gives either 32 s."""
     async with serving(Reception(), chain(authority.sign("offhook"))) as server:
-        before = descriptors()
+        before = open_files()
         writers = []
         for nth in range(100):
             _, writer = await asyncio.open_connection(*where(server))
             if nth % 2:
                 writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a ClientHello begins
             writers.append(writer)
-        await until(lambda: descriptors() >= before + 200)
-        await until(lambda: descriptors() <= before + 100, 60)
+        await until(lambda: open_files() >= before + 200)
+        await until(lambda: open_files() <= before + 100, 60)
         for writer in writers:
             writer.close()
 

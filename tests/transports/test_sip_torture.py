@@ -8,7 +8,6 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 
 from agent.vitals import return_memory
 from tests.peers import Reception, sip_server
+from tests.process import open_files, resident_mb
 from tests.sip_caller import Caller, dialled
 from tests.transports.torture import Peers, generated, torture
 
@@ -26,7 +26,7 @@ SEEDS = (1, 2, 3, 4)
 AT_ONCE = 50  # then the kernel's buffer is left to be emptied
 PER_CONNECTION = 25
 UNACKNOWLEDGED_S = 60  # 64 T1, and then some
-GROWTH_KB = 10_000
+GROWTH_MB = 10
 GAP_MS = 60  # on a machine where others work
 
 
@@ -53,15 +53,6 @@ def worst_gap_ms(callers: list[Caller]) -> float:
     """Of the packets that any of them got: the longest wait for the next one (p99)."""
     gaps = np.concatenate([np.diff([packet.at for packet in caller.received]) for caller in callers])
     return float(np.percentile(gaps, 99)) * 1000
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def resident_kb() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 async def assault(server: tuple[str, int], messages: list[bytes]) -> None:
@@ -142,15 +133,15 @@ async def test_many_generated_messages() -> None:
         for seed in SEEDS:
             forget(callers)
             chance = random.Random(seed)
-            files, memory_kb = await footprint_after(server, reception, chance, MESSAGES_SOAK // len(SEEDS))
+            files, memory_mb = await footprint_after(server, reception, chance, MESSAGES_SOAK // len(SEEDS))
             gap_ms = worst_gap_ms(callers)
             print(
                 f"seed {seed}: packets {gap_ms:.1f} ms apart (p99), {files - before[0]} more files, "
-                f"{memory_kb - before[1]} kB more"
+                f"{memory_mb - before[1]:.1f} MB more"
             )
             assert gap_ms < GAP_MS
         assert files == before[0]
-        assert memory_kb - before[1] < GROWTH_KB
+        assert memory_mb - before[1] < GROWTH_MB
 
 
 def forget(callers: list[Caller]) -> None:
@@ -162,8 +153,8 @@ def forget(callers: list[Caller]) -> None:
 
 async def footprint_after(
     server: tuple[str, int], reception: Reception, chance: random.Random, count: int
-) -> tuple[int, int]:
-    """Open files and resident kB once all calls that nobody acknowledged are over."""
+) -> tuple[int, float]:
+    """Open files and resident MB once all calls that nobody acknowledged are over."""
     for _ in range(count // 1000):
         await assault(server, [generated(peers_of(server), chance) for _ in range(1000)])
     async with asyncio.timeout(UNACKNOWLEDGED_S):
@@ -174,4 +165,4 @@ async def footprint_after(
         while not queue.empty():
             queue.get_nowait()
     return_memory()
-    return open_files(), resident_kb()
+    return open_files(), resident_mb()

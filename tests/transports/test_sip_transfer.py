@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.peers import Reception, sip_server
+from tests.process import resident_mb
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
 from tests.transports.test_sip_robustness import settled_footprint
-from tests.transports.test_sip_torture import resident_kb
 from transports.call import CallTransport, EndReason, TransferFailed
 
 TARGET = "sip:reception@127.0.0.1:5999;transport=udp"
@@ -168,10 +168,10 @@ async def test_transfers_leave_nothing_behind(count: int) -> None:
     async with sip_server(reception) as server:
         for nth in range(8):  # what is made once and kept
             await transfer_once(reception, server, nth)
-        before, memory_kb = await settled_footprint(), resident_kb()
+        before, memory_mb = await settled_footprint(), resident_mb()
         for nth in range(count):
             await transfer_once(reception, server, nth)
         assert await settled_footprint() == before
         assert not reception.live
-        print(f"{count} transfers: {memory_kb} kB before, {resident_kb()} kB behind them")
-        assert resident_kb() - memory_kb < 10_000 + 2 * count
+        print(f"{count} transfers: {memory_mb:.1f} MB before, {resident_mb():.1f} MB behind them")
+        assert resident_mb() - memory_mb < 10 + 0.002 * count

@@ -7,10 +7,10 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
+from tests.process import open_files
 from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent
 from tests.transports.test_webrtc_call import Browser, serving
@@ -31,7 +31,7 @@ def ledger() -> dict[str, int]:
     return {
         "tasks": len(asyncio.all_tasks()),
         "threads": sum(thread.name == "audio-decoder" for thread in threading.enumerate()),
-        "files": len(list(Path("/proc/self/fd").iterdir())),
+        "files": open_files(),
     }
 
 

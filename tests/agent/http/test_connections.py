@@ -7,7 +7,6 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -20,6 +19,7 @@ from agent.http.app import create_app
 from agent.http.server import HttpServer
 from config.settings import Settings
 from tests.agent.http.fakes import FakeCalls, FakeModels
+from tests.process import open_files
 from tests.waiting import until
 
 SHORT_S = 0.4
@@ -207,7 +207,7 @@ def few_descriptors() -> Iterator[Callable[[int], None]]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def limit(more: int) -> None:
-        taken = len(list(Path("/proc/self/fd").iterdir()))
+        taken = open_files()
         resource.setrlimit(resource.RLIMIT_NOFILE, (taken + more, before[1]))
 
     yield limit
