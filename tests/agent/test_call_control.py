@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from agent.floor import CantBeDone
 from agent.hold_music import hold_music
 from agent.session import CallSession
 from config.errors import ConfigError
-from config.persona import Persona
 from config.settings import Settings
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse, pressed
 from transports.call import CallGone, CallInfo, CallTransport, EndReason, TransferFailed
@@ -402,78 +400,6 @@ def test_a_pipeline_that_is_gone_has_the_caller_put_through_without_a_word() -> 
     assert outcome.reason is EndReason.TRANSFERRED
 
 
-TAKES = PERSONA.model_copy(update={"tools": ("take_message",)})
-LEAVES = Says(2.0, 3.0, "A message, please.")
-LEFT = Says(12.0, 15.0, "It is raining here.")
-
-
-class Desk:
-    """Takes messages, as the voicemail does."""
-
-    def __init__(self, *, full: bool = False) -> None:
-        self.full = full
-        self.seconds: list[float] = []
-
-    def take(self, pcm: bytes, info: CallInfo, *, persona: str, language: str) -> str:
-        self.seconds.append(len(pcm) / 32_000)
-        assert (info.caller, persona, language) == ("caller", "Test", "en")
-        return "m1"
-
-
-def leaving(*script: Says, desk: Desk, persona: Persona = TAKES, **how: Any) -> Outcome:
-    uses = {LEAVES.text: "!take_message"}
-    voicemail: Any = desk
-    patient = Settings.model_validate({"call": {"idle_prompt_s": 60}})
-    how = {"lasts": 40, **how}
-    return converse(list(script), uses, settings=patient, persona=persona, voicemail=voicemail, **how)
-
-
-def test_a_message_is_recorded_and_is_no_turn() -> None:
-    desk = Desk()
-    outcome = leaving(LEAVES, LEFT, Says(30.0, 31.0, "And another thing."), desk=desk)
-    assert desk.seconds == [pytest.approx(15.5 - outcome.at("agent stops", 1) + 0.4, abs=0.6)]
-    assert callers(outcome) == [LEAVES.text, "And another thing."]
-    says = PERSONA.says
-    assert answers(outcome)[1:3] == [says.leave_message, says.message_taken]
-    assert outcome.left == []
-
-
-def test_the_hash_key_ends_a_message() -> None:
-    outcome = leaving(LEAVES, LEFT, desk=(desk := Desk()), keys=pressed(15.2, "#"))
-    assert len(desk.seconds) == 1
-    assert outcome.at("agent starts", 2) < 16.5  # the silence isn't waited for
-
-
-def test_who_hangs_up_behind_their_message_has_left_it() -> None:
-    outcome = leaving(LEAVES, LEFT, desk=(desk := Desk()), lasts=15.2)
-    assert len(desk.seconds) == 1
-    assert outcome.left == []
-
-
-def test_who_says_nothing_has_left_no_message() -> None:
-    outcome = leaving(LEAVES, desk=(desk := Desk()))
-    assert desk.seconds == []
-    assert answers(outcome)[-1] == PERSONA.says.no_message
-
-
-def test_where_there_is_no_room_the_model_is_told_so() -> None:
-    outcome = leaving(LEAVES, desk=(desk := Desk(full=True)))
-    assert desk.seconds == []
-    assert "no message can be taken now" in json.dumps(outcome.contexts)
-
-
-def test_an_answering_machine() -> None:
-    persona = PERSONA.model_copy(update={"message_only": True})
-    script = [Says(0.3, 0.6, "Hello?"), Says(8.0, 11.0, "Call me back.")]
-    outcome = leaving(*script, desk=(desk := Desk()), persona=persona, keys=pressed(1.0, "5"))
-    assert len(desk.seconds) == 1
-    assert callers(outcome) == []
-    says = PERSONA.says
-    expected = [PERSONA.greeting, says.leave_message, says.message_taken, PERSONA.goodbye]
-    assert answers(outcome) == expected
-    assert outcome.reason is EndReason.AGENT_HANGUP
-
-
 WARM = Settings.model_validate(
     {"transfer": {"to": {"reception": "sip:200@192.0.2.10"}, "warm": ["reception"]}}
 )
@@ -579,27 +505,6 @@ def test_what_a_colleague_is_told() -> None:
     assert told("DTMF: ***") == RECEPTIONIST.says.announcing
     assert told("no", "I have {braces}, see.").endswith("I have {braces}, see.")
     assert len(told("word " * 200)) < 320
-
-
-def test_what_an_operator_asks_for_ends_with_the_call() -> None:
-    told: list[str] = []
-
-    def during(session: CallSession, call: FakeCall) -> None:
-        async def ask() -> None:
-            await asyncio.sleep(2)
-            try:
-                await session.control.take_message()
-            except CantBeDone as error:
-                told.append(str(error))
-
-        session._asking = asyncio.get_running_loop().create_task(ask())  # type: ignore[attr-defined]
-
-    desk: Any = Desk()
-    script = [Says(11.0, 14.0, "This is a message.")]
-    outcome = converse(script, during=during, voicemail=desk, lasts=14.2)
-    assert told == ["The call is over."]
-    assert len(desk.seconds) == 1
-    assert outcome.left == []
 
 
 def test_keys_that_are_pressed_while_a_caller_is_put_through_are_no_turn() -> None:

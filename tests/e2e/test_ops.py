@@ -170,11 +170,6 @@ async def test_a_call_is_followed_and_acted_on(tmp_path: Path) -> None:
         await live
 
 
-NOTE_WHERE = """() => {
-    document.querySelector("audio").onseeked = (event) => (window.sought = event.target.currentTime);
-}"""
-
-
 @pytest.mark.parametrize("key", [None, "a key that is long enough"])
 async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
     settings: dict[str, Any] = {"recordings": {"enabled": True}, "http": {"api_key": key}}
