@@ -94,6 +94,27 @@ def test_a_call_that_no_process_tells_of_counts_only_shortly() -> None:
     assert steering.steer(request("INVITE", "b"), PENDING_S) == 1
 
 
+def test_who_is_asked_for_a_password_takes_no_room() -> None:
+    """Or strangers would have all lines taken for whom nobody knows."""
+    steering = three()
+    assert [steering.steer(request("INVITE", one), 0) for one in "ab"] == [1, 2]
+    assert steering.pending == 2
+    steering.refused("a", 0.01)
+    steering.refused("never seen", 0.01)
+    assert steering.pending == 1
+    assert steering.steer(request("ACK", "a", to_tag="9"), 0.02) == 1
+    assert steering.steer(request("INVITE", "a"), 0.03) == 1
+    assert steering.pending == 2
+
+
+def test_who_comes_again_with_a_password_is_refused_where_there_is_no_room_any_more() -> None:
+    steering = three()
+    assert steering.steer(request("INVITE", "a"), 0) == 1
+    assert steering.steer(request("INVITE", "a"), 0.5, room=False) == 1  # repeated
+    steering.refused("a", 1)
+    assert steering.steer(request("INVITE", "a"), 2, room=False) == FIRST
+
+
 def test_who_takes_no_calls_gets_none_and_keeps_its_own() -> None:
     steering = three()
     steering.report(1, ["a"], 0)

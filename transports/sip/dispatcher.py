@@ -173,3 +173,5 @@ class Dispatcher:
             case "answered":
                 source = bytes.fromhex(said.head["source"])
                 self._guard.traced(Traced(True, "UDP", ("", 0), ("", 0), source, said.payload))
+                with self._lock:
+                    self._steering.refused(said.head["call_id"], now)

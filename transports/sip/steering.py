@@ -71,6 +71,12 @@ class Steering:
         self._pending[call_id] = now + PENDING_S
         self._waiting[process] += 1
 
+    def refused(self, call_id: str, now: float) -> None:
+        """What was to be a call is none: it takes no room any more."""
+        if call_id in self._pending:
+            self._settle(call_id)
+            self._over[call_id] = now + LINGER_S
+
     def report(self, process: int, call_ids: Iterable[str], now: float) -> None:
         """What calls a process has now."""
         before, live = self._live.get(process, frozenset()), frozenset(call_ids)
@@ -89,15 +95,18 @@ class Steering:
         self._expire(now)
         call_id = call_id_of(message)
         owner = self._owners.get(call_id)
-        if owner is not None:
+        begins = message.startswith(b"INVITE ") and not _TO_TAG.search(message, 0, _HEADERS_BYTES)
+        if owner is not None and not (begins and call_id in self._over):  # as one that was asked for a password
             return owner
-        if not message.startswith(b"INVITE ") or _TO_TAG.search(message, 0, _HEADERS_BYTES):
+        if not begins:
             return FIRST
-        process = self._place(message) if room else FIRST
+        process = self._place(message, owner) if room else FIRST
         self.began(process, call_id, now)
         return process
 
-    def _place(self, invite: bytes) -> int:
+    def _place(self, invite: bytes, owner: int | None) -> int:
+        if owner is not None:
+            return owner
         if replaced := _REPLACES.search(invite, 0, _HEADERS_BYTES):
             return self._owners.get(replaced[1].decode(errors="replace"), FIRST)
         loads = {
