@@ -40,7 +40,7 @@ class Link:
         return self._socket.fileno()
 
     def tell(self, kind: str, payload: bytes = b"", *, descriptor: int | None = None, **head: Any) -> bool:
-        """Whether it was told: nobody waits for another process that doesn't listen, or for what is too long."""
+        """Whether it was told: nobody waits for one that doesn't listen, and what is too long isn't sent."""
         message = [json.dumps([kind, head]).encode(), b"\n", payload]
         if sum(map(len, message)) > _LARGEST:
             return False

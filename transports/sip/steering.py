@@ -96,7 +96,7 @@ class Steering:
         call_id = call_id_of(message)
         owner = self._owners.get(call_id)
         begins = message.startswith(b"INVITE ") and not _TO_TAG.search(message, 0, _HEADERS_BYTES)
-        if owner is not None and not (begins and call_id in self._over):  # as one that was asked for a password
+        if owner is not None and not (begins and call_id in self._over):  # was asked for a password
             return owner
         if not begins:
             return FIRST
