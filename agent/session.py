@@ -44,7 +44,7 @@ HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
 CHARACTER_S = 0.1  # at most, of slow speech
 MESSAGE_DEADLINE_S = 0.5
-MOVED = "You have been put through: whoever speaks from now on isn't who spoke before, and hasn't heard what was said."
+MOVED = "You have been put through: somebody else speaks from now on, who hasn't heard what was said."
 
 
 class CallSession:
