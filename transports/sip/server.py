@@ -256,8 +256,8 @@ class SipServer:
 
     async def apply_accounts(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
-        assert self._accounts is not None
-        await self._accounts.apply(accounts)
+        if self._accounts:  # or it begins with them
+            await self._accounts.apply(accounts)
         self._settings = self._settings.model_copy(update={"accounts": dict(accounts)})
         self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
