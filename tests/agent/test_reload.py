@@ -121,6 +121,19 @@ async def test_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await one.is_answered("127.0.0.2")
 
 
+async def test_a_call_with_who_may_not_call_any_more_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(monkeypatch, sip={"allow": ["127.0.0.0/8"]}) as one:
+        await one.reload(sip={"allow": ["127.0.0.2"]})
+        assert (await soon(one.caller.ask("OPTIONS"))).status == 200
+        assert not await one.is_answered("127.0.0.1")
+        assert not await one.is_answered("127.0.0.3")
+        assert await one.is_answered("127.0.0.2")
+        assert one.server.sip
+        assert list(one.server.sip._allowed()) == ["127.0.0.2/32", "127.0.0.1"]
+        assert one.server.sip._door.forget(())
+        assert list(one.server.sip._allowed()) == ["127.0.0.2/32"]
+
+
 async def test_who_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch) as one:
         assert (await one.reload(sip={"users": ["reception"]}))[0] == ("sip.users",)
