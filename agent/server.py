@@ -261,8 +261,7 @@ class Server:
         ]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
-            offered = self.personas.test_names
-            routers.append(webrtc_router(self.webrtc, settings.webrtc, offered))
+            routers.append(webrtc_router(self.webrtc, settings.webrtc, lambda: self.personas.test_names))
         if self.sip:
             routers.append(sip_router(self.sip, self.workers))
         if self.outbound:
