@@ -29,6 +29,7 @@ class Steering:
         self._pending: OrderedDict[str, float] = OrderedDict()  # until when, the first first
         self._waiting: Counter[int] = Counter()  # how many of the pending each process has
         self._over: OrderedDict[str, float] = OrderedDict()
+        self._refused: set[str] = set()  # of those that are over
         self._closed: set[int] = set()
 
     def __contains__(self, call_id: object) -> bool:
@@ -76,6 +77,7 @@ class Steering:
         if call_id in self._pending:
             self._settle(call_id)
             self._over[call_id] = now + LINGER_S
+            self._refused.add(call_id)
 
     def report(self, process: int, call_ids: Iterable[str], now: float) -> None:
         """What calls a process has now."""
@@ -96,7 +98,7 @@ class Steering:
         call_id = call_id_of(message)
         owner = self._owners.get(call_id)
         begins = message.startswith(b"INVITE ") and not _TO_TAG.search(message, 0, _HEADERS_BYTES)
-        if owner is not None and not (begins and call_id in self._over):  # was asked for a password
+        if owner is not None and not (begins and call_id in self._refused):  # it was asked for a password
             return owner
         if not begins:
             return FIRST
@@ -121,6 +123,7 @@ class Steering:
     def _settle(self, call_id: str) -> None:
         """It is neither pending nor over."""
         self._over.pop(call_id, None)
+        self._refused.discard(call_id)
         if self._pending.pop(call_id, None) is not None:
             self._waiting[self._owners[call_id]] -= 1
 
@@ -133,4 +136,5 @@ class Steering:
             self._over[call_id] = now + LINGER_S
         while self._over and (len(self._over) > _MOST_PENDING or next(iter(self._over.values())) <= now):
             call_id, _ = self._over.popitem(last=False)
+            self._refused.discard(call_id)
             del self._owners[call_id]
