@@ -353,7 +353,7 @@ class Server:
         """Take what the process that listens goes on with."""
         async with self._reloading:
             try:
-                await self._apply(settings, load_personas(settings))
+                await self._apply(settings, await asyncio.to_thread(load_personas, settings))
             except Exception:  # whatever it is, calls go on
                 logger.exception("the settings of the first process could not be taken")
 
