@@ -21,6 +21,7 @@ from agent.http.problems import ProblemError, refuse
 _OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?:/[\w/]+)?", re.ASCII)  # nothing that leads elsewhere
 _PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
 _GONE = "The process that had the call doesn't answer. Try again."
+_NEVER_SENT = (None, 1005, 1006)  # RFC 6455 7.4.1: that there was no code, or no close
 _NAME, _SCOPES = "x-offhook-name", "x-offhook-scopes"
 
 
@@ -104,8 +105,8 @@ async def _join(path: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await asyncio.wait({hearing, saying}, return_when=asyncio.FIRST_COMPLETED)
             if not saying.done():
-                code, reason = there.close_code or 1011, there.close_reason or ""
-                await send({"type": "websocket.close", "code": code, "reason": reason})
+                code = 1011 if there.close_code in _NEVER_SENT else there.close_code
+                await send({"type": "websocket.close", "code": code, "reason": there.close_reason or ""})
         finally:
             for task in (hearing, saying):
                 task.cancel()

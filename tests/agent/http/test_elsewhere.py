@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import httpx2
 import pytest
+import websockets
+from websockets.asyncio.server import ServerConnection, unix_serve
 
 from agent.http.app import BODY_BYTES, create_app
 from config.settings import Settings
@@ -22,7 +25,8 @@ class Other:
 
     calls = 1
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
         self.asked: list[tuple[str, str, str]] = []
         self.http = httpx2.AsyncClient(
             transport=httpx2.MockTransport(self._answer), base_url="http://localhost"
@@ -32,7 +36,7 @@ class Other:
         return self.http if id == ID else None
 
     def path(self, id: str) -> str | None:
-        return "/nowhere" if id == ID else None
+        return str(self.socket) if id == ID else None
 
     async def ask(self, path: str) -> Sequence[httpx2.Response]:
         return []
@@ -48,8 +52,8 @@ class Other:
 
 
 @pytest.fixture
-def other() -> Other:
-    return Other()
+def other(tmp_path: Path) -> Other:
+    return Other(tmp_path / "1")
 
 
 @pytest.fixture
@@ -87,3 +91,42 @@ async def test_a_body_that_is_too_large_is_refused(client: httpx2.AsyncClient, o
     assert refused.status_code == 413
     assert "larger than" in refused.json()["detail"]
     assert other.asked == []
+
+
+async def listen(client: httpx2.AsyncClient) -> websockets.ClientConnection:
+    url = str(client.base_url).replace("http", "ws", 1).rstrip("/") + f"{CALL}/listen"
+    return await websockets.connect(url, additional_headers=KEY)
+
+
+async def test_a_websocket_is_closed_as_the_other_process_closes_it(
+    client: httpx2.AsyncClient, other: Other
+) -> None:
+    async def closes(socket: ServerConnection) -> None:
+        await socket.send("some")
+        await socket.close(1008, "You listen too slowly.")
+
+    async with unix_serve(closes, str(other.socket)):
+        socket = await listen(client)
+        assert await socket.recv() == "some"
+        with pytest.raises(websockets.ConnectionClosedError):
+            await socket.recv()
+        assert (socket.close_code, socket.close_reason) == (1008, "You listen too slowly.")
+
+
+async def test_a_websocket_is_closed_where_the_other_process_dies(
+    client: httpx2.AsyncClient, other: Other
+) -> None:
+    async def dies(socket: ServerConnection) -> None:
+        socket.transport.abort()
+
+    async with unix_serve(dies, str(other.socket)):
+        socket = await listen(client)
+        with pytest.raises(websockets.ConnectionClosedError):
+            await socket.recv()
+        assert socket.close_code == 1011
+
+
+async def test_a_websocket_of_a_process_that_is_gone_is_refused(client: httpx2.AsyncClient) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await listen(client)
+    assert refused.value.response.status_code == 503
