@@ -24,7 +24,7 @@ T = TypeVar("T")
 app = typer.Typer(help="Make, list and revoke keys of the HTTP API.", no_args_is_help=True)
 
 _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_OTHERS = ("http.api_key", "agent", "peer")  # who else may ask for something, as limits and records name them
+_OTHERS = ("http.api_key", "peer")  # who else does something to a call, as its record names them
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

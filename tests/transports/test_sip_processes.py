@@ -146,8 +146,11 @@ async def test_without_room_who_listens_refuses(here: Several) -> None:
 
 
 async def test_who_is_asked_for_a_password_takes_no_room() -> None:
-    strangers = {"allow": ["192.0.2.0/24"], "auth": {"users": {"alice": {"secret": PASSWORD}}}}
-    async with several(**strangers) as here, strict_phone(here) as caller:
+    users = {"alice": {"secret": PASSWORD}}
+    async with (
+        several(allow=["192.0.2.0/24"], auth={"users": users}) as here,
+        strict_phone(here) as caller,
+    ):
         assert (await caller.call()).status == 401
         async with asyncio.timeout(1):  # or it would count for two seconds
             while here.dispatcher._steering.pending:  # noqa: ASYNC110
