@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 import websockets
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection, unix_serve
 
+from agent.http.access import ANYONE_HERE
 from agent.http.app import BODY_BYTES, create_app
+from agent.http.elsewhere import AskedByAnother, _asking
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
@@ -130,3 +134,18 @@ async def test_a_websocket_of_a_process_that_is_gone_is_refused(client: httpx2.A
     with pytest.raises(websockets.InvalidStatus) as refused:
         await listen(client)
     assert refused.value.response.status_code == 503
+
+
+async def test_who_needs_no_key_is_known_as_such_there() -> None:
+    """Nobody is called for them."""
+    found: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(scope["user"])
+
+    async def nothing(*_: object) -> Any:
+        raise NotImplementedError
+
+    headers = [(name.encode(), value.encode()) for name, value in _asking({"user": ANYONE_HERE}).items()]
+    await AskedByAnother(app)({"type": "http", "headers": headers}, nothing, nothing)
+    assert found == [ANYONE_HERE]
