@@ -19,7 +19,7 @@ async def test_a_call_counts_no_more_once_the_caller_has_hung_up_while_it_was_di
         dialling.set()
         await asyncio.Event().wait()
 
-    async def nobody(*_: Any) -> Any:
+    async def nobody(*_: Any, **__: Any) -> Any:
         raise NotImplementedError
 
     guard = OutboundGuard(OutboundSettings(max_calls=1))
