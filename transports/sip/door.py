@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from collections.abc import Set as AbstractSet
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from config.settings import PRIVATE_NETWORKS, SipSettings
 from transports.sip.accounts import Account, Accounts
@@ -21,16 +21,24 @@ class Door:
 
     def __init__(self, settings: SipSettings) -> None:
         self._realm = settings.auth.realm
-        self.allow(settings.allow)
+        self.lingering: frozenset[str] = frozenset()  # not listed any more: heard for the calls that are on
+        self.allow(settings.allow, ())
         self._logins = Logins(settings.auth, settings.registrar, listed=self._is_listed)
         self.registrar = self._logins.registrar
         address = settings.public_address
         self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
         self.accounts: Accounts | None = None
 
-    def allow(self, networks: Iterable[str]) -> None:
-        """Have these, and no others, need no account and no password."""
+    def allow(self, networks: Iterable[str], calling: Collection[str]) -> None:
+        """Have these, and no others, need no account and no password; calls go on with who is `calling`."""
         self._listed = [ip_network(one) for one in networks]
+        listed = (one for one in calling if any(ip_address(one) in network for network in self._listed))
+        self.lingering = frozenset(calling).difference(listed)
+
+    def forget(self, calling: Container[str]) -> bool:
+        """Let go of who isn't `calling` any more; whether there was anybody."""
+        before, self.lingering = self.lingering, frozenset(one for one in self.lingering if one in calling)
+        return before != self.lingering
 
     def is_account(self, name: str, source: Ip) -> bool:
         """Whether what comes from there is this account's."""
@@ -45,6 +53,7 @@ class Door:
         if reply or self._logins.asks:
             return reply
         departed = self.accounts is not None and self.accounts.departed(peer.address)
+        departed |= str(peer.address) in self.lingering
         begins = request.method == "INVITE" and not request.in_dialog
         if departed and begins and not self._is_listed(request, peer.address):
             return Reply(403, "Forbidden")

@@ -154,7 +154,7 @@ class SipServer:
         self._settings = settings
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
         self._users = {plain_number(user) for user in settings.users}
-        self._door.allow(settings.allow)
+        self._door.allow(settings.allow, self._calling())
         self._dialogs.headers = tuple(headers)
         self._dialogs.refers = None if settings.accept_refer == "never" else self._refers
         heard = self._accounts.heard if self._accounts else ()
@@ -256,8 +256,8 @@ class SipServer:
 
     async def apply_accounts(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
-        assert self._accounts is not None
-        await self._accounts.apply(accounts)
+        if self._accounts:  # or it begins with them
+            await self._accounts.apply(accounts)
         self._settings = self._settings.model_copy(update={"accounts": dict(accounts)})
         self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
@@ -394,7 +394,12 @@ class SipServer:
         """On any thread: the networks that are heard."""
         if self._settings.auth.users:
             return _EVERYONE
-        return (*self._settings.allow, *(sorted(self._accounts.heard) if self._accounts else ()))
+        heard = sorted(self._accounts.heard) if self._accounts else ()
+        return (*self._settings.allow, *heard, *sorted(self._door.lingering))
+
+    def _calling(self) -> set[str]:
+        """The addresses of the calls that are on."""
+        return {call.info.remote.partition("%")[0] for call in self._calls if call.info.remote}
 
     def _begin(self, library: ctypes.CDLL, addresses: AbstractSet[str]) -> None:
         """On the SIP thread, before anything is received there."""
@@ -583,6 +588,8 @@ class SipServer:
                     await self._end_abandoned()
                     if self._accounts:
                         self._accounts.forget({call.info.account for call in self._calls})
+                    if self._door.forget(self._calling()):
+                        self._filter.put()
                 except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
                     logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:
