@@ -79,7 +79,10 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody did to the call over HTTP; `by` is their key's name, empty where none is asked for."""
+    """What somebody did to the call over HTTP, or its peer.
+
+    `by` is their key's name, empty where none is asked for, or BY_PEER.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

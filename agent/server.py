@@ -248,8 +248,7 @@ class Server:
         ]
         if settings.webrtc.enabled:
             self.webrtc = WebRtcEndpoint(self.sessions.handle, settings.webrtc)
-            offered = self.personas.test_names
-            routers.append(webrtc_router(self.webrtc, settings.webrtc, offered))
+            routers.append(webrtc_router(self.webrtc, settings.webrtc, lambda: self.personas.test_names))
         if self.sip:
             routers.append(sip_router(self.sip, self.workers))
         if self.outbound:
@@ -341,7 +340,7 @@ class Server:
         """Take what the process that listens goes on with."""
         async with self._reloading:
             try:
-                await self._apply(settings, load_personas(settings))
+                await self._apply(settings, await asyncio.to_thread(load_personas, settings))
             except Exception:  # whatever it is, calls go on
                 logger.exception("the settings of the first process could not be taken")
 

@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InterruptionFrame,
+    LLMMessagesAppendFrame,
     TTSSpeakFrame,
     UserIdleTimeoutUpdateFrame,
 )
@@ -34,7 +35,7 @@ from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings
 from models.pool import ModelPool
-from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
+from transports.call import BY_PEER, CallGone, CallInfo, CallTransport, EndReason, MediaStats
 
 logger = logging.getLogger("offhook.call")
 
@@ -43,6 +44,7 @@ CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
 CHARACTER_S = 0.1  # at most, of slow speech
+MOVED = "You have been put through: somebody else speaks from now on, who hasn't heard what was said."
 
 
 class CallSession:
@@ -114,6 +116,7 @@ class CallSession:
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         call.add_event_handler(call.connected_event, self._on_connected)
         call.add_event_handler(call.stopped_event, self._on_stopped)
+        call.add_event_handler("on_moved", self._on_moved)
         if user := self._pipeline.user:
             user.add_event_handler("on_user_turn_idle", self._on_idle)
             user.add_event_handler("on_user_turn_started", self._on_caller_speaks)
@@ -345,6 +348,11 @@ class CallSession:
         self._gone.set()
         self._call.playout.close()  # or the pipeline would wait for somebody to hear the rest
         self.end(reason)
+
+    async def _on_moved(self, _: CallTransport, to: str) -> None:
+        self.note("moved_to", BY_PEER, to=to)
+        message: Any = {"role": "system", "content": MOVED}
+        await self._pipeline.worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=False))
 
     async def _on_caller_speaks(self, *_: object) -> None:
         self._idle_prompts_left = self._settings.call.idle_prompts

@@ -84,7 +84,11 @@ class Certificate:
         Files that can't be used, such as a new certificate whose key isn't there yet, leave the old pair.
         """
         if self._own is not None and self._ends - now <= RENEW_BEFORE:
-            self_signed(self._own, now=now)
+            try:
+                self_signed(self._own, now=now)
+            except OSError as error:  # once there is room again, it is renewed
+                self._fail(f"A new one can't be written to {self._own}: {error.strerror or error}.")
+                return False
         stamp = self._stamp()
         if stamp == self._loaded:
             return False
@@ -93,12 +97,16 @@ class Certificate:
             self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
             self._ends = self._load(self.context)
         except TlsError as error:
-            self._error = str(error)
-            logger.warning("the %s has changed, and the old one stays: %s", self._name, error)
+            self._fail(str(error))
         else:
             self._error = None
             logger.info("the %s has changed; the new one ends on %s", self._name, self._ends.date())
         return self._error is None
+
+    def _fail(self, why: str) -> None:
+        if why != self._error:
+            logger.warning("the old %s stays: %s", self._name, why)
+        self._error = why
 
     def health(self, now: dt.datetime | None = None) -> ComponentHealth:
         """`degraded`, with what to do, where it ends within two weeks or a new one can't be used."""

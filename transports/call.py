@@ -85,6 +85,7 @@ class CallTransport(BaseTransport, abc.ABC):
     - `on_dtmf_event(transport, digit: str)`: also pushed down the pipeline as an `InputDTMFFrame`,
       except for A to D, which Pipecat's keypad lacks.
     - `on_message(transport, message: dict)`: on wires that carry messages beside the sound.
+    - `on_moved(transport, to: str)`: the peer has put us through to somebody else, by their number or name.
 
     Of a call that we make, in the place of the first two, as Pipecat names dial-out events:
 
@@ -112,6 +113,7 @@ class CallTransport(BaseTransport, abc.ABC):
         self._register_event_handler("on_dialout_ringing")
         self._register_event_handler("on_dtmf_event")
         self._register_event_handler("on_message")
+        self._register_event_handler("on_moved")
 
     async def fire(self, event: str, *args: Any) -> None:
         """Have the handlers of one of the events called, for the wire that saw it happen."""
@@ -160,6 +162,9 @@ class CallTransport(BaseTransport, abc.ABC):
     async def send_message(self, message: dict[str, Any]) -> None:
         """Send a message (RTVI) beside the sound, on wires that carry them; dropped on the others."""
         return
+
+
+BY_PEER = "peer"  # who asks for what the other side of a call does, where others are named by their keys
 
 
 class CallGone(Exception):

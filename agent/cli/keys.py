@@ -24,6 +24,7 @@ T = TypeVar("T")
 app = typer.Typer(help="Make, list and revoke keys of the HTTP API.", no_args_is_help=True)
 
 _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_OTHERS = ("http.api_key", "peer")  # who else does something to a call, as its record names them
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -66,9 +67,10 @@ def create(
     """
     from agent.records.keys import NameTaken
 
-    if not _NAME.fullmatch(name) or name == "http.api_key":
+    if not _NAME.fullmatch(name) or name in _OTHERS:
         _fail(
-            f"{name!r} can't be a name: letters, digits, '.', '_' and '-', at most 64, but not http.api_key"
+            f"{name!r} can't be a name: letters, digits, '.', '_' and '-', at most 64, but not "
+            f"{', '.join(_OTHERS)}"
         )
     ends = _end(expires) if expires else None
     loaded = load_settings(config, settings).settings

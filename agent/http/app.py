@@ -99,7 +99,7 @@ def create_app(
     """The application: the control plane, text where there is a `persona`, and further `routers`.
 
     `body_bytes` are the routers' limits, by path. `api_key` is asked for it with each request, where the
-    settings have one.
+    settings have one. Raises ValueError where a route that is for keys says no scope.
     """
     app = FastAPI(
         title="offhook",
@@ -128,6 +128,9 @@ def create_app(
     text_routers = _text(settings, calls, models, persona) if persona else []
     for router in (*text_routers, *routers):
         app.include_router(router)
+    for (method, path), scopes in needed_scopes(app).items():
+        if guarded(path) and not scopes:  # any key would do
+            raise ValueError(f"{method} {path} says no scope: give it dependencies=[READ], or another")
 
     @functools.cache
     def openapi() -> dict[str, Any]:
@@ -199,7 +202,7 @@ def _openapi(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
             if guarded(path):
                 scopes = needed[method.upper(), path]
                 operation["security"] = [{"bearer": scopes}, {"key": scopes}] if keyed else []
-                needs = f"Needs the scope `{scopes[0]}`." if scopes else ""
+                needs = f"Needs the scope `{scopes[0]}`."
                 operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
                 statuses += [401, 403, 429, 503]
             found = operation["responses"]

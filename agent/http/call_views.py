@@ -130,10 +130,10 @@ class ActionView(BaseModel):
     name: str = Field(
         examples=["say"],
         description="hang_up, say, inject, persona, mute, hold, resume, transfer, keys, keypad, message, "
-        "recording, listening_began or listening_ended.",
+        "recording, listening_began or listening_ended; moved_to, where the peer has put us through.",
     )
     arguments: dict[str, Any]
-    by: str = Field(description="The name of the API key; empty where none is asked for.")
+    by: str = Field(description="The name of the API key; empty where none is asked for; or peer.")
     at: datetime
 
     @classmethod

@@ -16,11 +16,12 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent.http.access import SCOPES, Holder
 from agent.http.contracts import Elsewhere
-from agent.http.problems import refuse
+from agent.http.problems import ProblemError, refuse
 
-_OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>[^/]+)(?:/|$)")
+_OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?:/[\w/]+)?", re.ASCII)  # nothing that leads elsewhere
 _PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
 _GONE = "The process that had the call doesn't answer. Try again."
+_NEVER_SENT = (None, 1005, 1006)  # RFC 6455 7.4.1: that there was no code, or no close
 _NAME, _SCOPES = "x-offhook-name", "x-offhook-scopes"
 
 
@@ -32,7 +33,7 @@ class OthersCalls:
         self._elsewhere = elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        of_a_call = _OF_A_CALL.match(scope["path"]) if scope["type"] in ("http", "websocket") else None
+        of_a_call = _OF_A_CALL.fullmatch(scope["path"]) if scope["type"] in ("http", "websocket") else None
         client = self._elsewhere.client(of_a_call["id"]) if of_a_call else None
         path = self._elsewhere.path(of_a_call["id"]) if of_a_call else None
         if client is None or path is None:
@@ -47,7 +48,12 @@ class OthersCalls:
         passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
         passed_on |= _asking(scope)
         url = httpx2.URL(path=scope["path"], query=scope["query_string"])
-        asked = client.build_request(request.method, url, headers=passed_on, content=await request.body())
+        try:
+            body = await request.body()
+        except ProblemError as error:  # too large, or too slow
+            await refuse(scope, receive, send, error.status_code, error.detail, error.headers)
+            return
+        asked = client.build_request(request.method, url, headers=passed_on, content=body)
         try:
             answer = await client.send(asked, stream=True)
         except httpx2.HTTPError:
@@ -99,8 +105,8 @@ async def _join(path: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await asyncio.wait({hearing, saying}, return_when=asyncio.FIRST_COMPLETED)
             if not saying.done():
-                code, reason = there.close_code or 1011, there.close_reason or ""
-                await send({"type": "websocket.close", "code": code, "reason": reason})
+                code = 1011 if there.close_code in _NEVER_SENT else there.close_code
+                await send({"type": "websocket.close", "code": code, "reason": there.close_reason or ""})
         finally:
             for task in (hearing, saying):
                 task.cancel()

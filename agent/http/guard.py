@@ -21,6 +21,12 @@ from agent.http.proxies import TrustedProxies
 KEYED_PREFIXES = ("/api/", "/health", "/metrics")
 SIGNED_PREFIXES = ("/api/v1/carriers/",)
 BODY_DEADLINE_S = 30.0
+LOOK_AGAIN_S = 5.0  # at the key of an open stream
+_STREAMED = ("http.response.body", "websocket.send")
+_OVER: Mapping[str, Message] = {
+    "http": {"type": "http.response.body"},
+    "websocket": {"type": "websocket.close", "code": 1008, "reason": "Your API key can't be used any more."},
+}
 
 
 def guarded(path: str) -> bool:
@@ -44,7 +50,35 @@ class ApiKeyGuard:
             except ProblemError as error:
                 await refuse(scope, receive, send, error.status_code, error.detail, error.headers)
                 return
+            send = self._while_held(scope, send)
         await self._app(scope, receive, send)
+
+    def _while_held(self, scope: Scope, send: Send) -> Send:
+        """Ends a stream once its key can't be used any more. What has a length ends by itself."""
+        given = self._given(Headers(scope=scope)) or ""
+        looked_at, endless, over = time.monotonic(), True, False
+
+        async def send_on(message: Message) -> None:
+            nonlocal looked_at, endless, over
+            if over:
+                return
+            if message["type"] == "http.response.start":
+                endless = "content-length" not in Headers(raw=message["headers"])
+            elif endless and message["type"] in _STREAMED and time.monotonic() - looked_at >= LOOK_AGAIN_S:
+                looked_at = time.monotonic()
+                over = not await self._may_go_on(given)
+            await send(_OVER[scope["type"]] if over else message)
+
+        return send_on
+
+    async def _may_go_on(self, given: str) -> bool:
+        try:
+            await self._keyring.holder(given)
+        except (WrongKey, SpentKey):
+            return False
+        except KeysAway:  # nobody knows better
+            pass
+        return True
 
     async def _holder(self, scope: Scope) -> Holder:
         """Raises ProblemError."""

@@ -171,7 +171,7 @@ def outbound_router(
         Only whom `outbound.allow` lists is called, no oftener and no longer than `outbound.*` says, and only
         for whoever has a key: without `http.api_key`, nobody is.
         """
-        if asking is ANYONE_HERE:
+        if asking == ANYONE_HERE:
             raise ProblemError(
                 403,
                 "Without an API key nobody is called: set http.api_key (OFFHOOK_HTTP__API_KEY), and send it.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -48,11 +48,11 @@ class Candidates(BaseModel):
 
 
 def webrtc_router(
-    endpoint: WebRtcEndpoint, settings: WebRtcSettings, test_numbers: Sequence[str] = ()
+    endpoint: WebRtcEndpoint, settings: WebRtcSettings, test_numbers: Callable[[], Sequence[str]] = tuple
 ) -> APIRouter:
     """The routes, without the prefix's authentication, which the application adds.
 
-    A page may offer the `test_numbers` to be dialled.
+    A page may offer the `test_numbers` that there are then to be dialled.
     """
     router = APIRouter(prefix="/api/v1/webrtc", tags=["WebRTC"], dependencies=[OPERATE])
 
@@ -62,7 +62,7 @@ def webrtc_router(
         return {
             "ice_servers": endpoint.ice_servers(),
             "gone_s": settings.gone_s,
-            "test_numbers": list(test_numbers),
+            "test_numbers": list(test_numbers()),
         }
 
     @router.post(

@@ -186,7 +186,7 @@ class OutboundCalls:
 
         try:
             return await self._dial(to, run, account=account, ring_timeout_s=ring_timeout_s)
-        except (NotPermitted, CallGone):
+        except BaseException:  # also where the caller hangs up meanwhile
             self._guard.end(permit, _now())
             raise
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from baresip.errors import BaresipError
 
 from agent import reload
 from agent.cli.serve import _reload_on_signal
@@ -120,6 +121,19 @@ async def test_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await one.is_answered("127.0.0.2")
 
 
+async def test_a_call_with_who_may_not_call_any_more_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(monkeypatch, sip={"allow": ["127.0.0.0/8"]}) as one:
+        await one.reload(sip={"allow": ["127.0.0.2"]})
+        assert (await soon(one.caller.ask("OPTIONS"))).status == 200
+        assert not await one.is_answered("127.0.0.1")
+        assert not await one.is_answered("127.0.0.3")
+        assert await one.is_answered("127.0.0.2")
+        assert one.server.sip
+        assert list(one.server.sip._door.heard()) == ["127.0.0.2/32", "127.0.0.1"]
+        assert one.server.sip._door.forget(())
+        assert list(one.server.sip._door.heard()) == ["127.0.0.2/32"]
+
+
 async def test_who_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch) as one:
         assert (await one.reload(sip={"users": ["reception"]}))[0] == ("sip.users",)
@@ -152,6 +166,28 @@ async def test_accounts_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [state.name for state in one.server.sip.accounts] == ["pbx"]
         await one.reload()
         assert one.server.sip.accounts == []
+
+
+async def test_accounts_that_cant_be_had_leave_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_: object) -> None:
+        raise BaresipError("the stack is busy")
+
+    async with running(monkeypatch) as one:
+        account = {"server": "127.0.0.3", "user": "a", "registers": False}
+        await one.reload(sip={"accounts": {"pbx": account}})
+        assert one.server.sip
+        monkeypatch.setattr(one.server.sip._accounts, "_create", busy)
+        with pytest.raises(ConfigError, match="the stack is busy"):
+            await one.reload(sip={"accounts": {"other": account}})
+        assert [state.name for state in one.server.sip.accounts] == ["pbx"]
+
+
+async def test_accounts_that_come_while_all_is_loading_are_there_from_the_start() -> None:
+    first, accounts = Settings(), {"pbx": {"server": "127.0.0.3", "user": "a", "registers": False}}
+    server = Server(first, load_personas(first), lambda: settings(sip={"accounts": accounts}))
+    server.sip = SipServer(first.sip, 5, Reception(), outbound=server._guard)
+    assert (await server.reload()).applied == ("sip.accounts",)
+    assert list(server.sip._settings.accounts) == ["pbx"]
 
 
 async def test_what_may_be_called(monkeypatch: pytest.MonkeyPatch) -> None:

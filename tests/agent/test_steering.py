@@ -10,7 +10,7 @@ import pytest
 
 from agent.call_control import UnknownPersona
 from agent.floor import CantBeDone
-from agent.session import CallSession
+from agent.session import MOVED, CallSession
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, converse
 
 ANN = PERSONA.model_copy(update={"name": "Ann", "prompt": "Be curt.", "voice": ("ann",)})
@@ -50,6 +50,18 @@ def test_it_may_be_answered_at_once() -> None:
     outcome = steered(3, lambda call: call.control.inject(MEMBER, answer=True), [], lasts=8)
     assert outcome.contexts[-1][-1] == {"role": "system", "content": MEMBER}
     assert len(answers(outcome)) == 2
+
+
+def test_the_model_knows_that_somebody_else_speaks_now() -> None:
+    async def move(call: CallSession) -> None:
+        await call._call.fire("on_moved", "600")
+        await asyncio.sleep(0.1)
+        assert [(one.name, one.by, one.arguments) for one in call.actions] == [
+            ("moved_to", "peer", {"to": "600"})
+        ]
+
+    outcome = steered(3, move, [ASKS], lasts=9)
+    assert [one["content"] for one in outcome.contexts[-1]][-2:] == [MOVED, "What is it?"]
 
 
 @pytest.mark.parametrize("at", [3.8, 3.9, 4.0, 4.1])

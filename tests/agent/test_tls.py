@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import ssl
 import stat
 from pathlib import Path
@@ -113,3 +114,22 @@ def test_one_of_our_own_is_renewed_while_it_is_served(tmp_path: Path) -> None:
     later = NOW + dt.timedelta(days=390)
     certificate.refresh(later)
     assert certificate.health(later).state == "ready"
+
+
+def test_one_that_cant_be_renewed_now_is_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks after it goes on, and so does a reload."""
+    certificate = Certificate(HttpSettings(), tmp_path, now=NOW)
+    late = NOW + dt.timedelta(days=390)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("agent.tls._write", full)
+        assert not certificate.refresh(late)
+    health = certificate.health(late)
+    assert health.state == "degraded"
+    assert health.last_error
+    assert "No space left on device" in health.last_error
+    assert certificate.refresh(late)
+    assert certificate.health(late).state == "ready"

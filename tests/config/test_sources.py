@@ -344,6 +344,13 @@ class TestListsOfMappings:
         assert said.startswith("OFFHOOK_SIP__ACCOUNTS can't be used; it must be a mapping")
         assert "48151623" not in said
 
+    @pytest.mark.parametrize("section", ["auth", "registrar"])
+    def test_a_password_without_its_key_is_not_shown(self, section: str) -> None:
+        write(f"sip: {{{section}: {{users: {{alice: hunter22}}}}}}")
+        said = refused()
+        assert said.startswith(f"sip.{section}.users in offhook.yaml can't be used; it must be a mapping")
+        assert "hunter22" not in said
+
     def test_text_is_refused_with_what_it_must_be(self) -> None:
         assert refused(llm__fallbacks="http://a").endswith(
             "it must be a list of at most 8, each a mapping with url, model and api_key_file."

@@ -126,7 +126,7 @@ async def site(
     app = FastAPI()
     app.dependency_overrides[holder] = lambda: ANYONE_HERE
     problems.install(app)
-    app.include_router(webrtc_router(endpoint, webrtc, test_numbers))
+    app.include_router(webrtc_router(endpoint, webrtc, lambda: test_numbers))
     app.include_router(page_router())
     server = HttpServer(
         app, host=netns.HERE, port=0, ssl=Certificate(HttpSettings(tls=True), folder / "cache").context

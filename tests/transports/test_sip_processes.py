@@ -145,6 +145,19 @@ async def test_without_room_who_listens_refuses(here: Several) -> None:
     await here.until(0, 0)
 
 
+async def test_who_is_asked_for_a_password_takes_no_room() -> None:
+    users = {"alice": {"secret": PASSWORD}}
+    async with (
+        several(allow=["192.0.2.0/24"], auth={"users": users}) as here,
+        strict_phone(here) as caller,
+    ):
+        assert (await caller.call()).status == 401
+        async with asyncio.timeout(1):  # or it would count for two seconds
+            while here.dispatcher._steering.pending:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert here.dispatcher._steering._refused == {caller.call_id}
+
+
 async def test_a_dialog_of_a_process_that_died_is_unknown_and_new_calls_are_taken(here: Several) -> None:
     async with strict_phone(here) as caller, strict_phone(here) as next_one:
         await call_to_other(here, caller)

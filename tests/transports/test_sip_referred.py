@@ -93,7 +93,13 @@ def hum(call: CallTransport) -> None:
 
 
 async def test_the_call_goes_on_with_whom_the_peer_has_put_us_through_to() -> None:
+    moved: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def on_moved(_: CallTransport, to: str) -> None:
+        moved.set_result(to)
+
     async with talking() as (reception, caller, call), callee() as colleague:
+        call.add_event_handler("on_moved", on_moved)
         assert (await refer(caller, f'"A; B" <{colleague.address};user=phone>;x=y')).status == 202
         assert await news(caller) == "100"
         invite = await colleague.invited()
@@ -101,6 +107,7 @@ async def test_the_call_goes_on_with_whom_the_peer_has_put_us_through_to() -> No
         assert await news(caller) == "180"
         await colleague.accept()
         assert await news(caller) == "200"
+        assert await soon(moved) == "600"
         assert (await caller.bye()).status == 200
         hum(call)
         await packets(colleague, 30)

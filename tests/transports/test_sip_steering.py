@@ -94,6 +94,33 @@ def test_a_call_that_no_process_tells_of_counts_only_shortly() -> None:
     assert steering.steer(request("INVITE", "b"), PENDING_S) == 1
 
 
+def test_who_is_asked_for_a_password_takes_no_room() -> None:
+    """Or strangers would have all lines taken for whom nobody knows."""
+    steering = three()
+    assert [steering.steer(request("INVITE", one), 0) for one in "ab"] == [1, 2]
+    assert steering.pending == 2
+    steering.refused("a", 0.01)
+    steering.refused("never seen", 0.01)
+    assert steering.pending == 1
+    assert steering.steer(request("ACK", "a", to_tag="9"), 0.02) == 1
+    assert steering.steer(request("INVITE", "a"), 0.03) == 1
+    assert steering.pending == 2
+
+
+def test_who_comes_again_with_a_password_is_refused_where_there_is_no_room_any_more() -> None:
+    steering = three()
+    assert steering.steer(request("INVITE", "a"), 0) == 1
+    assert steering.steer(request("INVITE", "a"), 0.5, room=False) == 1  # repeated
+    steering.refused("a", 1)
+    assert steering.steer(request("INVITE", "a"), 2, room=False) == FIRST
+
+
+def test_a_call_whose_process_is_slow_to_tell_of_it_stays_there_where_there_is_no_room() -> None:
+    steering = three()
+    assert steering.steer(request("INVITE", "a"), 0) == 1
+    assert steering.steer(request("INVITE", "a"), PENDING_S + 1, room=False) == 1
+
+
 def test_who_takes_no_calls_gets_none_and_keeps_its_own() -> None:
     steering = three()
     steering.report(1, ["a"], 0)
@@ -134,5 +161,9 @@ def test_floods_are_forgotten() -> None:
     steering = three()
     for n in range(30_000):
         steering.steer(request("INVITE", str(n)), 0)
+        steering.refused(str(n), 0)
     steering.steer(request("OPTIONS", "o"), 0)
     assert len(steering._owners) <= 20_001
+    steering.steer(request("OPTIONS", "o"), LINGER_S)
+    assert not steering._owners
+    assert not steering._refused

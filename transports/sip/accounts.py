@@ -139,19 +139,27 @@ class Accounts:
             self._on_heard()
 
     async def apply(self, accounts: Mapping[str, AccountSettings]) -> None:
-        """Have these accounts and no others. Calls of those that go or change go on. Raises BaresipError."""
+        """Have these accounts and no others. Calls of those that go or change go on.
+
+        Raises BaresipError, with all accounts as they were.
+        """
         async with self._applying:
+            now = {name: one for name, one in self._accounts.items() if accounts.get(name) == one.settings}
+            new = [
+                Account(name, settings, await self._create(name, settings))
+                for name, settings in accounts.items()
+                if name not in now
+            ]
             for name, one in list(self._accounts.items()):
-                if accounts.get(name) != one.settings:
+                if name not in now:
                     self._departed.append(self._accounts.pop(name))
                     self._leave(one)
-            for name, settings in accounts.items():
-                if name not in self._accounts:
-                    account = Account(name, settings, await self._create(name, settings))
-                    self._accounts[name] = account
-                    if settings.registers and self._registers:
-                        account.keeping = asyncio.create_task(self._keep(account), name=f"sip-account-{name}")
-            self._accounts = {name: self._accounts[name] for name in accounts}
+            for account in new:
+                now[account.name] = account
+                if account.settings.registers and self._registers:
+                    keeping = self._keep(account)
+                    account.keeping = asyncio.create_task(keeping, name=f"sip-account-{account.name}")
+            self._accounts = {name: now[name] for name in accounts}
         self._on_heard()
 
     def leave(self) -> None:

@@ -43,6 +43,11 @@ class Calls:
         """By which there are any."""
         return {call.info.account for call in self._serving}
 
+    @property
+    def addresses(self) -> set[str]:
+        """With whom they are."""
+        return {call.info.remote.partition("%")[0] for call in self._serving if call.info.remote}
+
     def supervise(self, call: MovingCall, serving: Coroutine[Any, Any, None]) -> None:
         """Have what serves a call run until nothing of it is left."""
 

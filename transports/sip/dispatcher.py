@@ -75,8 +75,9 @@ class Dispatcher:
     def share(self, **known: Any) -> None:
         """Tell all what is known here only: of accounts, and of telephones that log in. On any thread."""
         self._known = known
-        for link in list(self._links.values()):
-            link.tell("known", **known)
+        for process, link in list(self._links.items()):
+            if not link.tell("known", **known):
+                logger.warning("process %d can't be told who has logged in, and from where", process)
 
     async def join(self, process: int, link: Link) -> None:
         """Have another process take part, once it says that it takes calls. The stack runs."""
@@ -173,3 +174,5 @@ class Dispatcher:
             case "answered":
                 source = bytes.fromhex(said.head["source"])
                 self._guard.traced(Traced(True, "UDP", ("", 0), ("", 0), source, said.payload))
+                with self._lock:
+                    self._steering.refused(said.head["call_id"], now)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Sequence
 from collections.abc import Set as AbstractSet
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
@@ -23,24 +23,37 @@ class Door:
 
     def __init__(self, settings: SipSettings) -> None:
         self._realm = settings.auth.realm
-        self.apply(settings)
+        self.apply(settings, ())
         self._logins = Logins(settings.auth, settings.registrar, listed=self._is_listed)
         self.registrar = self._logins.registrar
         address = settings.public_address
         self.public = PublicAddress(address, PRIVATE_NETWORKS) if address else None
         self.accounts: Accounts | None = None
 
-    def apply(self, settings: SipSettings) -> None:
-        """Have these say who needs no account and no password, who is believed, and who may refer us."""
+    def apply(self, settings: SipSettings, calling: Collection[str]) -> None:
+        """Have these say who needs no account and no password, who is believed, and who may refer us.
+
+        Calls go on with who is `calling`.
+        """
         self._settings = settings
         self._listed = [ip_network(one) for one in settings.allow]
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
+        listed = (one for one in calling if any(ip_address(one) in network for network in self._listed))
+        # Not listed any more: heard for the calls that are on.
+        self._lingering = frozenset(calling).difference(listed)
+
+    def forget(self, calling: Container[str]) -> bool:
+        """Let go of who isn't `calling` any more; whether there was anybody."""
+        before = self._lingering
+        self._lingering = frozenset(one for one in before if one in calling)
+        return before != self._lingering
 
     def heard(self) -> Sequence[str]:
         """On any thread: the networks that are."""
         if self._settings.auth.users:
             return _EVERYONE
-        return (*self._settings.allow, *(sorted(self.accounts.heard) if self.accounts else ()))
+        heard = sorted(self.accounts.heard) if self.accounts else ()
+        return (*self._settings.allow, *heard, *sorted(self._lingering))
 
     def trusts(self, peer: Ip) -> bool:
         """Whether it is believed about who calls."""
@@ -63,6 +76,7 @@ class Door:
         if reply or self._logins.asks:
             return reply
         departed = self.accounts is not None and self.accounts.departed(peer.address)
+        departed |= str(peer.address) in self._lingering
         begins = request.method == "INVITE" and not request.in_dialog
         if departed and begins and not self._is_listed(request, peer.address):
             return Reply(403, "Forbidden")

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-_LARGEST = 70_000  # a datagram and its head
+_LARGEST = 1 << 20  # hundreds of calls, or thousands of telephones
 _BUFFER_BYTES = 1 << 20
 
 
@@ -40,8 +40,10 @@ class Link:
         return self._socket.fileno()
 
     def tell(self, kind: str, payload: bytes = b"", *, descriptor: int | None = None, **head: Any) -> bool:
-        """Whether it was told: nobody waits for another process that doesn't listen."""
+        """Whether it was told: nobody waits for one that doesn't listen, and what is too long isn't sent."""
         message = [json.dumps([kind, head]).encode(), b"\n", payload]
+        if sum(map(len, message)) > _LARGEST:
+            return False
         descriptors = [] if descriptor is None else [descriptor]
         try:
             socket.send_fds(self._socket, message, descriptors)

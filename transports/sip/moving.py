@@ -90,6 +90,7 @@ class MovingCall(SipCall):
         there._take_over()
         there.add_event_handler(there.stopped_event, self._on_next_stopped)
         there.add_event_handler("on_dtmf_event", self._on_next_key)
+        there.add_event_handler("on_moved", self._on_next_moved)
         self.info = dataclasses.replace(
             self.info,
             remote=there.info.remote,
@@ -100,6 +101,7 @@ class MovingCall(SipCall):
             self._timer.cancel()
         if not self._stopped:
             self._timer = self._loop.call_later(BYE_S, self._leave)
+        self._start(self.fire("on_moved", there.info.called))
         return True
 
     async def notify(self, status: int) -> None:
@@ -132,6 +134,10 @@ class MovingCall(SipCall):
 
     async def _on_next_key(self, _: CallTransport, digit: str) -> None:
         await self.fire("on_dtmf_event", digit)
+
+    async def _on_next_moved(self, there: CallTransport, to: str) -> None:
+        self.info = dataclasses.replace(self.info, remote=there.info.remote)
+        await self.fire("on_moved", to)
 
     def _start_timer(self) -> None:
         if not self._moved:

@@ -11,13 +11,12 @@ import logging
 from collections.abc import Awaitable
 from typing import Protocol
 
-from transports.call import CallGone, CallTransport, EndReason
+from transports.call import BY_PEER, CallGone, CallTransport, EndReason
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard, Permit
 from transports.sip.moving import MovingCall
 from transports.sip.outgoing import OutgoingCall, OutgoingHandler
 from transports.sip.referral import Referral
 
-BY_PEER = "peer"  # who asks, as the limits count
 RING_S = 50.0  # at most: the stack gives up who waits for news of it after 60
 _STATUS = {
     EndReason.BUSY: 486,

@@ -150,7 +150,7 @@ class SipServer:
         """
         self._settings = settings
         self._users = {plain_number(user) for user in settings.users}
-        self._door.apply(settings)
+        self._door.apply(settings, self._calls.addresses)
         self._dialogs.headers = tuple(headers)
         self._dialogs.refers = None if settings.accept_refer == "never" else self._door.refers
         heard = self._accounts.heard if self._accounts else ()
@@ -259,8 +259,8 @@ class SipServer:
 
     async def apply_accounts(self, accounts: Mapping[str, AccountSettings]) -> None:
         """Have these accounts from now on, and no others; no call ends by it. Raises BaresipError."""
-        assert self._accounts is not None
-        await self._accounts.apply(accounts)
+        if self._accounts:  # or it begins with them
+            await self._accounts.apply(accounts)
         self._settings = self._settings.model_copy(update={"accounts": dict(accounts)})
         self._outbound.use(accounts)
         self._agents = {name: one for name, one in self._agents.items() if name in (_ANYONE, *accounts)}
@@ -436,6 +436,8 @@ class SipServer:
                     await self._end_abandoned()
                     if self._accounts:
                         self._accounts.forget(self._calls.accounts)
+                    if self._door.forget(self._calls.addresses):
+                        self._filter.put()
                 except (CommandQueueFull, OSError) as error:  # it has much to do, or we have no file left
                     logger.warning("the SIP stack is not looked after now: %s", error)
                 except BaresipError:

@@ -29,6 +29,7 @@ class Steering:
         self._pending: OrderedDict[str, float] = OrderedDict()  # until when, the first first
         self._waiting: Counter[int] = Counter()  # how many of the pending each process has
         self._over: OrderedDict[str, float] = OrderedDict()
+        self._refused: set[str] = set()  # of those that are over
         self._closed: set[int] = set()
 
     def __contains__(self, call_id: object) -> bool:
@@ -71,6 +72,13 @@ class Steering:
         self._pending[call_id] = now + PENDING_S
         self._waiting[process] += 1
 
+    def refused(self, call_id: str, now: float) -> None:
+        """What was to be a call is none: it takes no room any more."""
+        if call_id in self._pending:
+            self._settle(call_id)
+            self._over[call_id] = now + LINGER_S
+            self._refused.add(call_id)
+
     def report(self, process: int, call_ids: Iterable[str], now: float) -> None:
         """What calls a process has now."""
         before, live = self._live.get(process, frozenset()), frozenset(call_ids)
@@ -89,15 +97,18 @@ class Steering:
         self._expire(now)
         call_id = call_id_of(message)
         owner = self._owners.get(call_id)
-        if owner is not None:
+        begins = message.startswith(b"INVITE ") and not _TO_TAG.search(message, 0, _HEADERS_BYTES)
+        if owner is not None and not (begins and call_id in self._refused):  # it was asked for a password
             return owner
-        if not message.startswith(b"INVITE ") or _TO_TAG.search(message, 0, _HEADERS_BYTES):
+        if not begins:
             return FIRST
-        process = self._place(message) if room else FIRST
+        process = self._place(message, owner) if room else FIRST
         self.began(process, call_id, now)
         return process
 
-    def _place(self, invite: bytes) -> int:
+    def _place(self, invite: bytes, owner: int | None) -> int:
+        if owner is not None:
+            return owner
         if replaced := _REPLACES.search(invite, 0, _HEADERS_BYTES):
             return self._owners.get(replaced[1].decode(errors="replace"), FIRST)
         loads = {
@@ -112,6 +123,7 @@ class Steering:
     def _settle(self, call_id: str) -> None:
         """It is neither pending nor over."""
         self._over.pop(call_id, None)
+        self._refused.discard(call_id)
         if self._pending.pop(call_id, None) is not None:
             self._waiting[self._owners[call_id]] -= 1
 
@@ -124,4 +136,5 @@ class Steering:
             self._over[call_id] = now + LINGER_S
         while self._over and (len(self._over) > _MOST_PENDING or next(iter(self._over.values())) <= now):
             call_id, _ = self._over.popitem(last=False)
+            self._refused.discard(call_id)
             del self._owners[call_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,8 +17,10 @@ from transports.sip.message import Message
 from transports.sip.native import Stack
 from transports.sip.native_link import Begin
 from transports.sip.tap import Traced
+from transports.sip.trace import call_id_of
 
 LISTEN_S = 60.0  # until the other says where
+_OF_INVITE = re.compile(rb"^CSeq:[ \t]*\d+[ \t]+INVITE", re.MULTILINE)  # as the stack writes it
 
 logger = logging.getLogger("offhook.sip")
 
@@ -116,7 +119,8 @@ class _Reporter(Guard):
 
     def traced(self, message: Traced) -> None:
         if message.sent and message.protocol == "UDP" and message.raw.startswith(b"SIP/2.0 4"):
-            self._link.tell("answered", message.raw[:12], source=message.source.hex())
+            call_id = call_id_of(message.raw) if _OF_INVITE.search(message.raw) else ""
+            self._link.tell("answered", message.raw[:12], source=message.source.hex(), call_id=call_id)
 
     def exempt(self, networks: Iterable[str], always: Iterable[str] | None = None) -> None:
         super().exempt(())

@@ -57,6 +57,7 @@ def test_a_revoked_key_keeps_its_name() -> None:
     [
         (("create", "a b", "--scope", "read"), 1, "'a b' can't be a name"),
         (("create", "http.api_key", "--scope", "read"), 1, "'http.api_key' can't be a name"),
+        (("create", "peer", "--scope", "read"), 1, "'peer' can't be a name"),
         (("create", "a", "--scope", "read", "--expires", "soon"), 1, "--expires soon can't be used"),
         (("create", "a", "--scope", "read", "--expires", "0d"), 1, "--expires 0d can't be used"),
         (("create", "a", "--scope", "root"), 2, "root"),

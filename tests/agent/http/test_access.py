@@ -11,10 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 import websockets
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from agent.http import attempts
 from agent.http.access import IMPLIED, SCOPES, needed_scopes
+from agent.http.app import create_app
 from agent.http.guard import SIGNED_PREFIXES, guarded
 from agent.http.page import page_router
 from agent.outbound.calls import OutboundCalls
@@ -23,6 +24,7 @@ from agent.server import Server
 from config.answering import load_personas
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
+from tests.agent.http.fakes import FakeCalls, FakeModels
 from transports.outbound import OutboundGuard
 from transports.sip.server import SipServer
 
@@ -92,6 +94,13 @@ async def test_each_route_says_what_it_needs(whole: Whole) -> None:
     for (method, path), scopes in needed.items():
         assert len(scopes) == (path not in open_), f"{method} {path}: give it dependencies=[READ], or another"
     assert len([path for path in needed if path[1] not in open_]) >= 39
+
+
+def test_a_route_that_says_no_scope_is_not_served() -> None:
+    router = APIRouter()
+    router.add_api_route("/api/v1/forgotten", nobody)
+    with pytest.raises(ValueError, match="GET /api/v1/forgotten says no scope"):
+        create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), routers=[router])
 
 
 async def test_no_other_key_gets_in(whole: Whole) -> None:

@@ -43,6 +43,7 @@ OFFER = "\r\n".join(
 
 
 dialled: list[str] = []
+offered = ["echo", "tone"]
 
 
 async def refuse(call: CallTransport) -> None:
@@ -57,7 +58,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
     app.dependency_overrides[holder] = lambda: ANYONE_HERE
     problems.install(app)
-    app.include_router(webrtc_router(endpoint, settings, ["echo", "tone"]))
+    app.include_router(webrtc_router(endpoint, settings, lambda: offered))
     app.include_router(page_router())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as made:
         yield made
@@ -118,7 +119,9 @@ async def test_where_browsers_may_not_call_operators_have_their_page() -> None:
         assert (await client.get("/http.js")).status_code == 200
 
 
-async def test_a_browser_is_told_its_servers(client: httpx2.AsyncClient) -> None:
+async def test_a_browser_is_told_its_servers(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = await client.get("/api/v1/webrtc/config")
     assert answer.json() == {
         "ice_servers": [{"urls": ["stun:stun.example:3478"]}],
@@ -126,6 +129,8 @@ async def test_a_browser_is_told_its_servers(client: httpx2.AsyncClient) -> None
         "test_numbers": ["echo", "tone"],
     }
     assert answer.headers["cache-control"] == "no-store"
+    monkeypatch.setattr(f"{__name__}.offered", ["echo"])  # as when the settings are read again
+    assert (await client.get("/api/v1/webrtc/config")).json()["test_numbers"] == ["echo"]
 
 
 async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx2.AsyncClient) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import websockets
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from agent.cli import app as offhook
+from agent.events import Events, Relayed
+from agent.http import guard
 from agent.http import keyring as module
 from agent.http.access import OPERATOR
 from agent.http.app import create_app
@@ -23,6 +26,7 @@ from agent.records.recorder import Recorder
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
+from tests.waiting import until
 
 CONFIGURED = "s3cret-s3cret-s3cret"
 
@@ -197,3 +201,50 @@ async def test_the_command_makes_and_ends_keys_of_a_server_that_runs(
     answer = await client.get("/health", headers={"X-API-Key": key})
     assert answer.status_code == 401
     assert answer.json()["detail"] == "The key desk was revoked."
+
+
+@pytest.fixture
+async def streaming(
+    recorder: Recorder, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> tuple[httpx2.AsyncClient, Events]:
+    """A server that looks at keys all the time, and what happens in its calls."""
+    monkeypatch.setattr(module, "FRESH_S", 0.0)
+    monkeypatch.setattr(guard, "LOOK_AGAIN_S", 0.0)
+    events, settings = Events(), Settings.model_validate({"http": {"api_key": CONFIGURED}})
+    app = create_app(
+        settings=settings, calls=FakeCalls(), models=FakeModels(), past=recorder.database, events=events
+    )
+    return await serve(app), events
+
+
+async def test_a_stream_ends_once_its_key_is_revoked(
+    streaming: tuple[httpx2.AsyncClient, Events], keys: Keys
+) -> None:
+    client, events = streaming
+    key, _ = await keys.create("desk", ["read"])
+    async with client.stream("GET", "/api/v1/events", headers={"X-API-Key": key}) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == ": here from now on"
+        events.relay(Relayed("started", "a", "{}"))
+        assert [await anext(lines) for _ in range(3)] == ["", "event: started", "data: {}"]
+        await keys.revoke("desk")
+        events.relay(Relayed("started", "b", "secret"))
+        assert [line async for line in lines] == [""]
+    await until(lambda: not events._readers)
+
+
+async def test_a_websocket_ends_once_its_key_is_revoked(
+    streaming: tuple[httpx2.AsyncClient, Events], keys: Keys
+) -> None:
+    client, events = streaming
+    key, _ = await keys.create("desk", ["read"])
+    url = str(client.base_url).replace("http", "ws", 1).rstrip("/") + "/api/v1/events"
+    async with websockets.connect(url, additional_headers={"X-API-Key": key}) as socket:
+        await until(lambda: bool(events._readers))
+        events.relay(Relayed("started", "a", "{}"))
+        assert await socket.recv() == "{}"
+        await keys.revoke("desk")
+        events.relay(Relayed("started", "b", "secret"))
+        with pytest.raises(websockets.ConnectionClosedError, match="can't be used any more"):
+            await socket.recv()
+    await until(lambda: not events._readers)

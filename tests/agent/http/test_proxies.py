@@ -9,6 +9,7 @@ import pytest
 import websockets
 from fastapi import APIRouter, Request
 
+from agent.http.access import READ
 from agent.http.app import create_app
 from config.settings import HttpSettings, Settings
 from tests.agent.http.conftest import Serve
@@ -31,7 +32,7 @@ def client_of(request: Request) -> str:
 def application(**http: object) -> tuple[Settings, APIRouter]:
     router = APIRouter()
 
-    @router.get("/api/v1/who")
+    @router.get("/api/v1/who", dependencies=[READ])
     async def who(request: Request) -> dict[str, str]:
         return {"client": client_of(request), "scheme": request.url.scheme}
 
