@@ -33,6 +33,7 @@ class Monitor:
         self._clock = clock
         self._listeners: set[Listener] = set()
         self._secrets = 0
+        self._over = False
         self.announced = False
 
     @property
@@ -62,6 +63,8 @@ class Monitor:
             raise CantBeHeard("Callers aren't told that they may be listened to: set recordings.listening.")
         if not self.announced:
             raise CantBeHeard("The caller hasn't been told yet that they may be listened to.")
+        if self._over:
+            raise CantBeHeard("The call is over.")
         if len(self._listeners) >= MOST_LISTENERS:
             raise CantBeHeard(f"{MOST_LISTENERS} listen already.")
         listener = Listener(self._tap, self._clock, self._listeners.discard)
@@ -79,6 +82,7 @@ class Monitor:
 
     async def finish(self) -> None:
         """The call is over."""
+        self._over = True
         for listener in self._listeners:
             listener.end()
         if self._recordings and self._recording:

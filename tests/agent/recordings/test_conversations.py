@@ -148,6 +148,8 @@ def test_who_may_listen_and_when(kept: Kept) -> None:
             heard = b""
             while (pcm := await listeners[0].next()) is not None:
                 heard += pcm
+            with pytest.raises(CantBeHeard, match="is over"):  # it would be listened to for good
+                session.monitor.listen()
             both = np.frombuffer(heard, np.int16).reshape(-1, 2)
             outcomes.append("caller" if np.abs(both[:, 0]).max() > 500 else "nobody")
             outcomes.append("agent" if np.abs(both[:, 1]).max() > 500 else "nobody")
