@@ -69,6 +69,13 @@ def test_folders_with_room_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [found.verdict for found in surroundings.disks(settings)] == ["warn", "warn"]
 
 
+def test_folders_that_cant_be_looked_for_end_no_examination(tmp_path: Path) -> None:
+    lost = tmp_path / ("x" * 300)  # as one of a folder that isn't this user's
+    settings = Settings(state_dir=lost, cache_dir=lost)
+    assert [found.name for found in surroundings.disks(settings)] == ["state_dir", "cache_dir"]
+    assert only(surroundings.database(settings)).name == "database"
+
+
 def test_a_database_is_asked_and_not_changed(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     assert only(surroundings.database(settings)).detail.endswith("which the first start makes.")
