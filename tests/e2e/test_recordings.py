@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.e2e.served import START_S, Served, plain, until
 from tests.sip_caller import Caller
 
-pytestmark = [pytest.mark.models, pytest.mark.peers]
+pytestmark = [pytest.mark.models, pytest.mark.peers, pytest.mark.timeout(900)]
 
 CALLS = 3
 LATE_S = 2.0  # what isn't on the disk yet
