@@ -57,8 +57,8 @@ class Monitor:
             raise CantBeHeard("The call isn't recorded, or not yet.")
         self._recording.paused = paused
 
-    def listen(self) -> Listener:
-        """Raises CantBeHeard."""
+    def listen(self, on_over: Callable[[], None]) -> Listener:
+        """`on_over` is called when the call is over, or the listener closed. Raises CantBeHeard."""
         if self._recordings is None or self._tap is None or not self._recordings.may_listen:
             raise CantBeHeard("Callers aren't told that they may be listened to: set recordings.listening.")
         if not self.announced:
@@ -67,7 +67,12 @@ class Monitor:
             raise CantBeHeard("The call is over.")
         if len(self._listeners) >= MOST_LISTENERS:
             raise CantBeHeard(f"{MOST_LISTENERS} listen already.")
-        listener = Listener(self._tap, self._clock, self._listeners.discard)
+
+        def over(listener: Listener) -> None:
+            self._listeners.discard(listener)
+            on_over()
+
+        listener = Listener(self._tap, self._clock, over)
         self._listeners.add(listener)
         return listener
 
@@ -83,7 +88,7 @@ class Monitor:
     async def finish(self) -> None:
         """The call is over."""
         self._over = True
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             listener.end()
         if self._recordings and self._recording:
             await self._recordings.finish(self._recording)

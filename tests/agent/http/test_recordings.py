@@ -171,9 +171,9 @@ class Heard(FakeMonitor):
         self.add, self.remove = self.takes.append, self.takes.remove
         self.listener: Listener | None = None
 
-    def listen(self) -> Listener:
+    def listen(self, on_over: Callable[[], None]) -> Listener:
         clock = asyncio.get_running_loop().time
-        self.listener = Listener(self, clock, lambda _: None)  # type: ignore[arg-type]
+        self.listener = Listener(self, clock, lambda _: on_over())  # type: ignore[arg-type]
         return self.listener
 
 
@@ -199,13 +199,13 @@ async def test_listening(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
             heard += pcm
         assert np.frombuffer(heard, np.int16).reshape(-1, 2).max(axis=0).tolist() == [1000, 0]
         assert monitor.listener
-        monitor.listener.end()
+        monitor.listener.end()  # while its record is still written
+        assert [one.name for one in call.actions] == ["listening_began", "listening_ended"]
         async for _ in socket:
             pass
         assert socket.close_code == 1000
-    await until(lambda: len(call.actions) == 2)
-    assert [one.name for one in call.actions] == ["listening_began", "listening_ended"]
-    assert monitor.takes == []
+    await until(lambda: monitor.takes == [])
+    assert len(call.actions) == 2
 
 
 async def test_not_to_a_call_that_isnt_announced(client: httpx2.AsyncClient, calls: FakeCalls) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,23 +134,28 @@ def test_a_secret_is_silent(kept: Kept) -> None:
 
 def test_who_may_listen_and_when(kept: Kept) -> None:
     outcomes: list[str] = []
+    ended: list[str] = []
 
     def during(session: CallSession, _: FakeCall) -> None:
+        over = partial(ended.append, "ended")
+
         async def listen() -> None:
             await asyncio.sleep(0.3)
             with pytest.raises(CantBeHeard, match="hasn't been told yet"):
-                session.monitor.listen()
+                session.monitor.listen(over)
             await asyncio.sleep(4.7)
-            listeners = [session.monitor.listen() for _ in range(4)]
+            listeners = [session.monitor.listen(over) for _ in range(4)]
             with pytest.raises(CantBeHeard, match="4 listen already"):
-                session.monitor.listen()
+                session.monitor.listen(over)
             for listener in listeners[1:]:
                 listener.close()
+            assert len(ended) == 3
             heard = b""
             while (pcm := await listeners[0].next()) is not None:
                 heard += pcm
+            assert len(ended) == 4
             with pytest.raises(CantBeHeard, match="is over"):  # it would be listened to for good
-                session.monitor.listen()
+                session.monitor.listen(over)
             both = np.frombuffer(heard, np.int16).reshape(-1, 2)
             outcomes.append("caller" if np.abs(both[:, 0]).max() > 500 else "nobody")
             outcomes.append("agent" if np.abs(both[:, 1]).max() > 500 else "nobody")
@@ -168,7 +174,7 @@ def test_who_listens_too_slowly_is_told(kept: Kept) -> None:
     def during(session: CallSession, _: FakeCall) -> None:
         async def listen() -> None:
             await asyncio.sleep(3)
-            listener = session.monitor.listen()
+            listener = session.monitor.listen(lambda: None)
             await asyncio.sleep(4)
             await listener.next()
 
