@@ -350,6 +350,8 @@ class CallSession:
             await asyncio.wait_for(work, self._settings.call.end_deadline_s)
         except TimeoutError:
             logger.exception("call %s: %s took too long", self.info.id, what)
+        except Exception:  # the rest has to be left behind all the same
+            logger.exception("call %s: %s failed", self.info.id, what)
 
     def _goodbye(self) -> None:
         self.end(EndReason.AGENT_HANGUP, self.persona.goodbye)

@@ -22,6 +22,7 @@ from config.keypad import Keypad
 from config.persona import Persona
 from config.settings import TestNumber
 from tests.agent.conversation_kit import PERSONA, WORD_S, FakeCall, Says, converse
+from transports.call import EndReason
 
 ANNOUNCEMENT = "You are recorded."
 ANNOUNCED_S = 3 * WORD_S
@@ -99,6 +100,18 @@ def test_not_where_nothing_was_announced(kept: Kept, says: str | None, number: T
 def test_who_hangs_up_over_the_announcement_isnt_recorded(kept: Kept) -> None:
     converse([], lasts=0.5, recordings=kept)
     assert not kept.path.exists()
+
+
+def test_a_wire_that_cant_hang_up_leaves_no_recording_open(kept: Kept) -> None:
+    def during(_: CallSession, call: FakeCall) -> None:
+        async def hangup() -> None:
+            raise OSError("as the test has it")
+
+        call.hangup = hangup  # type: ignore[method-assign]
+
+    outcome = converse([], lasts=4, during=during, recordings=kept)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert kept.path.exists()
 
 
 def pressed(at: float, key: str) -> tuple[float, InputDTMFFrame]:
