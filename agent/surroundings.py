@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError

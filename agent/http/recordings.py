@@ -15,7 +15,7 @@ from agent.http.call_control import possible
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
 from agent.http.problems import ProblemError, responses
-from agent.http.sessions import find
+from agent.http.sessions import deletable, find
 from agent.recordings.file import peaks
 from agent.recordings.recordings import Recordings
 
@@ -81,13 +81,14 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         return SessionView.of(call)
 
     @router.delete(
-        "", summary="Delete it", status_code=204, dependencies=[ADMIN], responses=responses(404, 409)
+        "", summary="Delete it", status_code=204, dependencies=[ADMIN], responses=responses(404, 409, 503)
     )
     async def delete(id: str) -> Response:
         await kept(id)
         if recordings.live(id):
             raise ProblemError(409, "The call is still being recorded. Hang up first.")
-        await recordings.delete([id])
+        with deletable():
+            await recordings.delete([id])
         return Response(status_code=204)
 
     return router

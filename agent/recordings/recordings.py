@@ -126,8 +126,7 @@ class Recordings:
     async def path(self, call_id: str) -> Path | None:
         """The file, if there is one."""
         path = self._path(call_id)
-        there = _ID.fullmatch(call_id) and await self._writer.run(path.is_file)
-        return path if there else None
+        return path if _ID.fullmatch(call_id) and await self._writer.run(path.is_file) else None
 
     def live(self, call_id: str) -> bool:
         """Whether it is still being written."""

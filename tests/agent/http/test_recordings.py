@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -145,6 +147,21 @@ async def test_one_is_deleted_and_its_record_stays(
     assert (await client.delete(f"{url}/recording")).status_code == 204
     assert (await client.delete(f"{url}/recording")).status_code == 404
     assert (await client.get(url)).json()["recording"] is None
+
+
+async def test_a_disk_that_keeps_what_is_to_go_is_told(
+    client: httpx2.AsyncClient, recorder: Recorder, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    talk = await recorded(recorder, settings)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    for what in (f"/{talk.info.id}/recording", "?from=alice"):
+        refused = await client.delete(f"/api/v1/sessions{what}")
+        assert refused.status_code == 503
+        assert "Read-only file system. Let offhook write" in refused.json()["detail"]
+    assert (await client.get(f"/api/v1/sessions/{talk.info.id}")).status_code == 200  # its record stays
 
 
 async def test_pausing(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
