@@ -36,7 +36,7 @@ app()
 """
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
     assert await asyncio.to_thread(until_blocking, condition, deadline_s)
 
 
