@@ -99,6 +99,7 @@ class CallSession:
             act=lambda name, arguments: self.control.act(name, arguments),
         )
         self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
+        call.on_moved = self.monitor.moved
         self.control: CallControl = CallControl(
             call,
             self._pipeline,

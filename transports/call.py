@@ -107,6 +107,7 @@ class CallTransport(BaseTransport, abc.ABC):
         # What the wire adds, for honest latencies: from `playout.pull` to the packet's departure. Seconds.
         self.send_delay_s = 0.0
         self.sent_delay_s = 0.0  # and from where `playout.sent` is told of it
+        self.on_moved: Callable[[], None] | None = None  # called as somebody else comes to the other end
         self._register_event_handler(self.connected_event)
         self._register_event_handler(self.stopped_event)
         self._register_event_handler("on_dialout_ringing")

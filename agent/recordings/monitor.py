@@ -85,6 +85,11 @@ class Monitor:
         self._secrets -= 1
         self._tell()
 
+    def moved(self) -> None:
+        """Somebody else is there, who hasn't been told: of them there is silence."""
+        if self.announced:
+            self.hide()
+
     async def finish(self) -> None:
         """The call is over."""
         self._over = True

@@ -99,8 +99,11 @@ async def test_the_call_goes_on_with_whom_the_peer_has_put_us_through_to() -> No
         invite = await colleague.invited()
         colleague.reply(invite, "180 Ringing")
         assert await news(caller) == "180"
+        moved = asyncio.Event()
+        call.on_moved = moved.set
         await colleague.accept()
         assert await news(caller) == "200"
+        assert moved.is_set()
         assert (await caller.bye()).status == 200
         hum(call)
         await packets(colleague, 30)

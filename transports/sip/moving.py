@@ -86,6 +86,8 @@ class MovingCall(SipCall):
         if self._reason or there.over:
             return False
         self._moving, self._moved = False, True
+        if self.on_moved:
+            self.on_moved()
         self._mute()
         there._take_over()
         there.add_event_handler(there.stopped_event, self._on_next_stopped)

@@ -102,6 +102,26 @@ def test_who_hangs_up_over_the_announcement_isnt_recorded(kept: Kept) -> None:
     assert not kept.path.exists()
 
 
+def test_who_comes_instead_hasnt_been_told_and_isnt_recorded(kept: Kept) -> None:
+    def during(_: CallSession, call: FakeCall) -> None:
+        assert call.on_moved
+        asyncio.get_running_loop().call_later(6, call.on_moved)
+
+    converse(
+        [Says(3.0, 4.0, "What is it?"), Says(8.0, 9.0, "Who is there?")],
+        {"What is it?": "A bird.", "Who is there?": "I am."},
+        lasts=12,
+        during=during,
+        recordings=kept,
+    )
+    recorded = kept.recording and kept.recording.recorded
+    assert recorded
+    began = 12 - recorded.seconds
+    caller, agent = kept.sounds
+    assert [round(at + began) for at, _ in spans(caller)] == [3]
+    assert all(ended + began < 6.1 for _, ended in spans(agent))
+
+
 def test_a_wire_that_cant_hang_up_leaves_no_recording_open(kept: Kept) -> None:
     def during(_: CallSession, call: FakeCall) -> None:
         async def hangup() -> None:
