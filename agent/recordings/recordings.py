@@ -52,7 +52,6 @@ class Recordings:
         self._task: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
-        self._busy_since: float | None = None
 
     @property
     def may_listen(self) -> bool:
@@ -89,7 +88,7 @@ class Recordings:
 
     def health(self) -> ComponentHealth:
         error = self._error
-        if self._busy_since is not None and time.monotonic() - self._busy_since > HANGS_S:
+        if self._writer.busy_s > HANGS_S:
             error = f"{self.folder} hangs: its disk has taken nothing for {HANGS_S:.0f} s."
         remedy = _REMEDY if error else None
         if error:
@@ -175,7 +174,6 @@ class Recordings:
 
     def _write(self) -> None:
         """A turn for each recording; those that are over and written are left out."""
-        self._busy_since = time.monotonic()
         failed: OSError | None = None
         written = False
         for recording in list(self._open):
@@ -197,7 +195,6 @@ class Recordings:
         elif self._error and written:
             logger.info("recordings can be written again")
             self._error = ""
-        self._busy_since = None
 
     def _fail(self, error: OSError) -> None:
         if not self._error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import wrap_future
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,13 @@ class Writer:
     def __init__(self) -> None:
         self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._began: float | None = None  # the work at hand
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at one thing."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     async def run(self, work: Callable[[], T]) -> T:
         """What is cancelled before its turn isn't done."""
@@ -37,7 +45,9 @@ class Writer:
             work, done = item
             if not done.set_running_or_notify_cancel():
                 continue
+            self._began = time.monotonic()
             try:
                 done.set_result(work())
             except BaseException as error:  # it is the caller's
                 done.set_exception(error)
+            self._began = None

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -167,6 +168,17 @@ asyncio.run(main())
 
 def test_a_disk_that_hangs_keeps_no_process_from_its_exit() -> None:
     assert subprocess.run([sys.executable, "-c", HANGS], timeout=60).returncode == 0
+
+
+async def test_a_disk_that_hangs_is_told(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(module, "HANGS_S", 0.1)
+    monkeypatch.setattr(Path, "is_file", lambda _: goes_on.wait())
+    asking = asyncio.create_task(recordings.path(ID))
+    await until(lambda: "hangs" in (recordings.health().last_error or ""))
+    goes_on.set()
+    await until(lambda: recordings.health().state == "ready")
+    await asking
 
 
 async def test_a_database_that_hangs_keeps_nothing_from_being_written(
