@@ -45,11 +45,11 @@ class Room:
 def disk(free_bytes: int | None, folder: Path) -> State:
     if free_bytes is None or free_bytes >= LITTLE_DISK_BYTES:
         return "ready", None, None
-    lost = "records, messages and what the models prepare can't be kept when it is full; calls go on"
+    lost = "records, recordings, messages and what models prepare can't be kept when it is full; calls go on"
     return (
         "degraded",
         f"{free_bytes / 1e6:.0f} MB are left where {folder} is: {lost}.",
-        "Free some, set state_dir to another disk, or lower records.keep_days.",
+        "Free some, set state_dir to another disk, or lower records.keep_days or recordings.most_mb.",
     )
 
 

@@ -85,7 +85,10 @@ def clock(_: Settings) -> Iterator[Finding]:
 
 
 def disks(settings: Settings) -> Iterator[Finding]:
-    for name, folder in (("state_dir", settings.state_dir), ("cache_dir", settings.cache_dir)):
+    folders = {"state_dir": settings.state_dir, "cache_dir": settings.cache_dir}
+    if settings.recordings.enabled and settings.recordings.folder:
+        folders["recordings.folder"] = settings.recordings.folder
+    for name, folder in folders.items():
         here = nearest(folder)
         if not os.access(here, os.W_OK | os.X_OK):
             yield Finding(name, "warn", f"{here} can't be written to.", f"Set {name}, or chown it.")
