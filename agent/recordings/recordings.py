@@ -124,8 +124,10 @@ class Recordings:
 
     async def path(self, call_id: str) -> Path | None:
         """The file, if there is one."""
+        if not _ID.fullmatch(call_id):
+            return None
         path = self._path(call_id)
-        return path if _ID.fullmatch(call_id) and await self._writer.run(path.is_file) else None
+        return path if await self._writer.run(path.is_file) else None
 
     def live(self, call_id: str) -> bool:
         """Whether it is still being written."""
