@@ -91,7 +91,7 @@ class Line:
         await self.stream.close()
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110 - it comes true in another process
             await asyncio.sleep(0.02)

@@ -73,7 +73,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110  # another process's end has no event here
             await asyncio.sleep(0.01)

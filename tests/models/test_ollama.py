@@ -80,7 +80,7 @@ async def said(chain: Chain, question: str = "Hello?") -> str:
     return text
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110  # another server's state has no event here
             await asyncio.sleep(0.01)
