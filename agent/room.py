@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -31,7 +32,7 @@ class Room:
         lag_s, limit = self._pulse.lag_s, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         found: dict[str, Callable[[], State]] = {
             "disk": lambda: disk(free_bytes(self._folder), self._folder),
-            "descriptors": lambda: descriptors(len(os.listdir(_DESCRIPTORS)), limit),  # noqa: PTH208
+            "descriptors": lambda: descriptors(used_descriptors(limit), limit),
             "event loop": lambda: event_loop(lag_s),
         }
         parts = []
@@ -44,12 +45,22 @@ class Room:
 def disk(free_bytes: int | None, folder: Path) -> State:
     if free_bytes is None or free_bytes >= LITTLE_DISK_BYTES:
         return "ready", None, None
-    lost = "records, messages and what the models prepare can't be kept when it is full; calls go on"
+    lost = "records, recordings, messages and what models prepare can't be kept when it is full; calls go on"
     return (
         "degraded",
         f"{free_bytes / 1e6:.0f} MB are left where {folder} is: {lost}.",
-        "Free some, set state_dir to another disk, or lower records.keep_days.",
+        "Free some, set state_dir to another disk, or lower records.keep_days or recordings.most_mb.",
     )
+
+
+def used_descriptors(limit: int) -> int:
+    """All of the `limit` where none is left to look with."""
+    try:
+        return len(os.listdir(_DESCRIPTORS))  # noqa: PTH208
+    except OSError as error:
+        if error.errno == errno.EMFILE:
+            return limit
+        raise
 
 
 def descriptors(used: int, limit: int) -> State:
@@ -75,9 +86,13 @@ def event_loop(lag_s: float | None) -> State:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """None where it can't be told; of the nearest folder that exists."""
-    here = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    """None where it can't be told."""
     try:
-        return shutil.disk_usage(here).free if here else None
+        return shutil.disk_usage(nearest(folder)).free
     except OSError:
         return None
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or of those that it is to be in the innermost that can be seen."""
+    return next((one for one in (folder, *folder.parents) if os.access(one, os.F_OK)), Path("/"))

@@ -336,6 +336,8 @@ class CallSession:
             await asyncio.wait_for(work, self._settings.call.end_deadline_s)
         except TimeoutError:
             logger.exception("call %s: %s took too long", self.info.id, what)
+        except Exception:  # the rest has to be left behind all the same
+            logger.exception("call %s: %s failed", self.info.id, what)
 
     def _goodbye(self) -> None:
         self.end(EndReason.AGENT_HANGUP, self.persona.goodbye)
@@ -350,6 +352,7 @@ class CallSession:
         self.end(reason)
 
     async def _on_moved(self, _: CallTransport, to: str) -> None:
+        self.monitor.moved()
         self.note("moved_to", BY_PEER, to=to)
         message: Any = {"role": "system", "content": MOVED}
         await self._pipeline.worker.queue_frame(LLMMessagesAppendFrame([message], run_llm=False))

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records.database import Database
 from agent.room import disk as room_on
-from agent.room import free_bytes
+from agent.room import free_bytes, nearest
 from agent.tls import Certificate, TlsError
 from config.errors import ConfigError
 from config.settings import Settings
@@ -86,8 +85,11 @@ def clock(_: Settings) -> Iterator[Finding]:
 
 
 def disks(settings: Settings) -> Iterator[Finding]:
-    for name, folder in (("state_dir", settings.state_dir), ("cache_dir", settings.cache_dir)):
-        here = next(one for one in (folder, *folder.parents) if one.exists())
+    folders = {"state_dir": settings.state_dir, "cache_dir": settings.cache_dir}
+    if settings.recordings.enabled and settings.recordings.folder:
+        folders["recordings.folder"] = settings.recordings.folder
+    for name, folder in folders.items():
+        here = nearest(folder)
         if not os.access(here, os.W_OK | os.X_OK):
             yield Finding(name, "warn", f"{here} can't be written to.", f"Set {name}, or chown it.")
             continue
@@ -109,7 +111,7 @@ def database(settings: Settings) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding(name, "fail", str(error), "pip install '.[postgres]'")
         return
-    if found.url.get_backend_name() == "sqlite" and not Path(found.url.database or "").exists():
+    if found.url.get_backend_name() == "sqlite" and not os.access(found.url.database or "", os.F_OK):
         yield Finding(name, "pass", f"{found.name}, which the first start makes.")
         return
     try:

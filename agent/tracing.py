@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from agent import logs
@@ -108,12 +107,12 @@ def tracing(settings: TelemetrySettings) -> Tracing | None:
     """None where nothing is to be sent. Raises ConfigError where what sends it isn't installed."""
     if settings.otlp_endpoint is None:
         return None
-    if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None:
+    try:
+        from agent.otlp import provider
+    except ImportError:
         raise ConfigError(
             "telemetry.otlp_endpoint is set: install what makes traces with pip install '.[telemetry]'."
-        )
-    from agent.otlp import provider
-
+        ) from None
     return Tracing(settings, provider(settings.otlp_endpoint))
 
 

@@ -50,7 +50,7 @@ class CallSettings(Section):
     max_calls: Annotated[int, Field(ge=1, le=CALLS_OF_A_PROCESS * MOST_PROCESSES)] | Literal["auto"] = Field(
         "auto",
         description="Calls at once, over every transport, 200 for each of sip.processes at most; auto is "
-        "what a short calibration at the start says that this machine bears.",
+        "what a short calibration at the start says that this machine bears, 4 at least.",
     )
     max_per_source: int | None = Field(
         None,

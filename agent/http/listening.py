@@ -38,18 +38,19 @@ def listening_router(calls: Calls) -> APIRouter:
     @router.websocket("/api/v1/sessions/{id}/listen", dependencies=[LISTEN])
     async def listen(socket: WebSocket, id: str, asking: Asking) -> None:
         call = find(calls, id)
-        with possible():
-            listener = call.monitor.listen()
         began = datetime.now(UTC)
-        call.note("listening_began", asking.name)
-        try:
-            with closing(listener):
-                await socket.accept()
-                await socket.send_text(Header(session=id, since=began).model_dump_json())
-                await _stream(socket, listener)
-        finally:
+
+        def over() -> None:
             seconds = (datetime.now(UTC) - began).total_seconds()
             call.note("listening_ended", asking.name, seconds=round(seconds, 1))
+
+        with possible():
+            listener = call.monitor.listen(over)
+        call.note("listening_began", asking.name)
+        with closing(listener):
+            await socket.accept()
+            await socket.send_text(Header(session=id, since=began).model_dump_json())
+            await _stream(socket, listener)
 
     return router
 

@@ -15,7 +15,7 @@ from agent.http.call_control import possible
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
 from agent.http.problems import ProblemError, responses
-from agent.http.sessions import find
+from agent.http.sessions import deletable, find
 from agent.recordings.file import peaks
 from agent.recordings.recordings import Recordings
 
@@ -34,8 +34,8 @@ class Peaks(BaseModel):
 def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
     router = APIRouter(prefix="/api/v1/sessions/{id}/recording", tags=["Recordings"])
 
-    def kept(id: str) -> Path:
-        if (path := recordings.path(id)) is None:
+    async def kept(id: str) -> Path:
+        if (path := await recordings.path(id)) is None:
             raise ProblemError(404, f"No recording of a call {id[:40]!r} is kept on this machine.")
         return path
 
@@ -57,7 +57,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
 
         While the call goes on, it is what the file has by then.
         """
-        return FileResponse(kept(id), media_type="audio/flac")
+        return FileResponse(await kept(id), media_type="audio/flac")
 
     @router.get(
         "/peaks", summary="Its outline, to be drawn", dependencies=[LISTEN], responses=responses(404, 422)
@@ -66,7 +66,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         id: str, points: Annotated[int, Query(ge=1, le=10_000, description="At most; 20 a second.")] = 1000
     ) -> Peaks:
         try:
-            caller, agent = await asyncio.to_thread(peaks, kept(id), points)
+            caller, agent = await asyncio.to_thread(peaks, await kept(id), points)
         except OSError:
             raise ProblemError(404, "The outline of this recording is gone.") from None
         return Peaks(caller=caller, agent=agent)
@@ -81,13 +81,14 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         return SessionView.of(call)
 
     @router.delete(
-        "", summary="Delete it", status_code=204, dependencies=[ADMIN], responses=responses(404, 409)
+        "", summary="Delete it", status_code=204, dependencies=[ADMIN], responses=responses(404, 409, 503)
     )
     async def delete(id: str) -> Response:
-        kept(id)
+        await kept(id)
         if recordings.live(id):
             raise ProblemError(409, "The call is still being recorded. Hang up first.")
-        await recordings.delete([id])
+        with deletable():
+            await recordings.delete([id])
         return Response(status_code=204)
 
     return router

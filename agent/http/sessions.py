@@ -209,7 +209,9 @@ def sessions_router(
         with readable():
             heard = 0
             if past and recordings:  # before the records go, which say whose they are
-                heard = await recordings.delete(await past.ids_with(caller))
+                ids = await past.ids_with(caller)
+                with deletable():
+                    heard = await recordings.delete(ids)
             known = await past.forget(caller) if past else 0
         return Forgotten(calls=known, messages=messages, recordings=heard)
 
@@ -238,6 +240,16 @@ def readable() -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError) as error:
         raise ProblemError(503, "The records' database is away. GET /health says why.") from error
+
+
+@contextmanager
+def deletable() -> Iterator[None]:
+    """Raises ProblemError where the recordings' disk keeps what is to go."""
+    try:
+        yield
+    except OSError as error:
+        why = f"Recordings can't be deleted: {error.strerror or error}."
+        raise ProblemError(503, f"{why} Let offhook write to their folder (recordings.folder).") from error
 
 
 Page = list[Call]

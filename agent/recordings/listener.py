@@ -21,10 +21,11 @@ class TooSlow(Exception):
 class Listener:
     """Hears both sides from now on, `LATE_S` behind. Close it when nobody listens any more."""
 
-    def __init__(self, tap: Tap, clock: Callable[[], float], on_close: Callable[[Listener], None]) -> None:
+    def __init__(self, tap: Tap, clock: Callable[[], float], on_over: Callable[[Listener], None]) -> None:
+        """`on_over` is called once: when the call is over, or nobody listens any more."""
         self._tap = tap
         self._clock = clock
-        self._on_close = on_close
+        self._on_over: Callable[[Listener], None] | None = on_over
         self._sounds: deque[Sound] = deque()
         self._stereo = Stereo(clock())
         self._over = asyncio.Event()
@@ -49,10 +50,16 @@ class Listener:
     def end(self) -> None:
         """The call is over."""
         self._over.set()
+        self._tell_over()
 
     def close(self) -> None:
         self._tap.remove(self._take)
-        self._on_close(self)
+        self._tell_over()
+
+    def _tell_over(self) -> None:
+        on_over, self._on_over = self._on_over, None
+        if on_over:
+            on_over(self)
 
     def _take(self, sound: Sound) -> None:
         self._sounds.append(sound)

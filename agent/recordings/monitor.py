@@ -33,6 +33,7 @@ class Monitor:
         self._clock = clock
         self._listeners: set[Listener] = set()
         self._secrets = 0
+        self._over = False
         self.announced = False
 
     @property
@@ -56,15 +57,22 @@ class Monitor:
             raise CantBeHeard("The call isn't recorded, or not yet.")
         self._recording.paused = paused
 
-    def listen(self) -> Listener:
-        """Raises CantBeHeard."""
+    def listen(self, on_over: Callable[[], None]) -> Listener:
+        """`on_over` is called when the call is over, or the listener closed. Raises CantBeHeard."""
         if self._recordings is None or self._tap is None or not self._recordings.may_listen:
             raise CantBeHeard("Callers aren't told that they may be listened to: set recordings.listening.")
         if not self.announced:
             raise CantBeHeard("The caller hasn't been told yet that they may be listened to.")
+        if self._over:
+            raise CantBeHeard("The call is over.")
         if len(self._listeners) >= MOST_LISTENERS:
             raise CantBeHeard(f"{MOST_LISTENERS} listen already.")
-        listener = Listener(self._tap, self._clock, self._listeners.discard)
+
+        def over(listener: Listener) -> None:
+            self._listeners.discard(listener)
+            on_over()
+
+        listener = Listener(self._tap, self._clock, over)
         self._listeners.add(listener)
         return listener
 
@@ -77,9 +85,15 @@ class Monitor:
         self._secrets -= 1
         self._tell()
 
+    def moved(self) -> None:
+        """Somebody else is there, who hasn't been told: of them there is silence."""
+        if self.announced:
+            self.hide()
+
     async def finish(self) -> None:
         """The call is over."""
-        for listener in self._listeners:
+        self._over = True
+        for listener in list(self._listeners):
             listener.end()
         if self._recordings and self._recording:
             await self._recordings.finish(self._recording)

@@ -8,7 +8,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.recordings.file import mend, peaks_path
 from agent.recordings.recording import CallRecording
 from agent.recordings.tap import Tap
+from agent.recordings.writer import Writer
 from agent.records.database import Database
 from config.errors import ConfigError
 from config.persona import Persona
@@ -27,6 +28,7 @@ from models.pool import ComponentHealth
 WRITE_EVERY_S = 1.0
 SWEEP_EVERY_S = 600.0
 FINISH_S = 5.0  # how long a call's end waits for its recording
+NOTE_S = 10.0
 HANGS_S = 10.0
 MOST_WAITING_BYTES = 64 * 1024 * 1024  # of all recordings, for a disk that takes nothing
 _REMEDY = "Make room on its disk, or let offhook write there (recordings.folder)."
@@ -37,7 +39,7 @@ logger = logging.getLogger("offhook.recordings")
 
 
 class Recordings:
-    """`record` may be called from `start` until `close`. All that touches the disk is one thread's."""
+    """`record` may be called from `start` until `close`. All that touches the disk is the writer's."""
 
     def __init__(self, settings: Settings, database: Database, *, alone: bool = True) -> None:
         """One that isn't `alone` leaves what is old, or of a process that died, to another process."""
@@ -45,12 +47,11 @@ class Recordings:
         self._settings = settings.recordings
         self.folder = settings.recordings.folder or settings.state_dir / "recordings"
         self._database = database
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="recordings")
+        self._writer = Writer()
         self._open: list[CallRecording] = []
         self._task: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
-        self._busy_since: float | None = None
 
     @property
     def may_listen(self) -> bool:
@@ -72,21 +73,22 @@ class Recordings:
     async def close(self) -> None:
         """Write what there is, if that can be done soon."""
         if self._task is None:
+            self._writer.close()
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        for recording in self._open:
+        for recording in list(self._open):  # the writer takes those away that are written
             recording.end()
         try:
             async with asyncio.timeout(FINISH_S):
-                await self._aside(self._write)
+                await self._writer.run(self._write)
         except TimeoutError:
             logger.error("%d recordings weren't written in time", len(self._open))  # noqa: TRY400
-        self._writer.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
 
     def health(self) -> ComponentHealth:
         error = self._error
-        if self._busy_since is not None and time.monotonic() - self._busy_since > HANGS_S:
+        if self._writer.busy_s > HANGS_S:
             error = f"{self.folder} hangs: its disk has taken nothing for {HANGS_S:.0f} s."
         remedy = _REMEDY if error else None
         if error:
@@ -114,16 +116,18 @@ class Recordings:
         recording.end()
         try:
             async with asyncio.timeout(FINISH_S):
-                await self._aside(self._write)
+                await self._writer.run(self._write)
         except TimeoutError:
             logger.warning("a recording isn't written yet")
 
     # Of calls that are over.
 
-    def path(self, call_id: str) -> Path | None:
+    async def path(self, call_id: str) -> Path | None:
         """The file, if there is one."""
+        if not _ID.fullmatch(call_id):
+            return None
         path = self._path(call_id)
-        return path if _ID.fullmatch(call_id) and path.is_file() else None
+        return path if await self._writer.run(path.is_file) else None
 
     def live(self, call_id: str) -> bool:
         """Whether it is still being written."""
@@ -131,9 +135,9 @@ class Recordings:
 
     async def delete(self, call_ids: Iterable[str]) -> int:
         """Those of calls that are over; returns how many there were. Raises OSError."""
-        gone = {id: path for id in call_ids if (path := self.path(id)) and not self.live(id)}
+        gone = {id: path for id in call_ids if (path := await self.path(id)) and not self.live(id)}
         for path in gone.values():
-            await asyncio.to_thread(_delete, path)
+            await self._writer.run(partial(_delete, path))
         await self._note(dict.fromkeys(gone))
         return len(gone)
 
@@ -147,7 +151,7 @@ class Recordings:
         if self._alone:
             await self._note(await self._try(self._mend) or {})
         while True:
-            await self._aside(self._write)
+            await self._writer.run(self._write)
             if self._alone and time.monotonic() - swept > SWEEP_EVERY_S:
                 swept = time.monotonic()
                 await self._note(await self._try(self._sweep) or {})
@@ -156,16 +160,14 @@ class Recordings:
     async def _note(self, recordings: Mapping[str, tuple[int, float] | None]) -> None:
         """Bytes and seconds by call; None for what is gone."""
         try:
-            await self._database.note_recordings(recordings)
+            async with asyncio.timeout(NOTE_S):  # what is recorded now doesn't wait for a database that hangs
+                await self._database.note_recordings(recordings)
         except (SQLAlchemyError, OSError) as error:
             logger.warning("records don't know what became of %d recordings: %s", len(recordings), error)
 
-    async def _aside(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
-
     async def _try(self, work: Callable[[], T]) -> T | None:
         try:
-            return await self._aside(work)
+            return await self._writer.run(work)
         except OSError as error:
             self._fail(error)
         except Exception:  # whatever is found in the folder: recordings go on
@@ -174,7 +176,6 @@ class Recordings:
 
     def _write(self) -> None:
         """A turn for each recording; those that are over and written are left out."""
-        self._busy_since = time.monotonic()
         failed: OSError | None = None
         written = False
         for recording in list(self._open):
@@ -196,7 +197,6 @@ class Recordings:
         elif self._error and written:
             logger.info("recordings can be written again")
             self._error = ""
-        self._busy_since = None
 
     def _fail(self, error: OSError) -> None:
         if not self._error:

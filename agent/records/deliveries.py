@@ -54,6 +54,8 @@ class Deliveries:
                     pass
             except (SQLAlchemyError, OSError):  # the recorder tells that the database is away
                 logger.debug("no deliveries while the database is away")
+            except Exception:  # of one call's record; the others are still to be posted
+                logger.exception("a record couldn't be posted")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _deliver_due(self) -> bool:

@@ -375,7 +375,7 @@ async def _write_rows(
     """Only what is new; a turn that was taken back goes."""
     pairs = enumerate(zip(before, now, strict=False))
     kept = next((n for n, (one, other) in pairs if one is not other), min(len(before), len(now)))
-    if kept == len(before) == len(now):
+    if kept == len(before) == len(now) and not doubtful:
         return
     rows = core(table)
     if doubtful or kept < len(before):

@@ -47,11 +47,11 @@ class Running:
         await packets(self.caller, 5)  # of the call, which goes on
         return reloaded.applied, reloaded.needs_restart
 
-    async def is_answered(self, host: str) -> bool:
+    async def is_answered(self, host: str, within_s: float = 15.0) -> bool:
         """Whether a call from there is."""
         async with phone(self.at, host=host) as caller:
             try:
-                answer = await asyncio.wait_for(caller.call(), 1.5)
+                answer = await asyncio.wait_for(caller.call(), within_s)
             except TimeoutError:
                 return False
             if answer.status == 200:
@@ -116,7 +116,7 @@ def test_what_fits_only_with_the_rest_is_refused() -> None:
 
 async def test_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch, sip={"allow": ["127.0.0.1"]}) as one:
-        assert not await one.is_answered("127.0.0.2")
+        assert not await one.is_answered("127.0.0.2", 1.5)
         assert (await one.reload(sip={"allow": ["127.0.0.0/8"]}))[0] == ("sip.allow",)
         assert await one.is_answered("127.0.0.2")
 
@@ -137,7 +137,7 @@ async def test_a_call_with_who_may_not_call_any_more_goes_on(monkeypatch: pytest
 async def test_who_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch) as one:
         assert (await one.reload(sip={"users": ["reception"]}))[0] == ("sip.users",)
-        assert not await one.is_answered("127.0.0.1")
+        assert not await one.is_answered("127.0.0.1", 1.5)
         await one.reload()
         assert await one.is_answered("127.0.0.1")
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import os
 import resource
 from pathlib import Path
 
 import pytest
 
 from agent import room as module
-from agent.room import Room, descriptors, disk, event_loop
+from agent.room import Room, descriptors, disk, event_loop, free_bytes, used_descriptors
 from agent.vitals import Pulse
 
 FOLDER = Path("/var/lib/offhook")
@@ -37,6 +39,18 @@ def test_descriptors_are_there_for_calls(used: int, limit: int, state: str) -> N
     found, why, remedy = descriptors(used, limit)
     assert found == state
     assert bool(why) is bool(remedy) is (state != "ready")
+
+
+def test_none_that_is_left_to_look_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listdir(_: object) -> list[str]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert used_descriptors(1024) == 1024
+
+
+def test_a_folder_that_cant_be_looked_for_has_its_parents_disk(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / ("x" * 300) / "state")
 
 
 @pytest.mark.parametrize(("lag_s", "state"), [(None, "ready"), (0.05, "ready"), (0.2, "degraded")])

@@ -65,8 +65,23 @@ def test_the_kernel_tells_of_the_clock() -> None:
 def test_folders_with_room_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(state_dir=tmp_path / "state", cache_dir=tmp_path / "cache")
     assert [found.verdict for found in surroundings.disks(settings)] == ["pass", "pass"]
+    recorded = Settings.model_validate(
+        {
+            "state_dir": tmp_path,
+            "cache_dir": tmp_path,
+            "recordings": {"enabled": True, "folder": tmp_path / "heard"},
+        }
+    )
+    assert [found.name for found in surroundings.disks(recorded)][2:] == ["recordings.folder"]
     monkeypatch.setattr(surroundings, "free_bytes", lambda _: 1)
     assert [found.verdict for found in surroundings.disks(settings)] == ["warn", "warn"]
+
+
+def test_folders_that_cant_be_looked_for_end_no_examination(tmp_path: Path) -> None:
+    lost = tmp_path / ("x" * 300)  # as one of a folder that isn't this user's
+    settings = Settings(state_dir=lost, cache_dir=lost)
+    assert [found.name for found in surroundings.disks(settings)] == ["state_dir", "cache_dir"]
+    assert only(surroundings.database(settings)).name == "database"
 
 
 def test_a_database_is_asked_and_not_changed(tmp_path: Path) -> None:

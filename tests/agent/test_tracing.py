@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import sys
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from itertools import pairwise
@@ -17,7 +18,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent import logs
-from agent import tracing as module
 from agent.conversation import LatencyTrace
 from agent.http.server import HttpServer
 from agent.tracing import Tracing, tracing
@@ -160,6 +160,9 @@ async def test_a_receiver_that_is_away_costs_no_call(receiver: tuple[Receiver, s
 
 def test_nothing_is_traced_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracing(TelemetrySettings()) is None
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    for name in [name for name in sys.modules if name.startswith("opentelemetry.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "agent.otlp", raising=False)
     with pytest.raises(ConfigError, match="pip install"):
         tracing(TelemetrySettings(otlp_endpoint="http://127.0.0.1:4318"))

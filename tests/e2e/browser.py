@@ -114,7 +114,7 @@ async def sounds(page: Page, who: str) -> bool:
     return int(await meter.get_attribute("aria-valuenow") or 0) > 50
 
 
-async def until(condition: Callable[[], Awaitable[bool]], deadline_s: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], deadline_s: float = 30) -> None:
     async with asyncio.timeout(deadline_s):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)

@@ -93,7 +93,7 @@ async def test_a_conversation(cable: netns.Cable, server: Served, microphone: Pa
 
         await page.get_by_role("button", name="Hang up").click()
         await expect(page.get_by_role("status")).to_have_text("You hung up.")
-        await until(lambda: _gone(server), 5)
+        await until(lambda: _gone(server), 30)
 
 
 async def _gone(server: Served) -> bool:
@@ -117,7 +117,7 @@ async def test_keys_are_read_back_at_a_test_number(
         (session,) = await asyncio.to_thread(server.sessions)
         assert session["to"] == "keys"
         await page.get_by_role("button", name="Hang up").click()
-        await until(lambda: _gone(server), 5)
+        await until(lambda: _gone(server), 30)
 
 
 async def test_a_server_that_stops_says_so(cable: netns.Cable, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.e2e.served import START_S, Served, plain, until
 from tests.sip_caller import Caller
 
-pytestmark = [pytest.mark.models, pytest.mark.peers]
+pytestmark = [pytest.mark.models, pytest.mark.peers, pytest.mark.timeout(900)]
 
 CALLS = 3
 LATE_S = 2.0  # what isn't on the disk yet
@@ -31,7 +31,7 @@ def sessions(server: Served, state: str) -> list[dict[str, Any]]:
 
 def recording(server: Served, id: str) -> NDArray[np.int16]:
     """As a player has it: shape (samples, 2)."""
-    with httpx2.Client(base_url=server.url, timeout=10) as client:
+    with httpx2.Client(base_url=server.url, timeout=30) as client:
         answer = client.get(f"/api/v1/sessions/{id}/recording")
         assert answer.status_code == 200, answer.text
     pcm, rate_hz = soundfile.read(io.BytesIO(answer.content), dtype="int16")

@@ -17,7 +17,7 @@ from tests.e2e.served import START_S, Served, plain, until
 from tests.postgres import postgres
 from tests.sip_caller import Caller
 
-pytestmark = [pytest.mark.models, pytest.mark.peers]
+pytestmark = [pytest.mark.models, pytest.mark.peers, pytest.mark.timeout(900)]
 
 CALLS = 10
 

@@ -36,7 +36,7 @@ app()
 """
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
     assert await asyncio.to_thread(until_blocking, condition, deadline_s)
 
 
@@ -109,7 +109,7 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGTERM)
             await until(lambda: not server.ready())
             server.process.send_signal(signal.SIGTERM)
-            assert await ended(server, 1) == EXIT_CANNOT_START
+            assert await ended(server, 15) == EXIT_CANNOT_START
             caller.ended.set()  # nobody is there to say goodbye to
     finally:
         server.process.kill()

@@ -167,7 +167,7 @@ class Collector(FrameProcessor):
         await self.push_frame(frame, direction)
 
     async def until(self, kind: type[Frame], count: int = 1) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while sum(isinstance(frame, kind) for frame in self.frames) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class FakeMonitor:
             raise CantBeHeard(self.error)
         self.paused = paused
 
-    def listen(self) -> Listener:
+    def listen(self, on_over: Callable[[], None]) -> Listener:
         raise CantBeHeard(self.error)
 
 

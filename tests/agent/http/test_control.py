@@ -386,8 +386,8 @@ async def test_stopping_leaves_no_task_and_cuts_off_what_hangs() -> None:
     await server.start()
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
         request = asyncio.create_task(client.get("/hang"))
-        await asyncio.wait_for(hanging.wait(), 5)
-        await asyncio.wait_for(server.stop(1), 5)
+        await asyncio.wait_for(hanging.wait(), 30)
+        await asyncio.wait_for(server.stop(1), 30)
         with pytest.raises(httpx2.HTTPError):
             (await request).raise_for_status()
     assert asyncio.all_tasks() == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -148,6 +150,21 @@ async def test_one_is_deleted_and_its_record_stays(
     assert (await client.get(url)).json()["recording"] is None
 
 
+async def test_a_disk_that_keeps_what_is_to_go_is_told(
+    client: httpx2.AsyncClient, recorder: Recorder, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    talk = await recorded(recorder, settings)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    for what in (f"/{talk.info.id}/recording", "?from=alice"):
+        refused = await client.delete(f"/api/v1/sessions{what}")
+        assert refused.status_code == 503
+        assert "Read-only file system. Let offhook write" in refused.json()["detail"]
+    assert (await client.get(f"/api/v1/sessions/{talk.info.id}")).status_code == 200  # its record stays
+
+
 async def test_pausing(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
     call = calls.add()
     url = f"/api/v1/sessions/{call.info.id}/recording"
@@ -172,9 +189,9 @@ class Heard(FakeMonitor):
         self.add, self.remove = self.takes.append, self.takes.remove
         self.listener: Listener | None = None
 
-    def listen(self) -> Listener:
+    def listen(self, on_over: Callable[[], None]) -> Listener:
         clock = asyncio.get_running_loop().time
-        self.listener = Listener(self, clock, lambda _: None)  # type: ignore[arg-type]
+        self.listener = Listener(self, clock, lambda _: on_over())  # type: ignore[arg-type]
         return self.listener
 
 
@@ -200,13 +217,13 @@ async def test_listening(client: httpx2.AsyncClient, calls: FakeCalls) -> None:
             heard += pcm
         assert np.frombuffer(heard, np.int16).reshape(-1, 2).max(axis=0).tolist() == [1000, 0]
         assert monitor.listener
-        monitor.listener.end()
+        monitor.listener.end()  # while its record is still written
+        assert [one.name for one in call.actions] == ["listening_began", "listening_ended"]
         async for _ in socket:
             pass
         assert socket.close_code == 1000
-    await until(lambda: len(call.actions) == 2)
-    assert [one.name for one in call.actions] == ["listening_began", "listening_ended"]
-    assert monitor.takes == []
+    await until(lambda: monitor.takes == [])
+    assert len(call.actions) == 2
 
 
 async def test_not_to_a_call_that_isnt_announced(client: httpx2.AsyncClient, calls: FakeCalls) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from config.keypad import Keypad
 from config.persona import Persona
 from config.settings import TestNumber
 from tests.agent.conversation_kit import PERSONA, WORD_S, FakeCall, Says, converse
+from transports.call import EndReason
 
 ANNOUNCEMENT = "You are recorded."
 ANNOUNCED_S = 3 * WORD_S
@@ -100,6 +102,43 @@ def test_who_hangs_up_over_the_announcement_isnt_recorded(kept: Kept) -> None:
     assert not kept.path.exists()
 
 
+def test_who_comes_instead_hasnt_been_told_and_isnt_recorded(kept: Kept) -> None:
+    moving: list[asyncio.Task[None]] = []
+
+    def during(_: CallSession, call: FakeCall) -> None:
+        async def move() -> None:
+            await asyncio.sleep(6)
+            await call.fire("on_moved", "600")
+
+        moving.append(asyncio.get_running_loop().create_task(move()))
+
+    converse(
+        [Says(3.0, 4.0, "What is it?"), Says(8.0, 9.0, "Who is there?")],
+        {"What is it?": "A bird.", "Who is there?": "I am."},
+        lasts=12,
+        during=during,
+        recordings=kept,
+    )
+    recorded = kept.recording and kept.recording.recorded
+    assert recorded
+    began = 12 - recorded.seconds
+    caller, agent = kept.sounds
+    assert [round(at + began) for at, _ in spans(caller)] == [3]
+    assert all(ended + began < 6.1 for _, ended in spans(agent))
+
+
+def test_a_wire_that_cant_hang_up_leaves_no_recording_open(kept: Kept) -> None:
+    def during(_: CallSession, call: FakeCall) -> None:
+        async def hangup() -> None:
+            raise OSError("as the test has it")
+
+        call.hangup = hangup  # type: ignore[method-assign]
+
+    outcome = converse([], lasts=4, during=during, recordings=kept)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert kept.path.exists()
+
+
 def pressed(at: float, key: str) -> tuple[float, InputDTMFFrame]:
     return at, InputDTMFFrame(button=KeypadEntry(key))
 
@@ -133,21 +172,28 @@ def test_a_secret_is_silent(kept: Kept) -> None:
 
 def test_who_may_listen_and_when(kept: Kept) -> None:
     outcomes: list[str] = []
+    ended: list[str] = []
 
     def during(session: CallSession, _: FakeCall) -> None:
+        over = partial(ended.append, "ended")
+
         async def listen() -> None:
             await asyncio.sleep(0.3)
             with pytest.raises(CantBeHeard, match="hasn't been told yet"):
-                session.monitor.listen()
+                session.monitor.listen(over)
             await asyncio.sleep(4.7)
-            listeners = [session.monitor.listen() for _ in range(4)]
+            listeners = [session.monitor.listen(over) for _ in range(4)]
             with pytest.raises(CantBeHeard, match="4 listen already"):
-                session.monitor.listen()
+                session.monitor.listen(over)
             for listener in listeners[1:]:
                 listener.close()
+            assert len(ended) == 3
             heard = b""
             while (pcm := await listeners[0].next()) is not None:
                 heard += pcm
+            assert len(ended) == 4
+            with pytest.raises(CantBeHeard, match="is over"):  # it would be listened to for good
+                session.monitor.listen(over)
             both = np.frombuffer(heard, np.int16).reshape(-1, 2)
             outcomes.append("caller" if np.abs(both[:, 0]).max() > 500 else "nobody")
             outcomes.append("agent" if np.abs(both[:, 1]).max() > 500 else "nobody")
@@ -166,7 +212,7 @@ def test_who_listens_too_slowly_is_told(kept: Kept) -> None:
     def during(session: CallSession, _: FakeCall) -> None:
         async def listen() -> None:
             await asyncio.sleep(3)
-            listener = session.monitor.listen()
+            listener = session.monitor.listen(lambda: None)
             await asyncio.sleep(4)
             await listener.next()
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -75,7 +76,7 @@ async def test_nothing_before_the_announcement_is_kept(recordings: Recordings) -
     recording.begin()
     wire.hear(1.0, 2)
     await recordings.finish(recording)
-    path = recordings.path(ID)
+    path = await recordings.path(ID)
     assert path
     assert left(path) == [2] * 50
     assert path.stat().st_mode & 0o777 == 0o600
@@ -88,7 +89,7 @@ async def test_of_a_call_without_one_there_is_no_file(recordings: Recordings) ->
     recording = record(recordings, wire)
     wire.hear(1.0)
     await recordings.finish(recording)
-    assert recordings.path(ID) is None
+    assert await recordings.path(ID) is None
     assert recording.recorded is None
 
 
@@ -102,7 +103,7 @@ async def test_a_pause_is_silent_and_as_long_as_it_was(recordings: Recordings) -
     recording.paused = False
     wire.hear(0.5, 3000)
     await recordings.finish(recording)
-    path = recordings.path(ID)
+    path = await recordings.path(ID)
     assert path
     assert left(path) == [1000] * 25 + [0] * 25 + [3000] * 25
     caller, agent = peaks(path, 3)
@@ -133,7 +134,7 @@ async def test_it_waits_for_a_disk_that_is_full(
     full = False
     await until(lambda: recordings.health().state == "ready")
     await recordings.finish(recording)
-    path = recordings.path(ID)
+    path = await recordings.path(ID)
     assert path
     assert left(path) == [1] * 200 + [2] * 200 + [3] * 50
 
@@ -150,6 +151,52 @@ async def test_what_waits_is_bounded(recordings: Recordings, monkeypatch: pytest
     await until(lambda: "1 recordings were cut short" in (recordings.health().last_error or ""))
     assert not wire.taken
     assert recording.waiting_bytes == 0
+
+
+HANGS = """
+import asyncio, threading
+from agent.recordings.writer import Writer
+async def main():
+    try:
+        async with asyncio.timeout(0.1):
+            await Writer().run(threading.Event().wait)
+    except TimeoutError:
+        pass
+asyncio.run(main())
+"""
+
+
+def test_a_disk_that_hangs_keeps_no_process_from_its_exit() -> None:
+    assert subprocess.run([sys.executable, "-c", HANGS], timeout=60).returncode == 0
+
+
+async def test_a_disk_that_hangs_is_told(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(module, "HANGS_S", 0.1)
+    monkeypatch.setattr(Path, "is_file", lambda _: goes_on.wait())
+    asking = asyncio.create_task(recordings.path(ID))
+    await until(lambda: "hangs" in (recordings.health().last_error or ""))
+    goes_on.set()
+    await until(lambda: recordings.health().state == "ready")
+    await asking
+
+
+async def test_a_database_that_hangs_keeps_nothing_from_being_written(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Database):
+        async def note_recordings(self, _: object) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "NOTE_S", 0.1)
+    recordings = Recordings(settings, Hanging(settings))
+    recordings.start()
+    wire = Wire()
+    recording = record(recordings, wire)
+    recording.begin()
+    wire.hear(4.0)
+    await until(lambda: recording.recorded is not None and recording.recorded.seconds > 0)
+    await recordings.close()
 
 
 async def test_what_is_too_old_or_too_much_goes(tmp_path: Path) -> None:
@@ -175,7 +222,7 @@ async def test_what_is_too_old_or_too_much_goes(tmp_path: Path) -> None:
 
 async def test_who_may_not_be_named_isnt_found(recordings: Recordings) -> None:
     (recordings.folder.parent / "secret.flac").write_text("no")
-    assert recordings.path("../secret") is None
+    assert await recordings.path("../secret") is None
 
 
 def test_each_language_has_words_for_it(tmp_path: Path) -> None:

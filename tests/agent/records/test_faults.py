@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent.records import database
 from agent.records import recorder as module
@@ -87,4 +88,29 @@ async def test_a_locked_database_is_written_when_it_is_free(tmp_path: Path) -> N
         await degraded(recorder, "database is locked")
         other.execute("ROLLBACK")
     assert await whole(recorder, talk) == ["Hello."]
+    await recorder.close()
+
+
+async def test_a_turn_goes_that_a_commit_in_doubt_had_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(Settings(state_dir=tmp_path))
+    await recorder.start()
+    talk = Talk().recorded_by(recorder)
+    await until(lambda: recorder.health().queued == 0)
+    session = recorder.database.session
+
+    @asynccontextmanager
+    async def cut_off() -> AsyncIterator[AsyncSession]:
+        async with session() as opened:
+            yield opened
+        monkeypatch.setattr(recorder.database, "session", session)
+        talk.conversation.take_back()  # before it is tried again
+        raise OSError("The connection is gone.")  # behind the commit
+
+    monkeypatch.setattr(recorder.database, "session", cut_off)
+    talk.conversation.caller_said("I would like")
+    await until(lambda: recorder.health().state == "degraded")
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+    assert await whole(recorder, talk) == []
     await recorder.close()

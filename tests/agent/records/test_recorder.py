@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import select, update
 
 from agent.records import recorder as module
-from agent.records.database import PROCESS_DIED
+from agent.records.database import PROCESS_DIED, Database, core
 from agent.records.query import Query, cursor, place
 from agent.records.recorder import Recorder
 from agent.records.tables import Call, Turn
@@ -315,6 +316,28 @@ async def test_the_migrations_make_these_tables(recorder: Recorder) -> None:
     assert recorder.database._engine is not None
     async with recorder.database._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_what_an_earlier_offhook_wrote_is_brought_up_to_date(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = command.upgrade
+    with monkeypatch.context() as earlier:
+        earlier.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        first = Database(settings)
+        await first.connect()
+    recorder, talk = Recorder(settings), Talk()
+    columns = recorder._columns(talk) | {"ended": datetime.now(UTC), "models": {}}
+    old = {name: value for name, value in columns.items() if not name.startswith("recording_")}
+    async with first.session() as session:
+        await session.execute(core(Call).insert().values(old))
+    await first.close()
+    await recorder.start()
+    found = await recorder.database.call(talk.info.id)
+    assert found
+    assert (found.caller, found.recording_path, found.actions) == ("alice", None, [])
+    await over(recorder, Talk().recorded_by(recorder))  # and goes on
+    await recorder.close()
 
 
 def test_a_database_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:

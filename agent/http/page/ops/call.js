@@ -104,7 +104,7 @@ export async function show(page, { id, server, signal }) {
   const soon = () => {
     waiting ??= setTimeout(() => {
       waiting = null;
-      if (!signal.aborted && call.state !== "ended") refresh().catch(() => {});
+      if (!signal.aborted && call && call.state !== "ended") refresh().catch(() => {});
     }, SOON_MS);
   };
 

@@ -22,6 +22,7 @@ export async function show(page, { query, server, signal }) {
     if (!signal.aborted) draw();
   };
   const draw = () => {
+    forget();
     const calls = stats.some((hour) => hour.calls || hour.peak);
     charts.replaceChildren(...(calls ? plots(stats, server.health?.max_calls) : [empty("No calls in these hours.", "Once there are some, their number, how they ended and how fast they were answered is drawn here, hour by hour.")]));
   };
@@ -33,13 +34,24 @@ export async function show(page, { query, server, signal }) {
 
   await library();
   await look();
+  if (signal.aborted) return;
   tell();
   server.addEventListener("health", tell, { signal });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   addEventListener("resize", draw, { signal });
   requestAnimationFrame(() => signal.aborted || draw()); // once it is on the page, it has a width
   const timer = setInterval(() => document.hidden || look().catch(() => {}), AGAIN_MS);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  signal.addEventListener("abort", () => {
+    clearInterval(timer);
+    forget();
+  });
+}
+
+let drawn = [];
+/** uPlot keeps each of its plots until it is told not to. */
+function forget() {
+  for (const plot of drawn) plot.destroy();
+  drawn = [];
 }
 
 function tiles({ calls, max_calls: most, process: { cpu_s, uptime_s, memory_mb, loop_lag_p99_ms, threads, open_files }, gpu, components }) {
@@ -99,7 +111,7 @@ function chart(title, times, series, color) {
   const width = Math.max(240, (document.querySelector(".charts")?.clientWidth ?? 600) - 26);
   const clockwise = uPlot.fmtDate("{HH}:{mm}");
   const days = uPlot.fmtDate("{D} {MMM}");
-  new uPlot({
+  drawn.push(new uPlot({
     width, height: 170, cursor: { y: false, points: { size: 6 } }, legend: { live: true },
     scales: { x: { range: [times[0], times.at(-1) + 3600] }, y: { range: (_, least, most) => [0, Math.max(1, most * 1.1)] } },
     axes: [
@@ -113,7 +125,7 @@ function chart(title, times, series, color) {
       { label: zone, value: (_, value) => (value == null ? "–" : uPlot.fmtDate("{D} {MMM} {HH}:{mm}")(new Date(value * 1000))) },
       ...series.map(({ data, ...one }) => one),
     ],
-  }, [times, ...series.map((one) => one.data)], place);
+  }, [times, ...series.map((one) => one.data)], place));
   return place;
 }
 

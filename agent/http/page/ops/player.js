@@ -50,24 +50,25 @@ export class Player extends EventTarget {
     this.#draw();
   }
 
-  async playFrom(seconds) {
-    await this.#source();
-    this.#seek(seconds);
-    await this.#start();
+  playFrom(seconds) {
+    return this.#start(seconds);
   }
 
   /** An element's own requests can't carry the key. */
   async #source() {
     if (this.#audio.src) return;
     this.#play.setAttribute("aria-busy", "true");
-    const sound = await (await request("GET", this.#path)).blob();
-    this.#play.removeAttribute("aria-busy");
-    this.#audio.src = URL.createObjectURL(sound);
+    try {
+      this.#audio.src = URL.createObjectURL(await (await request("GET", this.#path)).blob());
+    } finally {
+      this.#play.removeAttribute("aria-busy");
+    }
   }
 
-  async #start() {
+  async #start(from) {
     try {
       await this.#source();
+      if (from !== undefined) this.#seek(from);
       await this.#audio.play();
       this.#failed.replaceChildren();
     } catch (error) {

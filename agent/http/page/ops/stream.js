@@ -3,15 +3,17 @@
 import { request } from "../http.js";
 
 const AGAIN_MS = 2000;
+const SILENT_MS = 45_000; // the server says something every 15 s
 
 /** Fires "event" with each one, "here" and "lost" as the connection comes and goes, "refused" with the error. */
 export class Stream extends EventTarget {
   async run() {
     for (;;) {
+      const gone = new AbortController();
       try {
-        const response = await request("GET", "api/v1/events");
+        const response = await request("GET", "api/v1/events", null, { signal: gone.signal });
         this.#tell("here");
-        await this.#read(response.body);
+        await this.#read(response.body, gone);
       } catch (error) {
         if (error.status) this.#tell("refused", error);
         if (error.status === 401 || error.status === 403) return;
@@ -21,11 +23,12 @@ export class Stream extends EventTarget {
     }
   }
 
-  async #read(body) {
+  async #read(body, gone) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
-      const { done, value } = await reader.read();
+      const silent = setTimeout(() => gone.abort(), SILENT_MS);
+      const { done, value } = await reader.read().finally(() => clearTimeout(silent));
       if (done) return;
       const blocks = (text + value).split("\n\n");
       text = blocks.pop();
