@@ -83,6 +83,7 @@ class CallControl:
         )
         self.caller_muted = self.agent_muted = False
         self._plays = False
+        self._holds = 0  # how often the caller was
 
     @property
     def doing(self) -> Doing | None:
@@ -247,17 +248,25 @@ class CallControl:
 
     async def _hold(self) -> None:
         self._floor.take("holding")
-        await self._floor.pause()
-        await self._floor.say(self._answering.persona.says.holding)
-        if self._floor.doing == "holding":  # still
-            await self._call.hold()
+        self._holds += 1
+        try:
+            await self._floor.pause()
+            await self._floor.say(self._answering.persona.says.holding)
+            if self._floor.doing == "holding":  # still
+                await self._call.hold()
+        except Exception:  # the wire can't
+            if self._floor.doing == "holding":
+                self._floor.doing = None
+                self._floor.mute("doing", False)
+            raise
         if self._floor.doing == "holding":  # the wire takes a while
             self._start_music()
 
     async def _hold_for(self, seconds: int) -> None:
         await self.hold()
+        this = self._holds
         await asyncio.sleep(seconds)
-        if self._floor.doing == "holding":  # still
+        if self._floor.doing == "holding" and self._holds == this:  # nobody has resumed it
             await self.resume()
 
     async def resume(self) -> None:

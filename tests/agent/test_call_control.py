@@ -250,6 +250,35 @@ def test_a_model_has_the_caller_wait_for_a_while(asked: str, back_s: float) -> N
     assert outcome.left == []
 
 
+def test_who_is_held_by_an_operator_meanwhile_stays_on_hold() -> None:
+    wants = Says(4.0, 5.0, "Give me a minute.")
+    persona = PERSONA.model_copy(update={"tools": ("hold_call",)})
+    settings = Settings.model_validate({"call": {"idle_prompt_s": 60}})
+    operator = Operator((15.0, resume), (20.0, hold), (55.0, resume))
+    outcome = converse(
+        [wants], {wants.text: "!hold_call"}, settings=settings, persona=persona, during=operator, lasts=60
+    )
+    assert operator.errors == []
+    assert operator.held == [True, False] * 2
+    assert outcome.left == []
+
+
+def test_where_the_wire_cant_hold_the_conversation_goes_on() -> None:
+    class Broken(Operator):
+        def __call__(self, session: CallSession, call: FakeCall) -> None:
+            super().__call__(session, call)
+
+            async def fails() -> None:
+                raise CantBeDone("The caller's side holds no calls.")
+
+            call.hold = fails  # type: ignore[method-assign]
+
+    operator = Broken((4.0, hold))
+    outcome = converse([Says(14.0, 15.0, "Are you there?")], during=operator, lasts=25)
+    assert [str(error) for error in operator.errors] == ["The caller's side holds no calls."]
+    assert callers(outcome) == ["Are you there?"]
+
+
 def test_the_agent_says_what_an_operator_wants() -> None:
     operator = Operator(
         (4.0, lambda session: session.control.say("Somebody is with you soon.")),
