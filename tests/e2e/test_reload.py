@@ -28,9 +28,9 @@ async def test_sighup_changes_what_it_can_and_no_call_ends(tmp_path: Path) -> No
         dialled(("127.0.0.1", server.sip)) as caller,
     ):
         await packets(caller, 5)
-        file.write_text("sip:\n  users: [reception]\ncall:\n  max_calls: 3\n")
+        file.write_text("sip:\n  users: [reception]\noutbound:\n  ring_timeout_s: 30\n")
         reload(server, "applied: sip.users\n")
-        assert "need a restart: call.max_calls" in server.log.read_text()
+        assert "need a restart: outbound.ring_timeout_s" in server.log.read_text()
         async with phone(("127.0.0.1", server.sip)) as other:
             assert (await other.call()).status == 404
         file.write_text("sip:\n  allow: nowhere\n")
