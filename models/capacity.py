@@ -48,10 +48,16 @@ def available_memory_bytes(
     with suppress(OSError, LookupError, ValueError):
         fields = dict(line.split(":", 1) for line in proc.read_text().splitlines())
         found.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    with suppress(OSError, LookupError, ValueError):  # "max" where there is no limit
+    with suppress(OSError, ValueError):  # "max" where there is no limit
         limit = int((cgroup / "memory.max").read_text())
-        # What files it has read is given back when it is needed.
-        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-        used = int((cgroup / "memory.current").read_text()) - int(stat["inactive_file"])
-        found.append(limit - used)
+        used = int((cgroup / "memory.current").read_text())
+        found.append(limit - used + _given_back(cgroup))
     return min(found, default=None)
+
+
+def _given_back(cgroup: Path) -> int:
+    """What files were read, which goes when memory is needed."""
+    with suppress(OSError, LookupError, ValueError):
+        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return int(stat["inactive_file"])
+    return 0

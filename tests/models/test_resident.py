@@ -53,3 +53,5 @@ def test_memory_is_what_the_machine_or_the_container_leaves(tmp_path: Path) -> N
     (cgroup / "memory.max").write_text("1000000\n")
     (cgroup / "memory.current").write_text("400000\n")
     assert available_memory_bytes(proc, cgroup) == 600_000
+    (cgroup / "memory.stat").write_text("anon 300000\ninactive_file 90000\n")
+    assert available_memory_bytes(proc, cgroup) == 690_000
