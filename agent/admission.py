@@ -136,7 +136,8 @@ class Admission:
                 self.acknowledged(one.info.source)
         if source in self._proved:
             return ""
-        unanswered = [one for one in held if one.connected_at is None and one.info.direction == "inbound"]
+        # Those that are half open by now make room for others.
+        unanswered = [one for one in taken if one.connected_at is None and one.info.direction == "inbound"]
         open_ = sum(one.info.source == source for one in unanswered)
         if open_ >= max(1, self.max_calls // 2):
             return f"{open_} calls from there aren't acknowledged yet."

@@ -34,6 +34,8 @@ def test_one_source_leaves_lines_to_others() -> None:
     admission = Admission(5, max_per_source=2)
     held = [line(), line(half_open=True), line(account="provider")]
     assert admission.refusal(held, "192.0.2.1") is None
+    half_open = [line("192.0.2.9", half_open=True) for _ in range(2)]
+    assert admission.refusal(half_open, "192.0.2.9") is None  # those make room for others
     held.append(line())
     refused = admission.refusal(held, "192.0.2.1")
     assert refused == Refusal("full", "2 calls from there are on (call.max_per_source).")
@@ -44,7 +46,7 @@ def test_one_source_leaves_lines_to_others() -> None:
 
 def test_who_never_acknowledges_leaves_half_of_the_lines_to_others() -> None:
     admission = Admission(4)
-    held = [line("192.0.2.9", connected=False), line("192.0.2.9", half_open=True)]
+    held = [line("192.0.2.9", connected=False), line("192.0.2.9", connected=False)]
     refused = admission.refusal(held, "192.0.2.9")
     assert refused == Refusal("full", "2 calls from there aren't acknowledged yet.")
     assert admission.refusal(held, "192.0.2.1") is None
