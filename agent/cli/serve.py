@@ -213,6 +213,7 @@ def _introduce(console: Console, server: Server, took_s: float) -> None:
     if server.http:
         here = escape(f"{'https' if http.tls else 'http'}://{_hosts(http.host)[0]}:{server.http.port}")
         table.add_row("Browser", f"{here}/")
+        table.add_row("Operators", f"{here}/ops")
         table.add_row("Control", f"{here}/health  {here}/docs")
     for what, who in _personas(server.personas):
         table.add_row(what, escape(who))
