@@ -7,43 +7,32 @@ Whisper are what `bench/endpointing/heads.py` fitted.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from importlib.resources import files
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from models.encoder_head import POSITION_SAMPLES, EncoderHead, Floats
+
 Samples = npt.NDArray[np.int16]
 
-POSITION_SAMPLES = 320  # of the encoder: 20 ms
 # In positions, from the end of speech.
 WINDOWS = ((-15, -6), (-6, 0), (0, 9))
 _LOUD = 0.06  # of the loudest 20 ms, but for two or three
 _ABOVE_NOISE = 2.5  # times the quietest
 
 
-@dataclass(frozen=True)
-class Finality:
-    """The weights for one Whisper: `weights` has as many numbers as three states of its encoder."""
+class Finality(EncoderHead):
+    """The weights for one Whisper: as many as three states of its encoder have numbers."""
 
-    weights: Floats
-    bias: float
-
-    @staticmethod
-    def load(name: str) -> Finality | None:
+    @classmethod
+    def load(cls, name: str) -> Self | None:
         """The weights for the Whisper `name`; None where none were fitted."""
-        with np.load(str(files("models") / "data" / "finality.npz")) as fitted:
-            if name not in fitted:
-                return None
-            values = np.asarray(fitted[name], np.float32)
-        return Finality(values[1:], float(values[0]))
+        return cls.fitted("finality.npz", name)
 
     def probability(self, states: Floats, samples: Samples) -> float:
         """That a voice which sounds so has finished; `states` (positions, width) are those of `samples`."""
-        score = self.bias + float(pooled(states, speech_end(samples)) @ self.weights)
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
+        return self.weigh(pooled(states, speech_end(samples)))
 
 
 def speech_end(samples: Samples) -> int:

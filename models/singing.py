@@ -6,38 +6,24 @@ and a band stand in them. Its weights for each Whisper are what `bench/endpointi
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from importlib.resources import files
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from models.finality import POSITION_SAMPLES
-
-Floats = npt.NDArray[np.float32]
+from models.encoder_head import POSITION_SAMPLES, EncoderHead, Floats
 
 
-@dataclass(frozen=True)
-class Singing:
-    """The weights for one Whisper: `weights` has as many numbers as two states of its encoder."""
+class Singing(EncoderHead):
+    """The weights for one Whisper: as many as two states of its encoder have numbers."""
 
-    weights: Floats
-    bias: float
-
-    @staticmethod
-    def load(name: str) -> Singing | None:
+    @classmethod
+    def load(cls, name: str) -> Self | None:
         """The weights for the Whisper `name`; None where none were fitted."""
-        with np.load(str(files("models") / "data" / "singing.npz")) as fitted:
-            if name not in fitted:
-                return None
-            values = np.asarray(fitted[name], np.float32)
-        return Singing(values[1:], float(values[0]))
+        return cls.fitted("singing.npz", name)
 
     def probability(self, states: Floats, samples: int) -> float:
         """That who is heard in so many samples sings; `states` (positions, width) are those of them."""
-        score = self.bias + float(pooled(states, samples) @ self.weights)
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
+        return self.weigh(pooled(states, samples))
 
 
 def pooled(states: Floats, samples: int) -> Floats:

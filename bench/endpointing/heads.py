@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.endpointing.callers import LANGUAGES
-from bench.endpointing.logistic import Floats, auc, found_at, logistic, probability
+from bench.endpointing.logistic import Floats, auc, found_at, head, probability
 from bench.endpointing.measure import FROM, Measured, measure
 from bench.endpointing.table import Row, write
 from models.finality import WINDOWS
@@ -44,11 +44,9 @@ def fold(text: str) -> int:
 
 def fitted(x: Floats, rows: Sequence[Row]) -> Floats:
     """The bias and the weights, for states as they are."""
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     done = np.array([float(row.done) for row in rows])
     counts = np.array([PEOPLE if row.source == "person" else 1.0 for row in rows])
-    beta = logistic((x - mean) / spread, done, ridge=RIDGE, counts=counts)
-    return np.concatenate(([beta[0] - float(mean / spread @ beta[1:])], beta[1:] / spread))
+    return head(x, done, ridge=RIDGE, counts=counts)
 
 
 def held_out(x: Floats, rows: Sequence[Row]) -> Floats:

@@ -31,6 +31,13 @@ def logistic(x: Floats, y: Floats, *, ridge: float, counts: Floats | None = None
     return beta
 
 
+def head(x: Floats, y: Floats, *, ridge: float, counts: Floats | None = None) -> Floats:
+    """Bias and weights as `logistic` fits them to columns of one spread, for the columns as they are."""
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    beta = logistic((x - mean) / spread, y, ridge=ridge, counts=counts)
+    return np.concatenate(([beta[0] - float(mean / spread @ beta[1:])], beta[1:] / spread))
+
+
 def sigmoid(x: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))), np.float64)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from agent.turn.transcriber import SINGS
 from bench.endpointing.callers import LANGUAGES, Recording, recorded, synthesized
 from bench.endpointing.heads import HEARS, fold
-from bench.endpointing.logistic import Floats, auc, found_at, logistic, probability
+from bench.endpointing.logistic import auc, found_at, head, probability
 from bench.endpointing.measure import Ear
 from bench.endpointing.sung import Voder, band
 from bench.endpointing.voices import RATE_HZ, Samples, integers, telephone
@@ -103,13 +103,6 @@ def heard(cache: Path) -> list[Heard]:
     return found
 
 
-def fitted(x: Floats, sung: NDArray[np.bool_]) -> Floats:
-    """The bias and the weights, for states as they are."""
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    beta = logistic((x - mean) / spread, sung.astype(float), ridge=RIDGE)
-    return np.concatenate(([beta[0] - float(mean / spread @ beta[1:])], beta[1:] / spread))
-
-
 def main(cache: Path) -> None:
     everything = heard(cache)
     sung = np.array([one.kind in SUNG for one in everything])
@@ -124,14 +117,16 @@ def main(cache: Path) -> None:
                 test = (voice == out) & (sentence == other)
                 if test.any():
                     train = (voice != out) & (sentence != other)
-                    scores[test] = probability(x[test], fitted(x[train], sung[train]))
+                    scores[test] = probability(
+                        x[test], head(x[train], sung[train].astype(float), ridge=RIDGE)
+                    )
         found = found_at(0.01, scores, sung)
         print(f"{name:8} AUC {auc(scores, sung):.3f}, {found:.0%} found at 1% false alarms")
         for kind in (*SUNG, *SPOKEN):
             chosen = np.array([one.kind == kind for one in everything])
             taken = np.mean(scores[chosen] > SINGS)
             print(f"    {kind:20} {int(chosen.sum()):5}, taken for singing {taken:.1%}")
-        weights[name] = fitted(x, sung).astype(np.float32)
+        weights[name] = head(x, sung.astype(float), ridge=RIDGE).astype(np.float32)
     np.savez(OUT, **weights)  # type: ignore[arg-type]  # numpy's stub has no place for arrays by name
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from models.finality import POSITION_SAMPLES, WINDOWS, Finality, pooled, speech_end
+from models.encoder_head import POSITION_SAMPLES
+from models.finality import WINDOWS, Finality, pooled, speech_end
 from models.piper import Voice
 from models.whisper import Recognizer
 
