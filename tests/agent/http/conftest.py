@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -11,6 +12,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.http.server import HttpServer
+from agent.records.recorder import Recorder
+from config.settings import Settings
 
 
 class Documented:
@@ -35,6 +38,20 @@ class Documented:
                 if status not in operation["responses"] and status != "500":
                     self._undocumented.append(f"{method} {template}: {status}")
                 return
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state_dir=tmp_path)
+
+
+@pytest.fixture
+async def recorder(settings: Settings) -> AsyncIterator[Recorder]:
+    """Of the calls that are past, in `settings.state_dir`."""
+    opened = Recorder(settings)
+    await opened.start()
+    yield opened
+    await opened.close()
 
 
 Serve = Callable[[ASGIApp], Awaitable[httpx2.AsyncClient]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,14 +28,6 @@ from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.waiting import until
 
 CONFIGURED = "s3cret-s3cret-s3cret"
-
-
-@pytest.fixture
-async def recorder(tmp_path: Path) -> AsyncIterator[Recorder]:
-    opened = Recorder(Settings(state_dir=tmp_path))
-    await opened.start()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

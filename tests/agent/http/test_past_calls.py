@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -20,14 +19,6 @@ from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
 from tests.waiting import until
 from transports.call import CallInfo, EndReason, MediaStats
-
-
-@pytest.fixture
-async def recorder(tmp_path: Path) -> AsyncIterator[Recorder]:
-    opened = Recorder(Settings(state_dir=tmp_path))
-    await opened.start()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

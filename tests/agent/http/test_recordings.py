@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,14 +36,6 @@ RATE_HZ = 16_000
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings.model_validate({"state_dir": tmp_path, "recordings": {"enabled": True}})
-
-
-@pytest.fixture
-async def recorder(settings: Settings) -> AsyncIterator[Recorder]:
-    opened = Recorder(settings)
-    await opened.start()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
