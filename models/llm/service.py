@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
@@ -22,12 +22,23 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 
 from models.llm.brevity import Brevity, last_answer
+from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
     from models.llm.brief import Brief
     from models.llm.language_model import Llm
+
+
+class Acts(Protocol):
+    """What is done about a caller's words without asking the model. `messages` are a context's."""
+
+    def decided(self, messages: Sequence[Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """The tool that is called instead, and its arguments."""
+
+    def offers_tools(self, messages: Sequence[Any]) -> bool:
+        """Whether the model may call any now."""
 
 
 class CallLlmService(SpeculatingLLMService):
@@ -59,6 +70,7 @@ class CallLlmService(SpeculatingLLMService):
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
+        self.acts: Acts | None = None  # decides what the model isn't asked
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -203,6 +215,8 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
+        if self.acts is not None and (decided := self.acts.decided(context.messages)):
+            return self._call(*decided)
         before = last_answer(context.messages)
         return self._answer(
             await self._params(context),
@@ -213,11 +227,21 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Any]:
         said = await self.get_llm_adapter().get_llm_invocation_params(
-            context, convert_developer_to_user=not self.supports_developer_role
+            context, convert_developer_to_user=False
         )
         beginning = self._beginning if primer is None else primer
-        said["messages"] = [*beginning, *said["messages"]]  # type: ignore[list-item]
-        return self.build_chat_completion_params(said)
+        said["messages"] = [*beginning, *map(_instruction, said["messages"])]  # type: ignore[list-item]
+        params = self.build_chat_completion_params(said)
+        if self.acts is not None and not self.acts.offers_tools(context.messages):
+            params.pop("tools", None)
+            params.pop("tool_choice", None)
+        return params
+
+    async def _call(
+        self, name: str, arguments: Mapping[str, Any]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        yield completion_chunk("decided", "", {"tool_calls": [tool_call(name, arguments)]})
+        yield completion_chunk("decided", "", {}, finish_reason="tool_calls")
 
     @property
     def _beginning(self) -> list[Mapping[str, Any]]:
@@ -247,3 +271,8 @@ class CallLlmService(SpeculatingLLMService):
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Pipecat has a developer say, of a tool that is done later, isn't the caller's."""
+    return {**message, "role": "system"} if message["role"] == "developer" else message
