@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
@@ -137,14 +137,20 @@ class Task(Section):
         return names[names.index(step) + 1]
 
 
-class FlowPhrases(Section):
-    """What is said in any task; where empty, the language's own."""
+Phrase = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
-    not_understood: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
-    what_to_change: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
-    left: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
-    handing_over: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
-    failed: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
+
+class FlowPhrases(Section):
+    """What is said in any task. An empty one is the language's own."""
+
+    not_understood: Phrase = Field("", description="Before a question is asked again.")
+    what_to_change: Phrase = Field("", description="To whoever says no to what was read back.")
+    which: Phrase = Field("", description="Of a value that may be one of {choices}.")
+    more: Phrase = Field("", description="Of a value that isn't complete.")
+    cant_be: Phrase = Field("", description="Of one that can't be.")
+    left: Phrase = Field("", description="To whoever wants none of it any more.")
+    handing_over: Phrase = Field("", description="Before somebody else goes on.")
+    failed: Phrase = Field("", description="When an act failed.")
 
     def over(self, other: FlowPhrases) -> FlowPhrases:
         """These, and where they are empty those of `other`."""
@@ -244,7 +250,3 @@ def _sentence(error: ValidationError, path: Path) -> str:
         case _:
             return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
 
-
-def as_flow(value: Any) -> Any:
-    """An inline flow as it is; a path is read. Raises ConfigError."""
-    return load_flow(Path(value).expanduser()) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.flows.heard import words_heard, words_of
 from agent.flows.state import (
@@ -29,7 +30,8 @@ from agent.flows.state import (
     State,
     Turn,
 )
-from config.flow import END, HANG_UP, RESULT, Flow, Outcome, Slot, Step, Task, fill, named
+from agent.slots import as_json
+from config.flow import END, HANG_UP, RESULT, Flow, Outcome, Step, Task, fill, named
 
 END_CALL = "end_call"
 FAILED = "failed"
@@ -38,10 +40,11 @@ Next = tuple[State, Sequence[Command]]
 
 
 class FlowMachine:
-    """One call's. `say` has a slot's value in words; `facts` are what else templates may name."""
+    """One call's. `say` has the value of the slot of this name in words; `facts` are what else templates may
+    name."""
 
     def __init__(
-        self, flow: Flow, say: Callable[[Slot, str], str], facts: Mapping[str, str] | None = None
+        self, flow: Flow, say: Callable[[str, Any], str], facts: Mapping[str, str] | None = None
     ) -> None:
         self.flow = flow
         self._say_value = say
@@ -81,8 +84,7 @@ class FlowMachine:
             return self._hand_over()
         if reading.task and reading.task != state.task:
             state = State(task=reading.task, slots=self._kept(state), filled=tuple(self._kept(state)))
-            state = _with(state, reading.values)
-            return self._walk(state, *reading.wrong.values())
+            return self._walk(_taken(state, reading), reading.wrong)
         if Intent.LEAVE in reading.intents:
             return State(), (Say(self.flow.phrases.left),)
         if state.waits == "act" and Intent.YES not in reading.intents:
@@ -91,16 +93,16 @@ class FlowMachine:
 
     def _in_task(self, state: State, reading: Reading) -> Next:
         intents, before = reading.intents, state
-        state = _with(state, reading.values)
+        state = _taken(state, reading)
         agreed = state.waits == "yes" and Intent.YES in intents and not reading.wrong
         if agreed and state.slots == before.slots:
             state = replace(state, confirmed={**state.confirmed, state.step: self._read_back(state)})
         question = (Answer(),) if Intent.QUESTION in intents else ()
         if state != before:
-            state, commands = self._walk(replace(state, tries=0), *reading.wrong.values())
+            state, commands = self._walk(replace(state, tries=0), reading.wrong)
             return state, (*question, *commands)
         if reading.wrong:
-            return self._again(state, *reading.wrong.values())
+            return self._again(replace(state, partly=reading.partly), *reading.wrong.values())
         if question:
             return state, (*question, self._question(state))
         if Intent.REPEAT in intents or state.waits in ("", "act"):
@@ -137,16 +139,20 @@ class FlowMachine:
 
     # The walk.
 
-    def _walk(self, state: State, *first: str) -> Next:
-        """Up to where something is missing. `first` is said before what comes of it."""
-        task, commands = self._task(state), [Say(text) for text in first]
+    def _walk(self, state: State, wrong: Mapping[str, str] | None = None) -> Next:
+        """Up to where something is missing. `wrong`: what is said of slots before, which are asked for first."""
+        wrong = wrong or {}
+        task, commands = self._task(state), list[Command](Say(text) for text in wrong.values())
+        state = replace(state, partly="")
         name = state.base or next(iter(task.steps))
         while name not in (END, HANG_UP):
             step = task.steps[name]
             to = step.then or task.following(name)
             if step.kind == "collect":
-                if missing := next((slot for slot in step.collect if slot not in state.slots), None):
-                    state = replace(state, step=name, waits="slot", asked=missing)
+                missing = [slot for slot in step.collect if slot not in state.slots]
+                if missing:
+                    asked = next((slot for slot in missing if slot in wrong), missing[0])
+                    state = replace(state, step=name, waits="slot", asked=asked)
                     return state, (*commands, self._question(state))
             elif step.kind == "confirm":
                 state = replace(state, step=name)
@@ -200,16 +206,17 @@ class FlowMachine:
         return Call(step.act, arguments, hashlib.sha256(identity.encode()).hexdigest()[:16])
 
     def _arguments(self, state: State, step: Step) -> dict[str, str]:
-        values = {**self._facts, **state.slots, **_of_results(state)}
+        slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
+        values = {**self._facts, **slots, **_of_results(state)}
         filled = {name: fill(text, values) for name, text in step.arguments.items()}
         return {name: value for name, value in filled.items() if value}
 
     def _decides(self, state: State, step: Step) -> str:
         if step.branch == RESULT:
             return next(reversed(state.results.values())).status
-        return state.slots.get(step.branch or "", SKIPPED)
+        return str(as_json(state.slots.get(step.branch or "")))
 
-    def _read_back(self, state: State) -> dict[str, str]:
+    def _read_back(self, state: State) -> dict[str, Any]:
         """What the confirmation at `state.step` says, as values."""
         step = self._task(state).steps[state.step]
         assert step.confirm is not None
@@ -234,7 +241,7 @@ class FlowMachine:
     def _values(self, state: State) -> dict[str, str]:
         """What templates may name, in words."""
         slots = {
-            name: self._say_value(self.flow.slots[name], value) for name, value in state.slots.items() if value
+            name: self._say_value(name, value) for name, value in state.slots.items() if value is not SKIPPED
         }
         return {**self._facts, **slots, **_of_results(state)}
 
@@ -251,12 +258,17 @@ class FlowMachine:
     def _task(self, state: State) -> Task:
         return self.flow.tasks[state.task]
 
-    def _kept(self, state: State) -> dict[str, str]:
+    def _kept(self, state: State) -> dict[str, Any]:
         return {name: value for name, value in state.slots.items() if self.flow.slots[name].keep}
 
 
-def _with(state: State, values: Mapping[str, str]) -> State:
-    changed = {name: value for name, value in values.items() if state.slots.get(name) != value}
+def _taken(state: State, reading: Reading) -> State:
+    """With the values of a turn, and without those that it takes back for others that can't be."""
+    return _with(_without(state, list(reading.wrong)), reading.values)
+
+
+def _with(state: State, values: Mapping[str, Any]) -> State:
+    changed = {name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value}
     if not changed:
         return state
     filled = (*(name for name in state.filled if name not in changed), *changed)
@@ -264,6 +276,8 @@ def _with(state: State, values: Mapping[str, str]) -> State:
 
 
 def _without(state: State, names: Sequence[str]) -> State:
+    if not any(name in state.slots for name in names):
+        return state
     slots = {name: value for name, value in state.slots.items() if name not in names}
     return replace(state, slots=slots, filled=tuple(name for name in state.filled if name not in names))
 
