@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,7 +25,10 @@ SlotKind = Literal[
 END = "end"  # the task is done
 HANG_UP = "hang_up"
 RESULT = "result"  # in templates: what the last act brought
+KEY = "key"  # in arguments: the same for the same act with the same values in the same call
+FACTS = ("call", "caller", "caller_name", "called")  # in templates, of the call
 _NAMED = re.compile(r"\{([^{}]*)\}")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 
 
 def _listed(value: object) -> object:
@@ -35,6 +40,14 @@ Words = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 
 
+_BOUNDS: Mapping[str, Callable[[str], object]] = {
+    "date": int,
+    "time": time.fromisoformat,
+    "count": int,
+    "amount": Decimal,
+}
+
+
 class Slot(Section):
     """What is asked for. Its value is read by code, from whatever the caller says of it."""
 
@@ -44,8 +57,12 @@ class Slot(Section):
     wrong: Text | None = Field(None, description="Said of a value that is out of bounds or can't be.")
     words: Words = Field((), description="What callers call it: 'the hour'. Its name is one of them.")
     choices: Mapping[Name, Words] = Field({}, description="For a choice: what there is, and how it is said.")
-    minimum: str | None = Field(None, description="Of a count or amount, or a time as 18:00, the least.")
-    maximum: str | None = Field(None, description="And the most.")
+    minimum: str | None = Field(
+        None, description="The least of a count or amount, or the first time, as 18:00."
+    )
+    maximum: str | None = Field(
+        None, description="The most; the last time; of a date, so many days from today."
+    )
     optional: bool = Field(False, description="Whoever doesn't know it may leave it out.")
     keep: bool = Field(False, description="It is still known in the call's next task: a name.")
     secret: bool = Field(False, description="Never shown in the session API, records and logs.")
@@ -54,6 +71,20 @@ class Slot(Section):
     def _has_choices(self) -> Self:
         if (self.kind == "choice") != bool(self.choices):
             raise ValueError("must have choices if its kind is choice, and only then")
+        return self
+
+    @model_validator(mode="after")
+    def _has_bounds(self) -> Self:
+        read: Callable[[str], object] | None = _BOUNDS.get(self.kind)
+        for name, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if bound is None:
+                continue
+            if read is None or (self.kind == "date" and name == "minimum"):
+                raise ValueError(f"has a {name}, which its kind, {self.kind}, can't have")
+            try:
+                read(bound)
+            except (ValueError, ArithmeticError):
+                raise ValueError(f"has {bound} for its {name}, which is no {self.kind}") from None
         return self
 
 
@@ -77,7 +108,9 @@ class Step(Section):
     cases: Mapping[str, Name] = Field({}, description="For branch: its value, and the step then.")
     act: Name | None = Field(None, description="The tool that is called.")
     arguments: Mapping[Name, str] = Field({}, description="What it is given: texts with {slots}.")
-    reads: bool = Field(False, description="It changes nothing: it needs no confirmation, and may be repeated.")
+    reads: bool = Field(
+        False, description="It changes nothing: it needs no confirmation, and may be repeated."
+    )
     outcomes: Mapping[str, Outcome] = Field(
         {}, description="By the `status` of its result; `failed` where it has none because it failed."
     )
@@ -179,10 +212,19 @@ class Flow(Section):
     def _holds_together(self) -> Self:
         if self.start is not None and self.start not in self.tasks:
             raise ValueError(f"start names {self.start}, which is no task")
+        if taken := self.slots.keys() & {KEY, RESULT, *FACTS}:
+            raise ValueError(f"slots has {min(taken)}, a name that templates have for something else")
         for name, task in self.tasks.items():
             for problem in self._problems(task):
                 raise ValueError(f"tasks.{name}.steps.{problem}")
         return self
+
+    @property
+    def handed_to(self) -> set[str]:
+        """The tools by which somebody else goes on."""
+        steps = (step for task in self.tasks.values() for step in task.steps.values())
+        own = {self.hand_over.tool} if self.hand_over else set()
+        return own | {step.hand_over for step in steps if step.hand_over}
 
     def _problems(self, task: Task) -> Iterator[str]:
         order = {name: position for position, name in enumerate(task.steps)}
@@ -199,7 +241,7 @@ class Flow(Section):
                 if used.partition(".")[0] == RESULT:
                     if not (acted or step.act):
                         yield f"{name} has {{{used}}} before any act"
-                elif used not in collected:
+                elif used not in collected | {KEY, *FACTS}:
                     yield f"{name} has {{{used}}}, which no step up to there collects"
             if step.branch and step.branch not in collected | {RESULT}:
                 yield f"{name} branches on {step.branch}, which no step up to there collects"
@@ -220,33 +262,42 @@ def named(texts: Iterable[str]) -> list[str]:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with values in the place of what is in braces; nothing for what isn't known."""
+    """The template with values in the place of what is in {braces}.
+
+    What is in [brackets] is left out where a value in it isn't known.
+    """
+
+    def part(one: re.Match[str]) -> str:
+        return one[1] if all(values.get(name) for name in named([one[1]])) else ""
+
+    template = _OPTIONAL.sub(part, template)
     filled = _NAMED.sub(lambda one: values.get(one[1].strip(), ""), template)
     return re.sub(r"\s+([.,;:!?])", r"\1", " ".join(filled.split()))
 
 
 def load_flow(path: Path) -> Flow:
     """Raises ConfigError, which names the file and the key."""
-    content = read_yaml(path, "The flow file")
+    return parse_flow(read_yaml(path, "The flow file"), f"the flow file {path}")
+
+
+def parse_flow(content: object, where: str) -> Flow:
+    """Raises ConfigError, which says `where` and names the key."""
     try:
         return Flow.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, path)) from None
+        raise ConfigError(_sentence(error, where)) from None
 
 
-def _sentence(error: ValidationError, path: Path) -> str:
+def _sentence(error: ValidationError, where: str) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    here = f"{key} in the flow file {path}" if key else f"The flow file {path}"
     match first["type"]:
         case "missing":
-            return f"{key} is missing in the flow file {path}; it must be given."
+            return f"{key} is missing in {where}; it must be given."
         case "extra_forbidden":
-            return f"{here} is not a key."
-        case "value_error" if not key:
-            return f"{first['ctx']['error']}, in the flow file {path}."
+            return f"{key} in {where} is not a key."
         case "value_error":
-            return f"{here} {first['ctx']['error']}."
+            said = first["ctx"]["error"]
+            return f"{key} in {where} {said}." if key else f"In {where}, {said}."
         case _:
-            return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
-
+            return f"{key} in {where} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."

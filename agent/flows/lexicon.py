@@ -31,7 +31,9 @@ class Lexicon:
         if whole_only:
             return frozenset(found)
         found |= {intent for intent, pattern in self.begins.items() if _found(pattern, plain)}
-        found |= {intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)}
+        found |= {
+            intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)
+        }
         if found >= {Intent.YES, Intent.NO}:
             found.discard(Intent.NO if Intent.YES in self._begun(plain) else Intent.YES)
         if Intent.UNKNOWN in found:
@@ -60,19 +62,28 @@ def _any(patterns: str) -> str:
 
 ENGLISH = Lexicon(
     begins={
-        Intent.YES: _any("yes/yeah/yep/yup/ya/sure/correct/right/exactly/perfect/absolutely/of course/indeed"),
+        Intent.YES: _any(
+            """yes/yeah/yep/yup/ya/sure/correct/right/exactly/perfect/absolutely/of course/indeed"""
+        ),
         Intent.NO: _any("no/nope/nah/not quite/not really/wait no"),
     },
     whole={
         Intent.YES: _any(
             """that's (?:right|correct|it|fine|good|great|perfect|true)/that is (?:right|correct|fine)
-            sounds (?:good|great|right|perfect)/(?:please )?do(?: that| it)?/go ahead/fine/okay/ok/great/all good
-            it is/all (?:right|correct)/alright/you got it/please/mm hmm/uh huh/that works/works for me"""
+            sounds (?:good|great|right|perfect)/(?:please )?do(?: that| it)?/go ahead/fine/okay/ok/great
+            all good/it is/all (?:right|correct)/alright/you got it/please/mm hmm/uh huh/that works
+            works for me"""
         ),
-        Intent.NO: _any("that's (?:wrong|not right|not correct|incorrect)/wrong/incorrect/it isn't/that's not it"),
-        Intent.REPEAT: _any("sorry/pardon/pardon me/excuse me/what/huh/come again/again/once more/hello/say what"),
+        Intent.NO: _any(
+            """that's (?:wrong|not right|not correct|incorrect)/wrong/incorrect/it isn't/that's not it"""
+        ),
+        Intent.REPEAT: _any(
+            """sorry/pardon/pardon me/excuse me/what/huh/come again/again/once more/hello/say what"""
+        ),
         Intent.BACK: _any("back/previous/the previous one"),
-        Intent.LEAVE: _any("cancel/cancel (?:that|this|it)/stop/stop (?:it|that)/forget (?:it|that|about it)/quit"),
+        Intent.LEAVE: _any(
+            """cancel/cancel (?:that|this|it)/stop/stop (?:it|that)/forget (?:it|that|about it)/quit"""
+        ),
     },
     within={
         Intent.NO: _any("that's (?:wrong|not right|not correct)/isn't right/is wrong"),
@@ -87,31 +98,37 @@ ENGLISH = Lexicon(
             (?:don't|do not) (?:remember|have (?:one|it|that))/no clue/no preference/doesn't matter"""
         ),
         Intent.LEAVE: _any(
-            """never mind/nevermind/forget (?:about )?the whole/changed my mind/leave it/i'll call (?:back|again)
-            (?:don't|do not) want (?:to|it|that|any of) (?:anymore|any more)/call the whole thing off"""
+            """never mind/nevermind/forget (?:about )?the whole/changed my mind/leave it
+            i'll call (?:back|again)/(?:don't|do not) want (?:to|it|that|any of) (?:anymore|any more)
+            call the whole thing off"""
         ),
         Intent.PERSON: _any(
-            """(?:speak|talk) (?:to|with) (?:a|an|some|any|the|your) ?(?:one|body|human|person|people|real|
-            manager|boss|agent|operator|member|colleague|staff)/real person/(?:a|an actual) human/
-            (?:speak|talk) (?:to|with) (?:someone|somebody|anyone|anybody)/operator/put me through to"""
+            r"(?:speak|talk) (?:to|with) (?:a |an |some |any |the |your )?(?:someone|somebody|anyone|anybody"
+            r"|one|human|person|people|real|manager|boss|agent|operator|member|colleague)"
+            r"/real person/actual human/operator/put me through to"
         ),
     },
     asks=_any(
-        """what/what's/whats/when/when's/where/where's/who/who's/whose/why/how/how's/which/do you/does/did/is there
-        are there/are you/is it/is the/is your/can i/can we/can you/could you/could i/could we/may i/will you
-        would you/would it/have you/has the/do i/do we/shall i/should i/and (?:what|when|where|how|do you|is there)
-        i (?:was wondering|wanted to ask|have a question)/tell me/quick question"""
+        """what/what's/whats/when/when's/where/where's/who/who's/whose/why/how/how's/which/do you/does/did
+        is there/are there/are you/is it/is the/is your/can i/can we/can you/could you/could i/could we
+        may i/will you/would you/would it/have you/has the/do i/do we/shall i/should i
+        and (?:what|when|where|how|do you|is there)/i (?:was wondering|wanted to ask|have a question)
+        tell me/quick question"""
     ),
     politeness="oh|um|uh|er|erm|hm|hmm|well|so|okay|ok|and|please|actually|sorry|hi|hello|ah|yeah so",
 )
 
 FRENCH = Lexicon(
     begins={
-        Intent.YES: _any("oui/ouais/si/exact/exactement/tout à fait/bien sûr/parfait/d'accord/absolument/voilà"),
+        Intent.YES: _any(
+            """oui/ouais/si/exact/exactement/tout à fait/bien sûr/parfait/d'accord/absolument/voilà"""
+        ),
         Intent.NO: _any("non/pas du tout/pas tout à fait"),
     },
     whole={
-        Intent.YES: _any("c'est (?:ça|bon|exact|juste|correct|parfait)/ça marche/ça me va/très bien/allez y/ok"),
+        Intent.YES: _any(
+            """c'est (?:ça|bon|exact|juste|correct|parfait)/ça marche/ça me va/très bien/allez y/ok"""
+        ),
         Intent.NO: _any("c'est (?:faux|pas ça|pas bon)/ce n'est pas ça/faux"),
         Intent.REPEAT: _any("pardon/comment/quoi/hein/allô/encore une fois"),
         Intent.BACK: _any("retour/précédent"),
@@ -123,7 +140,9 @@ FRENCH = Lexicon(
         Intent.BACK: _any("en arrière/question précédente/revenir/revenez"),
         Intent.UNKNOWN: _any("(?:je )?(?:ne )?sais pas/aucune idée/pas sûre?/peu importe/je n'en ai pas"),
         Intent.LEAVE: _any("laissez tomber/oubliez/changé d'avis/je rappellerai/ce n'est pas grave"),
-        Intent.PERSON: _any("parler (?:à|avec) (?:quelqu'un|une personne|un humain|un conseiller)/une vraie personne"),
+        Intent.PERSON: _any(
+            """parler (?:à|avec) (?:quelqu'un|une personne|un humain|un conseiller)/une vraie personne"""
+        ),
     },
     asks=_any(
         """quel/quelle/quels/quelles/quand/où/qui/pourquoi/comment/combien/est ce que/est ce qu'/avez vous
@@ -146,22 +165,30 @@ SPANISH = Lexicon(
     },
     within={
         Intent.NO: _any("está mal/no es (?:así|correcto)"),
-        Intent.REPEAT: _any("repetir/repita/repite/otra vez/no (?:he )?(?:oído|entendido|entendí|escuché)/qué ha dicho"),
+        Intent.REPEAT: _any(
+            """repetir/repita/repite/otra vez/no (?:he )?(?:oído|entendido|entendí|escuché)/qué ha dicho"""
+        ),
         Intent.BACK: _any("volver atrás/vuelva atrás/pregunta anterior"),
         Intent.UNKNOWN: _any("no (?:lo )?sé/ni idea/no estoy segur[oa]/no tengo/me da igual"),
-        Intent.LEAVE: _any("déjelo/olvídelo/he cambiado de (?:idea|opinión)/llamaré (?:luego|otra vez|más tarde)"),
-        Intent.PERSON: _any("hablar con (?:alguien|una persona|un humano|un agente)/una persona real/operador[a]?"),
+        Intent.LEAVE: _any(
+            """déjelo/olvídelo/he cambiado de (?:idea|opinión)/llamaré (?:luego|otra vez|más tarde)"""
+        ),
+        Intent.PERSON: _any(
+            """hablar con (?:alguien|una persona|un humano|un agente)/una persona real/operador[a]?"""
+        ),
     },
     asks=_any(
-        """qué/cuál/cuáles/cuándo/dónde/quién/por qué/cómo/cuánto/cuánta/cuántos/cuántas/tienen/tiene/hay/puedo
-        podría/se puede/es posible/están/abren/quería saber"""
+        """qué/cuál/cuáles/cuándo/dónde/quién/por qué/cómo/cuánto/cuánta/cuántos/cuántas/tienen/tiene/hay
+        puedo/podría/se puede/es posible/están/abren/quería saber"""
     ),
     politeness="eh|ah|oh|bueno|pues|y|por favor|hola|este|mire|oiga|en realidad",
 )
 
 ITALIAN = Lexicon(
     begins={
-        Intent.YES: _any("sì/si/certo/esatto/giusto/corretto/perfetto/va bene/d'accordo/certamente/proprio così"),
+        Intent.YES: _any(
+            """sì/si/certo/esatto/giusto/corretto/perfetto/va bene/d'accordo/certamente/proprio così"""
+        ),
         Intent.NO: _any("no/per niente"),
     },
     whole={
@@ -176,23 +203,31 @@ ITALIAN = Lexicon(
         Intent.REPEAT: _any("ripetere/ripeta/non ho (?:sentito|capito)/cosa ha detto/un'altra volta"),
         Intent.BACK: _any("torn(?:i|are|iamo) indietro/domanda precedente"),
         Intent.UNKNOWN: _any("non (?:lo )?so/nessuna idea/non sono sicur[oa]/non ce l'ho/è uguale"),
-        Intent.LEAVE: _any("lasci (?:stare|perdere)/ho cambiato idea/non importa/richiamo (?:dopo|più tardi)"),
-        Intent.PERSON: _any("parlare con (?:qualcuno|una persona|un operatore|un umano)/una persona vera/operatore"),
+        Intent.LEAVE: _any(
+            """lasci (?:stare|perdere)/ho cambiato idea/non importa/richiamo (?:dopo|più tardi)"""
+        ),
+        Intent.PERSON: _any(
+            """parlare con (?:qualcuno|una persona|un operatore|un umano)/una persona vera/operatore"""
+        ),
     },
     asks=_any(
-        """che/cosa/qual/quale/quali/quando/dove/dov'è/chi/perché/come/quanto/quanta/quanti/quante/avete/siete
-        c'è/ci sono/posso/potrei/si può/è possibile/volevo sapere"""
+        """che/cosa/qual/quale/quali/quando/dove/dov'è/chi/perché/come/quanto/quanta/quanti/quante/avete
+        siete/c'è/ci sono/posso/potrei/si può/è possibile/volevo sapere"""
     ),
     politeness="ehm|eh|ah|oh|allora|beh|e|per favore|buongiorno|senta|veramente",
 )
 
 PORTUGUESE = Lexicon(
     begins={
-        Intent.YES: _any("sim/é/isso/claro/exato/exatamente/certo/correto/perfeito/com certeza/está bem/tudo bem"),
+        Intent.YES: _any(
+            """sim/é/isso/claro/exato/exatamente/certo/correto/perfeito/com certeza/está bem/tudo bem"""
+        ),
         Intent.NO: _any("não/de jeito nenhum"),
     },
     whole={
-        Intent.YES: _any("isso mesmo/está (?:certo|bem|correto|ótimo)/tá (?:bom|certo)/pode ser/ok/ótimo/pode"),
+        Intent.YES: _any(
+            """isso mesmo/está (?:certo|bem|correto|ótimo)/tá (?:bom|certo)/pode ser/ok/ótimo/pode"""
+        ),
         Intent.NO: _any("está errado/não é isso/errado/incorreto"),
         Intent.REPEAT: _any("desculpe/como/o quê/quê/alô/de novo/outra vez"),
         Intent.BACK: _any("voltar/anterior"),
@@ -200,15 +235,19 @@ PORTUGUESE = Lexicon(
     },
     within={
         Intent.NO: _any("está errado/não é isso/não está certo"),
-        Intent.REPEAT: _any("repetir/repita/repete/de novo/não (?:ouvi|entendi|percebi)/o que (?:você )?disse"),
+        Intent.REPEAT: _any(
+            """repetir/repita/repete/de novo/não (?:ouvi|entendi|percebi)/o que (?:você )?disse"""
+        ),
         Intent.BACK: _any("volt(?:e|ar) atrás/pergunta anterior"),
         Intent.UNKNOWN: _any("não sei/nem ideia/não tenho (?:certeza|ideia|um|uma)?/tanto faz"),
         Intent.LEAVE: _any("deixa (?:para|pra) lá/esqueça/esquece/mudei de ideia/ligo (?:depois|mais tarde)"),
-        Intent.PERSON: _any("falar com (?:alguém|uma pessoa|um humano|um atendente)/uma pessoa de verdade/atendente"),
+        Intent.PERSON: _any(
+            """falar com (?:alguém|uma pessoa|um humano|um atendente)/uma pessoa de verdade/atendente"""
+        ),
     },
     asks=_any(
-        """que/o que/qual/quais/quando/onde/quem/por que/porque/como/quanto/quanta/quantos/quantas/vocês têm/tem
-        há/posso/poderia/pode se/é possível/estão/abrem/queria saber"""
+        """que/o que/qual/quais/quando/onde/quem/por que/porque/como/quanto/quanta/quantos/quantas
+        vocês têm/tem/há/posso/poderia/pode se/é possível/estão/abrem/queria saber"""
     ),
     politeness="é|eh|ah|oh|bom|bem|e|por favor|olá|oi|então|na verdade",
 )

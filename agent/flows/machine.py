@@ -1,9 +1,9 @@
 """What a flow says and does next: the decisions, without I/O, clock or model.
 
-A task's steps are walked from the first one at every turn, over what is known by then. `collect` stops where a
-slot is empty and asks for it; `confirm` where what it reads back wasn't agreed to as it is now; `act` where its
-tool wasn't called with these values. So a correction needs nothing of its own: a slot changes, and the walk
-stops where it must. Once an act has changed something, the walk begins behind it.
+A task's steps are walked from the first one at every turn, over what is known by then. `collect` stops where
+a slot is empty and asks for it; `confirm` where what it reads back wasn't agreed to as it is now; `act` where
+its tool wasn't called with these values. So a correction needs nothing of its own: a slot changes, and the
+walk stops where it must. Once an act has changed something, the walk begins there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from agent.flows.state import (
     Said,
     Say,
     State,
-    Turn,
 )
 from agent.slots import as_json
-from config.flow import END, HANG_UP, RESULT, Flow, Outcome, Step, Task, fill, named
+from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
 
 END_CALL = "end_call"
 FAILED = "failed"
@@ -66,6 +65,10 @@ class FlowMachine:
         if owed is not None:
             commands = (Say(owed.text, owed.counts), *commands)
         return self._spoken(state, commands, owed=owed is not None)
+
+    def awaited(self, state: State) -> Call:
+        """The act that a state waits for."""
+        return self._call(state, state.step, self._task(state).steps[state.step])
 
     def readable(self, state: State) -> Sequence[str]:
         """The slots that may still be said, in the order in which they are asked for."""
@@ -140,11 +143,11 @@ class FlowMachine:
     # The walk.
 
     def _walk(self, state: State, wrong: Mapping[str, str] | None = None) -> Next:
-        """Up to where something is missing. `wrong`: what is said of slots before, which are asked for first."""
+        """Up to where something is missing. `wrong`: what is said first, of slots that are then asked for."""
         wrong = wrong or {}
         task, commands = self._task(state), list[Command](Say(text) for text in wrong.values())
         state = replace(state, partly="")
-        name = state.base or next(iter(task.steps))
+        name, status = state.base or next(iter(task.steps)), ""
         while name not in (END, HANG_UP):
             step = task.steps[name]
             to = step.then or task.following(name)
@@ -160,12 +163,13 @@ class FlowMachine:
                     state = replace(state, waits="yes", asked="")
                     return state, (*commands, self._question(state))
             elif step.kind == "branch":
-                to = step.cases.get(self._decides(state, step), to)
+                value = status if step.branch == RESULT else as_json(state.slots.get(step.branch or ""))
+                to = step.cases.get(str(value), to)
             elif step.kind == "act":
                 call, result = self._call(state, name, step), state.results.get(name)
                 if result is None or (result.key != call.key and name != state.base):
                     return replace(state, step=name, waits="act", asked=""), (*commands, call)
-                outcome = step.outcomes.get(result.status)
+                status, outcome = result.status, step.outcomes.get(result.status)
                 if outcome is None and result.status == FAILED:
                     state, rest = self._hand_over()
                     return state, (*commands, Say(self.flow.phrases.failed), *rest)
@@ -201,20 +205,16 @@ class FlowMachine:
 
     def _call(self, state: State, name: str, step: Step) -> Call:
         arguments = self._arguments(state, step)
-        identity = json.dumps([state.task, name, step.act, arguments], sort_keys=True)
+        identity = json.dumps([self._facts, state.task, name, step.act, arguments], sort_keys=True)
+        key = hashlib.sha256(identity.encode()).hexdigest()[:24]
         assert step.act is not None
-        return Call(step.act, arguments, hashlib.sha256(identity.encode()).hexdigest()[:16])
+        return Call(step.act, self._arguments(state, step, key), key)
 
-    def _arguments(self, state: State, step: Step) -> dict[str, str]:
+    def _arguments(self, state: State, step: Step, key: str = "") -> dict[str, str]:
         slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
-        values = {**self._facts, **slots, **_of_results(state)}
+        values = {**self._facts, **slots, **_of_results(state), KEY: key}
         filled = {name: fill(text, values) for name, text in step.arguments.items()}
         return {name: value for name, value in filled.items() if value}
-
-    def _decides(self, state: State, step: Step) -> str:
-        if step.branch == RESULT:
-            return next(reversed(state.results.values())).status
-        return str(as_json(state.slots.get(step.branch or "")))
 
     def _read_back(self, state: State) -> dict[str, Any]:
         """What the confirmation at `state.step` says, as values."""
@@ -235,7 +235,8 @@ class FlowMachine:
         if step.confirm is None:
             return Say("")
         values = self._values(state)
-        counts = words_of(fill(step.confirm[: step.confirm.rfind("}") + 1], values))
+        told = step.confirm[: step.confirm.rfind("}") + 1]
+        counts = words_of(fill(f"{told}]" if told.count("[") > told.count("]") else told, values))
         return Say(fill(step.confirm, values), len(counts))
 
     def _values(self, state: State) -> dict[str, str]:
@@ -268,7 +269,9 @@ def _taken(state: State, reading: Reading) -> State:
 
 
 def _with(state: State, values: Mapping[str, Any]) -> State:
-    changed = {name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value}
+    changed = {
+        name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value
+    }
     if not changed:
         return state
     filled = (*(name for name in state.filled if name not in changed), *changed)
@@ -283,6 +286,4 @@ def _without(state: State, names: Sequence[str]) -> State:
 
 
 def _of_results(state: State) -> dict[str, str]:
-    return {
-        f"{RESULT}.{name}": value for one in state.results.values() for name, value in one.values.items()
-    }
+    return {f"{RESULT}.{name}": value for one in state.results.values() for name, value in one.values.items()}

@@ -24,12 +24,17 @@ class TurnReader:
         self._slots = slots
         self._lexicon = lexicon
 
-    def read(self, state: State, readable: Sequence[str], words: str, now: datetime) -> Reading:
-        """`readable` are the slots of the task that is under way; those of one that begins are read as well."""
+    def read(
+        self, state: State, readable: Sequence[str], words: str, now: datetime, *, task: str = ""
+    ) -> Reading:
+        """`readable` are the slots of the task that is under way; those of one that begins are read as well.
+
+        `task` is known to begin.
+        """
         asked = self._flow.slots[state.asked] if state.asked else None
         free = asked is not None and asked.kind == "text"
         intents = self._lexicon.intents(words, whole_only=free) if state.task else frozenset()
-        task = "" if free else self._task(state, words)
+        task = task or ("" if free else self._task(state, words))
         values, wrong, partly = dict[str, Any](), dict[str, str](), ""
         names = self._flow.tasks[task].slots if task else readable
         for name in names:

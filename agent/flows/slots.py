@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
@@ -12,7 +12,7 @@ from babel.lists import format_list
 
 from agent import slots as kinds
 from agent.slots.slot import Problem
-from config.flow import Flow, FlowPhrases, Slot, fill
+from config.flow import Flow, Slot, fill
 
 GOES_ON = ("several", "vague", "short")  # what is said next may make a value of it
 
@@ -77,8 +77,16 @@ class _Text:
         return value
 
 
+_UNBOUNDED: Mapping[str, kinds.Slot[Any]] = {
+    "phone": kinds.Phone(),
+    "duration": kinds.Duration(),
+    "email": kinds.Email(),
+    "name": kinds.Name(),
+}
+
+
 def kind_of(slot: Slot) -> kinds.Slot[Any]:
-    """What reads it, within its bounds. Raises ValueError where a bound isn't of its kind."""
+    """What reads it, within its bounds."""
     least, most = slot.minimum, slot.maximum
     match slot.kind:
         case "date":
@@ -95,12 +103,8 @@ def kind_of(slot: Slot) -> kinds.Slot[Any]:
         case "text":
             return _Text()
         case _:
-            return {
-                "phone": kinds.Phone,
-                "duration": kinds.Duration,
-                "email": kinds.Email,
-                "name": kinds.Name,
-            }[slot.kind]()
+            kind: kinds.Slot[Any] = _UNBOUNDED[slot.kind]
+            return kind
 
 
 class _Choice(kinds.Choice):
