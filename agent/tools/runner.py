@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -124,24 +124,37 @@ class ToolRunner:
         ):
             await params.llm.push_frame(frame)
 
+    async def call(self, name: str, arguments: Arguments) -> Outcome:
+        """Run a tool for code, whether the model is offered it or not; nothing cancels it."""
+        box = self._box if self._box.tool(name) else self._toolbox
+        with self._begun(box, name, arguments) as running:
+            return await asyncio.shield(running)
+
     async def _run(self, tool: Tool | None, name: str, arguments: Arguments) -> Outcome:
+        with self._begun(self._box, name, arguments) as running:
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                if tool is None or tool.on_interruption == "cancel":
+                    running.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await running
+                raise
+
+    @contextlib.contextmanager
+    def _begun(self, box: Toolbox, name: str, arguments: Arguments) -> Iterator[asyncio.Task[Outcome]]:
+        """It runs, is noted, and somebody says so meanwhile if it takes long."""
         clock = asyncio.get_running_loop().time
         began, called = clock(), self._conversation.tool_called(name, arguments)
         running = asyncio.create_task(
-            self._box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
+            box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
         )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         running.add_done_callback(lambda done: self._note(called, done, clock() - began))
         waiting = asyncio.ensure_future(self._wait()) if self._wait else None
         try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            if tool is None or tool.on_interruption == "cancel":
-                running.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await running
-            raise
+            yield running
         finally:
             if waiting:
                 waiting.cancel()
