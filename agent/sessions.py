@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 from agent import logs
 from agent.admission import Admission, Refusal
@@ -77,6 +78,10 @@ class Sessions:
     def stopped(self) -> bool:
         """Whether no call is taken, for other reasons than that there are so many."""
         return self.draining or not self._ready or self._pool.llm.down
+
+    @property
+    def state(self) -> Literal["starting", "ready", "draining"]:
+        return "draining" if self.draining else "ready" if self._ready else "starting"
 
     def has_room(self, pending: int) -> bool:
         """Whether another process of this server may take a call, beside so many. On any thread."""

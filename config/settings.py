@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.carriers import CarrierSettings
+from config.cluster import ClusterSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
 from config.recordings import RecordingsSettings
@@ -232,6 +233,7 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+    cluster: ClusterSettings = ClusterSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
 
@@ -249,6 +251,25 @@ class Settings(Section):
     def _where_to_post_calls(self) -> Self:
         if self.webhook.calls and not (self.webhook.url and self.records.enabled):
             raise ValueError("webhook.calls is set, so webhook.url must be set, and records.enabled be true.")
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_several(self) -> Self:
+        if not self.cluster.enabled:
+            return self
+        database, key = self.records.url, self.cluster.key
+        if not self.records.enabled or database is None or "postgresql" not in database.get_secret_value():
+            raise ValueError("cluster.enabled is set, so records.url must name the nodes' PostgreSQL.")
+        if self.cluster.url is None or not self.http.enabled or self.http.api_key is None:
+            raise ValueError(
+                "cluster.enabled is set, so other nodes must reach this one: set cluster.url and "
+                "http.api_key, and leave http.enabled on."
+            )
+        if key is None or len(key.get_secret_value()) < KEY_CHARACTERS:
+            raise ValueError(
+                f"cluster.enabled is set, so cluster.key must have at least {KEY_CHARACTERS} characters, "
+                "such as what this prints: openssl rand -hex 16"
+            )
         return self
 
     @model_validator(mode="after")
