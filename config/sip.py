@@ -81,7 +81,8 @@ class SipSettings(Section):
     )
     ban_exempt: tuple[Network, ...] = Field(
         ("127.0.0.0/8", "::1/128"),
-        description="Networks that are neither limited nor banned, as a PBX's; trusted_peers and proxies neither.",
+        description="Networks that are neither limited nor banned, as a PBX's; trusted_peers and proxies "
+        "neither.",
     )
     proxies: tuple[Network, ...] = Field(
         (),

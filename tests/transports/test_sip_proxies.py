@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ class PassedOn(Caller):
         return f"{start}\r\nVia: {via}\r\nVia: {below}\r\n{rest}"
 
 
-async def called(reception: Reception, **settings: object) -> SipAnswer:
+async def called(reception: Reception, **settings: Any) -> SipAnswer:
     async with sip_server(reception, **settings) as server:
         caller = PassedOn(server)
         try:
