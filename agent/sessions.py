@@ -26,12 +26,13 @@ from config.routes import Arrival
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
-from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
+from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, LinesBusy, MediaStats
 
 logger = logging.getLogger("offhook.calls")
 
 STATS_S = 2.0
 TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
+_REFUSED = {"full": LinesBusy, "limited": CallRefused, "stopped": CallsStopped}
 
 
 class Sessions:
@@ -111,8 +112,7 @@ class Sessions:
             raise CallRefused("It is refused by a route.")
         needs_mind = place.says is None and place.test in (None, "latency")
         if refusal := self._refusal(info.source, needs_mind=needs_mind):
-            refused = CallsStopped if refusal.kind == "stopped" else CallRefused
-            raise refused(refusal.why, self._settings.call.divert_to)
+            raise _REFUSED[refusal.kind](refusal.why, self._settings.call.divert_to)
         if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
             in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
