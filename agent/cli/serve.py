@@ -109,7 +109,7 @@ async def _serve(settings: Settings, personas: Personas, again: Callable[[], Set
             await server.close(drain_s=0)
             return EXIT_CANNOT_START
     _introduce(console, server, time.monotonic() - started)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     _reload_on_signal(server, manager)
     manager.ready()
     watching = asyncio.create_task(manager.watch(lambda: _status(server)), name="service manager")
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, personas: Personas, again: Callable[[], Set
     return 0
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """The event that a first signal sets; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
