@@ -78,7 +78,7 @@ class Sessions:
     @property
     def stopped(self) -> bool:
         """Whether no call is taken, for other reasons than that there are so many."""
-        return self.draining or not self._ready or self._pool.llm.down
+        return self.draining or not self._ready or self._pool.llm.down or bool(self._pool.away)
 
     @property
     def state(self) -> Literal["starting", "ready", "draining"]:
@@ -95,6 +95,8 @@ class Sessions:
             return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
             return Refusal("stopped", "The models are still loading.")
+        if away := self._pool.away:
+            return Refusal("stopped", away)
         if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
             return refusal
         mind = self._pool.llm
