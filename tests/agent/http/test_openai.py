@@ -195,7 +195,7 @@ async def test_a_bundled_model_says_that_it_takes_no_tools() -> None:
             "/chat/completions", json={"messages": [{"role": "user", "content": "Bye."}], "tools": [tool]}
         )
     assert refused.status_code == 400
-    assert "takes no tools here" in refused.json()["detail"]
+    assert "takes no tools here" in refused.json()["error"]["message"]
 
 
 async def test_what_is_refused_says_why() -> None:
@@ -206,7 +206,7 @@ async def test_what_is_refused_says_why() -> None:
         wrong = await stranger.post("/audio/speech", json={"input": "Hello.", "voice": "joe"})
         noise = await http.post("/audio/transcriptions", files={"file": ("a.wav", b"no sound")})
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
-    assert (other.status_code, other.json()["detail"]) == (
+    assert (other.status_code, other.json()["error"]["message"]) == (
         422,
         "voice: alloy isn't loaded; loaded are: joe.",
     )
