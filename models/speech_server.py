@@ -223,5 +223,14 @@ class SpeechServer:
                 logger.info(f"{self.url} answers again.")
 
 
+def besides_work_ms(answer: httpx2.Response, since: float) -> float:
+    """What has passed since, on the monotonic clock, but for what the server says that it took; 0 where it
+    says nothing."""
+    work = answer.headers.get(WORK, "").partition("work;dur=")[2]
+    if not work.replace(".", "", 1).isdigit():
+        return 0.0
+    return max(0.0, (time.monotonic() - since) * 1000 - float(work))
+
+
 class Refused(ModelFailed):
     """The server doesn't take what it is asked."""
