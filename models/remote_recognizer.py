@@ -168,6 +168,7 @@ class RemoteRecognizer:
             raise ModelFailed(f"{self.server.url} doesn't answer as OpenAI's API does.") from None
         except Refused:
             if self._format == "json":
+                self._format = "verbose_json"  # it wasn't that
                 raise
             self._format = "json"  # all that some models answer with
             return await self._ask(pcm, language, hint, priority, guess=guess, trial=trial)

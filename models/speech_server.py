@@ -81,7 +81,7 @@ class SpeechServer:
         try:
             await self._tried()
         except ModelError as error:
-            self.failed(error)
+            self._put_down(error)
 
     async def close(self) -> None:
         if self._trying:
@@ -126,9 +126,10 @@ class SpeechServer:
     def failed(self, error: ModelError) -> None:
         """It wasn't there, or late, for somebody who needed it."""
         self._last_error = str(error)
-        away = isinstance(error, (ModelAway, ModelLate)) and not isinstance(error, ModelOverloaded)
-        if not away:
-            return
+        if isinstance(error, ModelAway | ModelLate) and not isinstance(error, ModelOverloaded):
+            self._put_down(error)
+
+    def _put_down(self, error: ModelError) -> None:
         if self.down is None:
             logger.warning(f"{error} It is tried again.")
         self.down = str(error)
