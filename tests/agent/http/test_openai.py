@@ -47,7 +47,6 @@ class Pool:
         self.llm = SimpleNamespace(
             endpoint=SimpleNamespace(model="a mind", kind="ollama"),
             chain=lambda: SimpleNamespace(answer=self._answer, close=lambda: None),
-            slots=SimpleNamespace(take=lambda: None),
         )
 
     async def _transcribe(self, pcm: bytes, **asked: Any) -> Transcript:
