@@ -10,11 +10,11 @@ GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 # The largest bundled model that may answer: what another MIND brought stays in the cache.
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
-PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon linphone-cli sipsak \
+PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon haproxy coturn linphone-cli sipsak \
   sipvicious postgresql prometheus flite sox iproute2 \
   chromium libgomp1
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
-DAEMONS := kamailio rtpengine-daemon postgresql prometheus
+DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)"
 AGAIN  := --last-failed --last-failed-no-failures none
