@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 from agent import logs
 from agent.admission import Admission, Refusal
@@ -15,6 +16,7 @@ from agent.observer import Observer
 from agent.recordings.recordings import Recordings
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.tools.toolbox import Toolbox
 from agent.vitals import return_memory
 from agent.voicemail import Voicemail
 from agent.watchdog import bridges
@@ -44,6 +46,7 @@ class Sessions:
         pool: ModelPool,
         voicemail: Voicemail | None = None,
         recordings: Recordings | None = None,
+        toolbox: Toolbox | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
@@ -51,6 +54,7 @@ class Sessions:
         self._pool = pool
         self._voicemail = voicemail
         self._recordings = recordings
+        self._toolbox = toolbox
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
@@ -74,7 +78,11 @@ class Sessions:
     @property
     def stopped(self) -> bool:
         """Whether no call is taken, for other reasons than that there are so many."""
-        return self.draining or not self._ready or self._pool.llm.down
+        return self.draining or not self._ready or self._pool.llm.down or bool(self._pool.away)
+
+    @property
+    def state(self) -> Literal["starting", "ready", "draining"]:
+        return "draining" if self.draining else "ready" if self._ready else "starting"
 
     def has_room(self, pending: int) -> bool:
         """Whether another process of this server may take a call, beside so many. On any thread."""
@@ -87,6 +95,8 @@ class Sessions:
             return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
             return Refusal("stopped", "The models are still loading.")
+        if away := self._pool.away:
+            return Refusal("stopped", away)
         if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
             return refusal
         mind = self._pool.llm
@@ -125,6 +135,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             ),
         )
 
@@ -190,6 +201,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings if place.says is None else None,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             )
         return CallSession(
             call,
