@@ -20,7 +20,7 @@ PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pyt
 AGAIN  := --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak check format bench load peers clean
+.PHONY: help install run test soak check format bench load cluster peers clean
 
 ifneq ($(LARGEST_$(MIND)),)
 install run bench: export OFFHOOK_LLM__LARGEST := $(LARGEST_$(MIND))
@@ -43,6 +43,7 @@ help:
 	@echo "make format             let ruff format the code"
 	@echo "make bench [ARGS=...]   measure latencies: offhook bench ARGS"
 	@echo "make load  [ARGS=...]   measure how many calls a process bears; ARGS=--help tells"
+	@echo "make cluster [ARGS=...] measure several nodes behind Kamailio, as root; ARGS=--help tells"
 	@echo "make clean              remove $(VENV) and all caches"
 
 # What couldn't be had is tried again here, and only here: a start doesn't wait for it.
@@ -91,6 +92,9 @@ bench: $(VENV)/.weights-$(MIND)
 
 load: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m bench.load $(ARGS)
+
+cluster: $(VENV)/.installed-dev peers
+	$(VENV)/bin/python -m bench.cluster $(ARGS)
 
 # The stamps make a second run install nothing; what they depend on makes it install anew.
 $(VENV)/.installed: pyproject.toml constraints.txt
