@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx2
 
-from bench.load import percentile
+from bench.load import SETTLE_S, percentile
 from tests.crowd import Crowd, Refused, question
 from tests.postgres import Postgres, postgres
 from tests.process import cpu_s
@@ -237,6 +237,7 @@ async def survive(namespaces: Sequence[str], calls: int) -> None:
     try:
         async with cluster(namespaces) as here:
             await gather(crowd, here.proxy, calls)
+            await asyncio.sleep(SETTLE_S)  # the last one's record is begun by then
             first, second, *_ = here.nodes
             theirs = [caller for caller in crowd.callers if at(caller) == first.address]
             first.process.kill()
