@@ -75,6 +75,7 @@ class Reply:
     tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int | None = None  # None where the server doesn't tell
+    sources: Sequence[str] = ()  # passages of the persona's pages
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -121,7 +122,13 @@ class Dialogue:
         self._asked_at = 0.0
         context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
         service = llm_service(
-            llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up, act=self._act
+            llm,
+            context,
+            persona,
+            call_id=f"text-{next(_count)}",
+            on_goodbye=self._hang_up,
+            act=self._act,
+            on_recalled=self._recalled,
         )
         self._service = service
         if llm.tools and self._tools:
@@ -261,6 +268,9 @@ class Dialogue:
     def _give_up(self, reply: Reply) -> None:
         if reply is self.reply and not reply.total_ms:
             self._events.put_nowait(_Done())
+
+    def _recalled(self, sources: Sequence[str]) -> None:
+        self.reply.sources = sources
 
     def _hang_up(self) -> None:
         self.ended = True

@@ -44,8 +44,10 @@ from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
 from config.persona import Persona, PersonaTool
+from config.primer import lessons
 from config.settings import Settings
 from models.errors import ModelError
+from models.knowledge.knowledge import Knowledge, knowledge_of
 from models.llm.acts import ActExample
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
@@ -127,7 +129,15 @@ def brief(persona: Persona) -> Brief:
         ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
     ]
     tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
-    return Brief(persona.primer, persona.language, examples, persona.again, tools)
+    return Brief(persona.primer, persona.language, examples, persona.again, tools, knowledge(persona))
+
+
+def knowledge(persona: Persona) -> Knowledge | None:
+    """What its pages say; takes a second or two, once, for a large folder."""
+    if persona.knowledge is None:
+        return None
+    told = lessons(persona.language_code)
+    return knowledge_of(persona.knowledge, persona.language, told.found, told.nothing)
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:
@@ -238,6 +248,7 @@ def build(
         act=act,
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
+        on_recalled=conversation.recalled,
     )
 
     async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:

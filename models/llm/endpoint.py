@@ -70,6 +70,11 @@ class Endpoint(ABC):
         """How many tokens the model reads it as; an estimate where it can't be asked."""
         return estimate(text)
 
+    @property
+    def reads_tokens_s(self) -> float | None:
+        """How fast it reads a prompt; None where nobody waits for that."""
+        return None
+
     def about_to_ask(self) -> None:  # noqa: B027  # not everyone has to prepare
         """A caller begins to speak, so that an answer will soon be asked for."""
 
