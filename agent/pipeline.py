@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol, get_args
 
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -50,6 +50,8 @@ from models.errors import ModelError
 from models.knowledge.knowledge import Knowledge, knowledge_of
 from models.llm.acts import ActExample
 from models.llm.brief import Brief
+from models.llm.discretion import Instructions
+from models.llm.foreign import name as plain_name
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
 from models.pipecat_internals import BrowserMessages, TurnStop
@@ -129,7 +131,33 @@ def brief(persona: Persona) -> Brief:
         ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
     ]
     tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
-    return Brief(persona.primer, persona.language, examples, persona.again, tools, knowledge(persona))
+    return Brief(
+        persona.primer,
+        persona.language,
+        examples,
+        persona.again,
+        tools,
+        knowledge(persona),
+        instructions(persona),
+        persona.says.not_told,
+    )
+
+
+@lru_cache(maxsize=32)
+def instructions(persona: Persona) -> Instructions | None:
+    """What of its prompt nobody is told; None where there is nothing to be said instead."""
+    if not persona.says.not_told:
+        return None
+    taught = lessons(persona.language_code)
+    said = (text for _, text in persona.says)
+    shown = (one.agent for one in (*persona.examples, *taught.examples) if one.agent)
+    return Instructions(
+        persona.prompt,
+        language=persona.language,
+        name=persona.name,
+        always=(taught.unknown, taught.pages, taught.nothing),
+        public=(*persona.facts, *persona.opening, persona.goodbye, persona.apology, *said, *shown),
+    )
 
 
 def knowledge(persona: Persona) -> Knowledge | None:
@@ -150,7 +178,8 @@ def about_call(persona: Persona, info: CallInfo) -> str:
         "called": info.called,
         "diverted_from": info.diverted_from[0] if info.diverted_from else "",
     }
-    return re.sub(r"\{(\w+)\}", lambda one: known.get(one[1], one[0]) or "unknown", persona.caller or "")
+    plain = {key: plain_name(value) for key, value in known.items()}
+    return re.sub(r"\{(\w+)\}", lambda one: plain.get(one[1], one[0]) or "unknown", persona.caller or "")
 
 
 class Hears(Protocol):

@@ -36,7 +36,7 @@ from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
-from agent.pipeline import knowledge
+from agent.pipeline import brief
 from agent.recordings.recordings import Recordings
 from agent.records.database import Database
 from agent.records.keys import Keys
@@ -175,7 +175,7 @@ def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) ->
         persona.language,
         settings.llm,
         settings.text,
-        knowledge(persona),
+        brief(persona),
     )
     return [
         chat_router(chat, settings.text.group_tokens),

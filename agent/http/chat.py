@@ -18,9 +18,11 @@ from agent.http.problems import ProblemError
 from config.llm import LlmSettings
 from config.settings import TextSettings
 from models.errors import ModelAway, ModelError, ModelLate, ModelOverloaded
-from models.knowledge.knowledge import Knowledge
 from models.knowledge.recall import Recall
 from models.llm.brevity import Brevity, last_answer
+from models.llm.brief import Brief
+from models.llm.discretion import Discretion, discreet
+from models.llm.foreign import neutral_message
 
 logger = logging.getLogger("offhook.http")
 
@@ -49,13 +51,14 @@ class Chat:
         language: str,
         settings: LlmSettings,
         text: TextSettings,
-        knowledge: Knowledge | None = None,
+        brief: Brief | None = None,
     ) -> None:
+        """`brief` has what the persona's pages say, and what isn't recited."""
         self._models = models
         self._admission = admission
         self._primer = primer
         self._language = language
-        self._knowledge = knowledge
+        self._brief = brief or Brief(primer, language)
         self._settings = settings
         self._persona_tokens: dict[str, int] = {}  # by the model that counts
         history_tokens = settings.num_ctx - settings.max_tokens
@@ -120,11 +123,12 @@ class Chat:
         self, messages: Sequence[Mapping[str, Any]], endpoint: LlmEndpoint
     ) -> Sequence[Mapping[str, Any]]:
         """With what the persona's pages say about the last of them."""
-        if self._knowledge is None:
-            return messages
+        plain = [neutral_message(message) for message in messages]
+        if self._brief.knowledge is None:
+            return plain
         recall = Recall("text")
-        await recall.look_up(self._knowledge, messages, tokens_s=endpoint.reads_tokens_s)
-        return recall.told(messages)
+        await recall.look_up(self._brief.knowledge, plain, tokens_s=endpoint.reads_tokens_s)
+        return recall.told(plain)
 
     async def _stream(self, messages: list[ChatCompletionMessageParam], answer: Answer) -> AsyncIterator[str]:
         settings = self._settings
@@ -143,6 +147,8 @@ class Chat:
                 keep=len(self._primer),
                 brevity=lambda: Brevity(language=self._language, before=last_answer(messages)),
             )
+            if self._brief.instructions is not None:
+                stream = discreet(stream, Discretion(self._brief.instructions, self._brief.not_told))
             async with aclosing(stream):
                 async for chunk in stream:
                     token = chunk.choices[0].delta.content if chunk.choices else None

@@ -13,6 +13,7 @@ from typing import Any
 from models.knowledge.knowledge import Found, Knowledge
 from models.knowledge.passages import Passage
 from models.llm.acts import caller_turns
+from models.llm.foreign import neutral
 
 READ_S = 1.5  # of a model's time for passages, while the caller speaks
 CHARACTERS_PER_TOKEN = 4
@@ -112,5 +113,5 @@ def _note(
             break
         new.append(one.passage)
     given = [one.passage for one in fitting if one.passage in new or one.passage in known]
-    text = "\n".join([knowledge.found, *(f"- {passage.line}" for passage in new)]) if new else ""
+    text = "\n".join([knowledge.found, *(f"- {neutral(passage.line)}" for passage in new)]) if new else ""
     return Note(words, text, tuple(new), tuple(passage.source for passage in given))

@@ -24,6 +24,8 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from models.knowledge.recall import Recall
 from models.llm.brevity import Brevity, last_answer
 from models.llm.completeness import clean
+from models.llm.discretion import Discretion, discreet
+from models.llm.foreign import neutral, neutral_message
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class CallLlmService(SpeculatingLLMService):
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
-        self._about = [{"role": "system", "content": about}] if about else []
+        self._about = [{"role": "system", "content": neutral(about)}] if about else []
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
@@ -188,7 +190,7 @@ class CallLlmService(SpeculatingLLMService):
         """
         if not self._bundled_answers and self._brief.knowledge is None:
             return
-        self._to_read = params, words, over
+        self._to_read = params, neutral(words), over
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_along(), name=f"llm-read-{self._call_id}")
 
@@ -230,7 +232,7 @@ class CallLlmService(SpeculatingLLMService):
             context, convert_developer_to_user=not self.supports_developer_role
         )
         beginning = self._beginning if primer is None else primer
-        said["messages"] = [*beginning, *said["messages"]]  # type: ignore[list-item]
+        said["messages"] = [*beginning, *map(neutral_message, said["messages"])]  # type: ignore[list-item]
         return self.build_chat_completion_params(said)
 
     async def _look_up(self, params: Mapping[str, Any], words: str | None = None) -> Sequence[str]:
@@ -273,6 +275,8 @@ class CallLlmService(SpeculatingLLMService):
             brevity=brevity,
             again=self._brief.again,
         )
+        if self._brief.instructions is not None:
+            answer = discreet(answer, Discretion(self._brief.instructions, self._brief.not_told))
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 yield chunk
