@@ -38,6 +38,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.gate import AnswerGate, Tap
+from agent.limits import Limits
 from agent.rtvi import observer_params
 from agent.tools import END_CALL, Act, tools_of
 from agent.turn.listener import Listener
@@ -251,6 +252,7 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    limits: Limits,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
     front: Sequence[FrameProcessor] = (),
 ) -> CallPipeline:
@@ -278,6 +280,8 @@ def build(
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
         on_recalled=conversation.recalled,
+        may_answer=lambda: limits.answer(asyncio.get_running_loop().time()),
+        on_spent=limits.spent,
     )
 
     async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from config.carriers import CarrierSettings
+from config.limits import LimitSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
 from config.recordings import RecordingsSettings
@@ -221,6 +222,7 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
     llm: LlmSettings = LlmSettings()
+    limits: LimitSettings = LimitSettings()
     turn: TurnSettings = TurnSettings()
     http: HttpSettings = HttpSettings()
     webrtc: WebRtcSettings = WebRtcSettings()

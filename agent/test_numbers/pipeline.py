@@ -15,6 +15,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
+from agent.limits import Limits
 from agent.pipeline import CallPipeline
 from agent.test_numbers.echo import Echo
 from agent.test_numbers.keys import KeysReadBack
@@ -50,6 +51,7 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    limits: Limits,
 ) -> CallPipeline:
     """Put the pipeline of one call to `number` together, as `agent.pipeline.build` does one of any other."""
     persona, says = answering.persona, announcements(answering.language)
@@ -70,6 +72,7 @@ def build(
             pool=pool,
             on_goodbye=on_goodbye,
             act=act,
+            limits=limits,
             on_answered=tell,
         )
         return built

@@ -32,6 +32,7 @@ class Endpoint(ABC):
     last_error: str | None = None
     thinks_first = False  # its answers begin with thoughts that no tag opens
     room: int | None = None  # tokens that a conversation may have before an answer; None where nobody knows
+    prices = (0.0, 0.0)  # of a million tokens read and written
     calls_borne: int | None = None  # how many calls at once get answers in time; None where nothing is known
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
@@ -52,10 +53,13 @@ class CallLlmService(SpeculatingLLMService):
         is_wanted: Callable[[str], bool] = lambda text: True,
         turn_stands: Callable[[], Awaitable[None]] | None = None,
         on_recalled: Callable[[Sequence[str]], None] = lambda _: None,
+        may_answer: Callable[[], bool] = lambda: True,
+        on_spent: Callable[[int, float], None] = lambda tokens, cost: None,
     ) -> None:
         """`about`: what the model is told of this call alone. `is_wanted`: whether a speculation on this text
         hasn't been withdrawn; `turn_stands` returns once the turn can't go on any more: tools aren't called
-        before. `on_recalled` is told on which passages of its pages the next answer is given."""
+        before. `on_recalled` is told on which passages of its pages the next answer is given. `may_answer` is
+        asked before each, and `on_spent` told what it took: tokens, and what they cost."""
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
@@ -64,6 +68,7 @@ class CallLlmService(SpeculatingLLMService):
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
         self._on_recalled = on_recalled
+        self._may_answer, self._on_spent = may_answer, on_spent
         self._recall = Recall(call_id)
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
@@ -216,6 +221,8 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
+        if not self._may_answer():
+            return _nothing()
         before = last_answer(context.messages)
         params = await self._params(context)
         self._answers += 1
@@ -279,4 +286,17 @@ class CallLlmService(SpeculatingLLMService):
             answer = discreet(answer, Discretion(self._brief.instructions, self._brief.not_told))
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
+                if chunk.usage is not None:
+                    self._spent(chunk.usage)
                 yield chunk
+
+    def _spent(self, usage: CompletionUsage) -> None:
+        read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
+        prices = self.chain.current.prices
+        self._on_spent(read + written, (read * prices[0] + written * prices[1]) / 1e6)
+
+
+async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
+    """No answer."""
+    return
+    yield
