@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -31,7 +31,7 @@ from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
 from agent.recordings.recordings import Recordings
 from agent.rtvi import Messages, ending_message, latency_message, persona_message, taken_back_message
-from agent.tools import Done
+from agent.tools.toolbox import Toolbox
 from agent.troubles import Outcome, Troubles
 from agent.voicemail import Voicemail
 from config.persona import Persona
@@ -70,6 +70,7 @@ class CallSession:
         dial: Dial | None = None,
         recordings: Recordings | None = None,
         others: Sequence[Persona] = (),
+        toolbox: Toolbox | None = None,
     ) -> None:
         """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded.
 
@@ -101,8 +102,9 @@ class CallSession:
             answering=self._answering,
             pool=pool,
             on_goodbye=self._goodbye,
-            act=self._act,
+            act=lambda name, arguments: self.control.act(name, arguments),
             limits=self._limits,
+            toolbox=toolbox,
         )
         self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self.control: CallControl = CallControl(
@@ -331,6 +333,8 @@ class CallSession:
             await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
+        if self._pipeline.tools:
+            await self._in_time(self._pipeline.tools.finish(), "finishing its tools")
         await self._in_time(self.monitor.finish(), "writing its recording")
         self._call.playout.on_sounding = None
         self._conversation.on_changed = None  # a record that has ended isn't begun anew
@@ -342,11 +346,6 @@ class CallSession:
             logger.exception("call %s: %s took too long", self.info.id, what)
         except Exception:  # the rest has to be left behind all the same
             logger.exception("call %s: %s failed", self.info.id, what)
-
-    async def _act(self, name: str, arguments: Mapping[str, Any]) -> Done:
-        if not self._limits.tool_call():
-            return Done("not allowed")
-        return await self.control.act(name, arguments)
 
     def _on_limit(self, name: str) -> None:
         """The call takes too much: somebody else may go on with it."""

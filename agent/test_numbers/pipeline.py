@@ -23,7 +23,8 @@ from agent.test_numbers.line_test import LineTest
 from agent.test_numbers.quality import Quality
 from agent.test_numbers.repeat import Repeat
 from agent.test_numbers.tone import Tone
-from agent.tools import Act
+from agent.tools.tool import Act
+from agent.tools.toolbox import Toolbox
 from config.announcement import announcements
 from config.persona import Persona
 from config.settings import Settings, TestNumber
@@ -52,6 +53,7 @@ def build(
     on_goodbye: Callable[[], None],
     act: Act,
     limits: Limits,
+    toolbox: Toolbox | None = None,
 ) -> CallPipeline:
     """Put the pipeline of one call to `number` together, as `agent.pipeline.build` does one of any other."""
     persona, says = answering.persona, announcements(answering.language)
@@ -73,6 +75,7 @@ def build(
             on_goodbye=on_goodbye,
             act=act,
             limits=limits,
+            toolbox=toolbox,
             on_answered=tell,
         )
         return built

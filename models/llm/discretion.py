@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from functools import lru_cache
+from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 
@@ -60,6 +62,12 @@ class Instructions:
             if tuple(words[-length:]) in self._runs[length]:
                 return length
         return 0
+
+
+@lru_cache(maxsize=64)
+def instructions_of(prompt: str, **known: Any) -> Instructions:
+    """The same for the same persona, which its calls share."""
+    return Instructions(prompt, **known)
 
 
 class Discretion:

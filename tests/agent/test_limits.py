@@ -96,5 +96,5 @@ def test_a_tool_beyond_the_limit_isnt_used() -> None:
 
     script = [Says(2, 3, "Question 2?"), Says(40, 41, "Question 38?")]
     outcome = converse(script, replies, lasts=90, persona=persona, settings=settings, during=during)
-    assert outcome.tools == ["hold_call", "hold_call"]
+    assert outcome.tools == ["hold_call"]
     assert outcome.reason is EndReason.LIMIT_REACHED
