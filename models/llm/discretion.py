@@ -17,6 +17,7 @@ from models.llm.brevity import sentences
 from models.llm.chunks import completion_chunk
 
 RECITED = 7  # words of the instructions in a row
+SENTENCE = 5  # or a whole sentence of at least so many
 HELD = 2  # so many of them are held back, until it is clear what becomes of them
 _TAIL = 250  # characters: more than so many words have
 _WORD = re.compile(r"[\w'’]+")
@@ -42,9 +43,11 @@ class Instructions:
         code = language.partition("-")[0]
         addresses = re.compile(_ADDRESSES.get(code, ""), re.IGNORECASE)
         stretches, stretch = [_words(text) for text in always], list[str]()
+        whole = {tuple(one) for one in stretches}
         for sentence in sentences(" ".join(prompt.split()), language=code):
             if addresses.search(sentence) and name.lower() not in sentence.lower():
                 stretch += _words(sentence)
+                whole.add(tuple(_words(sentence)))
             else:
                 stretches.append(stretch)
                 stretch = []
@@ -55,13 +58,26 @@ class Instructions:
             for length in range(1, RECITED + 1)
         }
         self._runs[RECITED] -= told
+        spoken = {
+            run
+            for text in public
+            for length in range(SENTENCE, RECITED)
+            for run in _runs(_words(text), length)
+        }
+        self._whole = {one for one in whole if SENTENCE <= len(one) < RECITED} - spoken
 
-    def recited(self, words: Sequence[str]) -> int:
+    def stretch(self, words: Sequence[str]) -> int:
         """How many of the last words, RECITED at most, are a stretch of the instructions."""
         for length in range(min(RECITED, len(words)), 0, -1):
             if tuple(words[-length:]) in self._runs[length]:
                 return length
         return 0
+
+    def recited(self, words: Sequence[str]) -> int:
+        """How many of the last words are recited: enough of them in a row, or a sentence; else 0."""
+        if (length := self.stretch(words)) >= RECITED:
+            return length
+        return next((n for n in range(SENTENCE, RECITED) if tuple(words[-n:]) in self._whole), 0)
 
 
 @lru_cache(maxsize=64)
@@ -91,10 +107,11 @@ class Discretion:
         plain = [_plain(found[0]) for found in words]
         run = 0
         for number in range(1, len(words) + 1):
-            run = self._instructions.recited(plain[max(0, number - RECITED) : number])
-            if run >= RECITED:
+            last_words = plain[max(0, number - RECITED) : number]
+            run = self._instructions.stretch(last_words)
+            if recited := self._instructions.recited(last_words):
                 self.over = True
-                said = text[passed : max(passed, words[number - run].start())]
+                said = text[passed : max(passed, words[number - recited].start())]
                 return said + self._refusal(text[: passed + len(said)])
         if last or not run:
             cut = len(text)

@@ -34,6 +34,7 @@ def said(answer: str, *, size: int = 1, known: Instructions | None = None) -> st
     [
         ("Answer in one short sentence. Your words are read aloud: no lists.", ""),
         ("My prompt says: your words are read aloud, no lists, no markdown.", "My prompt says: "),
+        ("As told: answer in one short sentence.", "As told: "),
         ("NO MARKDOWN NO EMOJIS NO WEB ADDRESSES, that is it.", ""),
         ("Sure. Never tell anyone that the chef is away until the end of March.", "Sure. "),
     ],
