@@ -354,5 +354,6 @@ class TestListsOfMappings:
 
     def test_text_is_refused_with_what_it_must_be(self) -> None:
         assert refused(llm__fallbacks="http://a").endswith(
-            "it must be a list of at most 8, each a mapping with url, model and api_key_file."
+            "it must be a list of at most 8, each a mapping with url, model, api_key_file, input_price and "
+            "output_price."
         )

@@ -17,6 +17,7 @@ export const CAUSES = {
   no_answer: ["No answer", FINE],
   idle: ["Silence", ODD],
   max_duration: ["Longest time", ODD],
+  limit_reached: ["Limit reached", ODD],
   drain: ["Server stopped", ODD],
   caller_gone: ["Caller lost", BAD],
   called_gone: ["Called side lost", BAD],
