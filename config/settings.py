@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from config.calendar import CalendarSettings
 from config.carriers import CarrierSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
@@ -232,6 +233,7 @@ class Settings(Section):
     records: RecordsSettings = RecordsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
+    calendar: CalendarSettings = CalendarSettings()
 
     @property
     def most_calls(self) -> int:
