@@ -15,6 +15,7 @@ from agent.observer import Observer
 from agent.recordings.recordings import Recordings
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.tools.toolbox import Toolbox
 from agent.vitals import return_memory
 from agent.voicemail import Voicemail
 from agent.watchdog import bridges
@@ -43,6 +44,7 @@ class Sessions:
         pool: ModelPool,
         voicemail: Voicemail | None = None,
         recordings: Recordings | None = None,
+        toolbox: Toolbox | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
@@ -50,6 +52,7 @@ class Sessions:
         self._pool = pool
         self._voicemail = voicemail
         self._recordings = recordings
+        self._toolbox = toolbox
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
@@ -125,6 +128,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             ),
         )
 
@@ -190,6 +194,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings if place.says is None else None,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             )
         return CallSession(
             call,

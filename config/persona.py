@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
@@ -32,7 +32,7 @@ def _with_colon(fact: Any) -> Any:
     return fact
 
 
-PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message", "hold_call"]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 
 Fact = Annotated[
     str,
@@ -94,11 +94,12 @@ class Persona(Section):
     idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
-    tools: tuple[PersonaTool, ...] = Field(
+    tools: tuple[ToolName, ...] = Field(
         (),
         description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
         "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one; "
-        "hold_call, which has the caller wait with music for a while.",
+        "hold_call, which has the caller wait with music for a while; and those that `tools` in the settings "
+        "has, by their names.",
     )
     transfer_to: tuple[Text, ...] = Field(
         (), description="Names in `transfer.to` to which it may; empty is all of them."

@@ -22,6 +22,7 @@ from config.routes import RouteSettings
 from config.section import FilePath, Network, Port, Section, as_address, require_both
 from config.sip import MOST_PROCESSES, SipSettings
 from config.telemetry import TelemetrySettings
+from config.tools import ToolSettings
 from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
@@ -228,6 +229,7 @@ class Settings(Section):
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
     transfer: TransferSettings = TransferSettings()
+    tools: ToolSettings = ToolSettings()
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
