@@ -12,6 +12,7 @@ from baresip.errors import BaresipError
 from fastapi import FastAPI
 
 from agent import logs, pipeline
+from agent.calendar.tools import calendar_tools
 from agent.canary import Canary
 from agent.events import Events
 from agent.hold_music import hold_music
@@ -91,6 +92,8 @@ class Server:
         self._http_socket = http_socket
         self.personas = personas
         self.toolbox = toolbox(settings.tools)
+        for tool in calendar_tools(settings):
+            self.toolbox.add(tool)
         self.toolbox.require(personas.all)
         self.pool = ModelPool(
             settings,
