@@ -71,8 +71,11 @@ class _Declared(Toolbox):
         super().__init__(declared)
         self._others = toolbox
 
+    def tool(self, name: str) -> Tool | None:
+        return super().tool(name) or self._others.tool(name)
+
     def of(self, persona: Persona) -> Toolbox:
-        others = (tool for tool in self._others.of(persona).tools if not self.tool(tool.name))
+        others = (tool for tool in self._others.of(persona).tools if tool.name not in self.names)
         return Toolbox([*others, *self.tools])
 
 
@@ -136,7 +139,7 @@ class Dialogue:
         self._running: set[str] = set()  # calls of tools, by their ids
         self._asked_at = 0.0
         context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
-        self._service, self._tools = llm_service(
+        self._service, self._tools, self._flow = llm_service(
             llm,
             context,
             persona,

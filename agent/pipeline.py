@@ -33,6 +33,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
+from agent.flows.guide import FlowGuide
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
@@ -125,6 +126,9 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
     examples = [
         ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
     ]
+    if persona.flow:
+        asked_for = ((name, said) for name, task in persona.flow.tasks.items() for said in task.examples)
+        examples = [*(ActExample(said, name) for name, said in asked_for), *examples]
     own = (toolbox or Toolbox()).of(persona).tools
     tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own]
     return Brief(persona.primer, persona.language, examples, persona.again, tools)
@@ -178,6 +182,7 @@ class CallPipeline:
     assistant: LLMAssistantAggregator
     keys: Keys | None = None  # None where no turns are made of them
     tools: ToolRunner | None = None  # None where the model has none
+    flow: FlowGuide | None = None
 
 
 def llm_service(
@@ -189,16 +194,19 @@ def llm_service(
     toolbox: Toolbox | None,
     conversation: Conversation,
     **asks: Any,
-) -> tuple[CallLlmService, ToolRunner]:
-    """The language model as it answers for `persona`, whether in sound or in text, and what runs its tools.
+) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
+    """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
+    the persona's flow.
 
     `context` is offered those of `toolbox` that the persona has; `asks` is what the service asks of a call.
     """
     service = llm.service(call.id, brief(persona, toolbox), **asks)
     runner = ToolRunner(service, context, toolbox or Toolbox(), call, conversation)
-    if llm.tools:
+    if llm.tools or persona.flow:
         runner.become(persona)
-    return service, runner
+    guide = FlowGuide(service, context, runner, call)
+    guide.become(persona)
+    return service, runner, guide
 
 
 def build(
@@ -232,7 +240,7 @@ def build(
         on_goodbye()
         return Done("hanging up")
 
-    llm, tools = llm_service(
+    llm, tools, flow = llm_service(
         pool.llm,
         context,
         persona,
@@ -305,8 +313,9 @@ def build(
 
     def become(persona: Persona) -> None:
         llm.become(brief(persona, toolbox))
-        if pool.llm.tools:
+        if pool.llm.tools or persona.flow:
             tools.become(persona)
+        flow.become(persona)
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)
@@ -341,7 +350,7 @@ def build(
             assistant,
         ]
     )
-    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys, tools)
+    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys, tools, flow)
 
 
 def worker(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.flow import Flow, FlowPhrases, load_flow, parse_flow
 from config.keypad import Keypad
 from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
@@ -109,6 +110,27 @@ class Persona(Section):
     )
     keypad: tuple[Keypad, ...] = Field((), max_length=20, description="What a caller may be asked to key in.")
     phrases: Phrases = Phrases()
+    flow: Flow | None = Field(
+        None, description="What callers may want done, step by step; or the path of a file with that."
+    )
+
+    @model_validator(mode="after")
+    def _flow_can_be_said(self) -> Self:
+        if self.flow is None:
+            return self
+        if silent := [name for name, said in self.flow_phrases if not said]:
+            raise ValueError(
+                f"has a flow without phrases.{silent[0]}, for which {self.language} has no words"
+            )
+        if missing := self.flow.handed_to - set(self.tools):
+            raise ValueError(f"has a flow that hands over by {min(missing)}, which isn't among its tools")
+        return self
+
+    @property
+    def flow_phrases(self) -> FlowPhrases:
+        """What its flow says in any task, in its own words or the language's."""
+        own = self.flow.phrases if self.flow else FlowPhrases()
+        return own.over(lessons(self.language_code).flow)
 
     @property
     def uninterruptible(self) -> int:
@@ -182,6 +204,10 @@ def load_persona(name_or_path: str) -> Persona:
         if not path.is_file():
             raise ConfigError(f"There is no persona '{name_or_path}'; {_choice(name_or_path)}")
     content = read_yaml(path, "The persona file")
+    if isinstance(flow := content.get("flow"), str):
+        content["flow"] = load_flow(path.parent / Path(flow).expanduser())
+    elif flow is not None:
+        content["flow"] = parse_flow(flow, f"the flow of the persona file {path}")
     try:
         return Persona.model_validate(content)
     except ValidationError as error:
@@ -227,7 +253,8 @@ def _sentence(error: ValidationError, path: Path) -> str:
         case "string_too_long":
             return f"{here} has more than {first['ctx']['max_length']} characters; make it several."
         case "value_error":
-            return f"{here} {first['ctx']['error']}."
+            said = first["ctx"]["error"]
+            return f"{here} {said}." if key else f"The persona file {path} {said}."
         case _:
             return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
 

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, PlainValidator, StringConstraints, model_validator
 
 from config.files import read_yaml
+from config.flow import FlowPhrases
 from config.phrases import Phrases
 from config.section import Section
 
@@ -73,6 +74,7 @@ class Lessons(Section):
     filler: str = ""  # said while one is awaited
     longer: str = ""  # and said when it still is
     phrases: Phrases = Phrases()
+    flow: FlowPhrases = FlowPhrases()
     examples: tuple[Example, ...] = ()  # for personas without
     recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts

@@ -22,8 +22,11 @@ DEADLINE_S = 60.0  # keys may be many; all else goes on by itself
 
 
 def builtin_tools(persona: Persona) -> list[Tool]:
-    """Those that every call has, and those of the persona."""
-    return [_tool(END_CALL), *(_tool(_MADE[name](persona)) for name in persona.tools if name in _MADE)]
+    """Those that every call has, and those of the persona. A model begins a task of its flow like a tool."""
+    schemas = [END_CALL, *(_MADE[name](persona) for name in persona.tools if name in _MADE)]
+    tasks = persona.flow.tasks if persona.flow else {}
+    schemas += [FunctionSchema(name, task.about, {}, []) for name, task in tasks.items()]
+    return [_tool(schema) for schema in schemas]
 
 
 def _tool(schema: FunctionSchema) -> Tool:

@@ -63,15 +63,24 @@ class ToolRunner:
             dict(outcome.told), properties=FunctionCallResultProperties(run_llm=outcome.answers)
         )
 
-    async def _run(self, name: str, arguments: Arguments) -> Outcome:
+    async def call(self, name: str, arguments: Arguments) -> Outcome:
+        """Run a tool for code, whether the model is offered it or not; nothing cancels it."""
+        box = self._box if self._box.tool(name) else self._toolbox
+        return await asyncio.shield(self._begin(box, name, arguments))
+
+    def _begin(self, box: Toolbox, name: str, arguments: Arguments) -> asyncio.Task[Outcome]:
         called = self._conversation.tool_called(name, arguments)
-        tool = self._box.tool(name)
         running = asyncio.create_task(
-            self._box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
+            box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
         )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         running.add_done_callback(lambda done: self._note(called, done))
+        return running
+
+    async def _run(self, name: str, arguments: Arguments) -> Outcome:
+        tool = self._box.tool(name)
+        running = self._begin(self._box, name, arguments)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
