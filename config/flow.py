@@ -58,7 +58,7 @@ class Slot(Section):
     words: Words = Field((), description="What callers call it: 'the hour'. Its name is one of them.")
     choices: Mapping[Name, Words] = Field({}, description="For a choice: what there is, and how it is said.")
     minimum: str | None = Field(
-        None, description="The least of a count or amount, or the first time, as 18:00."
+        None, description="The least of a count or amount; the first time, as 18:00."
     )
     maximum: str | None = Field(
         None, description="The most; the last time; of a date, so many days from today."

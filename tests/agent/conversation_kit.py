@@ -27,6 +27,7 @@ from agent import pipeline
 from agent.consultation import Dial
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.tools.toolbox import Toolbox
 from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings, TestNumber
@@ -337,6 +338,7 @@ def converse(
     voicemail: Voicemail | None = None,
     dial: Dial | None = None,
     recordings: Any = None,
+    toolbox: Toolbox | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -366,6 +368,7 @@ def converse(
             dial=dial,
             recordings=recordings,
             others=[persona, *others, *known],
+            toolbox=toolbox,
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
