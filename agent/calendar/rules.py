@@ -9,7 +9,8 @@ from typing import Literal
 from agent.calendar.booking import Booking
 from config.calendar import CalendarSettings
 
-Refusal = Literal["past", "far", "closed", "large", "taken"]
+# Of closed days, and of times between those at which appointments begin, or outside the hours.
+Refusal = Literal["past", "far", "closed", "between", "large", "taken"]
 OFFERED = 2
 
 
@@ -29,8 +30,10 @@ class Rules:
             return "past"
         if begin.date() > now.date() + timedelta(days=self._settings.days_ahead):
             return "far"
-        if begin.time() not in self._starts(begin.date()):
+        if not (starts := self._starts(begin.date())):
             return "closed"
+        if begin.time() not in starts:
+            return "between"
         if self._places(people) > self._settings.capacity:
             return "large"
         if begin < now + timedelta(minutes=self._settings.notice_minutes):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -191,17 +192,29 @@ def score(expected: Iterable[Entry], days: Mapping[str, date], found: Sequence[B
     return failures
 
 
-def load_callers(path: Path) -> CallerSet:
-    """Raises ConfigError."""
-    content = read_yaml(path, "The callers' file")
+def load_caller_sets(folder: Path, only: Sequence[str] = ()) -> list[CallerSet]:
+    """Those of the folder's files that have callers: these callers, or those whose `file/name` or whose file
+    matches one of `only`; none where it has no such file. Raises ConfigError.
+    """
+    sets = []
+    for path in sorted(folder.glob("*.yaml")):
+        content = read_yaml(path, "The scenario file")
+        if "callers" in content:
+            found = _caller_set(path, content)
+            kept = tuple(caller for caller in found.callers if _chosen(path.stem, caller.name, only))
+            if kept:
+                sets.append(found.model_copy(update={"callers": kept}))
+    return sets
+
+
+def _chosen(stem: str, name: str, only: Sequence[str]) -> bool:
+    return not only or any(fnmatch(stem, glob) or fnmatch(f"{stem}/{name}", glob) for glob in only)
+
+
+def _caller_set(path: Path, content: Mapping[str, object]) -> CallerSet:
     try:
-        return CallerSet.model_validate({"name": path.stem} | content | {"file": path})
+        return CallerSet.model_validate({"name": path.stem} | dict(content) | {"file": path})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{key} in the callers' file {path} can't be used: {first['msg']}.") from None
-
-
-def has_callers(path: Path) -> bool:
-    """Whether the file is one of callers, not of scenarios. Raises ConfigError."""
-    return "callers" in read_yaml(path, "The scenario file")
