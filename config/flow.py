@@ -57,9 +57,7 @@ class Slot(Section):
     wrong: Text | None = Field(None, description="Said of a value that is out of bounds or can't be.")
     words: Words = Field((), description="What callers call it: 'the hour'. Its name is one of them.")
     choices: Mapping[Name, Words] = Field({}, description="For a choice: what there is, and how it is said.")
-    minimum: str | None = Field(
-        None, description="The least of a count or amount; the first time, as 18:00."
-    )
+    minimum: str | None = Field(None, description="The least of a count or amount; the first time, as 18:00.")
     maximum: str | None = Field(
         None, description="The most; the last time; of a date, so many days from today."
     )
