@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal
 
 from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
@@ -15,7 +16,17 @@ from transports.call import EndReason, MediaStats
 MOST_READERS = 32
 MOST_WAITING = 256  # events that a reader may be behind
 
-Kind = Literal["started", "turn", "answered", "false_start", "tool_call", "action", "problem", "ended"]
+Kind = Literal[
+    "started",
+    "turn",
+    "answered",
+    "false_start",
+    "tool_call",
+    "tool_done",
+    "action",
+    "problem",
+    "ended",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class _Known:
     """What has been told of a call."""
 
     turns: Sequence[Turn] = ()
-    tool_calls: int = 0
+    tool_calls: Sequence[ToolCall] = ()
     actions: int = 0
     problems: int = 0
     false_starts: int = 0
@@ -83,14 +94,17 @@ class Events(Observer):
         for turn in turns:
             if id(turn) not in told:
                 self._tell(Event("turn", call, turn=turn))
-        for tool_call in call.tool_calls[known.tool_calls :]:
-            self._tell(Event("tool_call", call, tool_call=tool_call))
+        for before, tool_call in zip_longest(known.tool_calls, call.tool_calls):
+            if before is None:
+                self._tell(Event("tool_call", call, tool_call=tool_call))
+            elif before is not tool_call:
+                self._tell(Event("tool_done", call, tool_call=tool_call))
         for action in call.actions[known.actions :]:
             self._tell(Event("action", call, action=action))
         for problem in call.problems[known.problems :]:
             self._tell(Event("problem", call, problem=problem))
         self._known[call.info.id] = _Known(
-            turns, len(call.tool_calls), len(call.actions), len(call.problems), call.false_starts
+            turns, call.tool_calls, len(call.actions), len(call.problems), call.false_starts
         )
 
     def answered(self, call: Observed, trace: LatencyTrace) -> None:
@@ -114,16 +128,17 @@ class Events(Observer):
         for reader in list(self._readers):
             reader.end(None)
 
-    def follow(self, id: str | None = None) -> Reader:
+    def follow(self, id: str | None = None, *, elsewhere: bool = False) -> Reader:
         """All calls' events from now on, or those of one call, until it has ended; none of one that has.
 
-        Raises TooManyReaders.
+        `elsewhere`: the reader is told by others, too, which may have the call. Raises TooManyReaders.
         """
         if len(self._readers) >= MOST_READERS:
             raise TooManyReaders
         reader = Reader(id, self._readers.discard)
         self._readers.add(reader)
-        if self._closed or (id is not None and id not in self._known.keys() | self._elsewhere):
+        unknown = id is not None and id not in self._known.keys() | self._elsewhere
+        if self._closed or (unknown and not elsewhere):
             reader.end(None)
         return reader
 

@@ -37,9 +37,12 @@ from agent.flows.guide import FlowGuide
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
+from agent.tools.confirmation import Confirmation
 from agent.tools.runner import ToolRunner
 from agent.tools.tool import Act, Arguments, CallFacts, Done
 from agent.tools.toolbox import Toolbox
+from agent.turn import words
+from agent.turn.lexicon import lexicon
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
@@ -193,15 +196,32 @@ def llm_service(
     call: CallFacts,
     toolbox: Toolbox | None,
     conversation: Conversation,
+    answering: Callable[[], Persona] | None = None,
+    wait: Callable[[], Awaitable[None]] | None = None,
     **asks: Any,
 ) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
     """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
     the persona's flow.
 
-    `context` is offered those of `toolbox` that the persona has; `asks` is what the service asks of a call.
+    `context` is offered those of `toolbox` that the persona has; `answering` says who answers now, where that
+    may change; `wait` is run while a tool is; `asks` is what the service asks of a call.
     """
+
+    def agrees(text: str) -> bool:
+        now = answering() if answering else persona
+        return words.agrees(text, *now.agreeing, lexicon(now.language_code))
+
     service = llm.service(call.id, brief(persona, toolbox), **asks)
-    runner = ToolRunner(service, context, toolbox or Toolbox(), call, conversation)
+    runner = ToolRunner(
+        service,
+        context,
+        toolbox or Toolbox(),
+        call,
+        conversation,
+        confirmation=Confirmation(agrees),
+        wait=wait,
+    )
+    service.acts = runner
     if llm.tools or persona.flow:
         runner.become(persona)
     guide = FlowGuide(service, context, runner, call)
@@ -234,6 +254,9 @@ def build(
     async def turn_stands() -> None:
         await listener.turn_stands()
 
+    async def wait() -> None:
+        await listener.bridge_tool()
+
     async def carry_out(name: str, arguments: Arguments) -> Done:
         if name != END_CALL.name:
             return await act(name, arguments)
@@ -247,6 +270,8 @@ def build(
         call=facts(call.info, carry_out),
         toolbox=toolbox,
         conversation=conversation,
+        answering=lambda: answering.persona,
+        wait=wait,
         about=about_call(persona, call.info),
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
@@ -288,6 +313,7 @@ def build(
         ),
         speculation=speculation,
         bridge=bridge,
+        acts=lambda: tools.busy,
         on_goodbye=caller_leaves,
     )
     aggregators = LLMContextAggregatorPair(

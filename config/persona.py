@@ -92,6 +92,11 @@ class Persona(Section):
     goodbye_words: tuple[Text, ...] = Field(
         (), description="The caller saying just one of these ends the call."
     )
+    consents: tuple[Text, ...] = Field(
+        (),
+        description="The caller saying just these agrees to what a tool asks before; the language's own by "
+        "default.",
+    )
     idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
@@ -160,6 +165,12 @@ class Persona(Section):
     def longer(self) -> str:
         """Said when it still is; empty in some languages."""
         return lessons(self.language_code).longer
+
+    @property
+    def agreeing(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What callers agree with, and what they may say with that."""
+        taught = lessons(self.language_code)
+        return self.consents or taught.consents, taught.courtesies
 
     @property
     def says(self) -> Phrases:

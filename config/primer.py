@@ -73,6 +73,8 @@ class Lessons(Section):
     again: str = ""  # said where an answer was lost
     filler: str = ""  # said while one is awaited
     longer: str = ""  # and said when it still is
+    consents: tuple[str, ...] = ()  # said to what the agent asks before it does something
+    courtesies: tuple[str, ...] = ()  # said with those
     phrases: Phrases = Phrases()
     flow: FlowPhrases = FlowPhrases()
     examples: tuple[Example, ...] = ()  # for personas without

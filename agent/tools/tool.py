@@ -12,6 +12,7 @@ Arguments = Mapping[str, Any]
 OnInterruption = Literal["cancel", "finish"]
 TIMEOUT_S = 10.0
 BUILT_IN = "built in"
+WRONG = "The arguments are wrong: "  # begins what a model is told of those
 
 
 class ToolFailed(Exception):

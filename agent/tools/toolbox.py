@@ -6,7 +6,6 @@ import asyncio
 import difflib
 import json
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,17 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agent.tools.builtin import BUILTIN, builtin_tools
 from agent.tools.functions import load_functions
-from agent.tools.tool import BUILT_IN, Arguments, CallFacts, Done, Outcome, Tool, ToolFailed, WrongArguments
+from agent.tools.tool import (
+    BUILT_IN,
+    WRONG,
+    Arguments,
+    CallFacts,
+    Done,
+    Outcome,
+    Tool,
+    ToolFailed,
+    WrongArguments,
+)
 from config.errors import ConfigError
 from config.persona import Persona
 from config.tools import ToolSettings
@@ -76,9 +85,10 @@ class Toolbox:
 
     async def call(self, name: str, arguments: Arguments, *, call: CallFacts) -> Outcome:
         """Run it within its time. What goes wrong is in the outcome, whose error is for the model."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         outcome = await self._outcome(name, arguments, call)
-        return replace(outcome, seconds=time.monotonic() - began)
+        return replace(outcome, seconds=clock() - began)
 
     async def _outcome(self, name: str, arguments: Arguments, call: CallFacts) -> Outcome:
         tool = self.tool(name)
@@ -91,7 +101,7 @@ class Toolbox:
                 return Outcome({"status": result.status}, answers=result.answers)
             return Outcome(self._cut(to_jsonable_python(result)), answers=tool.answers)
         except WrongArguments as error:
-            return Outcome(error=f"The arguments are wrong: {error}", wrong_arguments=True)
+            return Outcome(error=f"{WRONG}{error}", wrong_arguments=True)
         except ToolFailed as error:
             return Outcome(error=str(error))
         except TimeoutError:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
@@ -25,6 +25,7 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from models.errors import ModelFailed
 from models.llm import understand
 from models.llm.brevity import Brevity, last_answer
+from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.pipecat_internals import SpeculatingLLMService
 
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
 # Answers in the model's place, given the conversation and what has the model answer.
 Guide = Callable[[Sequence[Mapping[str, Any]], Callable[[], Chunks]], Chunks]
+
+
+class Acts(Protocol):
+    """What is done about a caller's words without asking the model. `messages` are a context's."""
+
+    def decided(self, messages: Sequence[Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """The tool that is called instead, and its arguments."""
+
+    def offers_tools(self, messages: Sequence[Any]) -> bool:
+        """Whether the model may call any now."""
 
 
 class CallLlmService(SpeculatingLLMService):
@@ -66,6 +77,7 @@ class CallLlmService(SpeculatingLLMService):
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
+        self.acts: Acts | None = None  # decides what the model isn't asked
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -232,6 +244,8 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
+        if self.acts is not None and (decided := self.acts.decided(context.messages)):
+            return self._call(*decided)
         before = last_answer(context.messages)
         ask = partial(
             self._answer,
@@ -246,11 +260,21 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Any]:
         said = await self.get_llm_adapter().get_llm_invocation_params(
-            context, convert_developer_to_user=not self.supports_developer_role
+            context, convert_developer_to_user=False
         )
         beginning = self._beginning if primer is None else primer
-        said["messages"] = [*beginning, *said["messages"]]  # type: ignore[list-item]
-        return self.build_chat_completion_params(said)
+        said["messages"] = [*beginning, *map(_instruction, said["messages"])]  # type: ignore[list-item]
+        params = self.build_chat_completion_params(said)
+        if self.acts is not None and not self.acts.offers_tools(context.messages):
+            params.pop("tools", None)
+            params.pop("tool_choice", None)
+        return params
+
+    async def _call(
+        self, name: str, arguments: Mapping[str, Any]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        yield completion_chunk("decided", "", {"tool_calls": [tool_call(name, arguments)]})
+        yield completion_chunk("decided", "", {}, finish_reason="tool_calls")
 
     @property
     def _beginning(self) -> list[Mapping[str, Any]]:
@@ -280,3 +304,8 @@ class CallLlmService(SpeculatingLLMService):
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Pipecat has a developer say, of a tool that is done later, isn't the caller's."""
+    return {**message, "role": "system"} if message["role"] == "developer" else message
