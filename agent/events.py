@@ -128,16 +128,17 @@ class Events(Observer):
         for reader in list(self._readers):
             reader.end(None)
 
-    def follow(self, id: str | None = None) -> Reader:
+    def follow(self, id: str | None = None, *, elsewhere: bool = False) -> Reader:
         """All calls' events from now on, or those of one call, until it has ended; none of one that has.
 
-        Raises TooManyReaders.
+        `elsewhere`: the reader is told by others, too, which may have the call. Raises TooManyReaders.
         """
         if len(self._readers) >= MOST_READERS:
             raise TooManyReaders
         reader = Reader(id, self._readers.discard)
         self._readers.add(reader)
-        if self._closed or (id is not None and id not in self._known.keys() | self._elsewhere):
+        unknown = id is not None and id not in self._known.keys() | self._elsewhere
+        if self._closed or (unknown and not elsewhere):
             reader.end(None)
         return reader
 

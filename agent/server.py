@@ -14,6 +14,8 @@ from fastapi import FastAPI
 from agent import logs, pipeline
 from agent.calendar.tools import calendar_tools
 from agent.canary import Canary
+from agent.cluster.cluster import Cluster
+from agent.cluster.node import State
 from agent.events import Events
 from agent.hold_music import hold_music
 from agent.http.app import create_app
@@ -126,6 +128,9 @@ class Server:
             self._dispatcher = Dispatcher(self.sessions.has_room)
             self.workers = Workers(settings, self._dispatcher, self.events, self._close_records)
             self.sessions.elsewhere = lambda: self.workers.calls if self.workers else 0
+        self.cluster: Cluster | None = None
+        if settings.cluster.enabled and self.recorder and worker is None:
+            self.cluster = self._cluster(self.recorder)
         self.sip: SipServer | None = None
         self.outbound: OutboundCalls | None = None
         self.http: HttpServer | None = None
@@ -187,6 +192,8 @@ class Server:
                 self.deliveries.start()
             if self.recordings and self.settings.recordings.enabled:
                 self.recordings.start()
+            if self.cluster:
+                self.cluster.start()
         if settings.http.enabled:
             if settings.http.tls:
                 self.certificate = Certificate(settings.http, settings.cache_dir)
@@ -235,6 +242,20 @@ class Server:
             recordings.announcing(persona)
         return recordings
 
+    def _cluster(self, recorder: Recorder) -> Cluster:
+        def calls() -> tuple[State, int, int]:
+            elsewhere = self.workers.calls if self.workers else 0
+            live = len(self.sessions.live()) + elsewhere
+            return self.sessions.state, live, self.sessions.admission.max_calls
+
+        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has)
+        cluster.apply(self.settings, self.personas)
+        return cluster
+
+    def _has(self, id: str) -> bool:
+        own = any(call.info.id == id for call in self.sessions.live())
+        return own or (self.workers is not None and self.workers.having(id) is not None)
+
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
 
@@ -279,6 +300,7 @@ class Server:
             metrics=self.metrics,
             events=self.events,
             elsewhere=self.workers,
+            nodes=self.cluster,
             voicemail=self.voicemail,
             api_key=self._api_key,
             recordings=self.recordings,
@@ -337,6 +359,8 @@ class Server:
         self.settings, self.personas = settings, personas
         self.sessions.apply(settings, personas)
         self._guard.apply(settings.outbound)
+        if self.cluster:
+            self.cluster.apply(settings, personas)
         logs.set_level(settings.log)
         if self.sip:
             self.sip.apply(settings.sip, personas.headers)
@@ -383,7 +407,7 @@ class Server:
     def health(self) -> list[ComponentHealth]:
         """All parts' but the models', which have their own."""
         kept = self.recordings if self.settings.recordings.enabled else None
-        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, kept)
+        parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.cluster, kept)
         others = [*(part.health() for part in parts if part), *self.room.health()]
         others += self.workers.health() if self.workers else []
         if self.sip:
@@ -410,6 +434,8 @@ class Server:
         self.events.close()
         if self.http:
             await self.http.stop()
+        if self.cluster:
+            await self.cluster.close()
         if self.deliveries:
             await self.deliveries.close()
         if self.recordings:

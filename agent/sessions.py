@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 from agent import logs
 from agent.admission import Admission, Refusal
@@ -25,12 +26,13 @@ from config.routes import Arrival
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
-from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
+from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, LinesBusy, MediaStats
 
 logger = logging.getLogger("offhook.calls")
 
 STATS_S = 2.0
 TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
+_REFUSED = {"full": LinesBusy, "limited": CallRefused, "stopped": CallsStopped}
 
 
 class Sessions:
@@ -76,7 +78,11 @@ class Sessions:
     @property
     def stopped(self) -> bool:
         """Whether no call is taken, for other reasons than that there are so many."""
-        return self.draining or not self._ready or self._pool.llm.down
+        return self.draining or not self._ready or self._pool.llm.down or bool(self._pool.away)
+
+    @property
+    def state(self) -> Literal["starting", "ready", "draining"]:
+        return "draining" if self.draining else "ready" if self._ready else "starting"
 
     def has_room(self, pending: int) -> bool:
         """Whether another process of this server may take a call, beside so many. On any thread."""
@@ -89,6 +95,8 @@ class Sessions:
             return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
             return Refusal("stopped", "The models are still loading.")
+        if away := self._pool.away:
+            return Refusal("stopped", away)
         if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
             return refusal
         mind = self._pool.llm
@@ -106,8 +114,7 @@ class Sessions:
             raise CallRefused("It is refused by a route.")
         needs_mind = place.says is None and place.test in (None, "latency")
         if refusal := self._refusal(info.source, needs_mind=needs_mind):
-            refused = CallsStopped if refusal.kind == "stopped" else CallRefused
-            raise refused(refusal.why, self._settings.call.divert_to)
+            raise _REFUSED[refusal.kind](refusal.why, self._settings.call.divert_to)
         if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
             in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)

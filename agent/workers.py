@@ -23,6 +23,7 @@ from baresip.errors import BaresipError
 
 import agent
 from agent.events import Events, Relayed
+from agent.peer import Peer
 from agent.records.database import PROCESS_DIED
 from config.settings import Settings
 from models.llm.backoff import Backoff
@@ -100,15 +101,10 @@ class Workers:
         """How many there are, all processes but this one counted."""
         return sum(map(self._dispatcher.live, self._workers))
 
-    def client(self, id: str) -> httpx2.AsyncClient | None:
-        """What asks the process that has the live call of this id; None if it is none of theirs."""
+    def having(self, id: str) -> Peer | None:
+        """The process that has the live call of this id; None if it is none of theirs."""
         owner = self._dispatcher.owner(id)
-        return None if owner is None else self._workers[owner].http
-
-    def path(self, id: str) -> str | None:
-        """The path of the Unix socket that `client` asks by."""
-        owner = self._dispatcher.owner(id)
-        return None if owner is None else str(self._socket(owner))
+        return None if owner is None else Peer(self._workers[owner].http, str(self._socket(owner)))
 
     async def ask(self, path: str) -> list[httpx2.Response]:
         """What all of them that answer answer to a GET."""

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from config.calendar import CalendarSettings
 from config.carriers import CarrierSettings
+from config.cluster import ClusterSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
 from config.recordings import RecordingsSettings
@@ -21,6 +22,7 @@ from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import FilePath, Network, Port, Section, as_address, require_both
 from config.sip import MOST_PROCESSES, SipSettings
+from config.speech_server import SpeechServerSettings
 from config.telemetry import TelemetrySettings
 from config.tools import ToolSettings
 from config.transfer import SipUri, TransferSettings
@@ -82,11 +84,12 @@ class CallSettings(Section):
         return None if self.max_calls == "auto" else self.max_calls
 
 
-class SttSettings(Section):
+class SttSettings(SpeechServerSettings):
     model: str = Field(
         "auto",
         description="tiny.en or base (bundled), a folder, or a hub name such as 'small'; auto takes tiny.en "
-        "for English, which it hears as well as base does and in half the time, and base for the rest.",
+        "for English, which it hears as well as base does and in half the time, and base for the rest. "
+        "Where stt.url is set, its name there; auto is whisper-1.",
     )
     device: Device = Field("auto", description="auto takes a GPU that CTranslate2 can use.")
     compute_type: Literal[
@@ -95,11 +98,12 @@ class SttSettings(Section):
     threads: int = Field(0, ge=0, le=64, description="0 uses one, the fastest for short speech.")
 
 
-class TtsSettings(Section):
+class TtsSettings(SpeechServerSettings):
+    model: str = Field("tts-1", min_length=1, description="The model's name on the server at tts.url.")
     voice: str | None = Field(
         None,
-        description="A voice or .onnx file; the persona's by default. Of personas in several "
-        "languages, those speak with it that share the first one's.",
+        description="A voice or .onnx file, or one that the server at tts.url has; the persona's by default. "
+        "Of personas in several languages, those speak with it that share the first one's.",
     )
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use, for Kokoro.")
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
@@ -233,6 +237,7 @@ class Settings(Section):
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()
+    cluster: ClusterSettings = ClusterSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
     calendar: CalendarSettings = CalendarSettings()
@@ -251,6 +256,25 @@ class Settings(Section):
     def _where_to_post_calls(self) -> Self:
         if self.webhook.calls and not (self.webhook.url and self.records.enabled):
             raise ValueError("webhook.calls is set, so webhook.url must be set, and records.enabled be true.")
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_several(self) -> Self:
+        if not self.cluster.enabled:
+            return self
+        database, key = self.records.url, self.cluster.key
+        if not self.records.enabled or database is None or "postgresql" not in database.get_secret_value():
+            raise ValueError("cluster.enabled is set, so records.url must name the nodes' PostgreSQL.")
+        if self.cluster.url is None or not self.http.enabled or self.http.api_key is None:
+            raise ValueError(
+                "cluster.enabled is set, so other nodes must reach this one: set cluster.url and "
+                "http.api_key, and leave http.enabled on."
+            )
+        if key is None or len(key.get_secret_value()) < KEY_CHARACTERS:
+            raise ValueError(
+                f"cluster.enabled is set, so cluster.key must have at least {KEY_CHARACTERS} characters, "
+                "such as what this prints: openssl rand -hex 16"
+            )
         return self
 
     @model_validator(mode="after")

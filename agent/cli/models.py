@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from agent.cli.model_server import serve
 from agent.cli.options import ConfigFile, Set, load_settings
 from models.bundled import BY_NAME, Mind, installed_by_default
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 PullKind = Literal["voice", "speech-to-text", "language-model"]
 
-app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, check and serve the models.", no_args_is_help=True)
+app.command()(serve)
 
 _WORTH_A_LINE_BYTES = 20_000_000
 _CALLS = 20  # where nobody has said how many

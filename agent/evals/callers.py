@@ -22,6 +22,8 @@ from config.primer import Text
 from config.section import Section
 
 MOST_TURNS = 30
+# Of what is asked: anything that isn't known, and what is asked when all is done.
+OTHER, FAREWELL = "other", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -130,6 +132,8 @@ class Conversation:
         if self._asked.total() >= MOST_TURNS:
             return None
         asked = self._topic(heard)
+        if asked == OTHER and self._asked[FAREWELL]:
+            return None
         lines = self._answers.get(asked)
         if lines is None:
             return None
@@ -143,7 +147,7 @@ class Conversation:
             for topic, pattern in self._asks.items():
                 if re.search(pattern, sentence, re.IGNORECASE):
                     return topic
-        return "other"
+        return OTHER
 
     def _said(self, line: Line) -> Said:
         return Said(self._filled(line.says), self._filled(line.breaks_in or ""), line.after_ms)

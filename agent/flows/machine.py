@@ -272,17 +272,21 @@ def _with(state: State, values: Mapping[str, Any]) -> State:
     changed = {
         name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value
     }
-    if not changed:
-        return state
-    filled = (*(name for name in state.filled if name not in changed), *changed)
-    return replace(state, slots={**state.slots, **changed}, filled=filled)
+    filled = [name for name in state.filled if name not in changed]
+    return _changed(state, {**state.slots, **changed}, (*filled, *changed)) if changed else state
 
 
 def _without(state: State, names: Sequence[str]) -> State:
     if not any(name in state.slots for name in names):
         return state
     slots = {name: value for name, value in state.slots.items() if name not in names}
-    return replace(state, slots=slots, filled=tuple(name for name in state.filled if name not in names))
+    return _changed(state, slots, [name for name in state.filled if name not in names])
+
+
+def _changed(state: State, slots: Mapping[str, Any], filled: Sequence[str]) -> State:
+    """What was agreed to with other values isn't any more, even if they come back."""
+    confirmed = {step: agreed for step, agreed in state.confirmed.items() if agreed.items() <= slots.items()}
+    return replace(state, slots=slots, filled=tuple(filled), confirmed=confirmed)
 
 
 def _of_results(state: State) -> dict[str, str]:

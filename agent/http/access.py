@@ -32,6 +32,7 @@ class Holder:
 
 
 OPERATOR = Holder.of("http.api_key", ["admin"])
+A_NODE = Holder.of("node", ["read"])  # another one of the cluster, for nobody
 ANYONE_HERE = Holder.of("", ["admin"])  # where no key is asked for
 
 

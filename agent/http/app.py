@@ -5,20 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from agent import version
 from agent.events import Events
 from agent.http import problems
 from agent.http.access import needed_scopes
 from agent.http.admission import TextAdmission
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
-from agent.http.contracts import Account, Ban, Calls, Elsewhere, HasHealth, Models
+from agent.http.contracts import Account, Ban, Calls, Elsewhere, HasHealth, Models, Nodes
 from agent.http.control import control_router
 from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
@@ -26,6 +26,7 @@ from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, gua
 from agent.http.keyring import Keyring
 from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
+from agent.http.nodes import nodes_router
 from agent.http.problems import Problem
 from agent.http.proxies import ProxyGuard
 from agent.http.recordings import recordings_router
@@ -91,6 +92,7 @@ def create_app(
     events: Events | None = None,
     voicemail: Voicemail | None = None,
     elsewhere: Elsewhere | None = None,
+    nodes: Nodes | None = None,
     api_key: Callable[[], str] | None = None,
     recordings: Recordings | None = None,
     routers: Sequence[APIRouter] = (),
@@ -103,7 +105,7 @@ def create_app(
     """
     app = FastAPI(
         title="offhook",
-        version=_version(),
+        version=version(),
         description=_ABOUT,
         openapi_tags=_TAGS,
         openapi_url=None,
@@ -115,12 +117,14 @@ def create_app(
     app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
         app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere))
-    app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere))
+    app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere, nodes))
+    if nodes:
+        app.include_router(nodes_router(nodes))
     app.include_router(stats_router(past))
     if voicemail:
         app.include_router(voicemail_router(voicemail, elsewhere))
     if events:
-        app.include_router(events_router(events))
+        app.include_router(events_router(events, nodes))
     if recordings:
         app.include_router(recordings_router(calls, recordings))
         app.include_router(listening_router(calls))
@@ -148,13 +152,17 @@ def create_app(
         return Response(document(), media_type="application/json")
 
     # The last one added is asked first.
-    if elsewhere:
-        app.add_middleware(OthersCalls, elsewhere=elsewhere)
+    if elsewhere or nodes:
+        app.add_middleware(OthersCalls, elsewhere=elsewhere, nodes=nodes)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)
+        cluster_key = settings.cluster.key.get_secret_value() if nodes and settings.cluster.key else ""
         app.add_middleware(
-            ApiKeyGuard, keyring=keyring, requests_per_minute=settings.http.requests_per_minute
+            ApiKeyGuard,
+            keyring=keyring,
+            requests_per_minute=settings.http.requests_per_minute,
+            cluster_key=cluster_key,
         )
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.http.trusted_proxies))
     else:
@@ -213,10 +221,3 @@ def _openapi(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
             found = {str(status): said for status, said in problems.responses(*statuses).items()} | found
             operation["responses"] = dict(sorted(found.items()))
     return document
-
-
-def _version() -> str:
-    try:
-        return version("offhook")
-    except PackageNotFoundError:
-        return "0"

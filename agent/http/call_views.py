@@ -30,6 +30,9 @@ class RecordingView(BaseModel):
 
 class SessionView(BaseModel):
     id: str = Field(examples=["9f2c51d07a3e"])
+    node: str = Field(
+        "", description="The machine that has it, or had it (records.node); empty in an action's answer."
+    )
     transport: str = Field(examples=["sip"])
     direction: Literal["inbound", "outbound"] = Field(description="Who called: they, or we.")
     from_: str = Field(alias="from", examples=["alice"])
@@ -46,7 +49,9 @@ class SessionView(BaseModel):
         examples=["dtls-srtp"],
     )
     since: datetime
-    state: CallState | Literal["ended"]
+    state: CallState | Literal["ended", "unknown"] = Field(
+        description="unknown where the node that has it doesn't answer."
+    )
     ended: datetime | None = Field(None, description="Null while it is live.")
     cause: str | None = Field(None, description="Why it ended.", examples=["caller_hangup"])
     persona: str = Field(description="Who answers.", examples=["Joe"])
@@ -67,8 +72,8 @@ class SessionView(BaseModel):
     model_config = {"populate_by_name": True, "serialize_by_alias": True}
 
     @classmethod
-    def of(cls, call: LiveCall) -> SessionView:
-        return cls(**_summary(call))
+    def of(cls, call: LiveCall, node: str = "") -> SessionView:
+        return cls(**_summary(call), node=node)
 
     @classmethod
     def of_record(cls, call: Call) -> SessionView:
@@ -191,9 +196,10 @@ class SessionDetail(SessionView):
     problems: list[ProblemView] = Field(description="What failed.")
 
     @classmethod
-    async def of_call(cls, call: LiveCall) -> SessionDetail:
+    async def of_call(cls, call: LiveCall, node: str = "") -> SessionDetail:
         return cls(
             **_summary(call),
+            node=node,
             quality=QualityView.of(await call.media_stats(), call.info.codec),
             **_happened(call, recording_began(call)),
         )
@@ -212,6 +218,7 @@ class SessionDetail(SessionView):
 class Sessions(BaseModel):
     sessions: list[SessionView]
     next: str | None = Field(None, description="The `cursor` of the next page; null on the last one.")
+    unreachable: list[str] = Field([], description="Nodes that didn't tell of their live calls.")
 
 
 class Forgotten(BaseModel):
@@ -252,6 +259,7 @@ def _summary(call: LiveCall) -> dict[str, Any]:
 def _record(call: Call) -> dict[str, Any]:
     return {
         "id": call.id,
+        "node": call.node,
         "transport": call.transport,
         "direction": call.direction,
         "account": call.account,
@@ -263,7 +271,7 @@ def _record(call: Call) -> dict[str, Any]:
         "codec": call.codec,
         "encryption": call.encryption or None,
         "since": call.began,
-        "state": "ended",
+        "state": "ended" if call.ended else "unknown",
         "ended": call.ended,
         "cause": call.cause,
         "persona": call.persona,

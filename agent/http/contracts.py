@@ -7,14 +7,17 @@ test can be any of them in a few lines.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from httpx2 import AsyncClient, Response
+from httpx2 import Response
 from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState
+from agent.events import Event, Relayed
 from agent.observer import Observed
+from agent.peer import Peer
 from agent.recordings.listener import Listener
 from models.lanes import Priority
 from models.llm.brevity import Brevity
@@ -366,11 +369,65 @@ class Elsewhere(Protocol):
     def calls(self) -> int:
         """How many there are."""
 
-    def client(self, id: str) -> AsyncClient | None:
-        """What asks the process that has the live call of this id; None if it is none of theirs."""
-
-    def path(self, id: str) -> str | None:
-        """The path of the Unix socket that `client` asks by."""
+    def having(self, id: str) -> Peer | None:
+        """The process that has the live call of this id; None if it is none of theirs."""
 
     async def ask(self, path: str) -> Sequence[Response]:
         """What all of them that answer answer to a GET."""
+
+
+class Node(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def configuration(self) -> str: ...
+    @property
+    def personas(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def silent_s(self) -> float: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def max_calls(self) -> int: ...
+
+
+class Nodes(Protocol):
+    """The nodes of the cluster, and the calls that the others have."""
+
+    @property
+    def name(self) -> str:
+        """This one's."""
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """As they last were, this one among them."""
+
+    @property
+    def strays(self) -> Sequence[str]:
+        """Names of those that aren't as most others."""
+
+    @property
+    def away(self) -> bool:
+        """Whether that may be old, since the database is away."""
+
+    async def having(self, id: str, *, past: bool = False) -> Peer | None:
+        """The other node that has the live call of this id, or had it where `past`; None if none does."""
+
+    async def ask(self, target: str, headers: Mapping[str, str]) -> Mapping[str, Response | None]:
+        """What each of the other nodes answers to a GET, by name; None where it didn't, in time."""
+
+    def following(
+        self,
+        tell: Callable[[Event | Relayed], None],
+        on_gap: Callable[[], None],
+        headers: Mapping[str, str],
+    ) -> AbstractAsyncContextManager[None]:
+        """Has `tell` called with what happens at other nodes, and `on_gap` where some of it was missed."""

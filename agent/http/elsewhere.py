@@ -1,4 +1,4 @@
-"""Requests about calls that another process of this server has: that one answers them."""
+"""Requests about calls that another process of this server has, or another node: that one answers them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from websockets.asyncio.client import unix_connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent.http.access import SCOPES, Holder
-from agent.http.contracts import Elsewhere
+from agent.http.contracts import Elsewhere, Nodes
 from agent.http.problems import ProblemError, refuse
+from agent.peer import Peer
 
-_OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?:/[\w/]+)?", re.ASCII)  # nothing that leads elsewhere
+# Nothing that leads elsewhere. A recording is kept where the call was.
+_OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?P<recording>/recording)?(?:/[\w/]+)?", re.ASCII)
+_NO_CALLS = ("export",)
 _PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
+CONNECT_S = 5.0
 _GONE = "The process that had the call doesn't answer. Try again."
 _NEVER_SENT = (None, 1005, 1006)  # RFC 6455 7.4.1: that there was no code, or no close
 _NAME, _SCOPES = "x-offhook-name", "x-offhook-scopes"
@@ -28,25 +31,35 @@ _NAME, _SCOPES = "x-offhook-name", "x-offhook-scopes"
 class OthersCalls:
     """Hands them on, and the answers back."""
 
-    def __init__(self, app: ASGIApp, elsewhere: Elsewhere) -> None:
+    def __init__(self, app: ASGIApp, elsewhere: Elsewhere | None, nodes: Nodes | None) -> None:
         self._app = app
         self._elsewhere = elsewhere
+        self._nodes = nodes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         of_a_call = _OF_A_CALL.fullmatch(scope["path"]) if scope["type"] in ("http", "websocket") else None
-        client = self._elsewhere.client(of_a_call["id"]) if of_a_call else None
-        path = self._elsewhere.path(of_a_call["id"]) if of_a_call else None
-        if client is None or path is None:
+        peer = await self._having(of_a_call, scope) if of_a_call else None
+        if peer is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await _join(path, scope, receive, send)
+            await _join(peer, scope, receive, send)
         else:
-            await self._ask(client, scope, receive, send)
+            await self._ask(peer.http, scope, receive, send)
+
+    async def _having(self, of_a_call: re.Match[str], scope: Scope) -> Peer | None:
+        id = of_a_call["id"]
+        if id in _NO_CALLS:
+            return None
+        if self._elsewhere and (peer := self._elsewhere.having(id)):
+            return peer
+        if self._nodes is None or asked_by_a_node(scope):  # which knew that it is here
+            return None
+        return await self._nodes.having(id, past=of_a_call["recording"] is not None)
 
     async def _ask(self, client: httpx2.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
         request, headers = Request(scope, receive), Headers(scope=scope)
         passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
-        passed_on |= _asking(scope)
+        passed_on |= asking(scope)
         url = httpx2.URL(path=scope["path"], query=scope["query_string"])
         try:
             body = await request.body()
@@ -71,21 +84,35 @@ class OthersCalls:
             await answer.aclose()
 
 
-def _asking(scope: Scope) -> dict[str, str]:
+def asking(scope: Scope) -> dict[str, str]:
+    """Headers that hand on who asks."""
     holder: Holder = scope["user"]
     return {_NAME: holder.name, _SCOPES: ",".join(holder.scopes)}
 
 
-async def _join(path: str, scope: Scope, receive: Receive, send: Send) -> None:
+def handed_on(headers: Headers) -> Holder | None:
+    """Who asks, by the headers that `asking` made."""
+    if (name := headers.get(_NAME)) is None:
+        return None
+    scopes = headers.get(_SCOPES, "").split(",")
+    return Holder(name, frozenset(one for one in SCOPES if one in scopes))
+
+
+def asked_by_a_node(scope: Scope) -> bool:
+    """Whether another node asks, as the guard has found."""
+    return "offhook.node" in scope
+
+
+async def _join(peer: Peer, scope: Scope, receive: Receive, send: Send) -> None:
     """Two WebSockets, until one is closed."""
-    url = f"ws://localhost{scope['path']}?{scope['query_string'].decode()}"
     try:
-        there = await unix_connect(path, url, additional_headers=_asking(scope), compression=None)
+        async with asyncio.timeout(CONNECT_S):
+            there = await peer.connect(f"{scope['path']}?{scope['query_string'].decode()}", asking(scope))
     except InvalidStatus as refused:
         said = json.loads(refused.response.body or b"{}")
         await refuse(scope, receive, send, refused.response.status_code, said.get("detail", _GONE))
         return
-    except (OSError, WebSocketException):
+    except (OSError, WebSocketException):  # also where it took too long
         await refuse(scope, receive, send, 503, _GONE)
         return
 
@@ -123,9 +150,6 @@ class AskedByAnother:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            headers = Headers(scope=scope)
-            if (name := headers.get(_NAME)) is not None:
-                scopes = [one for one in SCOPES if one in headers[_SCOPES].split(",")]
-                scope["user"] = Holder(name, frozenset(scopes))
+        if scope["type"] in ("http", "websocket") and (holder := handed_on(Headers(scope=scope))):
+            scope["user"] = holder
         await self._app(scope, receive, send)

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 
 from agent.events import Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
 from agent.http.access import READ
 from agent.http.call_views import ActionView, ProblemView, ToolCallView, TurnView, recording_began, time_of
+from agent.http.contracts import Nodes
+from agent.http.elsewhere import asking
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
 
 ALIVE_EVERY_S = 15.0
 SEND_DEADLINE_S = 10.0
-_LAGGED = "You read too slowly: events were lost. GET /api/v1/sessions?state=all has how things are."
+_LAGGED = (
+    "Events were lost: you read too slowly, or a node was away. "
+    "GET /api/v1/sessions?state=all has how things are."
+)
 _FULL = "Too many follow the events already."
 _EXAMPLE = (
     'event: turn\ndata: {"type": "turn", "session": "9f2c51d07a3e", "at": "2026-01-01T12:00:00Z", '
@@ -69,7 +75,12 @@ class EventView(BaseModel):
 Session = Annotated[str | None, Query(max_length=40, description="Only of the call with this id.")]
 
 
-def events_router(events: Events) -> APIRouter:
+Over = Annotated[
+    Literal["own", "all"], Query(alias="nodes", description="Of this node's calls, or of all nodes'.")
+]
+
+
+def events_router(events: Events, nodes: Nodes | None = None) -> APIRouter:
     router = APIRouter(tags=["Calls"], dependencies=[READ])
 
     @router.get(
@@ -78,34 +89,37 @@ def events_router(events: Events) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"example": _EXAMPLE}}}, **responses(503)},
     )
-    async def stream(session: Session = None) -> StreamingResponse:
+    async def stream(request: Request, session: Session = None, over: Over = "own") -> StreamingResponse:
         """Server-sent events of all calls from now on, or of one until it has ended.
 
         `started`, `turn`, `answered`, `false_start`, `tool_call`, `tool_done`, `action`, `problem`, `ended`;
         and `error` where some were lost, since the reader was too slow. A WebSocket at the same address has
         them as JSON messages.
         """
+        whole = nodes if over == "all" else None
         try:
-            reader = events.follow(session)
+            reader = events.follow(session, elsewhere=whole is not None)
         except TooManyReaders:
             raise ProblemError(503, _FULL) from None
         return StreamingResponse(
-            _sse(reader),
+            _sse(reader, whole, request.scope),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     @router.websocket("/api/v1/events")
-    async def messages(socket: WebSocket, session: Session = None) -> None:
+    async def messages(socket: WebSocket, session: Session = None, over: Over = "own") -> None:
         await socket.accept()
+        whole = nodes if over == "all" else None
         try:
-            reader = events.follow(session)
+            reader = events.follow(session, elsewhere=whole is not None)
         except TooManyReaders:
             await socket.close(1013, _FULL)
             return
         sending, gone = asyncio.create_task(_send(socket, reader)), asyncio.create_task(until_gone(socket))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            async with _others(whole, reader, socket.scope):
+                await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reader.close()
             for task in (sending, gone):
@@ -141,22 +155,30 @@ async def until_gone(socket: WebSocket) -> None:
         return
 
 
-async def _sse(reader: Reader) -> AsyncIterator[str]:
+async def _sse(reader: Reader, nodes: Nodes | None, scope: Scope) -> AsyncIterator[str]:
     with closing(reader):
-        yield ": here from now on\n\n"
-        while True:
-            try:
-                async with asyncio.timeout(ALIVE_EVERY_S):
-                    event = await reader.next()
-            except TimeoutError:
-                yield ": alive\n\n"
-                continue
-            except Lagged:
-                yield f'event: error\ndata: {{"detail": "{_LAGGED}"}}\n\n'
-                return
-            if event is None:
-                return
-            yield f"event: {event.kind}\ndata: {_text(event)}\n\n"
+        async with _others(nodes, reader, scope):
+            yield ": here from now on\n\n"
+            while True:
+                try:
+                    async with asyncio.timeout(ALIVE_EVERY_S):
+                        event = await reader.next()
+                except TimeoutError:
+                    yield ": alive\n\n"
+                    continue
+                except Lagged:
+                    yield f'event: error\ndata: {{"detail": "{_LAGGED}"}}\n\n'
+                    return
+                if event is None:
+                    return
+                yield f"event: {event.kind}\ndata: {_text(event)}\n\n"
+
+
+def _others(nodes: Nodes | None, reader: Reader, scope: Scope) -> AbstractAsyncContextManager[None]:
+    """Has the reader told of what happens at the other nodes; who missed some of it is told so."""
+    if nodes is None:
+        return nullcontext()
+    return nodes.following(reader.add, lambda: reader.end(Lagged()), asking(scope))
 
 
 def _who(info: CallInfo) -> dict[str, str]:

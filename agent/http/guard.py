@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -11,14 +12,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.http.access import ANYONE_HERE, Holder
+from agent.http.access import A_NODE, ANYONE_HERE, Holder
 from agent.http.attempts import Rates, WrongKeys, network
+from agent.http.elsewhere import asked_by_a_node, handed_on
 from agent.http.keyring import Keyring, KeysAway, SpentKey, WrongKey
 from agent.http.problems import ProblemError, refuse
 from agent.http.proxies import TrustedProxies
+from agent.peer import CLUSTER_KEY
 
 # Carriers sign their requests instead; probes and the page hold nothing secret.
-KEYED_PREFIXES = ("/api/", "/health", "/metrics")
+KEYED_PREFIXES = ("/api/", "/v1/", "/health", "/metrics")
 SIGNED_PREFIXES = ("/api/v1/carriers/",)
 BODY_DEADLINE_S = 30.0
 LOOK_AGAIN_S = 5.0  # at the key of an open stream
@@ -37,9 +40,12 @@ def guarded(path: str) -> bool:
 class ApiKeyGuard:
     """Asks for an API key, lets those who guess one wait, and notes whose it is."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, requests_per_minute: int) -> None:
+    def __init__(
+        self, app: ASGIApp, keyring: Keyring, requests_per_minute: int, cluster_key: str = ""
+    ) -> None:
         self._app = app
         self._keyring = keyring
+        self._cluster_key = cluster_key
         self._wrong = WrongKeys()
         self._by_source, self._by_key = Rates(requests_per_minute), Rates(requests_per_minute)
 
@@ -50,7 +56,8 @@ class ApiKeyGuard:
             except ProblemError as error:
                 await refuse(scope, receive, send, error.status_code, error.detail, error.headers)
                 return
-            send = self._while_held(scope, send)
+            if not asked_by_a_node(scope):
+                send = self._while_held(scope, send)
         await self._app(scope, receive, send)
 
     def _while_held(self, scope: Scope, send: Send) -> Send:
@@ -83,6 +90,8 @@ class ApiKeyGuard:
     async def _holder(self, scope: Scope) -> Holder:
         """Raises ProblemError."""
         source, now = scope["client"][0] if scope.get("client") else "", time.monotonic()
+        if self._cluster_key and (holder := self._from_node(scope)):
+            return holder
         if wait_s := self._by_source.wait_s(network(source), now):
             raise _too_many("this address", wait_s)
         given = self._given(Headers(scope=scope))
@@ -111,6 +120,15 @@ class ApiKeyGuard:
         if wait_s := self._by_key.wait_s(holder.name, now):
             raise _too_many("this key", wait_s)
         return holder
+
+    def _from_node(self, scope: Scope) -> Holder | None:
+        """Whoever asks another node, which has looked at their key. None where no node hands them on."""
+        headers = Headers(scope=scope)
+        given = headers.get(CLUSTER_KEY, "").encode()
+        if not hmac.compare_digest(given, self._cluster_key.encode()):
+            return None
+        scope["offhook.node"] = True
+        return handed_on(headers) or A_NODE
 
     @staticmethod
     def _given(headers: Headers) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.access import ADMIN, OPERATE, READ, Asking
 from agent.http.call_views import Forgotten, SessionDetail, Sessions, SessionView
-from agent.http.contracts import Calls, Elsewhere, LiveCall
+from agent.http.contracts import Calls, Elsewhere, LiveCall, Nodes
+from agent.http.elsewhere import asking
 from agent.http.problems import ProblemError, responses
 from agent.recordings.recordings import Recordings
 from agent.records import query as records
@@ -28,6 +29,7 @@ from agent.records.tables import Call
 from agent.voicemail import Voicemail
 
 HANGUP_WAIT_S = 3.0
+LOOK_UP_S, MOST_LIVE = 1.0, 1000
 # Calls read at once, for an export: what is made of a page takes the event loop, which calls need. 200 with
 # their words took 0.4 s.
 _PAGE, _WHOLE_PAGE = 50, 5
@@ -94,8 +96,10 @@ def sessions_router(
     voicemail: Voicemail | None,
     recordings: Recordings | None,
     elsewhere: Elsewhere | None = None,
+    nodes: Nodes | None = None,
 ) -> APIRouter:
     router = APIRouter()
+    own = past.node if past else ""
 
     @router.get(
         "/api/v1/sessions",
@@ -110,15 +114,26 @@ def sessions_router(
         state: Literal["live", "ended", "all"] = "live",
         limit: Annotated[int, Query(ge=1, le=500, description="Of past calls on a page.")] = 100,
         cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+        over: Annotated[
+            Literal["own", "all"],
+            Query(alias="nodes", description="Live calls of this node, or of all. Past ones are all nodes'."),
+        ] = "own",
     ) -> Sessions:
         """Live calls, the oldest first; past ones behind them, the newest first."""
-        found, next = [], None
+        found, next, unreachable = [], None, []
         if state != "ended" and cursor is None:
-            found = [SessionView.of(call) for call in calls.live() if filter.takes(call)]
-            if elsewhere:
-                asked = request.url.include_query_params(state="live")
-                for answer in await elsewhere.ask(f"{asked.path}?{asked.query}"):
-                    found += Sessions.model_validate_json(answer.content).sessions
+            found = [SessionView.of(call, own) for call in calls.live() if filter.takes(call)]
+            asked = request.url.include_query_params(state="live", nodes="own")
+            target = f"{asked.path}?{asked.query}"
+            for answer in await elsewhere.ask(target) if elsewhere else ():
+                found += Sessions.model_validate_json(answer.content).sessions
+            if nodes and over == "all":
+                answers = await nodes.ask(target, asking(request.scope))
+                unreachable = [name for name, answer in answers.items() if answer is None]
+                for heard in (answer for answer in answers.values() if answer):
+                    found += Sessions.model_validate_json(heard.content).sessions
+                if unreachable and not nodes.away:
+                    found += await _as_written(kept(past), unreachable, filter)
             found.sort(key=lambda call: call.since)
         if state != "live":
             query = filter.query(limit + 1)
@@ -131,7 +146,7 @@ def sessions_router(
                 ended = await kept(past).page(query)
             found += [SessionView.of_record(call) for call in ended[:limit]]
             next = records.cursor(ended[limit - 1]) if len(ended) > limit else None
-        return Sessions(sessions=found, next=next)
+        return Sessions(sessions=found, next=next, unreachable=unreachable)
 
     @router.get(
         "/api/v1/sessions/export",
@@ -165,7 +180,7 @@ def sessions_router(
     async def session(id: str) -> SessionDetail:
         """With how well it sounds, what was said, done and failed, and where each answer's time went."""
         try:
-            return await SessionDetail.of_call(find(calls, id))
+            return await SessionDetail.of_call(find(calls, id), own)
         except ProblemError:
             if past is None:
                 raise
@@ -216,6 +231,15 @@ def sessions_router(
         return Forgotten(calls=known, messages=messages, recordings=heard)
 
     return router
+
+
+async def _as_written(past: Database, nodes: Sequence[str], filter: Filter) -> list[SessionView]:
+    """The live calls of nodes that don't answer; none where the database is away, too."""
+    try:
+        async with asyncio.timeout(LOOK_UP_S):
+            return [SessionView.of_record(call) for call in await past.live(nodes, filter.query(MOST_LIVE))]
+    except (SQLAlchemyError, OSError):
+        return []
 
 
 def find(calls: Calls, id: str) -> LiveCall:

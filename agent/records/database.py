@@ -36,6 +36,7 @@ from config.errors import ConfigError
 from config.settings import Settings
 
 PROCESS_DIED = "process_died"
+NODE_LOST = "node_lost"  # nobody heard of the machine any more
 _CONNECT_S = 5
 _BUSY_MS = 3000
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -140,6 +141,12 @@ class Database:
         found = query.narrow(select(Call).where(Call.ended.is_not(None)))
         async with self.session() as session:
             return list(await session.scalars(_whole(found) if whole else found))
+
+    async def live(self, nodes: Sequence[str], query: Query) -> list[Call]:
+        """The latest calls of these nodes that aren't over and fit, as they last were written."""
+        theirs = select(Call).where(Call.ended.is_(None), Call.node.in_(nodes))
+        async with self.session() as session:
+            return list(await session.scalars(query.narrow(theirs)))
 
     async def ids_with(self, caller: str) -> list[str]:
         """All calls with a caller that are over, those that we made too."""

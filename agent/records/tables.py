@@ -50,7 +50,7 @@ class Call(Base):
     began: Mapped[datetime]
     connected: Mapped[datetime | None]
     ended: Mapped[datetime | None] = mapped_column(index=True)
-    cause: Mapped[str | None]  # an `EndReason`, or PROCESS_DIED
+    cause: Mapped[str | None]  # an `EndReason`, PROCESS_DIED or NODE_LOST
     guesses: Mapped[int]
     guesses_discarded: Mapped[int]
     false_starts: Mapped[int]
@@ -157,3 +157,21 @@ class ApiKey(Base):
     expires: Mapped[datetime | None]
     last_used: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
+
+
+class Node(Base):
+    """A machine that shares the database with others. Its times are the database's."""
+
+    __tablename__ = "nodes"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str]  # where others reach its HTTP
+    instance: Mapped[str]  # one life of its process
+    version: Mapped[str]
+    configuration: Mapped[str]  # hashes, as those of its personas
+    personas: Mapped[str]
+    state: Mapped[str]  # of cluster.node.State
+    calls: Mapped[int]
+    max_calls: Mapped[int]
+    usage: Mapped[dict[str, Any]]  # of what is limited over all nodes
+    beat: Mapped[datetime]

@@ -159,7 +159,7 @@ class Phone:
 
     def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
         runs = re.findall(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", spoken.dialled(words, code_of(language)))
-        longest = max(runs, key=len, default="")
+        longest = max(reversed(runs), key=len, default="")  # the last of equals corrects the others
         if len(longest.replace(" ", "")) < FEWEST_FOUND:
             return None
         return Found(self.read(longest, language=language, now=now), words)

@@ -14,7 +14,8 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 
 from agent.http.access import ANYONE_HERE
 from agent.http.app import BODY_BYTES, create_app
-from agent.http.elsewhere import AskedByAnother, _asking
+from agent.http.elsewhere import AskedByAnother, asking
+from agent.peer import Peer
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
@@ -36,11 +37,8 @@ class Other:
             transport=httpx2.MockTransport(self._answer), base_url="http://localhost"
         )
 
-    def client(self, id: str) -> httpx2.AsyncClient | None:
-        return self.http if id == ID else None
-
-    def path(self, id: str) -> str | None:
-        return str(self.socket) if id == ID else None
+    def having(self, id: str) -> Peer | None:
+        return Peer(self.http, str(self.socket)) if id == ID else None
 
     async def ask(self, path: str) -> Sequence[httpx2.Response]:
         return []
@@ -146,6 +144,6 @@ async def test_who_needs_no_key_is_known_as_such_there() -> None:
     async def nothing(*_: object) -> Any:
         raise NotImplementedError
 
-    headers = [(name.encode(), value.encode()) for name, value in _asking({"user": ANYONE_HERE}).items()]
+    headers = [(name.encode(), value.encode()) for name, value in asking({"user": ANYONE_HERE}).items()]
     await AskedByAnother(app)({"type": "http", "headers": headers}, nothing, nothing)
     assert found == [ANYONE_HERE]

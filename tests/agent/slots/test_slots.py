@@ -376,6 +376,7 @@ SENTENCE = (
         (Date(), SENTENCE, "2026-03-13"),
         (Time(HOURS), SENTENCE, "14:30"),
         (Phone(), SENTENCE, "+12125550199"),
+        (Phone(), "212 555 0110. Sorry, 212 555 0119.", "+12125550119"),
         (Email(), SENTENCE, None),
         (Amount(), SENTENCE, None),
         (Spelled(), SENTENCE, None),
