@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.evals.callers import Caller, CallerSet, load_caller_sets
+from agent.evals.callers import Caller, CallerSet, Line, load_caller_sets
 from agent.evals.desk import in_text
 from config.calendar import CalendarSettings
 from config.persona import load_persona
@@ -49,5 +49,27 @@ def test_there_are_thirty() -> None:
     ("found", "caller"), CALLERS, ids=[f"{found.file.stem}-{caller.name}" for found, caller in CALLERS]
 )
 async def test_each_caller_reaches_the_right_entry(found: CallerSet, caller: Caller) -> None:
+    result = await in_text(scripted(), found, caller, load_persona(found.persona), CalendarSettings())
+    assert not result.failures, result.turn.answer
+
+
+def _cut_into(caller: Caller, topic: str) -> Caller:
+    """The same caller, who breaks into what the agent says to the answer to that, and has it repeated."""
+    if topic == "opens":
+        return caller.model_copy(update={"opens": _broken(caller.opens)})
+    lines = tuple(_broken(line) for line in caller.answers[topic])
+    return caller.model_copy(update={"answers": {**caller.answers, topic: lines}})
+
+
+def _broken(line: Line) -> Line:
+    return line.model_copy(update={"breaks_in": "Sorry, what did you say?"})
+
+
+@pytest.mark.parametrize("topic", ["opens", "day", "time", "name", "phone", "confirm"])
+async def test_whoever_interrupts_is_booked_once(topic: str) -> None:
+    found = next(found for found in SETS if found.file.stem == "callers")
+    plain = next(caller for caller in found.callers if caller.name == "plain")
+    answers = {**plain.answers, "confirm": (Line(says="Yes, please."),)}
+    caller = _cut_into(plain.model_copy(update={"answers": answers}), topic)
     result = await in_text(scripted(), found, caller, load_persona(found.persona), CalendarSettings())
     assert not result.failures, result.turn.answer
