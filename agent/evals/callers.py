@@ -22,6 +22,7 @@ from config.primer import Text
 from config.section import Section
 
 MOST_TURNS = 30
+MOST_REPEATED = 3  # so often what wasn't understood
 # Of what is asked: anything that isn't known, and what is asked when all is done.
 OTHER, FAREWELL = "other", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -132,7 +133,7 @@ class Conversation:
         if self._asked.total() >= MOST_TURNS:
             return None
         asked = self._topic(heard)
-        if asked == OTHER and self._asked[FAREWELL]:
+        if asked == OTHER and (self._asked[FAREWELL] or self._asked[OTHER] >= MOST_REPEATED):
             return None
         lines = self._answers.get(asked)
         if lines is None:

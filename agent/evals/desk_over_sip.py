@@ -29,7 +29,7 @@ from models.errors import WeightsError
 
 CALL_DEADLINE_S = 300.0
 END_DEADLINE_S = 10.0
-SILENCE_MS = 1500  # behind which the agent has said all
+SILENCE_MS = 1200  # behind which the agent has said all
 NOTED_S = 2.0  # so long the last words may take from the line into the session
 
 

@@ -37,6 +37,7 @@ _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
 _YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
 _RUN_TOGETHER = re.compile(r"(?<![\d:.,+])(1[0-2]|[1-9])([0-5]\d)(?= ?[ap]\.? ?m\b)", re.IGNORECASE)
+_AT_DIGITS = re.compile(r"(?<=\bat )(1[0-2]|[1-9])([0-5]\d)(?![\d:])", re.IGNORECASE)
 _FOUR_DIGITS = re.compile(r"^\D*?(?<!\d)(2[0-3]|1\d|0?\d)[.h ]?([0-5]\d)\D*$")
 _DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\.([0-5]\d)(?= ?(?:[ap]\.? ?m\b|$|\D))", re.IGNORECASE)
 
@@ -150,7 +151,9 @@ class Time:
 
     def _read(self, words: str, language: str, now: datetime) -> time | Problem:
         code = code_of(language)
-        said = _DOTTED.sub(r"\1:\2", _RUN_TOGETHER.sub(r"\1:\2", words))
+        said = words
+        for written in (_RUN_TOGETHER, _AT_DIGITS, _DOTTED):
+            said = written.sub(r"\1:\2", said)
         said = re.sub(r"\b(?:of )?20\d\d\b(?!:)", " ", said) if not spoken.bare(said, code) else said
         parts = re.split(rf"\b(?:{LANGUAGES[code].choice})\b", said)
         if len(parts) > 1:

@@ -178,9 +178,13 @@ class Phone:
         return self.region or Language(language).region
 
     def _read(self, words: str, language: str) -> str | Problem:
-        digits = spoken.digits(words, code_of(language))
+        code = code_of(language)
+        said = spoken.dialled(words, code)
+        for pattern, digit in LANGUAGES[code].sounds_like.items():
+            said = re.sub(pattern, digit, said)
+        digits = spoken.digits(said, code)
         if digits is None:
-            count = len(re.findall(r"\d", spoken.fold(words, code_of(language))))
+            count = len(re.findall(r"\d", said))
             return Problem("long") if count > 15 else Problem("short" if count else "nothing")
         try:
             number = phonenumbers.parse(digits, self._region(language))
