@@ -72,8 +72,7 @@ class FlowEngine:
     @property
     def tools(self) -> set[str]:
         """Those that it calls by itself."""
-        steps = (step for task in self._flow.tasks.values() for step in task.steps.values())
-        return {step.act for step in steps if step.act}
+        return self._flow.acts
 
     def view(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Where the conversation stands, as JSON has it: task, step, slots, and what it waits for."""

@@ -270,9 +270,7 @@ def _taken(state: State, reading: Reading) -> State:
 
 def _with(state: State, values: Mapping[str, Any]) -> State:
     changed = {
-        name: value
-        for name, value in values.items()
-        if name not in state.slots or state.slots[name] != value
+        name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value
     }
     filled = [name for name in state.filled if name not in changed]
     return _changed(state, {**state.slots, **changed}, (*filled, *changed)) if changed else state
