@@ -208,7 +208,9 @@ class FlowMachine:
         identity = json.dumps([self._facts, state.task, name, step.act, arguments], sort_keys=True)
         key = hashlib.sha256(identity.encode()).hexdigest()[:24]
         assert step.act is not None
-        return Call(step.act, self._arguments(state, step, key), key)
+        secret = {name for name, slot in self.flow.slots.items() if slot.secret}
+        hidden = frozenset(name for name, text in step.arguments.items() if secret & set(named([text])))
+        return Call(step.act, self._arguments(state, step, key), key, hidden)
 
     def _arguments(self, state: State, step: Step, key: str = "") -> dict[str, str]:
         slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
