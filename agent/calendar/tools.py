@@ -19,9 +19,11 @@ from agent.calendar.booking import Booking
 from agent.calendar.store import CalendarUnavailable
 from agent.slots import Date, Time
 from agent.tools.tool import Arguments, CallFacts, Tool, ToolFailed, WrongArguments
+from agent.tools.toolbox import Toolbox, toolbox
 from config.settings import Settings
 
 SOURCE = "the calendar"
+TIMEOUT_S = 20.0  # more than the lock and a CalDAV server are given together
 _DATE = {"type": "string", "format": "date", "description": "The day, as in 2026-05-03."}
 _TIME = {"type": "string", "format": "time", "description": "The time of day, as in 14:30."}
 _NAME = {"type": "string", "description": "The caller's name."}
@@ -31,8 +33,12 @@ _PEOPLE = {"type": "integer", "minimum": 1, "description": "How many come; one b
 _WHAT = {"type": "string", "description": "What it is for."}
 
 
-def calendar_tools(settings: Settings) -> Iterator[Tool]:
-    return CalendarTools(appointments(settings.calendar, settings.state_dir)).tools()
+def every_tool(settings: Settings) -> Toolbox:
+    """The calendar's, and all that the settings name. Raises ConfigError."""
+    box = toolbox(settings.tools)
+    for tool in CalendarTools(appointments(settings.calendar, settings.state_dir)).tools():
+        box.add(tool)
+    return box
 
 
 class CalendarTools:
@@ -96,6 +102,7 @@ class CalendarTools:
                 FunctionSchema(name, about, properties, required),
                 _told(run),
                 check=_checks(properties, required),
+                timeout_s=TIMEOUT_S,
                 source=SOURCE,
             )
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent.calendar.appointments import appointments
-from agent.calendar.tools import CalendarTools
+from agent.calendar.tools import CalendarTools, every_tool
 from agent.tools.tool import CallFacts
 from agent.tools.toolbox import Toolbox
 from config.calendar import CalendarSettings
+from config.settings import Settings
 
 CALL = CallFacts(id="c1", language="en")
 FRIDAY = {"date": "2026-03-13", "time": "10:00", "name": "Ann Baker", "phone": "+12125550199"}
@@ -93,6 +94,11 @@ async def test_wrong_arguments(box: Toolbox, name: str, arguments: dict[str, str
     outcome = await box.call(name, arguments, call=CALL)
     assert outcome.wrong_arguments
     assert problem in outcome.error
+
+
+def test_they_are_among_all_tools(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"state_dir": tmp_path, "tools": {"folder": tmp_path}})
+    assert "book_appointment" in every_tool(settings).names
 
 
 async def test_a_calendar_that_cannot_be_read(tmp_path: Path) -> None:
