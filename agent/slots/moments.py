@@ -11,7 +11,7 @@ from typing import ClassVar
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 
-from agent.slots.slot import Found, Problem, settled
+from agent.slots.slot import Problem, settled
 from agent.slots.words import code_of, words_of
 from models.llm import spoken
 from models.llm.spoken_words import LANGUAGES
@@ -52,11 +52,11 @@ class Date:
     def read(self, words: str, *, language: str, now: datetime) -> date | Problem:
         return settled(words, language, lambda said: self._read(said, language, now.date()))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[date] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> date | Problem | None:
         value = self.read(words, language=language, now=now)
         if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
             return None
-        return Found(value, words)
+        return value
 
     def say(self, value: date, *, language: str) -> str:
         locale = Locale.parse(_locale(language))
@@ -137,14 +137,14 @@ class Time:
 
         return settled(words, language, read)
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[time] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> time | Problem | None:
         code = code_of(language)
         if spoken.bare(words, code):
             return None
         value = settled(words, language, lambda said: self._read(said, language, now))
         if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
             return None
-        return Found(value, words)
+        return value
 
     def say(self, value: time, *, language: str) -> str:
         return str(format_time(value, "short", locale=_locale(language))).replace("\u202f", " ")
@@ -194,9 +194,9 @@ class Duration:
     def read(self, words: str, *, language: str, now: datetime) -> timedelta | Problem:
         return settled(words, language, lambda said: self._read(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[timedelta] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> timedelta | Problem | None:
         value = self.read(words, language=language, now=now)
-        return None if isinstance(value, Problem) and value.reason == "nothing" else Found(value, words)
+        return None if isinstance(value, Problem) and value.reason == "nothing" else value
 
     def say(self, value: timedelta, *, language: str) -> str:
         locale = _locale(language)

@@ -400,7 +400,7 @@ SENTENCE = (
 )
 def test_what_a_sentence_says(slot: Slot[Any], words: str, expected: str | None) -> None:
     found = slot.find(words, language="en", now=NOW)
-    assert (written(found.value) if found else None) == expected
+    assert (None if found is None else written(found)) == expected
 
 
 @pytest.mark.parametrize(
