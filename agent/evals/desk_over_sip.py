@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.calendar.appointments import Appointments, appointments
@@ -30,13 +30,16 @@ from models.errors import WeightsError
 CALL_DEADLINE_S = 300.0
 END_DEADLINE_S = 10.0
 SILENCE_MS = 1200  # behind which the agent has said all
-NOTED_S = 2.0  # so long the last words may take from the line into the session
+NOTED_S = 5.0  # so long the last words may take from the line into the session
 
 
 async def over_sip(
-    settings: Settings, found: CallerSet, persona: Persona
-) -> AsyncGenerator[CallResult, None]:
-    """One call after the other, each with an empty calendar. Raises ModelError and SipError."""
+    settings: Settings, found: CallerSet, persona: Persona, made: Callable[[CallResult], None]
+) -> str:
+    """One call after the other, each with an empty calendar, told to `made`. Returns what answered.
+
+    Raises ModelError and SipError.
+    """
     with tempfile.TemporaryDirectory(prefix="offhook-eval-") as scratch:
         folder = Path(scratch)
         calendar = settings.calendar.model_copy(update={"file": folder / "calendar.ics", "url": None})
@@ -52,7 +55,8 @@ async def over_sip(
             for number, caller in enumerate(found.callers):
                 (folder / "calendar.ics").unlink(missing_ok=True)
                 voice = speaker.voices[number % len(speaker.voices)]
-                yield await _Call(server, desk, speaker, voice, folder).made(found, caller)
+                made(await _Call(server, desk, speaker, voice, folder).made(found, caller))
+            return f"{server.pool.llm.endpoint.model} ({server.pool.llm.device or 'elsewhere'})"
         finally:
             await server.close(drain_s=0)
             await speaker.close()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from typing import Literal
 
 from agent.dialogue import text_pool
 from agent.evals.callers import CallerSet
-from agent.evals.desk import in_text
+from agent.evals.desk import CallResult, in_text
 from agent.evals.desk_over_sip import over_sip
 from agent.evals.results import SetResult
 from config.persona import load_persona
@@ -26,14 +25,16 @@ async def run_callers(
     results = [SetResult(found) for found in sets]
     personas = [load_persona(found.persona) for found in sets]
     if over == "sip":
-        for result, persona in zip(results, personas, strict=True):
-            found = sets[results.index(result)]
-            for _ in range(repeat):
-                async with aclosing(over_sip(settings, found, persona)) as calls:
-                    async for call in calls:
-                        result.turns.append(call.turn)
-                        say(f"{found.name}: {len(result.turns)} calls, {result.right} right")
-        return settings.llm.model or "the bundled model", results
+        model = "nothing"
+        for result, found, persona in zip(results, sets, personas, strict=True):
+            callers = found.model_copy(update={"callers": found.callers * repeat})
+
+            def made(call: CallResult, result: SetResult = result, name: str = found.name) -> None:
+                result.turns.append(call.turn)
+                say(f"{name}: {len(result.turns)} calls, {result.right} right")
+
+            model = await over_sip(settings, callers, persona, made)
+        return model, results
     pool = text_pool(settings, personas)
     await pool.start_llm()
     try:
