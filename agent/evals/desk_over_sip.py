@@ -89,7 +89,10 @@ class _Call:
         )
         try:
             async with asyncio.timeout(CALL_DEADLINE_S):
-                session = await arrival(self._server)
+                session = await self._session(process)
+                if session is None:
+                    result.failures = ["the call wasn't answered"]
+                    return result
                 await self._talk(process, session, conversation, result)
                 await process.wait()
                 await asyncio.wait_for(self._server.sessions.gone(session.info.id), END_DEADLINE_S)
@@ -102,6 +105,17 @@ class _Call:
                 await process.wait()
         result.failures = score(caller.entries, conversation.days, await booked(self._desk))
         return result
+
+    async def _session(self, process: asyncio.subprocess.Process) -> CallSession | None:
+        """The call's, once it is there; None where it isn't taken."""
+        arriving = asyncio.create_task(arrival(self._server))
+        over = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({arriving, over}, return_when=asyncio.FIRST_COMPLETED)
+            return arriving.result() if arriving.done() else None
+        finally:
+            arriving.cancel()
+            over.cancel()
 
     async def _talk(
         self,
