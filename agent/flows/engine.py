@@ -118,8 +118,10 @@ class FlowEngine:
             reading = await self._read(before, words, messages)
             state, commands = self._machine.handle(before, Turn(reading, heard))
             self._states[said] = [state]
-            if not before.task and commands == (Answer(),):
-                async for chunk in self._from_model(before, said, words, heard, ask):
+            if not state.task and commands[-1:] == [Answer()]:
+                async for chunk in self._carried_out(commands[:-1], ask):
+                    yield chunk
+                async for chunk in self._from_model(before, said, words, ask):
                     yield chunk
                 return
         async for chunk in self._carried_out(commands, ask):
@@ -149,7 +151,7 @@ class FlowEngine:
     # Answers.
 
     async def _from_model(
-        self, before: State, said: tuple[str, ...], words: str, heard: str, ask: Callable[[], Chunks]
+        self, before: State, said: tuple[str, ...], words: str, ask: Callable[[], Chunks]
     ) -> Chunks:
         """The model's answer, or the task that it finds to be asked for."""
         async with aclosing(ask()) as answer:
@@ -158,7 +160,7 @@ class FlowEngine:
                     yield chunk
                     continue
                 reading = self._reader.read(before, (), words, self._now(), task=task)
-                state, commands = self._machine.handle(before, Turn(reading, heard))
+                state, commands = self._machine.handle(before, Turn(reading, before.said.text))
                 self._states[said] = [state]
                 break
             else:
