@@ -34,6 +34,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
+from agent.flows.understanding import LESSON
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
@@ -134,7 +135,8 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
         examples = [*(ActExample(said, name) for name, said in asked_for), *examples]
     own = (toolbox or Toolbox()).of(persona).tools
     tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own]
-    return Brief(persona.primer, persona.language, examples, persona.again, tools)
+    lessons = [LESSON] if persona.flow else []
+    return Brief(persona.primer, persona.language, examples, persona.again, tools, lessons)
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:

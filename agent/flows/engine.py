@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.lexicon import lexicon
+from agent.flows.lexicon import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
@@ -60,8 +60,9 @@ class FlowEngine:
         assert persona.flow is not None
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
         self._slots = Slots(self._flow, persona.language)
-        self._reader = TurnReader(self._flow, self._slots, lexicon(persona.language))
-        self._understanding = Understanding(self._flow, self._slots, asks)
+        words = lexicon(persona.language)
+        self._reader = TurnReader(self._flow, self._slots, words)
+        self._understanding = Understanding(self._slots, asks, agrees=words is NONE)
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
         self._now = now

@@ -15,10 +15,12 @@ Message = Mapping[str, Any]
 class Brief:
     """`primer` is what every conversation begins with, its first the system message; `examples`, of what is
     done about a caller's words, help a bundled model choose among `tools`, which are as OpenAI describes
-    them. `language` is a BCP 47 tag. `again` is said where an answer was lost."""
+    them. `language` is a BCP 47 tag. `again` is said where an answer was lost. `lessons` are those by which
+    the service is asked to choose."""
 
     primer: Sequence[Message]
     language: str = "en"
     examples: Sequence[ActExample] = ()
     again: str = ""
     tools: Sequence[Mapping[str, Any]] = ()
+    lessons: Sequence[str] = ()
