@@ -208,6 +208,9 @@ class Flow(Section):
     hand_over: HandOver | None = Field(None, description="Without one, the task is left then.")
     phrases: FlowPhrases = FlowPhrases()
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # mappings have none
+
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if self.start is not None and self.start not in self.tasks:

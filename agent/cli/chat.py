@@ -57,11 +57,11 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
         from agent import logs
 
         logs.set_up(settings.log)
+        from agent.calendar.tools import every_tool
         from agent.dialogue import text_pool
-        from agent.tools.toolbox import toolbox
         from models.errors import ModelError
 
-        tools = toolbox(settings.tools)
+        tools = every_tool(settings)
         tools.require([persona])
         pool = text_pool(settings, [persona])
         try:

@@ -119,7 +119,7 @@ class FlowEngine:
             reading = await self._read(before, words, messages)
             state, commands = self._machine.handle(before, Turn(reading, heard))
             self._states[said] = [state]
-            if not state.task and commands[-1:] == [Answer()]:
+            if not state.task and commands[-1:] == (Answer(),):
                 async for chunk in self._carried_out(commands[:-1], ask):
                     yield chunk
                 async for chunk in self._from_model(before, said, words, ask):

@@ -35,7 +35,7 @@ from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fi
 END_CALL = "end_call"
 FAILED = "failed"
 
-Next = tuple[State, Sequence[Command]]
+Next = tuple[State, tuple[Command, ...]]
 
 
 class FlowMachine:
@@ -255,7 +255,7 @@ class FlowMachine:
             if isinstance(one, Say) and one.text:
                 counts = len(words_of(text)) + one.counts if one.counts else counts
                 text = f"{text} {one.text}".lstrip()
-        commands = [one for one in commands if one != Say("")]
+        commands = tuple(one for one in commands if one != Say(""))
         return replace(state, said=Said(text, counts, owed and counts > 0)), commands
 
     def _task(self, state: State) -> Task:
