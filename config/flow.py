@@ -206,7 +206,6 @@ class Flow(Section):
     start: Name | None = Field(None, description="The task that the greeting has begun already.")
     tries: int = Field(3, ge=1, le=9, description="So often the same is asked, then somebody else goes on.")
     hand_over: HandOver | None = Field(None, description="Without one, the task is left then.")
-    reword: bool = Field(False, description="Have the model reword what is asked; not for small ones.")
     phrases: FlowPhrases = FlowPhrases()
 
     def __hash__(self) -> int:

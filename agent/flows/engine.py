@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.lexicon import lexicon
+from agent.flows.lexicon import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
@@ -60,8 +60,9 @@ class FlowEngine:
         assert persona.flow is not None
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
         self._slots = Slots(self._flow, persona.language)
-        self._reader = TurnReader(self._flow, self._slots, lexicon(persona.language))
-        self._understanding = Understanding(self._flow, self._slots, asks)
+        words = lexicon(persona.language)
+        self._reader = TurnReader(self._flow, self._slots, words)
+        self._understanding = Understanding(self._slots, asks, agrees=words is NONE)
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
         self._now = now
@@ -118,8 +119,10 @@ class FlowEngine:
             reading = await self._read(before, words, messages)
             state, commands = self._machine.handle(before, Turn(reading, heard))
             self._states[said] = [state]
-            if not before.task and commands == (Answer(),):
-                async for chunk in self._from_model(before, said, words, heard, ask):
+            if not state.task and commands[-1:] == (Answer(),):
+                async for chunk in self._carried_out(commands[:-1], ask):
+                    yield chunk
+                async for chunk in self._from_model(before, said, words, ask):
                     yield chunk
                 return
         async for chunk in self._carried_out(commands, ask):
@@ -149,7 +152,7 @@ class FlowEngine:
     # Answers.
 
     async def _from_model(
-        self, before: State, said: tuple[str, ...], words: str, heard: str, ask: Callable[[], Chunks]
+        self, before: State, said: tuple[str, ...], words: str, ask: Callable[[], Chunks]
     ) -> Chunks:
         """The model's answer, or the task that it finds to be asked for."""
         async with aclosing(ask()) as answer:
@@ -158,7 +161,7 @@ class FlowEngine:
                     yield chunk
                     continue
                 reading = self._reader.read(before, (), words, self._now(), task=task)
-                state, commands = self._machine.handle(before, Turn(reading, heard))
+                state, commands = self._machine.handle(before, Turn(reading, before.said.text))
                 self._states[said] = [state]
                 break
             else:

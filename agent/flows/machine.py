@@ -35,7 +35,7 @@ from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fi
 END_CALL = "end_call"
 FAILED = "failed"
 
-Next = tuple[State, Sequence[Command]]
+Next = tuple[State, tuple[Command, ...]]
 
 
 class FlowMachine:

@@ -151,7 +151,11 @@ async def test_a_task_that_the_model_finds_is_begun() -> None:
 
 
 async def test_a_model_elsewhere_says_by_a_schema_what_code_can_not_tell() -> None:
-    fake = FakeOpenAI(Say(('{"choice": "value"}',)), Say(('{"time": "the usual hour, eight"}',)))
+    fake = FakeOpenAI(
+        Say(('{"choice": "answers"}',)),
+        Say(('{"time": "the usual hour, eight"}',)),
+        Say(('{"choice": "doesn\'t know"}',)),
+    )
     nora = Restaurant()
     async with served(fake.app) as url:
         llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
@@ -160,10 +164,27 @@ async def test_a_model_elsewhere_says_by_a_schema_what_code_can_not_tell() -> No
             async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
                 await dialogue.answer("I want to book a table for Friday")
                 await dialogue.answer("My wife likes it the same as ever")
+                asked_again = await dialogue.answer("She'll have to tell me herself")
         finally:
             await llm.close()
     schema = fake.requests[0]["response_format"]["json_schema"]["schema"]
-    assert "value" in schema["properties"]["choice"]["enum"]
-    assert "cancel" in schema["properties"]["choice"]["enum"]
+    assert "wants a person" in schema["properties"]["choice"]["enum"]
     assert dialogue.flow is not None
     assert dialogue.flow["waits_for"] == "time"  # none of it was among their words
+    assert asked_again.text == "Sorry, I didn't understand that. At what time?"
+
+
+async def test_a_model_s_guess_that_it_was_a_yes_acts_on_nothing() -> None:
+    fake = FakeOpenAI(Say(('{"choice": "agrees"}',)))
+    nora = Restaurant()
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
+        await llm.start()
+        try:
+            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
+                await dialogue.answer("A table for four on Friday at seven, my name is Ann, 212 555 0123.")
+                again = await dialogue.answer("You could say so, couldn't you.")
+        finally:
+            await llm.close()
+    assert again.text.startswith("Sorry, I didn't understand that. A table for 4")
+    assert not nora.booked

@@ -81,7 +81,7 @@ def at_confirmation() -> Talk:
 def test_outside_of_a_task_the_model_answers() -> None:
     talk = Talk()
     talk.turn(Intent.YES)
-    assert talk.commands == [Answer()]
+    assert talk.commands == (Answer(),)
 
 
 def test_the_first_slot_that_is_missing_is_asked_for() -> None:
@@ -166,9 +166,9 @@ def test_what_was_done_and_not_heard_is_told_again() -> None:
     talk.turn(Intent.YES)
     talk.acted()
     talk.turn(heard="It's")
-    assert talk.commands == [Say("It's booked. See you then, Ann!", 7), Answer()]
+    assert list(talk.commands) == [Say("It's booked. See you then, Ann!", 7), Answer()]
     talk.turn()
-    assert talk.commands == [Answer()]
+    assert list(talk.commands) == [Answer()]
 
 
 def test_what_was_taken_meanwhile_is_asked_for_again_and_booked_anew() -> None:
