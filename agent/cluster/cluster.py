@@ -237,13 +237,16 @@ class Cluster:
 
     async def _run(self) -> None:
         while True:
-            if await self._try(self._beat()):
-                await self._try(self._bury_silent())
-                if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(
-                    self._store.forget()
-                ):
-                    self._forgot_s = time.monotonic()
+            await self.look()
             await asyncio.sleep(BEAT_S)
+
+    async def look(self) -> None:
+        """Tell how this node is, see how the others are, and close the calls of those that are silent."""
+        if not await self._try(self._beat()):
+            return
+        await self._try(self._bury_silent())
+        if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
+            self._forgot_s = time.monotonic()
 
     async def _try(self, work: Awaitable[None]) -> bool:
         try:
