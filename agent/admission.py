@@ -48,9 +48,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`full`: all lines are taken, or the caller's; `stopped`: another server may take the call."""
+    """`full`: all lines are taken; `limited`: those of the caller's are; `stopped`: no call is taken now.
 
-    kind: Literal["full", "stopped"]
+    Another server may take what is refused by the first or the last.
+    """
+
+    kind: Literal["full", "limited", "stopped"]
     why: str
 
 
@@ -123,7 +126,7 @@ class Admission:
         if len(taken) + elsewhere >= self.max_calls:
             return Refusal("full", f"All {self.max_calls} lines are busy ({self.because}).")
         if source and (why := self._too_many_of(source, held, taken)):
-            return Refusal("full", why)
+            return Refusal("limited", why)
         return Refusal("stopped", self.strain) if self.strain else None
 
     def _too_many_of(self, source: str, held: Sequence[Held], taken: Sequence[Held]) -> str:

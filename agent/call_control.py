@@ -22,7 +22,8 @@ from agent.key_entry import KeyEntry
 from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
 from agent.spoken_message import SpokenMessage
-from agent.tools import HOLD_S, LONGEST_HOLD_S, Done
+from agent.tools.builtin import HOLD_S, LONGEST_HOLD_S
+from agent.tools.tool import Done
 from agent.voicemail import Voicemail, VoicemailFull
 from agent.webhook import Webhook
 from config.persona import Persona

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Doing = Literal["transferring", "holding", "entering", "taking_message"]  # with the call, besides talking
@@ -70,11 +70,17 @@ class Turn:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """What was to be done, by the model's choice or, with end_call, by the caller's goodbye."""
+    """What was to be done, by the model's choice or, with end_call, by the caller's goodbye.
+
+    `seconds` it took; None until it is over, or where it can't be told. `result` is what JSON can hold.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     at: float = field(default_factory=time.time)
+    seconds: float | None = None
+    result: Any = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,9 +226,19 @@ class Conversation:
         self.last_voice_to_voice_ms = ledger.voice_to_voice_ms
         return ledger
 
-    def tool_called(self, name: str, arguments: Mapping[str, Any]) -> None:
-        self.tool_calls.append(ToolCall(name, arguments))
+    def tool_called(self, name: str, arguments: Mapping[str, Any]) -> ToolCall:
+        called = ToolCall(name, arguments)
+        self.tool_calls.append(called)
         self._changed()
+        return called
+
+    def tool_done(self, called: ToolCall, *, result: Any, error: str | None, seconds: float) -> None:
+        """What came of it."""
+        for number, one in enumerate(self.tool_calls):
+            if one is called:
+                self.tool_calls[number] = replace(one, result=result, error=error, seconds=seconds)
+                self._changed()
+                return
 
     def acted(self, action: Action) -> None:
         self.actions.append(action)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 import sys
@@ -23,7 +24,7 @@ from bench import metrics
 from bench.caller.recording import read_agent
 from bench.caller.script import Hangup, Play, Script, Step, Wait
 from bench.material import MaterialError, Speaker, write_wav
-from bench.subjects import free_port
+from bench.subjects import ROOT, free_port
 from config.persona import Persona
 from config.settings import Settings
 from transports.playout import SAMPLE_RATE_HZ
@@ -211,7 +212,8 @@ async def _speak(server: Server, text: str, path: Path) -> None:
 
 async def _run_caller(script: Path, result: Path, *, deadline_s: float) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.caller", str(script), str(result)
+        *(sys.executable, "-m", "bench.caller", str(script), str(result)),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
         async with asyncio.timeout(deadline_s):

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
-    FunctionCallResultProperties,
+    FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterruptionFrame,
+    LLMFullResponseStartFrame,
     LLMMessagesAppendFrame,
     LLMTextFrame,
     MetricsFrame,
@@ -33,13 +33,14 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
-from agent.conversation import ToolCall
+from agent.conversation import Conversation, ToolCall
 from agent.pipeline import brief, llm_service
-from agent.tools import END_CALL, Done, tools_of
+from agent.tools.builtin import END_CALL
+from agent.tools.tool import Arguments, CallFacts, Done, Tool
+from agent.tools.toolbox import Toolbox
 from agent.turn.words import is_one_of
 from config.persona import Persona
 from config.settings import Settings
@@ -54,12 +55,28 @@ END_DEADLINE_S = 5.0
 _count = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class Tool:
-    """One that is only noted. With a `result` the model goes on and answers in words."""
+def noted(schema: FunctionSchema, result: str | None = None) -> Tool:
+    """A tool that is only noted. With a `result` the model goes on and answers in words."""
 
-    schema: FunctionSchema
-    result: str | None = None
+    async def run(_: Arguments, __: CallFacts) -> Done:
+        return Done(result or "done", answers=result is not None)
+
+    return Tool(schema, run)
+
+
+class _Declared(Toolbox):
+    """Of which every persona has all, in the place of those of the same names."""
+
+    def __init__(self, declared: Sequence[Tool], toolbox: Toolbox) -> None:
+        super().__init__(declared)
+        self._others = toolbox
+
+    def tool(self, name: str) -> Tool | None:
+        return super().tool(name) or self._others.tool(name)
+
+    def of(self, persona: Persona) -> Toolbox:
+        others = (tool for tool in self._others.of(persona).tools if tool.name not in self.names)
+        return Toolbox([*others, *self.tools])
 
 
 @dataclass
@@ -106,37 +123,37 @@ class _Reader(FrameProcessor):
 class Dialogue:
     """Use it as a context manager; ask one thing after the other.
 
-    With `tools`, those are offered besides the persona's; all are noted in the replies. The greeting is part
-    of the conversation, as in a call.
+    With `tools`, those are offered besides the persona's, which are of `toolbox`; all are noted in the
+    replies. The greeting is part of the conversation, as in a call.
     """
 
-    def __init__(self, llm: Llm, persona: Persona, *, tools: Sequence[Tool] = ()) -> None:
+    def __init__(
+        self, llm: Llm, persona: Persona, *, tools: Sequence[Tool] = (), toolbox: Toolbox | None = None
+    ) -> None:
         self.reply = Reply()
         self.ended = False  # the agent has hung up
         self._persona = persona
-        self._tools = {tool.schema.name: tool for tool in tools}
         self._events: asyncio.Queue[str | _Done] = asyncio.Queue()
         self._error: ModelFailed | None = None
-        self._answers_due = 0
+        self._answer_due = self._answering = False
+        self._running: set[str] = set()  # calls of tools, by their ids
         self._asked_at = 0.0
         context = LLMContext([{"role": "assistant", "content": text} for text in persona.opening])
-        service = llm_service(
-            llm, context, persona, call_id=f"text-{next(_count)}", on_goodbye=self._hang_up, act=self._act
+        self._service, self._tools, self._flow = llm_service(
+            llm,
+            context,
+            persona,
+            call=CallFacts(id=f"text-{next(_count)}", transport="text", act=self._act),
+            toolbox=_Declared(tools, toolbox or Toolbox()),
+            conversation=Conversation(),
         )
-        self._service = service
-        if llm.tools and self._tools:
-            # A declared tool stands in for one of the same name that calls have.
-            own = [tool for tool in tools_of(persona) if tool.name not in self._tools]
-            context.set_tools(ToolsSchema(standard_tools=[*own, *(tool.schema for tool in tools)]))
-            for name in self._tools.keys() - {END_CALL.name}:
-                service.register_function(name, self._note)
         # The default strategies would load a turn detector.
         strategies = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
         aggregators = LLMContextAggregatorPair(context, user_params=strategies)
         assistant = aggregators.assistant()
         assistant.add_event_handler("on_assistant_turn_stopped", self._on_answered)
         self._worker = PipelineWorker(
-            Pipeline([aggregators.user(), _Reader(self), service, _Reader(self), assistant]),
+            Pipeline([aggregators.user(), _Reader(self), self._service, _Reader(self), assistant]),
             params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
             enable_rtvi=False,
             enable_turn_tracking=False,
@@ -144,22 +161,23 @@ class Dialogue:
             cancel_timeout_secs=END_DEADLINE_S,
         )
         self._runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
-        self._running: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.context = context
 
     async def __aenter__(self) -> Self:
         await self._service.get_tools_ready(self.context)
         await self._runner.add_workers(self._worker)
-        self._running = asyncio.create_task(self._runner.run(), name="dialogue")
+        self._task = asyncio.create_task(self._runner.run(), name="dialogue")
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        assert self._running is not None
+        assert self._task is not None
         await self._worker.queue_frame(EndFrame())
-        _, stuck = await asyncio.wait({self._running}, timeout=END_DEADLINE_S)
+        _, stuck = await asyncio.wait({self._task}, timeout=END_DEADLINE_S)
         if stuck:
             await self._runner.cancel()
-            await asyncio.wait({self._running}, timeout=END_DEADLINE_S)
+            await asyncio.wait({self._task}, timeout=END_DEADLINE_S)
+        await self._tools.finish()
 
     async def ask(self, text: str) -> AsyncGenerator[str, None]:
         """Say `text`; yields the answer as it is written, and leaves it in `reply`.
@@ -170,7 +188,7 @@ class Dialogue:
         self.reply = Reply()
         self._events = asyncio.Queue()  # whatever an interrupted answer may still tell isn't of this one
         self._asked_at = asyncio.get_running_loop().time()
-        self._answers_due = 1
+        self._answer_due, self._running = True, set()
         if is_one_of(text, self._persona.goodbye_words):
             self.reply.tool_calls.append(ToolCall(END_CALL.name))
             self._hang_up()
@@ -214,9 +232,15 @@ class Dialogue:
         elif isinstance(frame, FunctionCallsStartedFrame):
             for call in frame.function_calls:
                 reply.tool_calls.append(ToolCall(call.function_name, call.arguments))
-                self._answers_due += self._answered_again(call.function_name)
+                self._running.add(call.tool_call_id)
                 if call.function_name == END_CALL.name:
                     self._hang_up()
+        elif isinstance(frame, FunctionCallResultFrame):
+            self._running.discard(frame.tool_call_id)
+            self._answer_due |= bool(frame.properties and frame.properties.run_llm)
+            self._look()
+        elif isinstance(frame, LLMFullResponseStartFrame):
+            self._answering, self._answer_due = True, False
         elif isinstance(frame, ErrorFrame):
             error = frame.exception
             self._error = error if isinstance(error, ModelFailed) else ModelFailed(frame.error)
@@ -227,14 +251,6 @@ class Dialogue:
                     reply.prompt_tokens += data.value.prompt_tokens
                     if (cached := data.value.cache_read_input_tokens) is not None:
                         reply.cached_tokens = (reply.cached_tokens or 0) + cached
-
-    def _answered_again(self, name: str) -> bool:
-        """Whether the model speaks once the tool has run; of an unknown one Pipecat tells it so."""
-        if name == END_CALL.name:
-            return False
-        if name in self._tools:
-            return self._tools[name].result is not None
-        return name not in self._persona.tools
 
     async def _next(self) -> str | _Done:
         try:
@@ -247,16 +263,9 @@ class Dialogue:
             raise error
         return event
 
-    async def _act(self, name: str, arguments: Mapping[str, Any]) -> Done:
+    async def _act(self, *_: object) -> Done:
         """There is no call to do anything with."""
-        return Done("done", answers=self._answered_again(name))
-
-    async def _note(self, params: FunctionCallParams) -> None:
-        result = self._tools[params.function_name].result
-        await params.result_callback(
-            {"status": result or "done"},
-            properties=FunctionCallResultProperties(run_llm=result is not None),
-        )
+        return Done("done")
 
     def _give_up(self, reply: Reply) -> None:
         if reply is self.reply and not reply.total_ms:
@@ -266,8 +275,12 @@ class Dialogue:
         self.ended = True
 
     async def _on_answered(self, *_: object) -> None:
-        self._answers_due -= 1
-        if self.reply.interrupted or self._answers_due <= 0:
+        self._answering = False
+        self._look()
+
+    def _look(self) -> None:
+        """Whether that was all."""
+        if self.reply.interrupted or not (self._answering or self._answer_due or self._running):
             self._events.put_nowait(_Done())
 
     def _elapsed_ms(self) -> float:

@@ -157,7 +157,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
         kind = precision(placement.device, settings.stt.compute_type)
         yield _placed("speech-to-text", f"Whisper {name} ({kind})", placement)
     except ModelError as error:
-        yield Finding("speech-to-text", "fail", str(error))
+        yield Finding("speech-to-text", "warn" if settings.stt.url else "fail", str(error))
     for choice in dict.fromkeys(persona.voice for persona in personas):
         lost = []
         for voice in names_in(choice):
@@ -177,7 +177,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
             yield _placed("text-to-speech", voice, placement)
             break
         else:
-            yield Finding("text-to-speech", "fail", " Or: ".join(lost))
+            yield Finding("text-to-speech", "warn" if settings.tts.url else "fail", " Or: ".join(lost))
     minds = [
         entry.name
         for entry in catalog.entries()

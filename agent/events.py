@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal
 
 from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
@@ -15,7 +16,17 @@ from transports.call import EndReason, MediaStats
 MOST_READERS = 32
 MOST_WAITING = 256  # events that a reader may be behind
 
-Kind = Literal["started", "turn", "answered", "false_start", "tool_call", "action", "problem", "ended"]
+Kind = Literal[
+    "started",
+    "turn",
+    "answered",
+    "false_start",
+    "tool_call",
+    "tool_done",
+    "action",
+    "problem",
+    "ended",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class _Known:
     """What has been told of a call."""
 
     turns: Sequence[Turn] = ()
-    tool_calls: int = 0
+    tool_calls: Sequence[ToolCall] = ()
     actions: int = 0
     problems: int = 0
     false_starts: int = 0
@@ -83,14 +94,17 @@ class Events(Observer):
         for turn in turns:
             if id(turn) not in told:
                 self._tell(Event("turn", call, turn=turn))
-        for tool_call in call.tool_calls[known.tool_calls :]:
-            self._tell(Event("tool_call", call, tool_call=tool_call))
+        for before, tool_call in zip_longest(known.tool_calls, call.tool_calls):
+            if before is None:
+                self._tell(Event("tool_call", call, tool_call=tool_call))
+            elif before is not tool_call:
+                self._tell(Event("tool_done", call, tool_call=tool_call))
         for action in call.actions[known.actions :]:
             self._tell(Event("action", call, action=action))
         for problem in call.problems[known.problems :]:
             self._tell(Event("problem", call, problem=problem))
         self._known[call.info.id] = _Known(
-            turns, len(call.tool_calls), len(call.actions), len(call.problems), call.false_starts
+            turns, call.tool_calls, len(call.actions), len(call.problems), call.false_starts
         )
 
     def answered(self, call: Observed, trace: LatencyTrace) -> None:

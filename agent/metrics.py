@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import get_args
+from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from agent.conversation import LatencyTrace
 from agent.observer import Observed, Observer
-from agent.tools import END_CALL
-from config.persona import PersonaTool
+from agent.tools.builtin import BUILTIN
 from transports.call import EndReason, MediaStats
 
 LATENCY_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0)
 STAGE_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
 DURATION_S = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
-_TOOLS = {END_CALL.name, *get_args(PersonaTool)}  # a model may make up others
 JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 class Metrics(Observer):
     """Counts calls as they go."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        """`tools` are counted by their names besides the built-in ones."""
+        self._known = {*BUILTIN, *tools}  # a model may make up others
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._live = Gauge(
@@ -102,7 +102,7 @@ class Metrics(Observer):
         self._speculations.labels("discarded").inc(discarded)
         self._problems.inc(len(call.problems))
         for tool in call.tool_calls:
-            self._tools.labels(tool.name if tool.name in _TOOLS else "other").inc()
+            self._tools.labels(tool.name if tool.name in self._known else "other").inc()
         self._received.labels(transport).inc(stats.packets_received or 0)
         self._lost.labels(transport).inc(stats.packets_lost or 0)
         if stats.jitter_ms is not None:

@@ -7,13 +7,10 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
-    FunctionCallFromLLM,
-    FunctionCallResultProperties,
     InputAudioRawFrame,
     InputDTMFFrame,
     LLMTextFrame,
@@ -31,19 +28,25 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
-from pipecat.services.llm_service import FunctionCallParams
 from pipecat.turns.user_start import ExternalUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
+from agent.flows.guide import FlowGuide
 from agent.gate import AnswerGate, Tap
 from agent.rtvi import observer_params
-from agent.tools import END_CALL, Act, tools_of
+from agent.tools.builtin import END_CALL
+from agent.tools.confirmation import Confirmation
+from agent.tools.runner import ToolRunner
+from agent.tools.tool import Act, Arguments, CallFacts, Done
+from agent.tools.toolbox import Toolbox
+from agent.turn import words
+from agent.turn.lexicon import lexicon
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
-from config.persona import Persona, PersonaTool
+from config.persona import Persona
 from config.settings import Settings
 from models.errors import ModelError
 from models.llm.acts import ActExample
@@ -121,12 +124,16 @@ class Keys(DTMFAggregator):
             await super().queue_frame(frame, direction, callback)
 
 
-def brief(persona: Persona) -> Brief:
-    """What the language model is told of a persona."""
+def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
+    """What the language model is told of a persona, and of those tools that it has."""
     examples = [
         ActExample(one.caller, one.tool) for one in persona.examples if one.unless not in persona.tools
     ]
-    tools = [{"type": "function", "function": tool.to_default_dict()} for tool in tools_of(persona)]
+    if persona.flow:
+        asked_for = ((name, said) for name, task in persona.flow.tasks.items() for said in task.examples)
+        examples = [*(ActExample(said, name) for name, said in asked_for), *examples]
+    own = (toolbox or Toolbox()).of(persona).tools
+    tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own]
     return Brief(persona.primer, persona.language, examples, persona.again, tools)
 
 
@@ -141,6 +148,19 @@ def about_call(persona: Persona, info: CallInfo) -> str:
         "diverted_from": info.diverted_from[0] if info.diverted_from else "",
     }
     return re.sub(r"\{(\w+)\}", lambda one: known.get(one[1], one[0]) or "unknown", persona.caller or "")
+
+
+def facts(info: CallInfo, act: Act) -> CallFacts:
+    """What a tool may know of a call, with which `act` does what built-in ones do."""
+    return CallFacts(
+        id=info.id,
+        transport=info.transport,
+        direction=info.direction,
+        caller=info.caller,
+        caller_name=info.caller_name,
+        called=info.called,
+        act=act,
+    )
 
 
 class Hears(Protocol):
@@ -164,6 +184,8 @@ class CallPipeline:
     user: LLMUserAggregator | None
     assistant: LLMAssistantAggregator
     keys: Keys | None = None  # None where no turns are made of them
+    tools: ToolRunner | None = None  # None where the model has none
+    flow: FlowGuide | None = None
 
 
 def llm_service(
@@ -171,36 +193,40 @@ def llm_service(
     context: LLMContext,
     persona: Persona,
     *,
-    call_id: str,
-    on_goodbye: Callable[[], None],
-    act: Act,
+    call: CallFacts,
+    toolbox: Toolbox | None,
+    conversation: Conversation,
+    answering: Callable[[], Persona] | None = None,
+    wait: Callable[[], Awaitable[None]] | None = None,
     **asks: Any,
-) -> CallLlmService:
-    """The language model as it answers for `persona`, whether in sound or in text.
+) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
+    """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
+    the persona's flow.
 
-    `context` is offered the persona's tools, which `act` carries out; `on_goodbye` is called when the model
-    hangs up; `asks` is what the service asks of a call.
+    `context` is offered those of `toolbox` that the persona has; `answering` says who answers now, where that
+    may change; `wait` is run while a tool is; `asks` is what the service asks of a call.
     """
-    service = llm.service(call_id, brief(persona), **asks)
-    if llm.tools:
-        context.set_tools(ToolsSchema(standard_tools=[*tools_of(persona)]))
 
-        async def end_call(params: FunctionCallParams) -> None:
-            await params.result_callback(
-                {"status": "hanging up"}, properties=FunctionCallResultProperties(run_llm=False)
-            )
-            on_goodbye()
+    def agrees(text: str) -> bool:
+        now = answering() if answering else persona
+        return words.agrees(text, *now.agreeing, lexicon(now.language_code))
 
-        async def use(params: FunctionCallParams) -> None:
-            done = await act(params.function_name, params.arguments)
-            await params.result_callback(
-                {"status": done.status}, properties=FunctionCallResultProperties(run_llm=done.answers)
-            )
-
-        service.register_function(END_CALL.name, end_call)
-        for name in get_args(PersonaTool):
-            service.register_function(name, use)
-    return service
+    service = llm.service(call.id, brief(persona, toolbox), **asks)
+    runner = ToolRunner(
+        service,
+        context,
+        toolbox or Toolbox(),
+        call,
+        conversation,
+        confirmation=Confirmation(agrees),
+        wait=wait,
+    )
+    service.acts = runner
+    if llm.tools or persona.flow:
+        runner.become(persona)
+    guide = FlowGuide(service, context, runner, call)
+    guide.become(persona)
+    return service, runner, guide
 
 
 def build(
@@ -212,14 +238,14 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    toolbox: Toolbox | None = None,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
     front: Sequence[FrameProcessor] = (),
 ) -> CallPipeline:
     """Put one call's pipeline together; nothing runs yet. Those in `front` hear the caller before all others.
 
-    `on_goodbye` is called when the caller or the model wants to hang up, `act` with any other tool that the
-    model uses, `on_answered` with what the caller
-    heard of each turn of the agent's.
+    `on_goodbye` is called when the caller or the model wants to hang up, `act` with any other built-in tool
+    that the model uses, `on_answered` with what the caller heard of each turn of the agent's.
     """
     persona = answering.persona
     context = LLMContext()
@@ -228,23 +254,28 @@ def build(
     async def turn_stands() -> None:
         await listener.turn_stands()
 
-    llm = llm_service(
+    async def wait() -> None:
+        await listener.bridge_tool()
+
+    async def carry_out(name: str, arguments: Arguments) -> Done:
+        if name != END_CALL.name:
+            return await act(name, arguments)
+        on_goodbye()
+        return Done("hanging up")
+
+    llm, tools, flow = llm_service(
         pool.llm,
         context,
         persona,
-        call_id=call.info.id,
+        call=facts(call.info, carry_out),
+        toolbox=toolbox,
+        conversation=conversation,
+        answering=lambda: answering.persona,
+        wait=wait,
         about=about_call(persona, call.info),
-        on_goodbye=on_goodbye,
-        act=act,
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
     )
-
-    async def note_tools(_: object, calls: Sequence[FunctionCallFromLLM]) -> None:
-        for one in calls:
-            conversation.tool_called(one.function_name, one.arguments)
-
-    llm.add_event_handler("on_function_calls_started", note_tools)
 
     async def bridge(text: str) -> None:
         # Straight into the playout: on its way through the pipeline it would wait for whatever doesn't move.
@@ -282,6 +313,7 @@ def build(
         ),
         speculation=speculation,
         bridge=bridge,
+        acts=lambda: tools.busy,
         on_goodbye=caller_leaves,
     )
     aggregators = LLMContextAggregatorPair(
@@ -306,9 +338,10 @@ def build(
     )
 
     def become(persona: Persona) -> None:
-        llm.become(brief(persona))
-        if pool.llm.tools:
-            context.set_tools(ToolsSchema(standard_tools=[*tools_of(persona)]))
+        llm.become(brief(persona, toolbox))
+        if pool.llm.tools or persona.flow:
+            tools.become(persona)
+        flow.become(persona)
         tts.become(voice=persona.voice, language=persona.language)
 
     answering.on_change(become)
@@ -343,7 +376,7 @@ def build(
             assistant,
         ]
     )
-    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys)
+    return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys, tools, flow)
 
 
 def worker(

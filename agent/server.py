@@ -39,6 +39,7 @@ from agent.sessions import Sessions
 from agent.sip_health import sip_health
 from agent.summary import summarize
 from agent.tls import Certificate
+from agent.tools.toolbox import toolbox
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
@@ -91,18 +92,20 @@ class Server:
         self._worker = worker
         self._http_socket = http_socket
         self.personas = personas
+        self.toolbox = toolbox(settings.tools)
+        self.toolbox.require(personas.all)
         self.pool = ModelPool(
             settings,
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
-            briefs=[pipeline.brief(persona) for persona in personas.all],
+            briefs=[pipeline.brief(persona, self.toolbox) for persona in personas.all],
         )
         self.recorder = (
             Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
         )
         self.deliveries: Deliveries | None = None
         self.recordings = self._recordings(self.recorder)
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.toolbox.names)
         self.events = Events()
         self.tracing = tracing(settings.telemetry)
         self.canary = Canary(self.pool, personas.default)
@@ -113,6 +116,7 @@ class Server:
             pool=self.pool,
             voicemail=self.voicemail,
             recordings=self.recordings,
+            toolbox=self.toolbox,
             observers=[self.metrics, self.events, self.canary, *filter(None, [self.recorder, self.tracing])],
         )
         self._dispatcher: Dispatcher | None = None

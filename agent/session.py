@@ -30,6 +30,7 @@ from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
 from agent.recordings.recordings import Recordings
 from agent.rtvi import Messages, ending_message, latency_message, persona_message, taken_back_message
+from agent.tools.toolbox import Toolbox
 from agent.troubles import Outcome, Troubles
 from agent.voicemail import Voicemail
 from config.persona import Persona
@@ -68,6 +69,7 @@ class CallSession:
         dial: Dial | None = None,
         recordings: Recordings | None = None,
         others: Sequence[Persona] = (),
+        toolbox: Toolbox | None = None,
     ) -> None:
         """`says`: nothing else is said, and then hung up. Without `recordings` it isn't recorded.
 
@@ -99,6 +101,7 @@ class CallSession:
             pool=pool,
             on_goodbye=self._goodbye,
             act=lambda name, arguments: self.control.act(name, arguments),
+            toolbox=toolbox,
         )
         self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
         self.control: CallControl = CallControl(
@@ -327,6 +330,8 @@ class CallSession:
             await asyncio.wait({running}, timeout=self._settings.call.end_deadline_s)
         elif running.exception():
             logger.error("call %s: its pipeline failed", self.info.id, exc_info=running.exception())
+        if self._pipeline.tools:
+            await self._in_time(self._pipeline.tools.finish(), "finishing its tools")
         await self._in_time(self.monitor.finish(), "writing its recording")
         self._call.playout.on_sounding = None
         self._conversation.on_changed = None  # a record that has ended isn't begun anew

@@ -16,6 +16,7 @@ from agent.observer import Observer
 from agent.recordings.recordings import Recordings
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.tools.toolbox import Toolbox
 from agent.vitals import return_memory
 from agent.voicemail import Voicemail
 from agent.watchdog import bridges
@@ -25,12 +26,13 @@ from config.routes import Arrival
 from config.settings import Settings
 from models.pool import ModelPool
 from models.speech_text import pieces
-from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
+from transports.call import CallRefused, CallsStopped, CallTransport, EndReason, LinesBusy, MediaStats
 
 logger = logging.getLogger("offhook.calls")
 
 STATS_S = 2.0
 TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
+_REFUSED = {"full": LinesBusy, "limited": CallRefused, "stopped": CallsStopped}
 
 
 class Sessions:
@@ -44,6 +46,7 @@ class Sessions:
         pool: ModelPool,
         voicemail: Voicemail | None = None,
         recordings: Recordings | None = None,
+        toolbox: Toolbox | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
@@ -51,6 +54,7 @@ class Sessions:
         self._pool = pool
         self._voicemail = voicemail
         self._recordings = recordings
+        self._toolbox = toolbox
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
@@ -74,7 +78,7 @@ class Sessions:
     @property
     def stopped(self) -> bool:
         """Whether no call is taken, for other reasons than that there are so many."""
-        return self.draining or not self._ready or self._pool.llm.down
+        return self.draining or not self._ready or self._pool.llm.down or bool(self._pool.away)
 
     @property
     def state(self) -> Literal["starting", "ready", "draining"]:
@@ -91,6 +95,8 @@ class Sessions:
             return Refusal("stopped", "The server is draining: it takes no new calls.")
         if not self._ready:
             return Refusal("stopped", "The models are still loading.")
+        if away := self._pool.away:
+            return Refusal("stopped", away)
         if refusal := self.admission.refusal(self.live(), source, elsewhere=self.elsewhere()):
             return refusal
         mind = self._pool.llm
@@ -108,8 +114,7 @@ class Sessions:
             raise CallRefused("It is refused by a route.")
         needs_mind = place.says is None and place.test in (None, "latency")
         if refusal := self._refusal(info.source, needs_mind=needs_mind):
-            refused = CallsStopped if refusal.kind == "stopped" else CallRefused
-            raise refused(refusal.why, self._settings.call.divert_to)
+            raise _REFUSED[refusal.kind](refusal.why, self._settings.call.divert_to)
         if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
             in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)
@@ -130,6 +135,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             ),
         )
 
@@ -195,6 +201,7 @@ class Sessions:
                 dial=self.dial,
                 recordings=self._recordings if place.says is None else None,
                 others=self._personas.all,
+                toolbox=self._toolbox,
             )
         return CallSession(
             call,

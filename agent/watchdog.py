@@ -11,6 +11,7 @@ from config.turn import TurnSettings
 from models.errors import ModelLate
 
 LATE_WORDS_S = 3.5  # that a turn is over is known only with its words
+AGAIN_S = 10.0  # after a tool that takes even longer
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
 
 
@@ -31,11 +32,14 @@ class Watchdog:
         *,
         waits: Callable[[], bool],
         bridge: Callable[[str], Awaitable[None]],
+        acts: Callable[[], bool],
         give_up: Callable[[ModelLate], Awaitable[None]],
     ) -> None:
+        """`acts` tells whether a tool runs, which has a deadline of its own."""
         self._answering = answering
         self._waits = waits
         self._bridge = bridge
+        self._acts = acts
         self._give_up = give_up
 
     async def watch(self) -> None:
@@ -48,8 +52,21 @@ class Watchdog:
                 return
             await self._bridge(text)
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
+        while self._acts() and self._waits():
+            await self._bridge(self._answering.persona.longer)
+            await asyncio.sleep(AGAIN_S)
         if self._waits():
             await self._give_up(ModelLate(f"No answer within {turn.answer_timeout_s:.0f} s."))
+
+    async def watch_tool(self, alone: Callable[[], bool]) -> None:
+        """From the call of a tool until it is done, or cancelled: where something was said before it, nobody
+        watches else, as `alone` tells."""
+        waited_s = 0.0
+        for after_ms, text in bridges(self._answering.persona, self._answering.turn):
+            await asyncio.sleep(after_ms / 1000 - waited_s)
+            waited_s = after_ms / 1000
+            if alone():
+                await self._bridge(text)
 
     async def late_words(self, pauses: Callable[[], bool]) -> None:
         """From a question to the recognizer until it is answered, or cancelled."""

@@ -108,6 +108,7 @@ class OffhookServer:
         with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
             environment = {
                 **os.environ,
+                "PYTHONPATH": str(ROOT),
                 "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
                 "OFFHOOK_STATE_DIR": folder,
                 "OFFHOOK_SIP__HOST": "127.0.0.1",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.flow import Flow, FlowPhrases, load_flow, parse_flow
 from config.keypad import Keypad
 from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
@@ -32,7 +33,7 @@ def _with_colon(fact: Any) -> Any:
     return fact
 
 
-PersonaTool = Literal["transfer_call", "ask_for_keys", "send_keys", "take_message", "hold_call"]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 
 Fact = Annotated[
     str,
@@ -91,14 +92,20 @@ class Persona(Section):
     goodbye_words: tuple[Text, ...] = Field(
         (), description="The caller saying just one of these ends the call."
     )
+    consents: tuple[Text, ...] = Field(
+        (),
+        description="The caller saying just these agrees to what a tool asks before; the language's own by "
+        "default.",
+    )
     idle_prompts: tuple[Text, ...] = Field(min_length=1, description="Said in turn to a silent caller.")
     apology: Text = Field(description="Said before the call ends because a model failed.")
     turn: PersonaTurn = PersonaTurn()
-    tools: tuple[PersonaTool, ...] = Field(
+    tools: tuple[ToolName, ...] = Field(
         (),
         description="What the model may do besides talking and hanging up: transfer_call; ask_for_keys, for "
         "one of `keypad`; send_keys, as a menu at the other end wants them; take_message, which records one; "
-        "hold_call, which has the caller wait with music for a while.",
+        "hold_call, which has the caller wait with music for a while; and those that `tools` in the settings "
+        "has, by their names.",
     )
     transfer_to: tuple[Text, ...] = Field(
         (), description="Names in `transfer.to` to which it may; empty is all of them."
@@ -108,6 +115,27 @@ class Persona(Section):
     )
     keypad: tuple[Keypad, ...] = Field((), max_length=20, description="What a caller may be asked to key in.")
     phrases: Phrases = Phrases()
+    flow: Flow | None = Field(
+        None, description="What callers may want done, step by step; or the path of a file with that."
+    )
+
+    @model_validator(mode="after")
+    def _flow_can_be_said(self) -> Self:
+        if self.flow is None:
+            return self
+        if silent := [name for name, said in self.flow_phrases if not said]:
+            raise ValueError(
+                f"has a flow without phrases.{silent[0]}, for which {self.language} has no words"
+            )
+        if missing := self.flow.handed_to - set(self.tools):
+            raise ValueError(f"has a flow that hands over by {min(missing)}, which isn't among its tools")
+        return self
+
+    @property
+    def flow_phrases(self) -> FlowPhrases:
+        """What its flow says in any task, in its own words or the language's."""
+        own = self.flow.phrases if self.flow else FlowPhrases()
+        return own.over(lessons(self.language_code).flow)
 
     @property
     def uninterruptible(self) -> int:
@@ -137,6 +165,12 @@ class Persona(Section):
     def longer(self) -> str:
         """Said when it still is; empty in some languages."""
         return lessons(self.language_code).longer
+
+    @property
+    def agreeing(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What callers agree with, and what they may say with that."""
+        taught = lessons(self.language_code)
+        return self.consents or taught.consents, taught.courtesies
 
     @property
     def says(self) -> Phrases:
@@ -181,6 +215,10 @@ def load_persona(name_or_path: str) -> Persona:
         if not path.is_file():
             raise ConfigError(f"There is no persona '{name_or_path}'; {_choice(name_or_path)}")
     content = read_yaml(path, "The persona file")
+    if isinstance(flow := content.get("flow"), str):
+        content["flow"] = load_flow(path.parent / Path(flow).expanduser())
+    elif flow is not None:
+        content["flow"] = parse_flow(flow, f"the flow of the persona file {path}")
     try:
         return Persona.model_validate(content)
     except ValidationError as error:
@@ -226,7 +264,8 @@ def _sentence(error: ValidationError, path: Path) -> str:
         case "string_too_long":
             return f"{here} has more than {first['ctx']['max_length']} characters; make it several."
         case "value_error":
-            return f"{here} {first['ctx']['error']}."
+            said = first["ctx"]["error"]
+            return f"{here} {said}." if key else f"The persona file {path} {said}."
         case _:
             return f"{here} can't be used: {first['msg'][0].lower()}{first['msg'][1:]}."
 

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, PlainValidator, StringConstraints, model_validator
 
 from config.files import read_yaml
+from config.flow import FlowPhrases
 from config.phrases import Phrases
 from config.section import Section
 
@@ -72,7 +73,10 @@ class Lessons(Section):
     again: str = ""  # said where an answer was lost
     filler: str = ""  # said while one is awaited
     longer: str = ""  # and said when it still is
+    consents: tuple[str, ...] = ()  # said to what the agent asks before it does something
+    courtesies: tuple[str, ...] = ()  # said with those
     phrases: Phrases = Phrases()
+    flow: FlowPhrases = FlowPhrases()
     examples: tuple[Example, ...] = ()  # for personas without
     recalling: tuple[Recalling, ...] = ()
     unknown_examples: tuple[Example, ...] = ()  # what isn't among anyone's facts

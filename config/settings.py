@@ -21,7 +21,9 @@ from config.records import RecordsSettings
 from config.routes import RouteSettings
 from config.section import FilePath, Network, Port, Section, as_address, require_both
 from config.sip import MOST_PROCESSES, SipSettings
+from config.speech_server import SpeechServerSettings
 from config.telemetry import TelemetrySettings
+from config.tools import ToolSettings
 from config.transfer import SipUri, TransferSettings
 from config.turn import TurnSettings
 from config.voicemail import VoicemailSettings
@@ -81,11 +83,12 @@ class CallSettings(Section):
         return None if self.max_calls == "auto" else self.max_calls
 
 
-class SttSettings(Section):
+class SttSettings(SpeechServerSettings):
     model: str = Field(
         "auto",
         description="tiny.en or base (bundled), a folder, or a hub name such as 'small'; auto takes tiny.en "
-        "for English, which it hears as well as base does and in half the time, and base for the rest.",
+        "for English, which it hears as well as base does and in half the time, and base for the rest. "
+        "Where stt.url is set, its name there; auto is whisper-1.",
     )
     device: Device = Field("auto", description="auto takes a GPU that CTranslate2 can use.")
     compute_type: Literal[
@@ -94,11 +97,12 @@ class SttSettings(Section):
     threads: int = Field(0, ge=0, le=64, description="0 uses one, the fastest for short speech.")
 
 
-class TtsSettings(Section):
+class TtsSettings(SpeechServerSettings):
+    model: str = Field("tts-1", min_length=1, description="The model's name on the server at tts.url.")
     voice: str | None = Field(
         None,
-        description="A voice or .onnx file; the persona's by default. Of personas in several "
-        "languages, those speak with it that share the first one's.",
+        description="A voice or .onnx file, or one that the server at tts.url has; the persona's by default. "
+        "Of personas in several languages, those speak with it that share the first one's.",
     )
     device: Device = Field("auto", description="auto takes a GPU that ONNX Runtime can use, for Kokoro.")
     threads: int = Field(0, ge=0, le=64, description="0 uses every core, but at most four.")
@@ -228,6 +232,7 @@ class Settings(Section):
     carriers: CarrierSettings = CarrierSettings()
     text: TextSettings = TextSettings()
     transfer: TransferSettings = TransferSettings()
+    tools: ToolSettings = ToolSettings()
     webhook: WebhookSettings = WebhookSettings()
     voicemail: VoicemailSettings = VoicemailSettings()
     records: RecordsSettings = RecordsSettings()

@@ -81,7 +81,13 @@ class SipSettings(Section):
     )
     ban_exempt: tuple[Network, ...] = Field(
         ("127.0.0.0/8", "::1/128"),
-        description="Networks that are neither limited nor banned, as a proxy's; trusted_peers neither.",
+        description="Networks that are neither limited nor banned, as a PBX's; trusted_peers and proxies "
+        "neither.",
+    )
+    proxies: tuple[Network, ...] = Field(
+        (),
+        description="Proxies in front of offhook, which are believed about who sent what they pass on (Via); "
+        "whom sip.allow doesn't list gets 403.",
     )
     codecs: tuple[Codec, ...] = Field(
         ("opus", "g722", "pcmu", "pcma"), min_length=1, description="Offered and accepted, best first."

@@ -19,7 +19,8 @@ from models.bearing import CHUNKS, LOOKS, READ_TOKENS, SPOKEN_S, WRITTEN_TOKENS,
 from models.capacity import cpu_model, usable_cores
 from models.errors import ModelError
 from models.files import write_whole
-from models.pool import ModelPool, question
+from models.pool import ModelPool
+from models.question import question
 from models.silero import CHUNK_SAMPLES
 from models.speech import SAMPLE_RATE_HZ
 from models.voices import Choice

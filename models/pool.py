@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Protocol, TypeVar
 
 from loguru import logger
@@ -22,12 +21,17 @@ from models.llm.brief import Brief
 from models.llm.completeness import Completeness
 from models.llm.language_model import Llm
 from models.nvml import Gpu
+from models.question import question
+from models.remote_recognizer import RemoteRecognizer
+from models.remote_voices import RemoteVoices
 from models.silero import SileroModel
+from models.speech_server import SpeechServer
 from models.voices import Choice, Voices, names_in
 from models.voices import load as load_voices
 from models.whisper import Recognizer
 
 T = TypeVar("T")
+_NOT_LOADED = "The models aren't loaded."
 
 
 class _Run(Protocol):
@@ -67,7 +71,7 @@ class _Component:
     state: str = "loading"
     device: str = ""
     error: str | None = None
-    lane: Lane | None = field(default=None)
+    lane: Lane | SpeechServer | None = field(default=None)
     precision: str | None = None
     weights_bytes: int | None = None
     note: str | None = None
@@ -111,8 +115,8 @@ class ModelPool:
         self._choices = tuple(dict.fromkeys(voices))
         self._languages = tuple(languages)
         self._briefs = tuple(briefs)
-        self._recognizer: Recognizer | None = None
-        self._voices: Voices | None = None
+        self._recognizer: Recognizer | RemoteRecognizer | None = None
+        self._voices: Voices | RemoteVoices | None = None
         self._vad: SileroModel | None = None
         self._llm: Llm | None = None
         self._stt_model = speech_model(settings, languages, self.catalog)
@@ -129,12 +133,16 @@ class ModelPool:
         return set(voices) <= set(self._choices) and set(languages) <= set(self._languages)
 
     @property
-    def recognizer(self) -> Recognizer:
-        return _loaded(self._recognizer)
+    def recognizer(self) -> Recognizer | RemoteRecognizer:
+        if self._recognizer is None:
+            raise ModelFailed(_NOT_LOADED)
+        return self._recognizer
 
     @property
-    def voices(self) -> Voices:
-        return _loaded(self._voices)
+    def voices(self) -> Voices | RemoteVoices:
+        if self._voices is None:
+            raise ModelFailed(_NOT_LOADED)
+        return self._voices
 
     @property
     def vad(self) -> SileroModel:
@@ -207,8 +215,19 @@ class ModelPool:
             self._thinking.oldest_s = llm.oldest_s
             if llm.started:
                 self._thinking.model, self._thinking.device = llm.endpoint.model, llm.device
+        for part, model in ((self._hearing, self._recognizer), (self._speaking, self._voices)):
+            if isinstance(model, RemoteRecognizer | RemoteVoices):
+                part.state, part.lane, part.error = model.state, model.lane, model.server.down
         parts = (self._hearing, self._speaking, self._activity, self._thinking)
         return [part.health() for part in parts]
+
+    @property
+    def away(self) -> str:
+        """Why a caller would not be heard, or be told nothing; empty where all is well."""
+        for part in (self._recognizer, self._voices):
+            if isinstance(part, RemoteRecognizer | RemoteVoices) and part.state == "down":
+                return part.server.down or ""
+        return ""
 
     async def _load(self, part: _Component, load: Awaitable[None], on_progress: Progress | None) -> None:
         tell = on_progress or (lambda _: None)
@@ -229,6 +248,16 @@ class ModelPool:
             tell(part.health())
 
     async def _load_recognizer(self, run: _Run) -> None:
+        stt = self._settings.stt
+        if stt.url is None:
+            self._recognizer = await self._load_whisper(run)
+            return
+        local = await _or_none(self._load_whisper(run)) if stt.fallback == "bundled" else None
+        self._recognizer = remote = RemoteRecognizer(stt, local=local)
+        _elsewhere(self._hearing, remote.name)
+        await remote.start()
+
+    async def _load_whisper(self, run: _Run) -> Recognizer:
         stt, name = self._settings.stt, self._stt_model
 
         def load() -> Recognizer:
@@ -253,10 +282,19 @@ class ModelPool:
                 )
             return loaded
 
-        self._recognizer = recognizer = await run(load)
+        recognizer = await run(load)
         self._hearing.device, self._hearing.precision = recognizer.device, recognizer.compute_type
         self._hearing.note = self.devices.notes.get("stt.device")
         self._hearing.lane = recognizer.lane
+        try:
+            await self._try_whisper(recognizer)
+        except ModelError:
+            await recognizer.close()
+            raise
+        return recognizer
+
+    async def _try_whisper(self, recognizer: Recognizer) -> None:
+        name = recognizer.name
         for language in self._languages:
             if not recognizer.hears(language):
                 raise WeightsError(
@@ -269,12 +307,22 @@ class ModelPool:
 
     async def _load_voices(self, run: _Run) -> None:
         tts = self._settings.tts
+        if tts.url is None:
+            self._voices = await self._load_local_voices(run)
+            return
+        local = await _or_none(self._load_local_voices(run)) if tts.fallback == "bundled" else None
+        self._voices = remote = RemoteVoices(tts, self._choices, local=local)
+        _elsewhere(self._speaking, remote.described)
+        await remote.start()
+
+    async def _load_local_voices(self, run: _Run) -> Voices:
+        tts = self._settings.tts
         loaded = await run(
             lambda: load_voices(
                 self._choices, self.catalog, devices=self.devices, device=tts.device, threads=tts.threads
             )
         )
-        self._voices = voices = Voices(loaded)
+        voices = Voices(loaded)
         self._speaking.model = voices.described
         self._speaking.device, self._speaking.precision = voices.device, voices.precision
         self._speaking.weights_bytes = voices.weights_bytes
@@ -283,7 +331,9 @@ class ModelPool:
         for name in loaded:  # numbers, which are read in every language
             speech = await voices.synthesize("1, 2, 3.", voice=name, call_id="warm-up")
             if not speech.words:
+                await voices.close()
                 raise WeightsError(f"The voice {name} doesn't speak.")
+        return voices
 
     async def _load_vad(self, run: _Run) -> None:
         self._vad = vad = await run(SileroModel)
@@ -303,8 +353,8 @@ class ModelPool:
 
 
 def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog) -> str:
-    """The Whisper model that hears `languages`: stt.model, or what it chooses where it is auto."""
-    if settings.stt.model != "auto":
+    """The Whisper model here that hears `languages`: stt.model, or what it chooses where it is auto."""
+    if settings.stt.model != "auto" and settings.stt.url is None:
         return settings.stt.model
     english = all(language.partition("-")[0] == "en" for language in languages)
     return "tiny.en" if english and (catalog.has("tiny.en") or not catalog.has("base")) else "base"
@@ -312,10 +362,19 @@ def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog)
 
 def _loaded(model: T | None) -> T:
     if model is None:
-        raise ModelFailed("The models aren't loaded.")
+        raise ModelFailed(_NOT_LOADED)
     return model
 
 
-def question() -> bytes:
-    """Someone asks: "What time do you open tomorrow?" (synthetic, telephone band)."""
-    return (files("models") / "data" / "question.pcm").read_bytes()
+async def _or_none(loading: Awaitable[T]) -> T | None:
+    """What need not be here, since a server does its work."""
+    try:
+        return await loading
+    except ModelError as error:
+        logger.info(f"Nothing here takes over from a server: {error}")
+        return None
+
+
+def _elsewhere(part: _Component, model: str) -> None:
+    """It is a server's: what was loaded here only takes over."""
+    part.model, part.device, part.precision, part.weights_bytes, part.note = model, "server", None, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,16 @@ class Voice(Protocol):
 
     def parts(self, text: str, *, language: str | None = None, before: str = "") -> Iterator[Speech]:
         """The same part by part. The first is short, so that it is there soon."""
+
+
+def wav(pcm: bytes) -> bytes:
+    """A WAV file around s16le mono PCM at 16 kHz."""
+    rate = SAMPLE_RATE_HZ
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(pcm), b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", len(pcm)),
+    )
+    return header + pcm
 
 
 def readings(text: str, own: str, language: str | None = None, before: str = "") -> list[Reading]:

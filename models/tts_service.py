@@ -18,6 +18,7 @@ from pipecat.services.settings import TTSSettings
 from models.errors import ModelError, ModelLate
 from models.lanes import Speculative
 from models.pipecat_internals import OrderedTTSService
+from models.remote_voices import RemoteVoices
 from models.speech import SAMPLE_RATE_HZ, Speech
 from models.speech_text import Chunks, pieces
 from models.voices import Choice, Voices, names_in
@@ -38,7 +39,7 @@ class VoiceTTSService(OrderedTTSService):
     def __init__(
         self,
         *,
-        voices: Voices,
+        voices: Voices | RemoteVoices,
         voice: Choice,
         call_id: str,
         language: str = "en",

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from config.sip import SipSettings
-from transports.call import CallGone, CallRefused, CallsStopped, CallTransport, EndReason
+from transports.call import CallGone, CallRefused, CallsStopped, CallTransport, EndReason, LinesBusy
 from transports.sip.server import SipServer
 
 SCENARIOS = Path(__file__).parent / "transports" / "sipp"
@@ -64,6 +64,7 @@ class Reception:
         self.live: dict[str, CallTransport] = {}
         self.ring_s = 0.0
         self.full = False
+        self.limited = False
         self.stopped = False
         self.divert_to: str | None = None
 
@@ -71,7 +72,9 @@ class Reception:
         if self.stopped:
             raise CallsStopped(divert_to=self.divert_to)
         if self.full:
-            raise CallRefused(divert_to=self.divert_to)
+            raise LinesBusy(divert_to=self.divert_to)
+        if self.limited:
+            raise CallRefused
         over = asyncio.Event()
 
         async def on_connected(_: CallTransport) -> None:

@@ -1,26 +1,19 @@
-"""Debian's Kamailio as docs/pbx.md sets it up, with or without rtpengine, in front of a server of ours."""
+"""Debian's Kamailio as `deploy/kamailio` sets it up, with or without rtpengine, before servers of ours."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.peers import free_port, require_peer
 
-PBX = Path(__file__).parent.parent / "docs" / "pbx.md"
+DEPLOYED = Path(__file__).parent.parent / "deploy" / "kamailio"
+NODE = "127.0.0.21"  # by whose address the proxy knows it, so that it can't be the callers'
 STARTED_S = 10.0
-
-
-def recipe() -> tuple[str, str]:
-    """Kamailio's dispatcher.list and kamailio.cfg, as the page has them."""
-    section = PBX.read_text().partition("\n## Kamailio\n")[2].partition("\n## ")[0]
-    destinations, configuration = re.findall(r"```\n(.*?)```", section, re.DOTALL)
-    return destinations, configuration
 
 
 @dataclass(frozen=True)
@@ -33,42 +26,71 @@ class Tls:
     ca: Path
 
 
+def configured(
+    folder: Path,
+    address: tuple[str, int],
+    nodes: Sequence[tuple[str, int]],
+    *,
+    transport: str = "udp",
+    rtpengine: int | None = None,
+    tls: Tls | None = None,
+    peers: Sequence[str] = (),
+) -> list[str]:
+    """What starts it in the foreground, on `address`, before these nodes.
+
+    `rtpengine` is the port on which that listens, `peers` are as in peers.list.
+    """
+    host, port = address
+    lines = [
+        f"1 sip:{node[0]}:{node[1]};transport={transport} 0 0 duid={nth}" for nth, node in enumerate(nodes)
+    ]
+    (folder / "dispatcher.list").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "peers.list").write_text("".join(f"{peer} 32\n" for peer in peers))
+    text = (DEPLOYED / "kamailio.cfg").read_text()
+    changes = {
+        "10.0.0.10:5060": f"{host}:{port}",
+        "10.0.0.0/24": f"{nodes[0][0]}/32",
+        "/etc/kamailio/dispatcher.list": str(folder / "dispatcher.list"),
+        "/etc/kamailio/peers.list": str(folder / "peers.list"),
+        "127.0.0.1:2223": f"127.0.0.1:{rtpengine}",
+    }
+    if tls:
+        changes["10.0.0.10:5061"] = f"{host}:{tls.port}"
+        for name in ("certificate", "key", "ca"):
+            changes[f"/etc/kamailio/{name.removesuffix('ificate')}.pem"] = str(getattr(tls, name))
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "kamailio.cfg").write_text(text)
+    defined = (("WITH_RTPENGINE", rtpengine), ("WITH_TLS", tls))
+    return [
+        *(require_peer("kamailio"), "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-Y", str(folder)),
+        *("-P", str(folder / "kamailio.pid"), "-m", "32", "-M", "4"),
+        *(option for name, wanted in defined if wanted for option in ("-A", name)),
+    ]
+
+
 @contextlib.asynccontextmanager
 async def kamailio(
     folder: Path,
-    server: tuple[str, int],
-    *,
+    *nodes: tuple[str, int],
     transport: str = "udp",
     rtpengine: bool = False,
     tls: Tls | None = None,
+    peers: Sequence[str] = (),
 ) -> AsyncIterator[tuple[str, int]]:
-    """A proxy on 127.0.0.1 that hands every call to `server`, over `transport`. Gives its address."""
-    program = require_peer("kamailio")
-    port, control = free_port(), free_port()
-    _, configuration = recipe()
-    listed = folder / "dispatcher.list"
-    listed.write_text(f"1 sip:{server[0]}:{server[1]};transport={transport}\n")
-    configuration = configuration.replace("192.0.2.10:5060", f"127.0.0.1:{port}")
-    configuration = configuration.replace("/etc/kamailio/dispatcher.list", str(listed))
-    if tls:
-        configuration = configuration.replace("192.0.2.10:5061", f"127.0.0.1:{tls.port}")
-        for name in ("certificate", "key", "ca"):
-            file = f"/etc/kamailio/{name.removesuffix('ificate')}.pem"
-            configuration = configuration.replace(file, str(getattr(tls, name)))
-    (folder / "kamailio.cfg").write_text(configuration.replace("127.0.0.1:2223", f"127.0.0.1:{control}"))
+    """A proxy on 127.0.0.1 that spreads calls over `nodes`, by `transport`. Gives its address."""
+    address, control = ("127.0.0.1", free_port()), free_port()
+    listens = control if rtpengine else None
+    command = configured(
+        *(folder, address, nodes), transport=transport, rtpengine=listens, tls=tls, peers=peers
+    )
     async with contextlib.AsyncExitStack() as stack:
         if rtpengine:
             await stack.enter_async_context(_rtpengine(control))
-        defined = (("WITH_RTPENGINE", rtpengine), ("WITH_TLS", tls))
-        options = [option for name, wanted in defined if wanted for option in ("-A", name)]
-        await stack.enter_async_context(
-            running(
-                *(program, "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-Y", str(folder)),
-                *("-P", str(folder / "kamailio.pid"), "-m", "32", "-M", "4", *options),
-            )
-        )
-        await answers(port)
-        yield "127.0.0.1", port
+        await stack.enter_async_context(running(*command))
+        await answers(address[1])
+        yield address
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +108,7 @@ async def _rtpengine(control: int) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str) -> AsyncIterator[None]:
+async def running(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program, ended with the block; what it said last is in the error if it came to nothing."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
@@ -100,7 +122,7 @@ async def running(*command: str) -> AsyncIterator[None]:
 
     reading = asyncio.create_task(read())
     try:
-        yield
+        yield process
     except TimeoutError:
         raise AssertionError(f"{command[0]}: {b''.join(said[-20:]).decode(errors='replace')}") from None
     finally:

@@ -59,11 +59,11 @@ class SipAnswer:
     text: str
 
     def header(self, name: str) -> str:
-        for line in self.text.splitlines():
-            key, _, value = line.partition(":")
-            if key.strip().lower() == name.lower():
-                return value.strip()
-        return ""
+        return next(iter(self.headers(name)), "")
+
+    def headers(self, name: str) -> list[str]:
+        lines = (line.partition(":") for line in self.text.splitlines())
+        return [value.strip() for key, _, value in lines if key.strip().lower() == name.lower()]
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Caller:
     uri: str = ""  # the Request-URI; what stands in To by default
     to: str = ""  # a whole header's value, without tag; as is From
     from_: str = ""
+    contact: str = ""  # the host that it names, where that isn't its own
     received: list[Packet] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)  # what the server asked of us
 
@@ -98,6 +99,7 @@ class Caller:
         self.call_id = secrets.token_hex(8)
         self.tag = secrets.token_hex(4)
         self.to_tag = ""
+        self.routes = ""  # of the dialog: whole lines
         self.cseq = 0
         self.direction = "sendrecv"
         self.formats = f"0 {TELEPHONE_EVENT}"  # and the SDP's attributes of the audio
@@ -145,7 +147,11 @@ class Caller:
     def ack(self, answer: SipAnswer, body: str = "") -> None:
         to = answer.header("To")
         self.to_tag = to.partition("tag=")[2].partition(";")[0]
-        self.send(self.request("ACK", body, cseq=self.cseq))
+        accepted = answer.status < 300
+        if accepted and (routes := answer.headers("Record-Route")):
+            self.routes = "".join(f"Route: {route}\r\n" for route in reversed(routes))
+            self.uri = answer.header("Contact").partition("<")[2].partition(">")[0]
+        self.send(self.request("ACK", body, cseq=self.cseq, branch="" if accepted else self.branch))
         self.acked_at = time.monotonic()
 
     async def bye(self) -> SipAnswer:
@@ -202,8 +208,8 @@ class Caller:
             f"Max-Forwards: 70\r\nFrom: {self.from_ or f'<sip:{self.name}@{host}>'};tag={self.tag}\r\n"
             f"To: {self.to or f'<sip:{self.user}@{self.server[0]}>'}{tag}\r\nCall-ID: {self.call_id}\r\n"
             f"CSeq: {cseq} {method}\r\n"
-            f"Contact: <sip:{self.name}@{host}:{port}{self._parameter}>\r\n{headers}{content}"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Contact: <sip:{self.name}@{self.contact or host}:{port}{self._parameter}>\r\n"
+            f"{self.routes}{headers}{content}Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
     def send(self, message: str) -> None:

@@ -206,5 +206,9 @@ class CallRefused(Exception):
         self.divert_to = divert_to
 
 
+class LinesBusy(CallRefused):
+    """Every line is taken: another server may have one (486 with Q.850's cause 34, no circuit available)."""
+
+
 class CallsStopped(CallRefused):
     """No call is taken now, also where lines are free: another server may be asked (503)."""

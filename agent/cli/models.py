@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from agent.cli.model_server import serve
 from agent.cli.options import ConfigFile, Set, load_settings
 from models.bundled import BY_NAME, Mind, installed_by_default
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 PullKind = Literal["voice", "speech-to-text", "language-model"]
 
-app = typer.Typer(help="List, fetch and check the models' weights.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, check and serve the models.", no_args_is_help=True)
+app.command()(serve)
 
 _WORTH_A_LINE_BYTES = 20_000_000
 _CALLS = 20  # where nobody has said how many
@@ -102,6 +104,7 @@ def install(
 async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     """Have the bundled model read what calls begin with, so that the first start needn't."""
     from agent.pipeline import brief
+    from agent.tools.toolbox import toolbox
     from config.answering import load_personas
     from models.errors import WeightsError
     from models.llm.speaker import start_speaker
@@ -111,8 +114,9 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
         with console.status("The language model reads the persona ..."):
             speaker = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
+                tools = toolbox(settings.tools)
                 for persona in load_personas(settings).all:
-                    told = brief(persona)
+                    told = brief(persona, tools)
                     await speaker.prepare(told if llm.tools != "off" else replace(told, tools=()))
             finally:
                 await speaker.child.close()

@@ -33,6 +33,7 @@ from config.redaction import without_credentials
 
 if TYPE_CHECKING:
     from agent.server import Server
+    from agent.service_manager import ServiceManager
     from config.answering import Personas
     from config.persona import Persona
     from config.settings import Settings
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 EXIT_CANNOT_START = 1
 EXIT_SIP_DIED = 3
+STOP_S = 60.0  # behind the calls: goodbyes, recordings, models
 SHOWN_NUMBERS = 5  # of one persona
 
 
@@ -87,21 +89,30 @@ async def _serve(settings: Settings, personas: Personas, again: Callable[[], Set
         from agent import logs
         from agent.http.server import ListenError
         from agent.server import Server, SipDied
+        from agent.service_manager import ServiceManager
         from agent.tls import TlsError
         from models.errors import ModelError
         from transports.sip.errors import SipError
 
         logs.set_up(settings.log)
         server = Server(settings, personas, again)
+        manager = ServiceManager()
+
+        def on_progress(what: str) -> None:
+            status.update(f"Loading ... {what}")
+            manager.starting(what)
+
         try:
-            await server.start(lambda what: status.update(f"Loading ... {what}"))
+            await server.start(on_progress)
         except (ModelError, SipError, ListenError, TlsError) as error:
             console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             await server.close(drain_s=0)
             return EXIT_CANNOT_START
     _introduce(console, server, time.monotonic() - started)
-    stop = _stop_on_signals()
-    _reload_on_signal(server)
+    stop = stop_on_signals()
+    _reload_on_signal(server, manager)
+    manager.ready()
+    watching = asyncio.create_task(manager.watch(lambda: _status(server)), name="service manager")
     try:
         await server.wait(stop)
     except SipDied as error:
@@ -111,12 +122,14 @@ async def _serve(settings: Settings, personas: Personas, again: Callable[[], Set
     calls, drain_s = len(server.sessions.live()), server.settings.call.drain_s
     if calls:
         console.print(f"Stopping: {calls} calls may go on for {drain_s:.0f} s ...")
+    manager.stopping(drain_s + STOP_S)
     await server.close(drain_s=drain_s)
+    watching.cancel()
     console.print("Stopped.")
     return 0
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """The event that a first signal sets; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -131,15 +144,28 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _reload_on_signal(server: Server) -> None:
+def _reload_on_signal(server: Server, manager: ServiceManager) -> None:
     reloading: set[asyncio.Task[None]] = set()
 
+    async def read_again() -> None:
+        manager.reloading()
+        await server.reload_or_tell()
+        manager.ready()
+
     def reload() -> None:
-        task = asyncio.create_task(server.reload_or_tell(), name="reload")
+        task = asyncio.create_task(read_again(), name="reload")
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+def _status(server: Server) -> str:
+    """A line for the service manager."""
+    sessions = server.sessions
+    accepting, why_not = sessions.accepting
+    calls = len(sessions.live()) + sessions.elsewhere()
+    return f"{calls} of {sessions.admission.max_calls} lines busy. {'' if accepting else why_not}".strip()
 
 
 def _hosts(host: str) -> list[str]:

@@ -15,7 +15,7 @@ from agent.evals.runs import persona_for
 from agent.evals.scenario import Scenario, ScenarioSet
 from agent.evals.words import words
 from agent.server import Server
-from agent.tools import END_CALL
+from agent.tools.builtin import END_CALL
 from config.answering import Personas
 from config.persona import Persona
 from config.settings import Settings

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Self
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from agent.dialogue import Tool
+from agent.dialogue import noted
 from agent.evals.language import REFUSAL_LANGUAGES
 from agent.evals.words import pattern
+from agent.tools.tool import Tool
 from config.errors import ConfigError
 from config.files import read_yaml
 from config.persona import MAX_FACTS, Fact
@@ -57,7 +58,7 @@ class ToolSpec(Section):
         schema = FunctionSchema(
             name=self.name, description=self.description, properties=self.parameters, required=required
         )
-        return Tool(schema, self.result)
+        return noted(schema, self.result)
 
 
 class Rules(Section):

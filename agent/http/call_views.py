@@ -125,10 +125,20 @@ class ToolCallView(BaseModel):
     name: str = Field(examples=["take_message"])
     arguments: dict[str, Any]
     at: datetime
+    seconds: float | None = Field(None, description="How long it took; null until it is over.")
+    result: Any = Field(None, description="What it returned to the model; null where it failed.")
+    error: str | None = Field(None, description="Why it failed, as the model was told.")
 
     @classmethod
     def of(cls, call: ToolCall) -> ToolCallView:
-        return cls(name=call.name, arguments=dict(call.arguments), at=time_of(call.at))
+        return cls(
+            name=call.name,
+            arguments=dict(call.arguments),
+            at=time_of(call.at),
+            seconds=None if call.seconds is None else round(call.seconds, 3),
+            result=call.result,
+            error=call.error,
+        )
 
 
 class ActionView(BaseModel):

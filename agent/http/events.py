@@ -92,9 +92,9 @@ def events_router(events: Events, nodes: Nodes | None = None) -> APIRouter:
     async def stream(request: Request, session: Session = None, over: Over = "own") -> StreamingResponse:
         """Server-sent events of all calls from now on, or of one until it has ended.
 
-        `started`, `turn`, `answered`, `false_start`, `tool_call`, `action`, `problem`, `ended`; and `error`
-        where some were lost, since the reader was too slow. A WebSocket at the same address has them as JSON
-        messages.
+        `started`, `turn`, `answered`, `false_start`, `tool_call`, `tool_done`, `action`, `problem`, `ended`;
+        and `error` where some were lost, since the reader was too slow. A WebSocket at the same address has
+        them as JSON messages.
         """
         whole = nodes if over == "all" else None
         try:

@@ -21,7 +21,7 @@ from agent.http.proxies import TrustedProxies
 from agent.peer import CLUSTER_KEY
 
 # Carriers sign their requests instead; probes and the page hold nothing secret.
-KEYED_PREFIXES = ("/api/", "/health", "/metrics")
+KEYED_PREFIXES = ("/api/", "/v1/", "/health", "/metrics")
 SIGNED_PREFIXES = ("/api/v1/carriers/",)
 BODY_DEADLINE_S = 30.0
 LOOK_AGAIN_S = 5.0  # at the key of an open stream

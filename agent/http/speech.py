@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -26,6 +25,7 @@ from agent.http.upload import CHUNK_MS, UnknownFormat, UploadError, decode, spok
 from config.settings import TextSettings
 from models.errors import ModelBusy, ModelError, ModelFailed
 from models.lanes import Priority
+from models.speech import wav
 from models.speech_text import pieces
 from models.voices import names_in
 
@@ -198,16 +198,6 @@ async def _voice_probabilities(models: Models, pcm: bytes) -> list[float]:
         await asyncio.sleep(0)  # calls come first
     # The last, incomplete chunk.
     return probabilities + activity.process(bytes(_offset(CHUNK_MS)))
-
-
-def wav(pcm: bytes) -> bytes:
-    """A WAV file around s16le mono PCM at 16 kHz."""
-    rate = SAMPLE_RATE_HZ
-    header = struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", 36 + len(pcm), b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", len(pcm)),
-    )
-    return header + pcm
 
 
 async def _spoken(

@@ -12,6 +12,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from agent.outbound.beeps import BeepDetector
 from agent.outbound.machine import AnsweringMachine, Verdict
 from models.errors import ModelError
+from models.remote_recognizer import RemoteRecognizer
 from models.silero import VoiceActivity
 from models.whisper import Recognizer
 from transports.playout import SAMPLE_RATE_HZ
@@ -67,7 +68,12 @@ class MachineDetection(FrameProcessor):
     """The first of a call's pipeline. What comes is silence to the others until a person has answered."""
 
     def __init__(
-        self, activity: VoiceActivity, recognizer: Recognizer, *, call_id: str, language: str
+        self,
+        activity: VoiceActivity,
+        recognizer: Recognizer | RemoteRecognizer,
+        *,
+        call_id: str,
+        language: str,
     ) -> None:
         super().__init__(enable_direct_mode=True)
         self._ear = Ear(activity)

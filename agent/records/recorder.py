@@ -309,7 +309,14 @@ class Recorder(Observer):
         }
 
     def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
-        return {"name": call.name, "arguments": self._said(dict(call.arguments)), "at": _moment(call.at)}
+        return {
+            "name": call.name,
+            "arguments": self._said(dict(call.arguments)),
+            "at": _moment(call.at),
+            "seconds": call.seconds,
+            "result": self._said(call.result),
+            "error": call.error and self._words(call.error),
+        }
 
     def _action(self, action: conversation.Action) -> dict[str, Any]:
         said = self._said(dict(action.arguments))

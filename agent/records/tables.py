@@ -103,6 +103,9 @@ class ToolCall(Base):
     name: Mapped[str]
     arguments: Mapped[dict[str, Any]]
     at: Mapped[datetime]
+    seconds: Mapped[float | None]  # null until it is over, as what came of it
+    result: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    error: Mapped[str | None]
 
 
 class Action(Base):

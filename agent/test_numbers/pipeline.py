@@ -22,7 +22,8 @@ from agent.test_numbers.line_test import LineTest
 from agent.test_numbers.quality import Quality
 from agent.test_numbers.repeat import Repeat
 from agent.test_numbers.tone import Tone
-from agent.tools import Act
+from agent.tools.tool import Act
+from agent.tools.toolbox import Toolbox
 from config.announcement import announcements
 from config.persona import Persona
 from config.settings import Settings, TestNumber
@@ -50,6 +51,7 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    toolbox: Toolbox | None = None,
 ) -> CallPipeline:
     """Put the pipeline of one call to `number` together, as `agent.pipeline.build` does one of any other."""
     persona, says = answering.persona, announcements(answering.language)
@@ -70,6 +72,7 @@ def build(
             pool=pool,
             on_goodbye=on_goodbye,
             act=act,
+            toolbox=toolbox,
             on_answered=tell,
         )
         return built

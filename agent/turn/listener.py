@@ -64,9 +64,11 @@ class Listener(FrameProcessor):
         reader: Reader,
         speculation: Speculation,
         bridge: Callable[[str], Awaitable[None]],
+        acts: Callable[[], bool],
         on_goodbye: Callable[[], None],
     ) -> None:
-        """`bridge` says something while the caller waits, which is no part of the conversation."""
+        """`bridge` says something while the caller waits, which is no part of the conversation; `acts` tells
+        whether a tool runs."""
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
         self._playout = playout
@@ -89,6 +91,7 @@ class Listener(FrameProcessor):
             answering,
             waits=lambda: self._machine.awaits_answer and not playout.held,
             bridge=bridge,
+            acts=acts,
             give_up=lambda late: self.push_error(str(late), exception=late),
         )
         self._watching = Latest(self)
@@ -122,6 +125,11 @@ class Listener(FrameProcessor):
         while self._machine.hears_voice or self._machine.agent.stands_in_s(self._now):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_AGAIN_S)
         self._tell(events.Plain.ANSWER_ACTS)
+
+    async def bridge_tool(self) -> None:
+        """While a tool runs, say that it takes long, where no answer is awaited whose wait is bridged."""
+        machine = self._machine
+        await self._watchdog.watch_tool(lambda: not (machine.awaits_answer or machine.hears_voice))
 
     def mute(self, muted: bool) -> None:
         """Hear silence in the caller's place; a turn that is under way is forgotten."""

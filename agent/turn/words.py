@@ -37,6 +37,14 @@ def is_one_of(text: str, phrases: Iterable[str]) -> bool:
     return any(split(text) == split(phrase) for phrase in phrases)
 
 
+def agrees(text: str, consents: Iterable[str], courtesies: Iterable[str], lex: Lexicon) -> bool:
+    """Whether `text` has nothing but `consents`, one at least, with courtesies and fillers."""
+    said = [word for word in split(text) if word not in lex.fillers]
+    agreed, polite = (tuple(tuple(split(one)) for one in phrases) for phrases in (consents, courtesies))
+    longest_first = tuple(sorted(agreed + polite, key=len, reverse=True))
+    return _covers(said, longest_first) and not _covers(said, polite)
+
+
 def hangs(words: list[str], lex: Lexicon) -> bool:
     """Whether the last word is one that a sentence doesn't end on, or a filler."""
     return bool(words) and (words[-1] in lex.hanging or (words[-1] in lex.fillers and len(words) > 1))

@@ -15,6 +15,7 @@ from models.llm import acts, slots
 from models.llm.act_examples import FILLED
 from models.llm.acts import ActExample, Tool
 from models.llm.primers import Primers
+from models.llm.understand import DEADLINE_S, Question
 
 CHOICE_S = 3.0  # then it is an answer in words
 FILL_S = 15.0
@@ -136,6 +137,11 @@ class Acting:
         name = said["content"].strip() if said is not None else ""
         tool = next((tool for tool in tools if tool.name == name), None)
         return acts.chosen(tool, probability, words, self.language)
+
+    async def ask(self, question: Question) -> str:
+        """What the model makes of a question of its own kind; "" where it doesn't answer in time."""
+        said = await self._slot.ask(question.prefix, question.line, DEADLINE_S, **question.how)
+        return str(said["content"]) if said is not None else ""
 
     async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
         """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""

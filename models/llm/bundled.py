@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
@@ -23,7 +22,7 @@ from models.llm.acts import Tool
 from models.llm.brevity import Brevity
 from models.llm.chatml import prompt, render
 from models.llm.child import LlamaChild
-from models.llm.chunks import completion_chunk
+from models.llm.chunks import completion_chunk, tool_call
 
 LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 READ_DEADLINE_S = 30.0
@@ -80,12 +79,7 @@ async def _act(
         async for chunk in _answer(child, {**params, "messages": messages}, brevity):
             yield chunk
         return
-    call = {
-        "index": 0,
-        "id": f"call_{secrets.token_hex(8)}",
-        "type": "function",
-        "function": {"name": tool.name, "arguments": json.dumps(arguments, ensure_ascii=False)},
-    }
+    call = tool_call(tool.name, arguments)
     yield completion_chunk("bundled", params["model"], {"role": "assistant", "tool_calls": [call]})
     yield completion_chunk("bundled", params["model"], {}, finish_reason="tool_calls", tokens=(0, 0))
 

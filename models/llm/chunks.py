@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,3 +39,9 @@ def completion_chunk(
             "usage": usage,
         }
     )
+
+
+def tool_call(name: str, arguments: Mapping[str, Any], *, index: int = 0) -> dict[str, Any]:
+    """A whole call of a tool, for the `tool_calls` of a delta."""
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return {"index": index, "id": f"call_{secrets.token_hex(8)}", "type": "function", "function": function}

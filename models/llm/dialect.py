@@ -23,7 +23,7 @@ THINKING_OFF: Sequence[Mapping[str, Any]] = (
     {"reasoning_effort": "low"},
     {},
 )
-OPTIONAL = ("tools", "stream_options", "temperature", "max_tokens")
+OPTIONAL = ("tools", "response_format", "stream_options", "temperature", "max_tokens")
 
 
 @dataclass
@@ -91,7 +91,10 @@ class Dialect:
         if not self.alternates:
             self.alternates = True
             return True
-        return any(self._refuse(name, params) for name in ("tools", "stream_options", "temperature"))
+        return any(
+            self._refuse(name, params)
+            for name in ("tools", "response_format", "stream_options", "temperature")
+        )
 
     def _more_thinking(self, to: int | None = None) -> bool:
         if self._thinking == len(THINKING_OFF) - 1:

@@ -190,6 +190,8 @@ def chat_request(
     }
     if isinstance(params.get("tools"), list) and params["tools"]:
         request["tools"] = params["tools"]
+    if schema := params.get("response_format"):
+        request["format"] = schema["json_schema"]["schema"]
     if think is not None:
         request["think"] = think
     return request

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
@@ -21,13 +22,30 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 
+from models.errors import ModelFailed
+from models.llm import understand
 from models.llm.brevity import Brevity, last_answer
+from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
     from models.llm.brief import Brief
     from models.llm.language_model import Llm
+
+Chunks = AsyncGenerator[ChatCompletionChunk, None]
+# Answers in the model's place, given the conversation and what has the model answer.
+Guide = Callable[[Sequence[Mapping[str, Any]], Callable[[], Chunks]], Chunks]
+
+
+class Acts(Protocol):
+    """What is done about a caller's words without asking the model. `messages` are a context's."""
+
+    def decided(self, messages: Sequence[Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """The tool that is called instead, and its arguments."""
+
+    def offers_tools(self, messages: Sequence[Any]) -> bool:
+        """Whether the model may call any now."""
 
 
 class CallLlmService(SpeculatingLLMService):
@@ -59,11 +77,13 @@ class CallLlmService(SpeculatingLLMService):
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
+        self.acts: Acts | None = None  # decides what the model isn't asked
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
         self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
+        self.guide: Guide | None = None
         self.chain = llm.chain()
         super().__init__(
             settings=BaseOpenAILLMService.Settings(
@@ -158,6 +178,27 @@ class CallLlmService(SpeculatingLLMService):
         self._read(params, clean(words))
         return await completeness.end_probability(words, history=params["messages"][-1:])
 
+    async def choose(self, lesson: str, line: str, options: Sequence[str]) -> str | None:
+        """Which of the options the caller's last words are, as `lesson` shows; None where that is unknown."""
+        return await understand.choose(self._asked_apart, lesson, line, options)
+
+    async def copy(self, line: str, what: str, fields: Sequence[str]) -> Mapping[str, str]:
+        """The caller's words for the fields of `what` that they named; none where that is unknown."""
+        return await understand.copy(self._asked_apart, line, what, fields)
+
+    async def _asked_apart(self, question: understand.Question) -> str:
+        """What whoever answers makes of a question beside the conversation; "" where nothing comes of it."""
+        if self._bundled_answers:
+            return await self._acting.ask(question) if self._acting is not None else ""
+        params = question.params | {"model": self.chain.current.model}
+        try:
+            async with asyncio.timeout(understand.DEADLINE_S), aclosing(self._answer(params)) as answer:
+                said = [piece.choices[0].delta.content or "" async for piece in answer if piece.choices]
+        except (ModelFailed, TimeoutError) as error:
+            logger.info(f"Call {self._call_id}: a turn wasn't understood: {type(error).__name__}")
+            return ""
+        return "".join(said)
+
     async def get_tools_ready(self, context: LLMContext) -> None:
         """Have a bundled model read what tools there are, which takes seconds where it hasn't yet."""
         if self._acting is not None:
@@ -203,21 +244,37 @@ class CallLlmService(SpeculatingLLMService):
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
+        if self.acts is not None and (decided := self.acts.decided(context.messages)):
+            return self._call(*decided)
         before = last_answer(context.messages)
-        return self._answer(
+        ask = partial(
+            self._answer,
             await self._params(context),
             brevity=lambda: Brevity(language=self._brief.language, before=before),
         )
+        if self.guide is None:
+            return ask()
+        return self.guide([one for one in context.messages if isinstance(one, dict)], ask)
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Any]:
         said = await self.get_llm_adapter().get_llm_invocation_params(
-            context, convert_developer_to_user=not self.supports_developer_role
+            context, convert_developer_to_user=False
         )
         beginning = self._beginning if primer is None else primer
-        said["messages"] = [*beginning, *said["messages"]]  # type: ignore[list-item]
-        return self.build_chat_completion_params(said)
+        said["messages"] = [*beginning, *map(_instruction, said["messages"])]  # type: ignore[list-item]
+        params = self.build_chat_completion_params(said)
+        if self.acts is not None and not self.acts.offers_tools(context.messages):
+            params.pop("tools", None)
+            params.pop("tool_choice", None)
+        return params
+
+    async def _call(
+        self, name: str, arguments: Mapping[str, Any]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        yield completion_chunk("decided", "", {"tool_calls": [tool_call(name, arguments)]})
+        yield completion_chunk("decided", "", {}, finish_reason="tool_calls")
 
     @property
     def _beginning(self) -> list[Mapping[str, Any]]:
@@ -247,3 +304,8 @@ class CallLlmService(SpeculatingLLMService):
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Pipecat has a developer say, of a tool that is done later, isn't the caller's."""
+    return {**message, "role": "system"} if message["role"] == "developer" else message

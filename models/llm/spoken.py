@@ -17,6 +17,7 @@ from text_to_num import alpha2digit
 
 from models.llm.spoken_words import LANGUAGES, UNITS, Words
 
+PAUSE = "pausepause"
 LONGEST = 400  # characters; nobody needs more to say a day
 # An hour without "in the evening" is the one within these, when people are asked to come or to call.
 WAKING = (time(10), time(21, 59))
@@ -67,6 +68,14 @@ def names_day(text: str, language: str, today: date) -> bool:
     return bool(_days(fold(text, language), LANGUAGES[language], today)[0])
 
 
+def days(text: str, language: str, today: date) -> tuple[set[date], set[date]]:
+    """All days that `text` names: those by date or by their distance, and those by weekday."""
+    words, said = LANGUAGES[language], fold(text, language)
+    named, said = _relative(said, words, today)
+    dates, said = _dates(said, words, today)
+    return named | dates, _weekdays(said, words, today)[0]
+
+
 def without_moments(text: str, language: str) -> str:
     """`text` folded, without the days and times that it names: their numbers count nothing else."""
     words = LANGUAGES[language]
@@ -79,6 +88,14 @@ def without_moments(text: str, language: str) -> str:
 
 def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:
     """The days, and `said` without them."""
+    found, said = _relative(said, words, today)
+    dates, said = _dates(said, words, today)
+    weekdays, said = _weekdays(said, words, today)
+    return found | (dates or weekdays), said
+
+
+def _relative(said: str, words: Words, today: date) -> tuple[set[date], str]:
+    """The days that are so far away, and `said` without them."""
     found: set[date] = set()
     for pattern in words.ahead:
         for match in re.finditer(pattern, said):
@@ -89,9 +106,7 @@ def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:
         if re.search(rf"\b(?:{phrase})\b", said):
             found.add(today + timedelta(days=days))
             said = re.sub(rf"\b(?:{phrase})\b", " ", said)
-    dates, said = _dates(said, words, today)
-    weekdays, said = _weekdays(said, words, today)
-    return found | (dates or weekdays), said
+    return found, said
 
 
 def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
@@ -243,12 +258,18 @@ def _without_articles(said: str, words: Words, language: str) -> str:
 
 def digits(text: str, language: str) -> str | None:
     """The digits of a telephone number, a plus before them where it is said."""
-    words, said = LANGUAGES[language], plain(text[:LONGEST])
-    said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
-    for word, times in words.repeated.items():
-        said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
-    said = fold(said, language)
+    said = dialled(text, language)
     together = "".join(re.findall(r"\d+", said))
     if not 3 <= len(together) <= 15:
         return None
     return f"+{together}" if re.match(r"\D*(?:\+|\bplus\b)", said) else together
+
+
+def dialled(text: str, language: str) -> str:
+    """`text` folded, the words of a telephone number as digits, "double five" among them."""
+    # text2num would make twenty-seven of "twenty, seven".
+    words, said = LANGUAGES[language], plain(re.sub(r"[,;](?!\d)", f" {PAUSE} ", text[:LONGEST]))
+    said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
+    for word, times in words.repeated.items():
+        said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
+    return re.sub(rf"\b{PAUSE}\b", " ", fold(said, language))

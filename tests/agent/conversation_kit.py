@@ -25,8 +25,10 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from agent import pipeline
 from agent.consultation import Dial
+from agent.conversation import ToolCall
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
+from agent.tools.toolbox import Toolbox
 from agent.voicemail import Voicemail
 from config.persona import Persona
 from config.settings import Settings, TestNumber
@@ -105,6 +107,7 @@ class Outcome:
     reason: EndReason | None = None
     turns: list[tuple[str, str, bool]] = field(default_factory=list)
     contexts: list[list[dict[str, Any]]] = field(default_factory=list)
+    offered: list[list[str]] = field(default_factory=list)  # tools, each time the model was asked
     beginning: list[dict[str, Any]] = field(default_factory=list)  # what stood before the last of them
     discarded: int = 0
     false_starts: int = 0
@@ -112,6 +115,7 @@ class Outcome:
     sound: bytearray = field(default_factory=bytearray)  # what the wire pulled
     spoken: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # voices, and what they said
     tools: list[str] = field(default_factory=list)  # that were called
+    tool_calls: list[ToolCall] = field(default_factory=list)
     left: list[str] = field(default_factory=list)  # tasks that outlived the call
 
     def at(self, what: str, nth: int = 0) -> float:
@@ -337,6 +341,7 @@ def converse(
     voicemail: Voicemail | None = None,
     dial: Dial | None = None,
     recordings: Any = None,
+    toolbox: Toolbox | None = None,
 ) -> Outcome:
     """Run a conversation to its end, or until the caller hangs up `lasts` seconds into it.
 
@@ -366,6 +371,7 @@ def converse(
             dial=dial,
             recordings=recordings,
             others=[persona, *others, *known],
+            toolbox=toolbox,
         )
         loop = asyncio.get_running_loop()
         handle = loop.call_later(lasts, lambda: hangups.append(loop.create_task(call.hang_up_by_caller())))
@@ -381,7 +387,8 @@ def converse(
         outcome.turns = [(turn.speaker, turn.text, turn.cut_off) for turn in session.turns]
         outcome.discarded = session.guesses[1]
         outcome.false_starts = session.false_starts
-        outcome.tools = [call.name for call in session.tool_calls]
+        outcome.tool_calls = list(session.tool_calls)
+        outcome.tools = [call.name for call in outcome.tool_calls]
 
     virtual_time.run(main)
     return outcome

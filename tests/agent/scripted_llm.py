@@ -65,6 +65,7 @@ class ScriptedEndpoint(Endpoint):
         # Without the persona's examples.
         said = [messages[0], *messages[params["keep"] :]]
         self._outcome.contexts.append([dict(message) for message in said])
+        self._outcome.offered.append([tool["function"]["name"] for tool in params.get("tools", ())])
         self._outcome.beginning = [dict(message) for message in messages[: params["keep"]]]
         await asyncio.sleep(FIRST_TOKEN_S)
         for word in self._replies.get(messages[-1]["content"], "Okay then.").split():

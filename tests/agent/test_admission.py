@@ -38,7 +38,7 @@ def test_one_source_leaves_lines_to_others() -> None:
     assert admission.refusal(half_open, "192.0.2.9") is None  # those make room for others
     held.append(line())
     refused = admission.refusal(held, "192.0.2.1")
-    assert refused == Refusal("full", "2 calls from there are on (call.max_per_source).")
+    assert refused == Refusal("limited", "2 calls from there are on (call.max_per_source).")
     assert admission.refusal(held, "192.0.2.2") is None
     assert admission.refusal(held, "provider") is None
     assert admission.refusal(held) is None
@@ -48,7 +48,7 @@ def test_who_never_acknowledges_leaves_half_of_the_lines_to_others() -> None:
     admission = Admission(4)
     held = [line("192.0.2.9", connected=False), line("192.0.2.9", connected=False)]
     refused = admission.refusal(held, "192.0.2.9")
-    assert refused == Refusal("full", "2 calls from there aren't acknowledged yet.")
+    assert refused == Refusal("limited", "2 calls from there aren't acknowledged yet.")
     assert admission.refusal(held, "192.0.2.1") is None
     held.append(line("192.0.2.9"))
     assert admission.refusal(held, "192.0.2.9") is None  # it does now

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
-from agent.dialogue import Dialogue, Tool, text_pool
+from agent.dialogue import Dialogue, noted, text_pool
 from config.llm import LlmSettings
 from config.settings import Settings
 from models.errors import ModelFailed
@@ -88,7 +88,7 @@ async def test_a_declared_tool_is_noted_and_answered_in_words_where_it_has_a_res
         llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
         await llm.start()
         try:
-            async with Dialogue(llm, WHO, tools=[Tool(schema, result)]) as dialogue:
+            async with Dialogue(llm, WHO, tools=[noted(schema, result)]) as dialogue:
                 reply = await dialogue.answer("A table for four.")
         finally:
             await llm.close()

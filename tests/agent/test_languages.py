@@ -224,7 +224,7 @@ async def test_the_number_called_decides_who_answers(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("agent.sessions.CallSession", Session)
     settings = Settings(languages=("en", "fr"), numbers={"+33 1 23": "fr"})
-    pool = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""))))
+    pool = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, "")), away=""))
     sessions = Sessions(settings=settings, personas=load_personas(settings), pool=pool)
     sessions._ready = True
     for called in ("+33123", "33123", "agent", ""):

@@ -17,6 +17,7 @@ from agent import reload
 from agent.cli.serve import _reload_on_signal
 from agent.reload import LIVE, plan
 from agent.server import Server
+from agent.service_manager import ServiceManager
 from config.answering import load_personas
 from config.errors import ConfigError
 from config.keys import KEYS
@@ -259,7 +260,7 @@ async def test_a_signal_has_them_read_again(monkeypatch: pytest.MonkeyPatch) -> 
             read.set()
 
         monkeypatch.setattr(one.server, "reload_or_tell", reload_or_tell)
-        _reload_on_signal(one.server)
+        _reload_on_signal(one.server, ServiceManager())
         try:
             signal.raise_signal(signal.SIGHUP)
             await soon(read.wait())

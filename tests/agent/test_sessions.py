@@ -15,7 +15,7 @@ from config.settings import Settings
 from models.pool import ModelPool
 from transports.call import CallInfo, CallRefused, CallsStopped, CallTransport, EndReason, MediaStats
 
-POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""), down=False)))
+POOL = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(True, ""), down=False), away=""))
 
 
 async def test_only_latency_needs_a_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,9 @@ async def test_only_latency_needs_a_language_model(monkeypatch: pytest.MonkeyPat
         return SimpleNamespace(run=run, forgotten=asyncio.Event(), connected_at=None)
 
     monkeypatch.setattr("agent.sessions.CallSession", session)
-    without = cast(ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."), down=True)))
+    without = cast(
+        ModelPool, SimpleNamespace(llm=SimpleNamespace(accepting=(False, "No model."), down=True), away="")
+    )
     personas = load_personas(Settings())
     sessions = Sessions(settings=Settings(), personas=personas, pool=without)
     sessions._ready = True
@@ -166,7 +168,7 @@ async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: p
 @pytest.mark.parametrize("cause", ["draining", "loading", "down"])
 async def test_calls_are_sent_elsewhere_while_none_is_taken(cause: str) -> None:
     llm = SimpleNamespace(accepting=(cause != "down", ""), down=cause == "down")
-    pool = cast(ModelPool, SimpleNamespace(llm=llm))
+    pool = cast(ModelPool, SimpleNamespace(llm=llm, away=""))
     sessions = Sessions(settings=Settings(), personas=Personas((load_persona("en"),)), pool=pool)
     sessions._ready = cause != "loading"
     if cause == "draining":

@@ -18,8 +18,8 @@ import httpx2
 import numpy as np
 import numpy.typing as npt
 
-from agent.http.speech import wav
 from config.persona import load_persona
+from models.speech import wav
 from tests.peers import free_port
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.http.connections import HEADERS_S, READER_S
-from agent.http.speech import wav
+from models.speech import wav
 from tests.agent.http.test_upload import encoded, matroska
 from tests.e2e.served import Served, served
 from tests.sip_caller import Caller

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from config.sip import SipSettings
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, require_peer, sip_server, sipp, softphone
-from tests.proxy import kamailio
+from tests.proxy import NODE, kamailio
 from transports.call import EndReason
 from transports.sip.server import SipServer
 
@@ -29,8 +29,8 @@ async def test_a_call_through_a_proxy(client: str, transport: str, rtpengine: bo
     """Held, taken up again with another codec at another port, keys by RFC 4733 and INFO, hung up."""
     reception = Reception()
     async with (
-        sip_server(reception) as server,
-        kamailio(tmp_path, server, transport=transport, rtpengine=rtpengine) as proxy,
+        sip_server(reception, host=NODE) as (_, port),
+        kamailio(tmp_path, (NODE, port), transport=transport, rtpengine=rtpengine) as proxy,
     ):
         await sipp("proxied", proxy, "-t", client)
         assert await asyncio.wait_for(reception.ended.get(), 5) is EndReason.CALLER_HANGUP
@@ -40,8 +40,8 @@ async def test_a_call_through_a_proxy(client: str, transport: str, rtpengine: bo
 async def test_a_softphone_talks_through_a_proxy(tmp_path: Path) -> None:
     reception = Reception()
     async with (
-        sip_server(reception) as server,
-        kamailio(tmp_path, server, rtpengine=True) as proxy,
+        sip_server(reception, host=NODE) as (_, port),
+        kamailio(tmp_path, (NODE, port), rtpengine=True) as proxy,
         softphone(tmp_path, f"sip:agent@127.0.0.1:{proxy[1]}", tone) as phone,
     ):
         call = await asyncio.wait_for(reception.connected.get(), 10)
@@ -57,8 +57,8 @@ async def test_a_softphone_talks_through_a_proxy(tmp_path: Path) -> None:
 async def test_linphone_presses_keys_and_holds_through_a_proxy(info: bool, tmp_path: Path) -> None:
     reception = Reception()
     async with (
-        sip_server(reception, host="0.0.0.0", allow=("0.0.0.0/0",)) as server,
-        kamailio(tmp_path, server) as proxy,
+        sip_server(reception, host=NODE, allow=("0.0.0.0/0",)) as (_, port),
+        kamailio(tmp_path, (NODE, port)) as proxy,
         linphone(tmp_path, info=info) as phone,
     ):
         await phone.command(f"call sip:agent@127.0.0.1:{proxy[1]}", b"Media streams established")

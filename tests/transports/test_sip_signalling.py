@@ -60,15 +60,18 @@ async def test_one_call_too_many_is_busy() -> None:
         await sipp("busy", server)
 
 
-async def test_a_call_that_the_handler_refuses_is_busy() -> None:
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_call_that_the_handler_refuses_is_busy(full: bool) -> None:
+    """And whoever chooses among several servers is told whether another may have a line."""
     reception = Reception()
-    reception.full = True
+    reception.full, reception.limited = full, not full
     async with sip_server(reception) as server:
         caller = Caller(server)
         answer = await caller.invite()
         caller.ack(answer)
         caller.close()
         assert answer.status == 486
+        assert answer.header("Reason").startswith("Q.850;cause=34;") == full
 
 
 async def test_it_is_ready_no_sooner_than_it_answers() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.certificates import Authority, chain
 from tests.linphone import linphone
 from tests.peers import Reception, free_port, missing_peer, sip_server, softphone
-from tests.proxy import Tls, kamailio
+from tests.proxy import NODE, Tls, kamailio
 from tests.transports.sip_calls import soon
 from tests.transports.test_sip_audio import Pipelined, pitch_hz, speak, tone
 from tests.transports.test_sip_tls import serving, where
@@ -146,11 +146,12 @@ async def test_through_kamailio_over_tls(tmp_path: Path, mediaenc: str, encrypti
         serving(
             reception,
             chain(authority.sign("offhook")),
+            host=NODE,
             media_encryption="required",
             tls_ca=authority.file,
             tls_client_ca=authority.file,
         ) as server,
-        kamailio(tmp_path, where(server), transport="tls", tls=theirs),
+        kamailio(tmp_path, where(server), transport="tls", tls=theirs, peers=["2 127.0.0.1"]),
         softphone(
             tmp_path,
             f"sip:agent@127.0.0.1:{theirs.port};transport=tls",

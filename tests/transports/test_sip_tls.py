@@ -47,7 +47,7 @@ async def serving(reception: Reception, own: bytes, **settings: object) -> Async
 
 
 def where(server: SipServer) -> tuple[str, int]:
-    return "127.0.0.1", server._settings.tls_port
+    return server._settings.host, server._settings.tls_port
 
 
 async def test_a_call_over_tls(authority: Authority) -> None:

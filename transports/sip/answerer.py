@@ -10,12 +10,15 @@ from baresip.call import Call
 from baresip.errors import BaresipError
 
 from config.numbers import plain_number
-from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped
+from transports.call import CallHandler, CallInfo, CallRefused, CallsStopped, LinesBusy
 from transports.sip.dialogs import RETRY_AFTER_S, Dialogs
 from transports.sip.guard import Guard
 from transports.sip.limits import source_of
 from transports.sip.moving import MovingCall
 from transports.sip.native import Stack
+
+# RFC 6432: whoever chooses among several of us tries the next one, and doesn't where a caller is refused.
+_NO_CIRCUIT = 'Reason: Q.850;cause=34;text="All lines are busy"\r\n'
 
 logger = logging.getLogger("offhook.sip")
 
@@ -62,15 +65,16 @@ class Answerer:
             headers=who.headers,
         )
         call = MovingCall(native_call, info, dialog, stack=self._stack, **self._named)
-        self._begin(call, self._serve(native_call, call))
+        self._begin(call, self._serve(call, dialog.came_from))
 
-    async def _serve(self, native_call: Call, call: MovingCall) -> None:
+    async def _serve(self, call: MovingCall, came_from: str) -> None:
         stack, call_id = self._stack, call.info.call_id
         try:
             if not self._answers(plain_number(call.info.called)):
                 await stack.reject(call_id, 404, "Not Found")
                 return
-            call.located(await stack.remote_address(call_id))
+            if await stack.remote_address(call_id):  # or it is gone
+                call.located(came_from)
             if not call.over:  # cancelled at once: nobody has to know
                 await self._handler(call)
             if call.info.remote:
@@ -84,6 +88,7 @@ class Answerer:
                     again = f"Retry-After: {RETRY_AFTER_S}\r\n"
                     await stack.reject(call_id, 503, "Service Unavailable", again)
                 else:
-                    await native_call.reject()
+                    why = _NO_CIRCUIT if isinstance(refused, LinesBusy) else ""
+                    await stack.reject(call_id, 486, "Busy Here", why)
             except BaresipError as error:
                 logger.debug("call %s: refusing failed: %s", call.info.id, error)

@@ -43,6 +43,7 @@ class Dialog:
     awaits_prack: bool = False
     late: bool = False  # the offer is ours, and not answered yet
     account: str = ""  # by which the call came
+    came_from: str = ""  # the address of who calls, also where proxies of ours are between
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything
     refers: bool = False  # we have asked the peer to call somebody else

@@ -216,7 +216,7 @@ class Dialogs:
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")
         tag = parameter(request.header("From"), "tag")
         dialog = self._dialog(who, tag)
-        dialog.private = private
+        dialog.private, dialog.came_from = private, str(source)
         if account:
             dialog.account, dialog.codecs = account.name, account.settings.codecs or self._codecs
         outcome = self._asked(dialog, request, source)

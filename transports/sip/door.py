@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
 from transports.sip.accounts import Account, Accounts
-from transports.sip.logins import Logins
+from transports.sip.logins import OF_OTHERS, Logins
 from transports.sip.message import Message, Reply
+from transports.sip.proxies import origin
 from transports.sip.public_address import PublicAddress
 from transports.sip.registrar import Peer, Unreached
 from transports.sip.sdp import Ip
@@ -38,6 +40,7 @@ class Door:
         self._settings = settings
         self._listed = [ip_network(one) for one in settings.allow]
         self._trusted = [ip_network(one) for one in settings.trusted_peers]
+        self._proxies = [ip_network(one) for one in settings.proxies]
         listed = (one for one in calling if any(ip_address(one) in network for network in self._listed))
         # Not listed any more: heard for the calls that are on.
         self._lingering = frozenset(calling).difference(listed)
@@ -53,7 +56,7 @@ class Door:
         if self._settings.auth.users:
             return _EVERYONE
         heard = sorted(self.accounts.heard) if self.accounts else ()
-        return (*self._settings.allow, *heard, *sorted(self._lingering))
+        return (*self._settings.allow, *self._settings.proxies, *heard, *sorted(self._lingering))
 
     def trusts(self, peer: Ip) -> bool:
         """Whether it is believed about who calls."""
@@ -70,15 +73,29 @@ class Door:
     def account_of(self, request: Message, source: Ip) -> Account | None:
         return self.accounts.of(request, source) if self.accounts else None
 
-    def received(self, request: Message, peer: Peer) -> Reply | None:
-        """What is said to a request that goes no further. Raises ValueError."""
+    def origin(self, request: Message, peer: Peer) -> Peer:
+        """Who sent what `peer` may only have passed on."""
+        address = origin(request, peer.address, self)
+        return peer if address == peer.address else replace(peer, address=address)
+
+    def __contains__(self, address: object) -> bool:
+        """Whether it is a proxy in front of us."""
+        return any(address in network for network in self._proxies)
+
+    def received(self, request: Message, peer: Peer, *, passed_on: bool = False) -> Reply | None:
+        """What is said to a request that goes no further; of a `passed_on` one, `peer` is who sent it.
+
+        Raises ValueError.
+        """
         reply = self._logins.received(request, peer)
         if reply or self._logins.asks:
             return reply
         departed = self.accounts is not None and self.accounts.departed(peer.address)
         departed |= str(peer.address) in self._lingering
-        begins = request.method == "INVITE" and not request.in_dialog
-        if departed and begins and not self._is_listed(request, peer.address):
+        unheard = passed_on and not self._logins.asks  # whom the kernel would have dropped, but for the proxy
+        begins = not request.in_dialog and request.method not in OF_OTHERS
+        departed &= request.method == "INVITE"
+        if (departed or unheard) and begins and not self._is_listed(request, peer.address):
             return Reply(403, "Forbidden")
         return None
 

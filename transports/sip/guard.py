@@ -65,6 +65,11 @@ class Guard:
             self._limits.expire(time.monotonic())
             return dict(self._limits.bans)
 
+    def banned(self, source: Source) -> bool:
+        with self._lock:
+            self._limits.expire(time.monotonic())
+            return source in self._limits.bans
+
     def had_call(self, source: Source) -> None:
         """Note that a call with this source was established."""
         with self._lock:

@@ -11,7 +11,7 @@ from transports.sip.message import Message, Reply
 from transports.sip.registrar import Peer, Registrar
 from transports.sip.sdp import Ip
 
-_OF_OTHERS = ("ACK", "CANCEL")  # belong to a request that was let in or not
+OF_OTHERS = ("ACK", "CANCEL")  # belong to a request that was let in or not
 
 
 class Logins:
@@ -36,7 +36,7 @@ class Logins:
 
     def received(self, request: Message, peer: Peer) -> Reply | None:
         """What is said to a request that goes no further; None for one that may. Raises ValueError."""
-        if request.in_dialog or request.method in _OF_OTHERS:
+        if request.in_dialog or request.method in OF_OTHERS:
             return None
         if request.method == "REGISTER" and self.registrar:
             outcome = self._proved(self._telephones, request)

@@ -154,7 +154,7 @@ class SipServer:
         self._dialogs.headers = tuple(headers)
         self._dialogs.refers = None if settings.accept_refer == "never" else self._door.refers
         heard = self._accounts.heard if self._accounts else ()
-        self._guard.exempt(heard, (*settings.ban_exempt, *settings.trusted_peers))
+        self._guard.exempt(heard, (*settings.ban_exempt, *settings.trusted_peers, *settings.proxies))
         self._filter.put()
 
     @property

@@ -12,6 +12,7 @@ from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
+from transports.sip.limits import source_of
 from transports.sip.message import Message, Reply
 from transports.sip.native import Stack
 from transports.sip.registrar import Peer
@@ -79,10 +80,14 @@ class Signalling:
             self._hooks.close()
 
     def _received(self, request: Message, peer: Peer) -> Message | Reply | None:
-        reply = self._door.received(request, peer)
+        sender = self._door.origin(request, peer)
+        passed_on = sender is not peer
+        if passed_on and self._guard.banned(source_of(str(sender.address))):
+            return Reply(403, "Forbidden")  # the kernel knows the proxy only
+        reply = self._door.received(request, sender, passed_on=passed_on)
         if reply and reply.status == 200:
             self._on_login()
-        return reply or self._dialogs.received(request, peer.address)
+        return reply or self._dialogs.received(request, sender.address)
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         if self._worker:

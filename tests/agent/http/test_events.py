@@ -69,20 +69,24 @@ async def test_a_call_is_followed_to_its_end(client: httpx2.AsyncClient, events:
         talk.false_starts = 1
         talk.conversation.take_back()
         talk.conversation.caller_said("I would like a table.")
-        talk.conversation.tool_called("take_message", {"message": "a table"})
+        called = talk.conversation.tool_called("take_message", {"message": "a table"})
+        talk.conversation.tool_done(called, result={"status": "recorded"}, error=None, seconds=2.0)
         talk.conversation.failed("The model took too long.")
         ended(events, talk)
-        seen = [await anext(following) for _ in range(8)]
+        seen = [await anext(following) for _ in range(9)]
     assert {event["session"] for event in seen} == {talk.info.id}
-    kinds = ["started", "turn", "answered", "false_start", "turn", "tool_call", "problem", "ended"]
+    kinds = ["started", "turn", "answered", "false_start", "turn"]
+    kinds += ["tool_call", "tool_done", "problem", "ended"]
     assert [event["type"] for event in seen] == kinds
     assert (seen[0]["from"], seen[0]["to"], seen[0]["direction"]) == ("alice", "agent", "inbound")
     assert seen[1]["turn"]["text"] == "I would like"
     assert seen[2]["voice_to_voice_ms"] == pytest.approx(400)
     assert seen[4]["turn"]["text"] == "I would like a table."
     assert seen[5]["tool_call"]["name"] == "take_message"
-    assert seen[6]["problem"]["text"] == "The model took too long."
-    assert seen[7]["cause"] == "caller_hangup"
+    assert "seconds" not in seen[5]["tool_call"]
+    assert (seen[6]["tool_call"]["seconds"], seen[6]["tool_call"]["result"]) == (2.0, {"status": "recorded"})
+    assert seen[7]["problem"]["text"] == "The model took too long."
+    assert seen[8]["cause"] == "caller_hangup"
     await until(lambda: not events._readers)
 
 

@@ -20,7 +20,6 @@ from agent.cli import app as offhook
 from agent.http import outbound as module
 from agent.http.app import create_app
 from agent.http.outbound import outbound_router
-from agent.http.speech import wav
 from agent.outbound.calls import OutboundCalls
 from agent.sessions import Sessions
 from config.answering import Personas
@@ -28,6 +27,7 @@ from config.outbound import OutboundSettings
 from config.settings import CallSettings, HttpSettings, Settings
 from config.sip import SipSettings
 from models.pool import ModelPool
+from models.speech import wav
 from tests.agent.conversation_kit import PERSONA, FakeModels, Outcome
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeModels as HttpModels

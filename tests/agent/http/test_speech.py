@@ -12,9 +12,10 @@ import pytest
 
 from agent.http.admission import TextAdmission
 from agent.http.app import create_app
-from agent.http.speech import STT_BODY_BYTES, speech_router, wav
+from agent.http.speech import STT_BODY_BYTES, speech_router
 from config.settings import Settings, TextSettings
 from models.lanes import Priority
+from models.speech import wav
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
 from tests.waiting import until

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from agent.http import decoder, upload
-from agent.http.speech import wav
 from agent.http.upload import UnknownFormat, Upload, UploadError, decode
+from models.speech import wav
 
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16).tobytes()
 

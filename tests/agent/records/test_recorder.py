@@ -41,7 +41,11 @@ async def test_a_call_is_kept_whole(recorder: Recorder) -> None:
     talk = Talk(connected_at=1_800_000_000.0).recorded_by(recorder)
     talk.conversation.caller_said("What time is it?", end_of_turn={"wait_ms": 200, "reason": "sure"})
     talk.conversation.agent_said("It's four.", cut_off=True)
-    talk.conversation.tool_called("take_message", {"message": "Call me."})
+    called = talk.conversation.tool_called("take_message", {"message": "Call me."})
+    await written(recorder)  # and once more, when it is over
+    talk.conversation.tool_done(called, result={"status": "recorded"}, error=None, seconds=1.5)
+    failed = talk.conversation.tool_called("book", {})
+    talk.conversation.tool_done(failed, result=None, error="There is no table.", seconds=0.25)
     talk.conversation.failed("The model took too long.")
     call = await over(recorder, talk)
     assert (call.caller, call.called, call.remote, call.cause) == (
@@ -60,8 +64,9 @@ async def test_a_call_is_kept_whole(recorder: Recorder) -> None:
         ("agent", "It's four.", True),
     ]
     assert call.turns[0].end_of_turn == {"wait_ms": 200, "reason": "sure"}
-    assert [(one.name, one.arguments) for one in call.tool_calls] == [
-        ("take_message", {"message": "Call me."})
+    assert [(one.name, one.arguments, one.seconds, one.result, one.error) for one in call.tool_calls] == [
+        ("take_message", {"message": "Call me."}, 1.5, {"status": "recorded"}, None),
+        ("book", {}, 0.25, None, "There is no table."),
     ]
     assert [problem.text for problem in call.problems] == ["The model took too long."]
 
@@ -142,10 +147,13 @@ async def test_words_are_redacted(settings: Settings) -> None:
     await recorder.start()
     talk = Talk().recorded_by(recorder)
     talk.conversation.caller_said("My card is 4111 1111, secret word.")
-    talk.conversation.tool_called("pay", {"card": "4111"})
+    paid = talk.conversation.tool_called("pay", {"card": "4111"})
+    talk.conversation.tool_done(paid, result={"paid": "with 4111"}, error="not 4111", seconds=1.0)
     call = await over(recorder, talk)
     assert call.turns[0].text == "My card is #### ####, [redacted]."
     assert call.tool_calls[0].arguments == {"card": "####"}
+    assert call.tool_calls[0].result == {"paid": "with ####"}
+    assert call.tool_calls[0].error == "not ####"
     await recorder.close()
 
 

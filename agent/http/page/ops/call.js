@@ -162,12 +162,21 @@ function happened(call, open, player) {
   const most = Math.max(...call.transcript.map(total), 1);
   const all = [
     ...call.transcript.map((turn) => [turn.at, () => spoken(call, turn, most, open, player)]),
-    ...call.tool_calls.map((tool) => [tool.at, () => entry(call, tool.at, "tool", "Tool", h("code", null, `${tool.name}(${JSON.stringify(tool.arguments)})`))]),
+    ...call.tool_calls.map((tool) => [tool.at, () => entry(call, tool.at, "tool", "Tool", ...used(tool))]),
     ...call.actions.map((action) => [action.at, () => entry(call, action.at, "action", "Operator", done(action))]),
     ...call.problems.map((problem) => [problem.at, () => entry(call, problem.at, "problem", "Problem", problem.text)]),
   ];
   if (!all.length) return [h("li", { class: "soft" }, call.state === "ended" ? "Nothing is kept of what was said." : "Nothing has been said yet.")];
   return all.sort(([one], [other]) => new Date(one) - new Date(other)).map(([, make]) => make());
+}
+
+function used({ name, arguments: how, seconds: took, result, error }) {
+  const outcome = error ?? (result === null ? null : JSON.stringify(result));
+  return [
+    h("code", null, `${name}(${JSON.stringify(how)})`),
+    outcome !== null && ` → ${outcome}`,
+    took !== null && h("small", { class: "soft" }, ` ${took.toFixed(1)} s`),
+  ].filter(Boolean);
 }
 
 function done({ name, arguments: how, by }) {

@@ -1,13 +1,12 @@
-"""What the model may do besides talking."""
+"""What the model may do with the call itself."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
+from agent.tools.tool import Arguments, CallFacts, Done, Tool, ToolFailed
 from config.persona import Persona
 
 END_CALL = FunctionSchema(
@@ -19,28 +18,26 @@ END_CALL = FunctionSchema(
 HOLD_S, LONGEST_HOLD_S = 30, 300
 
 
-@dataclass(frozen=True)
-class Done:
-    """What came of a tool, as the model is told; whether it then has something to say of it."""
-
-    status: str
-    answers: bool = False
+DEADLINE_S = 60.0  # keys may be many; all else goes on by itself
 
 
-# Carries a tool out, given its name and what the model made of its arguments.
-Act = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
+def builtin_tools(persona: Persona) -> list[Tool]:
+    """Those that every call has, and those of the persona. A model begins a task of its flow like a tool."""
+    schemas = [END_CALL, *(_MADE[name](persona) for name in persona.tools if name in _MADE)]
+    tasks = persona.flow.tasks if persona.flow else {}
+    schemas += [FunctionSchema(name, task.about, {}, []) for name, task in tasks.items()]
+    return [_tool(schema) for schema in schemas]
 
 
-def tools_of(persona: Persona) -> list[FunctionSchema]:
-    """Those that every call has, and those of the persona."""
-    made = {
-        "transfer_call": _transfer_call,
-        "ask_for_keys": _ask_for_keys,
-        "send_keys": _send_keys,
-        "take_message": _take_message,
-        "hold_call": _hold_call,
-    }
-    return [END_CALL, *(made[name](persona) for name in persona.tools)]
+def _tool(schema: FunctionSchema) -> Tool:
+    # What it does to the call goes on by itself, and whoever carries it out checks what it is given.
+    return Tool(schema, partial(_act, str(schema.name)), timeout_s=DEADLINE_S, on_interruption="cancel")
+
+
+async def _act(name: str, arguments: Arguments, call: CallFacts) -> Done:
+    if call.act is None:
+        raise ToolFailed("There is no call to do that with.")
+    return await call.act(name, arguments)
 
 
 def _transfer_call(persona: Persona) -> FunctionSchema:
@@ -76,3 +73,13 @@ def _hold_call(_: Persona) -> FunctionSchema:
     seconds = {"type": "integer", "minimum": 5, "maximum": LONGEST_HOLD_S, "description": "How long."}
     about = "Have the caller wait on hold, with music, when they ask for a while to themselves."
     return FunctionSchema("hold_call", about, {"seconds": seconds}, [])
+
+
+_MADE = {
+    "transfer_call": _transfer_call,
+    "ask_for_keys": _ask_for_keys,
+    "send_keys": _send_keys,
+    "take_message": _take_message,
+    "hold_call": _hold_call,
+}
+BUILTIN = frozenset({END_CALL.name, *_MADE})

@@ -1,0 +1,245 @@
+"""Carries a flow out in one conversation, in the place of the language model's own answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Protocol
+
+from loguru import logger
+from openai.types.chat import ChatCompletionChunk
+
+from agent.flows.lexicon import lexicon
+from agent.flows.machine import FAILED, FlowMachine
+from agent.flows.reading import TurnReader
+from agent.flows.slots import Slots
+from agent.flows.state import Acted, Answer, Call, Command, Reading, Result, Say, State, Turn
+from agent.flows.understanding import Understanding
+from agent.slots import as_json
+from agent.tools.tool import Arguments, CallFacts, Outcome
+from config.persona import Persona
+from models.errors import ModelFailed
+from models.llm.chunks import completion_chunk
+
+Message = Mapping[str, Any]
+Chunks = AsyncGenerator[ChatCompletionChunk, None]
+Run = Callable[[str, Arguments], Awaitable[Outcome]]
+NAME = "flow"  # of the model that answers
+SECRET = "***"
+
+
+class Asks(Protocol):
+    """The language model, as far as a flow asks it."""
+
+    async def choose(self, lesson: str, line: str, options: Sequence[str]) -> str | None: ...
+    async def copy(self, line: str, what: str, fields: Sequence[str]) -> Mapping[str, str]: ...
+
+
+class FlowEngine:
+    """One persona's, in one conversation.
+
+    Where the conversation stands follows from what the caller has said by now, as the context has it: each
+    turn has its state, made from the state of the turns before it. So what is made ahead, or is taken back,
+    moves nothing. Acts alone aren't taken back; they are begun once the turn stands, and each only once.
+    """
+
+    def __init__(
+        self,
+        persona: Persona,
+        *,
+        asks: Asks,
+        run: Run,
+        call: CallFacts,
+        now: Callable[[], datetime] = datetime.now,
+        begun: bool = False,
+    ) -> None:
+        """`run` calls a tool; `begun`: the conversation has had turns before this persona's."""
+        assert persona.flow is not None
+        self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
+        self._slots = Slots(self._flow, persona.language)
+        self._reader = TurnReader(self._flow, self._slots, lexicon(persona.language))
+        self._understanding = Understanding(self._flow, self._slots, asks)
+        self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
+        self._run = run
+        self._now = now
+        self._states: dict[tuple[str, ...], list[State]] = {} if begun else {(): [self._machine.begin()]}
+        self._acts: dict[str, asyncio.Task[Result]] = {}
+
+    @property
+    def tools(self) -> set[str]:
+        """Those that it calls by itself."""
+        steps = (step for task in self._flow.tasks.values() for step in task.steps.values())
+        return {step.act for step in steps if step.act}
+
+    def view(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Where the conversation stands, as JSON has it: task, step, slots, and what it waits for."""
+        state = self._states.get(tuple(_said(messages)), [State()])[-1]
+        slots = {
+            name: SECRET if self._flow.slots[name].secret else as_json(value)
+            for name, value in state.slots.items()
+        }
+        return {
+            "task": state.task,
+            "step": state.step,
+            "waits_for": state.asked or state.waits,
+            "slots": slots,
+        }
+
+    async def act(self, key: str, tool: str, arguments: Arguments) -> Result:
+        """What came of an act, which is begun only once. It goes on where nobody waits for it any more."""
+        if key not in self._acts:
+            self._acts[key] = asyncio.create_task(self._acted(key, tool, arguments), name=f"flow-{tool}")
+        return await asyncio.shield(self._acts[key])
+
+    async def _acted(self, key: str, tool: str, arguments: Arguments) -> Result:
+        outcome = await self._run(tool, arguments)
+        told = outcome.told
+        values = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
+        status = FAILED if outcome.error else str(told.get("status", "done"))
+        return Result(key, status, values)
+
+    async def answer(self, messages: Sequence[Message], ask: Callable[[], Chunks]) -> Chunks:
+        """Say and do what is next; `ask` has the language model answer. Raises ModelFailed."""
+        said = tuple(_said(messages))
+        states = self._states.get(said, [])
+        if messages[-1]["role"] == "tool" and states and states[-1].waits == "act":
+            before = states[-1]
+            state, commands = await self._behind_act(before)
+            self._states[said] = [*states, state]
+        else:
+            before, words = self._before(said)
+            heard = _heard(messages)
+            if before.waits == "act" and self._awaited(before) in self._acts:
+                before, _ = await self._behind_act(before)  # what it says wasn't heard yet
+            reading = await self._read(before, words, messages)
+            state, commands = self._machine.handle(before, Turn(reading, heard))
+            self._states[said] = [state]
+            if not before.task and commands == (Answer(),):
+                async for chunk in self._from_model(before, said, words, heard, ask):
+                    yield chunk
+                return
+        async for chunk in self._carried_out(commands, ask):
+            yield chunk
+
+    # States.
+
+    def _before(self, said: Sequence[str]) -> tuple[State, str]:
+        """The state before the turn that is answered, and its words, with any that were never answered."""
+        for known in range(len(said) - 1, -1, -1):
+            if states := self._states.get(tuple(said[:known])):
+                return states[-1], " ".join(said[known:])
+        return State(), said[-1] if said else ""
+
+    async def _behind_act(self, state: State) -> tuple[State, Sequence[Command]]:
+        call = self._machine.awaited(state)
+        result = await self.act(call.key, call.tool, call.arguments)
+        return self._machine.handle(state, Acted(result))
+
+    def _awaited(self, state: State) -> str:
+        return self._machine.awaited(state).key
+
+    async def _read(self, state: State, words: str, messages: Sequence[Message]) -> Reading:
+        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        if reading.sure:
+            return reading
+        return await self._understanding.read(state, self._machine.readable(state), messages, self._now())
+
+    # Answers.
+
+    async def _from_model(
+        self, before: State, said: tuple[str, ...], words: str, heard: str, ask: Callable[[], Chunks]
+    ) -> Chunks:
+        """The model's answer, or the task that it finds to be asked for."""
+        async with aclosing(ask()) as answer:
+            async for chunk in answer:
+                if (task := self._begins(chunk)) is None:
+                    yield chunk
+                    continue
+                reading = self._reader.read(before, (), words, self._now(), task=task)
+                state, commands = self._machine.handle(before, Turn(reading, heard))
+                self._states[said] = [state]
+                break
+            else:
+                return
+        async for chunk in self._carried_out(commands, ask):
+            yield chunk
+
+    async def _carried_out(self, commands: Sequence[Command], ask: Callable[[], Chunks]) -> Chunks:
+        spoken = False
+        for command in commands:
+            match command:
+                case Say(text):
+                    yield completion_chunk(NAME, NAME, {"content": f" {text}" if spoken else text})
+                    spoken = True
+                case Call(tool, arguments, key):
+                    yield _tool_call(tool, arguments, key)
+                case Answer():
+                    try:
+                        async with aclosing(ask()) as answer:
+                            async for chunk in answer:
+                                if chunk.choices and chunk.choices[0].delta.content:
+                                    yield completion_chunk(
+                                        NAME, NAME, {"content": chunk.choices[0].delta.content}
+                                    )
+                                    spoken = True
+                    except ModelFailed as error:
+                        if len(commands) == 1:
+                            raise
+                        logger.info(f"A question in a flow wasn't answered: {error}")
+        yield completion_chunk(NAME, NAME, {}, finish_reason="stop")
+
+    def _begins(self, chunk: ChatCompletionChunk) -> str | None:
+        """The task that the model calls, if it does."""
+        calls = chunk.choices[0].delta.tool_calls if chunk.choices else None
+        name = calls[0].function.name if calls and calls[0].function else None
+        return name if name in self._flow.tasks else None
+
+
+def _tool_call(tool: str, arguments: Mapping[str, Any], key: str) -> ChatCompletionChunk:
+    call = {
+        "index": 0,
+        "id": f"{NAME}_{key or secrets.token_hex(8)}",
+        "type": "function",
+        "function": {"name": tool, "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
+    return completion_chunk(NAME, NAME, {"tool_calls": [call]})
+
+
+def facts_of(call: CallFacts) -> dict[str, str]:
+    """What templates may name of a call."""
+    return {
+        "call": call.id,
+        "caller": call.caller,
+        "caller_name": call.caller_name,
+        "called": call.called,
+    }
+
+
+def act_key(tool_call_id: str) -> str:
+    """The key of the act whose call has this id."""
+    return tool_call_id.removeprefix(f"{NAME}_")
+
+
+def _said(messages: Sequence[Message]) -> list[str]:
+    """What the caller has said, turn by turn."""
+    return [_text(one) for one in messages if one["role"] == "user"]
+
+
+def _heard(messages: Sequence[Message]) -> str:
+    """What the caller heard of the agent between their last two turns."""
+    heard: list[str] = []
+    for one in reversed(messages[:-1]):
+        if one["role"] == "user":
+            break
+        if one["role"] == "assistant":
+            heard.insert(0, _text(one))
+    return " ".join(filter(None, heard))
+
+
+def _text(message: Message) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)

@@ -1,0 +1,289 @@
+"""What a flow says and does next: the decisions, without I/O, clock or model.
+
+A task's steps are walked from the first one at every turn, over what is known by then. `collect` stops where
+a slot is empty and asks for it; `confirm` where what it reads back wasn't agreed to as it is now; `act` where
+its tool wasn't called with these values. So a correction needs nothing of its own: a slot changes, and the
+walk stops where it must. Once an act has changed something, the walk begins there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.flows.heard import words_heard, words_of
+from agent.flows.state import (
+    SKIPPED,
+    Acted,
+    Answer,
+    Call,
+    Command,
+    Event,
+    Intent,
+    Reading,
+    Result,
+    Said,
+    Say,
+    State,
+)
+from agent.slots import as_json
+from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
+
+END_CALL = "end_call"
+FAILED = "failed"
+
+Next = tuple[State, Sequence[Command]]
+
+
+class FlowMachine:
+    """One call's. `say` has the value of the slot of this name in words; `facts` are what else templates may
+    name."""
+
+    def __init__(
+        self, flow: Flow, say: Callable[[str, Any], str], facts: Mapping[str, str] | None = None
+    ) -> None:
+        self.flow = flow
+        self._say_value = say
+        self._facts = facts or {}
+
+    def begin(self) -> State:
+        """How a call begins: its greeting has asked the first question, if a task starts with it."""
+        return self._walk(State(task=self.flow.start))[0] if self.flow.start else State()
+
+    def handle(self, state: State, event: Event) -> Next:
+        """The state behind `event`, and what is to be done, in this order."""
+        if isinstance(event, Acted):
+            return self._acted(state, event.result)
+        missed = words_heard(state.said.text, event.heard) < state.said.counts
+        owed = state.said if missed and state.said.owed else None
+        if missed and state.waits == "yes":
+            state = replace(state, waits="")  # a confirmation that was cut off is none
+        state, commands = self._turn(state, event.reading)
+        if owed is not None:
+            commands = (Say(owed.text, owed.counts), *commands)
+        return self._spoken(state, commands, owed=owed is not None)
+
+    def awaited(self, state: State) -> Call:
+        """The act that a state waits for."""
+        return self._call(state, state.step, self._task(state).steps[state.step])
+
+    def readable(self, state: State) -> Sequence[str]:
+        """The slots that may still be said, in the order in which they are asked for."""
+        if not state.task:
+            return ()
+        steps = self._task(state).steps
+        later = list(steps)[list(steps).index(state.base) + 1 if state.base else 0 :]
+        return list(dict.fromkeys(slot for name in later for slot in steps[name].collect))
+
+    # A turn of the caller's.
+
+    def _turn(self, state: State, reading: Reading) -> Next:
+        if not (state.task or reading.task):
+            return state, (Answer(),)
+        if Intent.PERSON in reading.intents:
+            return self._hand_over()
+        if reading.task and reading.task != state.task:
+            state = State(task=reading.task, slots=self._kept(state), filled=tuple(self._kept(state)))
+            return self._walk(_taken(state, reading), reading.wrong)
+        if Intent.LEAVE in reading.intents:
+            return State(), (Say(self.flow.phrases.left),)
+        if state.waits == "act" and Intent.YES not in reading.intents:
+            state = replace(state, confirmed={}, waits="")  # they spoke before it was begun
+        return self._in_task(state, reading)
+
+    def _in_task(self, state: State, reading: Reading) -> Next:
+        intents, before = reading.intents, state
+        state = _taken(state, reading)
+        agreed = state.waits == "yes" and Intent.YES in intents and not reading.wrong
+        if agreed and state.slots == before.slots:
+            state = replace(state, confirmed={**state.confirmed, state.step: self._read_back(state)})
+        question = (Answer(),) if Intent.QUESTION in intents else ()
+        if state != before:
+            state, commands = self._walk(replace(state, tries=0), reading.wrong)
+            return state, (*question, *commands)
+        if reading.wrong:
+            return self._again(replace(state, partly=reading.partly), *reading.wrong.values())
+        if question:
+            return state, (*question, self._question(state))
+        if Intent.REPEAT in intents or state.waits in ("", "act"):
+            return self._walk(state)
+        if Intent.BACK in intents:
+            known = [name for name in state.filled if name in self.readable(state)]
+            return self._walk(_without(state, known[-1:]))
+        if state.waits in ("yes", "change") and reading.named:
+            return self._walk(_without(state, reading.named))
+        if state.waits == "yes" and Intent.NO in intents:
+            return replace(state, waits="change"), (Say(self.flow.phrases.what_to_change),)
+        if state.waits == "change" and Intent.NO in intents:  # nothing, after all
+            return self._walk(state)
+        if state.waits == "slot" and intents & {Intent.UNKNOWN, Intent.NO}:
+            slot = self.flow.slots[state.asked]
+            if slot.optional:
+                return self._walk(_with(replace(state, tries=0), {state.asked: SKIPPED}))
+            if slot.hint and Intent.UNKNOWN in intents:
+                return self._again(state, slot.hint)
+        return self._again(state, self.flow.phrases.not_understood)
+
+    def _again(self, state: State, *why: str) -> Next:
+        state = replace(state, tries=state.tries + 1)
+        if state.tries >= self.flow.tries:
+            return self._hand_over()
+        return state, (*(Say(text) for text in why), self._question(state))
+
+    def _hand_over(self) -> Next:
+        to = self.flow.hand_over
+        if to is None:
+            return State(), (Say(self.flow.phrases.left),)
+        arguments = {"to": to.to} if to.to else {}
+        return State(), (Say(self.flow.phrases.handing_over), Call(to.tool, arguments))
+
+    # The walk.
+
+    def _walk(self, state: State, wrong: Mapping[str, str] | None = None) -> Next:
+        """Up to where something is missing. `wrong`: what is said first, of slots that are then asked for."""
+        wrong = wrong or {}
+        task, commands = self._task(state), list[Command](Say(text) for text in wrong.values())
+        state = replace(state, partly="")
+        name, status = state.base or next(iter(task.steps)), ""
+        while name not in (END, HANG_UP):
+            step = task.steps[name]
+            to = step.then or task.following(name)
+            if step.kind == "collect":
+                missing = [slot for slot in step.collect if slot not in state.slots]
+                if missing:
+                    asked = next((slot for slot in missing if slot in wrong), missing[0])
+                    state = replace(state, step=name, waits="slot", asked=asked)
+                    return state, (*commands, self._question(state))
+            elif step.kind == "confirm":
+                state = replace(state, step=name)
+                if state.confirmed.get(name) != self._read_back(state):
+                    state = replace(state, waits="yes", asked="")
+                    return state, (*commands, self._question(state))
+            elif step.kind == "branch":
+                value = status if step.branch == RESULT else as_json(state.slots.get(step.branch or ""))
+                to = step.cases.get(str(value), to)
+            elif step.kind == "act":
+                call, result = self._call(state, name, step), state.results.get(name)
+                if result is None or (result.key != call.key and name != state.base):
+                    return replace(state, step=name, waits="act", asked=""), (*commands, call)
+                status, outcome = result.status, step.outcomes.get(result.status)
+                if outcome is None and result.status == FAILED:
+                    state, rest = self._hand_over()
+                    return state, (*commands, Say(self.flow.phrases.failed), *rest)
+                outcome = outcome or Outcome()
+                forget = [slot for slot in outcome.forget if slot in state.slots]
+                if outcome.say and (forget or result.key not in state.told):
+                    text = fill(outcome.say, self._values(state))
+                    commands.append(Say(text, 0 if step.reads else len(words_of(text))))
+                    state = replace(state, told=state.told | {result.key})
+                if forget:
+                    state, to = _without(state, forget), state.base or next(iter(task.steps))
+                else:
+                    to = outcome.then or to
+            elif step.kind == "hand_over":
+                said = [Say(fill(step.say, self._values(state)))] if step.say else []
+                assert step.hand_over is not None
+                arguments = self._arguments(state, step)
+                return State(slots=self._kept(state)), (*commands, *said, Call(step.hand_over, arguments))
+            elif step.say and (text := fill(step.say, self._values(state))) not in state.told:
+                commands.append(Say(text))
+                state = replace(state, told=state.told | {text})
+            name = to
+        ended = State(slots=self._kept(state), filled=tuple(self._kept(state)))
+        return ended, (*commands, *([Call(END_CALL)] if name == HANG_UP else []))
+
+    def _acted(self, state: State, result: Result) -> Next:
+        step = self._task(state).steps[state.step]
+        outcome = step.outcomes.get(result.status)
+        state = replace(state, results={**state.results, state.step: result}, waits="")
+        done = not step.reads and result.status != FAILED and not (outcome and outcome.forget)
+        state, commands = self._walk(replace(state, base=state.step) if done else state)
+        return self._spoken(state, commands, owed=not step.reads)
+
+    def _call(self, state: State, name: str, step: Step) -> Call:
+        arguments = self._arguments(state, step)
+        identity = json.dumps([self._facts, state.task, name, step.act, arguments], sort_keys=True)
+        key = hashlib.sha256(identity.encode()).hexdigest()[:24]
+        assert step.act is not None
+        return Call(step.act, self._arguments(state, step, key), key)
+
+    def _arguments(self, state: State, step: Step, key: str = "") -> dict[str, str]:
+        slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
+        values = {**self._facts, **slots, **_of_results(state), KEY: key}
+        filled = {name: fill(text, values) for name, text in step.arguments.items()}
+        return {name: value for name, value in filled.items() if value}
+
+    def _read_back(self, state: State) -> dict[str, Any]:
+        """What the confirmation at `state.step` says, as values."""
+        step = self._task(state).steps[state.step]
+        assert step.confirm is not None
+        return {name: state.slots[name] for name in named([step.confirm]) if name in state.slots}
+
+    # What is said.
+
+    def _question(self, state: State) -> Say:
+        """What is waited for, in other words at each further try."""
+        if state.waits == "slot":
+            asks = self.flow.slots[state.asked].ask
+            return Say(fill(asks[min(state.tries, len(asks) - 1)], self._values(state)))
+        if state.waits == "change":
+            return Say(self.flow.phrases.what_to_change)
+        step = self._task(state).steps[state.step]
+        if step.confirm is None:
+            return Say("")
+        values = self._values(state)
+        told = step.confirm[: step.confirm.rfind("}") + 1]
+        counts = words_of(fill(f"{told}]" if told.count("[") > told.count("]") else told, values))
+        return Say(fill(step.confirm, values), len(counts))
+
+    def _values(self, state: State) -> dict[str, str]:
+        """What templates may name, in words."""
+        slots = {
+            name: self._say_value(name, value) for name, value in state.slots.items() if value is not SKIPPED
+        }
+        return {**self._facts, **slots, **_of_results(state)}
+
+    def _spoken(self, state: State, commands: Sequence[Command], *, owed: bool) -> Next:
+        """The state, which remembers what was said."""
+        text, counts = "", 0
+        for one in commands:
+            if isinstance(one, Say) and one.text:
+                counts = len(words_of(text)) + one.counts if one.counts else counts
+                text = f"{text} {one.text}".lstrip()
+        commands = [one for one in commands if one != Say("")]
+        return replace(state, said=Said(text, counts, owed and counts > 0)), commands
+
+    def _task(self, state: State) -> Task:
+        return self.flow.tasks[state.task]
+
+    def _kept(self, state: State) -> dict[str, Any]:
+        return {name: value for name, value in state.slots.items() if self.flow.slots[name].keep}
+
+
+def _taken(state: State, reading: Reading) -> State:
+    """With the values of a turn, and without those that it takes back for others that can't be."""
+    return _with(_without(state, list(reading.wrong)), reading.values)
+
+
+def _with(state: State, values: Mapping[str, Any]) -> State:
+    changed = {
+        name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value
+    }
+    if not changed:
+        return state
+    filled = (*(name for name in state.filled if name not in changed), *changed)
+    return replace(state, slots={**state.slots, **changed}, filled=filled)
+
+
+def _without(state: State, names: Sequence[str]) -> State:
+    if not any(name in state.slots for name in names):
+        return state
+    slots = {name: value for name, value in state.slots.items() if name not in names}
+    return replace(state, slots=slots, filled=tuple(name for name in state.filled if name not in names))
+
+
+def _of_results(state: State) -> dict[str, str]:
+    return {f"{RESULT}.{name}": value for one in state.results.values() for name, value in one.values.items()}

@@ -1,0 +1,235 @@
+"""Days, times of day and durations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import MINYEAR, date, datetime, time, timedelta
+from typing import ClassVar
+
+from babel import Locale
+from babel.dates import format_date, format_time, format_timedelta
+
+from agent.slots.slot import Found, Problem, settled
+from agent.slots.words import code_of, words_of
+from models.llm import spoken
+from models.llm.spoken_words import LANGUAGES
+from models.reading.language import Language
+
+_MORNING = (time(0), time(11, 59))
+_LATER = (time(12), time(23, 59))
+_OVER = {
+    "en": r"yesterday|last (?:week|month|year|night|weekday[a-g])|ago",
+    "fr": r"hier|derniere?|passee?|il y a",
+    "es": r"ayer|pasad[oa](?! manana)|hace",
+    "it": r"ieri|scors[oa]|passat[oa]|fa",
+    "pt": r"ontem|passad[oa]|atras",
+}
+_VAGUE = {
+    "en": r"weeks?|weekend|month|(?:some|any)time|whenever|any day|soon",
+    "fr": r"semaines?|week end|mois|bientot|n'importe quand",
+    "es": r"semanas?|mes|pronto|cualquier",
+    "it": r"settiman[ae]|fine settimana|mese|presto|qualsiasi",
+    "pt": r"semanas?|fim de semana|mes|breve|qualquer",
+}
+_ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
+_NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
+_YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
+_RUN_TOGETHER = re.compile(r"(?<![\d:.,+])(1[0-2]|[1-9])([0-5]\d)(?= ?[ap]\.? ?m\b)", re.IGNORECASE)
+_FOUR_DIGITS = re.compile(r"^\D*?(?<!\d)(2[0-3]|1\d|0?\d)[.h ]?([0-5]\d)\D*$")
+_DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\.([0-5]\d)(?= ?(?:[ap]\.? ?m\b|$|\D))", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Date:
+    """A day from today on, `days_ahead` days at most."""
+
+    days_ahead: int = 366
+    kind: ClassVar[str] = "date"
+
+    def read(self, words: str, *, language: str, now: datetime) -> date | Problem:
+        return settled(words, language, lambda said: self._read(said, language, now.date()))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[date] | None:
+        value = self.read(words, language=language, now=now)
+        if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
+            return None
+        return Found(value, words)
+
+    def say(self, value: date, *, language: str) -> str:
+        locale = Locale.parse(_locale(language))
+        shortened = locale.datetime_skeletons["MMMEd"].pattern
+        return format_date(value, re.sub("M+", "MMMM", re.sub("E+", "EEEE", shortened)), locale=locale)
+
+    def _read(self, words: str, language: str, today: date) -> date | Problem:
+        code = code_of(language)
+        said = spoken.fold(words, code)
+        if re.search(rf"\b(?:{_OVER[code]})\b", said):
+            return Problem("past")
+        numeric, rest = _numeric(words, language, today)
+        if numeric is not None:
+            return self._fitting({numeric}, today)
+        dates, weekdays = spoken.days(_YEAR.sub(" ", rest), code, today)
+        if len(dates) == 1 and weekdays:
+            if not any(one.weekday() == day.weekday() for one in dates for day in weekdays):
+                return Problem("contradiction", tuple(sorted(dates | weekdays)))
+            weekdays = set()
+        if (year := _YEAR.search(words)) and len(dates) == 1:
+            dates = {_in_year(dates.pop(), int(year[1]))}
+        found = dates or weekdays
+        if found:
+            return self._fitting(found, today)
+        return Problem("vague" if re.search(rf"\b(?:{_VAGUE[code]})\b", said) else "nothing")
+
+    def _fitting(self, found: set[date], today: date) -> date | Problem:
+        if len(found) > 1:
+            return Problem("several", tuple(sorted(found)))
+        day = next(iter(found))
+        if day < today:
+            return Problem(
+                "invalid" if day.year == MINYEAR else "past", () if day.year == MINYEAR else (day,)
+            )
+        return day if day <= today + timedelta(days=self.days_ahead) else Problem("range", (day,))
+
+
+def _numeric(words: str, language: str, today: date) -> tuple[date | None, str]:
+    """A date in figures, month or day first as the country has it, and the words without it."""
+    if iso := _ISO.search(words):
+        return _day(*map(int, iso.groups())), _ISO.sub(" ", words)
+    if not (match := _NUMERIC.search(words)) or re.match(r"\s*[ap]\.?m", words[match.end() :], re.IGNORECASE):
+        return None, words
+    first, second = int(match[1]), int(match[2])
+    month_first = Language(language).month_first and first <= 12
+    month, number = (first, second) if month_first or second > 12 else (second, first)
+    if match[3]:
+        return _day(int(match[3]) % 100 + 2000, month, number), words
+    if "." in match[0]:  # 7.30 is rather a time
+        return None, words
+    this = _day(today.year, month, number)
+    return (this if this >= today or this.year == MINYEAR else _day(today.year + 1, month, number)), words
+
+
+def _day(year: int, month: int, number: int) -> date:
+    try:
+        return date(year, month, number)
+    except ValueError:
+        return date.min  # there is none
+
+
+def _in_year(day: date, year: int) -> date:
+    return _day(year, day.month, day.day)
+
+
+@dataclass(frozen=True)
+class Time:
+    """A time of day. Of two o'clock's two the one within `hours` is meant."""
+
+    hours: Sequence[tuple[time, time]] = ((time(0), time(23, 59)),)
+    kind: ClassVar[str] = "time"
+
+    def read(self, words: str, *, language: str, now: datetime) -> time | Problem:
+        def read(said: str) -> time | Problem:
+            if alone := _FOUR_DIGITS.match(said):
+                said = f"{alone[1]}:{alone[2]}"
+            return self._read(said, language, now)
+
+        return settled(words, language, read)
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[time] | None:
+        code = code_of(language)
+        if spoken.bare(words, code):
+            return None
+        value = settled(words, language, lambda said: self._read(said, language, now))
+        if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
+            return None
+        return Found(value, words)
+
+    def say(self, value: time, *, language: str) -> str:
+        return str(format_time(value, "short", locale=_locale(language))).replace("\u202f", " ")
+
+    def _read(self, words: str, language: str, now: datetime) -> time | Problem:
+        code = code_of(language)
+        said = _DOTTED.sub(r"\1:\2", _RUN_TOGETHER.sub(r"\1:\2", words))
+        said = re.sub(r"\b(?:of )?20\d\d\b(?!:)", " ", said) if not spoken.bare(said, code) else said
+        parts = re.split(rf"\b(?:{LANGUAGES[code].choice})\b", said)
+        if len(parts) > 1:
+            either = [self._times(part, code, now) for part in parts]
+            named = tuple(sorted({self._meant(times) for times in either if times}))
+            if len(named) > 1:
+                return Problem("several", named)
+        times = self._times(said, code, now)
+        if not times:
+            known = LANGUAGES[code]
+            told = re.search(rf"\b(?:{known.morning}|{known.later})\b", spoken.fold(said, code))
+            return Problem("vague" if told else "nothing")
+        open_ = [one for one in times if self._within(one)]
+        if len(open_) == 1:
+            return open_[0]
+        return Problem("several", tuple(open_)) if open_ else Problem("range", tuple(times))
+
+    def _times(self, said: str, code: str, now: datetime) -> list[time]:
+        """The time that is named: two where it may be before or after noon."""
+        both = {spoken.clock(said, code, now, within=half) for half in (_MORNING, _LATER)}
+        return sorted(one for one in both if one is not None)
+
+    def _meant(self, times: Sequence[time]) -> time:
+        return next((one for one in times if self._within(one)), times[-1])
+
+    def _within(self, one: time) -> bool:
+        return any(begin <= one <= end for begin, end in self.hours)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long something lasts, between `least` and `most`."""
+
+    least: timedelta = timedelta(minutes=1)
+    most: timedelta = timedelta(days=30)
+    kind: ClassVar[str] = "duration"
+
+    def read(self, words: str, *, language: str, now: datetime) -> timedelta | Problem:
+        return settled(words, language, lambda said: self._read(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[timedelta] | None:
+        value = self.read(words, language=language, now=now)
+        return None if isinstance(value, Problem) and value.reason == "nothing" else Found(value, words)
+
+    def say(self, value: timedelta, *, language: str) -> str:
+        locale = _locale(language)
+        hours, rest = divmod(value, timedelta(hours=1))
+        parts = [timedelta(hours=hours), rest] if hours and rest and value < timedelta(days=1) else [value]
+        said = [format_timedelta(part, threshold=10, locale=locale) for part in parts]
+        return " ".join(said)
+
+    def _read(self, words: str, language: str) -> timedelta | Problem:
+        code, known = code_of(language), words_of(language)
+        said = spoken.fold(words, code)
+        said = re.sub(rf"\b(?:{known.three_quarters})\b", "45 min", said)
+        said = re.sub(rf"(?:{known.half_hour})\b", "30 min", said)
+        said = re.sub(
+            rf"\b(?:an?|une?|una|un'|uma) ?(?={known.hour}\b|{known.minute}\b|{known.day}\b)", "1 ", said
+        )
+        total, count = 0.0, 0
+        for unit, minutes in ((known.day, 1440), (known.hour, 60), (known.minute, 1)):
+            half = rf"({known.and_half})"
+            pattern = rf"(\d+(?:[.,]\d+)?)(?: ?{half})? ?{_plain(unit)}\b(?: {half}(?! ?min))?"
+            for match in re.finditer(pattern, said):
+                number = float(match[1].replace(",", "."))
+                total += (number + (0.5 if match[2] or match[3] else 0)) * minutes
+                count += 1
+        if not count:
+            return Problem("nothing")
+        if re.search(rf"\b\d+ (?:{LANGUAGES[code].choice}) \d+\b", said):
+            return Problem("vague")
+        length = timedelta(minutes=round(total))
+        return length if self.least <= length <= self.most else Problem("range", (length,))
+
+
+def _plain(pattern: str) -> str:
+    """The pattern for words that `spoken.fold` made plain."""
+    return pattern.replace("í", "i")
+
+
+def _locale(language: str) -> str:
+    return Language(language).tag.replace("-", "_")

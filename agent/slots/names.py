@@ -1,0 +1,206 @@
+"""Names, letters that spell them, and e-mail addresses."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import SequenceMatcher
+from typing import ClassVar
+
+from text_to_num import alpha2digit
+
+from agent.slots.slot import Found, Problem, settled
+from agent.slots.words import SlotWords, code_of, words_of
+
+NATO = (
+    "alfa|alpha bravo charlie delta echo foxtrot golf hotel india juliet|juliett kilo lima mike november "
+    "oscar papa quebec romeo sierra tango uniform victor whiskey|whisky xray|x-ray yankee zulu"
+)
+_ALPHABET = {
+    word: chr(ord("a") + number) for number, words in enumerate(NATO.split()) for word in words.split("|")
+}
+_LETTER = r"[^\W\d_]"
+_ADDRESS = re.compile(r"[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
+_FEWEST_LETTERS = 2
+# What stands around a name and is none. "Will" and "May" are names.
+_NO_NAMES = {
+    "en": r"the|a|an|my|name|is|it|it's|i|i'm|am|this|that|would|be|under|for|booking|reservation|table|and|"
+    r"on|at|of|in|to|last|first|surname|spelled|spelt|that's|you|can|just|mr|mrs|ms|miss|put|down|with|as|call|me",
+    "fr": r"le|la|les|un|une|mon|nom|est|c'est|je|suis|m'appelle|au|de|pour|et|prénom|monsieur|madame|mettez",
+    "es": r"el|la|un|una|mi|nombre|es|soy|me|llamo|a|de|para|y|apellido|señor|señora|ponga",
+    "it": r"il|la|un|una|mio|nome|è|sono|mi|chiamo|a|di|per|e|cognome|signor|signora|metta",
+    "pt": r"o|a|um|uma|meu|nome|é|sou|me|chamo|de|para|e|sobrenome|senhor|senhora|ponha",
+}
+_PARTICLES = r"van|von|der|den|de|la|le|du|da|di|del|dos|el|al|bin|mac|mc|ter|ten"
+MAX_NAME_WORDS = 4
+
+
+def spelled(words: str, language: str) -> tuple[str, str]:
+    """The letters that are spelled, in capitals, and the words without them.
+
+    "S-M-I-T-H", "B as in Bravo, double L", "Sierra Mike India".
+    """
+    known = words_of(language)
+    pattern = (
+        rf"(?<![\w'])(?:(?P<double>{known.double}) )?"
+        rf"(?:(?P<letter>{_LETTER})(?![\w'])(?:,? {known.as_in} (?P<word>\w+))?"
+        rf"|(?P<nato>{'|'.join(_ALPHABET)})(?!\w))[\s,.-]*(?:and )?"
+    )
+    unnamed = re.sub(r"[?]P<\w+>", "?:", pattern)
+    best, rest = "", words
+    for run in re.finditer(rf"(?:{unnamed})+", words, re.IGNORECASE):
+        letters = "".join(
+            (match["letter"] or _ALPHABET[match["nato"].lower()]) * (2 if match["double"] else 1)
+            for match in re.finditer(pattern, run[0], re.IGNORECASE)
+        ).upper()
+        nato_alone = not re.search(rf"(?<![\w'-]){_LETTER}(?![\w'])", run[0])
+        if len(letters) > max(len(best), 2 if nato_alone else _FEWEST_LETTERS - 1):
+            best, rest = letters, f"{words[: run.start()]} {words[run.end() :]}"
+    return best, rest
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """Letters one by one: a reference, an initial. In capitals, without spaces."""
+
+    kind: ClassVar[str] = "spelled"
+
+    def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
+        return settled(words, language, lambda said: spelled(said, language)[0] or Problem("nothing"))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+        letters, rest = spelled(words, language)
+        return Found(letters, rest) if len(letters) >= 3 else None
+
+    def say(self, value: str, *, language: str) -> str:
+        return ", ".join(value)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A person's name, as it is spelled where it is."""
+
+    kind: ClassVar[str] = "name"
+
+    def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
+        return settled(words, language, lambda said: _name(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+        known = words_of(language)
+        if not (match := re.search(known.introduced, words, re.IGNORECASE)):
+            return None
+        value = _name(re.split(_PAUSE, words[match.end() :].lstrip(" ,:"))[0], language, capitals=True)
+        tail, _ = spelled(words[match.end() :], language)
+        if isinstance(value, str) and tail:
+            value = _with_spelling(value, tail)
+        return None if isinstance(value, Problem) else Found(value, words[: match.start()])
+
+    def say(self, value: str, *, language: str) -> str:
+        return value
+
+
+_PAUSE = r"[,.;:!?](?:\s|$)|\s(?:and|for|at|on|i|i'd|i'm|my|et|y|e|pour|para|per)\s"
+
+
+def _name(words: str, language: str, *, capitals: bool = False) -> str | Problem:
+    known, code = words_of(language), code_of(language)
+    letters, rest = spelled(words, language)
+    if match := re.search(known.introduced, rest, re.IGNORECASE):
+        rest = rest[match.end() :]
+    rest = re.sub(known.polite, " ", rest, flags=re.IGNORECASE)
+    said = [word.strip('.,;:!?"') for word in rest.split()]
+    none = re.compile(rf"(?:{_NO_NAMES[code]})$", re.IGNORECASE)
+    names = [w for w in said if w and not re.search(r"\d", w) and w.isprintable() and re.search(_LETTER, w)]
+    names = [word for word in names if not none.match(word)]
+    if capitals and any(word[0].isupper() for word in names):  # what else stands there isn't the name
+        names = [w for w in names if w[0].isupper() or re.fullmatch(_PARTICLES, w)]
+    if len(names) > MAX_NAME_WORDS:
+        return Problem("vague")
+    name = " ".join(_cased(word) for word in names)
+    if letters:
+        return _with_spelling(name, letters)
+    return name or Problem("nothing")
+
+
+def _with_spelling(name: str, letters: str) -> str:
+    """The name whose last word that is like the letters is as they spell it; that alone where none is."""
+    words = name.split()
+    for at in reversed(range(len(words))):
+        if _like(words[at], letters):
+            return " ".join([*words[:at], _cased(letters.lower()), *words[at + 1 :]])
+    if len(words) == 1 and not _like(words[0], letters) and words[0][:1].upper() != letters[0]:
+        return f"{words[0]} {_cased(letters.lower())}"
+    return " ".join([*words[:-1], _cased(letters.lower())]) if words else _cased(letters.lower())
+
+
+def _like(word: str, letters: str) -> bool:
+    return SequenceMatcher(None, _bare(word), letters.lower(), autojunk=False).ratio() >= 0.5
+
+
+def _bare(word: str) -> str:
+    decomposed = unicodedata.normalize("NFD", word.lower())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def _cased(word: str) -> str:
+    if re.fullmatch(_PARTICLES, word):
+        return word
+    if (word.isupper() and len(word) > 2) or word.islower():
+        return "-".join(part.capitalize() for part in word.split("-"))
+    return word
+
+
+@dataclass(frozen=True)
+class Email:
+    """An e-mail address, in lower case."""
+
+    kind: ClassVar[str] = "email"
+
+    def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
+        return settled(words, language, lambda said: _email(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+        value = self.read(words, language=language, now=now)
+        return None if isinstance(value, Problem) else Found(value, words)
+
+    def say(self, value: str, *, language: str) -> str:
+        return value
+
+
+def _email(words: str, language: str) -> str | Problem:
+    known, code = words_of(language), code_of(language)
+    said = words.lower()
+    if written := _ADDRESS.search(said.replace(" @ ", "@")):
+        return written[0]
+    for pattern, sign in ((known.underscore, "_"), (known.dash, "-"), (known.dot, "."), (known.at, "@")):
+        said = re.sub(rf"[\s,]+{pattern}[\s,]+", sign, said)
+    if "@" not in said:
+        return Problem("nothing")
+    said = re.sub(r"\s*([@._-])\s*", r"\1", said)
+    local, _, domain = said.rpartition("@")
+    name = _joined(local, known, language, code)
+    host = re.split(r"[\s,!?]", domain.strip())[0].rstrip(".")
+    address = _ADDRESS.search(f"{name}@{host}")
+    return address[0] if address else Problem("invalid")
+
+
+def _joined(local: str, known: SlotWords, language: str, code: str) -> str:
+    """The part before the at: the last word, with what is spelled or counted before it."""
+    digits = alpha2digit(re.sub(r"[.,](?=\s)", " ", local), code, 0)
+    words = digits.split()
+    taken: list[str] = []
+    for word in reversed(words):
+        if taken and not (
+            len(taken[-1]) == 1 or taken[-1].isdigit() or len(word) == 1 or "." in taken[-1][:1]
+        ):
+            break
+        if re.fullmatch(r"is|it's|that's|email|address|est|es|è|é|my|to|at", word):
+            break
+        taken.append(word)
+    joined = " ".join(reversed(taken))
+    letters, rest = spelled(joined, language)
+    if letters and not rest.strip():
+        return letters.lower()
+    return re.sub(r"(?<=\b\w)-(?=\w\b)", "", joined).replace(" ", "")

@@ -1,0 +1,200 @@
+"""Counts, amounts of money and telephone numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import ClassVar
+
+import phonenumbers
+from babel.numbers import format_currency, get_territory_currencies
+
+from agent.slots.slot import Found, Problem, settled
+from agent.slots.words import code_of, words_of
+from models.llm import spoken
+from models.llm.spoken_words import LANGUAGES
+from models.reading.language import Language
+
+_CURRENCIES = {
+    "USD": r"\$|dollars?|bucks|dólares?|dollari?",
+    "EUR": r"€|euros?",
+    "GBP": r"£|pounds?|livres?|libras?|sterline?",
+    "BRL": r"r\$|rea(?:l|is)",
+}
+_CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
+FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many: people, by the words around it, unless asked for."""
+
+    least: int = 1
+    most: int = 1000
+    kind: ClassVar[str] = "count"
+
+    def read(self, words: str, *, language: str, now: datetime) -> int | Problem:
+        return settled(words, language, lambda said: self._read(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[int] | None:
+        known, code = words_of(language), code_of(language)
+        said = spoken.without_moments(words, code)
+        counts = "|".join(LANGUAGES[code].counts)
+        cue = (
+            rf"\d+ (?:\w+ )?{_plain(known.people)}|(?:{known.party}) (?:just |about |the |a )*"
+            rf"(?:\d+|{counts})\b(?! ?(?:st|nd|rd|th|min|hour))"
+        )
+        if not (match := re.search(cue, spoken.fold(said, code))):
+            return None
+        # A number elsewhere in the sentence counts nothing here.
+        value = self._read(match[0], language)
+        corrected = settled(said, language, lambda part: self._read(part, language))
+        if isinstance(corrected, int) and isinstance(value, Problem):
+            value = corrected
+        return Found(value, words.replace(match[0], " "))
+
+    def say(self, value: int, *, language: str) -> str:
+        return str(value)
+
+    def _read(self, words: str, language: str) -> int | Problem:
+        code = code_of(language)
+        said = words if spoken.bare(words, code) else spoken.without_moments(words, code)
+        number = spoken.number(said, code)
+        if number is None:
+            several = [int(one) for one in re.findall(r"\d+", spoken.fold(words, code))]
+            return Problem("several", tuple(several)) if len(several) > 1 else Problem("nothing")
+        if number != int(number):
+            return Problem("invalid")
+        return int(number) if self.least <= number <= self.most else Problem("range", (int(number),))
+
+
+def _plain(pattern: str) -> str:
+    """The pattern for words that `spoken.fold` made plain."""
+    return pattern.translate(str.maketrans("ñçãí", "ncai"))
+
+
+@dataclass(frozen=True)
+class Money:
+    """In `currency`, an ISO 4217 code."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Amount:
+    """An amount of money, in `currency` where none is named; that of the language's country by default."""
+
+    currency: str | None = None
+    least: Decimal = Decimal(0)
+    most: Decimal = Decimal(1_000_000)
+    kind: ClassVar[str] = "amount"
+
+    def read(self, words: str, *, language: str, now: datetime) -> Money | Problem:
+        return settled(words, language, lambda said: self._read(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[Money] | None:
+        if not re.search(
+            "|".join(rf"(?<!\w)(?:{one})(?!\w)|[$€£]" for one in _CURRENCIES.values()), words, re.I
+        ):
+            return None
+        value = self.read(words, language=language, now=now)
+        return None if isinstance(value, Problem) and value.reason == "nothing" else Found(value, words)
+
+    def say(self, value: Money, *, language: str) -> str:
+        locale = Language(language).tag.replace("-", "_")
+        whole = value.amount == value.amount.to_integral_value()
+        said = format_currency(
+            value.amount,
+            value.currency,
+            locale=locale,
+            format="¤#,##0" if whole and locale == "en_US" else None,
+        )
+        return said.replace("\xa0", " ").replace("\u202f", " ")
+
+    def _read(self, words: str, language: str) -> Money | Problem:
+        code, lowered = code_of(language), words.lower()
+        named = [c for c, pattern in _CURRENCIES.items() if re.search(pattern, lowered)]
+        if "BRL" in named and "USD" in named:
+            named.remove("USD")
+        if len(named) > 1:
+            return Problem("several", tuple(named))
+        said = spoken.fold(re.sub(r"(?<=\d),(?=\d{3}\b)", "", re.sub(r"[$€£]", " ", lowered)), code)
+        cents = re.search(rf"(\d+) (?:{_CENTS})", said)
+        numbers = re.findall(r"\d+(?:[.,]\d+)?", said)
+        if not numbers:
+            return Problem("nothing")
+        values = [Decimal(one.replace(",", ".")) for one in numbers]
+        match values:
+            case [only]:
+                amount = only / 100 if cents else only
+            case [whole, part] if part < 100 and whole == int(whole) and (cents or part >= 10):
+                amount = whole + part / 100
+            case _:
+                return Problem("several", tuple(values))
+        if "½" in said:
+            amount += Decimal("0.5")
+        currency = named[0] if named else self.currency or _currency(language)
+        return Money(amount, currency) if self.least <= amount <= self.most else Problem("range", (amount,))
+
+
+def _currency(language: str) -> str:
+    return str(get_territory_currencies(Language(language).region)[-1])
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A telephone number in E.164, or as it is dialled there where the area isn't said.
+
+    `region` is the country that one without a country code is in: that of the language by default.
+    """
+
+    region: str | None = None
+    kind: ClassVar[str] = "phone"
+
+    def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
+        return settled(words, language, lambda said: self._read(said, language))
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+        runs = re.findall(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", spoken.dialled(words, code_of(language)))
+        longest = max(runs, key=len, default="")
+        if len(longest.replace(" ", "")) < FEWEST_FOUND:
+            return None
+        return Found(self.read(longest, language=language, now=now), words)
+
+    def say(self, value: str, *, language: str) -> str:
+        region = self._region(language)
+        try:
+            number = phonenumbers.parse(value, region)
+        except phonenumbers.NumberParseException:
+            return value
+        own = number.country_code == phonenumbers.country_code_for_region(region)
+        form = phonenumbers.PhoneNumberFormat
+        return phonenumbers.format_number(number, form.NATIONAL if own else form.INTERNATIONAL)
+
+    def _region(self, language: str) -> str:
+        return self.region or Language(language).region
+
+    def _read(self, words: str, language: str) -> str | Problem:
+        digits = spoken.digits(words, code_of(language))
+        if digits is None:
+            count = len(re.findall(r"\d", spoken.fold(words, code_of(language))))
+            return Problem("long") if count > 15 else Problem("short" if count else "nothing")
+        try:
+            number = phonenumbers.parse(digits, self._region(language))
+        except phonenumbers.NumberParseException:
+            return Problem("short" if len(digits) < 6 else "invalid")
+        result = phonenumbers.ValidationResult
+        match phonenumbers.is_possible_number_with_reason(number):
+            case result.IS_POSSIBLE:
+                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            case result.IS_POSSIBLE_LOCAL_ONLY:
+                return digits
+            case result.TOO_SHORT:
+                return Problem("short")
+            case result.TOO_LONG:
+                return Problem("long")
+            case _:
+                return Problem("invalid")

@@ -1,0 +1,87 @@
+"""What all kinds of slots have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from agent.slots.words import words_of
+
+T = TypeVar("T")
+
+Reason = Literal["nothing", "vague", "several", "contradiction", "past", "range", "short", "long", "invalid"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why words can't be taken for a value, which is what to ask.
+
+    - nothing: none is named. vague: one is meant, and not which ("some time next week").
+    - several: `choices` are named, or fit equally well. contradiction: "Thursday the 13th", a Friday.
+    - past: it is over. range: `choices` are outside what may be.
+    - short, long: a telephone number without all its digits, or with too many. invalid: there is none such.
+    """
+
+    reason: Reason
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """What a longer sentence says of the slot, and the sentence without it."""
+
+    value: T | Problem
+    rest: str
+
+
+class Slot(Protocol[T]):
+    """A kind of value. `language` is BCP 47: en, pt-BR."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def read(self, words: str, *, language: str, now: datetime) -> T | Problem:
+        """The value in the answer to the question for it: "eight" is a time if a time was asked for."""
+        ...
+
+    def find(self, words: str, *, language: str, now: datetime) -> Found[T] | None:
+        """What any sentence says of it beyond doubt of its kind, or None."""
+        ...
+
+    def say(self, value: T, *, language: str) -> str:
+        """As it is written for the voice, which reads dates, times and numbers aloud."""
+        ...
+
+
+def as_json(value: Any) -> Any:
+    """A slot's value as JSON has it: ISO 8601 for dates and times, minutes for durations, amounts as text."""
+    match value:
+        case date() | time():
+            return value.isoformat() if isinstance(value, date) else value.isoformat("minutes")
+        case timedelta():
+            return value // timedelta(minutes=1)
+        case Decimal():
+            return str(value)
+        case _ if is_dataclass(value):
+            return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+        case _:
+            return value
+
+
+def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
+    """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday"."""
+    known = words_of(language)
+    meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
+    parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]
+    problem: Problem | None = None
+    for part in reversed(parts):
+        value = read(part)
+        if not isinstance(value, Problem):
+            return value
+        if value.reason != "nothing" and problem is None:
+            problem = value
+    return problem or read(words)

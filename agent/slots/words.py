@@ -1,0 +1,163 @@
+"""The words around a value, in each language: what corrects it, what leads to it, what counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SlotWords:
+    """Regular expressions, held against words in any case."""
+
+    corrected: str  # what follows stands for what went before
+    denied: str  # what is expressly not meant
+    introduced: str  # a name follows
+    polite: str  # around any answer
+    people: str  # a count of people stands before this
+    party: str  # and behind this
+    minute: str
+    hour: str
+    day: str
+    and_half: str
+    half_hour: str
+    three_quarters: str
+    at: str  # in an e-mail address
+    dot: str
+    dash: str
+    underscore: str
+    as_in: str  # between a letter and the word that spells it
+    double: str
+    ordinals: tuple[str, ...]  # the first, the second ... of what was offered
+    last: str
+
+
+ENGLISH = SlotWords(
+    corrected=r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
+    r"make (?:that|it)|scratch that|let'?s say|correction|no)\b(?! problem| idea)",
+    denied=r"\b(?:not|instead of|rather than)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)",
+    introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
+    r"under the name(?: of)?|"
+    r"in the name of|i am called|they call me|it'?s for|(?:hi|hello),? (?:this is|i'?m|it'?s))\b",
+    polite=r"\b(?:please|thanks|thank you|speaking|here|um+|uh+|er+|well|yeah|yes|okay|ok|sure|hi|hello|so)"
+    r"\b",
+    people=r"(?:people|persons?|guests?|adults?|of us|pax|seats?|kids|children|friends)\b",
+    party=r"\b(?:for|party of|group of|table of|(?:we|there)(?:'s|'re| are|'ll be| will be))",
+    minute=r"min(?:ute)?s?",
+    hour=r"(?:hours?|hrs?)",
+    day=r"days?",
+    and_half=r"and (?:an? )?½",
+    half_hour=r"½(?: an?)? (?:hour|1 hour)",
+    three_quarters=r"3 (?:quarters|¼)(?: of)? (?:an )?(?:1 )?hour",
+    at=r"at(?: sign)?",
+    dot=r"(?:dot|point|period|full stop)",
+    dash=r"(?:dash|hyphen|minus)",
+    underscore=r"(?:underscore|under score)",
+    as_in=r"(?:as in|for|like|like in|as for|is for)",
+    double=r"double",
+    ordinals=(r"first|1st", r"second|2nd", r"third|3rd", r"fourth|4th"),
+    last=r"last|latter",
+)
+
+FRENCH = SlotWords(
+    corrected=r"\b(?:non,? (?:pardon|attendez)|pardon|non|plutôt|je veux dire|enfin|en fait|disons)\b",
+    denied=r"\b(?:pas|au lieu de)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)",
+    introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
+    polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
+    people=r"(?:personnes?|adultes?|enfants?|couverts?|amis)\b",
+    party=r"\b(?:pour|on (?:est|sera)|nous (?:sommes|serons))",
+    minute=r"min(?:ute)?s?",
+    hour=r"(?:heures?|h)",
+    day=r"jours?",
+    and_half=r"et ½",
+    half_hour=r"(?:une |1 )?½ ?heure",
+    three_quarters=r"3 (?:quarts|¼) d'? ?heure",
+    at=r"(?:arobase|at|chez)",
+    dot=r"point",
+    dash=r"(?:tiret|trait d'union)",
+    underscore=r"(?:tiret bas|underscore|souligné)",
+    as_in=r"(?:comme|comme dans|de)",
+    double=r"(?:double|deux)",
+    ordinals=(r"premi(?:er|ère)", r"deuxième|seconde?", r"troisième", r"quatrième"),
+    last=r"derni(?:er|ère)",
+)
+
+SPANISH = SlotWords(
+    corrected=r"\b(?:no,? perdón|perdón|perdone|no|mejor|digo|quiero decir|más bien|en realidad)\b",
+    denied=r"\b(?:no|en vez de|en lugar de)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)",
+    introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
+    polite=r"\b(?:por favor|gracias|eh+|em+|hola|sí|buen[oa]s(?: días| tardes)?|bueno|pues)\b",
+    people=r"(?:personas?|adultos?|niños?|comensales|amigos)\b",
+    party=r"\b(?:para|somos|seremos)",
+    minute=r"min(?:uto)?s?",
+    hour=r"horas?",
+    day=r"días?",
+    and_half=r"y ½",
+    half_hour=r"½ hora",
+    three_quarters=r"3 (?:cuartos|quartos|¼) de hora",
+    at=r"arroba",
+    dot=r"punto",
+    dash=r"(?:gui[oó]n)",
+    underscore=r"gui[oó]n bajo",
+    as_in=r"(?:de|como|como en)",
+    double=r"doble",
+    ordinals=(r"primer[oa]?", r"segund[oa]", r"tercer[oa]?", r"cuart[oa]"),
+    last=r"últim[oa]",
+)
+
+ITALIAN = SlotWords(
+    corrected=r"\b(?:no,? scusi|scusi|anzi|no|volevo dire|cioè|in realtà|meglio|facciamo)\b",
+    denied=r"\b(?:non|invece di)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)",
+    introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
+    polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",
+    people=r"(?:persone?|adulti?|bambini|coperti|amici)\b",
+    party=r"\b(?:per|siamo(?: in)?|saremo(?: in)?)",
+    minute=r"min(?:ut[oi])?",
+    hour=r"or[ae]",
+    day=r"giorn[oi]",
+    and_half=r"e ½",
+    half_hour=r"(?:½|mezz'?) ?ora",
+    three_quarters=r"3 ¼i? d'? ?ora",
+    at=r"(?:chiocciola|at)",
+    dot=r"punto",
+    dash=r"(?:trattino|meno)",
+    underscore=r"(?:trattino basso|underscore)",
+    as_in=r"(?:come|di)",
+    double=r"(?:doppi[ao])",
+    ordinals=(r"prim[oa]", r"second[oa]", r"terz[oa]", r"quart[oa]"),
+    last=r"ultim[oa]",
+)
+
+PORTUGUESE = SlotWords(
+    corrected=r"\b(?:não,? desculpe|desculpe|aliás|não|quer dizer|quero dizer|melhor|na verdade|digo)\b",
+    denied=r"\b(?:não|em vez de)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)",
+    introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",
+    polite=r"\b(?:por favor|obrigad[oa]|é+|hum+|olá|oi|sim|bom dia|boa tarde|então|bem)\b",
+    people=r"(?:pessoas?|adultos?|crianças?|lugares|amigos)\b",
+    party=r"\b(?:para|somos|seremos|vamos ser)",
+    minute=r"min(?:uto)?s?",
+    hour=r"horas?",
+    day=r"dias?",
+    and_half=r"e ½",
+    half_hour=r"½ hora",
+    three_quarters=r"3 (?:cuartos|quartos|¼) de hora",
+    at=r"arroba",
+    dot=r"ponto",
+    dash=r"(?:h[ií]fen|traço)",
+    underscore=r"(?:underline|sublinhado|underscore)",
+    as_in=r"(?:de|como|como em)",
+    double=r"(?:dois|duplo)",
+    ordinals=(r"primeir[oa]", r"segund[oa]", r"terceir[oa]", r"quart[oa]"),
+    last=r"últim[oa]",
+)
+
+_KNOWN = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "it": ITALIAN, "pt": PORTUGUESE}
+
+
+def code_of(language: str) -> str:
+    """The language that is read in the place of `language`; English where it isn't known."""
+    code = language.partition("-")[0]
+    return code if code in _KNOWN else "en"
+
+
+def words_of(language: str) -> SlotWords:
+    return _KNOWN[code_of(language)]

@@ -1,0 +1,47 @@
+"""JSON schemas of arguments, as models are shown them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any
+
+
+def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without references, titles, and null where a value may be left out.
+
+    Small models, and those that read arguments off the caller's words, know only such. What refers to itself
+    stays as it is from there on.
+    """
+    definitions = schema.get("$defs", {})
+
+    def resolved(node: Any, within: frozenset[str]) -> Any:
+        if isinstance(node, list):
+            return [resolved(one, within) for one in node]
+        if not isinstance(node, Mapping):
+            return node
+        name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+        if name in definitions and name not in within:
+            rest = {key: one for key, one in node.items() if key != "$ref"}
+            return resolved({**definitions[name], **rest}, within | {name})
+        options = [one for one in node.get("anyOf", ()) if one != {"type": "null"}]
+        if len(options) == 1:
+            rest = {key: one for key, one in node.items() if key not in ("anyOf", "default")}
+            return resolved({**options[0], **rest}, within)
+        return {
+            key: {one: resolved(about, within) for one, about in value.items()}
+            if key == "properties"
+            else resolved(value, within)
+            for key, value in node.items()
+            if key not in ("title", "$defs")
+        }
+
+    found: dict[str, Any] = resolved(schema, frozenset())
+    return found
+
+
+def require_arguments(template: str, schema: Mapping[str, Any]) -> None:
+    """Raises ValueError where a template has something in braces that is no argument's name."""
+    for _, name, *_ in Formatter().parse(template):
+        if name is not None and name not in schema.get("properties", {}):
+            raise ValueError(f"{{{name}}} in '{template}' is none of its arguments")

@@ -1,0 +1,3 @@
+from offhook import main
+
+main()

@@ -1,0 +1,88 @@
+"""Who sent what a proxy in front passes on: believed of those that are named, and of nobody else."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from tests.peers import Reception, sip_server
+from tests.sip_caller import Caller, SipAnswer
+from transports.sip.message import Message
+from transports.sip.proxies import origin
+from transports.sip.sdp import Ip
+
+PROXY, FAR_PROXY, CLIENT = "192.0.2.10", "192.0.2.11", "198.51.100.7"
+OWN_VIA = f"SIP/2.0/UDP {PROXY}:5060;branch=z9hG4bKp"
+
+
+class Proxies:
+    def __contains__(self, address: object) -> bool:
+        return address in ip_network("192.0.2.8/29")
+
+
+def came_from(peer: str, *vias: str) -> Ip:
+    headers = tuple(("Via", via) for via in vias)
+    return origin(Message("INVITE sip:a@b SIP/2.0", headers), ip_address(peer), Proxies())
+
+
+@pytest.mark.parametrize(
+    ("peer", "vias", "sender"),
+    [
+        (PROXY, [OWN_VIA, f"SIP/2.0/UDP {CLIENT}:5060;branch=z9hG4bKc"], CLIENT),
+        (PROXY, [f"{OWN_VIA}, SIP/2.0/TCP 10.0.0.3;rport=4;received={CLIENT};branch=z9hG4bKc"], CLIENT),
+        (PROXY, [OWN_VIA, "SIP / 2.0 / TLS [2001:db8::7]:5061;branch=z9hG4bKc"], "2001:db8::7"),
+        (PROXY, [OWN_VIA, "SIP/2.0/UDP phone.invalid;received=[2001:db8::7];branch=z9"], "2001:db8::7"),
+        # What a client claims of those before it is worth nothing.
+        (PROXY, [OWN_VIA, f"SIP/2.0/UDP {CLIENT};branch=z9", "SIP/2.0/UDP 10.0.0.1;branch=z9"], CLIENT),
+        (PROXY, [OWN_VIA, f"SIP/2.0/UDP {FAR_PROXY};branch=z9", f"SIP/2.0/UDP {CLIENT};branch=z9"], CLIENT),
+        # Its own requests, and what can't be read.
+        (PROXY, [OWN_VIA], PROXY),
+        (PROXY, [OWN_VIA, "SIP/2.0/UDP phone.invalid;branch=z9"], PROXY),
+        # A stranger's.
+        (CLIENT, [OWN_VIA, "SIP/2.0/UDP 10.0.0.1;branch=z9"], CLIENT),
+    ],
+)
+def test_who_sent_it(peer: str, vias: list[str], sender: str) -> None:
+    assert came_from(peer, *vias) == ip_address(sender)
+
+
+class PassedOn(Caller):
+    """A call that this host only passes on for `client`."""
+
+    client = CLIENT
+
+    def request(self, *args: object, **named: object) -> str:
+        text = super().request(*args, **named)  # type: ignore[arg-type]
+        start, _, rest = text.partition("\r\nVia: ")
+        via, _, rest = rest.partition("\r\n")
+        below = f"SIP/2.0/UDP 10.9.9.9:5060;received={self.client};branch=z9hG4bK{secrets.token_hex(4)}"
+        return f"{start}\r\nVia: {via}\r\nVia: {below}\r\n{rest}"
+
+
+async def called(reception: Reception, **settings: Any) -> SipAnswer:
+    async with sip_server(reception, **settings) as server:
+        caller = PassedOn(server)
+        try:
+            answer = await caller.call()
+            if answer.status == 200:
+                await caller.bye()
+        finally:
+            caller.close()
+        return answer
+
+
+@pytest.mark.parametrize(("proxies", "remote"), [(("127.0.0.1/32",), CLIENT), ((), "127.0.0.1")])
+async def test_a_call_that_is_passed_on_comes_from_who_sent_it(proxies: tuple[str, ...], remote: str) -> None:
+    reception = Reception()
+    assert (await called(reception, proxies=proxies, allow=("0.0.0.0/0",))).status == 200
+    assert reception.calls.get_nowait().info.remote == remote
+
+
+async def test_whom_the_kernel_would_not_hear_a_proxy_does_not_help() -> None:
+    reception = Reception()
+    assert (await called(reception, proxies=("127.0.0.1/32",))).status == 403
+    assert reception.calls.empty()
+    assert (await called(reception)).status == 200  # it is the proxy that calls
