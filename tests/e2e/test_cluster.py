@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,12 @@ def nodes(tmp_path: Path, database: Postgres) -> Iterator[list[Served]]:
         running = [stack.enter_context(started(tmp_path, name, database)) for name in ("one", "other")]
         for node in running:
             assert until(node.ready, START_S), node.log.read_text()
-            assert until(lambda node=node: len(alive(node)) == 2, 30)
+            assert until(partial(sees_both, node), 30)
         yield running
 
 
-def alive(node: Served) -> list[str]:
-    return [one["name"] for one in node.get("/api/v1/nodes")["nodes"] if one["state"] == "ready"]
+def sees_both(node: Served) -> bool:
+    return [one["state"] for one in node.get("/api/v1/nodes")["nodes"]] == ["ready", "ready"]
 
 
 async def eventually(ask: Callable[[], Awaitable[bool]], deadline_s: float = 40) -> None:
@@ -124,7 +125,7 @@ async def test_a_call_is_seen_and_acted_on_from_any_node(nodes: list[Served]) ->
         assert (await soon(told("ended")))["session"] == call["id"]
 
         async def over() -> bool:
-            return (await http.get(path)).json().get("cause") == "operator_hangup"
+            return bool((await http.get(path)).json().get("cause") == "operator_hangup")
 
         await eventually(over)
         detail = (await http.get(path)).json()
@@ -183,7 +184,8 @@ async def test_the_calls_of_a_node_that_dies_are_closed_by_another(nodes: list[S
         assert [(found["id"], found["state"]) for found in answer["sessions"]] == [(call["id"], "unknown")]
 
         async def closed() -> bool:
-            return (await http.get(f"/api/v1/sessions/{call['id']}")).json().get("cause") == "node_lost"
+            answer = await http.get(f"/api/v1/sessions/{call['id']}")
+            return bool(answer.json().get("cause") == "node_lost")
 
         await eventually(closed)
         states = {node["name"]: node["state"] for node in (await http.get("/api/v1/nodes")).json()["nodes"]}
