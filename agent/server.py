@@ -324,6 +324,7 @@ class Server:
                 personas = self.personas
             elif personas != self.personas:
                 new = new.with_personas()
+                await asyncio.to_thread(self._learn, personas)
             try:
                 await self._apply(new.settings, personas)
             except (BaresipError, ModelError) as error:
@@ -335,6 +336,10 @@ class Server:
                 "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
             )
         return reloaded
+
+    def _learn(self, personas: Personas) -> None:
+        """Read the pages of those who answer from now on."""
+        self.pool.learn([pipeline.brief(persona) for persona in personas.all])
 
     async def reload_or_tell(self) -> None:
         """As `reload`, where nobody waits for the outcome but the log."""

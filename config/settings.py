@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from config.calendar import CalendarSettings
 from config.carriers import CarrierSettings
 from config.cluster import ClusterSettings
+from config.limits import LimitSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
 from config.recordings import RecordingsSettings
@@ -227,6 +228,7 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
     llm: LlmSettings = LlmSettings()
+    limits: LimitSettings = LimitSettings()
     turn: TurnSettings = TurnSettings()
     http: HttpSettings = HttpSettings()
     webrtc: WebRtcSettings = WebRtcSettings()

@@ -1,7 +1,7 @@
 """A calendar on a CalDAV server (RFC 4791), each event a resource of its own.
 
 The caldav package would bring an HTTP client that puts itself in the place of urllib3, and needs an older
-python-dateutil; three requests are all that is needed of it.
+python-dateutil; two requests are all that is needed of it.
 """
 
 from __future__ import annotations

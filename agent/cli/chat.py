@@ -151,6 +151,8 @@ class _Talk:
         self._console.print("—" if dialogue.reply.interrupted else "")
         for call in dialogue.reply.tool_calls:
             self._console.print(f"[dim]{escape(call.name)} {escape(str(dict(call.arguments) or ''))}")
+        for source in dialogue.reply.sources:
+            self._console.print(f"[dim]from {escape(source)}")
         if dialogue.reply.first_token_ms is not None:
             self._console.print(f"[dim]{escape(trace(dialogue.reply, self._llm))}")
 

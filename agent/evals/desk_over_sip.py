@@ -31,6 +31,11 @@ CALL_DEADLINE_S = 300.0
 END_DEADLINE_S = 10.0
 SILENCE_MS = 1200  # behind which the agent has said all
 NOTED_S = 5.0  # so long the last words may take from the line into the session
+MOST_WAITS = 2
+_ANSWERED = (
+    Wait(until="reply", timeout_s=15),
+    Wait(until="silent", for_ms=SILENCE_MS, timeout_s=40),
+)
 
 
 async def over_sip(
@@ -128,12 +133,18 @@ class _Call:
         assert process.stdout
         said: Said | None = None
         turns = 0
+        waited = 0
         while ASKED in (await process.stdout.readline()).decode():
             heard, turns = await self._heard(session, turns)
-            if said is not None:
-                result.said.append((said.text, heard))
-            said = conversation.begin() if said is None else conversation.reply(heard)
-            steps = await self._steps(said) if said else (Hangup(),)
+            if not heard and waited < MOST_WAITS:  # as people do who hear nothing
+                waited += 1
+                steps: tuple[Step, ...] = (*_ANSWERED, Prompted())
+            else:
+                waited = 0
+                if said is not None:
+                    result.said.append((said.text, heard))
+                said = conversation.begin() if said is None else conversation.reply(heard)
+                steps = await self._steps(said) if said else (Hangup(),)
             with contextlib.suppress(ConnectionError):  # the call is over meanwhile
                 process.stdin.write(STEPS.dump_json(steps) + b"\n")
                 await process.stdin.drain()
@@ -152,20 +163,11 @@ class _Call:
             await asyncio.sleep(0.05)
 
     async def _steps(self, said: Said) -> tuple[Step, ...]:
-        reply = Wait(until="reply", timeout_s=15)
-        silent = Wait(until="silent", for_ms=SILENCE_MS, timeout_s=40)
+        words = Play(wav=await self._wav(said.text))
         if not said.breaks_in:
-            return (Play(wav=await self._wav(said.text)), reply, silent, Prompted())
+            return (words, *_ANSWERED, Prompted())
         speaking = Wait(until="speaking", for_ms=said.after_ms, timeout_s=15)
-        return (
-            Play(wav=await self._wav(said.text)),
-            reply,
-            speaking,
-            Play(wav=await self._wav(said.breaks_in)),
-            reply,
-            silent,
-            Prompted(),
-        )
+        return (words, speaking, Play(wav=await self._wav(said.breaks_in)), *_ANSWERED, Prompted())
 
     async def _wav(self, text: str) -> Path:
         path = self._folder / f"{self._spoken}.wav"

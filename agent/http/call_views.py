@@ -107,6 +107,11 @@ class TurnView(BaseModel):
         ],
     )
 
+    sources: list[str] = Field(
+        description="Of an agent's turn: the passages of the persona's pages on which it was given.",
+        examples=[["opening-hours: Opening hours, Holidays"]],
+    )
+
     @classmethod
     def of(cls, turn: Turn, recording_began: datetime | None) -> TurnView:
         text = turn.text.rstrip() + CUT if turn.cut_off else turn.text
@@ -118,6 +123,7 @@ class TurnView(BaseModel):
             recorded_s=_place(turn, recording_began),
             end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
+            sources=list(turn.sources),
         )
 
 

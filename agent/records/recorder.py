@@ -307,6 +307,7 @@ class Recorder(Observer):
             "end_of_turn": dict(turn.end_of_turn),
             "ledger": dict(turn.ledger),
             "voice_to_voice_ms": turn.voice_to_voice_ms,
+            "sources": list(turn.sources),
         }
 
     def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:

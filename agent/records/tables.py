@@ -92,6 +92,7 @@ class Turn(Base):
     end_of_turn: Mapped[dict[str, Any]]
     ledger: Mapped[dict[str, Any]]
     voice_to_voice_ms: Mapped[float | None]
+    sources: Mapped[list[str]]  # passages of the persona's pages that an agent's was given on
 
 
 class ToolCall(Base):

@@ -24,6 +24,7 @@ _CURRENCIES = {
     "BRL": r"r\$|rea(?:l|is)",
 }
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
+_HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 
 
@@ -178,6 +179,12 @@ class Phone:
         return self.region or Language(language).region
 
     def _read(self, words: str, language: str) -> str | Problem:
+        number = self._number(words, language)
+        if number == Problem("long") and (without := _HESITATION.sub(" ", words)) != words:
+            number = self._number(without, language)
+        return number
+
+    def _number(self, words: str, language: str) -> str | Problem:
         code = code_of(language)
         said = spoken.dialled(words, code)
         for pattern, digit in LANGUAGES[code].sounds_like.items():

@@ -26,6 +26,7 @@ from config.persona import Persona
 
 GIVEN_UP = "It was given up when the caller spoke or the call was over."
 ASKING = "Not done: the caller is asked first, and it is done when they agree."
+TOO_MANY = "Not done: the call has used too many tools."
 MOST_WRONG = 2  # calls with wrong arguments about one turn of the caller's; then the model has only words
 MOST_CALLS = 8  # about one turn of theirs
 
@@ -46,8 +47,10 @@ class ToolRunner:
         *,
         confirmation: Confirmation,
         wait: Callable[[], Awaitable[None]] | None = None,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`wait` is run while a tool is, and says something where that takes long."""
+        """`wait` is run while a tool is, and says something where that takes long. `may_run` is asked before
+        each."""
         self._service = service
         self._context = context
         self._toolbox = toolbox
@@ -55,6 +58,7 @@ class ToolRunner:
         self._conversation = conversation
         self._confirmation = confirmation
         self._wait = wait
+        self._may_run = may_run
         self._box = Toolbox()
         self._running: set[asyncio.Task[Outcome]] = set()
 
@@ -98,6 +102,11 @@ class ToolRunner:
 
     async def _use(self, params: FunctionCallParams) -> None:
         name, arguments = params.function_name, params.arguments
+        if not self._may_run():
+            await params.result_callback(
+                {"error": TOO_MANY}, properties=FunctionCallResultProperties(run_llm=False)
+            )
+            return
         tool = self._box.tool(name)
         if tool and tool.confirm and not self._confirmation.take(name, arguments, params.context.messages):
             await self._ask(tool, params)

@@ -87,6 +87,10 @@ class Speaker(Endpoint):
         return self.child.last_error or None
 
     @property
+    def reads_tokens_s(self) -> float | None:
+        return self.child.prompt_tokens_s or None
+
+    @property
     def last_slot(self) -> int:
         return self.child.slots - 1
 

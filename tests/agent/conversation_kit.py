@@ -219,6 +219,7 @@ class FakeModels:
         self.script = script
         self._outcome = outcome
         self.ready = True
+        self.away = ""
         self.vad = SimpleNamespace(voice_activity=_FakeActivity)
         self.recognizer = SimpleNamespace(transcribe=self._transcribe, lane=SimpleNamespace(idle=True))
         self.voices = SimpleNamespace(stream=self._speak)
