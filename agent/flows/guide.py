@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
@@ -29,14 +28,11 @@ class FlowGuide:
         context: LLMContext,
         runner: ToolRunner,
         call: CallFacts,
-        *,
-        now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._service = service
         self._context = context
         self._runner = runner
         self._call = call
-        self._now = now
         self._engine: FlowEngine | None = None
         service.guide = self._answer
 
@@ -50,7 +46,6 @@ class FlowGuide:
             asks=self._service,
             run=self._runner.call,
             call=self._call,
-            now=self._now,
             begun=any(message["role"] == "user" for message in self._messages),
         )
         for name in self._engine.tools:

@@ -22,7 +22,8 @@ class Lexicon:
     whole: _Patterns
     within: _Patterns
     asks: str  # begins a question
-    politeness: str  # may stand around anything
+    politeness: str  # may stand before anything
+    but: str  # takes back a yes
 
     def intents(self, words: str, *, whole_only: bool = False) -> frozenset[Intent]:
         """What the words want. `whole_only`: they may be a message, in which anything may stand."""
@@ -34,8 +35,8 @@ class Lexicon:
         found |= {
             intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)
         }
-        if found >= {Intent.YES, Intent.NO}:
-            found.discard(Intent.NO if Intent.YES in self._begun(plain) else Intent.YES)
+        if Intent.NO in found or _found(rf".*\b(?:{self.but})", plain):
+            found.discard(Intent.YES)  # "yes, but the time is wrong"
         if Intent.UNKNOWN in found:
             found -= {Intent.YES, Intent.NO}
         return frozenset(found)
@@ -47,9 +48,6 @@ class Lexicon:
 
     def is_question(self, words: str) -> bool:
         return words.rstrip().endswith("?") or bool(_found(self.asks, _plain(words, self.politeness)))
-
-    def _begun(self, plain: str) -> set[Intent]:
-        return {intent for intent in (Intent.YES, Intent.NO) if _found(self.begins[intent], plain)}
 
 
 def _found(pattern: str, plain: str) -> bool:
@@ -121,6 +119,7 @@ ENGLISH = Lexicon(
         tell me/quick question"""
     ),
     politeness="oh|um|uh|er|erm|hm|hmm|well|so|okay|ok|and|please|actually|sorry|hi|hello|ah|yeah so",
+    but="but|except|only",
 )
 
 FRENCH = Lexicon(
@@ -154,6 +153,7 @@ FRENCH = Lexicon(
         êtes vous/y a t il/peut on/puis je/pouvez vous/c'est quoi/vous êtes/vous avez/je voulais savoir"""
     ),
     politeness="euh|ah|oh|alors|bon|ben|et|s'il vous plaît|en fait|bonjour|allô|ok",
+    but="mais|sauf",
 )
 
 SPANISH = Lexicon(
@@ -187,6 +187,7 @@ SPANISH = Lexicon(
         puedo/podría/se puede/es posible/están/abren/quería saber"""
     ),
     politeness="eh|ah|oh|bueno|pues|y|por favor|hola|este|mire|oiga|en realidad",
+    but="pero|salvo",
 )
 
 ITALIAN = Lexicon(
@@ -220,6 +221,7 @@ ITALIAN = Lexicon(
         siete/c'è/ci sono/posso/potrei/si può/è possibile/volevo sapere"""
     ),
     politeness="ehm|eh|ah|oh|allora|beh|e|per favore|buongiorno|senta|veramente",
+    but="ma|però|tranne",
 )
 
 PORTUGUESE = Lexicon(
@@ -255,10 +257,16 @@ PORTUGUESE = Lexicon(
         vocês têm/tem/há/posso/poderia/pode se/é possível/estão/abrem/queria saber"""
     ),
     politeness="é|eh|ah|oh|bom|bem|e|por favor|olá|oi|então|na verdade",
+    but="mas|exceto",
 )
 
 NONE = Lexicon(
-    begins={Intent.YES: r"\b\B", Intent.NO: r"\b\B"}, whole={}, within={}, asks=r"\b\B", politeness=r"\b\B"
+    begins={Intent.YES: r"\b\B", Intent.NO: r"\b\B"},
+    whole={},
+    within={},
+    asks=r"\b\B",
+    politeness=r"\b\B",
+    but=r"\b\B",
 )
 
 

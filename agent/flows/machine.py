@@ -97,7 +97,8 @@ class FlowMachine:
     def _in_task(self, state: State, reading: Reading) -> Next:
         intents, before = reading.intents, state
         state = _taken(state, reading)
-        agreed = state.waits == "yes" and Intent.YES in intents and not reading.wrong
+        plain_yes = Intent.YES in intents and intents <= {Intent.YES, Intent.QUESTION}
+        agreed = state.waits == "yes" and plain_yes and not reading.wrong
         if agreed and state.slots == before.slots:
             state = replace(state, confirmed={**state.confirmed, state.step: self._read_back(state)})
         question = (Answer(),) if Intent.QUESTION in intents else ()

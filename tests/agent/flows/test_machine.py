@@ -125,6 +125,7 @@ def test_yes_acts_with_what_was_read_back() -> None:
         ({"intents": [Intent.NO], "values": {"people": 5}}, None),
         ({"intents": [Intent.YES], "values": {"people": 5}}, None),
         ({"intents": [Intent.REPEAT]}, CONFIRMATION),
+        ({"intents": [Intent.YES, Intent.REPEAT]}, CONFIRMATION),
         ({"intents": [Intent.BACK]}, "What's your number?"),
         ({"intents": [], "named": ("time",)}, "At what time?"),
         ({"intents": [Intent.NO], "named": ("day", "time")}, "For which day?"),

@@ -84,6 +84,11 @@ def test_what_code_cannot_tell_is_left_to_the_model(words: str) -> None:
     assert not read(words, asked="time").sure
 
 
+def test_a_yes_with_a_but_is_none() -> None:
+    assert read("Yes, but the time is wrong", waits="yes") == Reading(frozenset({Intent.NO}), named=("time",))
+    assert read("Yes, but my wife is allergic to nuts", waits="yes") == Reading(sure=False)
+
+
 def test_another_task_is_asked_for_in_so_many_words() -> None:
     assert read("I want to cancel my booking", asked="day").task == "cancel"
     assert read("I want to book a table", asked="day").task == ""
