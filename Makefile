@@ -10,17 +10,17 @@ GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 # The largest bundled model that may answer: what another MIND brought stays in the cache.
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
-PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon linphone-cli sipsak \
+PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon haproxy coturn linphone-cli sipsak \
   sipvicious postgresql prometheus flite sox iproute2 systemd \
   chromium libgomp1
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
-DAEMONS := kamailio rtpengine-daemon postgresql prometheus
+DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)"
 AGAIN  := --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak check format bench load peers clean
+.PHONY: help install run test soak check format bench load cluster peers clean
 
 ifneq ($(LARGEST_$(MIND)),)
 install run bench: export OFFHOOK_LLM__LARGEST := $(LARGEST_$(MIND))
@@ -43,6 +43,7 @@ help:
 	@echo "make format             let ruff format the code"
 	@echo "make bench [ARGS=...]   measure latencies: offhook bench ARGS"
 	@echo "make load  [ARGS=...]   measure how many calls a process bears; ARGS=--help tells"
+	@echo "make cluster [ARGS=...] measure several nodes behind Kamailio, as root; ARGS=--help tells"
 	@echo "make clean              remove $(VENV) and all caches"
 
 # What couldn't be had is tried again here, and only here: a start doesn't wait for it.
@@ -91,6 +92,9 @@ bench: $(VENV)/.weights-$(MIND)
 
 load: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m bench.load $(ARGS)
+
+cluster: $(VENV)/.installed-dev peers
+	$(VENV)/bin/python -m bench.cluster $(ARGS)
 
 # The stamps make a second run install nothing; what they depend on makes it install anew.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -11,8 +11,17 @@ from typing import Any, Literal
 
 Doing = Literal["transferring", "holding", "entering", "taking_message"]  # with the call, besides talking
 CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"] | Doing
-Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
-ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
+Stage = Literal[
+    "transcript",
+    "transcript_network",  # what it took besides, where a server heard it
+    "end_of_turn",
+    "first_token",
+    "first_sentence",
+    "first_audio",
+    "audio_network",  # the same of a server's voice
+    "first_packet",
+]
+ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio", "audio_network")
 MAX_TURNS = 2000
 RECENT_WORDS = 30
 
@@ -178,11 +187,18 @@ class Conversation:
         if self._pause:
             self._pause.forget_answer()
 
-    def mark(self, stage: Stage) -> None:
-        """Note that the answer being made has reached `stage` now; ignored when none is."""
+    def mark(self, stage: Stage, *, network: Stage | None = None, network_ms: float = 0.0) -> None:
+        """Note that the answer being made has reached `stage` now; ignored when none is.
+
+        Of what a server did, `network_ms` went to the way there and back, which is a stage of its own.
+        """
         ledger = self._awaited if self._awaited and stage in ANSWER else self._pause
-        if ledger:
-            ledger.mark(stage, asyncio.get_running_loop().time())
+        if not ledger:
+            return
+        now = asyncio.get_running_loop().time()
+        ledger.mark(stage, now - network_ms / 1000)
+        if network and network_ms:
+            ledger.mark(network, now)
 
     def take_back(self) -> None:
         """The turn that was answered last goes on."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import (
@@ -222,6 +222,11 @@ class Dialogue:
         async for _ in self.ask(text):
             pass
         return self.reply
+
+    @property
+    def flow(self) -> Mapping[str, Any] | None:
+        """Where it stands in the persona's flow; None where it has none."""
+        return self._flow.view
 
     async def interrupt(self) -> None:
         """Stop the answer. What was written of it stays in the conversation."""

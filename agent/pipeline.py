@@ -34,6 +34,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
+from agent.flows.understanding import LESSON
 from agent.gate import AnswerGate, Tap
 from agent.limits import Limits
 from agent.rtvi import observer_params
@@ -148,6 +149,7 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
         knowledge(persona),
         _instructions(persona),
         persona.says.not_told,
+        [LESSON] if persona.flow else [],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -177,6 +177,11 @@ class CallSession:
     def false_starts(self) -> int:
         """Turns of the caller's that were answered, and went on."""
         return self._conversation.false_starts
+
+    @property
+    def flow(self) -> Mapping[str, Any] | None:
+        """Where it stands in its persona's flow: JSON, without secrets. None where there is none."""
+        return self._pipeline.flow.view if self._pipeline.flow else None
 
     @property
     def recorded(self) -> Recorded | None:

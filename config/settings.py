@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from config.calendar import CalendarSettings
 from config.carriers import CarrierSettings
 from config.cluster import ClusterSettings
 from config.limits import LimitSettings
@@ -241,6 +242,7 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
+    calendar: CalendarSettings = CalendarSettings()
 
     @property
     def most_calls(self) -> int:

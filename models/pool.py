@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from loguru import logger
 
+from config.redaction import without_credentials
 from config.settings import Settings
 from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
@@ -260,7 +261,7 @@ class ModelPool:
             return
         local = await _or_none(self._load_whisper(run)) if stt.fallback == "bundled" else None
         self._recognizer = remote = RemoteRecognizer(stt, local=local)
-        _elsewhere(self._hearing, remote.name)
+        _elsewhere(self._hearing, remote.name, stt.url)
         await remote.start()
 
     async def _load_whisper(self, run: _Run) -> Recognizer:
@@ -318,7 +319,7 @@ class ModelPool:
             return
         local = await _or_none(self._load_local_voices(run)) if tts.fallback == "bundled" else None
         self._voices = remote = RemoteVoices(tts, self._choices, local=local)
-        _elsewhere(self._speaking, remote.described)
+        _elsewhere(self._speaking, remote.described, tts.url)
         await remote.start()
 
     async def _load_local_voices(self, run: _Run) -> Voices:
@@ -412,6 +413,7 @@ async def _or_none(loading: Awaitable[T]) -> T | None:
         return None
 
 
-def _elsewhere(part: _Component, model: str) -> None:
+def _elsewhere(part: _Component, model: str, url: str) -> None:
     """It is a server's: what was loaded here only takes over."""
-    part.model, part.device, part.precision, part.weights_bytes, part.note = model, "server", None, None, None
+    part.model, part.device = model, without_credentials(url)
+    part.precision, part.weights_bytes, part.note = None, None, None

@@ -101,7 +101,8 @@ class Refused(Exception):
 class Crowd:
     """Callers whose sound is sent and received on one thread, each at a phase of its own."""
 
-    def __init__(self, question: list[bytes]) -> None:
+    def __init__(self, question: list[bytes], host: str = "127.0.0.1") -> None:
+        self._host = host
         self._question = question
         self._heard: dict[int, Heard] = {}  # by the RTP socket's descriptor
         self._left_gaps_ms: list[float] = []
@@ -115,7 +116,7 @@ class Crowd:
 
         Raises Refused.
         """
-        caller = Caller(server)
+        caller = Caller(server, self._host)
         began = time.monotonic()
         answer = await caller.invite()
         took = time.monotonic() - began
@@ -123,7 +124,7 @@ class Crowd:
         if answer.status != 200:
             caller.close()
             raise Refused(answer.status, took)
-        caller.rtp_to = (server[0], int(answer.text.partition("m=audio ")[2].split()[0]))
+        caller.rtp_to = answer.media
         with self._lock:
             self._heard[caller.rtp.fileno()] = Heard(caller)
         return caller, took
@@ -159,6 +160,12 @@ class Crowd:
                 await caller.bye()
         finally:
             caller.close()
+
+    def drop(self, caller: Caller) -> None:
+        """Let go of one whose server is gone."""
+        with self._lock:
+            self._heard.pop(caller.rtp.fileno())
+        caller.close()
 
     def close(self) -> None:
         self._stop.set()

@@ -20,13 +20,13 @@ _START_S = 60
 class Postgres:
     """A server with one database, on a port of its own."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, host: str) -> None:
         self._programs, self._folder = programs, folder
-        self.port = free_port()
-        self.url = f"postgresql://offhook@127.0.0.1:{self.port}/postgres"
+        self.host, self.port = host, free_port(host)
+        self.url = f"postgresql://offhook@{host}:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses={self.host} -c unix_socket_directories= -c fsync=off"
         log = str(self._folder / "log")
         self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", log, "-o", options)
 
@@ -35,6 +35,12 @@ class Postgres:
 
     def make(self) -> None:
         self._run("initdb", "-D", self._data, "-U", "offhook", "--auth=trust", "--no-sync")
+        with Path(self._data, "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 10.0.0.0/8 trust\n")
+
+    @property
+    def pid(self) -> int:
+        return int(Path(self._data, "postmaster.pid").read_text().split()[0])
 
     @property
     def _data(self) -> str:
@@ -55,7 +61,7 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
     """Runs for the length of the block. A missing one is a skip, or a failure where that is asked for."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
@@ -66,7 +72,7 @@ def postgres() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="offhook-postgres-") as folder:
         if os.geteuid() == 0:
             os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-        server = Postgres(programs[-1], Path(folder))
+        server = Postgres(programs[-1], Path(folder), host)
         server.make()
         server.start()
         try:

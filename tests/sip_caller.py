@@ -61,6 +61,12 @@ class SipAnswer:
     def header(self, name: str) -> str:
         return next(iter(self.headers(name)), "")
 
+    @property
+    def media(self) -> tuple[str, int]:
+        """Where its SDP wants the audio sent."""
+        address = self.text.partition("c=IN IP4 ")[2].split()[0]
+        return address, int(self.text.partition("m=audio ")[2].split()[0])
+
     def headers(self, name: str) -> list[str]:
         lines = (line.partition(":") for line in self.text.splitlines())
         return [value.strip() for key, _, value in lines if key.strip().lower() == name.lower()]
@@ -282,8 +288,7 @@ class Caller:
             self.ended.set()
 
     def start_rtp(self, answer: SipAnswer) -> None:
-        address = answer.text.partition("c=IN IP4 ")[2].split()[0]
-        self.rtp_to = (address, int(answer.text.partition("m=audio ")[2].split()[0]))
+        self.rtp_to = answer.media
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

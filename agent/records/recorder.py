@@ -177,6 +177,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
+            "flow": call.flow and dict(call.flow),
             **_recording(call.recorded),
         }
 

@@ -133,14 +133,17 @@ class ToolRunner:
         ):
             await params.llm.push_frame(frame)
 
-    async def call(self, name: str, arguments: Arguments) -> Outcome:
-        """Run a tool for code, whether the model is offered it or not; nothing cancels it."""
+    async def call(self, name: str, arguments: Arguments, shown: Arguments) -> Outcome:
+        """Run a tool for code, whether the model is offered it or not; nothing cancels it.
+
+        `shown` are the arguments as they are noted.
+        """
         box = self._box if self._box.tool(name) else self._toolbox
-        with self._begun(box, name, arguments) as running:
+        with self._begun(box, name, arguments, shown) as running:
             return await asyncio.shield(running)
 
     async def _run(self, tool: Tool | None, name: str, arguments: Arguments) -> Outcome:
-        with self._begun(self._box, name, arguments) as running:
+        with self._begun(self._box, name, arguments, arguments) as running:
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
@@ -151,10 +154,12 @@ class ToolRunner:
                 raise
 
     @contextlib.contextmanager
-    def _begun(self, box: Toolbox, name: str, arguments: Arguments) -> Iterator[asyncio.Task[Outcome]]:
+    def _begun(
+        self, box: Toolbox, name: str, arguments: Arguments, shown: Arguments
+    ) -> Iterator[asyncio.Task[Outcome]]:
         """It runs, is noted, and somebody says so meanwhile if it takes long."""
         clock = asyncio.get_running_loop().time
-        began, called = clock(), self._conversation.tool_called(name, arguments)
+        began, called = clock(), self._conversation.tool_called(name, shown)
         running = asyncio.create_task(
             box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
         )

@@ -20,7 +20,8 @@ class Brief:
     """`primer` is what every conversation begins with, its first the system message; `examples`, of what is
     done about a caller's words, help a bundled model choose among `tools`, which are as OpenAI describes
     them. `language` is a BCP 47 tag. `again` is said where an answer was lost. `knowledge` is what its pages
-    say. `instructions` aren't recited: `not_told` is said instead."""
+    say. `instructions` aren't recited: `not_told` is said instead. `lessons` are those by which the service
+    is asked to choose."""
 
     primer: Sequence[Message]
     language: str = "en"
@@ -30,3 +31,4 @@ class Brief:
     knowledge: Knowledge | None = None
     instructions: Instructions | None = None
     not_told: str = ""
+    lessons: Sequence[str] = ()

@@ -94,9 +94,8 @@ def test_variables_may_be_empty_null_and_in_small_letters(monkeypatch: pytest.Mo
         ("port: 1", "port in offhook.yaml is not a setting; did you mean sip.port?"),
         (
             "tts: {speed: 2}",
-            "tts.speed in offhook.yaml is not a setting; tts has tts.url, tts.api_key, "
-            "tts.timeout_s, tts.max_requests, "
-            "tts.fallback, tts.model, tts.voice, tts.device and tts.threads.",
+            "tts.speed in offhook.yaml is not a setting; tts has tts.url, tts.api_key, tts.timeout_s, "
+            "tts.max_requests, tts.fallback, tts.model, tts.voice, tts.device and tts.threads.",
         ),
         (
             "sip: {port: 70000}",

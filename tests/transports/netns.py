@@ -75,6 +75,52 @@ def cable() -> Iterator[Cable]:
 
 
 @contextlib.contextmanager
+def star(ends: int, *here: str) -> Iterator[list[str]]:
+    """A namespace with the addresses `here`, which routes between `ends` others, each on a cable of its own.
+
+    Gives their names, the middle first; the first of the others has the address 10.78.0.11.
+    """
+    require_root()
+    tag = uuid.uuid4().hex[:6]
+    names = [f"oh-{tag}-{nth}" for nth in range(ends + 1)]
+    middle, *others = names
+    try:
+        for name in names:
+            _run("ip", "netns", "add", name)
+            _run("ip", "-n", name, "link", "set", "lo", "up")
+        for address in here:
+            _run("ip", "-n", middle, "addr", "add", f"{address}/32", "dev", "lo")
+        for nth, name in enumerate(others):
+            address, port = f"10.78.0.{nth + 11}", f"port{nth}"
+            _run(
+                "ip",
+                "link",
+                "add",
+                port,
+                "netns",
+                middle,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth",
+                "netns",
+                name,
+            )
+            _run("ip", "-n", name, "addr", "add", f"{address}/32", "dev", "eth")
+            for namespace, interface in ((middle, port), (name, "eth")):
+                _run("ip", "-n", namespace, "link", "set", interface, "up")
+            _run("ip", "-n", middle, "route", "add", address, "dev", port, "src", here[0])
+            _run("ip", "-n", name, "route", "add", here[0], "dev", "eth", "src", address)
+            _run("ip", "-n", name, "route", "add", "10.78.0.0/24", "via", here[0], "src", address)
+        _run("ip", "netns", "exec", middle, "sysctl", "-w", "net.ipv4.ip_forward=1")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
+
+
+@contextlib.contextmanager
 def inside(namespace: str) -> Iterator[None]:
     """This thread's new sockets belong to `namespace`."""
     libc = ctypes.CDLL(None, use_errno=True)
