@@ -136,3 +136,23 @@ def test_more_calls_take_more_processes() -> None:
 def test_each_process_needs_ports_for_as_many_calls_as_it_may_have() -> None:
     with pytest.raises(ValidationError, match=r"has 1000 ports; .* needs at least 1200, two a call in each"):
         Settings(call=CallSettings(max_calls=300), sip=SipSettings(processes=3, rtp_ports=(10_000, 10_999)))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "why"),
+    [
+        ("records", r"records\.url must name"),
+        ("http", r"set cluster\.url and http\.api_key"),
+        ("cluster", r"cluster\.key must have at least 16"),
+    ],
+)
+def test_a_node_needs_what_nodes_share(lacking: str, why: str) -> None:
+    whole = {
+        "records": {"url": "postgresql://host/db"},
+        "http": {"api_key": "k" * 16},
+        "cluster": {"enabled": True, "url": "http://10.0.0.7:8080", "key": "k" * 16},
+    }
+    Settings.model_validate(whole)
+    short = {"enabled": True, "url": "http://10.0.0.7:8080", "key": "short"} if lacking == "cluster" else {}
+    with pytest.raises(ValidationError, match=why):
+        Settings.model_validate({**whole, lacking: short})
