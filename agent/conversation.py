@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Doing = Literal["transferring", "holding", "entering", "taking_message"]  # with the call, besides talking
 CallState = Literal["ringing", "greeting", "listening", "thinking", "speaking", "ending"] | Doing
-Stage = Literal["transcript", "end_of_turn", "first_token", "first_sentence", "first_audio", "first_packet"]
-ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio")
+Stage = Literal[
+    "transcript",
+    "transcript_network",  # what it took besides, where a server heard it
+    "end_of_turn",
+    "first_token",
+    "first_sentence",
+    "first_audio",
+    "audio_network",  # the same of a server's voice
+    "first_packet",
+]
+ANSWER: tuple[Stage, ...] = ("first_token", "first_sentence", "first_audio", "audio_network")
 MAX_TURNS = 2000
 RECENT_WORDS = 30
 
@@ -66,6 +75,7 @@ class Turn:
     end_of_turn: Mapping[str, float | str] = field(default_factory=dict)  # why a caller's was over
     ledger: Mapping[str, float] = field(default_factory=dict)
     voice_to_voice_ms: float | None = None
+    sources: Sequence[str] = ()  # passages of the persona's pages that an agent's was given on
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,8 @@ class Conversation:
         self._caller_began: float | None = None  # Unix time of the first sound of the turn that goes on
         self._agent_began: float | None = None
         self._taken_back: Turn | None = None  # goes on: what becomes of its answer isn't heard
+        self._sources: Sequence[str] = ()  # of the answer that is made
+        self._sources_heard: Sequence[str] = ()  # of the one that sounds
         self.bridging = False  # what sounds isn't the answer, but bridges the wait for it
         self.on_bridged: Callable[[], None] | None = None  # called when a bridge has been heard
         self.on_taken_back: Callable[[], None] | None = None
@@ -175,11 +187,18 @@ class Conversation:
         if self._pause:
             self._pause.forget_answer()
 
-    def mark(self, stage: Stage) -> None:
-        """Note that the answer being made has reached `stage` now; ignored when none is."""
+    def mark(self, stage: Stage, *, network: Stage | None = None, network_ms: float = 0.0) -> None:
+        """Note that the answer being made has reached `stage` now; ignored when none is.
+
+        Of what a server did, `network_ms` went to the way there and back, which is a stage of its own.
+        """
         ledger = self._awaited if self._awaited and stage in ANSWER else self._pause
-        if ledger:
-            ledger.mark(stage, asyncio.get_running_loop().time())
+        if not ledger:
+            return
+        now = asyncio.get_running_loop().time()
+        ledger.mark(stage, now - network_ms / 1000)
+        if network and network_ms:
+            ledger.mark(network, now)
 
     def take_back(self) -> None:
         """The turn that was answered last goes on."""
@@ -216,6 +235,7 @@ class Conversation:
         """The agent's voice is on the wire. Returns the ledger if it answers a turn of the caller's."""
         if self.bridging:
             return None
+        self._sources_heard, self._sources = self._sources or self._sources_heard, ()
         if self._agent_began is None:
             self._agent_began = time.time() + now - asyncio.get_running_loop().time()
         ledger, self._awaited = self._awaited, None
@@ -225,6 +245,10 @@ class Conversation:
         self._heard = ledger
         self.last_voice_to_voice_ms = ledger.voice_to_voice_ms
         return ledger
+
+    def recalled(self, sources: Sequence[str]) -> None:
+        """The answer that is made next is given on these passages of the persona's pages."""
+        self._sources = sources
 
     def tool_called(self, name: str, arguments: Mapping[str, Any]) -> ToolCall:
         called = ToolCall(name, arguments)
@@ -251,12 +275,13 @@ class Conversation:
     def agent_said(self, text: str, *, cut_off: bool) -> Turn | None:
         """What the caller heard of the agent's turn; nothing, and so no turn, where that was nothing."""
         ledger, self._heard = self._heard, None
+        sources, self._sources_heard = self._sources_heard, ()
         began, self._agent_began = self._agent_began, None
         if not text or self.takes_back:
             return None
         if began is None and self.turns and self.turns[-1].speaker == "agent":
             began = self.turns[-1].at  # without a silence between the two
-        turn = Turn("agent", text, began=began, cut_off=cut_off)
+        turn = Turn("agent", text, began=began, cut_off=cut_off, sources=sources)
         if ledger:
             turn.ledger = ledger.parts_ms()
             turn.voice_to_voice_ms = ledger.voice_to_voice_ms

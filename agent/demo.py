@@ -128,7 +128,7 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
         script = Script(target=f"127.0.0.1:{server.settings.sip.port}", steps=tuple(steps), wav=wav)
         (folder / "script.json").write_text(script.model_dump_json())
         result_file = folder / "result.json"
-        arriving = asyncio.create_task(_arrival(server))
+        arriving = asyncio.create_task(arrival(server))
         try:
             await _run_caller(
                 folder / "script.json", result_file, deadline_s=CALL_DEADLINE_S * (1 + len(questions))
@@ -223,7 +223,7 @@ async def _run_caller(script: Path, result: Path, *, deadline_s: float) -> None:
         await process.wait()
 
 
-async def _arrival(server: Server) -> CallSession:
+async def arrival(server: Server) -> CallSession:
     """The call, as soon as it is there."""
     while not (live := server.sessions.live()):  # noqa: ASYNC110  # the directory tells of no arrivals
         await asyncio.sleep(POLL_S)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import (
@@ -92,6 +92,7 @@ class Reply:
     tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int | None = None  # None where the server doesn't tell
+    sources: Sequence[str] = ()  # passages of the persona's pages
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -146,6 +147,7 @@ class Dialogue:
             call=CallFacts(id=f"text-{next(_count)}", transport="text", act=self._act),
             toolbox=_Declared(tools, toolbox or Toolbox()),
             conversation=Conversation(),
+            on_recalled=self._recalled,
         )
         # The default strategies would load a turn detector.
         strategies = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
@@ -178,6 +180,13 @@ class Dialogue:
             await self._runner.cancel()
             await asyncio.wait({self._task}, timeout=END_DEADLINE_S)
         await self._tools.finish()
+
+    async def hear(self, words: str, *, over: bool = False) -> None:
+        """Have the model know what is being said, as in a call: `words` so far of the next turn; `over` where
+        these may be all."""
+        await self._service.end_probability(self.context, words)
+        if over:
+            await self._service.get_ready(self.context, words)
 
     async def ask(self, text: str) -> AsyncGenerator[str, None]:
         """Say `text`; yields the answer as it is written, and leaves it in `reply`.
@@ -213,6 +222,11 @@ class Dialogue:
         async for _ in self.ask(text):
             pass
         return self.reply
+
+    @property
+    def flow(self) -> Mapping[str, Any] | None:
+        """Where it stands in the persona's flow; None where it has none."""
+        return self._flow.view
 
     async def interrupt(self) -> None:
         """Stop the answer. What was written of it stays in the conversation."""
@@ -270,6 +284,9 @@ class Dialogue:
     def _give_up(self, reply: Reply) -> None:
         if reply is self.reply and not reply.total_ms:
             self._events.put_nowait(_Done())
+
+    def _recalled(self, sources: Sequence[str]) -> None:
+        self.reply.sources = sources
 
     def _hang_up(self) -> None:
         self.ended = True

@@ -19,6 +19,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.conversation import Conversation
 from models.pipecat_internals import ForgettingGate
+from models.tts_service import NETWORK_MS
 
 
 class AnswerGate(FrameProcessor):
@@ -34,7 +35,8 @@ class AnswerGate(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSAudioRawFrame):
-            self._conversation.mark("first_audio")
+            network_ms = frame.metadata.get(NETWORK_MS, 0.0)
+            self._conversation.mark("first_audio", network="audio_network", network_ms=network_ms)
         elif isinstance(frame, LLMFullResponseStartFrame):
             # Whatever answers while a turn is open is speculative; the gate knows whether one is.
             self._gate.begin_speculation(True)

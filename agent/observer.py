@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.conversation import Action, LatencyTrace, Problem, ToolCall, Turn
 from config.persona import Persona
@@ -47,6 +47,10 @@ class Observed(Protocol):
 
     @property
     def false_starts(self) -> int: ...
+    @property
+    def flow(self) -> Mapping[str, Any] | None:
+        """Where it stands in its persona's flow: JSON, without secrets. None where there is none."""
+
     @property
     def recorded(self) -> Recorded | None: ...
     @property

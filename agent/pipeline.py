@@ -34,7 +34,9 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
+from agent.flows.understanding import LESSON
 from agent.gate import AnswerGate, Tap
+from agent.limits import Limits
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
 from agent.tools.confirmation import Confirmation
@@ -47,10 +49,14 @@ from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
 from config.persona import Persona
+from config.primer import lessons
 from config.settings import Settings
 from models.errors import ModelError
+from models.knowledge.knowledge import Knowledge, knowledge_of
 from models.llm.acts import ActExample
 from models.llm.brief import Brief
+from models.llm.discretion import Instructions, instructions_of
+from models.llm.foreign import name as plain_name
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
 from models.pipecat_internals import BrowserMessages, TurnStop
@@ -134,7 +140,41 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
         examples = [*(ActExample(said, name) for name, said in asked_for), *examples]
     own = (toolbox or Toolbox()).of(persona).tools
     tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own]
-    return Brief(persona.primer, persona.language, examples, persona.again, tools)
+    return Brief(
+        persona.primer,
+        persona.language,
+        examples,
+        persona.again,
+        tools,
+        knowledge(persona),
+        _instructions(persona),
+        persona.says.not_told,
+        [LESSON] if persona.flow else [],
+    )
+
+
+def _instructions(persona: Persona) -> Instructions | None:
+    """What of its prompt nobody is told; None where there is nothing to be said instead."""
+    if not persona.says.not_told:
+        return None
+    taught = lessons(persona.language_code)
+    said = (text for _, text in persona.says)
+    shown = (one.agent for one in (*persona.examples, *taught.examples) if one.agent)
+    return instructions_of(
+        persona.prompt,
+        language=persona.language,
+        name=persona.name,
+        always=(taught.unknown, taught.pages, taught.nothing),
+        public=(*persona.facts, *persona.opening, persona.goodbye, persona.apology, *said, *shown),
+    )
+
+
+def knowledge(persona: Persona) -> Knowledge | None:
+    """What its pages say; takes a second or two, once, for a large folder."""
+    if persona.knowledge is None:
+        return None
+    told = lessons(persona.language_code)
+    return knowledge_of(persona.knowledge, persona.language, told.found, told.nothing)
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:
@@ -147,7 +187,8 @@ def about_call(persona: Persona, info: CallInfo) -> str:
         "called": info.called,
         "diverted_from": info.diverted_from[0] if info.diverted_from else "",
     }
-    return re.sub(r"\{(\w+)\}", lambda one: known.get(one[1], one[0]) or "unknown", persona.caller or "")
+    plain = {key: plain_name(value) for key, value in known.items()}
+    return re.sub(r"\{(\w+)\}", lambda one: plain.get(one[1], one[0]) or "unknown", persona.caller or "")
 
 
 def facts(info: CallInfo, act: Act) -> CallFacts:
@@ -198,13 +239,15 @@ def llm_service(
     conversation: Conversation,
     answering: Callable[[], Persona] | None = None,
     wait: Callable[[], Awaitable[None]] | None = None,
+    may_run: Callable[[], bool] = lambda: True,
     **asks: Any,
 ) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
     """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
     the persona's flow.
 
     `context` is offered those of `toolbox` that the persona has; `answering` says who answers now, where that
-    may change; `wait` is run while a tool is; `asks` is what the service asks of a call.
+    may change; `wait` is run while a tool is, and `may_run` asked before; `asks` is what the service
+    asks of a call.
     """
 
     def agrees(text: str) -> bool:
@@ -220,6 +263,7 @@ def llm_service(
         conversation,
         confirmation=Confirmation(agrees),
         wait=wait,
+        may_run=may_run,
     )
     service.acts = runner
     if llm.tools or persona.flow:
@@ -238,6 +282,7 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    limits: Limits,
     toolbox: Toolbox | None = None,
     on_answered: Callable[[Turn], Awaitable[None]] | None = None,
     front: Sequence[FrameProcessor] = (),
@@ -272,9 +317,13 @@ def build(
         conversation=conversation,
         answering=lambda: answering.persona,
         wait=wait,
+        may_run=limits.tool_call,
         about=about_call(persona, call.info),
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,
+        on_recalled=conversation.recalled,
+        may_answer=lambda: limits.answer(asyncio.get_running_loop().time()),
+        on_spent=limits.spent,
     )
 
     async def bridge(text: str) -> None:

@@ -17,6 +17,7 @@ from config.sources import value_of
 ANSWERING = frozenset({"persona", "languages", "numbers", "routes", "test_numbers", "transfer"})
 LIVE = ANSWERING | {
     "log.level",
+    "limits",
     *(
         "call.max_duration_s",
         "call.idle_prompt_s",

@@ -12,6 +12,7 @@ from baresip.errors import BaresipError
 from fastapi import FastAPI
 
 from agent import logs, pipeline
+from agent.calendar.tools import every_tool
 from agent.canary import Canary
 from agent.cluster.cluster import Cluster
 from agent.cluster.node import State
@@ -39,7 +40,6 @@ from agent.sessions import Sessions
 from agent.sip_health import sip_health
 from agent.summary import summarize
 from agent.tls import Certificate
-from agent.tools.toolbox import toolbox
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
@@ -92,7 +92,7 @@ class Server:
         self._worker = worker
         self._http_socket = http_socket
         self.personas = personas
-        self.toolbox = toolbox(settings.tools)
+        self.toolbox = every_tool(settings)
         self.toolbox.require(personas.all)
         self.pool = ModelPool(
             settings,
@@ -324,6 +324,7 @@ class Server:
                 personas = self.personas
             elif personas != self.personas:
                 new = new.with_personas()
+                await asyncio.to_thread(self._learn, personas)
             try:
                 await self._apply(new.settings, personas)
             except (BaresipError, ModelError) as error:
@@ -335,6 +336,10 @@ class Server:
                 "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
             )
         return reloaded
+
+    def _learn(self, personas: Personas) -> None:
+        """Read the pages of those who answer from now on."""
+        self.pool.learn([pipeline.brief(persona) for persona in personas.all])
 
     async def reload_or_tell(self) -> None:
         """As `reload`, where nobody waits for the outcome but the log."""

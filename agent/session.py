@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -25,6 +25,7 @@ from agent.call_control import CallControl
 from agent.consultation import Dial
 from agent.conversation import Action, CallState, Conversation, Problem, ToolCall, Turn
 from agent.floor import Heard
+from agent.limits import Limits
 from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
 from agent.recordings.monitor import Monitor
@@ -93,6 +94,7 @@ class CallSession:
         self._messages = Messages(call)
         self._idle_prompts_left = settings.call.idle_prompts
         self._was_on_hold = False  # when last found idle
+        self._limits = Limits(settings.limits, self._on_limit)
         self._pipeline = build(
             call,
             self._conversation,
@@ -101,6 +103,7 @@ class CallSession:
             pool=pool,
             on_goodbye=self._goodbye,
             act=lambda name, arguments: self.control.act(name, arguments),
+            limits=self._limits,
             toolbox=toolbox,
         )
         self.monitor = Monitor(call, asyncio.get_running_loop().time, recordings)
@@ -174,6 +177,11 @@ class CallSession:
     def false_starts(self) -> int:
         """Turns of the caller's that were answered, and went on."""
         return self._conversation.false_starts
+
+    @property
+    def flow(self) -> Mapping[str, Any] | None:
+        """Where it stands in its persona's flow: JSON, without secrets. None where there is none."""
+        return self._pipeline.flow.view if self._pipeline.flow else None
 
     @property
     def recorded(self) -> Recorded | None:
@@ -344,6 +352,13 @@ class CallSession:
         except Exception:  # the rest has to be left behind all the same
             logger.exception("call %s: %s failed", self.info.id, what)
 
+    def _on_limit(self, name: str) -> None:
+        """The call takes too much: somebody else may go on with it."""
+        self._conversation.failed(f"The call reached limits.{name}.")
+        logger.warning("call %s: it reached limits.%s", self.info.id, name)
+        farewell = self.persona.says.limit_reached or self.persona.goodbye
+        self._hand_over(self._settings.transfer.on_limit, EndReason.LIMIT_REACHED, farewell)
+
     def _goodbye(self) -> None:
         self.end(EndReason.AGENT_HANGUP, self.persona.goodbye)
 
@@ -406,11 +421,14 @@ class CallSession:
 
     def _give_up(self, apology: str | None = None) -> None:
         """The models have failed: somebody else may talk to the caller."""
-        to = self._settings.transfer.on_failure
+        self._hand_over(self._settings.transfer.on_failure, EndReason.MODEL_FAILURE, apology)
+
+    def _hand_over(self, to: str | None, otherwise: EndReason, farewell: str | None) -> None:
+        """Put the caller through to somebody, or else end the call."""
         if to is None:
-            self.end(EndReason.MODEL_FAILURE, apology)
+            self.end(otherwise, farewell)
         else:
-            self.control.rescue(to, lambda: self.end(EndReason.MODEL_FAILURE, apology))
+            self.control.rescue(to, lambda: self.end(otherwise, farewell))
 
     def _on_changed(self) -> None:
         for observer in self._observers:

@@ -235,8 +235,14 @@ class Sessions:
         for persona in map(announcing, personas.all):
             turn = persona.turn.over(settings.turn)
             said_while_waiting = (text for _, text in bridges(persona, turn))
-            ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts)
-            acts = persona.tools or persona.message_only or settings.transfer.on_failure
+            over = filter(None, (persona.says.limit_reached,))
+            ending = (persona.goodbye, persona.apology, persona.again, *persona.idle_prompts, *over)
+            acts = (
+                persona.tools
+                or persona.message_only
+                or settings.transfer.on_failure
+                or settings.transfer.on_limit
+            )
             meanwhile = [said for _, said in persona.says if said and acts]
             for phrase in (*persona.opening, *ending, *said_while_waiting, *meanwhile):
                 await self._remember(phrase, persona)

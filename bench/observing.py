@@ -51,6 +51,7 @@ class Talk:
     conversation: Conversation = field(default_factory=Conversation)
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
+    flow: None = None
     recorded: Recorded | None = None
     last_voice_to_voice_ms: float | None = None
 

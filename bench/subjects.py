@@ -90,6 +90,7 @@ class OffhookServer:
         self._config = config
         self._persona = persona
         self._keep = keep
+        self._besides: Mapping[str, str] = {}  # settings
 
     def can_be(self, persona: PersonaName) -> bool:
         return True
@@ -117,12 +118,49 @@ class OffhookServer:
                 "OFFHOOK_HTTP__HOST": "127.0.0.1",
                 "OFFHOOK_HTTP__PORT": str(http_port),
                 **_settings(transports, api),
+                **self._besides,
                 **secret,
             }
             log = (self._keep or Path(folder)) / f"server-{persona}.log"
             async with process(command, environment, log) as server:
                 await _ready(f"{api}/readyz", server, log)
                 yield Running(f"127.0.0.1:{sip_port}", api, secret)
+
+
+class OffhookApart(OffhookServer):
+    """The same on a node without weights: the models are in a process of `offhook models serve`."""
+
+    def __init__(self, config: Path | None, persona: str = "en", keep: Path | None = None) -> None:
+        super().__init__(config, persona, keep)
+        self.name = "offhook (models apart)"
+
+    @contextlib.asynccontextmanager
+    async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
+        port, key = free_port(socket.SOCK_STREAM), secrets.token_hex(16)
+        url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "offhook", "models", "serve", "--persona", self._persona]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
+        with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OFFHOOK_STATE_DIR": folder,
+                "OFFHOOK_HTTP__HOST": "127.0.0.1",
+                "OFFHOOK_HTTP__PORT": str(port),
+                "OFFHOOK_HTTP__API_KEY": key,
+            }
+            log = (self._keep or Path(folder)) / f"models-{persona}.log"
+            async with process(command, environment, log) as models:
+                await _ready(f"{url}/readyz", models, log)
+                self._besides = {"OFFHOOK_CACHE_DIR": f"{folder}/none", "OFFHOOK_LLM__MODEL": "any"}
+                for part in ("LLM", "STT", "TTS"):
+                    self._besides |= {
+                        f"OFFHOOK_{part}__URL": f"{url}/v1",
+                        f"OFFHOOK_{part}__API_KEY": key,
+                    }
+                async with super().running(persona, transports) as running:
+                    yield running
 
 
 def _settings(transports: Sequence[Transport], api: str) -> dict[str, str]:

@@ -62,6 +62,9 @@ class Slot(Section):
         None, description="The most; the last time; of a date, so many days from today."
     )
     optional: bool = Field(False, description="Whoever doesn't know it may leave it out.")
+    only_asked: bool = Field(
+        False, description="Taken only from the answer to its question: where another slot is of its kind."
+    )
     keep: bool = Field(False, description="It is still known in the call's next task: a name.")
     secret: bool = Field(False, description="Never shown in the session API, records and logs.")
 
@@ -203,8 +206,10 @@ class Flow(Section):
     start: Name | None = Field(None, description="The task that the greeting has begun already.")
     tries: int = Field(3, ge=1, le=9, description="So often the same is asked, then somebody else goes on.")
     hand_over: HandOver | None = Field(None, description="Without one, the task is left then.")
-    reword: bool = Field(False, description="Have the model reword what is asked; not for small ones.")
     phrases: FlowPhrases = FlowPhrases()
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # mappings have none
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -216,6 +221,11 @@ class Flow(Section):
             for problem in self._problems(task):
                 raise ValueError(f"tasks.{name}.steps.{problem}")
         return self
+
+    @property
+    def acts(self) -> set[str]:
+        """The tools that it calls by itself."""
+        return {step.act for task in self.tasks.values() for step in task.steps.values() if step.act}
 
     @property
     def handed_to(self) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -11,12 +11,17 @@ from config.section import BaseUrl, Section
 BundledLlm = Literal["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m"]  # the largest first
 
 
+Price = Annotated[float, Field(ge=0, le=10_000)]
+
+
 class LlmEndpointSettings(Section):
     """A language model on a server."""
 
     url: BaseUrl = Field(description="An Ollama, or the /v1 of an OpenAI-compatible endpoint.")
     model: str = Field(min_length=1, description="The model's name there.")
     api_key: SecretStr | None = Field(None, description="Sent there.")
+    input_price: Price = Field(0.0, description="Of a million tokens of prompts, for limits.cost.")
+    output_price: Price = Field(0.0, description="Of a million tokens of answers.")
 
 
 class LlmSettings(Section):
@@ -27,10 +32,14 @@ class LlmSettings(Section):
     )
     model: str = Field("llama3.2", description="Asked of Ollama or of the endpoint at llm.url.")
     api_key: SecretStr | None = Field(None, description="Sent to the endpoint at llm.url.")
+    input_price: Price = Field(
+        0.0, description="What a million tokens of prompts cost there, for limits.cost."
+    )
+    output_price: Price = Field(0.0, description="And a million tokens of answers.")
     fallbacks: tuple[LlmEndpointSettings, ...] = Field(
         (),
         max_length=8,
-        description="Who answers where the one before is down or late: url, model and api_key.",
+        description="Who answers where the one before is down or late: url, model, api_key and prices.",
     )
     fallback: Literal["bundled", "never"] = Field(
         "bundled", description="Who answers where none of those does; never refuses calls instead."

@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from config.files import read_yaml
 from config.flow import Flow, FlowPhrases, load_flow, parse_flow
 from config.keypad import Keypad
+from config.pages import Knowledge
 from config.phrases import Phrases
 from config.primer import GENERAL_EXAMPLES, Example, Text, lessons
 from config.section import Section
@@ -84,6 +85,11 @@ class Persona(Section):
     )
     facts: tuple[Fact, ...] = Field(
         (), max_length=MAX_FACTS, description="Sentences: all that answers may state about the place."
+    )
+    knowledge: Knowledge | None = Field(
+        None,
+        description="A folder of Markdown and text files, beside this file or by its whole path: what of "
+        "them fits a question, the model is told with it.",
     )
     examples: tuple[Example, ...] = Field(
         (), max_length=MAX_EXAMPLES, description="Exchanges in the persona's manner; general ones by default."
@@ -192,6 +198,9 @@ class Persona(Section):
         taught = lessons(self.language_code)
         system = self.prompt.strip()
         examples = self.examples or taught.examples
+        if self.knowledge:
+            system = f"{system}\n\n{taught.pages}"
+            examples = (self.examples or taught.examples[:GENERAL_EXAMPLES]) + taught.unknown_examples
         if self.facts:
             facts = "\n".join(f"- {fact}" for fact in self.facts)
             system = f"{system}\n\n{taught.facts}\n{facts}\n{taught.unknown}"
@@ -220,7 +229,7 @@ def load_persona(name_or_path: str) -> Persona:
     elif flow is not None:
         content["flow"] = parse_flow(flow, f"the flow of the persona file {path}")
     try:
-        return Persona.model_validate(content)
+        return Persona.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
         raise ConfigError(_sentence(error, path)) from None
 

@@ -27,6 +27,9 @@ class Phrases(Section):
     about: Phrase = Field("", description="And what it is about: the caller's {words}.")
     not_connected: Phrase = Field("", description="To a caller who couldn't be put through.")
 
+    not_told: Phrase = Field("", description="In the place of an answer that would recite the prompt.")
+    limit_reached: Phrase = Field("", description="Before a call is ended that has reached one of `limits`.")
+
     def over(self, other: Phrases) -> Phrases:
         """These, and where they are empty those of `other`."""
         return other.model_copy(update={name: said for name, said in self if said})

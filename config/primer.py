@@ -70,6 +70,9 @@ class Lessons(Section):
 
     facts: Text  # stands before a persona's facts
     unknown: Text  # and behind them
+    pages: Text  # instructs a model that is told with each question what pages say
+    found: Text  # stands before what they say
+    nothing: Text  # and in its place
     again: str = ""  # said where an answer was lost
     filler: str = ""  # said while one is awaited
     longer: str = ""  # and said when it still is
@@ -102,4 +105,10 @@ def lessons(language: str) -> Lessons:
     if path.is_file():
         return Lessons.model_validate(read_yaml(path, "The primer"))
     english = lessons("en")
-    return Lessons(facts=english.facts, unknown=english.unknown)
+    return Lessons(
+        facts=english.facts,
+        unknown=english.unknown,
+        pages=english.pages,
+        found=english.found,
+        nothing=english.nothing,
+    )

@@ -13,15 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.accounts import AccountName
+from config.hours import parse_hours
 from config.numbers import plain_number
 from config.section import Network, Section
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LONGEST_TEXT = 500
-_SPAN = re.compile(
-    rf"(?P<first>{'|'.join(DAYS)})(?:-(?P<last>{'|'.join(DAYS)}))?\s+"
-    r"(?P<opens>\d{1,2}:\d\d)-(?P<closes>\d{1,2}:\d\d)"
-)
 _HEADER = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9-]*)\s*:\s*(?P<value>.*\S)")
 
 
@@ -132,20 +128,10 @@ def _comes_from(networks: tuple[str, ...], source: str) -> bool:
 
 def _parsed(span: str) -> tuple[range, time, time]:
     """The days, by number, and from when to when."""
-    found = _SPAN.fullmatch(span.strip().lower())
     try:
-        if not found:
-            raise ValueError
-        opens, closes = (
-            time(int(hour) % 24, int(minute))
-            for hour, _, minute in (found[key].partition(":") for key in ("opens", "closes"))
-            if int(hour) <= 24
-        )
+        return parse_hours(span)
     except ValueError:
         raise ValueError("routes whose hours are as 'mon-fri 9:00-18:00, sat 10:00-14:00'") from None
-    first = DAYS.index(found["first"])
-    last = DAYS.index(found["last"]) if found["last"] else first
-    return range(first, last + 1 if last >= first else last + 8), opens, closes
 
 
 def _open(span: str, now: datetime) -> bool:

@@ -12,8 +12,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from config.calendar import CalendarSettings
 from config.carriers import CarrierSettings
 from config.cluster import ClusterSettings
+from config.limits import LimitSettings
 from config.llm import LlmSettings
 from config.outbound import OutboundSettings
 from config.recordings import RecordingsSettings
@@ -226,6 +228,7 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     tts: TtsSettings = TtsSettings()
     llm: LlmSettings = LlmSettings()
+    limits: LimitSettings = LimitSettings()
     turn: TurnSettings = TurnSettings()
     http: HttpSettings = HttpSettings()
     webrtc: WebRtcSettings = WebRtcSettings()
@@ -239,6 +242,7 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recordings: RecordingsSettings = RecordingsSettings()
+    calendar: CalendarSettings = CalendarSettings()
 
     @property
     def most_calls(self) -> int:

@@ -40,13 +40,17 @@ class TransferSettings(Section):
         None,
         description="Whose name in `to` a caller is put through to when the models fail; null ends the call.",
     )
+    on_limit: Name | None = Field(
+        None, description="Whom a caller is put through to whose call has reached one of `limits`."
+    )
     timeout_s: float = Field(
         45.0, ge=5, le=180, description="How long until somebody has answered; then the caller is taken back."
     )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        named = [("on_failure", name) for name in (self.on_failure,) if name is not None]
+        taking_over = (("on_failure", self.on_failure), ("on_limit", self.on_limit))
+        named = [(key, name) for key, name in taking_over if name is not None]
         for key, name in (*named, *(("warm", name) for name in self.warm)):
             if name not in self.to:
                 raise ValueError(f"transfer.{key} has {name}; it must be a name that transfer.to has.")

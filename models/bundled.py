@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["speech-to-text", "voice", "language model"]
+Kind = Literal["speech-to-text", "voice", "language model", "embedding"]
 Mind = Literal["large", "small", "none"]
 """Which language model answers from the start, besides the one that knows the ends of turns."""
 
@@ -74,7 +74,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """`files` come from packages; `hub_files` from the hub, most often the same ones."""
+    """`files` come from packages; `hub_files` from the hub, most often the same ones. Some are on no hub."""
 
     name: str
     kind: Kind
@@ -125,7 +125,7 @@ def _model(entry: dict[str, Any], packages: dict[str, Package]) -> Bundled:
 
     own = read(entry.pop("file"))
     on_hub = read(entry.pop("hub_file", [])) or own
-    return Bundled(files=own, hub_files=on_hub, hub=Hub(**entry.pop("hub")), **entry)
+    return Bundled(files=own, hub_files=on_hub, hub=Hub(**entry.pop("hub", {})), **entry)
 
 
 BUNDLED = _read()
@@ -139,4 +139,5 @@ _MINDS: dict[Mind, tuple[str, ...]] = {
 
 def installed_by_default(mind: Mind) -> tuple[str, ...]:
     """The models of a fresh machine, the largest last."""
-    return ("en_US-joe-medium", "tiny.en", "base", "smollm2-135m", "kokoro-82m", *_MINDS[mind])
+    always = ("en_US-joe-medium", "tiny.en", "base", "smollm2-135m", "kokoro-82m", "minilm-l6")
+    return (*always, *_MINDS[mind])

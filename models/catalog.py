@@ -10,7 +10,7 @@ from typing import Literal
 
 from config.files import names_a_path
 from models import hub
-from models.bundled import BUNDLED, Bundled, Kind
+from models.bundled import BUNDLED, Bundled, Hub, Kind
 from models.checksums import Progress, check, record, recorded
 from models.errors import ModelError, WeightsError
 from models.index import Wheels
@@ -44,6 +44,7 @@ class Catalog:
         self.cache = cache.expanduser()
         self.prompts = self.cache / "prompts"  # what the language model knows of them
         self.kokoro_measurements = self.cache / "kokoro"
+        self.vectors = self.cache / "knowledge.sqlite"  # of pages
         self._bundled = {model.name: model for model in bundled}
         self._store = Store(self.cache)
 
@@ -77,6 +78,10 @@ class Catalog:
     def kokoro(self) -> Path | None:
         """The .onnx file of Kokoro, or None where it isn't here. Raises WeightsError."""
         return self._single_file(self._of_kind("kokoro-82m", "voice"))
+
+    def embedding(self) -> Path | None:
+        """The .onnx file of what tells texts' meaning, or None where it isn't here. Raises WeightsError."""
+        return self._single_file(self._of_kind("minilm-l6", "embedding"))
 
     def entries(self) -> list[Entry]:
         """The bundled models and what was pulled, without reading their contents."""
@@ -190,6 +195,8 @@ class Catalog:
 
     def _pull_bundled(self, model: Bundled, progress: Progress | None) -> Path:
         if not self._store.has(model):
+            if model.hub == Hub():
+                return self.install(model.name, progress)
             for file in model.hub_files:
                 if self._store.cached(model, file) is None:
                     with hub.fetched(model.hub, file.name, self._store.folder(model)) as blocks:

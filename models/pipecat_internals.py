@@ -156,13 +156,27 @@ class TurnStop(EagerUserTurnStopStrategy):
         await super().cleanup()
 
 
+TAKEN = ("client-ready", "send-text")  # keys and hanging up the wire sees to
+LONGEST_TYPED = 1000  # characters: more than anyone says in a turn
+
+
 class BrowserMessages(RTVIProcessor):
-    """Takes typed text as a turn of the caller's, so that it is treated like speech in everything."""
+    """Takes typed text as a turn of the caller's, so that it is treated like speech in everything.
+
+    Of what a browser may send, nothing else: Pipecat would take results of tools from it, and files, which it
+    fetches from wherever the browser says, into the conversation.
+    """
+
+    async def _handle_message(self, message: messages.Message, user_id: str | None = None) -> None:
+        if message.type in TAKEN:
+            await super()._handle_message(message, user_id)
+        else:
+            await self._send_error_response(message.id, f"Unsupported type {message.type}")
 
     async def _handle_send_text(
         self, data: messages.SendTextData, message_id: str, user_id: str | None = None
     ) -> None:
-        text = data.content.strip()
+        text = data.content.strip()[:LONGEST_TYPED]
         if not text:
             return
         await self.push_frame(TranscriptionFrame(text, user_id or "", time_now_iso8601(), finalized=True))

@@ -11,11 +11,14 @@ from typing import Protocol, TypeVar
 
 from loguru import logger
 
+from config.redaction import without_credentials
 from config.settings import Settings
 from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
 from models.devices import Devices
 from models.errors import ModelError, ModelFailed, WeightsError
+from models.knowledge.embedder import NAME, Embedder
+from models.knowledge.knowledge import Knowledge
 from models.lanes import Lane
 from models.llm.brief import Brief
 from models.llm.completeness import Completeness
@@ -126,6 +129,8 @@ class ModelPool:
         )
         self._activity = _Component("voice activity", "silero")
         self._thinking = _Component("language model", settings.llm.model)
+        self._knowing = _Component("knowledge", "")
+        self._embedding: tuple[Embedder, Lane] | None = None
         self.loading_s: dict[str, float] = {}
 
     def speaks(self, voices: Iterable[Choice], languages: Iterable[str]) -> bool:
@@ -161,7 +166,7 @@ class ModelPool:
 
         Raises the first ModelError; what was loaded by then is closed again.
         """
-        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="load") as threads:
+        with ThreadPoolExecutor(max_workers=6, thread_name_prefix="load") as threads:
 
             def run(work: Callable[[], T], /) -> Awaitable[T]:
                 return asyncio.get_running_loop().run_in_executor(threads, work)
@@ -171,6 +176,7 @@ class ModelPool:
                 (self._hearing, self._load_recognizer),
                 (self._speaking, self._load_voices),
                 (self._activity, self._load_vad),
+                *self._knows(),
             )
             results = await asyncio.gather(
                 *(self._load(part, load(run), on_progress) for part, load in loads), return_exceptions=True
@@ -187,17 +193,18 @@ class ModelPool:
             return asyncio.get_running_loop().run_in_executor(None, work)
 
         try:
-            await self._load(self._thinking, self._load_llm(run), on_progress)
+            for part, load in ((self._thinking, self._load_llm), *self._knows()):
+                await self._load(part, load(run), on_progress)
         except ModelError:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Stop every thread and process of the models. Waits for the work at hand."""
-        owned = [self._recognizer, self._voices, self._llm]
+        owned = [self._recognizer, self._voices, self._llm, self._knowing.lane]
         self._recognizer = self._voices = self._llm = self._vad = None
         results = await asyncio.gather(*(part.close() for part in owned if part), return_exceptions=True)
-        for component in (self._hearing, self._speaking, self._activity, self._thinking):
+        for component in (self._hearing, self._speaking, self._activity, self._thinking, self._knowing):
             component.lane = None
             component.state = "down" if component.state == "ready" else component.state
         for result in results:
@@ -219,7 +226,7 @@ class ModelPool:
             if isinstance(model, RemoteRecognizer | RemoteVoices):
                 part.state, part.lane, part.error = model.state, model.lane, model.server.down
         parts = (self._hearing, self._speaking, self._activity, self._thinking)
-        return [part.health() for part in parts]
+        return [part.health() for part in (*parts, *(part for part, _ in self._knows()))]
 
     @property
     def away(self) -> str:
@@ -254,7 +261,7 @@ class ModelPool:
             return
         local = await _or_none(self._load_whisper(run)) if stt.fallback == "bundled" else None
         self._recognizer = remote = RemoteRecognizer(stt, local=local)
-        _elsewhere(self._hearing, remote.name)
+        _elsewhere(self._hearing, remote.name, stt.url)
         await remote.start()
 
     async def _load_whisper(self, run: _Run) -> Recognizer:
@@ -312,7 +319,7 @@ class ModelPool:
             return
         local = await _or_none(self._load_local_voices(run)) if tts.fallback == "bundled" else None
         self._voices = remote = RemoteVoices(tts, self._choices, local=local)
-        _elsewhere(self._speaking, remote.described)
+        _elsewhere(self._speaking, remote.described, tts.url)
         await remote.start()
 
     async def _load_local_voices(self, run: _Run) -> Voices:
@@ -342,6 +349,32 @@ class ModelPool:
         if max(probabilities) < 0.5:
             raise WeightsError("The voice activity model takes plain speech for silence.")
 
+    def _knows(self) -> list[tuple[_Component, Callable[[_Run], Awaitable[None]]]]:
+        """What finds pages, where any persona has some."""
+        return [(self._knowing, self._load_knowledge)] if _knowledge(self._briefs) else []
+
+    async def _load_knowledge(self, run: _Run) -> None:
+        known = _knowledge(self._briefs)
+        self._knowing.model = f"{sum(len(one.passages) for one in known)} passages"
+        if not any(one.learns_from() for one in known):
+            return
+        weights = await run(self.catalog.embedding)
+        if weights is None:
+            self._knowing.state = "degraded"
+            self._knowing.error = "Pages are found by their words alone: offhook models install minilm-l6."
+            return
+        embedder = await run(lambda: Embedder(weights))
+        self._knowing.lane = lane = Lane("knowledge")
+        self._embedding = embedder, lane
+        self._knowing.device, self._knowing.model = "cpu", f"{NAME}, {self._knowing.model}"
+        await run(lambda: self.learn(self._briefs))
+
+    def learn(self, briefs: Sequence[Brief]) -> None:
+        """Have what pages say found by its meaning, where that can be. Blocks: call it off the event loop."""
+        for one in _knowledge(briefs):
+            if self._embedding is not None and one.learns_from():
+                one.learn(*self._embedding, self.catalog.vectors)
+
     async def _load_llm(self, _run: _Run) -> None:
         self._llm = llm = Llm(
             self._settings.llm,
@@ -360,6 +393,11 @@ def speech_model(settings: Settings, languages: Sequence[str], catalog: Catalog)
     return "tiny.en" if english and (catalog.has("tiny.en") or not catalog.has("base")) else "base"
 
 
+def _knowledge(briefs: Iterable[Brief]) -> list[Knowledge]:
+    """Each once."""
+    return list(dict.fromkeys(brief.knowledge for brief in briefs if brief.knowledge is not None))
+
+
 def _loaded(model: T | None) -> T:
     if model is None:
         raise ModelFailed(_NOT_LOADED)
@@ -375,6 +413,7 @@ async def _or_none(loading: Awaitable[T]) -> T | None:
         return None
 
 
-def _elsewhere(part: _Component, model: str) -> None:
+def _elsewhere(part: _Component, model: str, url: str) -> None:
     """It is a server's: what was loaded here only takes over."""
-    part.model, part.device, part.precision, part.weights_bytes, part.note = model, "server", None, None, None
+    part.model, part.device = model, without_credentials(url)
+    part.precision, part.weights_bytes, part.note = None, None, None

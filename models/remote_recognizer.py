@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import cache
 
-import httpx2
 from babel import Locale
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,7 +15,7 @@ from models.lanes import Lane, Priority, Speculative
 from models.noise import is_noise
 from models.question import question
 from models.speech import SAMPLE_RATE_HZ, wav
-from models.speech_server import WORK, Refused, SpeechServer
+from models.speech_server import Refused, SpeechServer, besides_work_ms
 from models.transcript import LanguageChoice, Languages, Transcript
 from models.whisper import LONGEST_S, Recognizer
 
@@ -145,6 +145,7 @@ class RemoteRecognizer:
         wanted = language and language.partition("-")[0].lower()
         fields = {"model": self.name, "response_format": self._format, "temperature": "0"}
         fields |= {name: value for name, value in (("language", wanted), ("prompt", hint)) if value}
+        began = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
@@ -167,13 +168,16 @@ class RemoteRecognizer:
             raise ModelFailed(f"{self.server.url} doesn't answer as OpenAI's API does.") from None
         except Refused:
             if self._format == "json":
+                self._format = "verbose_json"  # it wasn't that
                 raise
             self._format = "json"  # all that some models answer with
             return await self._ask(pcm, language, hint, priority, guess=guess, trial=trial)
-        return _transcript(heard, wanted, _took_ms(answer))
+        network_ms = besides_work_ms(answer, began)
+        took_ms = (time.monotonic() - began) * 1000
+        return _transcript(heard, wanted, took_ms, network_ms)
 
 
-def _transcript(heard: Heard, wanted: str | None, took_ms: float) -> Transcript:
+def _transcript(heard: Heard, wanted: str | None, took_ms: float, network_ms: float) -> Transcript:
     segments, beyond = heard.segments, heard.offhook or Beyond()
     logprob = min((one.avg_logprob for one in segments), default=0.0)
     no_speech = min((one.no_speech_prob for one in segments), default=0.0)
@@ -183,18 +187,13 @@ def _transcript(heard: Heard, wanted: str | None, took_ms: float) -> Transcript:
         _code(heard.language) or wanted or "en",
         logprob,
         no_speech,
-        took_ms,
+        took_ms - network_ms,
         beyond.word_logprob,
         Languages(beyond.languages, beyond.audible_s) if beyond.languages else None,
         beyond.finished,
         beyond.sings,
+        network_ms,
     )
-
-
-def _took_ms(answer: httpx2.Response) -> float:
-    """What the server says that it took; 0 where it says nothing."""
-    found = answer.headers.get(WORK, "").partition("work;dur=")[2]
-    return float(found) if found.replace(".", "", 1).isdigit() else 0.0
 
 
 def _code(language: str | None) -> str:

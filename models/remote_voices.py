@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
@@ -28,7 +29,7 @@ from models.speech import (
     readings,
     spoken,
 )
-from models.speech_server import SpeechServer
+from models.speech_server import SpeechServer, besides_work_ms
 from models.voices import Choice, Voices, names_in
 from models.word_times import spoken_words
 
@@ -198,7 +199,7 @@ class RemoteVoices:
         raw: bool = False,
     ) -> AsyncGenerator[Speech, None]:
         """`raw`: as loud as it comes."""
-        words = _Places(read)
+        words, began = _Places(read), time.monotonic()
         sound = _Sound(1.0 if raw else self._gains.get(name, 1.0))
         async with (
             self.server.asked(
@@ -218,7 +219,9 @@ class RemoteVoices:
                 if ended is not None:
                     words.say(ended, rate_hz, sound.begun - len(pcm) // 2 - cut)
                 if pcm:
-                    yield Speech(pcm, words.until(sound.begun))
+                    first = sound.begun == len(pcm) // 2
+                    network_ms = besides_work_ms(answer, began) if first else 0.0
+                    yield Speech(pcm, words.until(sound.begun), network_ms)
         pcm = sound.rest()
         if pcm or words.left:
             yield Speech(pcm, words.until(sound.begun, last=True))

@@ -47,6 +47,7 @@ class Speech:
 
     pcm: bytes
     words: tuple[Word, ...]
+    network_ms: float = 0.0  # that a server's first part took besides its work, where it tells that
 
     @staticmethod
     def joined(parts: Iterable[Speech]) -> Speech:

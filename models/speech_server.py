@@ -81,7 +81,7 @@ class SpeechServer:
         try:
             await self._tried()
         except ModelError as error:
-            self.failed(error)
+            self._put_down(error)
 
     async def close(self) -> None:
         if self._trying:
@@ -126,9 +126,10 @@ class SpeechServer:
     def failed(self, error: ModelError) -> None:
         """It wasn't there, or late, for somebody who needed it."""
         self._last_error = str(error)
-        away = isinstance(error, (ModelAway, ModelLate)) and not isinstance(error, ModelOverloaded)
-        if not away:
-            return
+        if isinstance(error, ModelAway | ModelLate) and not isinstance(error, ModelOverloaded):
+            self._put_down(error)
+
+    def _put_down(self, error: ModelError) -> None:
         if self.down is None:
             logger.warning(f"{error} It is tried again.")
         self.down = str(error)
@@ -221,6 +222,15 @@ class SpeechServer:
             else:
                 self.down = None
                 logger.info(f"{self.url} answers again.")
+
+
+def besides_work_ms(answer: httpx2.Response, since: float) -> float:
+    """What has passed since, on the monotonic clock, but for what the server says that it took; 0 where it
+    says nothing."""
+    work = answer.headers.get(WORK, "").partition("work;dur=")[2]
+    if not work.replace(".", "", 1).isdigit():
+        return 0.0
+    return max(0.0, (time.monotonic() - since) * 1000 - float(work))
 
 
 class Refused(ModelFailed):

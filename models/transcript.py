@@ -25,6 +25,7 @@ class Transcript:
     The log probabilities are those of all tokens, on average, and of the last word. `languages` is
     what `language` was chosen by; None where it was given. `finished` is the probability that who sounds
     like this has said it all, `sings` that they sing; None where no weights were fitted for the model.
+    `network_ms` is what a server's answer took besides its work, where it tells that.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Transcript:
     languages: Languages | None = None
     finished: float | None = None
     sings: float | None = None
+    network_ms: float = 0.0
 
 
 def joined(parts: Sequence[Transcript]) -> Transcript:

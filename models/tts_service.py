@@ -25,6 +25,7 @@ from models.voices import Choice, Voices, names_in
 
 _BYTES_PER_SAMPLE = 2
 PART_DEADLINE_S = 8.0
+NETWORK_MS = "network_ms"  # in a frame's metadata: see `Speech`
 _CONTEXT_CHARACTERS = 80  # of what was said, which tell that a number is a code
 
 
@@ -124,14 +125,16 @@ class VoiceTTSService(OrderedTTSService):
         at = 0
         for word in speech.words:
             if word.end > at:
-                yield self._sound(
-                    speech.pcm[_BYTES_PER_SAMPLE * at : _BYTES_PER_SAMPLE * word.end], context_id
-                )
+                pcm = speech.pcm[_BYTES_PER_SAMPLE * at : _BYTES_PER_SAMPLE * word.end]
+                yield self._sound(pcm, context_id, speech.network_ms)
             # By now the sound has been queued; the word is queued behind it.
             await self.add_word_timestamps([(word.text, at_s + word.end / SAMPLE_RATE_HZ)], context_id)
             at = word.end
         if rest := speech.pcm[_BYTES_PER_SAMPLE * at :]:
-            yield self._sound(rest, context_id)
+            yield self._sound(rest, context_id, speech.network_ms)
 
-    def _sound(self, pcm: bytes, context_id: str) -> TTSAudioRawFrame:
-        return TTSAudioRawFrame(pcm, SAMPLE_RATE_HZ, 1, context_id=context_id)
+    def _sound(self, pcm: bytes, context_id: str, network_ms: float) -> TTSAudioRawFrame:
+        frame = TTSAudioRawFrame(pcm, SAMPLE_RATE_HZ, 1, context_id=context_id)
+        if network_ms:
+            frame.metadata[NETWORK_MS] = network_ms
+        return frame

@@ -70,7 +70,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("pipecat", SpeculationGate, ["_drop_held"]),
         ("pipecat", OpenAILLMService, ["_speculation_gate", "_process_context"]),
         ("pipecat", EagerUserTurnStopStrategy, ["_take_speculation"]),
-        ("pipecat", RTVIProcessor, ["_handle_send_text"]),
+        ("pipecat", RTVIProcessor, ["_handle_message", "_handle_send_text", "_send_error_response"]),
     ],
     # Transports know nothing of models/, and nobody may import both ways.
     "transports/call.py": [

@@ -26,6 +26,7 @@ class EndReason(StrEnum):
     TRANSFERRED = "transferred"
     IDLE = "idle"
     MAX_DURATION = "max_duration"
+    LIMIT_REACHED = "limit_reached"
     DRAIN = "drain"
     MODEL_FAILURE = "model_failure"
     TRANSPORT_FAILURE = "transport_failure"

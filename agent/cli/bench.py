@@ -24,6 +24,9 @@ def bench(
     only: Annotated[list[str] | None, typer.Option(help="Run just this scenario; may be repeated.")] = None,
     calls: Annotated[int, typer.Option(min=1, max=50, help="Most calls that talk at once.")] = 4,
     stock: Annotated[bool, typer.Option(help="Measure plain Pipecat on the same weights as well.")] = False,
+    apart: Annotated[
+        bool, typer.Option(help="Measure a node as well whose models `offhook models serve` has.")
+    ] = False,
     compare: Annotated[Path | None, typer.Option(help="An earlier run's JSON, for ratios.")] = None,
     target: Annotated[
         str | None, typer.Option(help="HOST:PORT where a running server speaks SIP; starts one if absent.")
@@ -67,7 +70,7 @@ def bench(
     from bench.report import page
     from bench.results import Run, UnreadableRun, from_json, to_json
     from bench.scenarios import EVERY, SCENARIOS
-    from bench.subjects import OffhookServer, StockBot, Subject, SubjectError, Target
+    from bench.subjects import OffhookApart, OffhookServer, StockBot, Subject, SubjectError, Target
     from bench.suite import Plan, measure, sounds
     from bench.table import show
 
@@ -97,6 +100,8 @@ def bench(
                 )
         if stock:
             subjects += [StockBot("smart-turn"), StockBot("timeout")]
+        if apart:
+            subjects.append(OffhookApart(config, keep=keep))
         with console.status("…") as status:
 
             def say(text: str) -> None:

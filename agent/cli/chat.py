@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from agent.dialogue import Dialogue, Reply
+    from agent.tools.toolbox import Toolbox
     from config.persona import Persona
     from config.settings import Settings
     from models.llm.language_model import Llm
@@ -56,16 +57,19 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
         from agent import logs
 
         logs.set_up(settings.log)
+        from agent.calendar.tools import every_tool
         from agent.dialogue import text_pool
         from models.errors import ModelError
 
+        tools = every_tool(settings)
+        tools.require([persona])
         pool = text_pool(settings, [persona])
         try:
             await pool.start_llm()
         except ModelError as error:
             errors.print(f"offhook: {error}", style="red", markup=False)
             return 1
-    talk = _Talk(console, pool.llm, persona)
+    talk = _Talk(console, pool.llm, persona, tools)
     try:
         if texts or not sys.stdin.isatty():
             await talk.through(texts or [line.strip() for line in sys.stdin if line.strip()])
@@ -82,17 +86,18 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
 
 
 class _Talk:
-    def __init__(self, console: Console, llm: Llm, persona: Persona) -> None:
+    def __init__(self, console: Console, llm: Llm, persona: Persona, tools: Toolbox) -> None:
         self._console = console
         self._llm = llm
         self._persona = persona
+        self._tools = tools
 
     async def through(self, texts: Sequence[str]) -> None:
         """One conversation of just these turns. Raises ModelError."""
         from agent.dialogue import Dialogue
 
         self._greet("")
-        async with Dialogue(self._llm, self._persona) as dialogue:
+        async with Dialogue(self._llm, self._persona, toolbox=self._tools) as dialogue:
             for text in texts:
                 reply = await dialogue.answer(text)
                 self._console.print(escape(reply.text.strip()))
@@ -105,7 +110,7 @@ class _Talk:
         from models.errors import ModelError
 
         self._greet("\n")
-        async with Dialogue(self._llm, self._persona) as dialogue:
+        async with Dialogue(self._llm, self._persona, toolbox=self._tools) as dialogue:
             async for text in _typed():
                 if text == "/reset":
                     return True
@@ -146,6 +151,8 @@ class _Talk:
         self._console.print("—" if dialogue.reply.interrupted else "")
         for call in dialogue.reply.tool_calls:
             self._console.print(f"[dim]{escape(call.name)} {escape(str(dict(call.arguments) or ''))}")
+        for source in dialogue.reply.sources:
+            self._console.print(f"[dim]from {escape(source)}")
         if dialogue.reply.first_token_ms is not None:
             self._console.print(f"[dim]{escape(trace(dialogue.reply, self._llm))}")
 

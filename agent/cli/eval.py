@@ -65,20 +65,27 @@ def eval(
         from agent import logs
 
         logs.set_up(loaded.settings.log)
+        from agent.evals.callers import load_caller_sets
+        from agent.evals.desk_runs import run_callers
         from agent.evals.results import to_json, to_junit, write
         from agent.evals.runs import persona_for, personas_by_language
         from agent.evals.scenario import load_sets
         from models.errors import ModelError
         from transports.sip.errors import SipError
 
-        sets = load_sets(folder, only or ())
+        callers = load_caller_sets(folder, only or ())
+        sets = [] if callers else load_sets(folder, only or ())
         chosen = personas_by_language([loaded.settings.persona, *(persona or ())])
         for found in sets:
             for scenario in found.scenarios:
                 persona_for(found, scenario, chosen)  # complain before anything is loaded
         run = _in_text if over == "text" else _over_sip
         try:
-            model, results = asyncio.run(run(loaded.settings, sets, chosen, repeat, status.update))
+            if callers:
+                answered = run_callers(loaded.settings, callers, over, repeat, status.update)
+            else:
+                answered = run(loaded.settings, sets, chosen, repeat, status.update)
+            model, results = asyncio.run(answered)
         except (ModelError, SipError) as error:
             console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
@@ -109,8 +116,7 @@ async def _in_text(
     pool = text_pool(settings, [persona_for(sets[0], sets[0].scenarios[0], chosen)])
     await pool.start_llm()
     try:
-        for result in results:
-            found = result.scenarios
+        for result, found in zip(results, sets, strict=True):
             for scenario in found.scenarios * repeat:
                 say(f"{found.name}: {scenario.name} ({len(result.turns)} answers)")
                 who = persona_for(found, scenario, chosen)

@@ -103,8 +103,8 @@ def install(
 
 async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     """Have the bundled model read what calls begin with, so that the first start needn't."""
+    from agent.calendar.tools import every_tool
     from agent.pipeline import brief
-    from agent.tools.toolbox import toolbox
     from config.answering import load_personas
     from models.errors import WeightsError
     from models.llm.speaker import start_speaker
@@ -114,7 +114,7 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
         with console.status("The language model reads the persona ..."):
             speaker = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
-                tools = toolbox(settings.tools)
+                tools = every_tool(settings)
                 for persona in load_personas(settings).all:
                     told = brief(persona, tools)
                     await speaker.prepare(told if llm.tools != "off" else replace(told, tools=()))

@@ -36,27 +36,27 @@ async def call(
     Returns what answered, and the results. Scenarios that declare tools which calls don't have are skipped.
     """
     results = [SetResult(found) for found in sets]
-    by_persona: dict[str, list[tuple[SetResult, Scenario, Persona]]] = {}
-    for result in results:
-        for scenario in result.scenarios.scenarios:
-            if other := [t.name for t in result.scenarios.tools_of(scenario) if t.name != END_CALL.name]:
+    by_persona: dict[str, list[tuple[SetResult, ScenarioSet, Scenario, Persona]]] = {}
+    for result, found in zip(results, sets, strict=True):
+        for scenario in found.scenarios:
+            if other := [t.name for t in found.tools_of(scenario) if t.name != END_CALL.name]:
                 result.skipped.append(f"{scenario.name}: calls have no tool {other[0]}")
                 continue
-            who = persona_for(result.scenarios, scenario, chosen)
-            by_persona.setdefault(who.model_dump_json(), []).append((result, scenario, who))
+            who = persona_for(found, scenario, chosen)
+            by_persona.setdefault(who.model_dump_json(), []).append((result, found, scenario, who))
     model = "nothing"
     with tempfile.TemporaryDirectory(prefix="offhook-eval-") as scratch:
         voice = CallerVoice(Path(scratch))
         try:
             for group in by_persona.values():
-                say(f"{group[0][0].scenarios.name}: starting")
-                server = Server(loopback(settings), Personas((group[0][2],)))
+                say(f"{group[0][1].name}: starting")
+                server = Server(loopback(settings), Personas((group[0][3],)))
                 try:
                     await server.start(lambda _: None)
                     model = f"{server.pool.llm.endpoint.model} ({server.pool.llm.device or 'elsewhere'})"
-                    for result, scenario, _ in group * repeat:
-                        say(f"{result.scenarios.name}: {scenario.name} ({len(result.turns)} answers)")
-                        result.turns += await _one(server, result.scenarios, scenario, voice)
+                    for result, found, scenario, _ in group * repeat:
+                        say(f"{found.name}: {scenario.name} ({len(result.turns)} answers)")
+                        result.turns += await _one(server, found, scenario, voice)
                 finally:
                     await server.close(drain_s=0)
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from agent.conversation import ToolCall
+from agent.evals.callers import CallerSet
 from agent.evals.scenario import ScenarioSet
 
 
@@ -35,7 +36,7 @@ class TurnResult:
 
 @dataclass
 class SetResult:
-    scenarios: ScenarioSet
+    scenarios: ScenarioSet | CallerSet
     turns: list[TurnResult] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # why, a sentence each
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.lexicon import lexicon
+from agent.flows.lexicon import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
-from agent.flows.state import Acted, Answer, Call, Command, Reading, Result, Say, State, Turn
+from agent.flows.state import SECRET, Acted, Answer, Call, Command, Reading, Result, Say, State, Turn
 from agent.flows.understanding import Understanding
 from agent.slots import as_json
 from agent.tools.tool import Arguments, CallFacts, Outcome
@@ -27,9 +27,8 @@ from models.llm.chunks import completion_chunk
 
 Message = Mapping[str, Any]
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
-Run = Callable[[str, Arguments], Awaitable[Outcome]]
+Run = Callable[[str, Arguments, Arguments], Awaitable[Outcome]]  # given arguments, and as they are shown
 NAME = "flow"  # of the model that answers
-SECRET = "***"
 
 
 class Asks(Protocol):
@@ -61,19 +60,20 @@ class FlowEngine:
         assert persona.flow is not None
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
         self._slots = Slots(self._flow, persona.language)
-        self._reader = TurnReader(self._flow, self._slots, lexicon(persona.language))
-        self._understanding = Understanding(self._flow, self._slots, asks)
+        words = lexicon(persona.language)
+        self._reader = TurnReader(self._flow, self._slots, words)
+        self._understanding = Understanding(self._slots, asks, agrees=words is NONE)
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
         self._now = now
         self._states: dict[tuple[str, ...], list[State]] = {} if begun else {(): [self._machine.begin()]}
+        self._calls: dict[str, Call] = {}  # by their keys
         self._acts: dict[str, asyncio.Task[Result]] = {}
 
     @property
     def tools(self) -> set[str]:
         """Those that it calls by itself."""
-        steps = (step for task in self._flow.tasks.values() for step in task.steps.values())
-        return {step.act for step in steps if step.act}
+        return self._flow.acts
 
     def view(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Where the conversation stands, as JSON has it: task, step, slots, and what it waits for."""
@@ -89,18 +89,19 @@ class FlowEngine:
             "slots": slots,
         }
 
-    async def act(self, key: str, tool: str, arguments: Arguments) -> Result:
+    async def act(self, key: str) -> Result:
         """What came of an act, which is begun only once. It goes on where nobody waits for it any more."""
         if key not in self._acts:
-            self._acts[key] = asyncio.create_task(self._acted(key, tool, arguments), name=f"flow-{tool}")
+            call = self._calls[key]
+            self._acts[key] = asyncio.create_task(self._acted(call), name=f"flow-{call.tool}")
         return await asyncio.shield(self._acts[key])
 
-    async def _acted(self, key: str, tool: str, arguments: Arguments) -> Result:
-        outcome = await self._run(tool, arguments)
+    async def _acted(self, call: Call) -> Result:
+        outcome = await self._run(call.tool, call.arguments, call.shown)
         told = outcome.told
         values = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
         status = FAILED if outcome.error else str(told.get("status", "done"))
-        return Result(key, status, values)
+        return Result(call.key, status, values)
 
     async def answer(self, messages: Sequence[Message], ask: Callable[[], Chunks]) -> Chunks:
         """Say and do what is next; `ask` has the language model answer. Raises ModelFailed."""
@@ -118,8 +119,10 @@ class FlowEngine:
             reading = await self._read(before, words, messages)
             state, commands = self._machine.handle(before, Turn(reading, heard))
             self._states[said] = [state]
-            if not before.task and commands == (Answer(),):
-                async for chunk in self._from_model(before, said, words, heard, ask):
+            if not state.task and commands[-1:] == (Answer(),):
+                async for chunk in self._carried_out(commands[:-1], ask):
+                    yield chunk
+                async for chunk in self._from_model(before, said, words, ask):
                     yield chunk
                 return
         async for chunk in self._carried_out(commands, ask):
@@ -135,9 +138,7 @@ class FlowEngine:
         return State(), said[-1] if said else ""
 
     async def _behind_act(self, state: State) -> tuple[State, Sequence[Command]]:
-        call = self._machine.awaited(state)
-        result = await self.act(call.key, call.tool, call.arguments)
-        return self._machine.handle(state, Acted(result))
+        return self._machine.handle(state, Acted(await self.act(self._awaited(state))))
 
     def _awaited(self, state: State) -> str:
         return self._machine.awaited(state).key
@@ -151,7 +152,7 @@ class FlowEngine:
     # Answers.
 
     async def _from_model(
-        self, before: State, said: tuple[str, ...], words: str, heard: str, ask: Callable[[], Chunks]
+        self, before: State, said: tuple[str, ...], words: str, ask: Callable[[], Chunks]
     ) -> Chunks:
         """The model's answer, or the task that it finds to be asked for."""
         async with aclosing(ask()) as answer:
@@ -160,7 +161,7 @@ class FlowEngine:
                     yield chunk
                     continue
                 reading = self._reader.read(before, (), words, self._now(), task=task)
-                state, commands = self._machine.handle(before, Turn(reading, heard))
+                state, commands = self._machine.handle(before, Turn(reading, before.said.text))
                 self._states[said] = [state]
                 break
             else:
@@ -175,8 +176,9 @@ class FlowEngine:
                 case Say(text):
                     yield completion_chunk(NAME, NAME, {"content": f" {text}" if spoken else text})
                     spoken = True
-                case Call(tool, arguments, key):
-                    yield _tool_call(tool, arguments, key)
+                case Call() as call:
+                    self._calls[call.key] = call
+                    yield _tool_call(call)
                 case Answer():
                     try:
                         async with aclosing(ask()) as answer:
@@ -199,14 +201,11 @@ class FlowEngine:
         return name if name in self._flow.tasks else None
 
 
-def _tool_call(tool: str, arguments: Mapping[str, Any], key: str) -> ChatCompletionChunk:
-    call = {
-        "index": 0,
-        "id": f"{NAME}_{key or secrets.token_hex(8)}",
-        "type": "function",
-        "function": {"name": tool, "arguments": json.dumps(arguments, ensure_ascii=False)},
-    }
-    return completion_chunk(NAME, NAME, {"tool_calls": [call]})
+def _tool_call(call: Call) -> ChatCompletionChunk:
+    function = {"name": call.tool, "arguments": json.dumps(call.shown, ensure_ascii=False)}
+    id = f"{NAME}_{call.key or secrets.token_hex(8)}"
+    called = {"index": 0, "id": id, "type": "function", "function": function}
+    return completion_chunk(NAME, NAME, {"tool_calls": [called]})
 
 
 def facts_of(call: CallFacts) -> dict[str, str]:

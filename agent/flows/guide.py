@@ -71,8 +71,7 @@ class FlowGuide:
     async def _use(self, params: FunctionCallParams) -> None:
         """Interruptions don't end an act; what came of it is told behind them."""
         assert self._engine is not None
-        key = act_key(params.tool_call_id)
-        result = await self._engine.act(key, params.function_name, params.arguments)
+        result = await self._engine.act(act_key(params.tool_call_id))
         await params.result_callback(
             {"status": result.status, **result.values}, properties=FunctionCallResultProperties(run_llm=True)
         )

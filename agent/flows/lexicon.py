@@ -40,6 +40,11 @@ class Lexicon:
             found -= {Intent.YES, Intent.NO}
         return frozenset(found)
 
+    def behind_answer(self, words: str) -> str:
+        """What follows a yes or no with which the words begin."""
+        answer = rf"\A\W*(?:{self.begins[Intent.YES]}|{self.begins[Intent.NO]})(?![\w'])\W*"
+        return re.sub(answer, "", words, count=1, flags=re.IGNORECASE)
+
     def is_question(self, words: str) -> bool:
         return words.rstrip().endswith("?") or bool(_found(self.asks, _plain(words, self.politeness)))
 

@@ -35,7 +35,7 @@ from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fi
 END_CALL = "end_call"
 FAILED = "failed"
 
-Next = tuple[State, Sequence[Command]]
+Next = tuple[State, tuple[Command, ...]]
 
 
 class FlowMachine:
@@ -208,7 +208,9 @@ class FlowMachine:
         identity = json.dumps([self._facts, state.task, name, step.act, arguments], sort_keys=True)
         key = hashlib.sha256(identity.encode()).hexdigest()[:24]
         assert step.act is not None
-        return Call(step.act, self._arguments(state, step, key), key)
+        secret = {name for name, slot in self.flow.slots.items() if slot.secret}
+        hidden = frozenset(name for name, text in step.arguments.items() if secret & set(named([text])))
+        return Call(step.act, self._arguments(state, step, key), key, hidden)
 
     def _arguments(self, state: State, step: Step, key: str = "") -> dict[str, str]:
         slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
@@ -253,7 +255,7 @@ class FlowMachine:
             if isinstance(one, Say) and one.text:
                 counts = len(words_of(text)) + one.counts if one.counts else counts
                 text = f"{text} {one.text}".lstrip()
-        commands = [one for one in commands if one != Say("")]
+        commands = tuple(one for one in commands if one != Say(""))
         return replace(state, said=Said(text, counts, owed and counts > 0)), commands
 
     def _task(self, state: State) -> Task:
@@ -272,17 +274,21 @@ def _with(state: State, values: Mapping[str, Any]) -> State:
     changed = {
         name: value for name, value in values.items() if name not in state.slots or state.slots[name] != value
     }
-    if not changed:
-        return state
-    filled = (*(name for name in state.filled if name not in changed), *changed)
-    return replace(state, slots={**state.slots, **changed}, filled=filled)
+    filled = [name for name in state.filled if name not in changed]
+    return _changed(state, {**state.slots, **changed}, (*filled, *changed)) if changed else state
 
 
 def _without(state: State, names: Sequence[str]) -> State:
     if not any(name in state.slots for name in names):
         return state
     slots = {name: value for name, value in state.slots.items() if name not in names}
-    return replace(state, slots=slots, filled=tuple(name for name in state.filled if name not in names))
+    return _changed(state, slots, [name for name in state.filled if name not in names])
+
+
+def _changed(state: State, slots: Mapping[str, Any], filled: Sequence[str]) -> State:
+    """What was agreed to with other values isn't any more, even if they come back."""
+    confirmed = {step: agreed for step, agreed in state.confirmed.items() if agreed.items() <= slots.items()}
+    return replace(state, slots=slots, filled=tuple(filled), confirmed=confirmed)
 
 
 def _of_results(state: State) -> dict[str, str]:

@@ -36,8 +36,7 @@ class TurnReader:
         intents = self._lexicon.intents(words, whole_only=free) if state.task else frozenset()
         task = task or ("" if free else self._task(state, words))
         values, wrong, partly = dict[str, Any](), dict[str, str](), ""
-        names = self._flow.tasks[task].slots if task else readable
-        for name in names:
+        for name in self._sought(state, self._flow.tasks[task].slots if task else readable):
             found = self._slots.find(name, words, now)
             if isinstance(found, Wrong):
                 if not found.goes_on:
@@ -46,9 +45,14 @@ class TurnReader:
                 values[name] = found
         question = not free and self._lexicon.is_question(words)
         if asked and not task and state.asked not in values:
-            evident = asked.kind in SELF_EVIDENT
-            if evident or not (values or wrong or question or intents - {Intent.YES, Intent.NO}):
-                value, said = self._asked(state, words, now)
+            if intents and asked.kind not in SELF_EVIDENT:
+                said = self._lexicon.behind_answer(words)
+                others = intents - {Intent.YES, Intent.NO} or self._lexicon.intents(said)
+                unknown = bool(others) or not said
+            else:
+                said, unknown = words, asked.kind not in SELF_EVIDENT and bool(values or wrong or question)
+            if not unknown:
+                value, said = self._asked(state, said, now)
                 if isinstance(value, Wrong):
                     wrong[state.asked] = value.says
                     partly = said if value.goes_on else ""
@@ -62,6 +66,16 @@ class TurnReader:
         named = tuple(name for name in readable if self._names(name, words)) if state.task else ()
         known = bool(intents or values or wrong or task or (named and state.waits in ("yes", "change")))
         return Reading(intents, values, wrong, partly, named, task, sure=known or not state.task)
+
+    def _sought(self, state: State, names: Sequence[str]) -> Sequence[str]:
+        """The slots that may be said in passing; where one is asked for, no other of its kind."""
+        slots = self._flow.slots
+        kind = slots[state.asked].kind if state.asked in names else None
+        return [
+            name
+            for name in names
+            if name == state.asked or not (slots[name].only_asked or slots[name].kind == kind)
+        ]
 
     def _asked(self, state: State, words: str, now: datetime) -> tuple[Any | Wrong | None, str]:
         """What is read of the slot that was asked for, and from which words: these, or with those before."""

@@ -40,10 +40,8 @@ class Slots:
 
     def find(self, name: str, words: str, now: datetime) -> Any | Wrong | None:
         """The value that any sentence gives it beyond doubt; None where there is none."""
-        found = self._kinds[name].find(words, language=self._language, now=now)
-        if found is None:
-            return None
-        return self._told(name, found.value) if isinstance(found.value, Problem) else found.value
+        value = self._kinds[name].find(words, language=self._language, now=now)
+        return self._told(name, value) if isinstance(value, Problem) else value
 
     def say(self, name: str, value: Any) -> str:
         return self._kinds[name].say(value, language=self._language)

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Literal
 
 Waits = Literal["", "slot", "yes", "change", "act"]
+SECRET = "***"
 SKIPPED = None  # the value of an optional slot that the caller leaves out
 
 
@@ -107,11 +108,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """Call a tool. What has the same `key` is the same act, and done once; "" hands the call over."""
+    """Call a tool. What has the same `key` is the same act, and done once; "" hands the call over.
+
+    `secret` are the arguments that nobody else is shown.
+    """
 
     tool: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    secret: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """The arguments, as anyone may see them."""
+        return {name: SECRET if name in self.secret else value for name, value in self.arguments.items()}
 
 
 Command = Say | Answer | Call

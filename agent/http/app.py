@@ -37,6 +37,7 @@ from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
+from agent.pipeline import brief
 from agent.recordings.recordings import Recordings
 from agent.records.database import Database
 from agent.records.keys import Keys
@@ -175,7 +176,15 @@ def create_app(
 
 def _text(settings: Settings, calls: Calls, models: Models, persona: Persona) -> list[APIRouter]:
     admission = TextAdmission(calls, settings.text.max_requests)
-    chat = Chat(models, admission, persona.primer, persona.language, settings.llm, settings.text)
+    chat = Chat(
+        models,
+        admission,
+        persona.primer,
+        persona.language,
+        settings.llm,
+        settings.text,
+        brief(persona),
+    )
     return [
         chat_router(chat, settings.text.group_tokens),
         speech_router(

@@ -107,6 +107,11 @@ class TurnView(BaseModel):
         ],
     )
 
+    sources: list[str] = Field(
+        description="Of an agent's turn: the passages of the persona's pages on which it was given.",
+        examples=[["opening-hours: Opening hours, Holidays"]],
+    )
+
     @classmethod
     def of(cls, turn: Turn, recording_began: datetime | None) -> TurnView:
         text = turn.text.rstrip() + CUT if turn.cut_off else turn.text
@@ -118,6 +123,7 @@ class TurnView(BaseModel):
             recorded_s=_place(turn, recording_began),
             end_of_turn=dict(turn.end_of_turn),
             ledger={stage: round(ms, 1) for stage, ms in turn.ledger.items()},
+            sources=list(turn.sources),
         )
 
 
@@ -187,9 +193,22 @@ class QualityView(BaseModel):
         )
 
 
+class FlowView(BaseModel):
+    task: str = Field(description="That is under way; empty between tasks.", examples=["book"])
+    step: str = Field(examples=["what"])
+    waits_for: str = Field(
+        description="The slot that was asked for; yes to what was read back, what to change, or an act.",
+        examples=["day"],
+    )
+    slots: dict[str, Any] = Field(
+        description="What is known; null was left out, and secrets are stars.", examples=[{"people": 4}]
+    )
+
+
 class SessionDetail(SessionView):
     quality: QualityView
     summary: str | None = Field(None, description="What it was about (`webhook.summary`), when it is over.")
+    flow: FlowView | None = Field(None, description="Where it stands in its persona's flow, or stood last.")
     transcript: list[TurnView]
     tool_calls: list[ToolCallView] = Field(description="What the agent did, or was to do.")
     actions: list[ActionView] = Field(description="What was done to the call over HTTP, and by whom.")
@@ -324,6 +343,7 @@ def _place(turn: Turn, recording_began: datetime | None) -> float | None:
 
 def _happened(call: LiveCall | Call, recording_began: datetime | None) -> dict[str, Any]:
     return {
+        "flow": call.flow and FlowView(**call.flow),
         "transcript": [TurnView.of(turn, recording_began) for turn in call.turns],
         "tool_calls": [ToolCallView.of(tool) for tool in call.tool_calls],
         "actions": [ActionView.of(action) for action in call.actions],

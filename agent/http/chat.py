@@ -7,17 +7,22 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
 
 from agent.http.admission import TextAdmission
-from agent.http.contracts import Models
+from agent.http.contracts import LlmEndpoint, Models
 from agent.http.conversations import Conversation, Conversations
 from agent.http.problems import ProblemError
 from config.llm import LlmSettings
 from config.settings import TextSettings
 from models.errors import ModelAway, ModelError, ModelLate, ModelOverloaded
+from models.knowledge.recall import Recall
 from models.llm.brevity import Brevity, last_answer
+from models.llm.brief import Brief
+from models.llm.discretion import Discretion, discreet
+from models.llm.foreign import neutral_message
 
 logger = logging.getLogger("offhook.http")
 
@@ -46,11 +51,14 @@ class Chat:
         language: str,
         settings: LlmSettings,
         text: TextSettings,
+        brief: Brief | None = None,
     ) -> None:
+        """`brief` has what the persona's pages say, and what isn't recited."""
         self._models = models
         self._admission = admission
         self._primer = primer
         self._language = language
+        self._brief = brief or Brief(primer, language)
         self._settings = settings
         self._persona_tokens: dict[str, int] = {}  # by the model that counts
         history_tokens = settings.num_ctx - settings.max_tokens
@@ -111,22 +119,36 @@ class Chat:
                 422, f"text: it is {size} tokens; {endpoint.model} has room for {max(0, limit)} of them."
             )
 
+    async def _told(
+        self, messages: Sequence[Mapping[str, Any]], endpoint: LlmEndpoint
+    ) -> Sequence[Mapping[str, Any]]:
+        """With what the persona's pages say about the last of them."""
+        plain = [neutral_message(message) for message in messages]
+        if self._brief.knowledge is None:
+            return plain
+        recall = Recall("text")
+        await recall.look_up(self._brief.knowledge, plain, tokens_s=endpoint.reads_tokens_s)
+        return recall.told(plain)
+
     async def _stream(self, messages: list[ChatCompletionMessageParam], answer: Answer) -> AsyncIterator[str]:
         settings = self._settings
-        request = {
-            "messages": [*self._primer, *messages],
-            "stream": True,
-            "temperature": settings.temperature,
-            "max_tokens": settings.max_tokens,
-        }
         chain = self._models.llm.chain()
-        stream = chain.answer(
-            request,
-            keep=len(self._primer),
-            brevity=lambda: Brevity(language=self._language, before=last_answer(messages)),
-        )
         try:
-            answer.model = chain.current.model
+            endpoint = chain.current
+            answer.model = endpoint.model
+            request = {
+                "messages": [*self._primer, *await self._told(messages, endpoint)],
+                "stream": True,
+                "temperature": settings.temperature,
+                "max_tokens": settings.max_tokens,
+            }
+            stream = chain.answer(
+                request,
+                keep=len(self._primer),
+                brevity=lambda: Brevity(language=self._language, before=last_answer(messages)),
+            )
+            if self._brief.instructions is not None:
+                stream = discreet(stream, Discretion(self._brief.instructions, self._brief.not_told))
             async with aclosing(stream):
                 async for chunk in stream:
                     token = chunk.choices[0].delta.content if chunk.choices else None

@@ -51,6 +51,10 @@ class Turn(Protocol):
     def ledger(self) -> Mapping[str, float]:
         """Where this turn's latency went: stage to milliseconds; empty for the caller's turns."""
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """The passages of the persona's pages on which an agent's was given."""
+
 
 class Control(Protocol):
     """What may be done with a call. Raises CantBeDone."""
@@ -245,6 +249,10 @@ class LlmEndpoint(Protocol):
     @property
     def room(self) -> int | None:
         """Tokens that a conversation may have before an answer; None where nobody knows."""
+
+    @property
+    def reads_tokens_s(self) -> float | None:
+        """How fast it reads a prompt; None where nobody waits for that."""
 
     async def count(self, text: str) -> int:
         """How many tokens it is."""

@@ -19,6 +19,7 @@ from models.errors import ModelAway, ModelBusy, ModelError, ModelLate
 from models.llm.brevity import Brevity, last_answer
 from models.pool import ModelPool
 
+LIKEST_SLOT = -1  # llama.cpp's: the one whose conversation begins like this one, which it needn't read again
 _PASSED_ON = {"messages", "temperature", "max_tokens", "tools", "tool_choice"}
 
 
@@ -91,13 +92,13 @@ async def _answer(
     params: Mapping[str, Any] = {"stream": True} | request.model_dump(include=_PASSED_ON, exclude_none=True)
     roles = [message.get("role") for message in request.messages]
     keep = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
-    chain, slot = pool.llm.chain(), pool.llm.slots.take()
+    chain = pool.llm.chain()
     try:
         async with aclosing(
             chain.answer(
                 params,
                 keep=keep,
-                slot=slot,
+                slot=LIKEST_SLOT,
                 brevity=lambda: Brevity(language=language, before=last_answer(request.messages)),
             )
         ) as chunks:
@@ -107,8 +108,6 @@ async def _answer(
         raise ProblemError(_status(error), str(error), headers={"Retry-After": "1"}) from error
     finally:
         chain.close()
-        if slot is not None:
-            pool.llm.slots.give_back(slot)
 
 
 def _status(error: ModelError) -> int:

@@ -71,6 +71,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def _ours(asked: HTTPConnection, error: ProblemError) -> JSONResponse | None:
+        if asked.url.path.startswith("/v1/"):
+            return _openai_error(error.status_code, error.detail, error.headers)
         answer = problem(error.status_code, error.detail, error.headers)
         if not isinstance(asked, WebSocket):
             return answer
@@ -87,8 +89,9 @@ def install(app: FastAPI) -> None:
         return problem(error.status_code, detail, headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(422, "; ".join(_sentence(item) for item in error.errors()) + ". See /docs.")
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        detail = "; ".join(_sentence(item) for item in error.errors()) + ". See /docs."
+        return _openai_error(422, detail) if request.url.path.startswith("/v1/") else problem(422, detail)
 
     @app.exception_handler(ClientDisconnect)
     async def _left(_: Request, __: ClientDisconnect) -> JSONResponse:
@@ -97,6 +100,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "The server failed at this request. Its log says why.")
+
+
+def _openai_error(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """As those who speak OpenAI's API read it."""
+    return JSONResponse({"error": {"message": detail, "type": HTTPStatus(status).phrase}}, status, headers)
 
 
 def _allowed(request: Request) -> str:

@@ -177,6 +177,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
+            "flow": call.flow and dict(call.flow),
             **_recording(call.recorded),
         }
 
@@ -306,6 +307,7 @@ class Recorder(Observer):
             "end_of_turn": dict(turn.end_of_turn),
             "ledger": dict(turn.ledger),
             "voice_to_voice_ms": turn.voice_to_voice_ms,
+            "sources": list(turn.sources),
         }
 
     def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Call(Base):
     recording_s: Mapped[float | None]
     recording_bytes: Mapped[int | None] = mapped_column(BigInteger)
     summary: Mapped[str | None]
+    flow: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # where it stood in one
     models: Mapped[dict[str, Any]]  # by part: model, device, precision
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.number", lazy="raise")
     tool_calls: Mapped[list[ToolCall]] = relationship(order_by="ToolCall.number", lazy="raise")
@@ -91,6 +92,7 @@ class Turn(Base):
     end_of_turn: Mapped[dict[str, Any]]
     ledger: Mapped[dict[str, Any]]
     voice_to_voice_ms: Mapped[float | None]
+    sources: Mapped[list[str]]  # passages of the persona's pages that an agent's was given on
 
 
 class ToolCall(Base):

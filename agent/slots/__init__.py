@@ -9,7 +9,7 @@ from agent.slots.choice import Choice
 from agent.slots.moments import Date, Duration, Time
 from agent.slots.names import Email, Name, Spelled
 from agent.slots.numbers import Amount, Count, Money, Phone
-from agent.slots.slot import Found, Problem, Slot, as_json
+from agent.slots.slot import Problem, Slot, as_json
 
 __all__ = [
     "Amount",
@@ -18,7 +18,6 @@ __all__ = [
     "Date",
     "Duration",
     "Email",
-    "Found",
     "Money",
     "Name",
     "Phone",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from agent.slots.slot import Found, Problem, settled
+from agent.slots.slot import Problem, settled
 from agent.slots.words import code_of, words_of
 from models.llm import spoken
 
@@ -26,11 +26,11 @@ class Choice:
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
         return settled(words, language, lambda said: self._read(said, language, asked=True))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         value = settled(words, language, lambda said: self._read(said, language, asked=False))
         if isinstance(value, Problem) and value.reason == "nothing":
             return None
-        return Found(value, words)
+        return value
 
     def say(self, value: str, *, language: str) -> str:
         return value

@@ -11,7 +11,7 @@ from typing import ClassVar
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 
-from agent.slots.slot import Found, Problem, settled
+from agent.slots.slot import Problem, settled
 from agent.slots.words import code_of, words_of
 from models.llm import spoken
 from models.llm.spoken_words import LANGUAGES
@@ -37,6 +37,7 @@ _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
 _YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
 _RUN_TOGETHER = re.compile(r"(?<![\d:.,+])(1[0-2]|[1-9])([0-5]\d)(?= ?[ap]\.? ?m\b)", re.IGNORECASE)
+_AT_DIGITS = re.compile(r"(?<=\bat )(1[0-2]|[1-9])([0-5]\d)(?![\d:])", re.IGNORECASE)
 _FOUR_DIGITS = re.compile(r"^\D*?(?<!\d)(2[0-3]|1\d|0?\d)[.h ]?([0-5]\d)\D*$")
 _DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\.([0-5]\d)(?= ?(?:[ap]\.? ?m\b|$|\D))", re.IGNORECASE)
 
@@ -51,11 +52,11 @@ class Date:
     def read(self, words: str, *, language: str, now: datetime) -> date | Problem:
         return settled(words, language, lambda said: self._read(said, language, now.date()))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[date] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> date | Problem | None:
         value = self.read(words, language=language, now=now)
         if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
             return None
-        return Found(value, words)
+        return value
 
     def say(self, value: date, *, language: str) -> str:
         locale = Locale.parse(_locale(language))
@@ -136,21 +137,23 @@ class Time:
 
         return settled(words, language, read)
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[time] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> time | Problem | None:
         code = code_of(language)
         if spoken.bare(words, code):
             return None
         value = settled(words, language, lambda said: self._read(said, language, now))
         if isinstance(value, Problem) and value.reason in ("nothing", "vague"):
             return None
-        return Found(value, words)
+        return value
 
     def say(self, value: time, *, language: str) -> str:
         return str(format_time(value, "short", locale=_locale(language))).replace("\u202f", " ")
 
     def _read(self, words: str, language: str, now: datetime) -> time | Problem:
         code = code_of(language)
-        said = _DOTTED.sub(r"\1:\2", _RUN_TOGETHER.sub(r"\1:\2", words))
+        said = words
+        for written in (_RUN_TOGETHER, _AT_DIGITS, _DOTTED):
+            said = written.sub(r"\1:\2", said)
         said = re.sub(r"\b(?:of )?20\d\d\b(?!:)", " ", said) if not spoken.bare(said, code) else said
         parts = re.split(rf"\b(?:{LANGUAGES[code].choice})\b", said)
         if len(parts) > 1:
@@ -191,9 +194,9 @@ class Duration:
     def read(self, words: str, *, language: str, now: datetime) -> timedelta | Problem:
         return settled(words, language, lambda said: self._read(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[timedelta] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> timedelta | Problem | None:
         value = self.read(words, language=language, now=now)
-        return None if isinstance(value, Problem) and value.reason == "nothing" else Found(value, words)
+        return None if isinstance(value, Problem) and value.reason == "nothing" else value
 
     def say(self, value: timedelta, *, language: str) -> str:
         locale = _locale(language)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from text_to_num import alpha2digit
 
-from agent.slots.slot import Found, Problem, settled
+from agent.slots.slot import Problem, settled
 from agent.slots.words import SlotWords, code_of, words_of
 
 NATO = (
@@ -70,9 +70,9 @@ class Spelled:
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
         return settled(words, language, lambda said: spelled(said, language)[0] or Problem("nothing"))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
-        letters, rest = spelled(words, language)
-        return Found(letters, rest) if len(letters) >= 3 else None
+    def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
+        letters, _ = spelled(words, language)
+        return letters if len(letters) >= 3 else None
 
     def say(self, value: str, *, language: str) -> str:
         return ", ".join(value)
@@ -87,7 +87,7 @@ class Name:
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
         return settled(words, language, lambda said: _name(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         known = words_of(language)
         if not (match := re.search(known.introduced, words, re.IGNORECASE)):
             return None
@@ -95,7 +95,7 @@ class Name:
         tail, _ = spelled(words[match.end() :], language)
         if isinstance(value, str) and tail:
             value = _with_spelling(value, tail)
-        return None if isinstance(value, Problem) else Found(value, words[: match.start()])
+        return None if isinstance(value, Problem) else value
 
     def say(self, value: str, *, language: str) -> str:
         return value
@@ -161,9 +161,9 @@ class Email:
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
         return settled(words, language, lambda said: _email(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         value = self.read(words, language=language, now=now)
-        return None if isinstance(value, Problem) else Found(value, words)
+        return None if isinstance(value, Problem) else value
 
     def say(self, value: str, *, language: str) -> str:
         return value

@@ -11,7 +11,7 @@ from typing import ClassVar
 import phonenumbers
 from babel.numbers import format_currency, get_territory_currencies
 
-from agent.slots.slot import Found, Problem, settled
+from agent.slots.slot import Problem, settled
 from agent.slots.words import code_of, words_of
 from models.llm import spoken
 from models.llm.spoken_words import LANGUAGES
@@ -24,6 +24,7 @@ _CURRENCIES = {
     "BRL": r"r\$|rea(?:l|is)",
 }
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
+_HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 
 
@@ -38,7 +39,7 @@ class Count:
     def read(self, words: str, *, language: str, now: datetime) -> int | Problem:
         return settled(words, language, lambda said: self._read(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[int] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> int | Problem | None:
         known, code = words_of(language), code_of(language)
         said = spoken.without_moments(words, code)
         counts = "|".join(LANGUAGES[code].counts)
@@ -53,7 +54,7 @@ class Count:
         corrected = settled(said, language, lambda part: self._read(part, language))
         if isinstance(corrected, int) and isinstance(value, Problem):
             value = corrected
-        return Found(value, words.replace(match[0], " "))
+        return value
 
     def say(self, value: int, *, language: str) -> str:
         return str(value)
@@ -95,13 +96,13 @@ class Amount:
     def read(self, words: str, *, language: str, now: datetime) -> Money | Problem:
         return settled(words, language, lambda said: self._read(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[Money] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> Money | Problem | None:
         if not re.search(
             "|".join(rf"(?<!\w)(?:{one})(?!\w)|[$€£]" for one in _CURRENCIES.values()), words, re.I
         ):
             return None
         value = self.read(words, language=language, now=now)
-        return None if isinstance(value, Problem) and value.reason == "nothing" else Found(value, words)
+        return None if isinstance(value, Problem) and value.reason == "nothing" else value
 
     def say(self, value: Money, *, language: str) -> str:
         locale = Language(language).tag.replace("-", "_")
@@ -157,12 +158,12 @@ class Phone:
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
         return settled(words, language, lambda said: self._read(said, language))
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[str] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         runs = re.findall(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", spoken.dialled(words, code_of(language)))
-        longest = max(runs, key=len, default="")
+        longest = max(reversed(runs), key=len, default="")  # the last of equals corrects the others
         if len(longest.replace(" ", "")) < FEWEST_FOUND:
             return None
-        return Found(self.read(longest, language=language, now=now), words)
+        return self.read(longest, language=language, now=now)
 
     def say(self, value: str, *, language: str) -> str:
         region = self._region(language)
@@ -178,9 +179,19 @@ class Phone:
         return self.region or Language(language).region
 
     def _read(self, words: str, language: str) -> str | Problem:
-        digits = spoken.digits(words, code_of(language))
+        number = self._number(words, language)
+        if number == Problem("long") and (without := _HESITATION.sub(" ", words)) != words:
+            number = self._number(without, language)
+        return number
+
+    def _number(self, words: str, language: str) -> str | Problem:
+        code = code_of(language)
+        said = spoken.dialled(words, code)
+        for pattern, digit in LANGUAGES[code].sounds_like.items():
+            said = re.sub(pattern, digit, said)
+        digits = spoken.digits(said, code)
         if digits is None:
-            count = len(re.findall(r"\d", spoken.fold(words, code_of(language))))
+            count = len(re.findall(r"\d", said))
             return Problem("long") if count > 15 else Problem("short" if count else "nothing")
         try:
             number = phonenumbers.parse(digits, self._region(language))

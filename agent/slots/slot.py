@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from agent.slots.words import words_of
 
@@ -30,14 +30,6 @@ class Problem:
     choices: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True)
-class Found(Generic[T]):
-    """What a longer sentence says of the slot, and the sentence without it."""
-
-    value: T | Problem
-    rest: str
-
-
 class Slot(Protocol[T]):
     """A kind of value. `language` is BCP 47: en, pt-BR."""
 
@@ -48,7 +40,7 @@ class Slot(Protocol[T]):
         """The value in the answer to the question for it: "eight" is a time if a time was asked for."""
         ...
 
-    def find(self, words: str, *, language: str, now: datetime) -> Found[T] | None:
+    def find(self, words: str, *, language: str, now: datetime) -> T | Problem | None:
         """What any sentence says of it beyond doubt of its kind, or None."""
         ...
 

@@ -15,6 +15,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from agent import pipeline
 from agent.answering import Answering
 from agent.conversation import Conversation, Turn
+from agent.limits import Limits
 from agent.pipeline import CallPipeline
 from agent.test_numbers.echo import Echo
 from agent.test_numbers.keys import KeysReadBack
@@ -51,6 +52,7 @@ def build(
     pool: ModelPool,
     on_goodbye: Callable[[], None],
     act: Act,
+    limits: Limits,
     toolbox: Toolbox | None = None,
 ) -> CallPipeline:
     """Put the pipeline of one call to `number` together, as `agent.pipeline.build` does one of any other."""
@@ -72,6 +74,7 @@ def build(
             pool=pool,
             on_goodbye=on_goodbye,
             act=act,
+            limits=limits,
             toolbox=toolbox,
             on_answered=tell,
         )

@@ -26,6 +26,7 @@ from config.persona import Persona
 
 GIVEN_UP = "It was given up when the caller spoke or the call was over."
 ASKING = "Not done: the caller is asked first, and it is done when they agree."
+TOO_MANY = "Not done: the call has used too many tools."
 MOST_WRONG = 2  # calls with wrong arguments about one turn of the caller's; then the model has only words
 MOST_CALLS = 8  # about one turn of theirs
 
@@ -46,8 +47,10 @@ class ToolRunner:
         *,
         confirmation: Confirmation,
         wait: Callable[[], Awaitable[None]] | None = None,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`wait` is run while a tool is, and says something where that takes long."""
+        """`wait` is run while a tool is, and says something where that takes long. `may_run` is asked before
+        each."""
         self._service = service
         self._context = context
         self._toolbox = toolbox
@@ -55,6 +58,7 @@ class ToolRunner:
         self._conversation = conversation
         self._confirmation = confirmation
         self._wait = wait
+        self._may_run = may_run
         self._box = Toolbox()
         self._running: set[asyncio.Task[Outcome]] = set()
 
@@ -98,6 +102,11 @@ class ToolRunner:
 
     async def _use(self, params: FunctionCallParams) -> None:
         name, arguments = params.function_name, params.arguments
+        if not self._may_run():
+            await params.result_callback(
+                {"error": TOO_MANY}, properties=FunctionCallResultProperties(run_llm=False)
+            )
+            return
         tool = self._box.tool(name)
         if tool and tool.confirm and not self._confirmation.take(name, arguments, params.context.messages):
             await self._ask(tool, params)
@@ -124,14 +133,17 @@ class ToolRunner:
         ):
             await params.llm.push_frame(frame)
 
-    async def call(self, name: str, arguments: Arguments) -> Outcome:
-        """Run a tool for code, whether the model is offered it or not; nothing cancels it."""
+    async def call(self, name: str, arguments: Arguments, shown: Arguments) -> Outcome:
+        """Run a tool for code, whether the model is offered it or not; nothing cancels it.
+
+        `shown` are the arguments as they are noted.
+        """
         box = self._box if self._box.tool(name) else self._toolbox
-        with self._begun(box, name, arguments) as running:
+        with self._begun(box, name, arguments, shown) as running:
             return await asyncio.shield(running)
 
     async def _run(self, tool: Tool | None, name: str, arguments: Arguments) -> Outcome:
-        with self._begun(self._box, name, arguments) as running:
+        with self._begun(self._box, name, arguments, arguments) as running:
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
@@ -142,10 +154,12 @@ class ToolRunner:
                 raise
 
     @contextlib.contextmanager
-    def _begun(self, box: Toolbox, name: str, arguments: Arguments) -> Iterator[asyncio.Task[Outcome]]:
+    def _begun(
+        self, box: Toolbox, name: str, arguments: Arguments, shown: Arguments
+    ) -> Iterator[asyncio.Task[Outcome]]:
         """It runs, is noted, and somebody says so meanwhile if it takes long."""
         clock = asyncio.get_running_loop().time
-        began, called = clock(), self._conversation.tool_called(name, arguments)
+        began, called = clock(), self._conversation.tool_called(name, shown)
         running = asyncio.create_task(
             box.call(name, arguments, call=self._call), name=f"tool-{self._call.id}"
         )

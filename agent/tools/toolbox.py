@@ -75,7 +75,7 @@ class Toolbox:
         """Raises ConfigError where one names a tool that isn't there."""
         known = sorted({*self._tools, *BUILTIN})
         for persona in personas:
-            for name in persona.tools:
+            for name in (*persona.tools, *(persona.flow.acts if persona.flow else ())):
                 if name not in known:
                     near = difflib.get_close_matches(name, known, n=1)
                     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."

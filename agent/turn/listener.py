@@ -231,7 +231,8 @@ class Listener(FrameProcessor):
         finally:
             bridging.cancel()
         if transcript and purpose is Purpose.PAUSE:
-            self._conversation.mark("transcript")
+            network_ms = transcript.network_ms
+            self._conversation.mark("transcript", network="transcript_network", network_ms=network_ms)
         self._tell(events.Heard(number, transcript))
 
     async def _ask_completeness(self, number: int, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from bench.caller.impair import load_wav
 from bench.caller.media import Media
 from bench.caller.outcome import Outcome
+from bench.caller.prompting import LinePrompter
 from bench.caller.recording import columns, write_stereo
-from bench.caller.script import Performance, Play, Script
+from bench.caller.script import Performance, Play, Prompted, Samples, Script
 
 
 def run(script: Script) -> dict[str, Any]:
@@ -22,7 +24,13 @@ def run(script: Script) -> dict[str, Any]:
     Raises OSError if no socket can be had, ValueError if something that the call needs is missing.
     """
     loaded = {step: load_wav(step.wav, step.gain_db) for step in script.steps if isinstance(step, Play)}
-    performance = Performance(script.steps, loaded.__getitem__)
+
+    def load(step: Play) -> Samples:
+        return loaded[step] if step in loaded else load_wav(step.wav, step.gain_db)
+
+    prompted = any(isinstance(step, Prompted) for step in script.steps)
+    prompter = LinePrompter(sys.stdin, sys.stdout) if prompted else None
+    performance = Performance(script.steps, load, prompter)
     media = Media(performance, script.line)
     call = _call_over(script)
     began = time.monotonic()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,12 @@ class Digits(_Part):
     digits: str = Field(pattern=r"^[0-9*#A-D]+$")
 
 
+class Prompted(_Part):
+    """Wait for what comes next: further steps, once whoever runs the caller knows them."""
+
+    do: Literal["prompt"] = "prompt"
+
+
 class Hangup(_Part):
     do: Literal["hangup"] = "hangup"
 
@@ -73,7 +79,7 @@ class Cancel(_Part):
     do: Literal["cancel"] = "cancel"
 
 
-Step = Annotated[Play | Wait | Digits | Hangup | Cancel, Field(discriminator="do")]
+Step = Annotated[Play | Wait | Digits | Prompted | Hangup | Cancel, Field(discriminator="do")]
 
 
 class Echo(_Part):
@@ -165,15 +171,27 @@ class Outgoing:
     digit_tick: int = 0
 
 
+class Prompter(Protocol):
+    def ask(self) -> None: ...
+    def steps(self) -> tuple[Step, ...]: ...
+
+
 class Performance:
     """Goes through the steps, one packet at a time. `load` gives a WAV's 8 kHz samples."""
 
     DIGIT_TICKS = 5
     PAUSE_TICKS = 5
 
-    def __init__(self, steps: tuple[Step, ...], load: Callable[[Play], Samples]) -> None:
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        load: Callable[[Play], Samples],
+        prompter: Prompter | None = None,
+    ) -> None:
+        """`prompter` gives the steps behind each Prompted one."""
         self._steps = steps
         self._load = load
+        self._prompter = prompter
         self._index = -1
         self._began = 0.0
         self._samples: Samples = np.zeros(0, np.int16)
@@ -206,6 +224,11 @@ class Performance:
                         if phase < self.DIGIT_TICKS:
                             return Outgoing(digit=step.digits[place], digit_tick=phase)
                         return Outgoing()
+                case Prompted():
+                    assert self._prompter is not None
+                    if not (steps := self._prompter.steps()):
+                        return Outgoing()
+                    self._steps += steps
                 case Hangup() | Cancel():
                     self.done = True
                     self._mark(now, "end")
@@ -224,6 +247,8 @@ class Performance:
         step = self._steps[index]
         if isinstance(step, Play):
             self._samples = self._load(step)
+        if isinstance(step, Prompted) and self._prompter is not None:
+            self._prompter.ask()
         self._mark(now, "begin")
 
     def _speech(self) -> Outgoing:

@@ -89,6 +89,11 @@ class Acting:
             await self._slot.prime(FILLED)
         await self._slot.prime(self._prefix(acts.tools_of(tools)))
 
+    async def learn(self, lesson: str) -> None:
+        """Have what questions of another kind begin with read before the first call."""
+        await self._slot.prime(FILLED)
+        await self._slot.prime(lesson)
+
     async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
         """Have the slot read the call and what the caller has said so far of the next turn."""
         tools = acts.tools_of(params.get("tools"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from models.llm.foreign import neutral
+
 OPEN_TURN = "<|im_start|>user\n"
 OPEN_ANSWER = "<|im_start|>assistant\n"
 
@@ -48,4 +50,4 @@ def _text(content: Any) -> str:
 
 def _plain(content: Any) -> str:
     """The text of a message, in which nobody can write the format's own marks."""
-    return _text(content).replace("<|", "< |")
+    return neutral(_text(content))

@@ -32,6 +32,7 @@ class Endpoint(ABC):
     last_error: str | None = None
     thinks_first = False  # its answers begin with thoughts that no tag opens
     room: int | None = None  # tokens that a conversation may have before an answer; None where nobody knows
+    prices = (0.0, 0.0)  # of a million tokens read and written
     calls_borne: int | None = None  # how many calls at once get answers in time; None where nothing is known
 
     def __init__(self) -> None:
@@ -69,6 +70,11 @@ class Endpoint(ABC):
     async def count(self, text: str) -> int:
         """How many tokens the model reads it as; an estimate where it can't be asked."""
         return estimate(text)
+
+    @property
+    def reads_tokens_s(self) -> float | None:
+        """How fast it reads a prompt; None where nobody waits for that."""
+        return None
 
     def about_to_ask(self) -> None:  # noqa: B027  # not everyone has to prepare
         """A caller begins to speak, so that an answer will soon be asked for."""

@@ -230,7 +230,11 @@ class Llm:
         settings = self.settings
         asked_for = settings.url is not None or "model" in settings.model_fields_set
         first = LlmEndpointSettings(
-            url=settings.url or ollama_url(self._environ), model=settings.model, api_key=settings.api_key
+            url=settings.url or ollama_url(self._environ),
+            model=settings.model,
+            api_key=settings.api_key,
+            input_price=settings.input_price,
+            output_price=settings.output_price,
         )
 
         def remote(where: LlmEndpointSettings, named_by: str | None, wanted: bool) -> RemoteEndpoint:

@@ -78,6 +78,7 @@ class RemoteEndpoint(Endpoint):
         self.url = where.url
         self.model = where.model
         self.room: int = settings.num_ctx - settings.max_tokens
+        self.prices = (where.input_price, where.output_price)
         self.wanted = wanted
         self._where = where
         self._settings = settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
@@ -23,10 +24,13 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 
 from models.errors import ModelFailed
+from models.knowledge.recall import Recall
 from models.llm import understand
 from models.llm.brevity import Brevity, last_answer
 from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
+from models.llm.discretion import Discretion, discreet
+from models.llm.foreign import neutral, neutral_message
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
@@ -66,23 +70,31 @@ class CallLlmService(SpeculatingLLMService):
         about: str = "",
         is_wanted: Callable[[str], bool] = lambda text: True,
         turn_stands: Callable[[], Awaitable[None]] | None = None,
+        on_recalled: Callable[[Sequence[str]], None] = lambda _: None,
+        may_answer: Callable[[], bool] = lambda: True,
+        on_spent: Callable[[int, float], None] = lambda tokens, cost: None,
     ) -> None:
         """`about`: what the model is told of this call alone. `is_wanted`: whether a speculation on this text
         hasn't been withdrawn; `turn_stands` returns once the turn can't go on any more: tools aren't called
-        before."""
+        before. `on_recalled` is told on which passages of its pages the next answer is given. `may_answer` is
+        asked before each, and `on_spent` told what it took: tokens, and what they cost."""
         self._llm = llm  # first: the base class asks for the client while it is built
         self._call_id = call_id
         self._brief = brief
-        self._about = [{"role": "system", "content": about}] if about else []
+        self._about = [{"role": "system", "content": neutral(about)}] if about else []
         self._acting = llm.acting(brief)
         self._is_wanted = is_wanted
         self._turn_stands = turn_stands
+        self._on_recalled = on_recalled
+        self._may_answer, self._on_spent = may_answer, on_spent
+        self._recall = Recall(call_id)
         self.acts: Acts | None = None  # decides what the model isn't asked
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
         self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
+        self._answers = 0  # that were asked for
         self.guide: Guide | None = None
         self.chain = llm.chain()
         super().__init__(
@@ -106,6 +118,7 @@ class CallLlmService(SpeculatingLLMService):
         """Speak for another persona from now on; what was said stays."""
         self._brief = brief
         self._acting = self._llm.acting(brief)
+        self._recall.forget()
         self._prime()
 
     def _prime(self) -> None:
@@ -171,12 +184,13 @@ class CallLlmService(SpeculatingLLMService):
 
         With a bundled model this is also the first part of making the answer: it reads all but its end.
         """
-        completeness, params = self._llm.completeness, self._fitted(await self._params(context))
+        completeness, params = self._llm.completeness, await self._params(context)
+        history = self._fitted(self._told(params))["messages"]
         if self._llm.judges_itself and self._bundled_answers:
-            return await completeness.end_probability(words, history=params["messages"], slot=self._slot)
+            return await completeness.end_probability(words, history=history, slot=self._slot)
         # All of them: what the recognizer changes is rolled back, for less than reading them all at the end.
         self._read(params, clean(words))
-        return await completeness.end_probability(words, history=params["messages"][-1:])
+        return await completeness.end_probability(words, history=history[-1:])
 
     async def choose(self, lesson: str, line: str, options: Sequence[str]) -> str | None:
         """Which of the options the caller's last words are, as `lesson` shows; None where that is unknown."""
@@ -207,49 +221,58 @@ class CallLlmService(SpeculatingLLMService):
     async def read_ahead(self, context: LLMContext) -> None:
         """The caller begins to speak: have the bundled model read the conversation meanwhile."""
         self.chain.current.about_to_ask()
-        self._read(self._fitted(await self._params(context)), "")
+        self._read(await self._params(context), "")
 
     async def get_ready(self, context: LLMContext, words: str) -> None:
         """The caller pauses, and `words` may be all: have a bundled model do what comes before an answer."""
         if not self._llm.judges_itself:
-            self._read(self._fitted(await self._params(context)), words, over=True)
+            self._read(await self._params(context), words, over=True)
 
     def _read(self, params: dict[str, Any], words: str, *, over: bool = False) -> None:
-        """Have the model read so far, in the background.
+        """Find what answers the caller so far, and have a bundled model read it all, in the background.
 
         One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
         waits for one any more, and meanwhile works on.
         """
-        if not self._bundled_answers:
+        if not self._bundled_answers and self._brief.knowledge is None:
             return
-        self._to_read = params, words, over
-        if self._slot is not None and (self._reading is None or self._reading.done()):
-            self._reading = asyncio.create_task(
-                self._read_along(self._slot), name=f"llm-read-{self._call_id}"
-            )
+        self._to_read = params, neutral(words), over
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_along(), name=f"llm-read-{self._call_id}")
 
-    async def _read_along(self, slot: int) -> None:
+    async def _read_along(self) -> None:
         while self._to_read is not None:
             (params, words, over), self._to_read = self._to_read, None
             if self._read_last == (read := (len(params["messages"]), words, over)):
                 continue
+            answers = self._answers
+            if words:
+                await self._look_up(params, words)
+            if self._slot is None or not self._bundled_answers or answers != self._answers:
+                continue
+            fitted = self._fitted(self._told(params, goes_on=True))
             if over and self._acting is not None:
-                self._acting.foresee(params, words)
-            await self._llm.read_ahead(params["messages"], words, slot=slot, over=over)
+                self._acting.foresee(fitted, words)
+            await self._llm.read_ahead(fitted["messages"], words, slot=self._slot, over=over)
             if not over and self._acting is not None:
-                await self._acting.read_ahead(params, words)
+                await self._acting.read_ahead(fitted, words)
             self._read_last = read
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
     ) -> AsyncIterator[ChatCompletionChunk]:
         """Unlike the base class it never logs the conversation."""
+        if not self._may_answer():
+            return _nothing()
         if self.acts is not None and (decided := self.acts.decided(context.messages)):
             return self._call(*decided)
         before = last_answer(context.messages)
+        params = await self._params(context)
+        self._answers += 1
+        self._on_recalled(await self._look_up(params))
         ask = partial(
             self._answer,
-            await self._params(context),
+            self._told(params),
             brevity=lambda: Brevity(language=self._brief.language, before=before),
         )
         if self.guide is None:
@@ -263,7 +286,8 @@ class CallLlmService(SpeculatingLLMService):
             context, convert_developer_to_user=False
         )
         beginning = self._beginning if primer is None else primer
-        said["messages"] = [*beginning, *map(_instruction, said["messages"])]  # type: ignore[list-item]
+        messages = [neutral_message(_instruction(one)) for one in said["messages"]]
+        said["messages"] = [*beginning, *messages]  # type: ignore[list-item]
         params = self.build_chat_completion_params(said)
         if self.acts is not None and not self.acts.offers_tools(context.messages):
             params.pop("tools", None)
@@ -276,6 +300,21 @@ class CallLlmService(SpeculatingLLMService):
         yield completion_chunk("decided", "", {"tool_calls": [tool_call(name, arguments)]})
         yield completion_chunk("decided", "", {}, finish_reason="tool_calls")
 
+    async def _look_up(self, params: Mapping[str, Any], words: str | None = None) -> Sequence[str]:
+        """Find what the pages say about the caller's last turn, or about `words` of the next."""
+        if self._brief.knowledge is None:
+            return ()
+        conversation = params["messages"][len(self._beginning) :]
+        return await self._recall.look_up(
+            self._brief.knowledge, conversation, words, tokens_s=self.chain.current.reads_tokens_s
+        )
+
+    def _told(self, params: Mapping[str, Any], *, goes_on: bool = False) -> dict[str, Any]:
+        """With what was found for each turn; `goes_on` where one is being said."""
+        keep = len(self._beginning)
+        told = self._recall.told(params["messages"][keep:], goes_on=goes_on)
+        return {**params, "messages": [*params["messages"][:keep], *told]}
+
     @property
     def _beginning(self) -> list[Mapping[str, Any]]:
         """What a conversation begins with; what is this call's alone stands last: the rest is known."""
@@ -285,7 +324,7 @@ class CallLlmService(SpeculatingLLMService):
     def _bundled_answers(self) -> bool:
         return self.chain.current.kind == "bundled"
 
-    def _fitted(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _fitted(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """As whoever answers next would be asked: a bundled model reads that ahead."""
         return self.chain.current.fit(params, keep=len(self._beginning), slot=self._slot)
 
@@ -301,9 +340,24 @@ class CallLlmService(SpeculatingLLMService):
             brevity=brevity,
             again=self._brief.again,
         )
+        if self._brief.instructions is not None:
+            answer = discreet(answer, Discretion(self._brief.instructions, self._brief.not_told))
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
+                if chunk.usage is not None:
+                    self._spent(chunk.usage)
                 yield chunk
+
+    def _spent(self, usage: CompletionUsage) -> None:
+        read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
+        prices = self.chain.current.prices
+        self._on_spent(read + written, (read * prices[0] + written * prices[1]) / 1e6)
+
+
+async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
+    """No answer."""
+    return
+    yield
 
 
 def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:

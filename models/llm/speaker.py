@@ -87,6 +87,10 @@ class Speaker(Endpoint):
         return self.child.last_error or None
 
     @property
+    def reads_tokens_s(self) -> float | None:
+        return self.child.prompt_tokens_s or None
+
+    @property
     def last_slot(self) -> int:
         return self.child.slots - 1
 
@@ -138,8 +142,11 @@ class Speaker(Endpoint):
                 f"{self.room - ROOM_TO_TALK}. Shorten them, or have a larger model answer (llm.url)."
             )
         await self.prime(0, brief.primer)
-        if brief.tools and (acting := self.acting(brief)) is not None:
-            await acting.prime(brief.tools)
+        if (acting := self.acting(brief)) is not None:
+            for lesson in brief.lessons:
+                await acting.learn(lesson)
+            if brief.tools:
+                await acting.prime(brief.tools)
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:
         """Have a slot know the primer before the first question comes."""

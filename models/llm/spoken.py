@@ -272,4 +272,4 @@ def dialled(text: str, language: str) -> str:
     said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
     for word, times in words.repeated.items():
         said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
-    return re.sub(rf"\b{PAUSE}\b", " ", fold(said, language))
+    return " ".join(fold(said, language).replace(PAUSE, " ").split())

@@ -48,6 +48,7 @@ class Words:
     one: str  # a person, after `added`
     counts: dict[str, int]  # phrases that are a number
     zero: str
+    sounds_like: dict[str, str]  # digits of a telephone number, as recognizers take them for other words
     repeated: dict[str, int]
 
 
@@ -95,6 +96,11 @@ ENGLISH = Words(
         r"(?:me|i)(?= and)": 1,
     },
     zero=r"oh|o|zero|nought",
+    sounds_like={
+        r"\b(?:to|too)(?= \d)": "2",
+        r"\b(?:for|fore)(?= \d)": "4",
+        r"(?<=\d) (?:a|of|all)(?= \d)": " 0",
+    },
     repeated={"double": 2, "triple": 3},
 )
 
@@ -133,6 +139,7 @@ FRENCH = Words(
         r"moi(?= et)": 1,
     },
     zero=r"zero",
+    sounds_like={},
     repeated={"double": 2},
 )
 
@@ -170,6 +177,7 @@ SPANISH = Words(
     one=r"una?|1",
     counts={r"(?:solo|solamente) yo": 1, r"mi (?:mujer|marido|esposa|esposo) y yo": 2, r"yo(?= y)": 1},
     zero=r"cero",
+    sounds_like={},
     repeated={"doble": 2},
 )
 
@@ -211,6 +219,7 @@ ITALIAN = Words(
         r"io(?= e)": 1,
     },
     zero=r"zero",
+    sounds_like={},
     repeated={"doppio": 2},
 )
 
@@ -257,6 +266,7 @@ PORTUGUESE = Words(
         r"eu(?= e)": 1,
     },
     zero=r"zero",
+    sounds_like={},
     repeated={"duplo": 2},
 )
 

@@ -60,8 +60,7 @@ async def choose(ask: Ask, lesson: str, line: str, options: Sequence[str]) -> st
     how = {"n_predict": 16, "grammar": grammar}
     said = await ask(Question(lesson, f"{line} ->", how, schema))
     told = _read(said).get("choice", said)
-    named = re.findall(r"\w+", str(told))
-    return next((option for option in options if option in named), None)
+    return next((option for option in options if re.search(rf"\b{re.escape(option)}\b", str(told))), None)
 
 
 async def copy(ask: Ask, line: str, what: str, fields: Sequence[str]) -> Mapping[str, str]:

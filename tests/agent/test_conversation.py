@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from agent.conversation import Conversation, LatencyTrace
 
 
@@ -92,3 +94,18 @@ def test_nothing_heard_is_no_turn() -> None:
     conversation = Conversation()
     assert conversation.agent_said("", cut_off=True) is None
     assert not conversation.turns
+
+
+async def test_the_way_to_a_server_is_a_stage_of_its_own() -> None:
+    conversation = Conversation()
+    now = asyncio.get_running_loop().time()
+    conversation.caller_paused(now - 1.0)
+    conversation.mark("transcript", network="transcript_network", network_ms=400)
+    conversation.turn_over(now - 1.0)
+    conversation.mark("first_audio", network="audio_network", network_ms=0.0)  # of a voice here
+    trace = conversation.answer_sounds(asyncio.get_running_loop().time())
+    assert trace
+    parts = trace.parts_ms()
+    assert parts["transcript_network"] == pytest.approx(400)
+    assert "audio_network" not in parts
+    assert sum(parts.values()) == pytest.approx(trace.voice_to_voice_ms)

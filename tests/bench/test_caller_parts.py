@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 from bench.caller import g711, opus, rtp
 from bench.caller.impair import Jitter, Loss, Room, level_dbfs, load_wav
 from bench.caller.loudspeaker import Block, Loudspeaker, Reached
+from bench.caller.prompting import LinePrompter
 from bench.caller.script import (
     PACKET_SAMPLES,
     PTIME_S,
@@ -23,6 +26,7 @@ from bench.caller.script import (
     Line,
     Performance,
     Play,
+    Prompted,
     Samples,
     Script,
     Step,
@@ -368,3 +372,40 @@ def test_dialog_survives_junk(data: bytes) -> None:
 def test_answer_without_g711_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no G\.711 audio"):
         answer("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n")
+
+
+class _Told:
+    """Gives further steps once it is asked."""
+
+    def __init__(self, *steps: tuple[Step, ...]) -> None:
+        self._steps = list(steps)
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
+
+    def steps(self) -> tuple[Step, ...]:
+        return self._steps.pop(0) if self._steps else ()
+
+
+def test_script_goes_on_with_what_it_is_told_meanwhile() -> None:
+    told = _Told((), (PLAY, Prompted()), (Hangup(),))
+    performance, agent = Performance((Prompted(),), _three_packets, told), AgentLine()
+    line = ""
+    for tick in range(10):
+        line += "S" if performance.tick(tick * PTIME_S, agent).speech is not None else "."
+    assert line == ".SSS......"
+    assert performance.done
+    assert told.asked == 2
+
+
+def test_steps_come_line_by_line_and_their_end_hangs_up() -> None:
+    out = io.StringIO()
+    prompter = LinePrompter(io.StringIO('[{"do": "digits", "digits": "1"}]\n'), out)
+    prompter.ask()
+    assert out.getvalue() == "prompt\n"
+    deadline = time.monotonic() + 30
+    steps: list[Step] = []
+    while len(steps) < 2 and time.monotonic() < deadline:
+        steps += prompter.steps()
+    assert steps == [Digits(digits="1"), Hangup()]

@@ -29,7 +29,7 @@ def refused(name: str) -> str:
 def test_what_is_shipped_can_be_spoken(name: str) -> None:
     persona = load_persona(name)
 
-    assert name in (persona.language_code, "restaurant")
+    assert name in (persona.language_code, "receptionist", "restaurant")
     assert persona.voice
     assert len(persona.greeting) < 60  # three seconds at 20 characters a second
     spoken = (persona.greeting, persona.goodbye, persona.apology, *persona.idle_prompts)
@@ -37,7 +37,7 @@ def test_what_is_shipped_can_be_spoken(name: str) -> None:
 
 
 def test_six_languages_and_an_example_are_shipped() -> None:
-    assert persona_names() == ["en", "es", "fr", "hi", "it", "pt", "restaurant"]
+    assert persona_names() == ["en", "es", "fr", "hi", "it", "pt", "receptionist", "restaurant"]
 
 
 @pytest.mark.parametrize("name", persona_names())
@@ -69,7 +69,7 @@ def test_a_file_of_ones_own() -> None:
         ("fra", "There is no persona 'fra'; did you mean fr?"),
         (
             "klingon",
-            "There is no persona 'klingon'; shipped are en, es, fr, hi, it, pt and restaurant, "
+            "There is no persona 'klingon'; shipped are en, es, fr, hi, it, pt, receptionist and restaurant, "
             "and the path of a YAML file is taken too.",
         ),
         ("./none.yaml", "The persona file none.yaml doesn't exist."),

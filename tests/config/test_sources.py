@@ -94,7 +94,8 @@ def test_variables_may_be_empty_null_and_in_small_letters(monkeypatch: pytest.Mo
         ("port: 1", "port in offhook.yaml is not a setting; did you mean sip.port?"),
         (
             "tts: {speed: 2}",
-            "tts.speed in offhook.yaml is not a setting; tts has tts.url, tts.api_key, tts.timeout_s, tts.max_requests, tts.fallback, tts.model, tts.voice, tts.device and tts.threads.",
+            "tts.speed in offhook.yaml is not a setting; tts has tts.url, tts.api_key, tts.timeout_s, "
+            "tts.max_requests, tts.fallback, tts.model, tts.voice, tts.device and tts.threads.",
         ),
         (
             "sip: {port: 70000}",
@@ -353,5 +354,6 @@ class TestListsOfMappings:
 
     def test_text_is_refused_with_what_it_must_be(self) -> None:
         assert refused(llm__fallbacks="http://a").endswith(
-            "it must be a list of at most 8, each a mapping with url, model and api_key_file."
+            "it must be a list of at most 8, each a mapping with url, model, api_key_file, input_price and "
+            "output_price."
         )

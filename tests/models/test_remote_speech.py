@@ -139,6 +139,14 @@ async def test_a_server_without_segments_is_asked_for_less() -> None:
     assert [asked["response_format"] for asked in server.asked] == ["verbose_json", "json", "json"]
 
 
+async def test_what_is_refused_in_any_form_changes_nothing() -> None:
+    async with fake(400, 400, {"text": WORDS}) as server, hearing(server) as recognizer:
+        with pytest.raises(ModelFailed, match="refuses what it is asked, with HTTP 400"):
+            await transcribe(recognizer)
+        await transcribe(recognizer)
+    assert server.asked[-1]["response_format"] == "verbose_json"
+
+
 async def test_what_nobody_said_is_left_out() -> None:
     said = {"text": "Thank you.", "segments": [{"avg_logprob": -0.6, "no_speech_prob": 0.5}]}
     async with fake(said) as server, hearing(server) as recognizer:
@@ -307,4 +315,5 @@ async def test_a_trial_finds_the_level() -> None:
 async def test_silence_is_no_voice() -> None:
     async with fake(Response(bytes(48_000), media_type="audio/pcm")) as server, speaking(server) as voices:
         await voices.start()
-        assert "says nothing with the voice alloy" in (voices.server.stats.last_error or "")
+        assert "says nothing with the voice alloy" in (voices.server.down or "")
+        assert voices.state == "down"

@@ -24,6 +24,7 @@ const ENDINGS = {
   operator_hangup: "The server's operator ended the call.",
   idle: "Nothing was heard for long, so the agent hung up.",
   max_duration: "The call reached the longest time that the server allows.",
+  limit_reached: "The call took more than the server allows.",
   drain: "The server is shutting down. Call again in a while.",
   model_failure: "Something went wrong on the server. Call again in a moment.",
   caller_gone: "The connection was lost, and the call with it.",

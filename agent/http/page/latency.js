@@ -2,10 +2,12 @@
 
 const NAMES = {
   transcript: "Your words",
+  transcript_network: "Network",
   end_of_turn: "End of turn",
   first_token: "First token",
   first_sentence: "First sentence",
   first_audio: "First sound",
+  audio_network: "Network",
   first_packet: "On the wire",
 };
 

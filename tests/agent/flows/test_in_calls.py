@@ -77,3 +77,19 @@ def test_nothing_is_done_twice_by_who_interrupts_while_it_is_done(after_s: float
     outcome = call(script, nora, lasts=45)
     assert len(nora.booked) == 1
     assert any("It's booked. See you then, Ann!" in one for one in answers(outcome))
+
+
+def test_a_turn_that_goes_on_leaves_nothing_of_its_first_half() -> None:
+    """The first half is answered with a question, which is taken back with what was made of it."""
+    nora = Restaurant()
+    script = [
+        Says(2.0, 3.5, "A table for four on Friday."),
+        Says(4.0, 5.5, "No, on Saturday at seven, my name is Ann, 212 555 0123."),
+        Says(20.0, 20.6, "Yes, please."),
+    ]
+    outcome = call(script, nora, lasts=30)
+    assert outcome.false_starts == 1
+    said = answers(outcome)
+    assert said[1].startswith("A table for 4 on Saturday")
+    assert said[2] == "It's booked. See you then, Ann!"
+    assert len(nora.booked) == 1

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from agent.dialogue import Dialogue
+from config.flow import load_flow
+from config.llm import LlmSettings
+from models.llm.language_model import Llm
 from tests.agent.conversation_kit import Outcome
-from tests.agent.flows.kit import Restaurant, persona
+from tests.agent.flows.kit import TABLE, Restaurant, persona
 from tests.agent.scripted_llm import ScriptedLlm
+from tests.models.fake_openai import CallTool, FakeOpenAI, Say
+from tests.ollama_server import served
+
+
+def scripted(replies: dict[str, str] | None = None) -> Any:
+    return cast(Any, ScriptedLlm(replies or {}, Outcome(), None))
 
 
 async def talk(*said: str, at: Restaurant, replies: dict[str, str] | None = None) -> Sequence[str]:
     """What is answered, turn by turn."""
-    llm = cast(Any, ScriptedLlm(replies or {}, Outcome(), None))
-    async with Dialogue(llm, persona(), toolbox=at.toolbox) as dialogue:
+    async with Dialogue(scripted(replies), persona(), toolbox=at.toolbox) as dialogue:
         return [" ".join((await dialogue.answer(text)).text.split()) for text in said]
 
 
@@ -90,3 +98,93 @@ async def test_a_time_that_is_full_is_asked_for_again() -> None:
     assert heard[0] == "At 7:00 PM we're full; nine would be possible. At what time?"
     assert heard[1] == "Under what name?"
     assert [one["time"] for one in nora.asked] == ["19:00", "21:00"]
+
+
+async def test_the_same_is_booked_once_however_often_it_is_agreed_to() -> None:
+    nora = Restaurant()
+    wish = "A table for four on Friday at seven please, my name is Ann, 212 555 0123."
+    heard = await talk(wish, "Yes.", wish, "Yes.", at=nora)
+    assert heard[1] == heard[3] == "It's booked. See you then, Ann!"
+    assert len(nora.booked) == 1
+
+
+async def test_what_is_secret_is_shown_to_nobody_but_the_tool() -> None:
+    flow = load_flow(TABLE)
+    hidden = flow.slots["phone"].model_copy(update={"secret": True})
+    flow = flow.model_copy(update={"slots": {**flow.slots, "phone": hidden}})
+    nora = Restaurant()
+    async with Dialogue(scripted(), persona(flow), toolbox=nora.toolbox) as dialogue:
+        await dialogue.answer("A table for four on Friday at seven please, my name is Ann, 212 555 0123.")
+        assert dialogue.flow == {
+            "task": "book",
+            "step": "sure",
+            "waits_for": "yes",
+            "slots": {
+                "day": nora.asked[0]["day"],
+                "time": "19:00",
+                "people": 4,
+                "name": "Ann",
+                "phone": "***",
+            },
+        }
+        reply = await dialogue.answer("Yes")
+    assert nora.booked[0]["phone"] == "+12125550123"
+    assert [call.arguments["phone"] for call in reply.tool_calls] == ["***"]
+
+
+async def test_a_task_that_the_model_finds_is_begun() -> None:
+    """What isn't said in so many words is the model's to choose, which calls a task as if it were a tool."""
+    says = "Could four of us eat with you on Friday at seven?"
+    fake = FakeOpenAI(CallTool("book", {}))
+    nora = Restaurant()
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
+        await llm.start()
+        try:
+            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
+                assert (await dialogue.answer(says)).text == "Under what name?"
+        finally:
+            await llm.close()
+    assert nora.asked[0]["people"] == "4"
+    offered = {tool["function"]["name"] for tool in fake.requests[0]["tools"]}
+    assert offered == {"end_call", "take_message", "book", "cancel"}
+
+
+async def test_a_model_elsewhere_says_by_a_schema_what_code_can_not_tell() -> None:
+    fake = FakeOpenAI(
+        Say(('{"choice": "answers"}',)),
+        Say(('{"time": "the usual hour, eight"}',)),
+        Say(('{"choice": "doesn\'t know"}',)),
+    )
+    nora = Restaurant()
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
+        await llm.start()
+        try:
+            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
+                await dialogue.answer("I want to book a table for Friday")
+                await dialogue.answer("My wife likes it the same as ever")
+                asked_again = await dialogue.answer("She'll have to tell me herself")
+        finally:
+            await llm.close()
+    schema = fake.requests[0]["response_format"]["json_schema"]["schema"]
+    assert "wants a person" in schema["properties"]["choice"]["enum"]
+    assert dialogue.flow is not None
+    assert dialogue.flow["waits_for"] == "time"  # none of it was among their words
+    assert asked_again.text == "Sorry, I didn't understand that. At what time?"
+
+
+async def test_a_model_s_guess_that_it_was_a_yes_acts_on_nothing() -> None:
+    fake = FakeOpenAI(Say(('{"choice": "agrees"}',)))
+    nora = Restaurant()
+    async with served(fake.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
+        await llm.start()
+        try:
+            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
+                await dialogue.answer("A table for four on Friday at seven, my name is Ann, 212 555 0123.")
+                again = await dialogue.answer("You could say so, couldn't you.")
+        finally:
+            await llm.close()
+    assert again.text.startswith("Sorry, I didn't understand that. A table for 4")
+    assert not nora.booked

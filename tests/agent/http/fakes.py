@@ -102,6 +102,7 @@ class FakeCall:
     last_voice_to_voice_ms: float | None = None
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
+    flow: Mapping[str, Any] | None = None
     recorded: Recorded | None = None
     persona: Persona = field(default_factory=lambda: load_persona("fr"))
     stats: MediaStats = field(default_factory=MediaStats)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -55,6 +56,7 @@ class Talk:
     conversation: Conversation = field(default_factory=Conversation)
     guesses: tuple[int, int] = (2, 1)
     false_starts: int = 0
+    flow: Mapping[str, Any] | None = None
     last_voice_to_voice_ms: float | None = None
     recorded: Recorded | None = None
 

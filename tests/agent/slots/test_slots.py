@@ -99,6 +99,7 @@ en|2 30|14:30
 en|230|14:30
 en|230 pm|14:30
 en|2.30 pm|14:30
+en|on Friday at 930|09:30
 en|2 p.m.|14:00
 en|At 4 PM, please.|16:00
 en|1630|16:30
@@ -186,6 +187,10 @@ en|212 555 0199|+12125550199
 en|two one two, triple five, oh one double nine|+12125550199
 en|(212) 555-0199|+12125550199
 en|2-1-2, 5-5-5, 0-1-9-9|+12125550199
+en|to 12 5 5 5 0 199|+12125550199
+en|212, 555, a 199.|+12125550199
+en|It's 212. Oh, 555. 0163.|+12125550163
+en|call me on 212 555 0199|+12125550199
 en|plus four four twenty, seven nine four six oh nine five eight|+442079460958
 en-GB|020 7946 0958|+442079460958
 en-GB|oh two oh, seven nine four six, oh nine five eight|+442079460958
@@ -376,6 +381,7 @@ SENTENCE = (
         (Date(), SENTENCE, "2026-03-13"),
         (Time(HOURS), SENTENCE, "14:30"),
         (Phone(), SENTENCE, "+12125550199"),
+        (Phone(), "212 555 0110. Sorry, 212 555 0119.", "+12125550119"),
         (Email(), SENTENCE, None),
         (Amount(), SENTENCE, None),
         (Spelled(), SENTENCE, None),
@@ -395,7 +401,7 @@ SENTENCE = (
 )
 def test_what_a_sentence_says(slot: Slot[Any], words: str, expected: str | None) -> None:
     found = slot.find(words, language="en", now=NOW)
-    assert (written(found.value) if found else None) == expected
+    assert (None if found is None else written(found)) == expected
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ export const CAUSES = {
   no_answer: ["No answer", FINE],
   idle: ["Silence", ODD],
   max_duration: ["Longest time", ODD],
+  limit_reached: ["Limit reached", ODD],
   drain: ["Server stopped", ODD],
   caller_gone: ["Caller lost", BAD],
   called_gone: ["Called side lost", BAD],
@@ -32,10 +33,12 @@ export const failed = (name) => cause(name)[1] === BAD;
 
 export const STAGES = {
   transcript: "Words heard",
+  transcript_network: "Network, of words",
   end_of_turn: "End of turn",
   first_token: "First token",
   first_sentence: "First sentence",
   first_audio: "First sound",
+  audio_network: "Network, of sound",
   first_packet: "On the wire",
 };
 

@@ -1,0 +1,117 @@
+"""Which passages a language model is told in one call, and before which of the caller's turns.
+
+They stand before the words, and stay there: so a model that reads along has read them when the caller is
+done, and what stands in a prompt is where it was in the prompt before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.knowledge.knowledge import Found, Knowledge
+from models.knowledge.passages import Passage
+from models.llm.acts import caller_turns
+from models.llm.foreign import neutral
+
+READ_S = 1.5  # of a model's time for passages, while the caller speaks
+CHARACTERS_PER_TOKEN = 4
+STILL_THERE = 3  # turns, for which what was told needn't be told again
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Note:
+    """`words` are those that it was looked up for; `sources` where what may answer them stands."""
+
+    words: str
+    text: str = ""
+    passages: tuple[Passage, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Recall:
+    """One call's."""
+
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
+        self._notes: dict[int, Note] = {}  # by the turn's number
+
+    def forget(self) -> None:
+        """Somebody else goes on, who has other pages."""
+        self._notes.clear()
+
+    async def look_up(
+        self,
+        knowledge: Knowledge,
+        conversation: Sequence[Message],
+        words: str | None = None,
+        *,
+        tokens_s: float | None,
+    ) -> Sequence[str]:
+        """Find what answers the caller's last turn, or the `words` so far of the one that isn't in the
+        conversation yet; the model reads `tokens_s`, if that is known.
+
+        What was found for fewer words of a turn stays, as long as the best for all of them is in it.
+        Returns the sources.
+        """
+        said = caller_turns(conversation)
+        if over := words is None:
+            if not said:
+                return ()
+            words = said.pop()
+        number = len(said) + 1
+        note = self._notes.get(number)
+        if note is not None and note.words == words and (note.text or not over):
+            return note.sources
+        found = await knowledge.search(words, before=said[-1] if said else "", call_id=self._call_id)
+        fitting = [one for one in found if one.fits]
+        known = {passage for turn in range(number - STILL_THERE, number) for passage in self._told(turn)}
+        if fitting:
+            there = known | set(self._told(number))
+            if note is not None and note.passages and fitting[0].passage in there:
+                self._notes[number] = replace(note, words=words)
+            else:
+                self._notes[number] = _note(knowledge, words, fitting, known, tokens_s)
+        elif over and (note is None or not note.passages):
+            told = knowledge.nothing if knowledge.asks_something(words) else ""
+            self._notes[number] = Note(words, told)
+        return self._notes[number].sources if number in self._notes else ()
+
+    def told(self, conversation: Sequence[Message], *, goes_on: bool = False) -> list[Message]:
+        """The conversation with what was found, each before its turn; `goes_on` where one is being said."""
+        told: list[Message] = []
+        number = 0
+        for message in conversation:
+            if message["role"] == "user":
+                number += 1
+                told += self._as_message(number)
+            told.append(message)
+        return told + self._as_message(number + 1) if goes_on else told
+
+    def _as_message(self, number: int) -> list[Message]:
+        note = self._notes.get(number)
+        return [{"role": "system", "content": note.text}] if note is not None and note.text else []
+
+    def _told(self, number: int) -> Sequence[Passage]:
+        return self._notes[number].passages if number in self._notes else ()
+
+
+def _note(
+    knowledge: Knowledge, words: str, fitting: Sequence[Found], known: set[Passage], tokens_s: float | None
+) -> Note:
+    """As many passages as are read in time, and one in any case; none that is `known`."""
+    room = None if tokens_s is None else READ_S * tokens_s * CHARACTERS_PER_TOKEN
+    new: list[Passage] = []
+    for one in fitting:
+        if one.passage in known:
+            continue
+        taken = sum(len(passage.line) for passage in new)
+        if new and room is not None and taken + len(one.passage.line) > room:
+            break
+        new.append(one.passage)
+    given = [one.passage for one in fitting if one.passage in new or one.passage in known]
+    text = "\n".join([knowledge.found, *(f"- {neutral(passage.line)}" for passage in new)]) if new else ""
+    return Note(words, text, tuple(new), tuple(passage.source for passage in given))
