@@ -33,6 +33,7 @@ from agent.events import Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
 from config.answering import Personas
+from config.outbound import OutboundSettings
 from config.settings import Settings
 from models.pool import ComponentHealth
 
@@ -43,6 +44,10 @@ LOOK_UP_S = 1.0
 ANSWER_S = 1.5  # that a list waits for another node, at most
 CONNECT_S = 1.0
 FORGET_EVERY_S = 3600.0
+SHARED = (
+    *("max_calls", "calls_per_minute", "minutes_per_day"),
+    *("key_max_calls", "key_calls_per_minute", "key_minutes_per_day"),
+)
 
 logger = logging.getLogger("offhook.cluster")
 
@@ -55,8 +60,12 @@ class Cluster:
         events: Events,
         calls: Callable[[], tuple[State, int, int]],
         has: Callable[[str], bool],
+        on_nodes: Callable[[], None] = lambda: None,
     ) -> None:
-        """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id."""
+        """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id.
+
+        `on_nodes` is called when other nodes are alive than before.
+        """
         assert settings.cluster.key
         self._settings = settings.cluster
         self._key = settings.cluster.key.get_secret_value()
@@ -65,6 +74,7 @@ class Cluster:
         self._calls = calls
         self._events = events
         self._has = has
+        self._on_nodes = on_nodes
         self._headers = {CLUSTER_KEY: self._key}
         self._instance = uuid.uuid4().hex
         self._clients: dict[str, httpx2.AsyncClient] = {}  # by URL
@@ -95,9 +105,15 @@ class Cluster:
         """Whether the nodes can't tell each other anything: each has its share of what is limited."""
         return self._error is not None
 
-    def share(self, limit: int) -> int:
-        """Of a limit over all nodes, while the database is away."""
-        return share(limit, self.name, [self.name, *(node.name for node in self.others)])
+    def shared(self, limits: OutboundSettings) -> OutboundSettings:
+        """This node's share of what holds over all nodes, as far as it knows of them."""
+        names = [self.name, *(node.name for node in self.others)]
+        own = {
+            name: share(limit, self.name, names)
+            for name in SHARED
+            if (limit := getattr(limits, name)) is not None
+        }
+        return limits.model_copy(update=own)
 
     def apply(self, settings: Settings, personas: Personas) -> None:
         """Tell that this node goes by these."""
@@ -117,13 +133,14 @@ class Cluster:
     def health(self) -> ComponentHealth:
         error = self._error
         if error:
-            error = f"{error} Lists have this node's calls alone, and of global limits it has its share."
+            error = f"{error} Other nodes are asked as they last were known."
         elif self._twin:
             error = f"Another process tells by the name {self.name}. Set records.node apart on each machine."
         elif odd := self.strays:
             error = f"Not as most nodes: {', '.join(odd)}. GET /api/v1/nodes has their versions and hashes."
         state = "loading" if self._first else "degraded" if error else "ready"
-        return ComponentHealth("cluster", state, "", self.name, error, 0)
+        known = f"{self.name}, configuration {self._hashes[0]}, personas {self._hashes[1]}"
+        return ComponentHealth("cluster", state, "", known, error, 0)
 
     # Asking others.
 
@@ -237,13 +254,16 @@ class Cluster:
 
     async def _run(self) -> None:
         while True:
-            if await self._try(self._beat()):
-                await self._try(self._bury_silent())
-                if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(
-                    self._store.forget()
-                ):
-                    self._forgot_s = time.monotonic()
+            await self.look()
             await asyncio.sleep(BEAT_S)
+
+    async def look(self) -> None:
+        """Tell how this node is, see how the others are, and close the calls of those that are silent."""
+        if not await self._try(self._beat()):
+            return
+        await self._try(self._bury_silent())
+        if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
+            self._forgot_s = time.monotonic()
 
     async def _try(self, work: Awaitable[None]) -> bool:
         try:
@@ -271,7 +291,10 @@ class Cluster:
             self._heard_s = time.monotonic()
             if not self._first:
                 logger.info("the nodes can tell each other again")
+        before = [node.name for node in self.others]
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
+        if before != [node.name for node in self.others]:
+            self._on_nodes()
         if seen.was_lost:
             await self._go_on()
 

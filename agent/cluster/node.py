@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -43,7 +43,6 @@ class Heartbeat:
     state: State
     calls: int
     max_calls: int
-    usage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,9 @@ def strays(nodes: Iterable[Node]) -> list[str]:
 
 
 def share(limit: int, name: str, nodes: Sequence[str]) -> int:
-    """What `name` has of a limit while the nodes can't tell each other: all shares come to the limit."""
+    """What `name` has of a limit over these nodes: all shares come to it, but that nobody has none."""
     each, left = divmod(limit, len(nodes))
-    return each + (sorted(nodes).index(name) < left)
+    return max(1, each + (sorted(nodes).index(name) < left))
 
 
 def configuration(settings: Settings, key: str) -> str:

@@ -66,7 +66,7 @@ class Store:
         """This node ends, and has no calls any more."""
         async with self._database.session() as session:
             mine = (_NODES.c.name == self.name) & (_NODES.c.instance == instance)
-            await session.execute(update(_NODES).where(mine).values(state="down", calls=0, usage={}))
+            await session.execute(update(_NODES).where(mine).values(state="down", calls=0))
 
     async def bury(self, name: str) -> list[str]:
         """Close the calls of a node that is silent; returns their ids. Whoever comes first does it."""
@@ -77,9 +77,7 @@ class Store:
             found = (await session.execute(dead.with_for_update(skip_locked=True))).first()
             if found is None:
                 return []
-            await session.execute(
-                update(_NODES).where(_NODES.c.name == name).values(state="lost", calls=0, usage={})
-            )
+            await session.execute(update(_NODES).where(_NODES.c.name == name).values(state="lost", calls=0))
             closed = await session.scalars(
                 update(Call)
                 .where(Call.node == name, Call.ended.is_(None))

@@ -172,8 +172,7 @@ class Node(Base):
     version: Mapped[str]
     configuration: Mapped[str]  # hashes, as those of its personas
     personas: Mapped[str]
-    state: Mapped[str]  # of cluster.node.State
+    state: Mapped[str]  # of agent.cluster.node
     calls: Mapped[int]
     max_calls: Mapped[int]
-    usage: Mapped[dict[str, Any]]  # of what is limited over all nodes
     beat: Mapped[datetime]

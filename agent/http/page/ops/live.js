@@ -25,7 +25,7 @@ export async function show(page, { server, signal }) {
   page.append(heading("Live calls"), lost, sick, summary, table, nobody);
 
   async function refresh() {
-    const { sessions } = await ask("GET", "api/v1/sessions");
+    const { sessions } = await ask("GET", "api/v1/sessions?nodes=all");
     if (signal.aborted) return;
     for (const [id, row] of rows) {
       if (sessions.some((call) => call.id === id)) continue;

@@ -26,6 +26,7 @@ export const CAUSES = {
   not_reached: ["Not reached", BAD],
   unauthorized: ["Login refused", BAD],
   process_died: ["Server died", BAD],
+  node_lost: ["Machine lost", BAD],
 };
 
 export const cause = (name) => CAUSES[name] ?? [name ?? "Unknown", ODD];

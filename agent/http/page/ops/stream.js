@@ -11,7 +11,7 @@ export class Stream extends EventTarget {
     for (;;) {
       const gone = new AbortController();
       try {
-        const response = await request("GET", "api/v1/events", null, { signal: gone.signal });
+        const response = await request("GET", "api/v1/events?nodes=all", null, { signal: gone.signal });
         this.#tell("here");
         await this.#read(response.body, gone);
       } catch (error) {

@@ -19,7 +19,6 @@ def upgrade() -> None:
         ),
         sa.Column("calls", sa.Integer(), nullable=False),
         sa.Column("max_calls", sa.Integer(), nullable=False),
-        sa.Column("usage", sa.JSON(), nullable=False),
         sa.Column("beat", sa.DateTime(timezone=True), nullable=False),
     )
 
