@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
+from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, SipAnswer
+from tests.transports.sip_calls import phone, soon
 from transports.sip.message import Message
 from transports.sip.proxies import origin
 from transports.sip.sdp import Ip
@@ -62,15 +66,33 @@ class PassedOn(Caller):
         return f"{start}\r\nVia: {via}\r\nVia: {below}\r\n{rest}"
 
 
+async def answered(server: tuple[str, int]) -> int:
+    """What a call that its caller cancels at once is answered."""
+    async with passed_on(server) as caller:
+        caller.send_request("INVITE", caller.sdp())
+        caller.cancel()
+        while True:
+            answer = SipAnswer(0, await soon(caller.receive()))
+            status = int(answer.text.split()[1])
+            if status >= 200 and answer.header("CSeq").endswith(" INVITE"):
+                return status
+
+
+@contextlib.asynccontextmanager
+async def passed_on(server: tuple[str, int]) -> AsyncIterator[PassedOn]:
+    caller = PassedOn(server)
+    try:
+        yield caller
+    finally:
+        caller.close()
+
+
 async def called(reception: Reception, **settings: Any) -> SipAnswer:
     async with sip_server(reception, **settings) as server:
-        caller = PassedOn(server)
-        try:
+        async with passed_on(server) as caller:
             answer = await caller.call()
             if answer.status == 200:
                 await caller.bye()
-        finally:
-            caller.close()
         return answer
 
 
@@ -86,3 +108,15 @@ async def test_whom_the_kernel_would_not_hear_a_proxy_does_not_help() -> None:
     assert (await called(reception, proxies=("127.0.0.1/32",))).status == 403
     assert reception.calls.empty()
     assert (await called(reception)).status == 200  # it is the proxy that calls
+
+
+async def test_who_is_banned_a_proxy_does_not_help_either() -> None:
+    """The kernel, which knows bans, sees the proxy alone."""
+    reception = Reception()
+    reception.ring_s = 20.0
+    async with sip_server(reception, proxies=("127.0.0.1/32",), allow=("0.0.0.0/0",)) as server:
+        async with asyncio.timeout(30):
+            while (status := await answered(server)) != 403:
+                assert status == 487
+        async with phone(server) as caller:
+            assert (await caller.ask("OPTIONS")).status == 200
