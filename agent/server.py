@@ -452,6 +452,7 @@ class Server:
         if self.tracing:
             await asyncio.to_thread(self.tracing.close)
         await self.canary.close()
+        await self.toolbox.close()
         await self.pool.close()
         for task in (self._beating, self._looking, *self._keeping):
             if task:

@@ -2,11 +2,91 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from string import Formatter
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
-from config.section import FilePath, Section
+from config.accounts import AccountName
+from config.section import FilePath, Section, Url
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+OnInterruption = Literal["cancel", "finish"]
+ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,1000}$")]
+
+
+def _host(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False)) if "/" in value else str(ip_address(value))
+    except ValueError:
+        if "/" in value or ":" in value or not value:
+            raise ValueError(
+                "a list, each a host's name, an IP address or a network such as 192.168.0.0/16"
+            ) from None
+        return value.lower()
+
+
+class ArgumentSettings(Section):
+    type: Literal["string", "integer", "number", "boolean"] = Field("string", description="As JSON has it.")
+    description: str = Field("", max_length=300, description="What it is, for the model.")
+    required: bool = Field(True, description="Whether the caller is asked for it where it is missing.")
+    enum: tuple[str, ...] = Field((), max_length=100, description="All that it may be.")
+    minimum: float | None = Field(None, description="Of a number.")
+    maximum: float | None = Field(None, description="Of a number.")
+    pattern: str | None = Field(None, description="A regular expression that a string must match.")
+    format: Literal["date", "time", "date-time", "phone", "email"] | None = Field(
+        None, description="What a string is; ISO 8601 for the first three."
+    )
+
+
+class HttpToolSettings(Section):
+    """A request that the model makes. `str` and `repr` don't show its token."""
+
+    description: Text = Field(description="Tells the model when to use it.")
+    url: Url = Field(description="With arguments in braces, behind the host: https://a.example/rooms/{room}.")
+    method: Method = Field("GET", description="GET, POST, PUT, PATCH or DELETE.")
+    arguments: dict[ArgumentName, ArgumentSettings] = Field(
+        {},
+        max_length=20,
+        description="By their names. Those that the URL doesn't have are its query, or the JSON of what is "
+        "posted, put or patched.",
+    )
+    headers: dict[HeaderName, HeaderValue] = Field({}, max_length=20, description="Sent with it; no secrets.")
+    token: SecretStr | None = Field(None, description="Sent as Authorization: Bearer, or in `token_header`.")
+    token_header: HeaderName | None = Field(None, description="A header that has the token alone: X-API-Key.")
+    timeout_s: float = Field(10.0, ge=0.5, le=60, description="For the whole answer.")
+    max_bytes: int = Field(100_000, ge=100, le=10_000_000, description="Longest answer that is read.")
+    confirm: str = Field(
+        "", max_length=300, description="What the caller is asked before, with arguments in braces."
+    )
+    on_interruption: OnInterruption | None = Field(
+        None, description="What becomes of it: cancel or finish; null cancels a GET and finishes others."
+    )
+    answers: bool = Field(True, description="Whether the model says something about what comes back.")
+
+    @property
+    def host(self) -> str:
+        return (urlsplit(self.url).hostname or "").lower()
+
+    @model_validator(mode="after")
+    def _placeholders(self) -> Self:
+        if "{" in urlsplit(self.url).netloc:
+            raise ValueError("a mapping in which a URL has no braces in its host")
+        for key, template in (("url", self.url), ("confirm", self.confirm)):
+            try:
+                names = [name for _, name, *_ in Formatter().parse(template) if name is not None]
+            except ValueError:
+                raise ValueError(f"a mapping in which {key} has whole pairs of braces") from None
+            for name in names:
+                if name not in self.arguments:
+                    raise ValueError(f"a mapping in which {key} has no argument but its own, not {{{name}}}")
+        return self
 
 
 class ToolSettings(Section):
@@ -15,6 +95,37 @@ class ToolSettings(Section):
         validate_default=True,
         description="Whose *.py have tools: async functions, which are run as part of offhook.",
     )
+    http: dict[AccountName, HttpToolSettings] = Field(
+        {}, max_length=100, description="Requests over HTTP as tools, by their names."
+    )
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        (),
+        max_length=1000,
+        description="All that those may reach: names of hosts, addresses, networks. A private address only "
+        "where it is in one of the latter, whatever its name.",
+    )
     result_characters: int = Field(
         2000, ge=100, le=100_000, description="What a tool returns is cut to so many for the model."
     )
+
+    def reaches(self, host: str) -> bool:
+        """Whether requests may go to a host of this name, or with this address."""
+        if host.lower() in self.hosts:
+            return True
+        try:
+            return self.lists_address(host)
+        except ValueError:
+            return False
+
+    def lists_address(self, address: str) -> bool:
+        """Whether it is in `hosts` as an address or in a network. Raises ValueError where it is none."""
+        ip = ip_address(address)
+        networks = (ip_network(one) for one in self.hosts if one[0].isdigit() or ":" in one)
+        return any(ip in network for network in networks)
+
+    @model_validator(mode="after")
+    def _hosts_listed(self) -> Self:
+        for name, one in self.http.items():
+            if not self.reaches(one.host):
+                raise ValueError(f"tools.http has {name}, whose host {one.host} tools.hosts must list.")
+        return self

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any
+
+import jsonschema_rs
+
+from agent.tools.tool import Arguments, WrongArguments
 
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,3 +49,22 @@ def require_arguments(template: str, schema: Mapping[str, Any]) -> None:
     for _, name, *_ in Formatter().parse(template):
         if name is not None and name not in schema.get("properties", {}):
             raise ValueError(f"{{{name}}} in '{template}' is none of its arguments")
+
+
+def checks(schema: Mapping[str, Any]) -> Callable[[Arguments], Arguments]:
+    """What raises WrongArguments where arguments don't fit the schema. Raises ValueError where it is none."""
+    try:
+        validator = jsonschema_rs.validator_for({"additionalProperties": False, **schema})
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(f"its schema is none: {error.message}") from None
+
+    def check(arguments: Arguments) -> Arguments:
+        wrong = [
+            f"{'.'.join(map(str, error.instance_path)) or 'all'}: {error.message}"
+            for error in validator.iter_errors(dict(arguments))
+        ]
+        if wrong:
+            raise WrongArguments("; ".join(wrong))
+        return dict(arguments)
+
+    return check

@@ -8,12 +8,14 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agent.tools.builtin import BUILTIN, builtin_tools
 from agent.tools.functions import load_functions
+from agent.tools.http import HttpTools
 from agent.tools.tool import (
     BUILT_IN,
     WRONG,
@@ -37,11 +39,14 @@ logger = logging.getLogger("offhook.tools")
 class Toolbox:
     """`tools` as they are offered to a model, or called by code."""
 
-    def __init__(self, tools: Iterable[Tool] = (), *, result_characters: int = 2000) -> None:
+    def __init__(
+        self, tools: Iterable[Tool] = (), *, http: HttpTools | None = None, result_characters: int = 2000
+    ) -> None:
         """What comes back is cut to so many characters. Raises ConfigError where two have the same name."""
         self._result_characters = result_characters
+        self._http = http
         self._tools: dict[str, Tool] = {}
-        for tool in tools:
+        for tool in chain(tools, http.tools() if http else ()):
             self.add(tool)
 
     def add(self, tool: Tool) -> None:
@@ -83,6 +88,11 @@ class Toolbox:
                         f"The persona {persona.name} has the tool {name}, which isn't there; {hint}"
                     )
 
+    async def close(self) -> None:
+        """No call uses them any more."""
+        if self._http:
+            await self._http.close()
+
     async def call(self, name: str, arguments: Arguments, *, call: CallFacts) -> Outcome:
         """Run it within its time. What goes wrong is in the outcome, whose error is for the model."""
         clock = asyncio.get_running_loop().time
@@ -121,4 +131,8 @@ class Toolbox:
 
 def toolbox(settings: ToolSettings) -> Toolbox:
     """All that the settings name. Raises ConfigError."""
-    return Toolbox(load_functions(settings.folder), result_characters=settings.result_characters)
+    return Toolbox(
+        load_functions(settings.folder),
+        http=HttpTools(settings),
+        result_characters=settings.result_characters,
+    )
