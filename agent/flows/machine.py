@@ -301,7 +301,7 @@ def _changed(state: State, slots: Mapping[str, Any], filled: Sequence[str]) -> S
 def _before(act: str, state: State) -> Sequence[str]:
     """What was done before `act`, which may be the last that was: that it is done once.
 
-    Behind another it is another: who cancels may book the same again, and what was looked up isn't so any more.
+    Behind another it is another: who cancels may book the same again, and what was looked up may have changed.
     """
     return state.done[:-1] if state.done[-1:] == (act,) else state.done
 
