@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.flows.heard import words_heard, words_of
 from agent.flows.state import (
     SKIPPED,
     Acted,
@@ -29,6 +28,7 @@ from agent.flows.state import (
     Say,
     State,
 )
+from agent.heard import words_heard, words_of
 from agent.slots import as_json
 from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
 
@@ -301,7 +301,7 @@ def _changed(state: State, slots: Mapping[str, Any], filled: Sequence[str]) -> S
 def _before(act: str, state: State) -> Sequence[str]:
     """What was done before `act`, which may be the last that was: that it is done once.
 
-    Behind another it is another: who cancels may book the same again, and what was looked up may have changed.
+    Behind another it is another: who cancels may book the same again, and what was looked up may be over.
     """
     return state.done[:-1] if state.done[-1:] == (act,) else state.done
 
