@@ -30,9 +30,8 @@ from agent.flows.state import (
 )
 from agent.heard import words_heard, words_of
 from agent.slots import as_json
-from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
+from config.flow import END, END_CALL, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
 
-END_CALL = "end_call"
 FAILED = "failed"
 
 Next = tuple[State, tuple[Command, ...]]

@@ -269,7 +269,7 @@ def test_a_pattern_that_is_none_is_refused() -> None:
         "arguments": {"a": {"pattern": "("}},
     }
     settings = ToolSettings.model_validate({"http": {"look_up": told}, "hosts": ["api.example.com"]})
-    with pytest.raises(ConfigError, match="look_up in tools.http: its schema is none"):
+    with pytest.raises(ConfigError, match=r"look_up in tools\.http: its schema is none"):
         Toolbox(http=HttpTools(settings))
 
 
