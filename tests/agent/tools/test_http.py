@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.tools.http import HttpTools
-from agent.tools.tool import CallFacts, Outcome
+from agent.tools.tool import WRONG, CallFacts, Outcome
 from agent.tools.toolbox import Toolbox
 from config.errors import ConfigError
 from config.tools import ToolSettings
@@ -260,6 +260,13 @@ def test_what_cannot_be_right_is_refused(tool: dict[str, str], hosts: tuple[str,
     with pytest.raises(ValidationError) as wrong:
         ToolSettings.model_validate({"http": {"look_up": given}, "hosts": hosts})
     assert why in str(wrong.value)
+
+
+async def test_what_is_told_of_a_wrong_argument_does_not_have_it(server: FaultyServer) -> None:
+    outcome = await ask(server, "a", {"pin": "one two"}, arguments={"pin": {"pattern": r"^\d+$"}})
+    assert outcome.wrong_arguments
+    assert outcome.error.startswith(f"{WRONG}pin: ")
+    assert "one two" not in outcome.error
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:
