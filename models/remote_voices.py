@@ -34,6 +34,7 @@ from models.voices import Choice, Voices, names_in
 from models.word_times import spoken_words
 
 RATE_HZ = 24_000  # of OpenAI's samples, where an answer doesn't say another
+LONGEST_S = 300  # of sound for the longest text; a server that goes on has lost itself
 _TRIAL = "One, two, three."
 _PER_CHARACTER = SAMPLE_RATE_HZ // 15  # people say so many in a second
 _PART_BYTES = SAMPLE_RATE_HZ // 50 * 2
@@ -216,6 +217,8 @@ class RemoteVoices:
             while (delta := await self._in_time(deltas)) is not None:
                 rate_hz, samples, ended = delta
                 pcm, cut = sound.add(samples, rate_hz)
+                if sound.begun > LONGEST_S * SAMPLE_RATE_HZ:
+                    raise ModelFailed(f"{self.server.url} doesn't come to an end.")
                 if ended is not None:
                     words.say(ended, rate_hz, sound.begun - len(pcm) // 2 - cut)
                 if pcm:

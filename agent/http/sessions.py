@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, BeforeValidator
+from httpx2 import Response as Answer
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.http.access import ADMIN, OPERATE, READ, Asking
@@ -120,7 +121,8 @@ def sessions_router(
         ] = "own",
     ) -> Sessions:
         """Live calls, the oldest first; past ones behind them, the newest first."""
-        found, next, unreachable = [], None, []
+        found: list[SessionView] = []
+        next, unreachable = None, list[str]()
         if state != "ended" and cursor is None:
             found = [SessionView.of(call, own) for call in calls.live() if filter.takes(call)]
             asked = request.url.include_query_params(state="live", nodes="own")
@@ -128,10 +130,12 @@ def sessions_router(
             for answer in await elsewhere.ask(target) if elsewhere else ():
                 found += Sessions.model_validate_json(answer.content).sessions
             if nodes and over == "all":
-                answers = await nodes.ask(target, asking(request.scope))
-                unreachable = [name for name, answer in answers.items() if answer is None]
-                for heard in (answer for answer in answers.values() if answer):
-                    found += Sessions.model_validate_json(heard.content).sessions
+                for name, heard in (await nodes.ask(target, asking(request.scope))).items():
+                    theirs = _listed(heard)
+                    if theirs is None:
+                        unreachable.append(name)
+                    else:
+                        found += theirs
                 if unreachable and not nodes.away:
                     found += await _as_written(kept(past), unreachable, filter)
             found.sort(key=lambda call: call.since)
@@ -231,6 +235,14 @@ def sessions_router(
         return Forgotten(calls=known, messages=messages, recordings=heard)
 
     return router
+
+
+def _listed(answer: Answer | None) -> list[SessionView] | None:
+    """The calls in another node's answer; None where there is none, or one of a version that isn't ours."""
+    try:
+        return None if answer is None else Sessions.model_validate_json(answer.content).sessions
+    except ValidationError:
+        return None
 
 
 async def _as_written(past: Database, nodes: Sequence[str], filter: Filter) -> list[SessionView]:

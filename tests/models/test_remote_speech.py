@@ -289,6 +289,20 @@ async def test_an_interruption_reaches_the_server() -> None:
         assert not voices.server.stats.running
 
 
+async def test_a_server_that_speaks_without_end_is_left() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield tone(30.0, 24_000)
+
+    async with (
+        fake(StreamingResponse(endless(), media_type="audio/pcm")) as server,
+        speaking(server) as voices,
+    ):
+        with pytest.raises(ModelFailed, match="doesn't come to an end"):
+            await parts(voices, "Hello.")
+        assert not voices.server.stats.running
+
+
 async def test_voices_that_are_here_speak_meanwhile() -> None:
     class Local:
         lane = SimpleNamespace(idle=True)
