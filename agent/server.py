@@ -332,6 +332,7 @@ class Server:
                 new = plan(self.settings, wanted, without=ANSWERING)
                 personas = self.personas
             elif personas != self.personas:
+                self.toolbox.require(personas.all)
                 new = new.with_personas()
                 await asyncio.to_thread(self._learn, personas)
             try:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -111,6 +111,13 @@ class Toolbox:
     def _asks_first(self, name: str) -> bool:
         tool = self.tool(name)
         return bool(tool.confirm) if tool else self._mcp.asks_first(name)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def start(self) -> None:
         """MCP servers' tools are known after it, as far as those can be had; it raises nothing."""

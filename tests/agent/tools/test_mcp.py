@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.tools.toolbox import CUT, Toolbox, toolbox
 from config.errors import ConfigError
 from config.persona import Persona, load_persona
 from config.tools import ToolSettings
+from tests.waiting import until
 
 CALL = CallFacts(id="test")
 SERVER = Path(__file__).with_name("mcp_server.py")
@@ -64,12 +65,6 @@ def free_port() -> int:
     with socket.socket() as wire:
         wire.bind(("127.0.0.1", 0))
         return int(wire.getsockname()[1])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():  # noqa: ASYNC110  # it happens in another process
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture(params=["stdio", "http"])
