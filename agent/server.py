@@ -191,6 +191,7 @@ class Server:
             if self.recordings and self.settings.recordings.enabled:
                 self.recordings.start()
             if self.cluster:
+                self._share()
                 self.cluster.start()
         if settings.http.enabled:
             if settings.http.tls:

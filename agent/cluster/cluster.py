@@ -29,7 +29,7 @@ from agent.cluster.node import (
     strays,
 )
 from agent.cluster.store import Store
-from agent.events import Event, Events, Relayed
+from agent.events import ALIVE_EVERY_S, Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
 from config.answering import Personas
@@ -43,6 +43,8 @@ STORE_S = 5.0
 LOOK_UP_S = 1.0
 ANSWER_S = 1.5  # that a list waits for another node, at most
 CONNECT_S = 1.0
+ANSWERED_S = 700.0  # the longest message takes ten minutes
+FOLLOWED_S = 2 * ALIVE_EVERY_S
 FORGET_EVERY_S = 3600.0
 SHARED = (
     *("max_calls", "calls_per_minute", "minutes_per_day"),
@@ -64,7 +66,7 @@ class Cluster:
     ) -> None:
         """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id.
 
-        `on_nodes` is called when other nodes are alive than before.
+        `on_nodes` is called when other nodes are alive than before, and when that is known at first.
         """
         assert settings.cluster.key
         self._settings = settings.cluster
@@ -106,10 +108,10 @@ class Cluster:
         return self._error is not None
 
     def shared(self, limits: OutboundSettings) -> OutboundSettings:
-        """This node's share of what holds over all nodes, as far as it knows of them."""
+        """This node's share of what holds over all nodes, as far as it knows of them; 1 before it does."""
         names = [self.name, *(node.name for node in self.others)]
         own = {
-            name: share(limit, self.name, names)
+            name: 1 if self._first else share(limit, self.name, names)
             for name in SHARED
             if (limit := getattr(limits, name)) is not None
         }
@@ -183,7 +185,7 @@ class Cluster:
     def _peer(self, node: Node) -> Peer:
         client = self._clients.get(node.url)
         if client is None:
-            timeout = httpx2.Timeout(None, connect=CONNECT_S)  # a transfer takes what it takes
+            timeout = httpx2.Timeout(None, connect=CONNECT_S, read=ANSWERED_S)
             client = self._clients[node.url] = httpx2.AsyncClient(
                 base_url=node.url, headers=self._headers, timeout=timeout, trust_env=False
             )
@@ -235,7 +237,9 @@ class Cluster:
         was_there = False
         while True:
             with contextlib.suppress(httpx2.HTTPError):
-                stream = self._peer(node).http.stream("GET", "/api/v1/events", headers=headers)
+                timeout = httpx2.Timeout(None, connect=CONNECT_S, read=FOLLOWED_S)
+                http = self._peer(node).http
+                stream = http.stream("GET", "/api/v1/events", headers=headers, timeout=timeout)
                 async with stream as answer:
                     if answer.is_success and was_there:
                         on_gap()
@@ -291,7 +295,7 @@ class Cluster:
             self._heard_s = time.monotonic()
             if not self._first:
                 logger.info("the nodes can tell each other again")
-        before = [node.name for node in self.others]
+        before = None if self._first else [node.name for node in self.others]
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
         if before != [node.name for node in self.others]:
             self._on_nodes()

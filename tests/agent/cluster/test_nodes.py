@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +231,11 @@ def test_shares_come_to_the_limit(limit: int) -> None:
 async def test_outgoing_calls_are_limited_over_all_nodes(node: Node, database: Postgres) -> None:
     one, other = node("one"), node("other")
     limits = OutboundSettings(max_calls=5, key_calls_per_minute=4)
+    unheard = one.cluster.shared(limits)
+    assert (unheard.max_calls, unheard.calls_per_minute, unheard.key_calls_per_minute) == (1, 1, 1)
+    await up(one)
     assert one.cluster.shared(limits) == limits
-    await up(one, other)
+    await up(other)
     await one.cluster.look()
     shares = [each.cluster.shared(limits) for each in (one, other)]
     assert [(each.max_calls, each.key_calls_per_minute) for each in shares] == [(3, 2), (2, 2)]
@@ -240,3 +244,27 @@ async def test_outgoing_calls_are_limited_over_all_nodes(node: Node, database: P
     silence(database, "other")
     await one.cluster.look()
     assert one.cluster.shared(limits) == limits
+
+
+async def test_a_node_whose_events_stopped_coming_is_asked_again(
+    node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a network that drops everything, without a word."""
+    monkeypatch.setattr(module, "FOLLOWED_S", 0.1)
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    asked = asyncio.Semaphore(0)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.release()
+        await reader.read()
+        writer.close()
+
+    one = node("one")
+    told = Heartbeat("", "1", "c", "p", "ready", 0, 20)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname())
+        silent = Known(**{**asdict(told), "url": url, "name": "silent"})
+        one.cluster.nodes = [silent]
+        async with one.cluster.following(lambda event: None, lambda: None, {}), asyncio.timeout(10):
+            for _ in range(3):
+                await asked.acquire()
