@@ -189,7 +189,7 @@ async def test_one_that_asks_needs_words_of_consent(tmp_path: Path) -> None:
         box.require([persona("shop_greet", language="sw")])
     async with having(tmp_path, shop=server) as box:
         (tool,) = box.tools
-        assert tool.asks({"name": "Ada"}) == "Shall I greet Ada?"
+        assert tool.asks({"name": "Ada"})[0] == "Shall I greet Ada?"
         with pytest.raises(ConfigError, match="no words of consent are known in 'sw'"):
             box.require([persona("shop_greet", language="sw")])
 
