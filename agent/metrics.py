@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Container
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -21,9 +21,9 @@ JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 class Metrics(Observer):
     """Counts calls as they go."""
 
-    def __init__(self, tools: Collection[str] = ()) -> None:
+    def __init__(self, tools: Container[str] = ()) -> None:
         """`tools` are counted by their names besides the built-in ones."""
-        self._known = {*BUILTIN, *tools}  # a model may make up others
+        self._known = tools  # a model may make up others
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._live = Gauge(
@@ -102,7 +102,8 @@ class Metrics(Observer):
         self._speculations.labels("discarded").inc(discarded)
         self._problems.inc(len(call.problems))
         for tool in call.tool_calls:
-            self._tools.labels(tool.name if tool.name in self._known else "other").inc()
+            known = tool.name in BUILTIN or tool.name in self._known
+            self._tools.labels(tool.name if known else "other").inc()
         self._received.labels(transport).inc(stats.packets_received or 0)
         self._lost.labels(transport).inc(stats.packets_lost or 0)
         if stats.jitter_ms is not None:

@@ -50,6 +50,7 @@ from config.persona import Persona
 from config.ports import require_free
 from config.settings import CALLS_OF_A_PROCESS, Settings
 from models.errors import ModelError
+from models.llm.brief import Brief
 from models.pool import ComponentHealth, ModelPool
 from transports.media_streams.router import carriers_router
 from transports.outbound import OutboundGuard
@@ -98,14 +99,14 @@ class Server:
             settings,
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
-            briefs=[pipeline.brief(persona, self.toolbox) for persona in personas.all],
+            briefs=self._briefs(personas),
         )
         self.recorder = (
             Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
         )
         self.deliveries: Deliveries | None = None
         self.recordings = self._recordings(self.recorder)
-        self.metrics = Metrics(self.toolbox.names)
+        self.metrics = Metrics(self.toolbox)
         self.events = Events()
         self.tracing = tracing(settings.telemetry)
         self.canary = Canary(self.pool, personas.default)
@@ -205,6 +206,9 @@ class Server:
                 reserved=DESCRIPTORS_PER_CALL * settings.most_calls,
             )
             await self.http.start()
+        if settings.tools.mcp:  # what their tools are is known only now
+            await self.toolbox.start()
+            self.pool.tell(await asyncio.to_thread(self._briefs, self.personas))
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         if settings.call.wanted is None:
             on_progress("trying how many calls this machine bears")
@@ -329,6 +333,7 @@ class Server:
                 new = plan(self.settings, wanted, without=ANSWERING)
                 personas = self.personas
             elif personas != self.personas:
+                self.toolbox.require(personas.all)
                 new = new.with_personas()
                 await asyncio.to_thread(self._learn, personas)
             try:
@@ -343,9 +348,12 @@ class Server:
             )
         return reloaded
 
+    def _briefs(self, personas: Personas) -> list[Brief]:
+        return [pipeline.brief(persona, self.toolbox) for persona in personas.all]
+
     def _learn(self, personas: Personas) -> None:
         """Read the pages of those who answer from now on."""
-        self.pool.learn([pipeline.brief(persona) for persona in personas.all])
+        self.pool.learn(self._briefs(personas))
 
     async def reload_or_tell(self) -> None:
         """As `reload`, where nobody waits for the outcome but the log."""
@@ -417,6 +425,7 @@ class Server:
         kept = self.recordings if self.settings.recordings.enabled else None
         parts = (self.canary, self.certificate, self.sip_certificate, self.recorder, self.cluster, kept)
         others = [*(part.health() for part in parts if part), *self.room.health()]
+        others += self.toolbox.health(self.personas.all)
         others += self.workers.health() if self.workers else []
         if self.sip:
             others.insert(0, sip_health(self.sip, self.settings.sip, dead=self._sip_dead))

@@ -18,6 +18,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 OnInterruption = Literal["cancel", "finish"]
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,100}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,1000}$")]
 
 
@@ -91,6 +92,42 @@ class HttpToolSettings(Section):
         return self
 
 
+class McpServerSettings(Section):
+    """A server that has tools: a command, or a URL. `str` and `repr` don't show its secrets."""
+
+    command: tuple[Text, ...] = Field(
+        (),
+        max_length=100,
+        description="Started with offhook, and spoken to by its stdin and stdout.",
+    )
+    env: dict[EnvironmentName, SecretStr] = Field(
+        {}, max_length=100, description="The command's, besides PATH, HOME and the like; secrets, too."
+    )
+    url: Url | None = Field(None, description="Of one that runs elsewhere (streamable HTTP).")
+    token: SecretStr | None = Field(None, description="Sent to the URL as Authorization: Bearer.")
+    tools: tuple[Text, ...] = Field(
+        ("*",),
+        max_length=200,
+        description="Which of its tools are had: names, or globs such as get_*.",
+    )
+    confirm: dict[Text, Annotated[str, StringConstraints(min_length=1, max_length=300)]] = Field(
+        {},
+        max_length=100,
+        description="What the caller is asked before, by the tool's name there, with arguments in braces.",
+    )
+    timeout_s: float = Field(10.0, ge=0.5, le=60, description="For each call of a tool.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a mapping in which there is either command or url")
+        if self.url and self.env:
+            raise ValueError("a mapping in which env stands with command only")
+        if self.command and self.token:
+            raise ValueError("a mapping in which token stands with url only; a command takes secrets by env")
+        return self
+
+
 class ToolSettings(Section):
     folder: FilePath = Field(
         Path("~/.config/offhook/tools"),
@@ -105,6 +142,11 @@ class ToolSettings(Section):
         max_length=1000,
         description="All that those may reach: names of hosts, addresses, networks. A private address only "
         "where it is in one of the latter, whatever its name.",
+    )
+    mcp: dict[AccountName, McpServerSettings] = Field(
+        {},
+        max_length=20,
+        description="MCP servers, by names that come before those of their tools: shop_find_order.",
     )
     result_characters: int = Field(
         2000, ge=100, le=100_000, description="What a tool returns is cut to so many for the model."

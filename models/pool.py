@@ -369,6 +369,10 @@ class ModelPool:
         self._knowing.device, self._knowing.model = "cpu", f"{NAME}, {self._knowing.model}"
         await run(lambda: self.learn(self._briefs))
 
+    def tell(self, briefs: Sequence[Brief]) -> None:
+        """What the language model reads ahead instead; before `start`."""
+        self._briefs = tuple(briefs)
+
     def learn(self, briefs: Sequence[Brief]) -> None:
         """Have what pages say found by its meaning, where that can be. Blocks: call it off the event loop."""
         for one in _knowledge(briefs):

@@ -63,11 +63,13 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
 
         tools = every_tool(settings)
         tools.require([persona])
+        await tools.start()
         pool = text_pool(settings, [persona])
         try:
             await pool.start_llm()
         except ModelError as error:
             errors.print(f"offhook: {error}", style="red", markup=False)
+            await tools.close()
             return 1
     talk = _Talk(console, pool.llm, persona, tools)
     try:
@@ -82,6 +84,7 @@ async def _chat(settings: Settings, persona: Persona, texts: Sequence[str]) -> i
         return 1
     finally:
         await pool.close()
+        await tools.close()
     return 0
 
 

@@ -48,9 +48,12 @@ def show(
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file to check.")],
 ) -> None:
-    """Check a settings file, together with the environment and the personas that it names."""
+    """Check a settings file, together with the environment, and the personas and tools that it names."""
+    from agent.calendar.tools import every_tool
+
     loaded = load(file, {})
     personas = load_personas(loaded.settings).all
+    every_tool(loaded.settings).require(personas)
     count = sum(origin.kind == "file" for origin in loaded.origins.values())
     typer.echo(
         f"{file} is right: it sets {count} {'key' if count == 1 else 'keys'}; "
@@ -96,6 +99,8 @@ def _plain(value: object) -> object:
             return {name: _plain(item) for name, item in value}
         case tuple():
             return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
         case _:
             return value
 

@@ -104,6 +104,7 @@ async def _in_text(
     repeat: int,
     say: Callable[[str], None],
 ) -> tuple[str, list[SetResult]]:
+    from agent.calendar.tools import every_tool
     from agent.dialogue import text_pool
     from agent.evals.results import SetResult
     from agent.evals.runs import in_text, persona_for
@@ -113,17 +114,21 @@ async def _in_text(
     patience_s = max(PATIENCE_S, settings.llm.first_token_timeout_s)
     llm = settings.llm.model_copy(update={"first_token_timeout_s": patience_s})
     settings = settings.model_copy(update={"llm": llm})
+    tools = every_tool(settings)
+    tools.require(persona_for(found, one, chosen) for found in sets for one in found.scenarios)
     pool = text_pool(settings, [persona_for(sets[0], sets[0].scenarios[0], chosen)])
     await pool.start_llm()
+    await tools.start()
     try:
         for result, found in zip(results, sets, strict=True):
             for scenario in found.scenarios * repeat:
                 say(f"{found.name}: {scenario.name} ({len(result.turns)} answers)")
                 who = persona_for(found, scenario, chosen)
-                async with aclosing(in_text(pool.llm, found, scenario, who)) as turns:
+                async with aclosing(in_text(pool.llm, found, scenario, who, tools)) as turns:
                     result.turns += [turn async for turn in turns]
         return f"{pool.llm.endpoint.model} ({pool.llm.device or 'elsewhere'})", results
     finally:
+        await tools.close()
         await pool.close()
 
 

@@ -114,10 +114,10 @@ async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
         with console.status("The language model reads the persona ..."):
             speaker = await start_speaker(llm, catalog.language_model, None, states=catalog.prompts)
             try:
-                tools = every_tool(settings)
-                for persona in load_personas(settings).all:
-                    told = brief(persona, tools)
-                    await speaker.prepare(told if llm.tools != "off" else replace(told, tools=()))
+                async with every_tool(settings) as tools:
+                    for persona in load_personas(settings).all:
+                        told = brief(persona, tools)
+                        await speaker.prepare(told if llm.tools != "off" else replace(told, tools=()))
             finally:
                 await speaker.child.close()
     except WeightsError:  # nothing to prepare; what is missing was said

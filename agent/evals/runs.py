@@ -8,6 +8,7 @@ from agent.dialogue import Dialogue, Reply
 from agent.evals.results import TurnResult
 from agent.evals.rules import judge
 from agent.evals.scenario import Scenario, ScenarioSet
+from agent.tools.toolbox import Toolbox
 from config.errors import ConfigError
 from config.persona import Persona, load_persona, persona_names
 from models.errors import ModelFailed
@@ -45,12 +46,12 @@ def persona_for(found: ScenarioSet, scenario: Scenario, chosen: Mapping[str, Per
 
 
 async def in_text(
-    llm: Llm, found: ScenarioSet, scenario: Scenario, persona: Persona
+    llm: Llm, found: ScenarioSet, scenario: Scenario, persona: Persona, toolbox: Toolbox
 ) -> AsyncGenerator[TurnResult, None]:
     """Each turn's result, as it comes. A turn behind the end of the call, or without an answer, fails."""
     tools = [spec.tool() for spec in found.tools_of(scenario)]
     previous = ""
-    async with Dialogue(llm, persona, tools=tools) as dialogue:
+    async with Dialogue(llm, persona, tools=tools, toolbox=toolbox) as dialogue:
         for number, turn in enumerate(scenario.turns, 1):
             failures: Sequence[str] = ()
             reply = Reply()

@@ -128,7 +128,7 @@ class HttpTools:
     def _client(self, host: str) -> httpx2.AsyncClient:
         if host not in self._clients:
             self._clients[host] = httpx2.AsyncClient(
-                timeout=None, verify=_tls(), trust_env=False, limits=_CONNECTIONS
+                timeout=None, verify=tls(), trust_env=False, limits=_CONNECTIONS
             )
         return self._clients[host]
 
@@ -191,6 +191,6 @@ def _is_public(address: str) -> bool:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Made once: it takes longer than a packet may wait."""
     return httpx2.create_ssl_context()

@@ -6,16 +6,17 @@ import asyncio
 import difflib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agent.tools.builtin import BUILTIN, builtin_tools
 from agent.tools.functions import load_functions
 from agent.tools.http import HttpTools
+from agent.tools.mcp import McpServers
 from agent.tools.tool import (
     BUILT_IN,
     WRONG,
@@ -30,6 +31,7 @@ from agent.tools.tool import (
 from config.errors import ConfigError
 from config.persona import Persona
 from config.tools import ToolSettings
+from models.pool import ComponentHealth
 
 CUT = " [cut off]"
 
@@ -40,11 +42,17 @@ class Toolbox:
     """`tools` as they are offered to a model, or called by code."""
 
     def __init__(
-        self, tools: Iterable[Tool] = (), *, http: HttpTools | None = None, result_characters: int = 2000
+        self,
+        tools: Iterable[Tool] = (),
+        *,
+        http: HttpTools | None = None,
+        mcp: McpServers | None = None,
+        result_characters: int = 2000,
     ) -> None:
         """What comes back is cut to so many characters. Raises ConfigError where two have the same name."""
         self._result_characters = result_characters
         self._http = http
+        self._mcp = mcp or McpServers({})
         self._tools: dict[str, Tool] = {}
         for tool in chain(tools, http.tools() if http else ()):
             self.add(tool)
@@ -57,16 +65,21 @@ class Toolbox:
             raise ConfigError(f"{taken} and {tool.source} both have a tool {tool.name}; rename one.")
         self._tools[tool.name] = tool
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.tool(name) is not None
+
     @property
     def names(self) -> Sequence[str]:
-        return list(self._tools)
+        return [tool.name for tool in self.tools]
 
     @property
     def tools(self) -> Sequence[Tool]:
-        return list(self._tools.values())
+        """Those of MCP servers as they are known by now."""
+        far = (tool for tool in self._mcp.tools if tool.name not in {*self._tools, *BUILTIN})
+        return [*self._tools.values(), *far]
 
     def tool(self, name: str) -> Tool | None:
-        return self._tools.get(name)
+        return self._tools.get(name) or next((tool for tool in self.tools if tool.name == name), None)
 
     def of(self, persona: Persona) -> Toolbox:
         """The persona's: those that it names, and those that every call has."""
@@ -77,19 +90,47 @@ class Toolbox:
         )
 
     def require(self, personas: Iterable[Persona]) -> None:
-        """Raises ConfigError where one names a tool that isn't there."""
-        known = sorted({*self._tools, *BUILTIN})
+        """Raises ConfigError where one names a tool that isn't there, or whose question it can't ask."""
+        known = sorted({*self.names, *BUILTIN})
         for persona in personas:
-            for name in (*persona.tools, *(persona.flow.acts if persona.flow else ())):
-                if name not in known:
+            for name in _named(persona):
+                if name not in known and not self._mcp.may_have(name):
                     near = difflib.get_close_matches(name, known, n=1)
                     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
                     raise ConfigError(
                         f"The persona {persona.name} has the tool {name}, which isn't there; {hint}"
                     )
+            consents, _ = persona.agreeing
+            for name in () if consents else persona.tools:
+                if self._asks_first(name):
+                    raise ConfigError(
+                        f"The tool {name} asks callers first, but no words of consent are known in "
+                        f"'{persona.language}'; list some in the consents of the persona {persona.name}."
+                    )
+
+    def _asks_first(self, name: str) -> bool:
+        tool = self.tool(name)
+        return bool(tool.confirm) if tool else self._mcp.asks_first(name)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """MCP servers' tools are known after it, as far as those can be had; it raises nothing."""
+        await self._mcp.start()
+
+    def health(self, personas: Iterable[Persona]) -> list[ComponentHealth]:
+        """Of MCP servers."""
+        wanted = [name for persona in personas for name in _named(persona)]
+        return self._mcp.health({*self._tools, *BUILTIN}, wanted)
 
     async def close(self) -> None:
         """No call uses them any more."""
+        await self._mcp.close()
         if self._http:
             await self._http.close()
 
@@ -129,10 +170,17 @@ class Toolbox:
         return text[: self._result_characters] + CUT
 
 
+def _named(persona: Persona) -> Iterator[str]:
+    yield from persona.tools
+    if persona.flow:
+        yield from persona.flow.acts
+
+
 def toolbox(settings: ToolSettings) -> Toolbox:
     """All that the settings name. Raises ConfigError."""
     return Toolbox(
         load_functions(settings.folder),
         http=HttpTools(settings),
+        mcp=McpServers(settings.mcp),
         result_characters=settings.result_characters,
     )

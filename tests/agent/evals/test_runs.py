@@ -13,6 +13,7 @@ from agent.evals.over_sip import judged, sounds_like
 from agent.evals.results import SetResult, TurnResult, to_json, to_junit
 from agent.evals.runs import in_text
 from agent.evals.scenario import ScenarioSet
+from agent.tools.toolbox import Toolbox
 from bench import metrics
 from tests.agent.conversation_kit import PERSONA, Outcome
 from tests.agent.scripted_llm import ScriptedLlm
@@ -26,7 +27,7 @@ def a_set(*turns: dict[str, Any], **keys: Any) -> ScenarioSet:
 
 async def run(found: ScenarioSet, replies: dict[str, str]) -> list[TurnResult]:
     llm = cast(Any, ScriptedLlm(replies, Outcome(), None))
-    return [turn async for turn in in_text(llm, found, found.scenarios[0], PERSONA)]
+    return [turn async for turn in in_text(llm, found, found.scenarios[0], PERSONA, Toolbox())]
 
 
 async def test_right_and_wrong_answers() -> None:
