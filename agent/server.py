@@ -245,14 +245,9 @@ class Server:
             live = len(self.sessions.live()) + elsewhere
             return self.sessions.state, live, self.sessions.admission.max_calls
 
-        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has, self._share)
+        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has, self._guard)
         cluster.apply(self.settings, self.personas)
         return cluster
-
-    def _share(self) -> None:
-        """What may be called holds over all nodes."""
-        limits = self.settings.outbound
-        self._guard.apply(self.cluster.shared(limits) if self.cluster else limits)
 
     def _has(self, id: str) -> bool:
         own = any(call.info.id == id for call in self.sessions.live())
@@ -365,9 +360,10 @@ class Server:
             await certificate.look()
         self.settings, self.personas = settings, personas
         self.sessions.apply(settings, personas)
-        self._share()
         if self.cluster:
             self.cluster.apply(settings, personas)
+        else:
+            self._guard.apply(settings.outbound)
         logs.set_level(settings.log)
         if self.sip:
             self.sip.apply(settings.sip, personas.headers)

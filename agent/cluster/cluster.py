@@ -25,17 +25,17 @@ from agent.cluster.node import (
     State,
     answering,
     configuration,
-    share,
     strays,
 )
+from agent.cluster.outgoing import Outgoing
 from agent.cluster.store import Store
 from agent.events import Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
 from config.answering import Personas
-from config.outbound import OutboundSettings
 from config.settings import Settings
 from models.pool import ComponentHealth
+from transports.outbound import OutboundGuard
 
 T = TypeVar("T")
 
@@ -44,10 +44,6 @@ LOOK_UP_S = 1.0
 ANSWER_S = 1.5  # that a list waits for another node, at most
 CONNECT_S = 1.0
 FORGET_EVERY_S = 3600.0
-SHARED = (
-    *("max_calls", "calls_per_minute", "minutes_per_day"),
-    *("key_max_calls", "key_calls_per_minute", "key_minutes_per_day"),
-)
 
 logger = logging.getLogger("offhook.cluster")
 
@@ -60,11 +56,11 @@ class Cluster:
         events: Events,
         calls: Callable[[], tuple[State, int, int]],
         has: Callable[[str], bool],
-        on_nodes: Callable[[], None] = lambda: None,
+        guard: OutboundGuard,
     ) -> None:
         """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id.
 
-        `on_nodes` is called when other nodes are alive than before.
+        `guard` counts what is called on all nodes.
         """
         assert settings.cluster.key
         self._settings = settings.cluster
@@ -74,13 +70,15 @@ class Cluster:
         self._calls = calls
         self._events = events
         self._has = has
-        self._on_nodes = on_nodes
         self._headers = {CLUSTER_KEY: self._key}
         self._instance = uuid.uuid4().hex
+        self._outgoing = Outgoing(
+            database, self._instance, guard, lambda: [self.name, *(node.name for node in self.others)]
+        )
         self._clients: dict[str, httpx2.AsyncClient] = {}  # by URL
         self._heard_s = 0.0  # monotonic, of the first heartbeat of those that came through without a gap
         self._error: str | None = "The first heartbeat isn't written yet."
-        self._twin = False
+        self._twin = self._was_lost = False
         self._first = True
         self._forgot_s = -FORGET_EVERY_S
         self._task: asyncio.Task[None] | None = None
@@ -105,18 +103,9 @@ class Cluster:
         """Whether the nodes can't tell each other anything: each has its share of what is limited."""
         return self._error is not None
 
-    def shared(self, limits: OutboundSettings) -> OutboundSettings:
-        """This node's share of what holds over all nodes, as far as it knows of them."""
-        names = [self.name, *(node.name for node in self.others)]
-        own = {
-            name: share(limit, self.name, names)
-            for name in SHARED
-            if (limit := getattr(limits, name)) is not None
-        }
-        return limits.model_copy(update=own)
-
     def apply(self, settings: Settings, personas: Personas) -> None:
-        """Tell that this node goes by these."""
+        """Go by these, and tell so."""
+        self._outgoing.apply(settings.outbound)
         self._hashes = configuration(settings, self._key), answering(personas, self._key)
 
     def start(self) -> None:
@@ -127,13 +116,14 @@ class Cluster:
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._try(self._outgoing.write())
         await self._try(self._store.leave(self._instance))
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
 
     def health(self) -> ComponentHealth:
         error = self._error
         if error:
-            error = f"{error} Other nodes are asked as they last were known."
+            error = f"{error} Others are asked as they last were known; each has its share of outbound.*."
         elif self._twin:
             error = f"Another process tells by the name {self.name}. Set records.node apart on each machine."
         elif odd := self.strays:
@@ -259,7 +249,8 @@ class Cluster:
 
     async def look(self) -> None:
         """Tell how this node is, see how the others are, and close the calls of those that are silent."""
-        if not await self._try(self._beat()):
+        if not (await self._try(self._beat()) and await self._try(self._outgoing.write(anew=self._was_lost))):
+            self._outgoing.away()
             return
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
@@ -291,10 +282,8 @@ class Cluster:
             self._heard_s = time.monotonic()
             if not self._first:
                 logger.info("the nodes can tell each other again")
-        before = [node.name for node in self.others]
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
-        if before != [node.name for node in self.others]:
-            self._on_nodes()
+        self._was_lost = seen.was_lost
         if seen.was_lost:
             await self._go_on()
 
