@@ -293,6 +293,8 @@ class Dialogue:
 
     async def _on_answered(self, *_: object) -> None:
         self._answering = False
+        if self._flow.view is not None:  # the model reads along, as in a call: it is seldom asked
+            await self._service.read_ahead(self.context)
         self._look()
 
     def _look(self) -> None:

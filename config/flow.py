@@ -24,6 +24,7 @@ SlotKind = Literal[
 
 END = "end"  # the task is done
 HANG_UP = "hang_up"
+END_CALL = "end_call"  # the tool that every call has
 RESULT = "result"  # in templates: what the last act brought
 KEY = "key"  # in arguments: the same for the same act with the same values in the same call
 FACTS = ("call", "caller", "caller_name", "called")  # in templates, of the call
@@ -66,7 +67,7 @@ class Slot(Section):
         False, description="Taken only from the answer to its question: where another slot is of its kind."
     )
     keep: bool = Field(False, description="It is still known in the call's next task: a name.")
-    secret: bool = Field(False, description="Never shown in the session API, records and logs.")
+    secret: bool = Field(False, description="Shown to its tool alone; the transcript has what was said.")
 
     @model_validator(mode="after")
     def _has_choices(self) -> Self:
@@ -217,6 +218,8 @@ class Flow(Section):
             raise ValueError(f"start names {self.start}, which is no task")
         if taken := self.slots.keys() & {KEY, RESULT, *FACTS}:
             raise ValueError(f"slots has {min(taken)}, a name that templates have for something else")
+        if taken := self.tasks.keys() & (self.acts | self.handed_to | {END_CALL}):
+            raise ValueError(f"tasks has {min(taken)}, which is a tool's name")
         for name, task in self.tasks.items():
             for problem in self._problems(task):
                 raise ValueError(f"tasks.{name}.steps.{problem}")

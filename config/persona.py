@@ -135,6 +135,8 @@ class Persona(Section):
             )
         if missing := self.flow.handed_to - set(self.tools):
             raise ValueError(f"has a flow that hands over by {min(missing)}, which isn't among its tools")
+        if twice := (self.flow.tasks.keys() | self.flow.acts) & set(self.tools):
+            raise ValueError(f"has {min(twice)} both in its flow and among its tools")
         return self
 
     @property

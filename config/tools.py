@@ -80,10 +80,12 @@ class HttpToolSettings(Section):
             raise ValueError("a mapping in which a URL has no braces in its host")
         for key, template in (("url", self.url), ("confirm", self.confirm)):
             try:
-                names = [name for _, name, *_ in Formatter().parse(template) if name is not None]
+                parts = [part for part in Formatter().parse(template) if part[1] is not None]
             except ValueError:
                 raise ValueError(f"a mapping in which {key} has whole pairs of braces") from None
-            for name in names:
+            for _, name, specification, conversion in parts:
+                if specification or conversion:
+                    raise ValueError(f"a mapping in which {key} has only names in its braces")
                 if name not in self.arguments:
                     raise ValueError(f"a mapping in which {key} has no argument but its own, not {{{name}}}")
         return self

@@ -80,14 +80,14 @@ class Appointments:
             (one for one in coming if not one.cancelled and _of(one, name, phone)), key=lambda one: one.begin
         )
 
-    async def move(self, key: str, uid: str, begin: datetime) -> Answer:
+    async def move(self, key: str, number: str, begin: datetime) -> Answer:
         def move(entries: Entries) -> Answer:
-            found = self._found(entries, uid)
+            found = self._found(entries, number)
             if found is None:
                 return Answer("gone")
             if found.begin == begin:
                 return Answer("moved", found)
-            if refused := self._refused(entries, begin, found.people, besides=uid):
+            if refused := self._refused(entries, begin, found.people, besides=found.uid):
                 return refused
             moved = replace(found, begin=begin, end=self._rules.end(begin), keys=(*found.keys, key))
             entries.put(moved)
@@ -95,9 +95,9 @@ class Appointments:
 
         return await self._change(move)
 
-    async def cancel(self, key: str, uid: str) -> Answer:
+    async def cancel(self, key: str, number: str) -> Answer:
         def cancel(entries: Entries) -> Answer:
-            found = self._found(entries, uid)
+            found = self._found(entries, number)
             if found is None:
                 return Answer("gone")
             cancelled = replace(found, cancelled=True, keys=(*found.keys, key))
@@ -130,9 +130,9 @@ class Appointments:
         first = min(begin, datetime.combine(days[0], midnight))
         return entries.between(first, datetime.combine(days[-1] + timedelta(days=1), midnight))
 
-    def _found(self, entries: Entries, uid: str) -> Booking | None:
+    def _found(self, entries: Entries, number: str) -> Booking | None:
         coming = entries.of_callers(self.now())
-        return next((one for one in coming if one.uid == uid and not one.cancelled), None)
+        return next((one for one in coming if one.number == number and not one.cancelled), None)
 
 
 def key_of(*parts: str) -> str:

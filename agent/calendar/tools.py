@@ -188,7 +188,7 @@ def _result(answer: Answer, call: CallFacts) -> dict[str, str]:
 
 def _of(booking: Booking, call: CallFacts) -> dict[str, str]:
     return {
-        "booking": booking.uid,
+        "booking": booking.number,
         "name": booking.name,
         "when": _listed([booking.begin], call, style="or"),
     }

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.flows.heard import words_heard, words_of
 from agent.flows.state import (
     SKIPPED,
     Acted,
@@ -29,10 +28,10 @@ from agent.flows.state import (
     Say,
     State,
 )
+from agent.heard import words_heard, words_of
 from agent.slots import as_json
-from config.flow import END, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
+from config.flow import END, END_CALL, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
 
-END_CALL = "end_call"
 FAILED = "failed"
 
 Next = tuple[State, tuple[Command, ...]]
@@ -84,12 +83,12 @@ class FlowMachine:
         if not (state.task or reading.task):
             return state, (Answer(),)
         if Intent.PERSON in reading.intents:
-            return self._hand_over()
+            return self._hand_over(state)
         if reading.task and reading.task != state.task:
-            state = State(task=reading.task, slots=self._kept(state), filled=tuple(self._kept(state)))
+            state = replace(self._ended(state), task=reading.task)
             return self._walk(_taken(state, reading), reading.wrong)
         if Intent.LEAVE in reading.intents:
-            return State(), (Say(self.flow.phrases.left),)
+            return State(done=state.done), (Say(self.flow.phrases.left),)
         if state.waits == "act" and Intent.YES not in reading.intents:
             state = replace(state, confirmed={}, waits="")  # they spoke before it was begun
         return self._in_task(state, reading)
@@ -131,15 +130,15 @@ class FlowMachine:
     def _again(self, state: State, *why: str) -> Next:
         state = replace(state, tries=state.tries + 1)
         if state.tries >= self.flow.tries:
-            return self._hand_over()
+            return self._hand_over(state)
         return state, (*(Say(text) for text in why), self._question(state))
 
-    def _hand_over(self) -> Next:
-        to = self.flow.hand_over
+    def _hand_over(self, state: State) -> Next:
+        state, to = State(done=state.done), self.flow.hand_over
         if to is None:
-            return State(), (Say(self.flow.phrases.left),)
+            return state, (Say(self.flow.phrases.left),)
         arguments = {"to": to.to} if to.to else {}
-        return State(), (Say(self.flow.phrases.handing_over), Call(to.tool, arguments))
+        return state, (Say(self.flow.phrases.handing_over), Call(to.tool, arguments))
 
     # The walk.
 
@@ -172,7 +171,7 @@ class FlowMachine:
                     return replace(state, step=name, waits="act", asked=""), (*commands, call)
                 status, outcome = result.status, step.outcomes.get(result.status)
                 if outcome is None and result.status == FAILED:
-                    state, rest = self._hand_over()
+                    state, rest = self._hand_over(state)
                     return state, (*commands, Say(self.flow.phrases.failed), *rest)
                 outcome = outcome or Outcome()
                 forget = [slot for slot in outcome.forget if slot in state.slots]
@@ -188,30 +187,34 @@ class FlowMachine:
                 said = [Say(fill(step.say, self._values(state)))] if step.say else []
                 assert step.hand_over is not None
                 arguments = self._arguments(state, step)
-                return State(slots=self._kept(state)), (*commands, *said, Call(step.hand_over, arguments))
+                return self._ended(state), (*commands, *said, Call(step.hand_over, arguments))
             elif step.say and (text := fill(step.say, self._values(state))) not in state.told:
                 commands.append(Say(text))
                 state = replace(state, told=state.told | {text})
             name = to
-        ended = State(slots=self._kept(state), filled=tuple(self._kept(state)))
-        return ended, (*commands, *([Call(END_CALL)] if name == HANG_UP else []))
+        return self._ended(state), (*commands, *([Call(END_CALL)] if name == HANG_UP else []))
 
     def _acted(self, state: State, result: Result) -> Next:
         step = self._task(state).steps[state.step]
         outcome = step.outcomes.get(result.status)
         state = replace(state, results={**state.results, state.step: result}, waits="")
-        done = not step.reads and result.status != FAILED and not (outcome and outcome.forget)
-        state, commands = self._walk(replace(state, base=state.step) if done else state)
+        if not (step.reads or result.status == FAILED or (outcome and outcome.forget)):
+            act = self._identity(state, state.step, step)
+            state = replace(state, base=state.step, done=(*_before(act, state), act))
+        state, commands = self._walk(state)
         return self._spoken(state, commands, owed=not step.reads)
 
     def _call(self, state: State, name: str, step: Step) -> Call:
-        arguments = self._arguments(state, step)
-        identity = json.dumps([self._facts, state.task, name, step.act, arguments], sort_keys=True)
-        key = hashlib.sha256(identity.encode()).hexdigest()[:24]
+        act = self._identity(state, name, step)
+        key = _digest([_before(act, state), act])
         assert step.act is not None
         secret = {name for name, slot in self.flow.slots.items() if slot.secret}
         hidden = frozenset(name for name, text in step.arguments.items() if secret & set(named([text])))
         return Call(step.act, self._arguments(state, step, key), key, hidden)
+
+    def _identity(self, state: State, name: str, step: Step) -> str:
+        """The same for the same act with the same values."""
+        return _digest([self._facts, state.task, name, step.act, self._arguments(state, step)])
 
     def _arguments(self, state: State, step: Step, key: str = "") -> dict[str, str]:
         slots = {name: str(as_json(value)) for name, value in state.slots.items() if value is not SKIPPED}
@@ -262,8 +265,10 @@ class FlowMachine:
     def _task(self, state: State) -> Task:
         return self.flow.tasks[state.task]
 
-    def _kept(self, state: State) -> dict[str, Any]:
-        return {name: value for name, value in state.slots.items() if self.flow.slots[name].keep}
+    def _ended(self, state: State) -> State:
+        """Between tasks: what is still known."""
+        kept = {name: value for name, value in state.slots.items() if self.flow.slots[name].keep}
+        return State(slots=kept, filled=tuple(kept), done=state.done)
 
 
 def _taken(state: State, reading: Reading) -> State:
@@ -290,6 +295,18 @@ def _changed(state: State, slots: Mapping[str, Any], filled: Sequence[str]) -> S
     """What was agreed to with other values isn't any more, even if they come back."""
     confirmed = {step: agreed for step, agreed in state.confirmed.items() if agreed.items() <= slots.items()}
     return replace(state, slots=slots, filled=tuple(filled), confirmed=confirmed)
+
+
+def _before(act: str, state: State) -> Sequence[str]:
+    """What was done before `act`, which may be the last that was: that it is done once.
+
+    Behind another it is another: who cancels may book the same again, and what was looked up may be over.
+    """
+    return state.done[:-1] if state.done[-1:] == (act,) else state.done
+
+
+def _digest(told: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _of_results(state: State) -> dict[str, str]:

@@ -44,6 +44,7 @@ class State:
     confirmed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by step: what was agreed to
     results: Mapping[str, Result] = field(default_factory=dict)  # by step
     told: frozenset[str] = frozenset()  # what is said once
+    done: tuple[str, ...] = ()  # which acts have changed something in this conversation, in their order
     tries: int = 0
     partly: str = ""  # what was said of `asked`, and isn't all: "seven", of morning or evening
     said: Said = Said()

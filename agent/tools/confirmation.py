@@ -6,22 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.tools.tool import Arguments
+from agent.heard import words_heard
+from agent.tools.tool import Arguments, Tool
 
 Messages = Sequence[Any]  # of a context
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the caller was asked whether to do, after so many turns of theirs."""
+    """What the caller was asked whether to do, after so many turns of theirs.
+
+    `counts`: so many words of the question must be heard for them to know what it asks.
+    """
 
     name: str
     arguments: Arguments
     turns: int
+    question: str
+    counts: int
 
 
 class Confirmation:
-    """One call's. Only the caller's next turn agrees, and only if it says nothing else.
+    """One call's. Only the turn of a caller who has heard the question agrees, the next one, and only if it
+    says nothing else.
 
     What was said is read off the context, so that a turn which is taken back and goes on counts as a whole.
     """
@@ -31,16 +38,18 @@ class Confirmation:
         self._agrees = agrees
         self._asked: Asked | None = None
 
-    def ask(self, name: str, arguments: Arguments, messages: Messages) -> None:
-        """The caller is asked now; what they were asked before doesn't hold any more."""
-        self._asked = Asked(name, dict(arguments), len(_caller_turns(messages)))
+    def ask(self, tool: Tool, arguments: Arguments, messages: Messages) -> str:
+        """The caller is asked now what this returns; what they were asked before doesn't hold any more."""
+        question, counts = tool.asks(arguments)
+        self._asked = Asked(tool.name, dict(arguments), len(_caller_turns(messages)), question, counts)
+        return question
 
     def agreed(self, messages: Messages) -> Asked | None:
         """What the caller's last words allow to be done."""
         asked, turns = self._asked, _caller_turns(messages)
         if asked is None or len(turns) != asked.turns + 1 or not self._agrees(turns[-1]):
             return None
-        return asked
+        return asked if words_heard(asked.question, _heard(messages)) >= asked.counts else None
 
     def take(self, name: str, arguments: Arguments, messages: Messages) -> bool:
         """Whether the caller has agreed to just this, which then is done only once."""
@@ -49,6 +58,18 @@ class Confirmation:
             return False
         self._asked = None
         return True
+
+
+def _heard(messages: Messages) -> str:
+    """What the caller heard of the agent before their last turn."""
+    heard: list[str] = []
+    for one in reversed(messages[:-1]):
+        role = one.get("role") if isinstance(one, dict) else None
+        if role == "user":
+            break
+        if role == "assistant":
+            heard.insert(0, str(one.get("content") or ""))
+    return " ".join(heard)
 
 
 def _caller_turns(messages: Messages) -> list[str]:

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from agent.tools.schemas import checks
 from agent.tools.tool import Arguments, CallFacts, Tool, ToolFailed, WrongArguments
+from config.errors import ConfigError
 from config.tools import ArgumentSettings, HttpToolSettings, ToolSettings
 
 MOST_REDIRECTS = 3
@@ -35,16 +36,21 @@ class HttpTools:
         self._clients: dict[str, httpx2.AsyncClient] = {}
 
     def tools(self) -> Iterator[Tool]:
+        """Raises ConfigError."""
         for name, one in self._settings.http.items():
             schema = {
                 "type": "object",
                 "properties": {key: _property(about) for key, about in one.arguments.items()},
                 "required": [key for key, about in one.arguments.items() if about.required],
             }
+            try:
+                check = checks(schema)
+            except ValueError as error:
+                raise ConfigError(f"The tool {name} in tools.http: {error}.") from error
             yield Tool(
                 FunctionSchema(name, one.description, schema["properties"], schema["required"]),  # type: ignore[arg-type]
                 partial(self._run, one),
-                check=checks(schema),
+                check=check,
                 timeout_s=one.timeout_s,
                 confirm=one.confirm,
                 on_interruption=one.on_interruption or ("cancel" if one.method == "GET" else "finish"),
@@ -98,7 +104,7 @@ class HttpTools:
                 raise ToolFailed("The server answers with a redirect.")
             if to.scheme != url.scheme and to.scheme != "https":
                 raise ToolFailed("The server redirects to what isn't HTTPS.")
-            if to.host != url.host:  # whose the token isn't
+            if to.netloc != url.netloc:  # whose the token isn't
                 headers = {"Accept": headers.get("Accept", "*/*")}
             url, method, content = to, "GET", {}
         raise ToolFailed("The server redirects again and again.")
@@ -140,7 +146,7 @@ async def _read(answer: httpx2.Response, max_bytes: int) -> Any:
         if len(body) > max_bytes:
             raise ToolFailed(f"The server's answer is longer than {max_bytes} bytes.")
     readable = kind.startswith("text/") or kind.endswith("json") or not body
-    text = body.decode(answer.charset_encoding or "utf-8", "replace") if readable else ""
+    text = body.decode(answer.encoding or "utf-8", "replace") if readable else ""
     if answer.status_code >= 300:
         said = " ".join(text.split())[:TOLD_CHARACTERS]
         raise ToolFailed(f"The server answers HTTP {answer.status_code}{': ' if said else '.'}{said}")

@@ -122,13 +122,13 @@ class ToolRunner:
         except WrongArguments as error:
             await params.result_callback({"error": f"{WRONG}{error}"})
             return
-        self._confirmation.ask(tool.name, params.arguments, params.context.messages)
+        question = self._confirmation.ask(tool, params.arguments, params.context.messages)
         await params.result_callback(
             {"status": ASKING}, properties=FunctionCallResultProperties(run_llm=False)
         )
         for frame in (
             LLMFullResponseStartFrame(),
-            LLMTextFrame(tool.asks(params.arguments)),
+            LLMTextFrame(question),
             LLMFullResponseEndFrame(),
         ):
             await params.llm.push_frame(frame)

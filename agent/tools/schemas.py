@@ -54,7 +54,8 @@ def require_arguments(template: str, schema: Mapping[str, Any]) -> None:
 def checks(schema: Mapping[str, Any]) -> Callable[[Arguments], Arguments]:
     """What raises WrongArguments where arguments don't fit the schema. Raises ValueError where it is none."""
     try:
-        validator = jsonschema_rs.validator_for({"additionalProperties": False, **schema})
+        # Masked, since what is told of them is kept, and they may be secret.
+        validator = jsonschema_rs.validator_for({"additionalProperties": False, **schema}, mask="it")
     except jsonschema_rs.ValidationError as error:
         raise ValueError(f"its schema is none: {error.message}") from None
 

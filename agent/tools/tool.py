@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
+from agent.heard import words_of
+
 Arguments = Mapping[str, Any]
 OnInterruption = Literal["cancel", "finish"]
 TIMEOUT_S = 10.0
@@ -72,9 +74,11 @@ class Tool:
     def name(self) -> str:
         return str(self.schema.name)
 
-    def asks(self, arguments: Arguments) -> str:
-        """What the caller is asked before it is run with these; empty where nothing is."""
-        return _Filled(arguments).put_into(self.confirm)
+    def asks(self, arguments: Arguments) -> tuple[str, int]:
+        """What the caller is asked before it is run with these, and how many words of that tell what is done:
+        up to the last argument, or all."""
+        filled, told = _Filled(arguments), self.confirm[: self.confirm.rfind("}") + 1] or self.confirm
+        return filled.put_into(self.confirm), len(words_of(filled.put_into(told)))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field, replace
 
+from agent.turn import words
 from models.errors import ModelError
 from models.lanes import Speculative
 from models.pool import ModelPool
@@ -18,6 +19,7 @@ BYTES_PER_S = SAMPLE_RATE_HZ * 2
 PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 SINGS = 0.7  # the probability from which on what is heard is singing
+SHORTEST_SONG_S = 3.0  # who holds a vowel for less may as well speak
 WORDS_DEADLINE_S = 20.0  # queueing included: late words are better than none
 
 
@@ -111,5 +113,9 @@ class Transcriber:
             heard = await self._pool.recognizer.transcribe(
                 pcm, call_id=self._call_id, language=self._language, speculative=speculative
             )
+        if (heard.sings or 0.0) <= SINGS or len(pcm) < SHORTEST_SONG_S * BYTES_PER_S:
+            return heard
+        if words.dictates(heard.text, heard.language):  # which is spoken in one tone, as if it were sung
+            return heard
         # Hold music, or a song on the radio: nobody has said this.
-        return replace(heard, text="") if (heard.sings or 0.0) > SINGS else heard
+        return replace(heard, text="")

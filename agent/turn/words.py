@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from agent.turn.lexicon import Lexicon
+from models.llm import spoken
+from models.llm.spoken_words import LANGUAGES
 
 # Devanagari's vowel signs are no letters to `re`.
 _LETTER = r"(?:[^\W_]|[\u0900-\u0903\u093a-\u094f])"
 _WORD = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
+DICTATED = 4  # digits, or letters: fewer are in many a sentence
 _DIGITS_AT_END = re.compile(r"((?:\+?\d[\d\s,.\-()]*)+)[\s.,!?…-]*$")
 
 
@@ -43,6 +46,12 @@ def agrees(text: str, consents: Iterable[str], courtesies: Iterable[str], lex: L
     agreed, polite = (tuple(tuple(split(one)) for one in phrases) for phrases in (consents, courtesies))
     longest_first = tuple(sorted(agreed + polite, key=len, reverse=True))
     return _covers(said, longest_first) and not _covers(said, polite)
+
+
+def dictates(text: str, language: str) -> bool:
+    """Whether `text` has a number or a word said digit by digit, or letter by letter."""
+    digits = spoken.fold(text, language) if language in LANGUAGES else text
+    return sum(map(str.isdigit, digits)) >= DICTATED or sum(len(one) == 1 for one in split(text)) >= DICTATED
 
 
 def hangs(words: list[str], lex: Lexicon) -> bool:

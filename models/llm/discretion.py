@@ -105,14 +105,14 @@ class Discretion:
         text = self._tail + self._held + piece
         words = [found for found in _WORD.finditer(text) if last or found.end() < len(text)]
         plain = [_plain(found[0]) for found in words]
-        run = 0
-        for number in range(1, len(words) + 1):
-            last_words = plain[max(0, number - RECITED) : number]
-            run = self._instructions.stretch(last_words)
-            if recited := self._instructions.recited(last_words):
+        for number, word in enumerate(words, 1):
+            if word.end() < passed:  # it was looked at before it passed
+                continue
+            if recited := self._instructions.recited(plain[max(0, number - RECITED) : number]):
                 self.over = True
                 said = text[passed : max(passed, words[number - recited].start())]
                 return said + self._refusal(text[: passed + len(said)])
+        run = self._instructions.stretch(plain[-RECITED:])
         if last or not run:
             cut = len(text)
         else:  # of a word that may begin it, the next is awaited

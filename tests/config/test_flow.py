@@ -38,6 +38,10 @@ def test_templates_leave_out_what_is_not_known() -> None:
         (lambda c: c.update(slot=1), "slot in here is not a key."),
         (lambda c: c.update(start="lunch"), "In here, start names lunch, which is no task."),
         (lambda c: c["slots"].update(key={"kind": "text", "ask": "?"}), "slots has key"),
+        (
+            lambda c: c["tasks"].update(book_table=c["tasks"]["book"]),
+            "tasks has book_table, which is a tool's",
+        ),
         (lambda c: c["slots"]["day"].update(choices={"a": "b"}), "slots.day in here must have choices"),
         (lambda c: c["slots"]["time"].update(minimum="noon"), "slots.time in here has noon for its"),
         (
@@ -79,6 +83,8 @@ tools: {tools}
     [
         ("en", "[take_message]", ""),
         ("en", "[]", "has a flow that hands over by take_message, which isn't among its tools"),
+        ("en", "[take_message, book_table]", "has book_table both in its flow and among its tools"),
+        ("en", "[take_message, cancel]", "has cancel both in its flow and among its tools"),
         ("de", "[take_message]", "has a flow without phrases.not_understood, for which de has no words"),
     ],
 )

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.peers, pytest.mark.models]
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 150.0
 NOISE_S = 3
-AT_ONCE = 2
+AT_ONCE = 3
 SETTINGS = {
     "OFFHOOK_HTTP__HOST": netns.HERE,
     "OFFHOOK_HTTP__API_KEY": "of-the-front-desk",

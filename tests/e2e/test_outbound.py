@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jiwer
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.whisper import Recognizer
 from tests.agent.outbound.greetings import RATE_HZ, Beep, Samples, flite, silence, tone
-from tests.e2e.served import OFFHOOK, aside, plain, served
+from tests.e2e.served import OFFHOOK, Served, plain, served
 from tests.peers import softphone
 from tests.transports.test_sip_dialling_peers import ANSWERS, address
 
@@ -26,6 +26,17 @@ KEY = "s3cret-s3cret-s3cret"
 MESSAGE = "This is the front desk of the hotel. Your room is ready for you now."
 GREETING = "Hello, you have reached the Miller family. Please leave a message after the tone."
 APART_S = 1.0  # the softphone's two recordings may begin
+SETTINGS = {
+    "OFFHOOK_HTTP__API_KEY": KEY,
+    "OFFHOOK_OUTBOUND__ALLOW": "600@127.0.0.1:*",
+    "OFFHOOK_LLM__BUNDLED": "smollm2-135m",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("outbound"), **SETTINGS) as running:
+        yield running
 
 
 def machine() -> Samples:
@@ -43,24 +54,20 @@ def person() -> Samples:
     ids=["machine", "person"],
 )
 async def test_the_message_is_heard(
-    speech: Callable[[], Samples], told: str, tmp_path: Path, recognizer: Recognizer
+    server: Served, speech: Callable[[], Samples], told: str, tmp_path: Path, recognizer: Recognizer
 ) -> None:
     said = speech()
 
     def says(rate_hz: int) -> NDArray[np.int16]:
         return np.asarray(soxr.resample(said, RATE_HZ, rate_hz))
 
-    settings = {"OFFHOOK_HTTP__API_KEY": KEY, "OFFHOOK_OUTBOUND__ALLOW": "600@127.0.0.1:*"}
-    async with (
-        aside(served(tmp_path, **settings)) as server,
-        softphone(tmp_path, "", says, account=ANSWERS) as phone,
-    ):
+    async with softphone(tmp_path, "", says, account=ANSWERS) as phone:
         command = [*OFFHOOK, "call", address(tmp_path), "--say", MESSAGE, "--hang-up"]
         command += ["--answering-machine", "leave_message", "--url", server.url]
         called = await asyncio.to_thread(
             subprocess.run,
             command,
-            env=os.environ | settings,
+            env=os.environ | SETTINGS,
             capture_output=True,
             text=True,
             timeout=90,

@@ -24,7 +24,7 @@ async def test_sighup_changes_what_it_can_and_no_call_ends(tmp_path: Path) -> No
     file = tmp_path / "offhook.yaml"
     file.write_text("sip:\n  users: []\n")
     async with (
-        aside(served(tmp_path, OFFHOOK_CONFIG=str(file))) as server,
+        aside(served(tmp_path, OFFHOOK_CONFIG=str(file), OFFHOOK_LLM__BUNDLED="smollm2-135m")) as server,
         dialled(("127.0.0.1", server.sip)) as caller,
     ):
         await packets(caller, 5)

@@ -23,6 +23,7 @@ from tests.sip_caller import Caller, dialled, ulaw_decode
 
 pytestmark = pytest.mark.models
 
+SMALL = {"OFFHOOK_LLM__BUNDLED": "smollm2-135m"}  # starts sooner
 AUDIBLE = 300  # of 32,768
 WORDS_APART = 40  # packets: 0.8 s of silence end what the agent says
 
@@ -68,7 +69,7 @@ async def ended(server: Served, within_s: float) -> int:
 async def test_a_call_goes_on_after_sigterm_until_it_ends(tmp_path: Path, questions: list[Path]) -> None:
     with wave.open(str(questions[0])) as file:
         question: NDArray[np.int16] = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    with served(tmp_path, OFFHOOK_CALL__DRAIN_S="60") as server:
+    with served(tmp_path, **SMALL, OFFHOOK_CALL__DRAIN_S="60") as server:
         async with dialled(line(server)) as caller:
             await greeted(caller)
             server.process.send_signal(signal.SIGTERM)
@@ -89,7 +90,7 @@ async def test_a_call_goes_on_after_sigterm_until_it_ends(tmp_path: Path, questi
 async def test_calls_left_when_the_time_is_over_are_said_goodbye_to(
     tmp_path: Path, recognizer: Recognizer
 ) -> None:
-    with served(tmp_path, OFFHOOK_CALL__DRAIN_S="2") as server:
+    with served(tmp_path, **SMALL, OFFHOOK_CALL__DRAIN_S="2") as server:
         async with dialled(line(server)) as caller:
             before = await greeted(caller)
             server.process.send_signal(signal.SIGTERM)
@@ -101,7 +102,7 @@ async def test_calls_left_when_the_time_is_over_are_said_goodbye_to(
 
 
 async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
-    server = Served(tmp_path, {"OFFHOOK_CALL__DRAIN_S": "60"})
+    server = Served(tmp_path, {**SMALL, "OFFHOOK_CALL__DRAIN_S": "60"})
     try:
         await until(server.ready, START_S)
         async with dialled(line(server)) as caller:
@@ -117,7 +118,7 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
 
 
 async def test_who_calls_as_soon_as_it_is_ready_is_answered(tmp_path: Path) -> None:
-    server = Served(tmp_path, {"OFFHOOK_CALL__MAX_CALLS": "1"})
+    server = Served(tmp_path, {**SMALL, "OFFHOOK_CALL__MAX_CALLS": "1"})
     try:
         caller = Caller(line(server))
         await until(server.ready, START_S)
@@ -137,7 +138,7 @@ async def test_who_calls_as_soon_as_it_is_ready_is_answered(tmp_path: Path) -> N
 
 
 async def test_the_process_ends_with_its_telephone_line(tmp_path: Path) -> None:
-    server = Served(tmp_path, {}, [sys.executable, "-c", MORTAL])
+    server = Served(tmp_path, SMALL, [sys.executable, "-c", MORTAL])
     try:
         await until(server.ready, START_S)
         async with dialled(line(server)) as caller:

@@ -105,11 +105,16 @@ async def test_a_wrong_password_is_told_from_no_answer(tmp_path: Path) -> None:
 
 
 async def test_a_registrar_that_restarts_is_registered_with_again(tmp_path: Path) -> None:
-    """It has forgotten whom it knew; before the next refresh comes, it is called in vain."""
+    """It has forgotten whom it knew; before the next refresh comes, it is called in vain.
+
+    Over TCP, where it is known at once that nobody is there.
+    """
     reception = Reception()
     async with contextlib.AsyncExitStack() as stack:
         async with registrar(tmp_path, expires_s=8) as port:
-            server = await stack.enter_async_context(server_with({"provider": account(port)}, reception))
+            server = await stack.enter_async_context(
+                server_with({"provider": account(port, transport="tcp")}, reception)
+            )
             await until(server, registered)
         await until(server, lambda state: state.last_error is not None)
         await stack.enter_async_context(registrar(tmp_path, port, expires_s=8))

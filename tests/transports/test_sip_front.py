@@ -111,6 +111,42 @@ async def test_what_a_node_does_not_take_the_next_one_does(
         assert first.invites
 
 
+class Forger(Caller):
+    """Claims in its own Via to come from elsewhere."""
+
+    claim = ""
+
+    def request(self, *args: object, **named: object) -> str:
+        text = super().request(*args, **named)  # type: ignore[arg-type]
+        start, via, rest = text.partition("\r\nVia: ")
+        own, _, rest = rest.partition("\r\n")
+        return f"{start}{via}{own}{self.claim}\r\n{rest}"
+
+
+@pytest.mark.parametrize(
+    ("claim", "status"),
+    [
+        (";received=10.0.0.1", 403),
+        (";received=10.0.0.1;received=10.0.0.1", 403),
+        (';x=";received=10.0.0.1"', 403),
+        ("", 403),
+        ("", 200),
+    ],
+)
+async def test_nobody_says_by_their_via_where_they_are(claim: str, status: int, tmp_path: Path) -> None:
+    allow = ("10.0.0.1/32",) if status == 403 else (f"{CALLER}/32",)
+    async with (
+        sip_server(Reception(), host=NODE, proxies=("127.0.0.1/32",), allow=allow) as (_, port),
+        kamailio(tmp_path, (NODE, port)) as proxy,
+    ):
+        forger = Forger(proxy, CALLER)
+        forger.claim = claim
+        try:
+            assert (await forger.call()).status == status
+        finally:
+            forger.close()
+
+
 async def test_whom_a_node_refuses_no_other_is_asked_for(tmp_path: Path) -> None:
     reception = Reception()
     async with node() as first, front(tmp_path, reception, first) as proxy, called(proxy) as (_, answer):

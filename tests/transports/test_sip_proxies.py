@@ -15,7 +15,7 @@ from tests.peers import Reception, sip_server
 from tests.sip_caller import Caller, SipAnswer
 from tests.transports.sip_calls import phone, soon
 from transports.sip.message import Message
-from transports.sip.proxies import origin
+from transports.sip.proxies import UNKNOWN, origin
 from transports.sip.sdp import Ip
 
 PROXY, FAR_PROXY, CLIENT = "192.0.2.10", "192.0.2.11", "198.51.100.7"
@@ -42,15 +42,30 @@ def came_from(peer: str, *vias: str) -> Ip:
         # What a client claims of those before it is worth nothing.
         (PROXY, [OWN_VIA, f"SIP/2.0/UDP {CLIENT};branch=z9", "SIP/2.0/UDP 10.0.0.1;branch=z9"], CLIENT),
         (PROXY, [OWN_VIA, f"SIP/2.0/UDP {FAR_PROXY};branch=z9", f"SIP/2.0/UDP {CLIENT};branch=z9"], CLIENT),
-        # Its own requests, and what can't be read.
+        # Its own requests.
         (PROXY, [OWN_VIA], PROXY),
-        (PROXY, [OWN_VIA, "SIP/2.0/UDP phone.invalid;branch=z9"], PROXY),
         # A stranger's.
         (CLIENT, [OWN_VIA, "SIP/2.0/UDP 10.0.0.1;branch=z9"], CLIENT),
     ],
 )
 def test_who_sent_it(peer: str, vias: list[str], sender: str) -> None:
     assert came_from(peer, *vias) == ip_address(sender)
+
+
+@pytest.mark.parametrize(
+    "via",
+    [
+        "phone.invalid;branch=z9",
+        f"{CLIENT};received=10.0.0.1;branch=z9;received={CLIENT}",
+        f'{CLIENT};branch=z9;x=";received=10.0.0.1"',
+        f'{CLIENT};received={CLIENT}";x=";received=10.0.0.1;y="',
+        f"{CLIENT};branch=z9;x=<, SIP/2.0/UDP a;received=10.0.0.1",
+        f"{CLIENT} (;received=10.0.0.1 );branch=z9",
+        f"{CLIENT};received=;branch=z9",
+    ],
+)
+def test_who_hides_where_they_are_is_nobody(via: str) -> None:
+    assert came_from(PROXY, OWN_VIA, f"SIP/2.0/UDP {via}") == UNKNOWN
 
 
 class PassedOn(Caller):

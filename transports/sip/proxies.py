@@ -6,26 +6,36 @@ import re
 from collections.abc import Container
 from ipaddress import ip_address
 
-from transports.sip.message import Message, parameter
+from transports.sip.message import Message
 from transports.sip.sdp import Ip
 
-_SENT_BY = re.compile(r"SIP\s*/\s*2\.0\s*/\s*\w+\s+(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:;\s]+))", re.IGNORECASE)
+UNKNOWN = ip_address("0.0.0.0")
+# Plain parameters alone: in quotes, brackets or a comment a client may hide another `received`.
+_VIA = re.compile(
+    r"SIP\s*/\s*2\.0\s*/\s*\w+\s+(?:\[(?P<v6>[^\]]*)\]|(?P<host>[\w.-]+))(?:\s*:\s*\d+)?"
+    r'(?P<parameters>\s*(?:;[^;,"<>()\\]*)*)',
+    re.IGNORECASE,
+)
+_RECEIVED = re.compile(r";\s*received\s*=\s*\[?([^;\s\]]*)", re.IGNORECASE)
 
 
 def origin(request: Message, peer: Ip, proxies: Container[Ip]) -> Ip:
-    """Who sent it to the first of our proxies; `peer` where it came by none.
+    """Who sent it to the first of our proxies; `peer` where it came by none, UNKNOWN where nobody can tell.
 
-    A proxy notes in the Via below its own where it got the request (RFC 3261 18.2.1), whatever stood there.
+    A proxy notes in the Via below its own where it got the request (RFC 3261 18.2.1). Of two such notes one
+    is the client's: Kamailio writes over the last one alone.
     """
     if peer not in proxies:
         return peer
-    for via in request.values("Via")[1:]:
-        sent_by = _SENT_BY.match(via)
-        noted = parameter(via, "received").strip("[]") or (sent_by and (sent_by["v6"] or sent_by["host"]))
+    for value in request.values("Via")[1:]:
+        via = _VIA.fullmatch(value)
+        if via is None:
+            return UNKNOWN
+        noted = _RECEIVED.findall(via["parameters"]) or [via["v6"] or via["host"]]
         try:
-            peer = ip_address(noted or "")
+            [peer] = map(ip_address, noted)
         except ValueError:
-            break
+            return UNKNOWN
         if peer not in proxies:
             break
     return peer

@@ -82,15 +82,15 @@ async def test_a_booking_is_found_moved_and_cancelled(desk: Appointments) -> Non
     booked = await book(desk)
     assert booked.status == "booked"
     assert booked.booking
-    uid = booked.booking.uid
+    number = booked.booking.number
     [found] = await desk.find(name="Ann Baker", phone="212 555 0199")
     assert (found.begin, found.name, found.phone, found.what) == (TEN, "Ann Baker", "+12125550199", "haircut")
-    assert (await desk.move("m", uid, ELEVEN)).status == "moved"
+    assert (await desk.move("m", number, ELEVEN)).status == "moved"
     assert (await desk.free(TEN)).status == "free"
     assert (await desk.free(ELEVEN)).status == "taken"
     assert [one.begin for one in await desk.find(name="Ann Baker")] == [ELEVEN]
-    assert (await desk.cancel("c", uid)).status == "cancelled"
-    assert (await desk.cancel("c", uid)).status == "gone"
+    assert (await desk.cancel("c", number)).status == "cancelled"
+    assert (await desk.cancel("c", number)).status == "gone"
     assert (await desk.free(ELEVEN)).status == "free"
     assert await desk.find(name="Ann Baker") == []
 
@@ -107,7 +107,7 @@ async def test_the_same_act_twice_is_done_once(desk: Appointments) -> None:
 async def test_what_was_cancelled_may_be_booked_again(desk: Appointments) -> None:
     booked = await book(desk)
     assert booked.booking
-    await desk.cancel("c", booked.booking.uid)
+    await desk.cancel("c", booked.booking.number)
     assert (await book(desk)).status == "booked"
     assert len(await desk.find(name="Ann Baker")) == 1
 
@@ -123,7 +123,7 @@ async def test_it_moves_to_a_time_that_overlaps_its_own(tmp_path: Path) -> None:
     desk = made(tmp_path, minutes=60)
     booked = await book(desk)
     assert booked.booking
-    assert (await desk.move("m", booked.booking.uid, datetime(2026, 3, 13, 10, 30))).status == "moved"
+    assert (await desk.move("m", booked.booking.number, datetime(2026, 3, 13, 10, 30))).status == "moved"
 
 
 async def test_a_time_that_many_want_at_once_is_one_callers(desk: Appointments) -> None:

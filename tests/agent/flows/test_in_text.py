@@ -108,6 +108,16 @@ async def test_the_same_is_booked_once_however_often_it_is_agreed_to() -> None:
     assert len(nora.booked) == 1
 
 
+async def test_what_was_cancelled_may_be_booked_again() -> None:
+    nora = Restaurant()
+    wish = "A table for four on Friday at seven please, my name is Ann, 212 555 0123."
+    heard = await talk(wish, "Yes.", "Cancel my table.", "Yes.", wish, "Yes.", at=nora)
+    assert heard[3] == "It's cancelled."
+    assert heard[5] == "It's booked. See you then, Ann!"
+    assert (len(nora.asked), len(nora.booked), len(nora.cancelled)) == (2, 2, 1)
+    assert nora.booked[0]["key"] != nora.booked[1]["key"]
+
+
 async def test_what_is_secret_is_shown_to_nobody_but_the_tool() -> None:
     flow = load_flow(TABLE)
     hidden = flow.slots["phone"].model_copy(update={"secret": True})

@@ -75,7 +75,7 @@ def test_what_a_model_is_told_comes_from_signature_and_docstring(tmp_path: Path)
     }
     assert (find.timeout_s, find.confirm, find.on_interruption, find.answers) == (10.0, "", "finish", True)
     assert (book.timeout_s, book.on_interruption, book.answers) == (3, "cancel", False)
-    assert book.asks({"people": 4}) == "Shall I book for 4?"
+    assert book.asks({"people": 4}) == ("Shall I book for 4?", 5)
     assert find.source == "tables.py"
 
 

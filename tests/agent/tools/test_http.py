@@ -13,8 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from agent.tools.http import HttpTools
-from agent.tools.tool import CallFacts, Outcome
+from agent.tools.tool import WRONG, CallFacts, Outcome
 from agent.tools.toolbox import Toolbox
+from config.errors import ConfigError
 from config.tools import ToolSettings
 
 CALL = CallFacts(id="test")
@@ -109,7 +110,7 @@ async def test_arguments_are_in_the_url_or_its_query(server: FaultyServer) -> No
 
 
 async def test_what_is_posted_is_json_with_the_token(server: FaultyServer) -> None:
-    server.answers["rooms"] = response("booked", kind="text/plain; charset=utf-8")
+    server.answers["rooms"] = response("booked", kind="text/plain; charset=none")
     told: dict[str, Any] = {
         "method": "POST",
         "arguments": ROOM,
@@ -220,6 +221,14 @@ async def test_a_redirect_is_followed_but_not_with_the_token_elsewhere(server: F
         assert f"host: localhost:{other.port}" in other.asked[0].lower()
 
 
+async def test_another_port_of_the_host_is_elsewhere(server: FaultyServer) -> None:
+    async with FaultyServer().serving() as other:
+        server.answers["a"] = response(status="302 Found", Location=f"http://127.0.0.1:{other.port}/c")
+        other.answers["c"] = response('"here"')
+        assert (await ask(server, "a", token=TOKEN)).result == "here"
+        assert TOKEN not in other.asked[0]
+
+
 async def test_what_was_posted_is_not_sent_elsewhere(server: FaultyServer) -> None:
     server.answers["a"] = response(status="307 Temporary Redirect", Location="/b")
     assert (await ask(server, "a", method="POST")).error == "The server answers with a redirect."
@@ -242,6 +251,7 @@ async def test_a_name_with_a_private_address_needs_that_listed(server: FaultySer
         ({"url": "https://api.example.com/{room}"}, ("api.example.com",), "not {room}"),
         ({"confirm": "Shall I book {room}?"}, ("api.example.com",), "not {room}"),
         ({"url": "https://api.example.com/{"}, ("api.example.com",), "whole pairs of braces"),
+        ({"confirm": "Shall I book {room:d}?"}, ("api.example.com",), "only names in its braces"),
         ({}, ("http://api.example.com",), "a host's name, an IP address or a network"),
     ],
 )
@@ -250,6 +260,24 @@ def test_what_cannot_be_right_is_refused(tool: dict[str, str], hosts: tuple[str,
     with pytest.raises(ValidationError) as wrong:
         ToolSettings.model_validate({"http": {"look_up": given}, "hosts": hosts})
     assert why in str(wrong.value)
+
+
+async def test_what_is_told_of_a_wrong_argument_does_not_have_it(server: FaultyServer) -> None:
+    outcome = await ask(server, "a", {"pin": "one two"}, arguments={"pin": {"pattern": r"^\d+$"}})
+    assert outcome.wrong_arguments
+    assert outcome.error.startswith(f"{WRONG}pin: ")
+    assert "one two" not in outcome.error
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    told = {
+        "description": "Do it.",
+        "url": "https://api.example.com/{a}",
+        "arguments": {"a": {"pattern": "("}},
+    }
+    settings = ToolSettings.model_validate({"http": {"look_up": told}, "hosts": ["api.example.com"]})
+    with pytest.raises(ConfigError, match=r"look_up in tools\.http: its schema is none"):
+        Toolbox(http=HttpTools(settings))
 
 
 def test_a_get_is_cancelled_and_others_finish() -> None:

@@ -202,6 +202,14 @@ def test_a_yes_that_goes_on_is_none() -> None:
     assert booking.begun == []
 
 
+def test_a_yes_to_a_question_that_was_not_heard_is_none() -> None:
+    over = Says(5.6, 6.8, "Yes, please do.")
+    booking = Booking(options=CONFIRMED)
+    outcome = booking.converse([BOOKS, over], {BOOKS.text: CALL, over.text: CALL, **TOLD}, lasts=16)
+    assert answers(outcome) == [PERSONA.greeting, "Shall I", QUESTION]
+    assert booking.begun == []
+
+
 def test_wrong_arguments_are_told_once_more_and_then_answered_in_words() -> None:
     booking = Booking()
     wrong = json.dumps({"error": f"{WRONG}people: missing"})

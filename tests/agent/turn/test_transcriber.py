@@ -20,6 +20,7 @@ class FakeRecognizer:
         self.heard: list[tuple[int, bool]] = []
         self.fails = False
         self.sings: float | None = None
+        self.words = ""  # in the place of the milliseconds
         self.speculative: Speculative = False
 
     async def transcribe(self, pcm: bytes, *, speculative: Speculative, **_: Any) -> Transcript:
@@ -29,7 +30,7 @@ class FakeRecognizer:
         await asyncio.sleep(0.01)
         if guess and self.fails:
             raise ModelFailed("A test.")
-        return Transcript(str(len(pcm) // 32), "en", -0.1, 0.0, 10.0, sings=self.sings)
+        return Transcript(self.words or str(len(pcm) // 32), "en", -0.1, 0.0, 10.0, sings=self.sings)
 
 
 @pytest.fixture
@@ -150,12 +151,28 @@ def test_of_silence_only_the_moment_before_a_voice_is_kept(line: Line) -> None:
     assert line.transcriber.audio_s == 0.3
 
 
-@pytest.mark.parametrize(("sings", "words"), [(None, "1000"), (0.5, "1000"), (0.95, "")])
+SONG = "All you need is a friend like me"
+
+
+@pytest.mark.parametrize(
+    ("sings", "seconds", "words", "heard"),
+    [
+        (None, 4, SONG, SONG),
+        (0.5, 4, SONG, SONG),
+        (0.95, 4, SONG, ""),
+        (0.95, 2, SONG, SONG),
+        (0.95, 4, "My number is 212-555-0151.", "My number is 212-555-0151."),
+        (0.95, 4, "to one two five five five zero one", "to one two five five five zero one"),
+        (0.95, 4, "A, D, A, M, S.", "A, D, A, M, S."),
+        (0.95, 4, "I'm 22, and you and I", ""),
+    ],
+)
 async def test_who_sings_says_nothing(
-    line: Line, recognizer: FakeRecognizer, sings: float | None, words: str
+    line: Line, recognizer: FakeRecognizer, sings: float | None, seconds: int, words: str, heard: str
 ) -> None:
-    recognizer.sings = sings
-    assert (await line.words(silence_ms=0)).text == words
+    recognizer.sings, recognizer.words = sings, words
+    line.goes_on(seconds * 1000)
+    assert (await line.words(silence_ms=0)).text == heard
     passing = await line.passing()
     assert passing
-    assert passing.text == words
+    assert passing.text == heard
