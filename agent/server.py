@@ -251,6 +251,7 @@ class Server:
 
     def _has(self, id: str) -> bool:
         own = any(call.info.id == id for call in self.sessions.live())
+        own = own or (self.outbound is not None and self.outbound.find(id) is not None)
         return own or (self.workers is not None and self.workers.having(id) is not None)
 
     def _keep(self, certificate: Certificate) -> None:

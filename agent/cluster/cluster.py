@@ -58,7 +58,8 @@ class Cluster:
         has: Callable[[str], bool],
         guard: OutboundGuard,
     ) -> None:
-        """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id.
+        """`calls` says how this node is, how many calls it has and takes; `has` whether one of
+        this id, outgoing ones by either of theirs.
 
         `guard` counts what is called on all nodes.
         """
@@ -155,6 +156,13 @@ class Cluster:
             if answer and any(call["id"] == id for call in answer.json()["sessions"]):
                 return self._peer(node)
         return None
+
+    async def placing(self, id: str) -> Peer | None:
+        """The other node that places the outgoing call of this id, or has placed it; None if none does."""
+        if self._has(id):
+            return None
+        answers = await self.ask(f"/api/v1/calls/{id}", {})
+        return next((self._peer(node) for node in self.others if answers.get(node.name)), None)
 
     async def ask(self, target: str, headers: Mapping[str, str]) -> dict[str, httpx2.Response | None]:
         """What each of the other nodes answers to a GET, by name; None where it didn't, in time."""
