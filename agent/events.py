@@ -14,6 +14,7 @@ from agent.observer import Observed, Observer
 from transports.call import EndReason, MediaStats
 
 MOST_READERS = 32
+ALIVE_EVERY_S = 15.0  # that whoever reads hears something
 MOST_WAITING = 256  # events that a reader may be behind
 
 Kind = Literal[

@@ -29,7 +29,7 @@ from agent.cluster.node import (
 )
 from agent.cluster.outgoing import Outgoing
 from agent.cluster.store import Store
-from agent.events import Event, Events, Relayed
+from agent.events import ALIVE_EVERY_S, Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
 from config.answering import Personas
@@ -43,6 +43,8 @@ STORE_S = 5.0
 LOOK_UP_S = 1.0
 ANSWER_S = 1.5  # that a list waits for another node, at most
 CONNECT_S = 1.0
+ANSWERED_S = 700.0  # the longest message takes ten minutes
+FOLLOWED_S = 2 * ALIVE_EVERY_S
 FORGET_EVERY_S = 3600.0
 
 logger = logging.getLogger("offhook.cluster")
@@ -181,7 +183,7 @@ class Cluster:
     def _peer(self, node: Node) -> Peer:
         client = self._clients.get(node.url)
         if client is None:
-            timeout = httpx2.Timeout(None, connect=CONNECT_S)  # a transfer takes what it takes
+            timeout = httpx2.Timeout(None, connect=CONNECT_S, read=ANSWERED_S)
             client = self._clients[node.url] = httpx2.AsyncClient(
                 base_url=node.url, headers=self._headers, timeout=timeout, trust_env=False
             )
@@ -233,7 +235,9 @@ class Cluster:
         was_there = False
         while True:
             with contextlib.suppress(httpx2.HTTPError):
-                stream = self._peer(node).http.stream("GET", "/api/v1/events", headers=headers)
+                timeout = httpx2.Timeout(None, connect=CONNECT_S, read=FOLLOWED_S)
+                http = self._peer(node).http
+                stream = http.stream("GET", "/api/v1/events", headers=headers, timeout=timeout)
                 async with stream as answer:
                     if answer.is_success and was_there:
                         on_gap()

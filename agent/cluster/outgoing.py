@@ -111,7 +111,7 @@ class Outgoing:
     def _shared(self) -> OutboundSettings:
         name, names = self._database.node, self._nodes()
         own = {
-            one: share(limit, name, names)
+            one: 1 if self._first else share(limit, name, names)
             for one in SHARED
             if (limit := getattr(self._limits, one)) is not None
         }

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 
-from agent.events import Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
+from agent.events import ALIVE_EVERY_S, Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
 from agent.http.access import READ
 from agent.http.call_views import ActionView, ProblemView, ToolCallView, TurnView, recording_began, time_of
 from agent.http.contracts import Nodes
@@ -22,7 +22,6 @@ from agent.http.elsewhere import asking
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
 
-ALIVE_EVERY_S = 15.0
 SEND_DEADLINE_S = 10.0
 _LAGGED = (
     "Events were lost: you read too slowly, or a node was away. "

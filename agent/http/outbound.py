@@ -12,8 +12,8 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
+from agent.events import ALIVE_EVERY_S
 from agent.http.access import ANYONE_HERE, OPERATE, READ, Asking
-from agent.http.events import ALIVE_EVERY_S
 from agent.http.problems import ProblemError, responses
 from agent.http.sessions import HANGUP_WAIT_S
 from agent.http.upload import UploadError, decode

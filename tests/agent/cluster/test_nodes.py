@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,27 @@ def test_shares_come_to_the_limit(limit: int) -> None:
     names = ["c", "a", "b"]
     assert sum(share(limit, name, names) for name in names) == limit
     assert share(1, "c", names) == 1
+
+
+async def test_a_node_whose_events_stopped_coming_is_asked_again(
+    node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a network that drops everything, without a word."""
+    monkeypatch.setattr(module, "FOLLOWED_S", 0.1)
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    asked = asyncio.Semaphore(0)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.release()
+        await reader.read()
+        writer.close()
+
+    one = node("one")
+    told = Heartbeat("", "1", "c", "p", "ready", 0, 20)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname())
+        silent = Known(**{**asdict(told), "url": url, "name": "silent"})
+        one.cluster.nodes = [silent]
+        async with one.cluster.following(lambda event: None, lambda: None, {}), asyncio.timeout(10):
+            for _ in range(3):
+                await asked.acquire()

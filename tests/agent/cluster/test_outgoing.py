@@ -120,6 +120,10 @@ async def test_without_the_database_each_node_has_its_share(node: Node, database
             await begin(one)
         await one.cluster.look()
         assert "its share of outbound" in str(one.cluster.health().last_error)
+        unheard = node("third", outbound=limits)
+        await begin(unheard)
+        with pytest.raises(LimitReached, match="max_calls"):
+            await begin(unheard)
     finally:
         database.start()
     await one.cluster.look()

@@ -43,6 +43,7 @@ class Node:
 
     async def _who(self, request: Request) -> Response:
         headers = request.headers
+        assert "X-Offhook-Cluster-Key" not in headers
         return PlainTextResponse(f"{headers['X-Forwarded-For']} {headers['X-Forwarded-Proto']} {self.name}")
 
 
@@ -124,7 +125,8 @@ async def test_a_browser_stays_with_the_node_that_has_its_call(tmp_path: Path) -
 
 async def test_nodes_are_told_who_asks(tmp_path: Path) -> None:
     async with serving(Node("a")) as a, serving(Node("b")) as b, haproxy(tmp_path, a, b) as client:
-        answer = await client.get("/api/v1/sessions", headers={"X-Forwarded-For": "203.0.113.9"})
+        forged = {"X-Forwarded-For": "203.0.113.9", "X-Offhook-Cluster-Key": "guessed"}
+        answer = await client.get("/api/v1/sessions", headers=forged)
         assert answer.text[:-2] == "127.0.0.1 https"
 
 
