@@ -191,7 +191,6 @@ class Server:
             if self.recordings and self.settings.recordings.enabled:
                 self.recordings.start()
             if self.cluster:
-                self._share()
                 self.cluster.start()
         if settings.http.enabled:
             if settings.http.tls:
@@ -250,17 +249,13 @@ class Server:
             live = len(self.sessions.live()) + elsewhere
             return self.sessions.state, live, self.sessions.admission.max_calls
 
-        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has, self._share)
+        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has, self._guard)
         cluster.apply(self.settings, self.personas)
         return cluster
 
-    def _share(self) -> None:
-        """What may be called holds over all nodes."""
-        limits = self.settings.outbound
-        self._guard.apply(self.cluster.shared(limits) if self.cluster else limits)
-
     def _has(self, id: str) -> bool:
         own = any(call.info.id == id for call in self.sessions.live())
+        own = own or (self.outbound is not None and self.outbound.find(id) is not None)
         return own or (self.workers is not None and self.workers.having(id) is not None)
 
     def _keep(self, certificate: Certificate) -> None:
@@ -374,9 +369,10 @@ class Server:
             await certificate.look()
         self.settings, self.personas = settings, personas
         self.sessions.apply(settings, personas)
-        self._share()
         if self.cluster:
             self.cluster.apply(settings, personas)
+        else:
+            self._guard.apply(settings.outbound)
         logs.set_level(settings.log)
         if self.sip:
             self.sip.apply(settings.sip, personas.headers)

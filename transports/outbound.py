@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from config.accounts import AccountSettings
 from config.destinations import Destination, Gateway, Pattern, international
@@ -33,7 +34,25 @@ class Permit:
     """One call's. It counts from the moment it is given until it is given back."""
 
     by: str
+    begun_at: float
     answered_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What one asker's calls come to on other nodes."""
+
+    live: int
+    begun: Sequence[float]  # when, within the last minute
+    talked_s: float  # within the last day
+
+
+class Ledger(Protocol):
+    """Of the calls of all nodes."""
+
+    async def begin(self, by: str, now: float) -> Permit:
+        """As `OutboundGuard.begin`, over all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,8 @@ class OutboundGuard:
 
     def __init__(self, settings: OutboundSettings) -> None:
         self.ring_timeout_s = settings.ring_timeout_s
+        self.ledger: Ledger | None = None
+        self.elsewhere: Mapping[str, Elsewhere] = {}  # by who asks; as the ledger last had it
         self._accounts: Mapping[str, Gateway] = {}
         self._live: list[Permit] = []
         self._begun: deque[tuple[str, float]] = deque()  # within the last minute
@@ -93,14 +114,20 @@ class OutboundGuard:
             raise NotPermitted("That may not be called: a pattern of outbound.deny matches it.")
         return destination
 
+    async def admit(self, by: str, now: float) -> Permit:
+        """As `begin`, but over all nodes where there are several."""
+        return await self.ledger.begin(by, now) if self.ledger else self.begin(by, now)
+
     def begin(self, by: str, now: float) -> Permit:
         """Count a call that is about to be dialled. Raises LimitReached."""
         self._expire(now)
         for key, limits, which in ((None, self._overall, ""), (by, self._each, "key_")):
-            live = sum(key in (None, permit.by) for permit in self._live)
+            others = self._others(key)
+            live = sum(key in (None, permit.by) for permit in self._live) + sum(one.live for one in others)
             if live >= limits.max_calls:
                 raise LimitReached(f"{live} outgoing calls are on (outbound.{which}max_calls).", 10)
             begun = [at for who, at in self._begun if key in (None, who)]
+            begun = sorted(begun + [at for one in others for at in one.begun if now - at < _MINUTE_S])
             if len(begun) >= limits.calls_per_minute:
                 wait_s = begun[-limits.calls_per_minute] + _MINUTE_S - now
                 raise LimitReached(
@@ -114,7 +141,7 @@ class OutboundGuard:
                     f"(outbound.{which}minutes_per_day).",
                     max(1, math.ceil(oldest + _DAY_S - now)),
                 )
-        permit = Permit(by)
+        permit = Permit(by, now)
         self._live.append(permit)
         self._begun.append((by, now))
         return permit
@@ -137,12 +164,17 @@ class OutboundGuard:
         if permit not in self._live:
             return
         self._live.remove(permit)
+        permit.ended_at = now
         if permit.answered_at is not None:
             self._talked.append((permit.by, now, now - permit.answered_at))
+
+    def _others(self, key: str | None) -> list[Elsewhere]:
+        return [one for who, one in self.elsewhere.items() if key in (None, who)]
 
     def _talked_s(self, key: str | None, now: float) -> float:
         over = sum(seconds for who, _, seconds in self._talked if key in (None, who))
         live = [one for one in self._live if key in (None, one.by) and one.answered_at is not None]
+        over += sum(one.talked_s for one in self._others(key))
         return over + sum(now - one.answered_at for one in live if one.answered_at is not None)
 
     def _expire(self, now: float) -> None:

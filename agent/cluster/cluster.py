@@ -25,17 +25,17 @@ from agent.cluster.node import (
     State,
     answering,
     configuration,
-    share,
     strays,
 )
+from agent.cluster.outgoing import Outgoing
 from agent.cluster.store import Store
 from agent.events import ALIVE_EVERY_S, Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
 from config.answering import Personas
-from config.outbound import OutboundSettings
 from config.settings import Settings
 from models.pool import ComponentHealth
+from transports.outbound import OutboundGuard
 
 T = TypeVar("T")
 
@@ -46,10 +46,6 @@ CONNECT_S = 1.0
 ANSWERED_S = 700.0  # the longest message takes ten minutes
 FOLLOWED_S = 2 * ALIVE_EVERY_S
 FORGET_EVERY_S = 3600.0
-SHARED = (
-    *("max_calls", "calls_per_minute", "minutes_per_day"),
-    *("key_max_calls", "key_calls_per_minute", "key_minutes_per_day"),
-)
 
 logger = logging.getLogger("offhook.cluster")
 
@@ -62,11 +58,12 @@ class Cluster:
         events: Events,
         calls: Callable[[], tuple[State, int, int]],
         has: Callable[[str], bool],
-        on_nodes: Callable[[], None] = lambda: None,
+        guard: OutboundGuard,
     ) -> None:
-        """`calls` says how this node is, how many calls it has and takes; `has` whether one of this id.
+        """`calls` says how this node is, how many calls it has and takes; `has` whether one of
+        this id, outgoing ones by either of theirs.
 
-        `on_nodes` is called when other nodes are alive than before, and when that is known at first.
+        `guard` counts what is called on all nodes.
         """
         assert settings.cluster.key
         self._settings = settings.cluster
@@ -76,13 +73,15 @@ class Cluster:
         self._calls = calls
         self._events = events
         self._has = has
-        self._on_nodes = on_nodes
         self._headers = {CLUSTER_KEY: self._key}
         self._instance = uuid.uuid4().hex
+        self._outgoing = Outgoing(
+            database, self._instance, guard, lambda: [self.name, *(node.name for node in self.others)]
+        )
         self._clients: dict[str, httpx2.AsyncClient] = {}  # by URL
         self._heard_s = 0.0  # monotonic, of the first heartbeat of those that came through without a gap
         self._error: str | None = "The first heartbeat isn't written yet."
-        self._twin = False
+        self._twin = self._was_lost = False
         self._first = True
         self._forgot_s = -FORGET_EVERY_S
         self._task: asyncio.Task[None] | None = None
@@ -107,18 +106,9 @@ class Cluster:
         """Whether the nodes can't tell each other anything: each has its share of what is limited."""
         return self._error is not None
 
-    def shared(self, limits: OutboundSettings) -> OutboundSettings:
-        """This node's share of what holds over all nodes, as far as it knows of them; 1 before it does."""
-        names = [self.name, *(node.name for node in self.others)]
-        own = {
-            name: 1 if self._first else share(limit, self.name, names)
-            for name in SHARED
-            if (limit := getattr(limits, name)) is not None
-        }
-        return limits.model_copy(update=own)
-
     def apply(self, settings: Settings, personas: Personas) -> None:
-        """Tell that this node goes by these."""
+        """Go by these, and tell so."""
+        self._outgoing.apply(settings.outbound)
         self._hashes = configuration(settings, self._key), answering(personas, self._key)
 
     def start(self) -> None:
@@ -129,13 +119,14 @@ class Cluster:
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._try(self._outgoing.write())
         await self._try(self._store.leave(self._instance))
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
 
     def health(self) -> ComponentHealth:
         error = self._error
         if error:
-            error = f"{error} Other nodes are asked as they last were known."
+            error = f"{error} Others are asked as they last were known; each has its share of outbound.*."
         elif self._twin:
             error = f"Another process tells by the name {self.name}. Set records.node apart on each machine."
         elif odd := self.strays:
@@ -167,6 +158,13 @@ class Cluster:
             if answer and any(call["id"] == id for call in answer.json()["sessions"]):
                 return self._peer(node)
         return None
+
+    async def placing(self, id: str) -> Peer | None:
+        """The other node that places the outgoing call of this id, or has placed it; None if none does."""
+        if self._has(id):
+            return None
+        answers = await self.ask(f"/api/v1/calls/{id}", {})
+        return next((self._peer(node) for node in self.others if answers.get(node.name)), None)
 
     async def ask(self, target: str, headers: Mapping[str, str]) -> dict[str, httpx2.Response | None]:
         """What each of the other nodes answers to a GET, by name; None where it didn't, in time."""
@@ -263,7 +261,8 @@ class Cluster:
 
     async def look(self) -> None:
         """Tell how this node is, see how the others are, and close the calls of those that are silent."""
-        if not await self._try(self._beat()):
+        if not (await self._try(self._beat()) and await self._try(self._outgoing.write(anew=self._was_lost))):
+            self._outgoing.away()
             return
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
@@ -295,10 +294,8 @@ class Cluster:
             self._heard_s = time.monotonic()
             if not self._first:
                 logger.info("the nodes can tell each other again")
-        before = None if self._first else [node.name for node in self.others]
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
-        if before != [node.name for node in self.others]:
-            self._on_nodes()
+        self._was_lost = seen.was_lost
         if seen.was_lost:
             await self._go_on()
 

@@ -117,7 +117,7 @@ def create_app(
     pulse = pulse or Pulse()
     app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
-        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere))
+        app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere, nodes))
     app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere, nodes))
     if nodes:
         app.include_router(nodes_router(nodes))

@@ -429,6 +429,9 @@ class Nodes(Protocol):
     async def having(self, id: str, *, past: bool = False) -> Peer | None:
         """The other node that has the live call of this id, or had it where `past`; None if none does."""
 
+    async def placing(self, id: str) -> Peer | None:
+        """The other node that places the outgoing call of this id, or has placed it; None if none does."""
+
     async def ask(self, target: str, headers: Mapping[str, str]) -> Mapping[str, Response | None]:
         """What each of the other nodes answers to a GET, by name; None where it didn't, in time."""
 

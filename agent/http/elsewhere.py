@@ -20,6 +20,7 @@ from agent.peer import Peer
 
 # Nothing that leads elsewhere. A recording is kept where the call was.
 _OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?P<recording>/recording)?(?:/[\w/]+)?", re.ASCII)
+_OUTGOING = re.compile(r"/api/v1/calls/(?P<id>\w+)(?:/[\w/]+)?", re.ASCII)
 _NO_CALLS = ("export",)
 _PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
 CONNECT_S = 5.0
@@ -37,14 +38,21 @@ class OthersCalls:
         self._nodes = nodes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        of_a_call = _OF_A_CALL.fullmatch(scope["path"]) if scope["type"] in ("http", "websocket") else None
-        peer = await self._having(of_a_call, scope) if of_a_call else None
+        peer = await self._peer(scope) if scope["type"] in ("http", "websocket") else None
         if peer is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await _join(peer, scope, receive, send)
         else:
             await self._ask(peer.http, scope, receive, send)
+
+    async def _peer(self, scope: Scope) -> Peer | None:
+        if of_a_call := _OF_A_CALL.fullmatch(scope["path"]):
+            return await self._having(of_a_call, scope)
+        outgoing = _OUTGOING.fullmatch(scope["path"])
+        if outgoing is None or self._nodes is None or asked_by_a_node(scope):
+            return None
+        return await self._nodes.placing(outgoing["id"])
 
     async def _having(self, of_a_call: re.Match[str], scope: Scope) -> Peer | None:
         id = of_a_call["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated
 
@@ -15,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from agent.http.access import READ
-from agent.http.contracts import Ban, Calls, Elsewhere, Gpu, HasHealth, Models
+from agent.http.contracts import Ban, Calls, Elsewhere, Gpu, HasHealth, Models, Nodes
+from agent.http.nodes import STATES, state_of
 from agent.metrics import Metrics
 from agent.vitals import Pulse
 
@@ -28,6 +30,7 @@ def metrics_router(
     pulse: Pulse,
     bans: Callable[[], Sequence[Ban]],
     elsewhere: Elsewhere | None = None,
+    nodes: Nodes | None = None,
 ) -> APIRouter:
     router = APIRouter()
 
@@ -47,6 +50,12 @@ def metrics_router(
         if lag_ms is not None:
             text = "How late the event loop woke sleepers in the last ten seconds (p99)."
             yield _gauge("event_loop_lag_seconds", text, value=lag_ms / 1000)
+        if nodes:
+            by_state = Counter(map(state_of, nodes.nodes))
+            known = _gauge("nodes", "Of the cluster, as this node last saw them.", "state")
+            for one in STATES:
+                known.add_metric([one], by_state[one])
+            yield known
         if gpu := models.gpu():
             yield from _of_gpu(gpu)
 

@@ -9,6 +9,8 @@ from agent.http.access import READ
 from agent.http.contracts import Node, Nodes
 from agent.http.problems import responses
 
+STATES = ("starting", "ready", "draining", "down", "silent", "lost")
+
 
 class NodeView(BaseModel):
     name: str = Field(examples=["berlin-2"], description="Its records.node.")
@@ -30,10 +32,9 @@ class NodeView(BaseModel):
 
     @classmethod
     def of(cls, node: Node, *, stray: bool) -> NodeView:
-        over = node.state in ("down", "lost")
         return cls(
             name=node.name,
-            state=node.state if node.alive or over else "silent",
+            state=state_of(node),
             url=node.url,
             version=node.version,
             configuration=node.configuration,
@@ -43,6 +44,11 @@ class NodeView(BaseModel):
             max_calls=node.max_calls,
             silent_s=round(node.silent_s, 1),
         )
+
+
+def state_of(node: Node) -> str:
+    over = node.state in ("down", "lost")
+    return node.state if node.alive or over else "silent"
 
 
 class NodesView(BaseModel):

@@ -188,7 +188,7 @@ def outbound_router(
         retries = Retries(request.retry.most, request.retry.after_s) if request.retry else Retries()
         plan = Plan(request.to, script, request.ring_timeout_s or ring_timeout_s, request.account, retries)
         try:
-            call = calls.place(plan, f"key {asking.name}")
+            call = await calls.place(plan, f"key {asking.name}")
         except LimitReached as limit:
             headers = {"Retry-After": str(limit.retry_after_s)}
             raise ProblemError(429, f"{limit} Try again later.", headers=headers) from None

@@ -148,10 +148,10 @@ class OutboundCalls:
     def find(self, id: str) -> OutboundCall | None:
         return self._calls.get(id)
 
-    def place(self, plan: Plan, by: str) -> OutboundCall:
+    async def place(self, plan: Plan, by: str) -> OutboundCall:
         """Call somebody, for `by`. Raises NotPermitted, also LimitReached; CallRefused if no line is free."""
         self._guard.permits(plan.to, plan.account)
-        permit = self._begin(by)
+        permit = await self._begin(by)
         call = OutboundCall(plan, by)
         self._calls[call.id] = call
         over = [one.id for one in self._calls.values() if one.reason]
@@ -172,7 +172,7 @@ class OutboundCalls:
         ring_timeout_s: float,
     ) -> OutgoingCall:
         """Call, within the same limits, whoever is to take a caller's call over. As `Dial`."""
-        permit = self._guard.begin(BY_AGENT, _now())
+        permit = await self._guard.admit(BY_AGENT, _now())
 
         async def answered(_: CallTransport) -> None:
             self._guard.answered(permit, _now())
@@ -199,11 +199,11 @@ class OutboundCalls:
         """Wait until all is over, once their sessions have been ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, by: str) -> Permit:
+    async def _begin(self, by: str) -> Permit:
         accepting, why_not = self._accepting()
         if not accepting:
             raise CallRefused(why_not)
-        return self._guard.begin(by, _now())
+        return await self._guard.admit(by, _now())
 
     async def _run(self, call: OutboundCall, permit: Permit) -> None:
         reason, detail = EndReason.TRANSPORT_FAILURE, "It failed here; the log says why."
@@ -220,7 +220,7 @@ class OutboundCalls:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(call.hung_up.wait(), wait_s)
                     break
-                permit = self._begin(call.by)
+                permit = await self._begin(call.by)
                 call.note("dialling")
         except (LimitReached, CallRefused) as refused:
             detail = f"{detail} It isn't tried again: {refused}"

@@ -176,3 +176,17 @@ class Node(Base):
     calls: Mapped[int]
     max_calls: Mapped[int]
     beat: Mapped[datetime]
+
+
+class Outgoing(Base):
+    """A call that a node has begun: what limits over all nodes count. Its times are the database's."""
+
+    __tablename__ = "outgoing"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    instance: Mapped[str]
+    by: Mapped[str]
+    begun: Mapped[datetime]
+    answered: Mapped[datetime | None]
+    ended: Mapped[datetime | None]

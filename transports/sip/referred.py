@@ -60,7 +60,7 @@ class Referrals:
     async def follow(self, call: MovingCall, referral: Referral) -> None:
         """Call them, and have `call` go on with them once they have answered. Otherwise it stays as it is."""
         try:
-            permit = self._guard.begin(BY_PEER, _now())
+            permit = await self._guard.admit(BY_PEER, _now())
         except LimitReached as refused:
             logger.warning("call %s isn't put through: %s", call.info.id, refused)
             await call.stay(503)

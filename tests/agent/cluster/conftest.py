@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from config.answering import load_personas
 from config.settings import Settings
 from tests.agent.records.conftest import Talk
 from tests.postgres import Postgres, postgres
+from transports.outbound import OutboundGuard
 
 KEY = "one-key-of-the-cluster"
 
@@ -44,6 +46,7 @@ class Running:
     recorder: Recorder
     cluster: Cluster
     events: Events
+    guard: OutboundGuard
     state: State = "ready"
     live: dict[str, Talk] = field(default_factory=dict)
 
@@ -54,16 +57,20 @@ class Running:
         return talk
 
 
-Node = Callable[[str], Running]
+class Node(Protocol):
+    def __call__(self, name: str, **settings: Any) -> Running: ...
 
 
-def settings_of(name: str, url: str, folder: Path, url_of_node: str = "http://127.0.0.1:1") -> Settings:
+def settings_of(
+    name: str, url: str, folder: Path, url_of_node: str = "http://127.0.0.1:1", **more: Any
+) -> Settings:
     return Settings.model_validate(
         {
             "state_dir": folder,
             "http": {"api_key": "s3cret-s3cret-s3cret"},
             "records": {"url": url, "node": name},
             "cluster": {"enabled": True, "url": url_of_node, "key": KEY},
+            **more,
         }
     )
 
@@ -73,9 +80,9 @@ async def node(database: Postgres, tmp_path: Path) -> AsyncIterator[Node]:
     """Makes one by its name, which neither tells nor looks before it is told to."""
     stack = AsyncExitStack()
 
-    def make(name: str) -> Running:
-        settings = settings_of(name, database.url, tmp_path)
-        recorder, events = Recorder(settings), Events()
+    def make(name: str, **more: Any) -> Running:
+        settings = settings_of(name, database.url, tmp_path, **more)
+        recorder, events, guard = Recorder(settings), Events(), OutboundGuard(settings.outbound)
         made = Running(
             recorder,
             Cluster(
@@ -84,8 +91,10 @@ async def node(database: Postgres, tmp_path: Path) -> AsyncIterator[Node]:
                 events,
                 lambda: (made.state, len(made.live), 20),
                 lambda id: id in made.live,
+                guard,
             ),
             events,
+            guard,
         )
         made.cluster.apply(settings, load_personas(settings))
         stack.push_async_callback(recorder.close)

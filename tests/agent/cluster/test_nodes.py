@@ -16,7 +16,6 @@ from agent.cluster.node import SILENT_S, Heartbeat, answering, configuration, sh
 from agent.cluster.node import Node as Known
 from agent.records.deliveries import Deliveries
 from config.answering import load_personas
-from config.outbound import OutboundSettings
 from config.settings import Settings
 from config.webhook import WebhookSettings
 from tests.agent.cluster.conftest import KEY, Node, Running, settings_of
@@ -226,24 +225,6 @@ def test_shares_come_to_the_limit(limit: int) -> None:
     names = ["c", "a", "b"]
     assert sum(share(limit, name, names) for name in names) == limit
     assert share(1, "c", names) == 1
-
-
-async def test_outgoing_calls_are_limited_over_all_nodes(node: Node, database: Postgres) -> None:
-    one, other = node("one"), node("other")
-    limits = OutboundSettings(max_calls=5, key_calls_per_minute=4)
-    unheard = one.cluster.shared(limits)
-    assert (unheard.max_calls, unheard.calls_per_minute, unheard.key_calls_per_minute) == (1, 1, 1)
-    await up(one)
-    assert one.cluster.shared(limits) == limits
-    await up(other)
-    await one.cluster.look()
-    shares = [each.cluster.shared(limits) for each in (one, other)]
-    assert [(each.max_calls, each.key_calls_per_minute) for each in shares] == [(3, 2), (2, 2)]
-    assert [each.calls_per_minute for each in shares] == [3, 3]
-    assert shares[0].key_max_calls is None
-    silence(database, "other")
-    await one.cluster.look()
-    assert one.cluster.shared(limits) == limits
 
 
 async def test_a_node_whose_events_stopped_coming_is_asked_again(

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,23 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.cluster.cluster import Cluster
+from agent.cluster.node import Heartbeat, Node
 from agent.conversation import LatencyTrace
+from agent.events import Events
 from agent.http.app import create_app
 from agent.metrics import Metrics
+from agent.records.recorder import Recorder
 from agent.vitals import Pulse
 from config.settings import Settings
 from models.nvml import Gpu
+from tests.agent.cluster.conftest import settings_of
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
 from tests.peers import free_port, require_peer
 from transports.call import CallInfo, EndReason, MediaStats
+from transports.outbound import OutboundGuard
 
 MONITORING = Path("config/monitoring").resolve()
 GPU = Gpu("NVIDIA L4", "580.95.05", (13, 0), 24_000_000_000, 23_000_000_000, 40)
@@ -52,14 +59,41 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def client(serve: Serve, metrics: Metrics) -> AsyncIterator[httpx2.AsyncClient]:
+def cluster(tmp_path: Path) -> Cluster:
+    """Of three nodes, which never ask each other."""
+    settings = settings_of("one", "postgresql://host/db", tmp_path)
+    made = Cluster(
+        settings,
+        Recorder(settings).database,
+        Events(),
+        lambda: ("ready", 0, 20),
+        lambda _: False,
+        OutboundGuard(settings.outbound),
+    )
+    told = Heartbeat("http://host", "1", "c", "p", "ready", 0, 20)
+    made.nodes = [
+        Node(**{**asdict(told), "state": state}, name=name, silent_s=silent_s)
+        for name, state, silent_s in (("one", "ready", 0), ("other", "ready", 60), ("third", "lost", 60))
+    ]
+    return made
+
+
+@pytest.fixture
+async def client(serve: Serve, metrics: Metrics, cluster: Cluster) -> AsyncIterator[httpx2.AsyncClient]:
     pulse = Pulse()
     beating = asyncio.create_task(pulse.run())
     while pulse.vitals().loop_lag_p99_ms is None:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     models = FakeModels(found=GPU)
     yield await serve(
-        create_app(settings=Settings(), calls=FakeCalls(), models=models, metrics=metrics, pulse=pulse)
+        create_app(
+            settings=Settings(),
+            calls=FakeCalls(),
+            models=models,
+            metrics=metrics,
+            pulse=pulse,
+            nodes=cluster,
+        )
     )
     beating.cancel()
 
@@ -97,6 +131,8 @@ async def test_the_parts_are_looked_up(client: httpx2.AsyncClient) -> None:
     found = await samples(client)
     assert found["offhook_component_state", "llm", "ready"] == 1
     assert found["offhook_queued_jobs", "llm"] == 0
+    states = ("starting", "ready", "draining", "down", "silent", "lost")
+    assert [found["offhook_nodes", state] for state in states] == [0, 1, 0, 0, 1, 1]
     assert found[("offhook_accepting",)] == 1
     assert found[("offhook_max_calls",)] == 20
     assert found[("offhook_gpu_utilisation_ratio",)] == 0.4
@@ -207,4 +243,4 @@ async def test_every_expression_finds_what_it_asks_for(
             used = set(re.findall(r"\b(?:offhook|process)_\w+", expression))
             assert used <= names, expression
         firing = await ask(asked, "/rules")
-        assert len(firing["groups"][0]["rules"]) == 9
+        assert len(firing["groups"][0]["rules"]) == 10
