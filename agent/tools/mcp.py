@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import httpx2
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -158,7 +159,7 @@ class McpServer:
     async def _session(self) -> AsyncIterator[Client]:
         try:
             from mcp import Client
-            from mcp.client.stdio import StdioServerParameters
+            from mcp.client.stdio import StdioServerParameters, stdio_client
             from mcp.client.streamable_http import streamable_http_client
         except ModuleNotFoundError:
             raise ConnectionError(_MISSING) from None
@@ -167,7 +168,9 @@ class McpServer:
             env = {name: secret.get_secret_value() for name, secret in wanted.env.items()}
             command, *args = wanted.command
             process = StdioServerParameters(command=command, args=args, env=env)
-            async with Client(process, cache=None) as client:
+            # By itself it takes what sys.stderr was when the package was loaded: perhaps no file any more.
+            log = cast(TextIO, sys.__stderr__)
+            async with Client(stdio_client(process, log), cache=None) as client:
                 yield client
             return
         headers = {"Authorization": f"Bearer {wanted.token.get_secret_value()}"} if wanted.token else {}
