@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -79,7 +80,9 @@ def serve(
     loaded = load()
     require_one_onnxruntime()
     personas = load_personas(loaded)
-    raise typer.Exit(asyncio.run(_serve(loaded, personas, load)))
+    code = asyncio.run(_serve(loaded, personas, load))
+    gc.collect()  # soxr's binding names each object that the end of the process finds in a cycle
+    raise typer.Exit(code)
 
 
 async def _serve(settings: Settings, personas: Personas, again: Callable[[], Settings]) -> int:
