@@ -86,30 +86,25 @@ async def test_whatever_ollama_does_the_caller_is_answered(questions: list[Path]
     async with beside_ollama(tmp_path, FALLING_BACK) as (server, ollama):
         await until(lambda: well(server), 60)
         assert server.get("/health")["llm"]["kind"] == "ollama"
-        told: dict[Trouble, str] = {
+        told: dict[Trouble, str | None] = {
             "hang": "gave no first token within 1.5 s",
             "nonsense": "answers what isn't its API",
             "gone": "HTTP 404",
+            # The next question goes to it again, as if nothing had been.
+            "break off": None,
+            "refuse": None,
+            "busy": None,
+            "slow": None,
         }
         for trouble, words in told.items():
             ollama.trouble = [trouble] * 3  # speculations among them
             calling = asyncio.create_task(called(server, ask(questions[0]), tmp_path))
-            await until(lambda: server.get("/health")["status"] == "degraded", 40)
-            assert words in trouble_with_the_first(server)
+            if words:
+                await until(lambda: server.get("/health")["status"] == "degraded", 40)
+                assert words in trouble_with_the_first(server)
             assert not timeouts(await calling)
             ollama.trouble = []
             await until(lambda: well(server), 40)
-        # After these the next question goes to it again, as if nothing had been: one call for each, at once.
-        passing: list[Trouble] = ["break off", "refuse", "busy", "slow"]
-        ollama.trouble = passing * 3
-        folders = [tmp_path / trouble for trouble in passing]
-        for folder in folders:
-            folder.mkdir()
-        results = await asyncio.gather(*(called(server, ask(questions[0]), folder) for folder in folders))
-        assert [timeouts(result) for result in results] == [[]] * len(passing)
-        assert len(ollama.trouble) <= len(passing) * 2  # each was met
-        ollama.trouble = []
-        await until(lambda: well(server), 40)
         ollama.load_s = 20.0
         ollama.unload()
         assert not timeouts(await called(server, ask(questions[0]), tmp_path))  # while it is being loaded
