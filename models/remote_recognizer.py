@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from config.settings import SttSettings
 from models.errors import ModelFailed, ModelLate
-from models.lanes import Lane, Priority, Speculative
+from models.lanes import Priority, Speculative
 from models.noise import is_noise
 from models.question import question
 from models.speech import SAMPLE_RATE_HZ, wav
-from models.speech_server import Refused, SpeechServer, besides_work_ms
+from models.speech_server import Refused, Remote, SpeechServer, besides_work_ms
 from models.transcript import LanguageChoice, Languages, Transcript
 from models.whisper import LONGEST_S, Recognizer
 
@@ -45,7 +45,7 @@ class Heard(BaseModel):
     offhook: Beyond | None = None
 
 
-class RemoteRecognizer:
+class RemoteRecognizer(Remote[Recognizer]):
     """As `Recognizer`, over a server: without what that can't tell where it isn't one of ours.
 
     `local` hears while the server doesn't.
@@ -55,34 +55,13 @@ class RemoteRecognizer:
 
     def __init__(self, settings: SttSettings, *, local: Recognizer | None) -> None:
         self.name = "whisper-1" if settings.model == "auto" else settings.model
-        self.server = SpeechServer("stt", settings, self._try)
+        super().__init__(SpeechServer("stt", settings, self._try), local)
         self._timeout_s = settings.timeout_s
-        self._local = local
         self._format = "verbose_json"
-
-    @property
-    def lane(self) -> Lane | SpeechServer:
-        return self._local.lane if self._local and self.server.down else self.server
-
-    @property
-    def device(self) -> str:
-        return self.server.url
-
-    @property
-    def state(self) -> str:
-        return "ready" if not self.server.down else "degraded" if self._local else "down"
 
     def hears(self, language: str) -> bool:
         """What a server knows, only its answers tell."""
         return True
-
-    async def start(self) -> None:
-        await self.server.start()
-
-    async def close(self) -> None:
-        await self.server.close()
-        if self._local:
-            await self._local.close()
 
     async def transcribe(
         self,

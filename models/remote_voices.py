@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.settings import TtsSettings
 from models.errors import ModelFailed, ModelLate
-from models.lanes import Lane, Priority, Speculative
+from models.lanes import Priority, Speculative
 from models.reading.reader import Reading
 from models.speech import (
     AUDIBLE,
@@ -29,7 +29,7 @@ from models.speech import (
     readings,
     spoken,
 )
-from models.speech_server import SpeechServer, besides_work_ms
+from models.speech_server import Remote, SpeechServer, besides_work_ms
 from models.voices import Choice, Voices, names_in
 from models.word_times import spoken_words
 
@@ -55,18 +55,17 @@ class Delta(BaseModel):
     rate_hz: int = RATE_HZ
 
 
-class RemoteVoices:
+class RemoteVoices(Remote[Voices]):
     """As `Voices`, over a server. `local` speaks while the server doesn't."""
 
     precision = None
 
     def __init__(self, settings: TtsSettings, choices: Sequence[Choice], *, local: Voices | None) -> None:
-        self.server = SpeechServer("tts", settings, self._try)
+        super().__init__(SpeechServer("tts", settings, self._try), local)
         self._model = settings.model
         self._timeout_s = settings.timeout_s
         self._names = tuple(dict.fromkeys(names_in(choice)[0] for choice in choices))
         self._gains: dict[str, float] = {}
-        self._local = local
         self._known: dict[tuple[str, str, str | None], Speech] = {}
 
     @property
@@ -74,28 +73,8 @@ class RemoteVoices:
         return self._names
 
     @property
-    def lane(self) -> Lane | SpeechServer:
-        return self._local.lane if self._local and self.server.down else self.server
-
-    @property
-    def device(self) -> str:
-        return self.server.url
-
-    @property
     def described(self) -> str:
         return ", ".join(self._names)
-
-    @property
-    def state(self) -> str:
-        return "ready" if not self.server.down else "degraded" if self._local else "down"
-
-    async def start(self) -> None:
-        await self.server.start()
-
-    async def close(self) -> None:
-        await self.server.close()
-        if self._local:
-            await self._local.close()
 
     async def synthesize(
         self,

@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import httpx2
 from loguru import logger
 
 from config.speech_server import SpeechServerSettings
 from models.errors import ModelAway, ModelBusy, ModelError, ModelFailed, ModelLate, ModelOverloaded
-from models.lanes import LaneStats, Priority
+from models.lanes import Lane, LaneStats, Priority
 from models.llm.backoff import Backoff
 from models.llm.stream import Retries
 from models.llm.where import mounts
@@ -235,3 +235,42 @@ def besides_work_ms(answer: httpx2.Response, since: float) -> float:
 
 class Refused(ModelFailed):
     """The server doesn't take what it is asked."""
+
+
+class Local(Protocol):
+    """A model in this process."""
+
+    @property
+    def lane(self) -> Lane: ...
+    async def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=Local)
+
+
+class Remote(Generic[L]):
+    """A model on a server. One that is here, `local`, works while the server doesn't."""
+
+    def __init__(self, server: SpeechServer, local: L | None) -> None:
+        self.server = server
+        self._local = local
+
+    @property
+    def lane(self) -> Lane | SpeechServer:
+        return self._local.lane if self._local and self.server.down else self.server
+
+    @property
+    def device(self) -> str:
+        return self.server.url
+
+    @property
+    def state(self) -> str:
+        return "ready" if not self.server.down else "degraded" if self._local else "down"
+
+    async def start(self) -> None:
+        await self.server.start()
+
+    async def close(self) -> None:
+        await self.server.close()
+        if self._local:
+            await self._local.close()
