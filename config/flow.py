@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError,
 
 from config.errors import ConfigError
 from config.files import read_yaml
+from config.phrases import Overridable, Phrase
 from config.section import Section
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -172,10 +173,7 @@ class Task(Section):
         return names[names.index(step) + 1]
 
 
-Phrase = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
-
-
-class FlowPhrases(Section):
+class FlowPhrases(Overridable):
     """What is said in any task. An empty one is the language's own."""
 
     not_understood: Phrase = Field("", description="Before a question is asked again.")
@@ -186,10 +184,6 @@ class FlowPhrases(Section):
     left: Phrase = Field("", description="To whoever wants none of it any more.")
     handing_over: Phrase = Field("", description="Before somebody else goes on.")
     failed: Phrase = Field("", description="When an act failed.")
-
-    def over(self, other: FlowPhrases) -> FlowPhrases:
-        """These, and where they are empty those of `other`."""
-        return other.model_copy(update={name: said for name, said in self if said})
 
 
 class HandOver(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
@@ -11,7 +11,15 @@ from config.section import Section
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
 
-class Phrases(Section):
+class Overridable(Section):
+    """Phrases, an empty one of which is the language's own."""
+
+    def over(self, other: Self) -> Self:
+        """These, and where they are empty those of `other`."""
+        return other.model_copy(update={name: said for name, said in self if said})
+
+
+class Phrases(Overridable):
     """An empty one is the language's own; where that has none either, nothing is said."""
 
     may_be_recorded: Phrase = Field("", description="First of all, where calls are recorded.")
@@ -29,7 +37,3 @@ class Phrases(Section):
 
     not_told: Phrase = Field("", description="In the place of an answer that would recite the prompt.")
     limit_reached: Phrase = Field("", description="Before a call is ended that has reached one of `limits`.")
-
-    def over(self, other: Phrases) -> Phrases:
-        """These, and where they are empty those of `other`."""
-        return other.model_copy(update={name: said for name, said in self if said})
