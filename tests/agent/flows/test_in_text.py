@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from agent.dialogue import Dialogue
@@ -24,6 +25,19 @@ async def talk(*said: str, at: Restaurant, replies: dict[str, str] | None = None
     """What is answered, turn by turn."""
     async with Dialogue(scripted(replies), persona(), toolbox=at.toolbox) as dialogue:
         return [" ".join((await dialogue.answer(text)).text.split()) for text in said]
+
+
+@asynccontextmanager
+async def talking(model: FakeOpenAI, at: Restaurant) -> AsyncIterator[Dialogue]:
+    """To a model elsewhere."""
+    async with served(model.app) as url:
+        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
+        await llm.start()
+        try:
+            async with Dialogue(llm, persona(), toolbox=at.toolbox) as dialogue:
+                yield dialogue
+        finally:
+            await llm.close()
 
 
 async def test_a_table_is_asked_for_read_back_and_booked() -> None:
@@ -147,14 +161,8 @@ async def test_a_task_that_the_model_finds_is_begun() -> None:
     says = "Could four of us eat with you on Friday at seven?"
     fake = FakeOpenAI(CallTool("book", {}))
     nora = Restaurant()
-    async with served(fake.app) as url:
-        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
-        await llm.start()
-        try:
-            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
-                assert (await dialogue.answer(says)).text == "Under what name?"
-        finally:
-            await llm.close()
+    async with talking(fake, nora) as dialogue:
+        assert (await dialogue.answer(says)).text == "Under what name?"
     assert nora.asked[0]["people"] == "4"
     offered = {tool["function"]["name"] for tool in fake.requests[0]["tools"]}
     assert offered == {"end_call", "take_message", "book", "cancel"}
@@ -167,16 +175,10 @@ async def test_a_model_elsewhere_says_by_a_schema_what_code_can_not_tell() -> No
         Say(('{"choice": "doesn\'t know"}',)),
     )
     nora = Restaurant()
-    async with served(fake.app) as url:
-        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
-        await llm.start()
-        try:
-            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
-                await dialogue.answer("I want to book a table for Friday")
-                await dialogue.answer("My wife likes it the same as ever")
-                asked_again = await dialogue.answer("She'll have to tell me herself")
-        finally:
-            await llm.close()
+    async with talking(fake, nora) as dialogue:
+        await dialogue.answer("I want to book a table for Friday")
+        await dialogue.answer("My wife likes it the same as ever")
+        asked_again = await dialogue.answer("She'll have to tell me herself")
     schema = fake.requests[0]["response_format"]["json_schema"]["schema"]
     assert "wants a person" in schema["properties"]["choice"]["enum"]
     assert dialogue.flow is not None
@@ -187,14 +189,8 @@ async def test_a_model_elsewhere_says_by_a_schema_what_code_can_not_tell() -> No
 async def test_a_model_s_guess_that_it_was_a_yes_acts_on_nothing() -> None:
     fake = FakeOpenAI(Say(('{"choice": "agrees"}',)))
     nora = Restaurant()
-    async with served(fake.app) as url:
-        llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted"), weights=None, environ={})
-        await llm.start()
-        try:
-            async with Dialogue(llm, persona(), toolbox=nora.toolbox) as dialogue:
-                await dialogue.answer("A table for four on Friday at seven, my name is Ann, 212 555 0123.")
-                again = await dialogue.answer("You could say so, couldn't you.")
-        finally:
-            await llm.close()
+    async with talking(fake, nora) as dialogue:
+        await dialogue.answer("A table for four on Friday at seven, my name is Ann, 212 555 0123.")
+        again = await dialogue.answer("You could say so, couldn't you.")
     assert again.text.startswith("Sorry, I didn't understand that. A table for 4")
     assert not nora.booked
