@@ -36,8 +36,9 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
+from agent.briefing import brief
 from agent.conversation import Conversation, ToolCall
-from agent.pipeline import brief, llm_service
+from agent.pipeline import llm_service
 from agent.tools.builtin import END_CALL
 from agent.tools.tool import Arguments, CallFacts, Done, Tool
 from agent.tools.toolbox import Toolbox

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from agent import pipeline
 from agent.admission import Admission
+from agent.briefing import brief
 from agent.canary import Canary
 from agent.http.app import create_app
 from agent.http.contracts import LiveCall
@@ -58,7 +58,7 @@ class ModelServer:
             settings,
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
-            briefs=[pipeline.brief(persona) for persona in personas.all],
+            briefs=[brief(persona) for persona in personas.all],
         )
         self.requests = Requests(settings)
         self.canary = Canary(self.pool, personas.default)

@@ -11,7 +11,8 @@ from functools import partial
 from baresip.errors import BaresipError
 from fastapi import FastAPI
 
-from agent import logs, pipeline
+from agent import logs
+from agent.briefing import brief
 from agent.calendar.tools import every_tool
 from agent.canary import Canary
 from agent.cluster.cluster import Cluster
@@ -344,7 +345,7 @@ class Server:
         return reloaded
 
     def _briefs(self, personas: Personas) -> list[Brief]:
-        return [pipeline.brief(persona, self.toolbox) for persona in personas.all]
+        return [brief(persona, self.toolbox) for persona in personas.all]
 
     def _learn(self, personas: Personas) -> None:
         """Read the pages of those who answer from now on."""

@@ -103,8 +103,8 @@ def install(
 
 async def _read_briefs(settings: Settings, catalog: Catalog) -> None:
     """Have the bundled model read what calls begin with, so that the first start needn't."""
+    from agent.briefing import brief
     from agent.calendar.tools import every_tool
-    from agent.pipeline import brief
     from config.answering import load_personas
     from models.errors import WeightsError
     from models.llm.speaker import start_speaker

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent import version
+from agent.briefing import brief
 from agent.events import Events
 from agent.http import problems
 from agent.http.access import needed_scopes
@@ -37,7 +38,6 @@ from agent.http.stats import stats_router
 from agent.http.text import chat_router
 from agent.http.voicemail import voicemail_router
 from agent.metrics import Metrics
-from agent.pipeline import brief
 from agent.recordings.recordings import Recordings
 from agent.records.database import Database
 from agent.records.keys import Keys

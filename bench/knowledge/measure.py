@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from agent.pipeline import knowledge
+from agent.briefing import knowledge
 from config.pages import read_pages
 from config.persona import Persona, load_persona
 from config.settings import Settings

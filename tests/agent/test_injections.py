@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agent.briefing import about_call
 from agent.evals.scenario import load_set
-from agent.pipeline import about_call
 from config.settings import Settings
 from models.llm.foreign import neutral
 from tests.agent.conversation_kit import PERSONA, Outcome, Says, converse

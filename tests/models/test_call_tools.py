@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from agent.pipeline import brief
+from agent.briefing import brief
 from config.keypad import Keypad
 from config.persona import load_persona
 from models.llm.acting import Acting, ActSlot
