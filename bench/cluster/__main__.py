@@ -75,7 +75,7 @@ async def cost(namespaces: Sequence[str], numbers: Sequence[int], calls: int, se
         row(f"call, of {number}", *(f"{one:,.1f}" for one in a_call))
         row(f"probe, of {number}", *(f"{one:,.1f}" for one in a_probe))
     print("\nNodes that only tell how they are, all in one process:")
-    beats = await beating((1, 3, 10, NODES))
+    beats = await beating((1, 10, NODES))
     print()
     extrapolate(*spent[-1], beats)
 

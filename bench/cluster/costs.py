@@ -6,11 +6,10 @@ Messages and bytes are counted by the kernel, statements and rows by PostgreSQL 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import psycopg
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from agent.cluster.cluster import Cluster
 from agent.events import Events
+from agent.http.attempts import Rates
 from agent.records.database import Database
 from bench.cluster.nodes import CALLERS, FRONT, KEY, POSTGRES, row, tree_cpu_s
 from config.answering import load_personas
@@ -33,7 +33,7 @@ COUNTED = (
 )
 OF_SIP = np.array([name.startswith("SIP") for name in COUNTED])
 BEATS = COUNTED.index("heartbeats")
-BEAT_S = 30.0  # for which nodes are counted that only tell how they are
+BEAT_S = 20.0  # for which nodes are counted that only tell how they are
 SEEN_S = 7.0  # by then each has seen all of them
 
 _RULE = re.compile(r"-p (udp|tcp) .*-c (\d+) (\d+)")
@@ -86,9 +86,8 @@ def _iptables(*words: str) -> str:
     return done.stdout
 
 
-@contextlib.asynccontextmanager
-async def _node(nth: int, store: Postgres) -> AsyncIterator[None]:
-    """One that only tells how it is."""
+def _cluster(nth: int, store: Postgres) -> tuple[Database, Cluster]:
+    """A node that only tells how it is."""
     settings = Settings.model_validate(
         {
             "state_dir": tempfile.gettempdir(),
@@ -98,15 +97,10 @@ async def _node(nth: int, store: Postgres) -> AsyncIterator[None]:
         }
     )
     database, guard = Database(settings), OutboundGuard(settings.outbound)
-    await database.connect()
     cluster = Cluster(settings, database, Events(), lambda: ("ready", 0, CALLS), lambda id: False, guard)
     cluster.apply(settings, load_personas(settings))
-    cluster.start()
-    try:
-        yield
-    finally:
-        await cluster.close()
-        await database.close()
+    cluster.share(Rates(settings.http.requests_per_minute))
+    return database, cluster
 
 
 async def beating(numbers: Sequence[int]) -> Spent:
@@ -119,15 +113,22 @@ async def beating(numbers: Sequence[int]) -> Spent:
     a_second: Spent = np.zeros(len(COUNTED))
     for number in numbers:
         with postgres(CALLERS, *POSTGRES) as store:
-            async with contextlib.AsyncExitStack() as nodes:
-                for nth in range(number):
-                    await nodes.enter_async_context(_node(nth, store))
+            nodes = [_cluster(nth, store) for nth in range(number)]
+            try:
+                for database, _ in nodes:
+                    await database.connect()
+                for _, cluster in nodes:
+                    cluster.start()
                 await asyncio.sleep(SEEN_S)
                 meter = Meter(store)
                 before, before_s = meter.read(), tree_cpu_s(store.pid)
                 await asyncio.sleep(BEAT_S)
                 a_second = (meter.read() - before) / BEAT_S
                 busy_ms = 1000 * (tree_cpu_s(store.pid) - before_s) / BEAT_S
+            finally:
+                for database, cluster in nodes:
+                    await cluster.close()
+                    await database.close()
         beats = a_second[BEATS]
         told = (f"{a_second[COUNTED.index(name)] / beats:.1f}" for name in shown)
         row(f"{number}", f"{beats:.1f}", *told, "", f"{busy_ms:.0f}")
