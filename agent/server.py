@@ -289,9 +289,15 @@ class Server:
 
     def _app(self) -> FastAPI:
         settings = self.settings
+        cluster_key = settings.cluster.key.get_secret_value() if self.cluster and settings.cluster.key else ""
         routers = [
             reload_router(self.reload),
-            carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
+            carriers_router(
+                settings.carriers,
+                self.sessions.handle,
+                lambda: self.sessions.accepting,
+                key=cluster_key,
+            ),
             page_router(calls=settings.webrtc.enabled),
         ]
         if settings.webrtc.enabled:
@@ -305,6 +311,7 @@ class Server:
                     self.outbound,
                     lambda: self.personas,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
+                    nodes=self.cluster,
                 )
             )
         return create_app(
