@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
 from agent.observer import Observed, Observer, Recorded
+from agent.records import aside
 from agent.records.database import Database, core
 from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
@@ -86,6 +87,7 @@ class Recorder(Observer):
         self._started = datetime.now(UTC)
         self._waiting: dict[str, _Snapshot] = {}
         self._written: dict[str, _Snapshot] = {}  # of calls that aren't over
+        self._aside = aside.Aside(settings.state_dir / "records", inherits=alone)
         self._doubtful: set[str] = set()  # calls of which a commit that failed may have come through
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -112,18 +114,23 @@ class Recorder(Observer):
                     await self._try(self._flush())
             except TimeoutError:
                 logger.exception("%d calls' records weren't written in time", len(self._waiting))
+        await self._put_aside()
         await self.database.close()
 
     def health(self) -> ComponentHealth:
         state, error = ("ready" if self.database.opened else "loading"), self._error or None
         if self._error:
             state = "degraded"
-            error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
+            error = f"{self._error} {self._queued} calls wait to be written; calls go on."
             if self._lost:
                 error += f" {self._lost} calls' records were given up."
-        waiting = len(self._waiting)
         remedy = _REMEDY if self._error else None
-        return ComponentHealth("records", state, "", self.database.name, error, waiting, remedy=remedy)
+        return ComponentHealth("records", state, "", self.database.name, error, self._queued, remedy=remedy)
+
+    @property
+    def _queued(self) -> int:
+        """Calls that aren't written."""
+        return len(self._waiting) + len(self._aside)
 
     async def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
@@ -198,12 +205,13 @@ class Recorder(Observer):
                 await self._try(self._open())
             elif self._alone and time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
                 swept = time.monotonic()
-            if self.database.opened and self._waiting:
+            if self.database.opened and self._queued:
                 await self._try(self._flush())
             self._wake.clear()
             if self._error:
+                await self._put_aside()
                 await asyncio.sleep(RETRY_S)
-            elif not self._waiting:
+            elif not self._queued:
                 try:
                     async with asyncio.timeout(SWEEP_EVERY_S):
                         await self._wake.wait()
@@ -250,6 +258,49 @@ class Recorder(Observer):
             except Exception:  # a driver may raise anything over what it can't write
                 for id, snapshot in batch.items():
                     await self._write_alone(id, snapshot)
+        await self._take_back()
+
+    async def _put_aside(self) -> None:
+        """Have what is over wait in files, which a process that dies doesn't take along."""
+        for id, snapshot in [*self._waiting.items()]:
+            if not snapshot.over:
+                continue
+            try:
+                self._lost += await asyncio.to_thread(self._aside.put, id, self._record(id, snapshot))
+            except OSError as error:
+                logger.warning("records can't wait on the disk: %s", error.strerror)
+                return
+            if self._waiting.get(id) is snapshot:
+                del self._waiting[id]
+            self._written.pop(id, None)
+            self._doubtful.discard(id)
+
+    async def _take_back(self) -> None:
+        """Write some of what waits in files. Raises if the database is away."""
+        for id in self._aside.first(_BATCH):
+            try:
+                record = await asyncio.to_thread(self._aside.get, id)
+                async with self.database.session() as session:
+                    await aside.write(self.database, session, id, record)
+                    await self._deliver(session, id)
+            except FileNotFoundError:  # somebody has tidied up
+                logger.warning("call %s: its record is gone from the disk", id)
+            except _AWAY:
+                raise
+            except Exception:  # as one that waits in memory
+                logger.exception("call %s: its record can't be written and is given up", id)
+                self._lost += 1
+            await asyncio.to_thread(self._aside.drop, id)
+
+    def _record(self, id: str, snapshot: _Snapshot) -> aside.Record:
+        said = snapshot.said
+        return {
+            Call: [snapshot.columns],
+            Turn: _rows(id, said.turns, self._turn),
+            ToolCall: _rows(id, said.tool_calls, self._tool_call),
+            Action: _rows(id, said.actions, self._action),
+            Problem: _rows(id, said.problems, self._problem),
+        }
 
     async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
         try:
@@ -276,10 +327,8 @@ class Recorder(Observer):
                 await self.database.put(session, Call, {"id": id, **new})
                 said = before.said if before else _Said()
                 await self._write_said(session, id, said, snapshot.said, doubtful=id in doubtful)
-                if snapshot.over and self._delivers:
-                    now = datetime.now(UTC)
-                    due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
-                    await self.database.put(session, Delivery, due)
+                if snapshot.over:
+                    await self._deliver(session, id)
         self._doubtful -= batch.keys()
         for id, snapshot in batch.items():
             self._written[id] = snapshot
@@ -287,6 +336,12 @@ class Recorder(Observer):
                 del self._waiting[id]
                 if snapshot.over:
                     del self._written[id]
+
+    async def _deliver(self, session: AsyncSession, id: str) -> None:
+        if self._delivers:
+            now = datetime.now(UTC)
+            due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
+            await self.database.put(session, Delivery, due)
 
     async def _write_said(
         self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool
@@ -389,12 +444,19 @@ async def _write_rows(
     rows = core(table)
     if doubtful or kept < len(before):
         await session.execute(delete(rows).where(rows.c.call_id == call_id, rows.c.number >= kept))
-    new = [
-        {"call_id": call_id, "number": number, **columns(one)}
-        for number, one in enumerate(islice(now, kept, None), kept)
-    ]
+    new = _rows(call_id, now, columns, kept)
     if new:
         await session.execute(rows.insert(), new)
+
+
+def _rows(
+    call_id: str, said: Sequence[T], columns: Callable[[T], dict[str, Any]], first: int = 0
+) -> list[dict[str, Any]]:
+    """From the `first` on."""
+    return [
+        {"call_id": call_id, "number": number, **columns(one)}
+        for number, one in enumerate(islice(said, first, None), first)
+    ]
 
 
 def _first_line(error: BaseException) -> str:
