@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from agent import conversation
 from agent.observer import Observed, Observer, Recorded
 from agent.records import aside
 from agent.records.database import Database, core
+from agent.records.rows import Rows, moment, storable
 from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -35,7 +35,6 @@ SWEEP_EVERY_S = 3600.0
 FLUSH_S = 5.0  # at the end, for what isn't written yet
 MOST_WAITING = 1000  # calls that can't be written now
 _BATCH = 50
-REDACTED = "[redacted]"
 _REMEDY = "Make state_dir writable, with room on its disk, or bring the server of records.url back."
 # What the database may have another time; anything else is wrong with what is to be written.
 _AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
@@ -93,9 +92,7 @@ class Recorder(Observer):
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
-        self._redacted = [(re.compile(one), REDACTED) for one in self._settings.redact]
-        if self._settings.redact_digits:
-            self._redacted.append((re.compile(r"\d"), "#"))
+        self._rows = Rows(settings.records)
 
     async def start(self) -> None:
         """Open the database, or say in the health why that can't be, and go on trying."""
@@ -167,18 +164,18 @@ class Recorder(Observer):
             "transport": info.transport,
             "direction": info.direction,
             "account": info.account,
-            "caller": _storable(info.caller),
-            "caller_name": _storable(info.caller_name),
-            "called": _storable(info.called),
-            "diverted_from": [_storable(one) for one in info.diverted_from],
+            "caller": storable(info.caller),
+            "caller_name": storable(info.caller_name),
+            "called": storable(info.called),
+            "diverted_from": [storable(one) for one in info.diverted_from],
             "remote": info.remote,
             "codec": info.codec,
             "encryption": info.encryption,
-            "wire_id": _storable(info.call_id),
+            "wire_id": storable(info.call_id),
             "persona": call.persona.name,
             "language": call.persona.language,
-            "began": _moment(info.since),
-            "connected": _moment(call.connected_at) if call.connected_at else None,
+            "began": moment(info.since),
+            "connected": moment(call.connected_at) if call.connected_at else None,
             "guesses": call.guesses[0],
             "guesses_discarded": call.guesses[1],
             "false_starts": call.false_starts,
@@ -296,10 +293,10 @@ class Recorder(Observer):
         said = snapshot.said
         return {
             Call: [snapshot.columns],
-            Turn: _rows(id, said.turns, self._turn),
-            ToolCall: _rows(id, said.tool_calls, self._tool_call),
-            Action: _rows(id, said.actions, self._action),
-            Problem: _rows(id, said.problems, self._problem),
+            Turn: _rows(id, said.turns, self._rows.turn),
+            ToolCall: _rows(id, said.tool_calls, self._rows.tool_call),
+            Action: _rows(id, said.actions, self._rows.action),
+            Problem: _rows(id, said.problems, self._rows.problem),
         }
 
     async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
@@ -347,72 +344,16 @@ class Recorder(Observer):
         self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool
     ) -> None:
         write = partial(_write_rows, session, id, doubtful)
-        await write(Turn, before.turns, now.turns, self._turn)
-        await write(ToolCall, before.tool_calls, now.tool_calls, self._tool_call)
-        await write(Action, before.actions, now.actions, self._action)
-        await write(Problem, before.problems, now.problems, self._problem)
-
-    def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
-        return {
-            "speaker": turn.speaker,
-            "text": self._words(turn.text),
-            "at": _moment(turn.at),
-            "began": _moment(turn.began) if turn.began else None,
-            "cut_off": turn.cut_off,
-            "end_of_turn": dict(turn.end_of_turn),
-            "ledger": dict(turn.ledger),
-            "voice_to_voice_ms": turn.voice_to_voice_ms,
-            "sources": list(turn.sources),
-        }
-
-    def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
-        return {
-            "name": call.name,
-            "arguments": self._said(dict(call.arguments)),
-            "at": _moment(call.at),
-            "seconds": call.seconds,
-            "result": self._said(call.result),
-            "error": call.error and self._words(call.error),
-        }
-
-    def _action(self, action: conversation.Action) -> dict[str, Any]:
-        said = self._said(dict(action.arguments))
-        return {"name": action.name, "arguments": said, "by": action.by, "at": _moment(action.at)}
-
-    def _problem(self, problem: conversation.Problem) -> dict[str, Any]:
-        return {"text": self._words(problem.text), "at": _moment(problem.at)}
-
-    def _said(self, value: Any) -> Any:
-        """JSON's values, with the words in it as they may be stored."""
-        match value:
-            case str():
-                return self._words(value)
-            case dict():
-                return {key: self._said(one) for key, one in value.items()}
-            case list() | tuple():
-                return [self._said(one) for one in value]
-            case _:
-                return value
-
-    def _words(self, text: str) -> str:
-        for pattern, instead in self._redacted:
-            text = pattern.sub(instead, text)
-        return _storable(text)
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL has no NUL in a text, and neither database half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _moment(unix_s: float) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)
+        await write(Turn, before.turns, now.turns, self._rows.turn)
+        await write(ToolCall, before.tool_calls, now.tool_calls, self._rows.tool_call)
+        await write(Action, before.actions, now.actions, self._rows.action)
+        await write(Problem, before.problems, now.problems, self._rows.problem)
 
 
 def _recording(recorded: Recorded | None) -> dict[str, Any]:
     return {
         "recording_path": str(recorded.path) if recorded else None,
-        "recording_began": _moment(recorded.began) if recorded else None,
+        "recording_began": moment(recorded.began) if recorded else None,
         "recording_s": recorded.seconds if recorded else None,
         "recording_bytes": recorded.bytes if recorded else None,
     }
