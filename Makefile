@@ -11,7 +11,7 @@ GPU    := $(or $(GPU),$(shell cat $(VENV)/.gpu 2>/dev/null || echo 0))
 LARGEST_small := qwen2.5-coder-0.5b
 LARGEST_none  := smollm2-135m
 PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon haproxy coturn linphone-cli sipsak \
-  sipvicious postgresql prometheus flite sox iproute2 systemd \
+  sipvicious postgresql prometheus flite sox iproute2 iptables systemd \
   chromium libgomp1
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
 DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus

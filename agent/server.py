@@ -34,6 +34,7 @@ from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
 from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
+from agent.records.held import HeldCalls
 from agent.records.recorder import Recorder
 from agent.reload import ANSWERING, Reloaded, plan
 from agent.room import Room
@@ -127,6 +128,7 @@ class Server:
             self._dispatcher = Dispatcher(self.sessions.has_room)
             self.workers = Workers(settings, self._dispatcher, self.events, self._close_records)
             self.sessions.elsewhere = lambda: self.workers.calls if self.workers else 0
+        self.sessions.held = self._held(self.recorder)
         self.cluster: Cluster | None = None
         if settings.cluster.enabled and self.recorder and worker is None:
             self.cluster = self._cluster(self.recorder)
@@ -244,13 +246,28 @@ class Server:
             recordings.announcing(persona)
         return recordings
 
+    def _held(self, recorder: Recorder | None) -> HeldCalls | None:
+        most = self.settings.call.max_per_source
+        several = self.settings.cluster.enabled or self.settings.sip.processes > 1
+        if recorder is None or most is None or not several:
+            return None
+        return HeldCalls(recorder.database, most, alone=self._worker is None)
+
     def _cluster(self, recorder: Recorder) -> Cluster:
         def calls() -> tuple[State, int, int]:
             elsewhere = self.workers.calls if self.workers else 0
             live = len(self.sessions.live()) + elsewhere
             return self.sessions.state, live, self.sessions.admission.max_calls
 
-        cluster = Cluster(self.settings, recorder.database, self.events, calls, self._has, self._guard)
+        cluster = Cluster(
+            self.settings,
+            recorder.database,
+            self.events,
+            calls,
+            self._has,
+            self._guard,
+            self.sessions.held,
+        )
         cluster.apply(self.settings, self.personas)
         return cluster
 
@@ -272,9 +289,15 @@ class Server:
 
     def _app(self) -> FastAPI:
         settings = self.settings
+        cluster_key = settings.cluster.key.get_secret_value() if self.cluster and settings.cluster.key else ""
         routers = [
             reload_router(self.reload),
-            carriers_router(settings.carriers, self.sessions.handle, lambda: self.sessions.accepting),
+            carriers_router(
+                settings.carriers,
+                self.sessions.handle,
+                lambda: self.sessions.accepting,
+                key=cluster_key,
+            ),
             page_router(calls=settings.webrtc.enabled),
         ]
         if settings.webrtc.enabled:
@@ -288,6 +311,7 @@ class Server:
                     self.outbound,
                     lambda: self.personas,
                     ring_timeout_s=settings.outbound.ring_timeout_s,
+                    nodes=self.cluster,
                 )
             )
         return create_app(
@@ -405,6 +429,8 @@ class Server:
         """Of calls whose process died."""
         if self.recorder:
             await self.recorder.close_lost(ids)
+        if self.sessions.held:
+            await self.sessions.held.gone(ids)
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises SipDied if the telephone line dies first."""

@@ -14,6 +14,7 @@ from agent.admission import Admission, Refusal
 from agent.consultation import Dial
 from agent.observer import Observer
 from agent.recordings.recordings import Recordings
+from agent.records.held import HeldCalls
 from agent.session import CallSession
 from agent.test_numbers import pipeline as test_numbers
 from agent.tools.toolbox import Toolbox
@@ -56,6 +57,7 @@ class Sessions:
         self._recordings = recordings
         self._toolbox = toolbox
         self.elsewhere: Callable[[], int] = lambda: 0  # how many calls other processes of this server have
+        self.held: HeldCalls | None = None  # counts those of a source, over all processes and nodes
         self.dial: Dial | None = None  # calls a colleague, before a caller is put through
         self._observers = observers
         self.admission = Admission(settings.most_calls, settings.call.max_per_source)
@@ -113,8 +115,25 @@ class Sessions:
         if place.refused:
             raise CallRefused("It is refused by a route.")
         needs_mind = place.says is None and place.test in (None, "latency")
-        if refusal := self._refusal(info.source, needs_mind=needs_mind):
+        self._require_place(info.source, needs_mind)
+        if self.held and info.source:
+            if not await self.held.take(info.id, info.source):
+                why = "As many calls from there are on as may be (call.max_per_source)."
+                raise CallRefused(why, self._settings.call.divert_to)
+            try:
+                self._require_place(info.source, needs_mind)
+                await self._host(call, place)
+            finally:
+                await self.held.leave(info.id)
+        else:
+            await self._host(call, place)
+
+    def _require_place(self, source: str, needs_mind: bool) -> None:
+        """Raises CallRefused where there is none."""
+        if refusal := self._refusal(source, needs_mind=needs_mind):
             raise _REFUSED[refusal.kind](refusal.why, self._settings.call.divert_to)
+
+    async def _host(self, call: CallTransport, place: Place) -> None:
         if in_the_way := self.admission.in_the_way(self.live(), elsewhere=self.elsewhere()):
             in_the_way.end(EndReason.CALLER_GONE)
         logger.info("call %s arrived over %s", call.info.id, call.info.transport)

@@ -61,8 +61,8 @@ class CallSettings(Section):
         None,
         ge=1,
         le=200,
-        description="Calls at once of one source, which is an account or an address, in each of "
-        "sip.processes. A PBX is one, whoever calls through it.",
+        description="Calls at once of one source, which is an account or an address, over all of "
+        "sip.processes and all nodes. A PBX is one, whoever calls through it.",
     )
     divert_to: SipUri | None = Field(
         None,

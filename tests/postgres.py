@@ -20,13 +20,14 @@ _START_S = 60
 class Postgres:
     """A server with one database, on a port of its own."""
 
-    def __init__(self, programs: Path, folder: Path, host: str) -> None:
-        self._programs, self._folder = programs, folder
+    def __init__(self, programs: Path, folder: Path, host: str, *settings: str) -> None:
+        self._programs, self._folder, self._settings = programs, folder, settings
         self.host, self.port = host, free_port(host)
         self.url = f"postgresql://offhook@{host}:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses={self.host} -c unix_socket_directories= -c fsync=off"
+        settings = (f"listen_addresses={self.host}", "unix_socket_directories=", "fsync=off", *self._settings)
+        options = f"-p {self.port} " + " ".join(f"-c {one}" for one in settings)
         log = str(self._folder / "log")
         self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", log, "-o", options)
 
@@ -61,8 +62,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
-    """Runs for the length of the block. A missing one is a skip, or a failure where that is asked for."""
+def postgres(host: str = "127.0.0.1", *settings: str) -> Iterator[Postgres]:
+    """Runs for the length of the block, with `settings` such as fsync=off.
+
+    A missing one is a skip, or a failure where that is asked for.
+    """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         why = "PostgreSQL isn't installed; see `make test`"
@@ -72,7 +76,7 @@ def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="offhook-postgres-") as folder:
         if os.geteuid() == 0:
             os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-        server = Postgres(programs[-1], Path(folder), host)
+        server = Postgres(programs[-1], Path(folder), host, *settings)
         server.make()
         server.start()
         try:

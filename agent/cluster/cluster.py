@@ -28,10 +28,12 @@ from agent.cluster.node import (
     strays,
 )
 from agent.cluster.outgoing import Outgoing
+from agent.cluster.requests import Rates, Requests
 from agent.cluster.store import Store
 from agent.events import ALIVE_EVERY_S, Event, Events, Relayed
 from agent.peer import CLUSTER_KEY, Peer
 from agent.records.database import NODE_LOST, Database
+from agent.records.held import HeldCalls
 from config.answering import Personas
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -59,11 +61,12 @@ class Cluster:
         calls: Callable[[], tuple[State, int, int]],
         has: Callable[[str], bool],
         guard: OutboundGuard,
+        held: HeldCalls | None = None,
     ) -> None:
         """`calls` says how this node is, how many calls it has and takes; `has` whether one of
         this id, outgoing ones by either of theirs.
 
-        `guard` counts what is called on all nodes.
+        `guard` counts what is called on all nodes, `held` whose calls are on.
         """
         assert settings.cluster.key
         self._settings = settings.cluster
@@ -78,6 +81,8 @@ class Cluster:
         self._outgoing = Outgoing(
             database, self._instance, guard, lambda: [self.name, *(node.name for node in self.others)]
         )
+        self._held = held
+        self._requests = Requests(database, self._instance)
         self._clients: dict[str, httpx2.AsyncClient] = {}  # by URL
         self._heard_s = 0.0  # monotonic, of the first heartbeat of those that came through without a gap
         self._error: str | None = "The first heartbeat isn't written yet."
@@ -110,6 +115,10 @@ class Cluster:
         """Go by these, and tell so."""
         self._outgoing.apply(settings.outbound)
         self._hashes = configuration(settings, self._key), answering(personas, self._key)
+
+    def share(self, rates: Rates) -> None:
+        """Have these hold over all nodes."""
+        self._requests.share(rates)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="cluster")
@@ -263,7 +272,12 @@ class Cluster:
         """Tell how this node is, see how the others are, and close the calls of those that are silent."""
         if not (await self._try(self._beat()) and await self._try(self._outgoing.write(anew=self._was_lost))):
             self._outgoing.away()
+            self._requests.away()
             return
+        if not await self._try(self._requests.write()):
+            self._requests.away()
+        if self._held:
+            await self._held.write(anew=self._was_lost)
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
             self._forgot_s = time.monotonic()

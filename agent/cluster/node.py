@@ -28,7 +28,7 @@ _OWN = (
     *("cluster.url", "records.node", "state_dir", "cache_dir", "recordings.folder", "voicemail", "log"),
     *("sip.host", "sip.port", "sip.tls_port", "sip.public_address", "sip.rtp_ports", "sip.processes"),
     *("sip.tls_cert", "sip.tls_key", "http.host", "http.port", "http.tls_cert", "http.tls_key"),
-    *("stt", "tts.device", "tts.threads", "llm", "call.max_calls", "call.max_per_source"),
+    *("stt", "tts.device", "tts.threads", "llm", "call.max_calls"),
 )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.sql import Select
 
 from agent.cluster.node import OVER, SILENT_S, Heartbeat, Node
 from agent.records.database import NODE_LOST, Database, core
-from agent.records.tables import Call, Delivery, Outgoing, Turn
+from agent.records.tables import Call, Delivery, HeldCall, Outgoing, Requests, Turn
 from agent.records.tables import Node as Row
 
 FORGOTTEN_DAYS = 1  # of a node that is over
@@ -87,6 +87,7 @@ class Store:
             ids = list(closed)
             outgoing = update(Outgoing).where(Outgoing.node == name, Outgoing.ended.is_(None))
             await session.execute(outgoing.values(ended=func.greatest(Outgoing.begun, found.beat)))
+            await session.execute(delete(HeldCall).where(HeldCall.node == name))
             await session.execute(update(Delivery).where(Delivery.node == name).values(node=self.name))
             if self._posts and ids:
                 await session.execute(self._to_be_posted(ids))
@@ -114,11 +115,12 @@ class Store:
             await session.execute(delete(Delivery).where(Delivery.call_id.in_(ids)))
 
     async def forget(self) -> None:
-        """Those that are over for long, and outgoing calls that no limit counts any more."""
+        """Those that are over for long, and what no limit counts any more."""
         long_ago = _NODES.c.beat < _NOW - timedelta(days=FORGOTTEN_DAYS)
         async with self._database.session() as session:
             await session.execute(delete(_NODES).where(_NODES.c.state.in_(OVER), long_ago))
             await session.execute(delete(Outgoing).where(Outgoing.ended < _NOW - timedelta(days=1)))
+            await session.execute(delete(Requests).where(Requests.at < _NOW - timedelta(days=1)))
 
     async def has(self, id: str) -> tuple[str, bool] | None:
         """The node that has the call, or had it, and whether it is live."""

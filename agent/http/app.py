@@ -17,6 +17,7 @@ from agent.events import Events
 from agent.http import problems
 from agent.http.access import needed_scopes
 from agent.http.admission import TextAdmission
+from agent.http.attempts import Rates
 from agent.http.call_control import call_control_router
 from agent.http.chat import Chat
 from agent.http.contracts import Account, Ban, Calls, Elsewhere, HasHealth, Models, Nodes
@@ -159,11 +160,11 @@ def create_app(
     if settings.http.api_key is not None:
         keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)
         cluster_key = settings.cluster.key.get_secret_value() if nodes and settings.cluster.key else ""
+        by_source, by_key = (Rates(settings.http.requests_per_minute) for _ in range(2))
+        if nodes:
+            nodes.share(by_key)
         app.add_middleware(
-            ApiKeyGuard,
-            keyring=keyring,
-            requests_per_minute=settings.http.requests_per_minute,
-            cluster_key=cluster_key,
+            ApiKeyGuard, keyring=keyring, by_source=by_source, by_key=by_key, cluster_key=cluster_key
         )
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.http.trusted_proxies))
     else:

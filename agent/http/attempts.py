@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -56,17 +57,34 @@ class Rates:
     def __init__(self, per_minute: int) -> None:
         self._rate = per_minute / 60
         self._by_whom: OrderedDict[str, Bucket] = OrderedDict()
+        self._counted = Counter[str]()
 
     def __len__(self) -> int:
         return len(self._by_whom)
 
     def wait_s(self, whom: str, now: float) -> int:
         """Count a request, if it comes at a time when it may; else how many seconds until the next may."""
+        bucket = self._bucket(whom, now)
+        if not bucket.take(now, 1):
+            return math.ceil(bucket.wait_s)
+        self._counted[whom] += 1
+        return 0
+
+    def counted(self) -> Mapping[str, int]:
+        """How often each has asked since this was last asked."""
+        counted, self._counted = self._counted, Counter()
+        return counted
+
+    def debit(self, whom: str, requests: int, now: float) -> None:
+        """So often has one asked elsewhere, where the same rate holds."""
+        self._bucket(whom, now).debit(now, requests, LONGEST_S)
+
+    def _bucket(self, whom: str, now: float) -> Bucket:
         bucket = self._by_whom.pop(whom, None) or Bucket(self._rate, now)
         self._by_whom[whom] = bucket
         if len(self._by_whom) > SOURCES:
             self._by_whom.popitem(last=False)
-        return 0 if bucket.take(now, 1) else math.ceil(1 / self._rate)
+        return bucket
 
 
 def network(source: str) -> str:

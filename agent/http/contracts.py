@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation import CallState
 from agent.events import Event, Relayed
+from agent.http.attempts import Rates
 from agent.observer import Observed
 from agent.peer import Peer
 from agent.recordings.listener import Listener
@@ -425,6 +426,9 @@ class Nodes(Protocol):
     @property
     def away(self) -> bool:
         """Whether that may be old, since the database is away."""
+
+    def share(self, rates: Rates) -> None:
+        """Have these hold over all nodes."""
 
     async def having(self, id: str, *, past: bool = False) -> Peer | None:
         """The other node that has the live call of this id, or had it where `past`; None if none does."""

@@ -41,13 +41,18 @@ class ApiKeyGuard:
     """Asks for an API key, lets those who guess one wait, and notes whose it is."""
 
     def __init__(
-        self, app: ASGIApp, keyring: Keyring, requests_per_minute: int, cluster_key: str = ""
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        by_source: Rates,
+        by_key: Rates,
+        cluster_key: str = "",
     ) -> None:
         self._app = app
         self._keyring = keyring
         self._cluster_key = cluster_key
         self._wrong = WrongKeys()
-        self._by_source, self._by_key = Rates(requests_per_minute), Rates(requests_per_minute)
+        self._by_source, self._by_key = by_source, by_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and guarded(scope["path"]):

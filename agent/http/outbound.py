@@ -8,12 +8,15 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+from httpx2 import Response as Answer
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.events import ALIVE_EVERY_S
 from agent.http.access import ANYONE_HERE, OPERATE, READ, Asking
+from agent.http.contracts import Nodes
+from agent.http.elsewhere import asking
 from agent.http.problems import ProblemError, responses
 from agent.http.sessions import HANGUP_WAIT_S
 from agent.http.upload import UploadError, decode
@@ -109,6 +112,7 @@ class ProgressView(BaseModel):
 
 
 class CallView(BaseModel):
+    node: str = Field("", description="The machine that places it, in a list of all nodes' calls.")
     id: str = Field(examples=[_ID])
     to: str = Field(examples=["+33123456789"])
     state: State = Field(examples=["ringing"])
@@ -145,10 +149,15 @@ class CallView(BaseModel):
 
 class CallsView(BaseModel):
     calls: list[CallView]
+    unreachable: list[str] = Field(default=[], description="Nodes that didn't answer, by name.")
 
 
 def outbound_router(
-    calls: OutboundCalls, personas: Callable[[], Personas], *, ring_timeout_s: int
+    calls: OutboundCalls,
+    personas: Callable[[], Personas],
+    *,
+    ring_timeout_s: int,
+    nodes: Nodes | None = None,
 ) -> APIRouter:
     router = APIRouter(prefix="/api/v1/calls", tags=["Outgoing calls"])
 
@@ -200,9 +209,26 @@ def outbound_router(
         return CallView.of(call)
 
     @router.get("", summary="Outgoing calls", dependencies=[READ])
-    async def listed() -> CallsView:
+    async def listed(
+        request: Request,
+        over: Annotated[
+            Literal["own", "all"], Query(alias="nodes", description="Calls of this node, or of all.")
+        ] = "own",
+    ) -> CallsView:
         """Those that are on, and the last ones that are over; the oldest first."""
-        return CallsView(calls=[CallView.of(call) for call in calls.all()])
+        found = CallsView(calls=[CallView.of(call) for call in calls.all()])
+        if nodes and over == "all":
+            for call in found.calls:
+                call.node = nodes.name
+            for name, heard in (await nodes.ask(request.url.path, asking(request.scope))).items():
+                theirs = _listed(heard)
+                if theirs is None:
+                    found.unreachable.append(name)
+                for call in theirs or ():
+                    call.node = name
+                    found.calls.append(call)
+            found.calls.sort(key=lambda call: call.progress[0].at)
+        return found
 
     @router.get("/{id}", summary="One outgoing call", dependencies=[READ], responses=responses(404))
     async def one(id: str) -> CallView:
@@ -243,6 +269,14 @@ def outbound_router(
         return Response(status_code=204)
 
     return router
+
+
+def _listed(answer: Answer | None) -> list[CallView] | None:
+    """The calls in another node's answer; None where there is none, or one of a version that isn't ours."""
+    try:
+        return None if answer is None else CallsView.model_validate_json(answer.content).calls
+    except ValidationError:
+        return None
 
 
 async def _events(call: OutboundCall) -> AsyncIterator[str]:

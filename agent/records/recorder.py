@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
 from agent.observer import Observed, Observer, Recorded
+from agent.records import aside
 from agent.records.database import Database, core
+from agent.records.rows import Rows, moment, storable
 from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -34,7 +35,6 @@ SWEEP_EVERY_S = 3600.0
 FLUSH_S = 5.0  # at the end, for what isn't written yet
 MOST_WAITING = 1000  # calls that can't be written now
 _BATCH = 50
-REDACTED = "[redacted]"
 _REMEDY = "Make state_dir writable, with room on its disk, or bring the server of records.url back."
 # What the database may have another time; anything else is wrong with what is to be written.
 _AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
@@ -86,14 +86,13 @@ class Recorder(Observer):
         self._started = datetime.now(UTC)
         self._waiting: dict[str, _Snapshot] = {}
         self._written: dict[str, _Snapshot] = {}  # of calls that aren't over
+        self._aside = aside.Aside(settings.state_dir / "records", inherits=alone)
         self._doubtful: set[str] = set()  # calls of which a commit that failed may have come through
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
-        self._redacted = [(re.compile(one), REDACTED) for one in self._settings.redact]
-        if self._settings.redact_digits:
-            self._redacted.append((re.compile(r"\d"), "#"))
+        self._rows = Rows(settings.records)
 
     async def start(self) -> None:
         """Open the database, or say in the health why that can't be, and go on trying."""
@@ -112,18 +111,23 @@ class Recorder(Observer):
                     await self._try(self._flush())
             except TimeoutError:
                 logger.exception("%d calls' records weren't written in time", len(self._waiting))
+        await self._put_aside()
         await self.database.close()
 
     def health(self) -> ComponentHealth:
         state, error = ("ready" if self.database.opened else "loading"), self._error or None
         if self._error:
             state = "degraded"
-            error = f"{self._error} {len(self._waiting)} calls wait to be written; calls go on."
+            error = f"{self._error} {self._queued} calls wait to be written; calls go on."
             if self._lost:
                 error += f" {self._lost} calls' records were given up."
-        waiting = len(self._waiting)
         remedy = _REMEDY if self._error else None
-        return ComponentHealth("records", state, "", self.database.name, error, waiting, remedy=remedy)
+        return ComponentHealth("records", state, "", self.database.name, error, self._queued, remedy=remedy)
+
+    @property
+    def _queued(self) -> int:
+        """Calls that aren't written."""
+        return len(self._waiting) + len(self._aside)
 
     async def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
@@ -160,18 +164,18 @@ class Recorder(Observer):
             "transport": info.transport,
             "direction": info.direction,
             "account": info.account,
-            "caller": _storable(info.caller),
-            "caller_name": _storable(info.caller_name),
-            "called": _storable(info.called),
-            "diverted_from": [_storable(one) for one in info.diverted_from],
+            "caller": storable(info.caller),
+            "caller_name": storable(info.caller_name),
+            "called": storable(info.called),
+            "diverted_from": [storable(one) for one in info.diverted_from],
             "remote": info.remote,
             "codec": info.codec,
             "encryption": info.encryption,
-            "wire_id": _storable(info.call_id),
+            "wire_id": storable(info.call_id),
             "persona": call.persona.name,
             "language": call.persona.language,
-            "began": _moment(info.since),
-            "connected": _moment(call.connected_at) if call.connected_at else None,
+            "began": moment(info.since),
+            "connected": moment(call.connected_at) if call.connected_at else None,
             "guesses": call.guesses[0],
             "guesses_discarded": call.guesses[1],
             "false_starts": call.false_starts,
@@ -198,12 +202,13 @@ class Recorder(Observer):
                 await self._try(self._open())
             elif self._alone and time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
                 swept = time.monotonic()
-            if self.database.opened and self._waiting:
+            if self.database.opened and self._queued:
                 await self._try(self._flush())
             self._wake.clear()
             if self._error:
+                await self._put_aside()
                 await asyncio.sleep(RETRY_S)
-            elif not self._waiting:
+            elif not self._queued:
                 try:
                     async with asyncio.timeout(SWEEP_EVERY_S):
                         await self._wake.wait()
@@ -250,6 +255,49 @@ class Recorder(Observer):
             except Exception:  # a driver may raise anything over what it can't write
                 for id, snapshot in batch.items():
                     await self._write_alone(id, snapshot)
+        await self._take_back()
+
+    async def _put_aside(self) -> None:
+        """Have what is over wait in files, which a process that dies doesn't take along."""
+        for id, snapshot in [*self._waiting.items()]:
+            if not snapshot.over:
+                continue
+            try:
+                self._lost += await asyncio.to_thread(self._aside.put, id, self._record(id, snapshot))
+            except OSError as error:
+                logger.warning("records can't wait on the disk: %s", error.strerror)
+                return
+            if self._waiting.get(id) is snapshot:
+                del self._waiting[id]
+            self._written.pop(id, None)
+            self._doubtful.discard(id)
+
+    async def _take_back(self) -> None:
+        """Write some of what waits in files. Raises if the database is away."""
+        for id in self._aside.first(_BATCH):
+            try:
+                record = await asyncio.to_thread(self._aside.get, id)
+                async with self.database.session() as session:
+                    await aside.write(self.database, session, id, record)
+                    await self._deliver(session, id)
+            except FileNotFoundError:  # somebody has tidied up
+                logger.warning("call %s: its record is gone from the disk", id)
+            except _AWAY:
+                raise
+            except Exception:  # as one that waits in memory
+                logger.exception("call %s: its record can't be written and is given up", id)
+                self._lost += 1
+            await asyncio.to_thread(self._aside.drop, id)
+
+    def _record(self, id: str, snapshot: _Snapshot) -> aside.Record:
+        said = snapshot.said
+        return {
+            Call: [snapshot.columns],
+            Turn: _rows(id, said.turns, self._rows.turn),
+            ToolCall: _rows(id, said.tool_calls, self._rows.tool_call),
+            Action: _rows(id, said.actions, self._rows.action),
+            Problem: _rows(id, said.problems, self._rows.problem),
+        }
 
     async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
         try:
@@ -276,10 +324,8 @@ class Recorder(Observer):
                 await self.database.put(session, Call, {"id": id, **new})
                 said = before.said if before else _Said()
                 await self._write_said(session, id, said, snapshot.said, doubtful=id in doubtful)
-                if snapshot.over and self._delivers:
-                    now = datetime.now(UTC)
-                    due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
-                    await self.database.put(session, Delivery, due)
+                if snapshot.over:
+                    await self._deliver(session, id)
         self._doubtful -= batch.keys()
         for id, snapshot in batch.items():
             self._written[id] = snapshot
@@ -288,76 +334,26 @@ class Recorder(Observer):
                 if snapshot.over:
                     del self._written[id]
 
+    async def _deliver(self, session: AsyncSession, id: str) -> None:
+        if self._delivers:
+            now = datetime.now(UTC)
+            due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
+            await self.database.put(session, Delivery, due)
+
     async def _write_said(
         self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool
     ) -> None:
         write = partial(_write_rows, session, id, doubtful)
-        await write(Turn, before.turns, now.turns, self._turn)
-        await write(ToolCall, before.tool_calls, now.tool_calls, self._tool_call)
-        await write(Action, before.actions, now.actions, self._action)
-        await write(Problem, before.problems, now.problems, self._problem)
-
-    def _turn(self, turn: conversation.Turn) -> dict[str, Any]:
-        return {
-            "speaker": turn.speaker,
-            "text": self._words(turn.text),
-            "at": _moment(turn.at),
-            "began": _moment(turn.began) if turn.began else None,
-            "cut_off": turn.cut_off,
-            "end_of_turn": dict(turn.end_of_turn),
-            "ledger": dict(turn.ledger),
-            "voice_to_voice_ms": turn.voice_to_voice_ms,
-            "sources": list(turn.sources),
-        }
-
-    def _tool_call(self, call: conversation.ToolCall) -> dict[str, Any]:
-        return {
-            "name": call.name,
-            "arguments": self._said(dict(call.arguments)),
-            "at": _moment(call.at),
-            "seconds": call.seconds,
-            "result": self._said(call.result),
-            "error": call.error and self._words(call.error),
-        }
-
-    def _action(self, action: conversation.Action) -> dict[str, Any]:
-        said = self._said(dict(action.arguments))
-        return {"name": action.name, "arguments": said, "by": action.by, "at": _moment(action.at)}
-
-    def _problem(self, problem: conversation.Problem) -> dict[str, Any]:
-        return {"text": self._words(problem.text), "at": _moment(problem.at)}
-
-    def _said(self, value: Any) -> Any:
-        """JSON's values, with the words in it as they may be stored."""
-        match value:
-            case str():
-                return self._words(value)
-            case dict():
-                return {key: self._said(one) for key, one in value.items()}
-            case list() | tuple():
-                return [self._said(one) for one in value]
-            case _:
-                return value
-
-    def _words(self, text: str) -> str:
-        for pattern, instead in self._redacted:
-            text = pattern.sub(instead, text)
-        return _storable(text)
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL has no NUL in a text, and neither database half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _moment(unix_s: float) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)
+        await write(Turn, before.turns, now.turns, self._rows.turn)
+        await write(ToolCall, before.tool_calls, now.tool_calls, self._rows.tool_call)
+        await write(Action, before.actions, now.actions, self._rows.action)
+        await write(Problem, before.problems, now.problems, self._rows.problem)
 
 
 def _recording(recorded: Recorded | None) -> dict[str, Any]:
     return {
         "recording_path": str(recorded.path) if recorded else None,
-        "recording_began": _moment(recorded.began) if recorded else None,
+        "recording_began": moment(recorded.began) if recorded else None,
         "recording_s": recorded.seconds if recorded else None,
         "recording_bytes": recorded.bytes if recorded else None,
     }
@@ -389,12 +385,19 @@ async def _write_rows(
     rows = core(table)
     if doubtful or kept < len(before):
         await session.execute(delete(rows).where(rows.c.call_id == call_id, rows.c.number >= kept))
-    new = [
-        {"call_id": call_id, "number": number, **columns(one)}
-        for number, one in enumerate(islice(now, kept, None), kept)
-    ]
+    new = _rows(call_id, now, columns, kept)
     if new:
         await session.execute(rows.insert(), new)
+
+
+def _rows(
+    call_id: str, said: Sequence[T], columns: Callable[[T], dict[str, Any]], first: int = 0
+) -> list[dict[str, Any]]:
+    """From the `first` on."""
+    return [
+        {"call_id": call_id, "number": number, **columns(one)}
+        for number, one in enumerate(islice(said, first, None), first)
+    ]
 
 
 def _first_line(error: BaseException) -> str:

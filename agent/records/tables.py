@@ -190,3 +190,25 @@ class Outgoing(Base):
     begun: Mapped[datetime]
     answered: Mapped[datetime | None]
     ended: Mapped[datetime | None]
+
+
+class HeldCall(Base):
+    """A call that is on, of a source that may only have so many over all processes and nodes."""
+
+    __tablename__ = "held_calls"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(index=True)
+    node: Mapped[str]
+    since: Mapped[datetime]
+
+
+class Requests(Base):
+    """How often a key has asked one life of a node's process. Its time is the database's."""
+
+    __tablename__ = "requests"
+
+    whom: Mapped[str] = mapped_column(primary_key=True)
+    instance: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,27 @@ def test_kubernetes_knows_what_is_asked_of_it(path: Path) -> None:
     assert checked.returncode == 0, checked.stdout
     (container,) = of_kind("Deployment", path)["spec"]["template"]["spec"]["containers"]
     assert keys_of([variable["name"] for variable in container["env"]]) <= set(KEYS)
+
+
+def test_pods_are_nodes_of_one_cluster() -> None:
+    """What Kubernetes would put into the environment makes settings that hold together."""
+    (nodes, _) = MANIFESTS
+    (container,) = of_kind("Deployment", nodes)["spec"]["template"]["spec"]["containers"]
+    known = {"status.hostIP": "10.0.0.7", "spec.nodeName": "berlin-2", "records-url": "postgresql://host/db"}
+    environment: dict[str, str] = {}
+    for one in container["env"]:
+        source = one.get("valueFrom", {})
+        asked = source.get("fieldRef", {}).get("fieldPath") or source.get("secretKeyRef", {}).get("key")
+        value = known.get(asked, "a key that is long enough") if asked else one["value"]
+        environment[one["name"]] = re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], value)
+    written = yaml.safe_load(of_kind("ConfigMap", nodes)["data"]["offhook.yaml"])
+    for name, value in environment.items():
+        if name.startswith("OFFHOOK_"):
+            section, key = name.removeprefix("OFFHOOK_").lower().split("__")
+            written.setdefault(section, {})[key] = value
+    settings = Settings.model_validate(written)
+    assert (settings.records.node, str(settings.cluster.url)) == ("berlin-2", "http://10.0.0.7:8080")
+    assert settings.cluster.enabled
 
 
 def test_a_pod_sees_its_calls_out() -> None:

@@ -113,8 +113,11 @@ class Site:
 
 
 @asynccontextmanager
-async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
-    """Served on loopback; `settings` are those of the server. What is on the line at the end is hung up."""
+async def ops_site(folder: Path, *, nodes: Any = None, **settings: Any) -> AsyncIterator[Site]:
+    """Served on loopback; `settings` are those of the server, and `nodes` of the cluster, if it has one.
+
+    What is on the line at the end is hung up.
+    """
     chosen = Settings.model_validate(
         {"state_dir": folder / "state", "call": {"max_calls": 30, "idle_prompt_s": 300}, **settings}
     )
@@ -142,6 +145,7 @@ async def ops_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         metrics=metrics,
         events=events,
         recordings=recordings,
+        nodes=nodes,
         routers=[page_router()],
     )
     await recorder.start()

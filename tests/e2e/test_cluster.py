@@ -176,6 +176,11 @@ async def test_an_outgoing_call_is_found_from_any_node(nodes: list[Served]) -> N
         assert followed.index("event: dialling") < followed.index("event: over")
         assert (await elsewhere.get("/api/v1/calls/0123456789ab")).status_code == 404
         assert (await elsewhere.get("/api/v1/calls")).json()["calls"] == []
+        everywhere = (await elsewhere.get("/api/v1/calls?nodes=all")).json()
+        assert ("one", path.rpartition("/")[2]) in [
+            (call["node"], call["id"]) for call in everywhere["calls"]
+        ]
+        assert everywhere["unreachable"] == []
 
 
 async def test_a_database_that_is_away_harms_no_call(nodes: list[Served], database: Postgres) -> None:

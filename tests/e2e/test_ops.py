@@ -11,12 +11,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import soundfile
 from playwright.async_api import Page, expect
 
+from agent.cluster.node import Node, State
+from agent.http.call_views import Sessions, SessionView
 from agent.records.query import Query
 from models.pool import ComponentHealth
+from tests.agent.http.fakes import FakeCalls
 from tests.e2e.browser import opened, until
 from tests.e2e.ops_site import SAID, Site, ops_site
 from transports.call import EndReason
@@ -257,6 +261,74 @@ async def test_the_key_is_asked_for_once_and_never_in_an_address(tmp_path: Path)
         await page.reload()
         await expect(page.locator(".live-calls")).to_contain_text("alice")
         assert not any("long" in url for url in asked)
+        await site.sessions.drain(0)
+        await live
+
+
+class Nodes:
+    """Five of a cluster, of which the second has a call, too."""
+
+    name, strays, away = "berlin-1", ["berlin-2"], False
+
+    def __init__(self) -> None:
+        self.calls = FakeCalls()
+        self.calls.add("carol")
+        states: tuple[State, ...] = ("ready", "ready", "draining", "lost", "down")
+        self.nodes = [
+            Node(
+                "http://10.0.0.7:8080",
+                "0.1.0",
+                kind,
+                "7d793037a076",
+                state,
+                1,
+                40,
+                f"berlin-{nth}",
+                2.0 * nth,
+            )
+            for nth, (state, kind) in enumerate(
+                zip(states, ["5d41402abc4b", "b1946ac92492"] * 3, strict=False), 1
+            )
+        ]
+
+    async def having(self, id: str, *, past: bool = False) -> None:
+        return None
+
+    async def ask(self, target: str, headers: Any) -> dict[str, httpx2.Response]:
+        theirs = [SessionView.of(call, "berlin-2") for call in self.calls.live()]
+        return {"berlin-2": httpx2.Response(200, text=Sessions(sessions=theirs).model_dump_json())}
+
+    @asynccontextmanager
+    async def following(self, *_: Any) -> AsyncIterator[None]:
+        yield
+
+
+async def test_nodes_and_their_calls(tmp_path: Path) -> None:
+    async with ops_site(tmp_path, nodes=Nodes(), records={"node": "berlin-1"}) as site:
+        await site.call("bob", OPEN)
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        live = site.call("alice", OPEN, ends=None)
+        why = "Not as most nodes: berlin-2. GET /api/v1/nodes has their versions and hashes."
+        site.parts.append(ComponentHealth("cluster", "degraded", "", "berlin-1", why, 0))
+        for name, look in LOOKS.items():
+            async with watched(tmp_path, site, "#/health", **look) as page:
+                await expect(page.locator(".nodes tbody tr")).to_have_count(5)
+                await expect(page.locator(".nodes .sick")).to_have_count(3)
+                await expect(row(page, "berlin-2").first).to_contain_text("not as most others")
+                await expect(page.locator(".nodes tbody tr", has_text="berlin-5")).to_contain_text("down")
+                assert await fits(page)
+                await shoot(page, f"{name}-nodes")
+                await page.get_by_role("link", name="Live", exact=True).click()
+                await expect(page.locator(".live-calls tbody tr")).to_have_count(2)
+                if name != "phone":
+                    nodes = page.locator(".live-calls tbody .node")
+                    await expect(nodes).to_have_text(["berlin-2", "berlin-1"])
+                assert await fits(page)
+                await shoot(page, f"{name}-nodes-live")
+        async with watched(tmp_path, site, "#/calls", **LOOKS["light"]) as page:
+            await expect(page.locator(".past-calls tbody .node")).to_have_text(["berlin-1"])
+            await page.locator("a.row", has_text="bob").click()
+            await expect(page.locator(".facts")).to_contain_text("berlin-1")
         await site.sessions.drain(0)
         await live
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from dataclasses import replace
 
@@ -158,18 +159,25 @@ def test_a_token_is_good_once_and_for_its_carrier() -> None:
     token = tickets.issue(TICKET, 0)
     assert tickets.redeem("another", "twilio", 1) is None
     assert tickets.redeem(token, "twilio", 1) == TICKET
-    assert tickets.redeem(token, "twilio", 1) is None
+    for written in (token, f"{token}=", f"{token[:9]}!{token[9:]}"):  # base64 is read leniently
+        assert tickets.redeem(written, "twilio", 1) is None
     assert tickets.redeem(tickets.issue(TICKET, 0), "plivo", 1) is None
-    assert len(tickets) == 0
 
 
-def test_a_token_expires_and_the_store_is_bounded() -> None:
-    tickets = Tickets(ttl_s=30, limit=2)
-    token = tickets.issue(TICKET, 0)
-    assert tickets.redeem(token, "twilio", 30) is None
-    first, *_ = [tickets.issue(TICKET, 40) for _ in range(3)]
-    assert len(tickets) == 2
-    assert tickets.redeem(first, "twilio", 41) is None
+def test_a_token_expires_and_its_clock_may_be_somewhat_ahead() -> None:
+    tickets = Tickets(ttl_s=30)
+    assert tickets.redeem(tickets.issue(TICKET, 100), "twilio", 130) == TICKET
+    assert tickets.redeem(tickets.issue(TICKET, 100), "twilio", 131) is None
+    assert tickets.redeem(tickets.issue(TICKET, 100), "twilio", 60) == TICKET
+    assert tickets.redeem(tickets.issue(TICKET, 200), "twilio", 100) is None
+
+
+def test_a_token_is_good_where_the_key_is_the_same_and_says_nothing() -> None:
+    token = Tickets("a key of all nodes").issue(TICKET, 100)
+    assert Tickets("a key of all nodes").redeem(token, "twilio", 100) == TICKET
+    assert Tickets("another key").redeem(token, "twilio", 100) is None
+    assert Tickets().redeem(Tickets().issue(TICKET, 100), "twilio", 100) is None
+    assert TICKET.caller.encode() not in base64.urlsafe_b64decode(token)
 
 
 def test_a_nonce_is_new_until_it_is_forgotten() -> None:

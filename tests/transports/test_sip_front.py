@@ -288,6 +288,16 @@ async def test_scanners_get_no_answer(tmp_path: Path) -> None:
         assert (await one.ask("OPTIONS")).status == 200
 
 
+async def test_what_belongs_to_no_call_is_answered_in_front(tmp_path: Path) -> None:
+    async with node() as first, kamailio(tmp_path, first.address) as proxy, phone(proxy, host=CALLER) as one:
+        statuses = {}
+        for method in ("OPTIONS", "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH"):
+            answer = await one.ask(method)
+            statuses[method] = answer.status
+            assert (answer.status != 405) or "INVITE" in (answer.header("Allow") or "")
+    assert list(statuses.values()) == [200, 405, 489, 481, 405, 405], statuses
+
+
 @pytest.mark.parametrize("defined", [(), ("-A", "WITH_TLS", "-A", "WITH_RTPENGINE")])
 async def test_the_configuration_as_it_is_delivered(defined: tuple[str, ...]) -> None:
     async with running(

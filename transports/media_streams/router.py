@@ -53,13 +53,17 @@ def carriers_router(
     handle: CallHandler,
     accepting: Callable[[], tuple[bool, str]],
     *,
+    key: str = "",
     gone_s: float = GONE_S,
 ) -> APIRouter:
-    """Endpoints of the enabled carriers. `handle` runs each call; `accepting` says whether it would."""
+    """Endpoints of the enabled carriers. `handle` runs each call; `accepting` says whether it would.
+
+    Where others have the same `key`, a stream may come to one and the request about its call to another.
+    """
     router = APIRouter(tags=["Carriers"])
     if not settings.enabled:
         return router
-    endpoint = _Endpoint(settings, handle, accepting, gone_s)
+    endpoint = _Endpoint(settings, handle, accepting, key, gone_s)
     for name in settings.enabled:
         carrier = CARRIERS[name](getattr(settings, name))
         if isinstance(carrier, AnsweringCarrier):
@@ -76,13 +80,14 @@ class _Endpoint:
         settings: CarrierSettings,
         handle: CallHandler,
         accepting: Callable[[], tuple[bool, str]],
+        key: str,
         gone_s: float,
     ) -> None:
         self._public = str(settings.public_url or "").rstrip("/")
         self._handle = handle
         self._accepting = accepting
         self._gone_s = gone_s
-        self._tickets = Tickets()
+        self._tickets = Tickets(key)
 
     def add_answer(self, router: APIRouter, carrier: AnsweringCarrier) -> None:
         path = f"{PREFIX}/{carrier.name}/answer"
@@ -124,7 +129,7 @@ class _Endpoint:
     def add_ticketed_stream(self, router: APIRouter, carrier: Carrier) -> None:
         @router.websocket(f"{PREFIX}/{carrier.name}/stream/{{token}}")
         async def stream(websocket: WebSocket, token: str) -> None:
-            ticket = self._tickets.redeem(token, carrier.name, time.monotonic())
+            ticket = self._tickets.redeem(token, carrier.name, time.time())
             if ticket is None:
                 logger.warning("a %s stream had no valid token", carrier.name)
                 await _deny(websocket, 403, "This stream wasn't promised to anyone, or long ago.")
@@ -164,7 +169,7 @@ class _Endpoint:
         return self._public + path + (f"?{query.decode('latin-1')}" if query else "")
 
     def _stream_url(self, carrier: AnsweringCarrier, signed: SignedRequest) -> str:
-        token = self._tickets.issue(carrier.ticket(signed), time.monotonic())
+        token = self._tickets.issue(carrier.ticket(signed), time.time())
         public = urlsplit(self._public)
         scheme = "ws" if public.scheme == "http" else "wss"
         return f"{scheme}://{public.netloc}{public.path}{PREFIX}/{carrier.name}/stream/{token}"

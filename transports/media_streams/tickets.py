@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
+import hmac
+import json
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-TTL_S = 30.0
-LIMIT = 1000
+from cryptography.fernet import Fernet, InvalidToken
+
+TTL_S = 30
+_CLOCKS_APART_S = 60  # that Fernet takes
 
 
 @dataclass(frozen=True)
@@ -22,39 +26,29 @@ class Ticket:
 
 
 class Tickets:
-    """Only a hash of each token is kept, so finding one takes the same time however wrong it is."""
+    """A token has its ticket in it, encrypted: who has the same key can redeem it. Times are Unix time."""
 
-    def __init__(self, ttl_s: float = TTL_S, limit: int = LIMIT) -> None:
+    def __init__(self, key: str = "", ttl_s: int = TTL_S) -> None:
+        """Without a `key`, nobody else has it."""
+        derived = hmac.digest((key or secrets.token_hex()).encode(), b"tickets of media streams", "sha256")
+        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
         self._ttl_s = ttl_s
-        self._limit = limit
-        self._issued: OrderedDict[bytes, tuple[float, Ticket]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._issued)
+        self._used = Nonces(ttl_s + _CLOCKS_APART_S)
 
     def issue(self, ticket: Ticket, now: float) -> str:
-        """A token for the ticket, good once, for `ttl_s`."""
-        self._expire(now)
-        if len(self._issued) >= self._limit:
-            self._issued.popitem(last=False)
-        token = secrets.token_urlsafe(24)
-        self._issued[_hash(token)] = (now + self._ttl_s, ticket)
-        return token
+        """A token for the ticket, good once for whoever redeems it, for `ttl_s`."""
+        said = json.dumps([secrets.token_hex(8), *astuple(ticket)])
+        return self._fernet.encrypt_at_time(said.encode(), int(now)).decode()
 
     def redeem(self, token: str, carrier: str, now: float) -> Ticket | None:
-        """The token's ticket, if it is this carrier's and wasn't used before."""
-        self._expire(now)
-        found = self._issued.pop(_hash(token), None)
-        if found is None or found[1].carrier != carrier:
+        """The token's ticket, if it is this carrier's and wasn't used here before."""
+        try:
+            said = self._fernet.decrypt_at_time(token.encode(), self._ttl_s, int(now))
+        except InvalidToken:
             return None
-        return found[1]
-
-    def _expire(self, now: float) -> None:
-        while self._issued:
-            key, (until, _) = next(iter(self._issued.items()))
-            if now < until:
-                break
-            del self._issued[key]
+        nonce, *fields = json.loads(said)
+        ticket = Ticket(*fields)
+        return ticket if ticket.carrier == carrier and self._used.take(nonce, now) else None
 
 
 class Nonces:
@@ -73,7 +67,3 @@ class Nonces:
             return False
         self._seen[nonce] = now + self._ttl_s
         return True
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

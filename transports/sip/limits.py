@@ -68,6 +68,16 @@ class Bucket:
         self._tokens -= min(tokens, room)
         return True
 
+    def debit(self, now: float, tokens: int, most_s: float) -> None:
+        """Take as many, whether it has them or not; after `most_s` at the latest it has some again."""
+        self.take(now, 0)
+        self._tokens = max(self._tokens - tokens, -most_s * self.rate)
+
+    @property
+    def wait_s(self) -> float:
+        """How long from the last look on until there is a token."""
+        return max(0.0, (1 - self._tokens) / self.rate)
+
 
 class _Sender:
     __slots__ = ("_strikes", "_struck_at", "bucket", "known_until")

@@ -113,10 +113,10 @@ async def test_a_browser_stays_with_the_node_that_has_its_call(tmp_path: Path) -
     ):
         assert {await asked(one), await asked(other)} == {"a", "b"}
         at_a, at_b = (one, other) if await asked(one) == "a" else (other, one)
-        assert await asked(third, "carriers/twilio") == "a"
+        assert {await asked(third, "carriers/twilio") for _ in range(4)} == {"a", "b"}
         a.ready = False
         async with asyncio.timeout(20):
-            while await asked(third, "carriers/twilio") != "b":
+            while {await asked(third, "carriers/twilio") for _ in range(4)} != {"b"}:
                 pass
         assert await asked(third) == "b"
         for _ in range(3):

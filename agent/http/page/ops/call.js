@@ -3,7 +3,7 @@
 import { ask } from "../http.js";
 import { confirm } from "./dialog.js";
 import { full, h, heading, icon, length, ms, pill, seconds, trouble, words } from "./dom.js";
-import { STAGES, cause, slow, who } from "./names.js";
+import { STAGES, cause, clustered, slow, who } from "./names.js";
 import { Player } from "./player.js";
 
 const SOON_MS = 500;
@@ -27,7 +27,7 @@ export async function show(page, { id, server, signal }) {
     const state = `${call.state} ${call.cause}`;
     if (head.dataset.state !== state) head.replaceChildren(title(call));
     head.dataset.state = state;
-    facts.replaceChildren(...about(call));
+    facts.replaceChildren(...about(call, clustered(server.health)));
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
     const end = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
@@ -131,7 +131,7 @@ function title(call) {
       h("span", { class: live ? "soft running" : "soft" }, length(seconds(call.since, call.ended ?? Date.now())))));
 }
 
-function about(call) {
+function about(call, several) {
   const { quality } = call;
   const answers = call.transcript.filter((turn) => total(turn)).map(total).sort((a, b) => a - b);
   const lost = quality.packets_lost != null && quality.packets_received
@@ -143,6 +143,7 @@ function about(call) {
     ["Name", call.from_name !== call.from && call.from_name],
     ["Diverted from", call.diverted_from.join(", ")],
     ["Address", call.remote],
+    ["Node", several && call.node],
     ["Sound", [call.codec, call.encryption ? `encrypted (${call.encryption})` : "not encrypted"].filter(Boolean).join(", ")],
     ["Persona", `${call.persona} (${call.language})`],
     ["Answers", answers.length && `${answers.length}, median ${ms(answers[(answers.length - 1) >> 1])}, slowest ${ms(answers.at(-1))}`],

@@ -2,13 +2,13 @@
 
 import { ask } from "../http.js";
 import { empty, h, heading, length, ms, pill, seconds, trouble, when, zone } from "./dom.js";
-import { CAUSES, cause, over, slow, who } from "./names.js";
+import { CAUSES, cause, clustered, over, slow, who } from "./names.js";
 
 const LIMIT = 50;
 const HOUR_MS = 3_600_000;
 const PERIODS = { today: "Today", 24: "24 hours", 72: "3 days", 168: "7 days", all: "All" };
 
-export async function show(page, { query, signal }) {
+export async function show(page, { query, server, signal }) {
   const chosen = {
     period: query.get("period") ?? "today",
     cause: query.get("cause") ?? "",
@@ -33,7 +33,7 @@ export async function show(page, { query, signal }) {
       ]);
       if (signal.aborted) return;
       causes.replaceChildren(...(stats ? counts(stats.hours, chosen) : []));
-      results.replaceChildren(...(sessions.length ? [table(sessions), pages(query, next)] : [nothing(chosen, query)]));
+      results.replaceChildren(...(sessions.length ? [table(sessions, clustered(server.health)), pages(query, next)] : [nothing(chosen, query)]));
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 401) throw error;
@@ -88,9 +88,9 @@ function counts(hours, chosen) {
     });
 }
 
-function table(calls) {
-  const heads = [[`Began (${zone})`], ["Caller"], ["Called"], ["Length", "number"], ["Turns", "number"], ["Last answer", "number"], ["Ended by"]];
-  return h("table", { class: "list past-calls" },
+function table(calls, several) {
+  const heads = [[`Began (${zone})`], ["Caller"], ["Called"], ["Node", "node"], ["Length", "number"], ["Turns", "number"], ["Last answer", "number"], ["Ended by"]];
+  return h("table", { class: `list past-calls ${several ? "" : "alone"}` },
     h("thead", null, h("tr", null, ...heads.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
     h("tbody", null, ...calls.map(row)));
 }
@@ -102,6 +102,7 @@ function row(call) {
     h("th", { scope: "row", class: "who" }, h("a", { class: "row", href: `#/call/${call.id}` }, who(call, call.from)),
       call.from_name && call.from_name !== call.from && h("small", null, call.from_name)),
     h("td", { class: "to" }, who(call, call.to), h("small", null, over(call))),
+    h("td", { class: "node" }, call.node),
     h("td", { class: "number length" }, length(seconds(call.since, call.ended))),
     h("td", { class: "number turns" }, call.turns),
     h("td", { class: `number answer ${slow(call.last_voice_to_voice_ms)}` }, ms(call.last_voice_to_voice_ms)),

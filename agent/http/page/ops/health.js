@@ -3,7 +3,7 @@
 import { ask } from "../http.js";
 import { confirm } from "./dialog.js";
 import { h, heading, length, pill, trouble, words } from "./dom.js";
-import { TONES } from "./names.js";
+import { TONES, clustered } from "./names.js";
 
 // What helps where a part doesn't say so itself.
 const REMEDIES = {
@@ -20,6 +20,7 @@ export async function show(page, { server, signal }) {
   const drain = h("button", { type: "button", click: turn });
   page.append(heading("Health", h("span", { class: "spacer" }), drain), failed, body);
 
+  let nodes = []; // of the cluster, where there is one
   const draining = () => /drain/i.test(server.health?.reason ?? "");
   async function turn() {
     failed.replaceChildren();
@@ -28,24 +29,26 @@ export async function show(page, { server, signal }) {
       else if (await confirm({ title: "Take no new calls?", text: "Live calls go on. New ones are refused until you take them again.", action: "Take no new calls", danger: true })) await ask("POST", "api/v1/drain");
       else return;
       server.health = await ask("GET", "health");
-      fill();
+      await fill();
     } catch (error) {
       failed.replaceChildren(trouble(error, turn));
     }
   }
 
-  function fill() {
+  async function fill() {
     const { health } = server;
     if (!health) return;
+    if (clustered(health)) ({ nodes } = await ask("GET", "api/v1/nodes").catch(() => ({ nodes })));
+    if (signal.aborted) return;
     drain.textContent = draining() ? "Take calls again" : "Take no new calls…";
-    body.replaceChildren(...sections(health));
+    body.replaceChildren(...sections(health, nodes));
   }
   server.addEventListener("health", fill, { signal });
   server.health ??= await ask("GET", "health");
-  fill();
+  await fill();
 }
 
-function sections(health) {
+function sections(health, nodes) {
   const sick = health.components.filter((part) => TONES[part.state] !== "fine" && part.state !== "off");
   const say = sick.length
     ? `${sick.map((part) => part.name).join(", ")} ${sick.length === 1 ? "needs" : "need"} attention.`
@@ -53,6 +56,7 @@ function sections(health) {
   return [
     h("p", { class: "sentence" }, pill(words(health.status), TONES[health.status]), " ", say, " ",
       health.accepting ? "New calls are answered." : health.reason || "New calls aren't answered."),
+    nodes.length > 0 && section("Nodes", table(["Node", "State", "Calls", "Heard", "Runs"], nodes.map(node), "nodes")),
     section("Parts", table(["Part", "State", "Runs", "Waiting", "What to do"], [...health.components].sort(worstFirst).map(part))),
     health.llm && section("Language models", h("p", { class: "soft" }, health.llm.why),
       table(["Model", "State", "At", "", "What to do"], health.llm.endpoints.map((one) => row(one.model, one.state, `${one.kind}, ${one.url}`, one.device, one.last_error)))),
@@ -73,17 +77,25 @@ function part(one) {
   return row(one.name, one.state, runs, one.queued ? String(one.queued) : "", remedy);
 }
 
-function row(name, state, what, more, remedy) {
-  return h("tr", { class: TONES[state] === "bad" || TONES[state] === "warn" ? "sick" : null },
+/** One that is down was stopped, and is no worry. */
+function node(one) {
+  const tone = one.state === "down" ? "" : TONES[one.state] ?? "warn";
+  const runs = `${one.version} · configuration ${one.configuration} · personas ${one.personas}`;
+  const ago = `${length(one.silent_s)} ago`;
+  return row(one.name, one.state, `${one.calls} of ${one.max_calls}`, ago, [one.stray && pill("not as most others", "warn"), " ", runs], one.stray ? "warn" : tone, tone);
+}
+
+function row(name, state, what, more, remedy, tone = TONES[state], shown = tone ?? "warn") {
+  return h("tr", { class: tone === "bad" || tone === "warn" ? "sick" : null },
     h("th", { scope: "row" }, name),
-    h("td", null, pill(words(state), TONES[state] ?? "warn")),
+    h("td", null, pill(words(state), shown)),
     h("td", { class: "what" }, what),
     h("td", { class: "more number" }, more),
     h("td", { class: "remedy" }, remedy));
 }
 
-function table(heads, rows) {
-  return h("table", { class: "list parts" },
+function table(heads, rows, kind = "") {
+  return h("table", { class: `list parts ${kind}` },
     h("thead", null, h("tr", null, ...heads.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", null, ...rows));
 }

@@ -2,7 +2,7 @@
 
 import { ask } from "../http.js";
 import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
-import { TONES, failed, over, slow, who } from "./names.js";
+import { TONES, clustered, failed, over, slow, who } from "./names.js";
 
 const TRUTH_MS = 5000; // states change without an event
 const SOON_MS = 500;
@@ -14,8 +14,8 @@ export async function show(page, { server, signal }) {
   const body = h("tbody");
   const table = h("table", { class: "list live-calls" },
     h("thead", null, h("tr", null,
-      ...["State", "Caller", "Called", "Length", "Last answer", "Turns", "Last words"].map((name, n) =>
-        h("th", { scope: "col", class: n === 3 || n === 4 || n === 5 ? "number" : null }, name)))),
+      ...["State", "Caller", "Called", "Node", "Length", "Last answer", "Turns", "Last words"].map((name, n) =>
+        h("th", { scope: "col", class: n === 3 ? "node" : n > 3 && n < 7 ? "number" : null }, name)))),
     body);
   const nobody = empty("Nobody is on the line.", "Calls appear here by themselves. To make one, dial in, or ",
     h("a", { href: "./" }, "call from this browser"), ".");
@@ -27,6 +27,7 @@ export async function show(page, { server, signal }) {
   async function refresh() {
     const { sessions } = await ask("GET", "api/v1/sessions?nodes=all");
     if (signal.aborted) return;
+    table.classList.toggle("alone", !clustered(server.health));
     for (const [id, row] of rows) {
       if (sessions.some((call) => call.id === id)) continue;
       row.remove();
@@ -46,6 +47,7 @@ export async function show(page, { server, signal }) {
       h("th", { scope: "row", class: "who" }, h("a", { class: "row", href: `#/call/${call.id}` }, who(call, call.from)),
         call.from_name && call.from_name !== call.from && h("small", null, call.from_name)),
       h("td", { class: "to" }, who(call, call.to), h("small", null, over(call))),
+      h("td", { class: "node" }, call.node),
       h("td", { class: "number length" }),
       h("td", { class: "number answer" }),
       h("td", { class: "number turns" }),

@@ -47,8 +47,11 @@ export const STAGES = {
 export const TONES = {
   ok: FINE, ready: FINE, registered: FINE, trunk: FINE, off: "",
   starting: ODD, loading: ODD, restarting: ODD, registering: ODD, degraded: ODD, draining: ODD,
-  down: BAD, failed: BAD,
+  down: BAD, failed: BAD, silent: BAD, lost: BAD,
 };
+
+/** Whether there are several machines. */
+export const clustered = (health) => !!health?.components.some((part) => part.name === "cluster");
 
 /** Above these, an answer feels late, and slow. Milliseconds. */
 export const slow = (latency) => (latency > 2000 ? BAD : latency > 1200 ? ODD : "");

@@ -1,0 +1,1 @@
+"""Several nodes behind Kamailio: what they bear, cost and survive."""
