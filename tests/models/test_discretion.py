@@ -74,11 +74,13 @@ PARROTS = "No lists, no markdown?"
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_who_knows_some_of_it_isnt_told_how_it_goes_on(size: int) -> None:
-    for asked in ((f"What comes after {PARROTS}",), (PARROTS, "And then?", "And then?")):
+    recites: list[tuple[str, ...]] = [(f"What comes after {PARROTS}",), (PARROTS, "And then?", "And then?")]
+    others: list[tuple[str, ...]] = [(), ("What about lists?",), (PARROTS, "I see.", "And so on?", "Go on.")]
+    for asked in recites:
         passes = said(COMES, size=size, asked=asked)
         assert passes.endswith(NO)
         assert "emojis" not in passes
-    for asked in ((), ("What about lists?",), (PARROTS, "I see.", "And so on?", "Go on.")):
+    for asked in others:
         assert said(COMES, size=size, asked=asked) == COMES
     greets = instructions(public=("We answer in one short sentence.",))
     short = "I answer in one short way."
