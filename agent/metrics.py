@@ -23,7 +23,7 @@ class Metrics(Observer):
 
     def __init__(self, tools: Container[str] = ()) -> None:
         """`tools` are counted by their names besides the built-in ones."""
-        self._known = tools  # a model may make up others
+        self.known = tools  # a model may make up others
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._live = Gauge(
@@ -102,7 +102,7 @@ class Metrics(Observer):
         self._speculations.labels("discarded").inc(discarded)
         self._problems.inc(len(call.problems))
         for tool in call.tool_calls:
-            known = tool.name in BUILTIN or tool.name in self._known
+            known = tool.name in BUILTIN or tool.name in self.known
             self._tools.labels(tool.name if known else "other").inc()
         self._received.labels(transport).inc(stats.packets_received or 0)
         self._lost.labels(transport).inc(stats.packets_lost or 0)

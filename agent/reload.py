@@ -31,8 +31,9 @@ LIVE = ANSWERING | {
     *("outbound.max_calls", "outbound.calls_per_minute", "outbound.minutes_per_day"),
     *("outbound.key_max_calls", "outbound.key_calls_per_minute", "outbound.key_minutes_per_day"),
     "http.api_key",
+    *("tools.folder", "tools.http", "tools.hosts", "tools.result_characters"),
 }
-PERSONAS = "personas"  # their files, which no key has
+PERSONAS, TOOLS = "personas", "tools"  # their files, which no key has
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ class Plan:
     """What the server goes on with."""
     reloaded: Reloaded
 
-    def with_personas(self) -> Plan:
-        """Named among what is applied, where it is their files alone that have changed."""
+    def with_files(self, name: str, keys: Iterable[str]) -> Plan:
+        """With files named among what is applied, where nothing else is that these keys say."""
         applied = self.reloaded.applied
-        if any(_within(key, ANSWERING) for key in applied):
+        if any(_within(key, keys) for key in applied):
             return self
-        return replace(self, reloaded=replace(self.reloaded, applied=(*applied, PERSONAS)))
+        return replace(self, reloaded=replace(self.reloaded, applied=(*applied, name)))
 
 
 def plan(now: Settings, wanted: Settings, *, without: Iterable[str] = ()) -> Plan:

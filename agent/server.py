@@ -36,12 +36,13 @@ from agent.recordings.recordings import Recordings
 from agent.records.deliveries import Deliveries
 from agent.records.held import HeldCalls
 from agent.records.recorder import Recorder
-from agent.reload import ANSWERING, Reloaded, plan
+from agent.reload import ANSWERING, PERSONAS, TOOLS, Reloaded, plan
 from agent.room import Room
 from agent.sessions import Sessions
 from agent.sip_health import sip_health
 from agent.summary import summarize
 from agent.tls import Certificate
+from agent.tools.toolbox import Toolbox
 from agent.tracing import tracing
 from agent.vitals import Pulse, keep_what_is_there
 from agent.voicemail import Voicemail
@@ -101,7 +102,7 @@ class Server:
             settings,
             voices=[persona.voice for persona in personas.all],
             languages=[persona.language for persona in personas.all],
-            briefs=self._briefs(personas),
+            briefs=self._briefs(personas, self.toolbox),
         )
         self.recorder = (
             Recorder(settings, self.pool.health, alone=worker is None) if settings.records.enabled else None
@@ -210,7 +211,7 @@ class Server:
             await self.http.start()
         if settings.tools.mcp:  # what their tools are is known only now
             await self.toolbox.start()
-            self.pool.tell(await asyncio.to_thread(self._briefs, self.personas))
+            self.pool.tell(await asyncio.to_thread(self._briefs, self.personas, self.toolbox))
         await self.pool.start(lambda part: on_progress(f"{part.name}: {part.state}"))
         if settings.call.wanted is None:
             on_progress("trying how many calls this machine bears")
@@ -353,11 +354,15 @@ class Server:
                 new = plan(self.settings, wanted, without=ANSWERING)
                 personas = self.personas
             elif personas != self.personas:
-                self.toolbox.require(personas.all)
-                new = new.with_personas()
-                await asyncio.to_thread(self._learn, personas)
+                new = new.with_files(PERSONAS, ANSWERING)
+            toolbox = await asyncio.to_thread(every_tool, new.settings, self.toolbox)
+            toolbox.require(personas.all)
+            if toolbox.functions != self.toolbox.functions:
+                new = new.with_files(TOOLS, ["tools.folder"])
+            if personas != self.personas:
+                await asyncio.to_thread(self.pool.learn, self._briefs(personas, toolbox))
             try:
-                await self._apply(new.settings, personas)
+                await self._apply(new.settings, personas, toolbox)
             except (BaresipError, ModelError) as error:
                 raise ConfigError(f"The settings can't be applied: {error}") from error
         reloaded = new.reloaded
@@ -368,12 +373,9 @@ class Server:
             )
         return reloaded
 
-    def _briefs(self, personas: Personas) -> list[Brief]:
-        return [brief(persona, self.toolbox) for persona in personas.all]
-
-    def _learn(self, personas: Personas) -> None:
-        """Read the pages of those who answer from now on."""
-        self.pool.learn(self._briefs(personas))
+    @staticmethod
+    def _briefs(personas: Personas, toolbox: Toolbox) -> list[Brief]:
+        return [brief(persona, toolbox) for persona in personas.all]
 
     async def reload_or_tell(self) -> None:
         """As `reload`, where nobody waits for the outcome but the log."""
@@ -384,7 +386,7 @@ class Server:
         except Exception:  # whatever it is, calls go on
             logger.exception("the settings could not be read again")
 
-    async def _apply(self, settings: Settings, personas: Personas) -> None:
+    async def _apply(self, settings: Settings, personas: Personas, toolbox: Toolbox) -> None:
         """What may fail comes first. Raises BaresipError, ModelError."""
         if personas != self.personas:
             await self.sessions.remember(settings, personas)
@@ -392,8 +394,9 @@ class Server:
             await self.sip.apply_accounts(settings.sip.accounts)
         for certificate in filter(None, (self.certificate, self.sip_certificate)):
             await certificate.look()
-        self.settings, self.personas = settings, personas
-        self.sessions.apply(settings, personas)
+        self.settings, self.personas, self.toolbox = settings, personas, toolbox
+        self.sessions.apply(settings, personas, toolbox)
+        self.metrics.known = toolbox
         if self.cluster:
             self.cluster.apply(settings, personas)
         else:
@@ -408,7 +411,9 @@ class Server:
         """Take what the process that listens goes on with."""
         async with self._reloading:
             try:
-                await self._apply(settings, await asyncio.to_thread(load_personas, settings))
+                personas = await asyncio.to_thread(load_personas, settings)
+                toolbox = await asyncio.to_thread(every_tool, settings, self.toolbox)
+                await self._apply(settings, personas, toolbox)
             except Exception:  # whatever it is, calls go on
                 logger.exception("the settings of the first process could not be taken")
 

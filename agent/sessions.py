@@ -244,9 +244,9 @@ class Sessions:
         await self.remember(self._settings, self._personas)
         self._ready = True
 
-    def apply(self, settings: Settings, personas: Personas) -> None:
+    def apply(self, settings: Settings, personas: Personas, toolbox: Toolbox) -> None:
         """Have calls that come from now on go by these; what is said in them is to be remembered before."""
-        self._settings, self._personas = settings, personas
+        self._settings, self._personas, self._toolbox = settings, personas, toolbox
 
     async def remember(self, settings: Settings, personas: Personas) -> None:
         """Raises ModelError."""

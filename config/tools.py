@@ -116,6 +116,9 @@ class McpServerSettings(Section):
         description="What the caller is asked before, by the tool's name there, with arguments in braces.",
     )
     timeout_s: float = Field(10.0, ge=0.5, le=60, description="For each call of a tool.")
+    max_bytes: int = Field(
+        1_000_000, ge=10_000, le=100_000_000, description="Longest message of its that is read."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -210,11 +210,11 @@ class Crowd:
                     heard.asked_at = 0.0
 
 
-def question() -> list[bytes]:
-    """The caller's one sentence, in PCMU packets, as the scripted recognizer knows it."""
+def question(segment: int = 0) -> list[bytes]:
+    """A caller's sentence, in PCMU packets, as the scripted recognizer knows that of its script."""
     from tests.agent.conversation_kit import chord
 
-    return [ulaw_encode(chord(0)[::2].astype(np.int16))] * round(QUESTION_S / PTIME_S)
+    return [ulaw_encode(chord(segment)[::2].astype(np.int16))] * round(QUESTION_S / PTIME_S)
 
 
 if __name__ == "__main__":

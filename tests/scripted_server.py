@@ -1,11 +1,13 @@
 """`offhook serve` with scripted models, which load at once and take their scripted time.
 
 `python -m tests.scripted_server serve` is the server; with a descriptor in place of `serve` it is one of its
-other processes.
+other processes. `SCRIPT` may say in JSON what callers ask, each by a chord of its own, and what is replied.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +44,8 @@ class _Pool:
         self.voices = SimpleNamespace(remember=self._remember)
 
     async def _remember(self, *_: object, **__: object) -> None: ...
+    def tell(self, *_: object) -> None: ...
+    def learn(self, *_: object) -> None: ...
     async def start(self, *_: object) -> None: ...
     async def close(self) -> None: ...
 
@@ -60,7 +64,9 @@ class _Canary(Canary):
 
 
 def _session(*args: Any, **named: Any) -> CallSession:
-    models: Any = FakeModels([Says(0, QUESTION_S, QUESTION, finished=0.9)], {QUESTION: ANSWER}, Outcome())
+    script: dict[str, str] = json.loads(os.environ.get("SCRIPT", "null")) or {QUESTION: ANSWER}
+    says = [Says(0, QUESTION_S, text, finished=0.9) for text in script if text[0] != "{"]  # a tool's result
+    models: Any = FakeModels(says, script, Outcome())
     return CallSession(*args, **(named | {"pool": models}))
 
 

@@ -5,7 +5,7 @@ Every result has a `status`, and what may be said of it in the call's language: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -33,10 +33,14 @@ _PEOPLE = {"type": "integer", "minimum": 1, "description": "How many come; one b
 _WHAT = {"type": "string", "description": "What it is for."}
 
 
-def every_tool(settings: Settings) -> Toolbox:
-    """The calendar's, and all that the settings name. Raises ConfigError."""
-    box = toolbox(settings.tools)
-    for tool in CalendarTools(appointments(settings.calendar, settings.state_dir)).tools():
+def every_tool(settings: Settings, before: Toolbox | None = None) -> Toolbox:
+    """The calendar's, and all that the settings name, as `toolbox` has them. Raises ConfigError."""
+    box = toolbox(settings.tools, before)
+    if before:
+        own: Iterable[Tool] = [tool for tool in before.tools if tool.source == SOURCE]
+    else:
+        own = CalendarTools(appointments(settings.calendar, settings.state_dir)).tools()
+    for tool in own:
         box.add(tool)
     return box
 

@@ -148,7 +148,8 @@ class Chat:
                 brevity=lambda: Brevity(language=self._language, before=last_answer(messages)),
             )
             if self._brief.instructions is not None:
-                stream = discreet(stream, Discretion(self._brief.instructions, self._brief.not_told))
+                discretion = Discretion(self._brief.instructions, self._brief.not_told, messages)
+                stream = discreet(stream, discretion)
             async with aclosing(stream):
                 async for chunk in stream:
                     token = chunk.choices[0].delta.content if chunk.choices else None

@@ -6,10 +6,11 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser
@@ -56,19 +57,41 @@ def tool(
     return decorate
 
 
-def load_functions(folder: Path) -> Iterator[Tool]:
-    """The tools in the folder's modules; none where there is no folder.
+@dataclass(frozen=True)
+class Module:
+    """One that has tools, as its file was when it was imported."""
 
-    Raises ConfigError, which names the file and the line.
+    stamp: tuple[int, int]
+    tools: Sequence[Tool]
+
+
+def load_functions(folder: Path, before: Mapping[Path, Module] | None = None) -> dict[Path, Module]:
+    """The folder's modules, by their files; none where there is no folder.
+
+    One that was read `before`, and hasn't changed since, stays with all that it holds. Raises ConfigError,
+    which names the file and the line.
     """
-    if not folder.is_dir():
-        return
+    found = dict[Path, Module]()
     for path in sorted(folder.glob("[!_]*.py")):
-        yield from _tools_in(_imported(path), path)
+        status = path.stat()
+        stamp, known = (status.st_mtime_ns, status.st_size), (before or {}).get(path)
+        if known and known.stamp == stamp:
+            found[path] = known
+        else:
+            found[path] = Module(stamp, list(_tools_in(_imported(path), path)))
+    return found
+
+
+class _Uncached(SourceFileLoader):
+    """A cache would have the old where a file changes twice in a second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.{path.stem}", path)
+    name = f"{_PACKAGE}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

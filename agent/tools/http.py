@@ -28,12 +28,12 @@ _CONNECTIONS = httpx2.Limits(max_connections=20, max_keepalive_connections=5, ke
 
 
 class HttpTools:
-    """`close` it when no call uses them any more."""
+    """`close` them when no call uses them any more, nor those that came `before` and share connections."""
 
-    def __init__(self, settings: ToolSettings) -> None:
+    def __init__(self, settings: ToolSettings, before: HttpTools | None = None) -> None:
         self._settings = settings
         # One a host: a connection that was made to another's name isn't to be used for it.
-        self._clients: dict[str, httpx2.AsyncClient] = {}
+        self._clients: dict[str, httpx2.AsyncClient] = before._clients if before else {}
 
     def tools(self) -> Iterator[Tool]:
         """Raises ConfigError."""

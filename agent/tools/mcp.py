@@ -7,8 +7,11 @@ arguments and keeps records, and tells errors as results.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import httpx2
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
-from agent.tools.http import tls
+from agent.tools import relay
+from agent.tools.bounded import BoundedTransport
 from agent.tools.schemas import checks, plain, require_arguments
 from agent.tools.tool import Arguments, CallFacts, Tool, ToolFailed
 from config.tools import McpServerSettings
@@ -35,6 +39,8 @@ CONNECT_S = 30.0  # a command may have to be fetched first
 LOOK_S = 30.0  # between two looks at what it has, and whether it is there
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 MOST_TOOLS = 200
+DECLARED_CHARACTERS = 20_000  # of one of them, which a model reads whole
+TOLD_CHARACTERS = 300  # of what is wrong
 NAME_CHARACTERS = 64  # as OpenAI's API has it
 GONE = "The server of this tool can't be reached."
 FAILED = "The server of this tool failed; whether it was done isn't known."
@@ -166,8 +172,11 @@ class McpServer:
         wanted = self._settings
         if wanted.url is None:
             env = {name: secret.get_secret_value() for name, secret in wanted.env.items()}
-            command, *args = wanted.command
-            process = StdioServerParameters(command=command, args=args, env=env)
+            path = env.get("PATH", os.environ.get("PATH"))
+            if shutil.which(wanted.command[0], path=path) is None:
+                raise ConnectionError(f"{wanted.command[0]} can't be run; it isn't there")
+            own = "-I", "-S", relay.__file__, str(os.getpid()), str(wanted.max_bytes)
+            process = StdioServerParameters(command=sys.executable, args=[*own, *wanted.command], env=env)
             # By itself it takes what sys.stderr was when the package was loaded: perhaps no file any more.
             log = cast(TextIO, sys.__stderr__)
             async with Client(stdio_client(process, log), cache=None) as client:
@@ -175,8 +184,13 @@ class McpServer:
             return
         headers = {"Authorization": f"Bearer {wanted.token.get_secret_value()}"} if wanted.token else {}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=CONNECT_S, verify=tls(), trust_env=False) as http,
-            Client(streamable_http_client(wanted.url, http_client=http), cache=None) as client,
+            httpx2.AsyncClient(
+                headers=headers, timeout=CONNECT_S, transport=BoundedTransport(wanted.max_bytes)
+            ) as http,
+            Client(
+                streamable_http_client(wanted.url, http_client=http, max_sse_event_size=wanted.max_bytes),
+                cache=None,
+            ) as client,
         ):
             yield client
 
@@ -219,6 +233,9 @@ class McpServer:
 
     def _tool(self, declared: Declared) -> Tool:
         """Raises ValueError with what is wrong with it."""
+        length = len(declared.description or "") + len(json.dumps(declared.input_schema))
+        if length > DECLARED_CHARACTERS:
+            raise ValueError(f"its declaration has more than {DECLARED_CHARACTERS} characters")
         schema = plain(declared.input_schema)
         confirm = self._settings.confirm.get(declared.name, "")
         require_arguments(confirm, schema)
@@ -249,7 +266,8 @@ class McpServer:
         except Exception as error:  # of the package and all that it stands on
             self._doubted.set()
             logger.warning("the MCP server %s: %s failed: %s", self._name, name, type(error).__name__)
-            raise ToolFailed(FAILED) from error
+            said = str(getattr(error, "message", ""))  # the protocol's errors have one
+            raise ToolFailed(f"{FAILED} {said[:TOLD_CHARACTERS]}".rstrip()) from error
         return _told(result)
 
 
@@ -257,7 +275,7 @@ def _told(result: CallToolResult) -> Any:
     """What it says. Raises ToolFailed where that is an error."""
     text = "\n".join(one.text for one in result.content if one.type == "text")
     if result.is_error:
-        raise ToolFailed(text[:300] or "It failed.")
+        raise ToolFailed(text[:TOLD_CHARACTERS] or "It failed.")
     if isinstance(result.structured_content, dict):
         return result.structured_content
     if not text and result.content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from string import Formatter
 from typing import Any
 
@@ -10,16 +11,21 @@ import jsonschema_rs
 
 from agent.tools.tool import Arguments, WrongArguments
 
+MOST_NODES = 10_000
+
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema without references, titles, and null where a value may be left out.
 
     Small models, and those that read arguments off the caller's words, know only such. What refers to itself
-    stays as it is from there on.
+    stays as it is from there on. Raises ValueError where references make it too large: a few of them can name
+    each other to any size.
     """
-    definitions = schema.get("$defs", {})
+    definitions, nodes = schema.get("$defs", {}), count(1)
 
     def resolved(node: Any, within: frozenset[str]) -> Any:
+        if next(nodes) > MOST_NODES:
+            raise ValueError(f"its schema has more than {MOST_NODES} parts")
         if isinstance(node, list):
             return [resolved(one, within) for one in node]
         if not isinstance(node, Mapping):

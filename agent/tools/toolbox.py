@@ -6,15 +6,16 @@ import asyncio
 import difflib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agent.tools.builtin import BUILTIN, builtin_tools
-from agent.tools.functions import load_functions
+from agent.tools.functions import Module, load_functions
 from agent.tools.http import HttpTools
 from agent.tools.mcp import McpServers
 from agent.tools.tool import (
@@ -45,16 +46,19 @@ class Toolbox:
         self,
         tools: Iterable[Tool] = (),
         *,
+        functions: Mapping[Path, Module] | None = None,
         http: HttpTools | None = None,
         mcp: McpServers | None = None,
         result_characters: int = 2000,
     ) -> None:
         """What comes back is cut to so many characters. Raises ConfigError where two have the same name."""
         self._result_characters = result_characters
-        self._http = http
-        self._mcp = mcp or McpServers({})
+        self.functions = functions or {}
+        self.http = http
+        self.mcp = mcp or McpServers({})
         self._tools: dict[str, Tool] = {}
-        for tool in chain(tools, http.tools() if http else ()):
+        written = (tool for module in self.functions.values() for tool in module.tools)
+        for tool in chain(tools, written, http.tools() if http else ()):
             self.add(tool)
 
     def add(self, tool: Tool) -> None:
@@ -75,7 +79,7 @@ class Toolbox:
     @property
     def tools(self) -> Sequence[Tool]:
         """Those of MCP servers as they are known by now."""
-        far = (tool for tool in self._mcp.tools if tool.name not in {*self._tools, *BUILTIN})
+        far = (tool for tool in self.mcp.tools if tool.name not in {*self._tools, *BUILTIN})
         return [*self._tools.values(), *far]
 
     def tool(self, name: str) -> Tool | None:
@@ -94,7 +98,7 @@ class Toolbox:
         known = sorted({*self.names, *BUILTIN})
         for persona in personas:
             for name in _named(persona):
-                if name not in known and not self._mcp.may_have(name):
+                if name not in known and not self.mcp.may_have(name):
                     near = difflib.get_close_matches(name, known, n=1)
                     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
                     raise ConfigError(
@@ -110,7 +114,7 @@ class Toolbox:
 
     def _asks_first(self, name: str) -> bool:
         tool = self.tool(name)
-        return bool(tool.confirm) if tool else self._mcp.asks_first(name)
+        return bool(tool.confirm) if tool else self.mcp.asks_first(name)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -121,18 +125,18 @@ class Toolbox:
 
     async def start(self) -> None:
         """MCP servers' tools are known after it, as far as those can be had; it raises nothing."""
-        await self._mcp.start()
+        await self.mcp.start()
 
     def health(self, personas: Iterable[Persona]) -> list[ComponentHealth]:
         """Of MCP servers."""
         wanted = [name for persona in personas for name in _named(persona)]
-        return self._mcp.health({*self._tools, *BUILTIN}, wanted)
+        return self.mcp.health({*self._tools, *BUILTIN}, wanted)
 
     async def close(self) -> None:
         """No call uses them any more."""
-        await self._mcp.close()
-        if self._http:
-            await self._http.close()
+        await self.mcp.close()
+        if self.http:
+            await self.http.close()
 
     async def call(self, name: str, arguments: Arguments, *, call: CallFacts) -> Outcome:
         """Run it within its time. What goes wrong is in the outcome, whose error is for the model."""
@@ -176,11 +180,14 @@ def _named(persona: Persona) -> Iterator[str]:
         yield from persona.flow.acts
 
 
-def toolbox(settings: ToolSettings) -> Toolbox:
-    """All that the settings name. Raises ConfigError."""
+def toolbox(settings: ToolSettings, before: Toolbox | None = None) -> Toolbox:
+    """All that the settings name; of one that was made `before`, MCP servers stay, and modules that haven't
+    changed. Raises ConfigError.
+    """
+    functions = load_functions(settings.folder, before.functions if before else None)
     return Toolbox(
-        load_functions(settings.folder),
-        http=HttpTools(settings),
-        mcp=McpServers(settings.mcp),
+        functions=functions,
+        http=HttpTools(settings, before.http if before else None),
+        mcp=before.mcp if before else McpServers(settings.mcp),
         result_characters=settings.result_characters,
     )

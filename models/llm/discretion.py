@@ -18,6 +18,8 @@ from models.llm.chunks import completion_chunk
 
 RECITED = 7  # words of the instructions in a row
 SENTENCE = 5  # or a whole sentence of at least so many
+QUOTED = 4  # or so many, once the caller has said as many themselves, and has the model go on from there
+TURNS = 3  # in which callers say them, the last ones
 HELD = 2  # so many of them are held back, until it is clear what becomes of them
 _TAIL = 250  # characters: more than so many words have
 _WORD = re.compile(r"[\w'’]+")
@@ -58,6 +60,8 @@ class Instructions:
             for length in range(1, RECITED + 1)
         }
         self._runs[RECITED] -= told
+        public_runs = {run for text in public for run in _runs(_words(text), QUOTED)}
+        self._quotable = self._runs[QUOTED] - public_runs
         spoken = {
             run
             for text in public
@@ -73,10 +77,20 @@ class Instructions:
                 return length
         return 0
 
-    def recited(self, words: Sequence[str]) -> int:
-        """How many of the last words are recited: enough of them in a row, or a sentence; else 0."""
+    def quoted(self, messages: Sequence[Any]) -> bool:
+        """Whether the caller said some of them of late."""
+        said = [str(one.get("content")) for one in messages if one.get("role") == "user"][-TURNS:]
+        return any(run in self._quotable for text in said for run in _runs(_words(text), QUOTED))
+
+    def recited(self, words: Sequence[str], *, quoted: bool = False) -> int:
+        """How many of the last words are recited: enough of them in a row, or a sentence; else 0.
+
+        Fewer are enough where they are `quoted`.
+        """
         if (length := self.stretch(words)) >= RECITED:
             return length
+        if quoted and tuple(words[-QUOTED:]) in self._quotable:
+            return QUOTED
         return next((n for n in range(SENTENCE, RECITED) if tuple(words[-n:]) in self._whole), 0)
 
 
@@ -89,10 +103,11 @@ def instructions_of(prompt: str, **known: Any) -> Instructions:
 class Discretion:
     """One answer's. Takes it piece by piece, and lets through what isn't recited."""
 
-    def __init__(self, instructions: Instructions, instead: str) -> None:
-        """`instead` is said in the place of what is recited, and of all behind it."""
+    def __init__(self, instructions: Instructions, instead: str, messages: Sequence[Any] = ()) -> None:
+        """`instead` is said in the place of what is recited, and of what follows, in answer to `messages`."""
         self.over = False
         self._instructions = instructions
+        self._quoted = instructions.quoted(messages)
         self._instead = instead
         self._tail = ""  # of what has passed
         self._held = ""
@@ -108,7 +123,9 @@ class Discretion:
         for number, word in enumerate(words, 1):
             if word.end() < passed:  # it was looked at before it passed
                 continue
-            if recited := self._instructions.recited(plain[max(0, number - RECITED) : number]):
+            if recited := self._instructions.recited(
+                plain[max(0, number - RECITED) : number], quoted=self._quoted
+            ):
                 self.over = True
                 said = text[passed : max(passed, words[number - recited].start())]
                 return said + self._refusal(text[: passed + len(said)])

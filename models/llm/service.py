@@ -341,7 +341,8 @@ class CallLlmService(SpeculatingLLMService):
             again=self._brief.again,
         )
         if self._brief.instructions is not None:
-            answer = discreet(answer, Discretion(self._brief.instructions, self._brief.not_told))
+            discretion = Discretion(self._brief.instructions, self._brief.not_told, params["messages"])
+            answer = discreet(answer, discretion)
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 if chunk.usage is not None:

@@ -18,6 +18,8 @@ from agent.cli.serve import _reload_on_signal
 from agent.reload import LIVE, plan
 from agent.server import Server
 from agent.service_manager import ServiceManager
+from agent.tools.tool import CallFacts
+from agent.tools.toolbox import Toolbox
 from config.answering import load_personas
 from config.errors import ConfigError
 from config.keys import KEYS
@@ -220,6 +222,66 @@ async def test_who_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         # In a language for which nothing is loaded:
         assert await one.reload(persona="fr") == ((), ("persona",))
         assert one.server.sessions._personas.default.greeting == "Good evening."
+
+
+TOOL = """
+async def find_order() -> str:
+    \"\"\"Find it.\"\"\"
+    return "on its way"
+"""
+
+
+async def test_what_can_be_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    persona = tmp_path / "us.yaml"
+    file = tmp_path / "tools" / "orders.py"
+    file.parent.mkdir()
+
+    def write(*tools: str) -> str:
+        chosen = load_persona("en").model_copy(update={"tools": tools})
+        persona.write_text(chosen.model_dump_json(exclude_none=True))
+        return str(persona)
+
+    async def done(box: Toolbox | None, name: str = "find_order") -> object:
+        assert box
+        outcome = await box.call(name, {}, call=CallFacts())
+        return outcome.result or outcome.error
+
+    async with running(monkeypatch, tools={"folder": file.parent}) as one:
+
+        async def reload(*tools: str, **more: Any) -> tuple[str, ...]:
+            given = {"folder": file.parent, **more}
+            return (await one.reload(persona=write(*tools), tools=given))[0]
+
+        calls = one.server.sessions
+        assert await reload() == ("persona",)
+        before = calls._toolbox  # of a call that goes on
+        file.write_text(TOOL)
+        assert await reload("find_order") == ("personas", "tools")
+        assert await done(calls._toolbox) == "on its way"
+        assert await done(before) == "There is no tool find_order."
+        first = calls._toolbox
+        file.write_text(TOOL.replace("on its way", "lost"))
+        assert await reload("find_order") == ("tools",)
+        assert await done(calls._toolbox) == "lost"
+        assert await done(first) == "on its way"
+        assert "find_order" in one.server.metrics.known
+        assert await reload("find_order") == ()
+
+        file.write_text(TOOL.replace("return", "retrun"))
+        with pytest.raises(ConfigError, match=r"orders\.py can't be read: line 4"):
+            await reload("find_order")
+        assert await done(calls._toolbox) == "lost"
+        file.unlink()
+        with pytest.raises(ConfigError, match="the tool find_order, which isn't there"):
+            await reload("find_order")
+        assert await done(calls._toolbox) == "lost"
+
+        http = {"find_order": {"description": "Find it.", "url": "http://192.0.2.1/"}}
+        applied = await reload("find_order", http=http, hosts=["192.0.2.1"])
+        assert applied == ("tools.http", "tools.hosts", "tools")
+        assert calls._toolbox
+        (tool,) = [tool for tool in calls._toolbox.tools if tool.name == "find_order"]
+        assert tool.source == "tools.http"
 
 
 async def test_how_long_calls_may_take(monkeypatch: pytest.MonkeyPatch) -> None:

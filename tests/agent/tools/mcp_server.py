@@ -16,6 +16,13 @@ from mcp.server.stdio import stdio_server
 FOLDER = Path(sys.argv[2])
 NAMES = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
+LAUGHS = {
+    "type": "object",
+    "$defs": {
+        f"a{n}": {"properties": {name: {"$ref": f"#/$defs/a{n + 1}"} for name in "bc"}} for n in range(60)
+    },
+    "$ref": "#/$defs/a0",
+}
 COUNTS = {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}
 
 
@@ -30,12 +37,15 @@ TOOLS = [
     declared("slow"),
     declared("slow_reading", annotations=types.ToolAnnotations(read_only_hint=True)),
     declared("huge"),
+    declared("endless"),
     declared("refuse"),
     declared("picture"),
     declared("die"),
     declared("secret"),
     declared("where.is", NAMES),
     declared("broken", {"type": "object", "properties": {"a": {"type": "strong"}}}),
+    declared("talkative", {"type": "object", "description": "x" * 20_000}),
+    declared("laughing", LAUGHS),
 ]
 
 
@@ -58,11 +68,13 @@ async def called(_: Any, params: types.CallToolRequestParams) -> types.CallToolR
         case "miscount":
             return text("two", structured_content={"count": "two"})
         case "slow" | "slow_reading":
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(float(os.environ.get("SLOW_S", 1.5)))
             (FOLDER / params.name).touch()
             return text("Done.")
         case "huge":
             return text("x" * 300_000)
+        case "endless":
+            return text("x" * 100_000_000)
         case "refuse":
             return text("The shop is closed.", is_error=True)
         case "picture":

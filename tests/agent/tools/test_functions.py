@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.tools.functions import load_functions
+from agent.tools.functions import Module, load_functions
 from agent.tools.tool import CallFacts, Tool, WrongArguments
 from config.errors import ConfigError
 
@@ -54,7 +54,7 @@ TOOL = "from agent.tools import tool\n"
 def loaded(folder: Path, **files: str) -> list[Tool]:
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    return list(load_functions(folder))
+    return [tool for module in load_functions(folder).values() for tool in module.tools]
 
 
 def test_what_a_model_is_told_comes_from_signature_and_docstring(tmp_path: Path) -> None:
@@ -133,4 +133,32 @@ def test_a_bad_module_is_told_with_its_file_and_line(tmp_path: Path, text: str, 
 
 
 def test_without_a_folder_there_are_none(tmp_path: Path) -> None:
-    assert not list(load_functions(tmp_path / "nowhere"))
+    assert not load_functions(tmp_path / "nowhere")
+
+
+COUNTS = """
+CALLS = []
+
+async def count_calls() -> int:
+    \"\"\"Count them.\"\"\"
+    CALLS.append(1)
+    return len(CALLS) * 1
+"""
+
+
+async def test_a_module_that_has_not_changed_keeps_what_it_holds(tmp_path: Path) -> None:
+    async def counted(modules: dict[Path, Module]) -> Any:
+        (tool,) = modules[tmp_path / "count.py"].tools
+        return await tool.run({}, CallFacts())
+
+    loaded(tmp_path, count=COUNTS)
+    first = load_functions(tmp_path)
+    assert await counted(first) == 1
+    again = load_functions(tmp_path, first)
+    assert again == first
+    assert await counted(again) == 2
+    loaded(tmp_path, count=COUNTS.replace("* 1", "* 5"), other=COUNTS.replace("count_", "sum_"))
+    changed = load_functions(tmp_path, first)
+    assert [path.name for path in changed] == ["count.py", "other.py"]
+    assert await counted(changed) == 5
+    assert await counted(first) == 3  # for whoever has it still

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import os
 import socket
 import sys
@@ -11,10 +13,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import ValidationError
 
+from agent.tools.bounded import BoundedTransport
 from agent.tools.mcp import FAILED, GONE
+from agent.tools.relay import refusal
 from agent.tools.tool import CallFacts, Outcome, Tool
 from agent.tools.toolbox import CUT, Toolbox, toolbox
 from config.errors import ConfigError
@@ -33,10 +38,12 @@ def stdio(folder: Path, **more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def having(folder: Path, **servers: Any) -> AsyncIterator[Toolbox]:
-    """A toolbox whose MCP servers have been tried."""
+    """A toolbox whose MCP servers have been tried, and those that are commands found."""
     box = toolbox(ToolSettings.model_validate({"folder": folder / "tools", "mcp": servers}))
     await box.start()
     try:
+        if any(one.get("command", [""])[0] == sys.executable for one in servers.values()):
+            await until(lambda: list(box.mcp.tools))  # a busy machine may take longer than a start waits
         yield box
     finally:
         await box.close()
@@ -103,20 +110,64 @@ async def test_what_they_return_and_refuse(shop: Toolbox) -> None:
     (part,) = shop.health([])
     assert part.state == "degraded"  # by a tool whose schema is none
     assert part.last_error
-    assert part.last_error.startswith("its tool broken can't be used: ")
+    reasons = part.last_error.split("; its tool ")
+    assert reasons[0].startswith("its tool broken can't be used: its schema is none: ")
+    assert reasons[1:] == [
+        "talkative can't be used: its declaration has more than 20000 characters",
+        "laughing can't be used: its schema has more than 10000 parts",
+    ]
+
+
+def peak_bytes(*, anew: bool = False) -> int:
+    """The most memory that this process has had, since that was counted anew."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel tells the most that there was")
+async def test_an_endless_answer_is_not_read(shop: Toolbox) -> None:
+    greeted = asyncio.create_task(shop.call("shop_greet", {"name": "Ada"}, call=CALL))
+    before = peak_bytes(anew=True)
+    outcome = await shop.call("shop_endless", {}, call=CALL)
+    assert peak_bytes() - before < 20_000_000  # of the 100 MB that it sends
+    assert outcome.error.startswith(FAILED)
+    assert "1000000 byte" in outcome.error
+    assert (await greeted).result == "Hello Ada."
+    assert (await shop.call("shop_greet", {"name": "Eve"}, call=CALL)).result == "Hello Eve."
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_over_http_that_is_no_stream_is_bounded(packed: bool) -> None:
+    async def answer(reads: asyncio.StreamReader, writes: asyncio.StreamWriter) -> None:
+        await reads.readuntil(b"\r\n\r\n")
+        kind = b"Content-Type: application/json\r\n" + (b"Content-Encoding: gzip\r\n" if packed else b"")
+        body = gzip.compress(b"1" * 100_000_000) if packed else b"1" * 64 * 1024 * 1024
+        with contextlib.suppress(ConnectionError):
+            writes.write(b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            await writes.drain()
+        writes.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with httpx2.AsyncClient(transport=BoundedTransport(10_000)) as http:
+            asked = {"jsonrpc": "2.0", "id": "a", "method": "tools/list"}
+            answered = await http.post(f"http://127.0.0.1:{port}/", json=asked)
+            assert answered.json() == refusal("a", 10_000)
 
 
 async def test_a_server_that_dies_in_mid_call_is_started_again(tmp_path: Path) -> None:
     async with having(tmp_path, shop=stdio(tmp_path, tools=["die", "greet"])) as box:
         first = (tmp_path / "pid").read_text()
-        assert (await box.call("shop_die", {}, call=CALL)).error == FAILED
+        assert (await box.call("shop_die", {}, call=CALL)).error.startswith(FAILED)
 
         async def greeted() -> Outcome:
             return await box.call("shop_greet", {"name": "Ada"}, call=CALL)
 
         async with asyncio.timeout(DEADLINE_S):
             while (outcome := await greeted()).error:
-                assert outcome.error in (FAILED, GONE)
+                assert outcome.error.startswith((FAILED, GONE))
                 await asyncio.sleep(0.05)
         assert outcome.result == "Hello Ada."
         assert (tmp_path / "pid").read_text() != first
@@ -206,3 +257,9 @@ async def test_one_that_asks_needs_words_of_consent(tmp_path: Path) -> None:
 def test_settings_that_are_wrong(server: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         ToolSettings.model_validate({"mcp": {"shop": server}})
+
+
+async def test_a_command_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with having(tmp_path, shop={"command": ["no-such-command"]}) as box:
+        (part,) = box.health([])
+        assert part.last_error == "ConnectionError: no-such-command can't be run; it isn't there"
