@@ -126,7 +126,7 @@ def _of_gpu(gpu: Gpu) -> Iterator[Metric]:
     busy = None if gpu.utilisation is None else gpu.utilisation / 100
     for name, text, value in (
         ("gpu_memory_bytes", "Of the GPU.", gpu.memory_bytes),
-        ("gpu_memory_used_bytes", "By all programs.", gpu.used_bytes),
+        ("gpu_memory_used_bytes", "By all programs, and what the driver keeps.", gpu.used_bytes),
         ("gpu_utilisation_ratio", "Of the last second, in which something ran.", busy),
     ):
         if value is not None:

@@ -80,7 +80,7 @@ class GpuView(BaseModel):
     name: str = Field(examples=["NVIDIA L4"])
     driver: str = Field(examples=["580.95.05"])
     memory_mb: float | None
-    used_mb: float | None = Field(description="By all programs.")
+    used_mb: float | None = Field(description="By all programs, and what the driver keeps for itself.")
     utilisation: int | None = Field(description="Percent of the last second in which something ran.")
 
     @classmethod

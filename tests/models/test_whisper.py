@@ -14,6 +14,7 @@ from models.lanes import Priority
 from models.piper import Voice
 from models.whisper import Recognizer
 from tests.process import resident_mb
+from tests.weights import require_weights
 
 Samples = npt.NDArray[np.int16]
 
@@ -89,6 +90,23 @@ def test_a_last_word_that_breaks_off_is_less_sure(recognizer: Recognizer, steady
     assert -0.5 < min(whole) <= max(whole) <= 0
     assert min(broken) < -0.5
     assert np.mean(broken) < np.mean(whole) - 0.1
+
+
+@pytest.mark.models
+async def test_a_voice_sounds_the_same_where_the_window_is_never_cut(
+    english: Recognizer, steady_voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds = [on_the_phone(steady_voice, text) for text in SENTENCES]
+    sounds.append(sounds[1][: 334 * 160])  # would be as many frames as the model is wide
+    heard = [english.transcribe_now(sound, "en") for sound in sounds]
+    monkeypatch.setattr(Recognizer, "device", "cuda")  # as on a GPU
+    never_cut = Recognizer.load(require_weights("tiny.en").whisper("tiny.en"), name="tiny.en")
+    try:
+        again = [never_cut.transcribe_now(sound, "en") for sound in sounds]
+    finally:
+        await never_cut.close()
+    assert [one.finished for one in again] == pytest.approx([one.finished for one in heard], abs=1e-3)
+    assert [one.sings for one in again] == pytest.approx([one.sings for one in heard], abs=1e-3)
 
 
 @pytest.mark.models
