@@ -10,6 +10,7 @@ from agent.evals.callers import CallerSet
 from agent.evals.desk import CallResult, in_text
 from agent.evals.desk_over_sip import over_sip
 from agent.evals.results import SetResult
+from config.answering import allowed
 from config.persona import load_persona
 from config.settings import Settings
 
@@ -23,7 +24,7 @@ async def run_callers(
 ) -> tuple[str, list[SetResult]]:
     """Returns what answered, and the results. Raises ModelError and SipError."""
     results = [SetResult(found) for found in sets]
-    personas = [load_persona(found.persona) for found in sets]
+    personas = [allowed(load_persona(found.persona), settings) for found in sets]
     if over == "sip":
         model = "nothing"
         for result, found, persona in zip(results, sets, personas, strict=True):
