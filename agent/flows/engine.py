@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
+from agent.flows.hints import hint
 from agent.flows.languages import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
@@ -58,6 +59,7 @@ class FlowEngine:
     ) -> None:
         """`run` calls a tool; `begun`: the conversation has had turns before this persona's."""
         assert persona.flow is not None
+        self._language = persona.language
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
         self._slots = Slots(self._flow, persona.language)
         words = lexicon(persona.language)
@@ -75,9 +77,16 @@ class FlowEngine:
         """Those that it calls by itself."""
         return self._flow.acts
 
+    def hint(self, messages: Sequence[Message]) -> str:
+        """What to expect of the next turn, as a recognizer is told it."""
+        return hint(self._flow, self._state(messages), self._language)
+
+    def _state(self, messages: Sequence[Message]) -> State:
+        return self._states.get(tuple(_said(messages)), [State()])[-1]
+
     def view(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Where the conversation stands, as JSON has it: task, step, slots, and what it waits for."""
-        state = self._states.get(tuple(_said(messages)), [State()])[-1]
+        state = self._state(messages)
         slots = {
             name: SECRET if self._flow.slots[name].secret else as_json(value)
             for name, value in state.slots.items()

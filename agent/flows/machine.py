@@ -62,7 +62,7 @@ class FlowMachine:
         if missed and state.waits == "yes":
             state = replace(state, waits="")  # a confirmation that was cut off is none
         state, commands = self._turn(state, event.reading)
-        if owed:
+        if owed and not any(isinstance(one, Say) and one.owed == owed for one in commands):
             commands = (Say(owed, len(words_of(owed)), owed), *commands)
         return self._spoken(state, commands)
 
@@ -107,7 +107,7 @@ class FlowMachine:
     def _between(self, state: State, intents: frozenset[Intent]) -> Next:
         """Where no task is under way, and none is asked for."""
         if state.waits == "more" and Intent.REPEAT in intents and state.said.text:
-            return state, (Say(state.said.text),)
+            return state, (Say(state.said.text, state.said.counts, state.said.owed),)
         if state.waits == "more" and intents == {Intent.YES}:
             return state, (Say(self.flow.phrases.what_else),)
         return replace(state, tries=0), (Answer(),)

@@ -183,6 +183,13 @@ def test_what_was_done_is_told_before_the_end() -> None:
     assert talk.call == Call("end_call")
 
 
+def test_what_was_done_is_told_once_to_whoever_has_it_repeated() -> None:
+    talk = after_booking()
+    told = talk.said
+    assert talk.turn(Intent.REPEAT, heard="You're in") == told
+    assert talk.turn(Intent.REPEAT, heard="You're in") == told
+
+
 def after_booking() -> Talk:
     """Somebody who was asked whether there is anything else."""
     talk = at_confirmation()
