@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from agent.flows.lexicon import Lexicon
+from agent.flows.lexicon import NEVER, Lexicon
 from agent.flows.state import Intent
-
-_NEVER = r"\b\B"
 
 
 def _any(patterns: str) -> str:
@@ -82,7 +80,7 @@ ENGLISH = Lexicon(
         """(?:what|how) about/anything/something/free/available/availability/openings?/slots?/space
             room for me/possible/ok/okay/all right/alright/suit/earliest/soonest/next/fit me in
             squeeze me in/see me/take me/book me/put me/have me/appointments?
-            (?:it|that|which) (?:be|work|do)/can you do/could you do"""
+            (?:it|that|which) (?:be|do)/works?(?: for (?:you|me))?\\Z/can you do/could you do"""
     ),
     politeness="oh|um|uh|er|erm|hm|hmm|well|so|okay|ok|and|please|actually|sorry|hi|hello|ah|yeah so"
     "|by the way|before that|hold on|wait|but",
@@ -374,20 +372,20 @@ PORTUGUESE = Lexicon(
 )
 
 NONE = Lexicon(
-    begins={Intent.YES: _NEVER, Intent.NO: _NEVER},
+    begins={Intent.YES: NEVER, Intent.NO: NEVER},
     whole={},
     within={},
-    asks=_NEVER,
-    wonders=_NEVER,
-    offers=_NEVER,
-    politeness=_NEVER,
-    but=_NEVER,
-    denies=_NEVER,
-    nothing=_NEVER,
-    farewell=_NEVER,
-    thanks=_NEVER,
-    courtesies=_NEVER,
-    small=_NEVER,
+    asks=NEVER,
+    wonders=NEVER,
+    offers=NEVER,
+    politeness=NEVER,
+    but=NEVER,
+    denies=NEVER,
+    nothing=NEVER,
+    farewell=NEVER,
+    thanks=NEVER,
+    courtesies=NEVER,
+    small=NEVER,
 )
 
 

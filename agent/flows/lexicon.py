@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.flows.state import Intent
 
+NEVER = r"\b\B"
 LONGEST_PHRASE = 12  # words
 _SENTENCE_END = re.compile(r"(?<=[.?!…])\s+")
 
@@ -45,6 +46,9 @@ class Lexicon:
         found |= {
             intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)
         }
+        agrees = rf"{self.begins[Intent.YES]}|{self.whole.get(Intent.YES, NEVER)}"
+        if _covers(rf"{agrees}|{self.thanks}|{self.courtesies}", plain.split()):  # "That's it, yes, thanks."
+            found |= {Intent.YES} if _found(rf"(?:.*\b)?(?:{agrees})", plain) else set()
         if Intent.NO in found or _found(rf".*\b(?:{self.but})", plain):
             found.discard(Intent.YES)  # "yes, but the time is wrong"
         if Intent.UNKNOWN in found:

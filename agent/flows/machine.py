@@ -167,7 +167,7 @@ class FlowMachine:
         wrong = wrong or {}
         task, commands = self._task(state), list[Command](Say(text) for text in wrong.values())
         state = replace(state, partly="")
-        name, status = state.base or next(iter(task.steps)), ""
+        name, status, again = state.base or next(iter(task.steps)), "", state.told
         while name not in (END, HANG_UP):
             step = task.steps[name]
             to = step.then or task.following(name)
@@ -200,6 +200,10 @@ class FlowMachine:
                     commands.append(Say(tells.text) if step.reads else tells)
                     state = replace(state, told=state.told | {result.key})
                 if forget:
+                    state = replace(state, refused=state.refused + (result.key in again))
+                    if state.refused >= self.flow.tries:
+                        state, rest = self._hand_over(state)
+                        return state, (*commands, *rest)
                     state, to = _without(state, forget), state.base or next(iter(task.steps))
                 else:
                     to = outcome.then or to

@@ -30,7 +30,7 @@ class SlotWords:
     double: str
     ordinals: tuple[str, ...]  # the first, the second ... of what was offered
     last: str
-    misheard: Mapping[str, str] = field(default_factory=dict)  # times of day, as recognizers take them
+    misheard: Mapping[str, str] = field(default_factory=dict)  # of times of day, and what they mean
 
 
 ENGLISH = SlotWords(
@@ -65,6 +65,7 @@ ENGLISH = SlotWords(
         r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m| o'clock)?\W*$)": "two",
         r"(?<=past )(?:free|tree)\b": "three",
         r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)": "four",
+        r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
         r"^(?:new|nude|nune|noom)\W*$": "noon",
     },
 )
