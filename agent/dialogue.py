@@ -229,6 +229,11 @@ class Dialogue:
         """Where it stands in the persona's flow; None where it has none."""
         return self._flow.view
 
+    @property
+    def hint(self) -> str:
+        """What a recognizer would be told to expect of the next turn."""
+        return self._flow.hint
+
     async def interrupt(self) -> None:
         """Stop the answer. What was written of it stays in the conversation."""
         self.reply.interrupted = True

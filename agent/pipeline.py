@@ -296,6 +296,7 @@ def build(
         bridge=bridge,
         acts=lambda: tools.busy,
         on_goodbye=caller_leaves,
+        hint=lambda: flow.hint,
     )
     aggregators = LLMContextAggregatorPair(
         context,

@@ -11,6 +11,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from config.errors import ConfigError
+from config.flow import TRANSFER
 from config.numbers import plain_number
 from config.persona import Persona, load_persona
 from config.routes import Arrival, RouteSettings, fits, header_of
@@ -103,14 +104,14 @@ def load_personas(settings: Settings) -> Personas:
                 loaded[name] = load_persona(name)
             except ConfigError as error:
                 raise ConfigError(f"{key} can't be used: {error}") from None
-            loaded[name] = _allowed(loaded[name], settings)
+            loaded[name] = allowed(loaded[name], settings)
             _require_waits(loaded[name], settings.turn)
         return loaded[name]
 
     candidates = [load("languages", name) for name in settings.languages]
     _require_distinct(settings.languages, candidates)
     if not candidates or "persona" in settings.model_fields_set:
-        first = loaded.get(settings.persona) or _allowed(load_persona(settings.persona), settings)
+        first = loaded.get(settings.persona) or allowed(load_persona(settings.persona), settings)
         _require_waits(first, settings.turn)
         others = [one for one in candidates if one.language_code != first.language_code]
         candidates = [first, *others]
@@ -164,7 +165,7 @@ def _by_plain_number(key: str, numbers: Iterable[str]) -> dict[str, str]:
     return by_number
 
 
-def _allowed(persona: Persona, settings: Settings) -> Persona:
+def allowed(persona: Persona, settings: Settings) -> Persona:
     """The persona with all to whom it may put callers through. Raises ConfigError where a tool can't work."""
     if "ask_for_keys" in persona.tools and not persona.keypad:
         raise ConfigError(f"The persona {persona.name} has the tool ask_for_keys, so it must have a keypad.")
@@ -174,9 +175,11 @@ def _allowed(persona: Persona, settings: Settings) -> Persona:
             f"The {secret} in the keypad of the persona {persona.name} is secret, so webhook.url "
             "must be set: nobody else is told what was entered."
         )
-    if "transfer_call" not in persona.tools:
+    if TRANSFER not in persona.tools:
         return persona
     known = settings.transfer.to
+    if not known and (alone := persona.without_transfer()):
+        return alone
     if not known:
         raise ConfigError(
             f"The persona {persona.name} has the tool transfer_call, so transfer.to must be set: whom calls "
@@ -187,7 +190,14 @@ def _allowed(persona: Persona, settings: Settings) -> Persona:
             f"transfer_to of the persona {persona.name} has '{unknown[0]}', which transfer.to lacks; "
             f"it has {', '.join(known)}."
         )
-    return persona.model_copy(update={"transfer_to": persona.transfer_to or tuple(known)})
+    persona = persona.model_copy(update={"transfer_to": persona.transfer_to or tuple(known)})
+    hand_over = persona.flow.hand_over if persona.flow else None
+    if hand_over and hand_over.to and hand_over.to not in persona.transfer_to:
+        raise ConfigError(
+            f"flow.hand_over.to of the persona {persona.name} is '{hand_over.to}', to whom it may not put "
+            f"callers through; it may to {', '.join(persona.transfer_to)}."
+        )
+    return persona
 
 
 def _require_waits(persona: Persona, turn: TurnSettings) -> None:

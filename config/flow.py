@@ -19,13 +19,19 @@ from config.section import Section
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=600)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=60)]
+Wish = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^.|](?:.*[^.|])?$", max_length=200),
+]
 SlotKind = Literal[
     "phone", "date", "time", "duration", "email", "name", "amount", "count", "choice", "text"
 ]  # fmt: skip
 
+GAP = "..."  # in the words of a task
 END = "end"  # the task is done
 HANG_UP = "hang_up"
 END_CALL = "end_call"  # the tool that every call has
+TRANSFER = "transfer_call"
 RESULT = "result"  # in templates: what the last act brought
 KEY = "key"  # in arguments: the same for the same act with the same values in the same call
 FACTS = ("call", "caller", "caller_name", "called")  # in templates, of the call
@@ -64,8 +70,10 @@ class Slot(Section):
         None, description="The most; the last time; of a date, so many days from today."
     )
     optional: bool = Field(False, description="Whoever doesn't know it may leave it out.")
-    only_asked: bool = Field(
-        False, description="Taken only from the answer to its question: where another slot is of its kind."
+    behind: Words = Field(
+        (),
+        description="Of two slots of a kind, the one that is said behind one of these words, as in 'to'; "
+        "unless it is asked for, it is taken from there alone.",
     )
     keep: bool = Field(False, description="It is still known in the call's next task: a name.")
     secret: bool = Field(False, description="Shown to its tool alone; the transcript has what was said.")
@@ -156,7 +164,11 @@ class Task(Section):
     """One thing that a caller may want."""
 
     about: Text = Field(description="What it is, to the model: 'Book a table.'")
-    words: Words = Field((), description="Whoever says one of these wants it, without asking the model.")
+    words: Annotated[tuple[Wish, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="Whoever says one of these wants it, without asking the model; 'move|change ... booking' "
+        "has one of several words, and up to four others in the place of '...'.",
+    )
     examples: Annotated[tuple[Text, ...], BeforeValidator(_listed)] = Field(
         (), description="How callers ask for it, for the model."
     )
@@ -182,6 +194,9 @@ class FlowPhrases(Overridable):
     more: Phrase = Field("", description="Of a value that isn't complete.")
     cant_be: Phrase = Field("", description="Of one that can't be.")
     left: Phrase = Field("", description="To whoever wants none of it any more.")
+    what_else: Phrase = Field(
+        "", description="To whoever wants something else, or wasn't understood between tasks."
+    )
     handing_over: Phrase = Field("", description="Before somebody else goes on.")
     failed: Phrase = Field("", description="When an act failed.")
 
@@ -190,7 +205,16 @@ class HandOver(Section):
     """Who goes on where the flow can't."""
 
     tool: Literal["transfer_call", "take_message"] = "take_message"
-    to: str | None = Field(None, description="For transfer_call: who is wanted.")
+    to: str | None = Field(None, description="For transfer_call: who goes on unless somebody else is wanted.")
+    otherwise: Literal["take_message"] | None = Field(
+        None, description="For transfer_call: what is done instead where `transfer.to` has nobody."
+    )
+
+    @model_validator(mode="after")
+    def _of_a_transfer(self) -> Self:
+        if self.tool != TRANSFER and (self.to or self.otherwise):
+            raise ValueError(f"has {'to' if self.to else 'otherwise'}, which only transfer_call can have")
+        return self
 
 
 class Flow(Section):
@@ -228,8 +252,8 @@ class Flow(Section):
     def handed_to(self) -> set[str]:
         """The tools by which somebody else goes on."""
         steps = (step for task in self.tasks.values() for step in task.steps.values())
-        own = {self.hand_over.tool} if self.hand_over else set()
-        return own | {step.hand_over for step in steps if step.hand_over}
+        own = (self.hand_over.tool, self.hand_over.otherwise) if self.hand_over else ()
+        return {name for name in own if name} | {step.hand_over for step in steps if step.hand_over}
 
     def _problems(self, task: Task) -> Iterator[str]:
         order = {name: position for position, name in enumerate(task.steps)}

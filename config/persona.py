@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError,
 
 from config.errors import ConfigError
 from config.files import read_yaml
-from config.flow import Flow, FlowPhrases, load_flow, parse_flow
+from config.flow import TRANSFER, Flow, FlowPhrases, HandOver, load_flow, parse_flow
 from config.keypad import Keypad
 from config.pages import Knowledge
 from config.phrases import Phrases
@@ -154,6 +154,15 @@ class Persona(Section):
     def opening(self) -> tuple[str, ...]:
         """What a caller hears first, each part a turn of its own."""
         return (self.notice, self.greeting) if self.notice else (self.greeting,)
+
+    def without_transfer(self) -> Persona | None:
+        """The same, whose flow does something else in the place of a transfer; None where it has nothing."""
+        hand_over = self.flow.hand_over if self.flow else None
+        if self.flow is None or hand_over is None or hand_over.otherwise is None:
+            return None
+        flow = self.flow.model_copy(update={"hand_over": HandOver(tool=hand_over.otherwise)})
+        tools = tuple(name for name in self.tools if name != TRANSFER)
+        return None if flow.handed_to - set(tools) else self.model_copy(update={"flow": flow, "tools": tools})
 
     def announcing(self, what: str) -> Persona:
         """The same, who says `what` before all else, and to its end."""

@@ -129,7 +129,9 @@ class CalendarTools:
             raise WrongArguments("either a name or a phone must be given")
         found = await self._desk.find(name=name, phone=phone)
         if day := arguments.get("date"):
-            found = [one for one in found if one.begin.date() == day]
+            on = [one for one in found if one.begin.date() == day]
+            # "The one on Monday" is the one in two weeks, too, where nothing else is meant by it.
+            found = on or [one for one in found if one.begin.weekday() == day.weekday()]
         if not found:
             return {"status": "none"}
         if len(found) > 1:

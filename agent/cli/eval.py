@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,6 +38,12 @@ def eval(
         typer.Option(metavar="GLOB", help="Only these files, or FILE/SCENARIO; may be repeated."),
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, max=100, help="Run each scenario so often.")] = 1,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/M", help="Of callers, only the N-th of M parts: several runs, one after another."
+        ),
+    ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML here.")] = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all answers here.")
@@ -65,7 +72,7 @@ def eval(
         from agent import logs
 
         logs.set_up(loaded.settings.log)
-        from agent.evals.callers import load_caller_sets
+        from agent.evals.callers import load_caller_sets, shard
         from agent.evals.desk_runs import run_callers
         from agent.evals.results import to_json, to_junit, write
         from agent.evals.runs import persona_for, personas_by_language
@@ -74,6 +81,7 @@ def eval(
         from transports.sip.errors import SipError
 
         callers = load_caller_sets(folder, only or ())
+        callers = shard(callers, part) if part else callers
         sets = [] if callers else load_sets(folder, only or ())
         chosen = personas_by_language([loaded.settings.persona, *(persona or ())])
         for found in sets:
@@ -82,7 +90,8 @@ def eval(
         run = _in_text if over == "text" else _over_sip
         try:
             if callers:
-                answered = run_callers(loaded.settings, callers, over, repeat, status.update)
+                tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+                answered = run_callers(loaded.settings, callers, over, repeat, status.update, tell)
             else:
                 answered = run(loaded.settings, sets, chosen, repeat, status.update)
             model, results = asyncio.run(answered)

@@ -212,6 +212,21 @@ def load_caller_sets(folder: Path, only: Sequence[str] = ()) -> list[CallerSet]:
     return sets
 
 
+def shard(sets: Sequence[CallerSet], part: str) -> list[CallerSet]:
+    """The n-th of m parts, written n/m, of all callers, dealt out in turn. Raises ConfigError."""
+    match = re.fullmatch(r"([1-9]\d{0,2})/([1-9]\d{0,2})", part)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ConfigError(f"The part is '{part}'; it must be as in 1/3, the first of three.")
+    number, parts = int(match[1]) - 1, int(match[2])
+    count, kept = 0, []
+    for found in sets:
+        callers = [c for at, c in enumerate(found.callers, count) if at % parts == number]
+        count += len(found.callers)
+        if callers:
+            kept.append(found.model_copy(update={"callers": tuple(callers)}))
+    return kept
+
+
 def _chosen(stem: str, name: str, only: Sequence[str]) -> bool:
     return not only or any(fnmatch(stem, glob) or fnmatch(f"{stem}/{name}", glob) for glob in only)
 

@@ -29,6 +29,7 @@ class CallResult:
     caller: str
     said: list[tuple[str, str]] = field(default_factory=list)
     failures: Sequence[str] = ()
+    took_s: float = 0.0
 
     @property
     def turn(self) -> TurnResult:

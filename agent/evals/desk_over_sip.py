@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,10 @@ async def over_sip(
             for number, caller in enumerate(found.callers):
                 (folder / "calendar.ics").unlink(missing_ok=True)
                 voice = speaker.voices[number % len(speaker.voices)]
-                made(await _Call(server, desk, speaker, voice, folder).made(found, caller))
+                begun = time.monotonic()
+                call = await _Call(server, desk, speaker, voice, folder).made(found, caller)
+                call.took_s = time.monotonic() - begun
+                made(call)
             return f"{server.pool.llm.endpoint.model} ({server.pool.llm.device or 'elsewhere'})"
         finally:
             await server.close(drain_s=0)
@@ -135,31 +139,36 @@ class _Call:
         turns = 0
         waited = 0
         while ASKED in (await process.stdout.readline()).decode():
-            heard, turns = await self._heard(session, turns)
+            understood, heard, turns = await self._heard(session, turns)
             if not heard and waited < MOST_WAITS:  # as people do who hear nothing
                 waited += 1
                 steps: tuple[Step, ...] = (*_ANSWERED, Prompted())
             else:
                 waited = 0
                 if said is not None:
-                    result.said.append((said.text, heard))
+                    result.said.append((_also(said, understood), heard))
                 said = conversation.begin() if said is None else conversation.reply(heard)
                 steps = await self._steps(said) if said else (Hangup(),)
             with contextlib.suppress(ConnectionError):  # the call is over meanwhile
                 process.stdin.write(STEPS.dump_json(steps) + b"\n")
                 await process.stdin.drain()
         if said is not None:
-            result.said.append((said.text, (await self._heard(session, turns))[0]))
+            understood, heard, _ = await self._heard(session, turns)
+            result.said.append((_also(said, understood), heard))
 
-    async def _heard(self, session: CallSession, since: int) -> tuple[str, int]:
-        """What the caller and the agent said from that turn on, and where to go on from."""
+    async def _heard(self, session: CallSession, since: int) -> tuple[str, str, int]:
+        """What was understood of the caller from that turn on, what they heard, and where to go on from."""
         deadline = asyncio.get_running_loop().time() + NOTED_S
         while True:
             turns = session.turns[since:]
             if any(turn.speaker == "agent" for turn in turns) or (
                 asyncio.get_running_loop().time() > deadline
             ):
-                return " ".join(turn.text for turn in turns if turn.speaker == "agent"), since + len(turns)
+                understood, heard = (
+                    " ".join(turn.text for turn in turns if turn.speaker == who)
+                    for who in ("caller", "agent")
+                )
+                return understood, heard, since + len(turns)
             await asyncio.sleep(0.05)
 
     async def _steps(self, said: Said) -> tuple[Step, ...]:
@@ -174,3 +183,8 @@ class _Call:
         self._spoken += 1
         write_wav(path, await self._speaker.say(text, self._voice))
         return path
+
+
+def _also(said: Said, understood: str) -> str:
+    """What the caller said, with what was made of it."""
+    return f"{said.text} {said.breaks_in}".rstrip() + f" (understood: {understood})"

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.lexicon import NONE, lexicon
+from agent.flows.hints import hint
+from agent.flows.languages import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
@@ -58,10 +59,11 @@ class FlowEngine:
     ) -> None:
         """`run` calls a tool; `begun`: the conversation has had turns before this persona's."""
         assert persona.flow is not None
+        self._language = persona.language
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
         self._slots = Slots(self._flow, persona.language)
         words = lexicon(persona.language)
-        self._reader = TurnReader(self._flow, self._slots, words)
+        self._reader = TurnReader(self._flow, self._slots, words, persona.transfer_to)
         self._understanding = Understanding(self._slots, asks, agrees=words is NONE)
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
@@ -75,9 +77,16 @@ class FlowEngine:
         """Those that it calls by itself."""
         return self._flow.acts
 
+    def hint(self, messages: Sequence[Message]) -> str:
+        """What to expect of the next turn, as a recognizer is told it."""
+        return hint(self._flow, self._state(messages), self._language)
+
+    def _state(self, messages: Sequence[Message]) -> State:
+        return self._states.get(tuple(_said(messages)), [State()])[-1]
+
     def view(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Where the conversation stands, as JSON has it: task, step, slots, and what it waits for."""
-        state = self._states.get(tuple(_said(messages)), [State()])[-1]
+        state = self._state(messages)
         slots = {
             name: SECRET if self._flow.slots[name].secret else as_json(value)
             for name, value in state.slots.items()
@@ -155,17 +164,21 @@ class FlowEngine:
         self, before: State, said: tuple[str, ...], words: str, ask: Callable[[], Chunks]
     ) -> Chunks:
         """The model's answer, or the task that it finds to be asked for."""
-        async with aclosing(ask()) as answer:
-            async for chunk in answer:
-                if (task := self._begins(chunk)) is None:
-                    yield chunk
-                    continue
-                reading = self._reader.read(before, (), words, self._now(), task=task)
-                state, commands = self._machine.handle(before, Turn(reading, before.said.text))
-                self._states[said] = [state]
-                break
-            else:
-                return
+        try:
+            async with aclosing(ask()) as answer:
+                async for chunk in answer:
+                    if (task := self._begins(chunk)) is None:
+                        yield chunk
+                        continue
+                    reading = self._reader.read(before, (), words, self._now(), task=task)
+                    state, commands = self._machine.handle(before, Turn(reading, before.said.text))
+                    break
+                else:
+                    return
+        except ModelFailed as error:
+            logger.info(f"A turn between tasks wasn't understood: {error}")
+            state, commands = self._machine.lost(before)
+        self._states[said] = [state]
         async for chunk in self._carried_out(commands, ask):
             yield chunk
 
@@ -189,8 +202,6 @@ class FlowEngine:
                                     )
                                     spoken = True
                     except ModelFailed as error:
-                        if len(commands) == 1:
-                            raise
                         logger.info(f"A question in a flow wasn't answered: {error}")
         yield completion_chunk(NAME, NAME, {}, finish_reason="stop")
 

@@ -57,6 +57,11 @@ class FlowGuide:
         return self._engine.view(self._messages) if self._engine else None
 
     @property
+    def hint(self) -> str:
+        """What to expect of the next turn, as a recognizer is told it; "" where nothing is."""
+        return self._engine.hint(self._messages) if self._engine else ""
+
+    @property
     def _messages(self) -> Sequence[Mapping[str, Any]]:
         return [message for message in self._context.messages if isinstance(message, dict)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ from agent.flows.state import (
 )
 from agent.heard import words_heard, words_of
 from agent.slots import as_json
-from config.flow import END, END_CALL, HANG_UP, KEY, RESULT, Flow, Outcome, Step, Task, fill, named
+from config.flow import END, END_CALL, HANG_UP, KEY, RESULT, TRANSFER, Flow, Outcome, Step, Task, fill, named
 
 FAILED = "failed"
 
@@ -57,13 +58,17 @@ class FlowMachine:
         if isinstance(event, Acted):
             return self._acted(state, event.result)
         missed = words_heard(state.said.text, event.heard) < state.said.counts
-        owed = state.said if missed and state.said.owed else None
+        owed = state.said.owed if missed else ""
         if missed and state.waits == "yes":
             state = replace(state, waits="")  # a confirmation that was cut off is none
         state, commands = self._turn(state, event.reading)
-        if owed is not None:
-            commands = (Say(owed.text, owed.counts), *commands)
-        return self._spoken(state, commands, owed=owed is not None)
+        if owed and not any(isinstance(one, Say) and one.owed == owed for one in commands):
+            commands = (Say(owed, len(words_of(owed)), owed), *commands)
+        return self._spoken(state, commands)
+
+    def lost(self, state: State) -> Next:
+        """The model, which was to answer what was said in `state`, didn't."""
+        return self._spoken(*self._again(state, self.flow.phrases.not_understood))
 
     def awaited(self, state: State) -> Call:
         """The act that a state waits for."""
@@ -80,23 +85,37 @@ class FlowMachine:
     # A turn of the caller's.
 
     def _turn(self, state: State, reading: Reading) -> Next:
-        if not (state.task or reading.task):
-            return state, (Answer(),)
-        if Intent.PERSON in reading.intents:
-            return self._hand_over(state)
-        if reading.task and reading.task != state.task:
-            state = replace(self._ended(state), task=reading.task)
-            return self._walk(_taken(state, reading), reading.wrong)
-        if Intent.LEAVE in reading.intents:
-            return State(done=state.done), (Say(self.flow.phrases.left),)
-        if state.waits == "act" and Intent.YES not in reading.intents:
+        intents = reading.intents
+        begins = bool(reading.task) and reading.task != state.task
+        if Intent.PERSON in intents and (state.task or (self.flow.hand_over and not begins)):
+            return self._hand_over(state, reading.whom)
+        if begins:
+            question = (Answer(),) if Intent.QUESTION in intents else ()
+            state = replace(self._ended(state), task=reading.task, waits="")
+            state, commands = self._walk(_taken(state, reading), reading.wrong)
+            return state, (*question, *commands)
+        if Intent.END in intents and Intent.YES not in intents:
+            return self._ended(state), (Call(END_CALL),)
+        if not state.task:
+            return self._between(state, intents)
+        if Intent.LEAVE in intents:
+            return self._ended(state), (Say(self.flow.phrases.left),)
+        if state.waits == "act" and Intent.YES not in intents:
             state = replace(state, confirmed={}, waits="")  # they spoke before it was begun
         return self._in_task(state, reading)
+
+    def _between(self, state: State, intents: frozenset[Intent]) -> Next:
+        """Where no task is under way, and none is asked for."""
+        if state.waits == "more" and Intent.REPEAT in intents and state.said.text:
+            return state, (Say(state.said.text, state.said.counts, state.said.owed),)
+        if state.waits == "more" and intents == {Intent.YES}:
+            return state, (Say(self.flow.phrases.what_else),)
+        return replace(state, tries=0), (Answer(),)
 
     def _in_task(self, state: State, reading: Reading) -> Next:
         intents, before = reading.intents, state
         state = _taken(state, reading)
-        plain_yes = Intent.YES in intents and intents <= {Intent.YES, Intent.QUESTION}
+        plain_yes = Intent.YES in intents and intents <= {Intent.YES, Intent.QUESTION, Intent.END}
         agreed = state.waits == "yes" and plain_yes and not reading.wrong
         if agreed and state.slots == before.slots:
             state = replace(state, confirmed={**state.confirmed, state.step: self._read_back(state)})
@@ -133,11 +152,12 @@ class FlowMachine:
             return self._hand_over(state)
         return state, (*(Say(text) for text in why), self._question(state))
 
-    def _hand_over(self, state: State) -> Next:
-        state, to = State(done=state.done), self.flow.hand_over
+    def _hand_over(self, state: State, whom: str = "") -> Next:
+        state, to = self._ended(state), self.flow.hand_over
         if to is None:
             return state, (Say(self.flow.phrases.left),)
-        arguments = {"to": to.to} if to.to else {}
+        whom = whom or to.to or ""
+        arguments = {"to": whom} if whom and to.tool == TRANSFER else {}
         return state, (Say(self.flow.phrases.handing_over), Call(to.tool, arguments))
 
     # The walk.
@@ -147,7 +167,7 @@ class FlowMachine:
         wrong = wrong or {}
         task, commands = self._task(state), list[Command](Say(text) for text in wrong.values())
         state = replace(state, partly="")
-        name, status = state.base or next(iter(task.steps)), ""
+        name, status, again = state.base or next(iter(task.steps)), "", state.told
         while name not in (END, HANG_UP):
             step = task.steps[name]
             to = step.then or task.following(name)
@@ -176,10 +196,14 @@ class FlowMachine:
                 outcome = outcome or Outcome()
                 forget = [slot for slot in outcome.forget if slot in state.slots]
                 if outcome.say and (forget or result.key not in state.told):
-                    text = fill(outcome.say, self._values(state))
-                    commands.append(Say(text, 0 if step.reads else len(words_of(text))))
+                    tells = _told(outcome.say, self._values(state))
+                    commands.append(Say(tells.text) if step.reads else tells)
                     state = replace(state, told=state.told | {result.key})
                 if forget:
+                    state = replace(state, refused=state.refused + (result.key in again))
+                    if state.refused >= self.flow.tries:
+                        state, rest = self._hand_over(state)
+                        return state, (*commands, *rest)
                     state, to = _without(state, forget), state.base or next(iter(task.steps))
                 else:
                     to = outcome.then or to
@@ -201,8 +225,7 @@ class FlowMachine:
         if not (step.reads or result.status == FAILED or (outcome and outcome.forget)):
             act = self._identity(state, state.step, step)
             state = replace(state, base=state.step, done=(*_before(act, state), act))
-        state, commands = self._walk(state)
-        return self._spoken(state, commands, owed=not step.reads)
+        return self._spoken(*self._walk(state))
 
     def _call(self, state: State, name: str, step: Step) -> Call:
         act = self._identity(state, name, step)
@@ -237,13 +260,10 @@ class FlowMachine:
             return Say(fill(asks[min(state.tries, len(asks) - 1)], self._values(state)))
         if state.waits == "change":
             return Say(self.flow.phrases.what_to_change)
+        if not state.task:
+            return Say(self.flow.phrases.what_else)
         step = self._task(state).steps[state.step]
-        if step.confirm is None:
-            return Say("")
-        values = self._values(state)
-        told = step.confirm[: step.confirm.rfind("}") + 1]
-        counts = words_of(fill(f"{told}]" if told.count("[") > told.count("]") else told, values))
-        return Say(fill(step.confirm, values), len(counts))
+        return _read_back(step.confirm, self._values(state)) if step.confirm else Say("")
 
     def _values(self, state: State) -> dict[str, str]:
         """What templates may name, in words."""
@@ -252,15 +272,16 @@ class FlowMachine:
         }
         return {**self._facts, **slots, **_of_results(state)}
 
-    def _spoken(self, state: State, commands: Sequence[Command], *, owed: bool) -> Next:
+    def _spoken(self, state: State, commands: Sequence[Command]) -> Next:
         """The state, which remembers what was said."""
-        text, counts = "", 0
+        text, counts, owed = "", 0, list[str]()
         for one in commands:
             if isinstance(one, Say) and one.text:
                 counts = len(words_of(text)) + one.counts if one.counts else counts
                 text = f"{text} {one.text}".lstrip()
+                owed += [one.owed] if one.owed else []
         commands = tuple(one for one in commands if one != Say(""))
-        return replace(state, said=Said(text, counts, owed and counts > 0)), commands
+        return replace(state, said=Said(text, counts, " ".join(owed))), commands
 
     def _task(self, state: State) -> Task:
         return self.flow.tasks[state.task]
@@ -268,7 +289,22 @@ class FlowMachine:
     def _ended(self, state: State) -> State:
         """Between tasks: what is still known."""
         kept = {name: value for name, value in state.slots.items() if self.flow.slots[name].keep}
-        return State(slots=kept, filled=tuple(kept), done=state.done)
+        return State(slots=kept, filled=tuple(kept), done=state.done, waits="more")
+
+
+def _read_back(template: str, values: Mapping[str, str]) -> Say:
+    """All of its values must be heard."""
+    told = template[: template.rfind("}") + 1]
+    counts = words_of(fill(f"{told}]" if told.count("[") > told.count("]") else told, values))
+    return Say(fill(template, values), len(counts))
+
+
+def _told(template: str, values: Mapping[str, str]) -> Say:
+    """What was done: its values must be heard, or its first sentence, and what follows needn't be."""
+    text = fill(template, values)
+    end = re.compile(r"[.!?](?=\s|\Z)").search(template, template.rfind("}") + 1)
+    owed = fill(template[: end.end()], values) if end else text
+    return Say(text, _read_back(template, values).counts or len(words_of(owed)), owed)
 
 
 def _taken(state: State, reading: Reading) -> State:

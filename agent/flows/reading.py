@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from agent.flows.lexicon import Lexicon
 from agent.flows.slots import Slots, Wrong
 from agent.flows.state import Intent, Reading, State
-from config.flow import Flow
+from config.flow import GAP, Flow, Task
 
 # What else stands in a turn that gives one of these isn't it, whereas a name is what isn't anything else.
 SELF_EVIDENT = ("date", "time", "count", "phone", "email", "amount", "duration", "choice")
+FIRST_WORDS = 5  # in which a value that they begin with ends
+# So many words begin a task while another is under way; more, where they give that one what it asks for.
+FEWEST_WORDS, MORE_WORDS = 2, 3
+_IN_GAP = r"\b(?:\s+\S+){0,4}?\s+\b"
 
 
 class TurnReader:
     """One persona's."""
 
-    def __init__(self, flow: Flow, slots: Slots, lexicon: Lexicon) -> None:
+    def __init__(self, flow: Flow, slots: Slots, lexicon: Lexicon, names: Sequence[str] = ()) -> None:
+        """`names`: of those to whom callers may be put through."""
         self._flow = flow
         self._slots = slots
         self._lexicon = lexicon
+        self._people = names
 
     def read(
         self, state: State, readable: Sequence[str], words: str, now: datetime, *, task: str = ""
@@ -33,24 +40,27 @@ class TurnReader:
         """
         asked = self._flow.slots[state.asked] if state.asked else None
         free = asked is not None and asked.kind == "text"
-        intents = self._lexicon.intents(words, whole_only=free) if state.task else frozenset()
-        task = task or ("" if free else self._task(state, words))
-        values, wrong, partly = dict[str, Any](), dict[str, str](), ""
-        for name in self._sought(state, self._flow.tasks[task].slots if task else readable):
-            found = self._slots.find(name, words, now)
-            if isinstance(found, Wrong):
-                if not found.goes_on:
-                    wrong[name] = found.says
-            elif found is not None:
-                values[name] = found
-        question = not free and self._lexicon.is_question(words)
-        if asked and not task and state.asked not in values:
-            if intents and asked.kind not in SELF_EVIDENT:
-                said = self._lexicon.behind_answer(words)
+        intents = self._lexicon.intents(words, whole_only=free)
+        told = words if free else self._lexicon.without_questions(words)
+        values, wrong = self._in_passing(state, readable, told, now)
+        if not (task or free):
+            fewest = 1 if not state.task else MORE_WORDS if values else FEWEST_WORDS
+            task = self._task(state, told, fewest)
+            if not task and (task := self._task(state, words, fewest)):
+                told = words  # "When can I book a table?"
+        if task:
+            values, wrong = self._in_passing(state, self._flow.tasks[task].slots, told, now)
+        if told != words and not intents - {Intent.YES, Intent.NO}:
+            intents |= {Intent.QUESTION}
+        partly = ""
+        question = not free and self._lexicon.is_question(told)
+        if asked and not task and state.asked not in values and told:
+            if intents - {Intent.QUESTION} and asked.kind not in SELF_EVIDENT:
+                said = self._lexicon.behind_answer(told)
                 others = intents - {Intent.YES, Intent.NO} or self._lexicon.intents(said)
                 unknown = bool(others) or not said
             else:
-                said, unknown = words, asked.kind not in SELF_EVIDENT and bool(values or wrong or question)
+                said, unknown = told, asked.kind not in SELF_EVIDENT and bool(values or wrong or question)
             if not unknown:
                 value, said = self._asked(state, said, now)
                 if isinstance(value, Wrong):
@@ -63,19 +73,64 @@ class TurnReader:
             intents |= {Intent.QUESTION}
         if values and not task:
             intents -= {Intent.REPEAT, Intent.UNKNOWN}
-        named = tuple(name for name in readable if self._names(name, words)) if state.task else ()
+        if not free and self._ends(state, words):
+            intents |= {Intent.END}
+        named = tuple(name for name in readable if self._names(name, told)) if state.task else ()
         known = bool(intents or values or wrong or task or (named and state.waits in ("yes", "change")))
-        return Reading(intents, values, wrong, partly, named, task, sure=known or not state.task)
+        whom = next((one for one in self._people if _stands(one, words)), "")
+        return Reading(intents, values, wrong, partly, named, task, whom, sure=known or not state.task)
 
-    def _sought(self, state: State, names: Sequence[str]) -> Sequence[str]:
-        """The slots that may be said in passing; where one is asked for, no other of its kind."""
+    def _ends(self, state: State, words: str) -> bool:
+        if state.task:
+            return self._lexicon.parts(words)
+        return self._lexicon.ends(words, asked=state.waits == "more")
+
+    def _in_passing(
+        self, state: State, names: Sequence[str], words: str, now: datetime
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values that the words give slots of these names, and what is wrong with others."""
+        values, wrong = dict[str, Any](), dict[str, str]()
+        for name, said in self._passages(state, names, words, now).items():
+            found = self._slots.find(name, said, now)
+            if isinstance(found, Wrong):
+                if not found.goes_on:
+                    wrong[name] = found.says
+            elif found is not None:
+                values[name] = found
+        return values, wrong
+
+    def _passages(self, state: State, names: Sequence[str], words: str, now: datetime) -> Mapping[str, str]:
+        """The slots that may be said in passing, each with the words in which it may; where one is asked for,
+        no other of its kind.
+
+        Of two of a kind, one is what stands behind "to", and the other what stands before that.
+        """
         slots = self._flow.slots
         kind = slots[state.asked].kind if state.asked in names else None
-        return [
-            name
-            for name in names
-            if name == state.asked or not (slots[name].only_asked or slots[name].kind == kind)
-        ]
+        names = [name for name in names if name == state.asked or slots[name].kind != kind]
+        led = [name for name in names if slots[name].behind]
+        kinds = {slots[name].kind for name in led}
+        others = {name: words for name in names if name not in led}
+        words_for = "|".join(re.escape(word) for name in led for word in slots[name].behind)
+        for lead in reversed(
+            list(re.finditer(rf"\b(?:{words_for})\s+", words, re.IGNORECASE) if led else ())
+        ):
+            before, rest = words[: lead.start()], words[lead.end() :]
+            if any(self._begins_with(name, rest, now) for name in led):
+                return {name: before if slots[name].kind in kinds else words for name in others} | (
+                    dict.fromkeys(led, rest)
+                )
+        if any(name == state.asked or name in state.slots for name in led):  # it is what they talk of by now
+            return {name: said for name, said in others.items() if slots[name].kind not in kinds} | (
+                dict.fromkeys(led, words)
+            )
+        return others
+
+    def _begins_with(self, name: str, words: str, now: datetime) -> bool:
+        """Whether the first of the words belongs to a value of this slot."""
+        first = self._lexicon.without_small(words).split()[:FIRST_WORDS]
+        value = self._slots.find(name, " ".join(first), now)
+        return value is not None and value != self._slots.find(name, " ".join(first[1:]), now)
 
     def _asked(self, state: State, words: str, now: datetime) -> tuple[Any | Wrong | None, str]:
         """What is read of the slot that was asked for, and from which words: these, or with those before."""
@@ -87,18 +142,44 @@ class TurnReader:
                 return whole, both
         return value, words
 
-    def _task(self, state: State, words: str) -> str:
-        """The task that is asked for in so many words, of several the one with the longest."""
-        plain = " ".join(re.findall(r"[\w']+", words.lower()))
-        said = {
-            phrase: name
-            for name, task in self._flow.tasks.items()
-            for phrase in task.words
-            if re.search(rf"\b{re.escape(phrase)}\b", plain)
-        }
-        task = said[max(said, key=len)] if said else ""
-        return "" if task == state.task else task
+    def _task(self, state: State, words: str, fewest: int) -> str:
+        """The task that is asked for in so many words: of several the one that most of them are about, and
+        none where two are equal, or are about it with fewer than `fewest`.
+        """
+        plain = _plain(words)
+        told = {name: self._told(task, plain) for name, task in self._flow.tasks.items()}
+        most = max(told.values())
+        found = [name for name, count in told.items() if count == most]
+        return found[0] if most >= fewest and len(found) == 1 and found[0] != state.task else ""
+
+    def _told(self, task: Task, plain: str) -> int:
+        """How many of the words are about the task."""
+        told = set[int]()
+        for phrase in task.words:
+            for match in re.finditer(_pattern(phrase), plain):
+                if not self._lexicon.denied(plain[: match.start()]):
+                    for group in range(1, len(match.groups()) + 1):
+                        first = plain.count(" ", 0, match.start(group))
+                        told.update(range(first, first + len(match[group].split())))
+        return len(told)
 
     def _names(self, name: str, words: str) -> bool:
-        called = (name.replace("_", " "), *self._flow.slots[name].words)
-        return any(re.search(rf"\b{re.escape(one)}\b", words.lower()) for one in called)
+        return any(_stands(one, words) for one in (name.replace("_", " "), *self._flow.slots[name].words))
+
+
+@functools.cache
+def _pattern(phrase: str) -> str:
+    """A regular expression for the phrase in plain words, with a group for each part between gaps."""
+    parts = []
+    for part in phrase.split(GAP):
+        words = ("|".join(re.escape(_plain(one)) for one in word.split("|")) for word in part.split())
+        parts.append(f"({' '.join(f'(?:{word})' for word in words)})")
+    return rf"\b{_IN_GAP.join(parts)}\b"
+
+
+def _stands(phrase: str, words: str) -> bool:
+    return re.search(rf"\b{re.escape(phrase.lower())}\b", words.lower()) is not None
+
+
+def _plain(words: str) -> str:
+    return " ".join(re.findall(r"[\w']+", words.lower().replace("’", "'")))

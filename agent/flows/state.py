@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal
 
-Waits = Literal["", "slot", "yes", "change", "act"]
+Waits = Literal["", "slot", "yes", "change", "act", "more"]
 SECRET = "***"
 SKIPPED = None  # the value of an optional slot that the caller leaves out
 
@@ -18,7 +18,7 @@ class Said:
 
     text: str = ""
     counts: int = 0
-    owed: bool = False  # they tell what was done, and are said again if they weren't heard
+    owed: str = ""  # of them, what tells what was done: said again if it wasn't heard
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class State:
     task: str = ""  # "" while none is under way
     base: str = ""  # the act behind which the walk begins, since it has been done; "" for the first step
     step: str = ""
-    waits: Waits = ""  # for what from the caller, or for an act; "" where a question wasn't heard
+    waits: Waits = (
+        ""  # for what from the caller, or for an act; "" where a question wasn't heard; "more": tasks
+    )
     asked: str = ""  # the slot that it waits for
     slots: Mapping[str, Any] = field(default_factory=dict)  # values, as `agent.slots` has them
     filled: tuple[str, ...] = ()  # their names, in the order in which they came
@@ -46,6 +48,7 @@ class State:
     told: frozenset[str] = frozenset()  # what is said once
     done: tuple[str, ...] = ()  # which acts have changed something in this conversation, in their order
     tries: int = 0
+    refused: int = 0  # so often what an act had refused came again
     partly: str = ""  # what was said of `asked`, and isn't all: "seven", of morning or evening
     said: Said = Said()
 
@@ -61,6 +64,7 @@ class Intent(Enum):
     LEAVE = auto()
     PERSON = auto()  # to talk to somebody
     QUESTION = auto()  # about something else: the model answers
+    END = auto()  # to hang up
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Reading:
     partly: str = ""
     named: tuple[str, ...] = ()  # slots that are mentioned
     task: str = ""  # that is asked for
+    whom: str = ""  # they want to be put through to
     sure: bool = True  # false where a model may know more
 
 
@@ -96,10 +101,11 @@ Event = Turn | Acted
 
 @dataclass(frozen=True)
 class Say:
-    """`counts`: so many of its words must be heard."""
+    """`counts`: so many of its words must be heard; `owed` is what is said again if they weren't."""
 
     text: str
     counts: int = 0
+    owed: str = ""
 
 
 @dataclass(frozen=True)

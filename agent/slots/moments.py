@@ -33,6 +33,8 @@ _VAGUE = {
     "it": r"settiman[ae]|fine settimana|mese|presto|qualsiasi",
     "pt": r"semanas?|fim de semana|mes|breve|qualquer",
 }
+# "First" and no first of the month.
+_NO_DAY = {"en": r"first (?:thing|of all|available|free|slot|one|time|appointment)"}
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
 _YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
@@ -71,6 +73,8 @@ class Date:
         numeric, rest = _numeric(words, language, today)
         if numeric is not None:
             return self._fitting({numeric}, today)
+        if code in _NO_DAY:
+            rest = re.sub(rf"\b{_NO_DAY[code]}\b", " ", rest, flags=re.IGNORECASE)
         dates, weekdays = spoken.days(_YEAR.sub(" ", rest), code, today)
         if len(dates) == 1 and weekdays:
             if not any(one.weekday() == day.weekday() for one in dates for day in weekdays):
@@ -130,6 +134,9 @@ class Time:
     kind: ClassVar[str] = "time"
 
     def read(self, words: str, *, language: str, now: datetime) -> time | Problem:
+        for pattern, meant in words_of(language).misheard.items():
+            words = re.sub(pattern, meant, words.strip(), flags=re.IGNORECASE)
+
         def read(said: str) -> time | Problem:
             if alone := _FOUR_DIGITS.match(said):
                 said = f"{alone[1]}:{alone[2]}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class SlotWords:
     double: str
     ordinals: tuple[str, ...]  # the first, the second ... of what was offered
     last: str
+    misheard: Mapping[str, str] = field(default_factory=dict)  # of times of day, and what they mean
 
 
 ENGLISH = SlotWords(
@@ -56,6 +58,16 @@ ENGLISH = SlotWords(
     double=r"double",
     ordinals=(r"first|1st", r"second|2nd", r"third|3rd", r"fourth|4th"),
     last=r"last|latter",
+    misheard={
+        r"\b(?:and )?(?:have|has|had|f|half) (?:a )?(?:past|passed|pass)\b": "half past",
+        r"\b(?:order|water|quarter|corner) (?:a )?(?:past|passed|pass|path)\b": "quarter past",
+        r"\b(?:order|water|corner) (?:to|of)\b": "quarter to",
+        r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m| o'clock)?\W*$)": "two",
+        r"(?<=past )(?:free|tree)\b": "three",
+        r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)": "four",
+        r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
+        r"^(?:new|nude|nune|noom)\W*$": "noon",
+    },
 )
 
 FRENCH = SlotWords(

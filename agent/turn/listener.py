@@ -66,16 +66,17 @@ class Listener(FrameProcessor):
         bridge: Callable[[str], Awaitable[None]],
         acts: Callable[[], bool],
         on_goodbye: Callable[[], None],
+        hint: Callable[[], str],
     ) -> None:
         """`bridge` says something while the caller waits, which is no part of the conversation; `acts` tells
-        whether a tool runs."""
+        whether a tool runs, `hint` the recognizer what to expect."""
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
         self._playout = playout
         self._conversation = conversation
         self._answering, self._reader, self._speculation = answering, reader, speculation
         self._call_id, self._context, self._on_goodbye = call_id, context, on_goodbye
-        self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears)
+        self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears, hint=hint)
         self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
         self._machine = TurnMachine(
             answering,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.turn import words
@@ -37,7 +38,16 @@ class Transcriber:
     be heard again when they stop.
     """
 
-    def __init__(self, pool: ModelPool, *, call_id: str, language: str | LanguageChoice) -> None:
+    def __init__(
+        self,
+        pool: ModelPool,
+        *,
+        call_id: str,
+        language: str | LanguageChoice,
+        hint: Callable[[], str] = str,
+    ) -> None:
+        """`hint` tells what to expect, as the recognizer takes it."""
+        self._hint = hint
         self._pool = pool
         self._call_id = call_id
         self._language = language
@@ -111,7 +121,11 @@ class Transcriber:
     async def _transcribe(self, pcm: bytes, *, speculative: Speculative) -> Transcript:
         async with asyncio.timeout(WORDS_DEADLINE_S):
             heard = await self._pool.recognizer.transcribe(
-                pcm, call_id=self._call_id, language=self._language, speculative=speculative
+                pcm,
+                call_id=self._call_id,
+                language=self._language,
+                speculative=speculative,
+                hint=self._hint(),
             )
         if (heard.sings or 0.0) <= SINGS or len(pcm) < SHORTEST_SONG_S * BYTES_PER_S:
             return heard

@@ -99,7 +99,7 @@ ENGLISH = Words(
     sounds_like={
         r"\b(?:to|too)(?= \d)": "2",
         r"\b(?:for|fore)(?= \d)": "4",
-        r"(?<=\d) (?:a|of|all)(?= \d)": " 0",
+        r"(?<=\d) (?:a|of|all|go)(?= \d)": " 0",
     },
     repeated={"double": 2, "triple": 3},
 )

@@ -16,6 +16,7 @@ from agent.evals.callers import (
     open_day,
     say_day,
     score,
+    shard,
 )
 from config.errors import ConfigError
 
@@ -121,6 +122,18 @@ def test_some_callers_of_some_files(tmp_path: Path) -> None:
     [found] = load_caller_sets(tmp_path, ["desk/two"])
     assert [caller.name for caller in found.callers] == ["two"]
     assert load_caller_sets(tmp_path, ["other"]) == []
+
+
+def test_callers_are_dealt_out_among_parts(tmp_path: Path) -> None:
+    for stem, count in (("a", 3), ("b", 2)):
+        callers = "".join(f"  - {{name: '{stem}{n}', opens: Hello.}}\n" for n in range(count))
+        (tmp_path / f"{stem}.yaml").write_text(f"persona: x\nasks: {{day: day}}\ncallers:\n{callers}")
+    sets = load_caller_sets(tmp_path)
+    parts = [[c.name for found in shard(sets, f"{n}/3") for c in found.callers] for n in (1, 2, 3)]
+    assert parts == [["a0", "b0"], ["a1", "b1"], ["a2"]]
+    for wrong in ("0/3", "4/3", "one"):
+        with pytest.raises(ConfigError, match="first of three"):
+            shard(sets, wrong)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,21 @@ async def test_what_was_cancelled_may_be_booked_again() -> None:
     assert nora.booked[0]["key"] != nora.booked[1]["key"]
 
 
+async def test_a_recognizer_is_told_what_is_asked_for() -> None:
+    async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
+        hints = [dialogue.hint]
+        for text in ("Book a table.", "Friday", "Seven", "Two", "Ann", "No", "Yes"):
+            await dialogue.answer(text)
+            hints.append(dialogue.hint)
+    opens, day, time, *rest, confirms, more = hints
+    assert opens == "Could we eat at your place on Sunday?"
+    assert "Tuesday" in day
+    assert "AM" in time
+    assert rest == ["", "", rest[2]]
+    assert "half past" in confirms  # as in "no, at half past ten"
+    assert more == "No, thanks. That's all."
+
+
 async def test_what_is_secret_is_shown_to_nobody_but_the_tool() -> None:
     flow = load_flow(TABLE)
     hidden = flow.slots["phone"].model_copy(update={"secret": True})

@@ -15,7 +15,7 @@ from agent.flows.machine import FlowMachine
 from agent.flows.slots import Slots
 from agent.flows.state import Acted, Answer, Call, Command, Intent, Reading, Result, Say, Turn
 from agent.slots import as_json
-from config.flow import Flow, load_flow
+from config.flow import Flow, Outcome, load_flow
 from tests.agent.flows.kit import TABLE, persona
 
 DAY, TIME = date(2026, 12, 4), time(19)
@@ -167,9 +167,75 @@ def test_what_was_done_and_not_heard_is_told_again() -> None:
     talk.turn(Intent.YES)
     talk.acted()
     talk.turn(heard="It's")
-    assert list(talk.commands) == [Say("It's booked. See you then, Ann!", 7), Answer()]
+    told = "It's booked. See you then, Ann!"
+    assert list(talk.commands) == [Say(told, 7, told), Answer()]
     talk.turn()
     assert list(talk.commands) == [Answer()]
+
+
+def test_what_was_done_is_told_before_the_end() -> None:
+    """Of what follows it, which nobody needs to hear, nothing is said again."""
+    talk = after_booking()
+    assert talk.turn(Intent.END, heard="You're in for") == "You're in for Friday, December 4."
+    assert talk.call == Call("end_call")
+    talk = after_booking()
+    assert talk.turn(Intent.END, heard="You're in for Friday, December 4. Is there") == ""
+    assert talk.call == Call("end_call")
+
+
+def test_what_was_done_is_told_once_to_whoever_has_it_repeated() -> None:
+    talk = after_booking()
+    told = talk.said
+    assert talk.turn(Intent.REPEAT, heard="You're in") == told
+    assert talk.turn(Intent.REPEAT, heard="You're in") == told
+
+
+def after_booking() -> Talk:
+    """Somebody who was asked whether there is anything else."""
+    talk = at_confirmation()
+    steps = talk.machine.flow.tasks["book"].steps
+    outcome = Outcome(say="You're in for {day}. Is there anything else?")
+    book = steps["book"].model_copy(update={"outcomes": {"done": outcome}})
+    task = talk.machine.flow.tasks["book"].model_copy(update={"steps": {**steps, "book": book}})
+    talk.machine.flow = talk.machine.flow.model_copy(update={"tasks": {"book": task}})
+    talk.turn(Intent.YES)
+    assert talk.acted() == "You're in for Friday, December 4. Is there anything else?"
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("intents", "says"),
+    [
+        ([Intent.YES], "What can I do for you?"),
+        ([Intent.REPEAT], "You're in for Friday, December 4. Is there anything else?"),
+    ],
+)
+def test_between_tasks_the_model_is_not_asked_what_is_plain(intents: list[Intent], says: str) -> None:
+    talk = after_booking()
+    assert talk.turn(*intents) == says
+    assert Answer() not in talk.commands
+    assert talk.turn(Intent.END) == ""
+    assert talk.call == Call("end_call")
+
+
+def test_who_was_not_understood_by_the_model_is_asked_again_and_then_handed_over() -> None:
+    talk = Talk()
+    said = []
+    for _ in range(3):
+        talk.state, talk.commands = talk.machine.lost(talk.state)
+        said.append(talk.said)
+    assert said[0] == said[1] == "Sorry, I didn't understand that. What can I do for you?"
+    assert talk.call == Call("take_message")
+
+
+def test_who_takes_leave_in_the_middle_is_let_go() -> None:
+    talk = at_confirmation()
+    talk.turn(Intent.NO, Intent.END)
+    assert talk.call == Call("end_call")
+    talk = at_confirmation()
+    talk.turn(Intent.YES, Intent.END)
+    assert talk.call is not None
+    assert talk.call.tool == "book_table"
 
 
 def test_what_was_taken_meanwhile_is_asked_for_again_and_booked_anew() -> None:

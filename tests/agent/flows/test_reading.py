@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.flows.lexicon import lexicon
+from agent.flows.languages import lexicon
 from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
 from agent.flows.state import Intent, Reading, State
@@ -89,6 +89,29 @@ def test_a_yes_with_a_but_is_none() -> None:
     assert read("Yes, but my wife is allergic to nuts", waits="yes") == Reading(sure=False)
 
 
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ("I want to cancel my booking", "cancel"),
+        ("I don't want to cancel my booking", ""),
+        ("I want to book a table", "book"),
+        ("When can I book a table?", "book"),
+        ("What does it cost?", ""),
+    ],
+)
+def test_a_task_is_asked_for_in_so_many_words(words: str, task: str) -> None:
+    assert between(words).task == task
+
+
+def test_words_of_a_task_may_be_one_of_several_with_others_between() -> None:
+    told = flow()
+    cancel = told.tasks["cancel"].model_copy(update={"words": ("cancel|drop ... booking|table",)})
+    told = told.model_copy(update={"tasks": {**told.tasks, "cancel": cancel}})
+    reader = TurnReader(told, Slots(told, "en"), lexicon("en"))
+    assert reader.read(State(), (), "Please drop the whole of our booking.", NOW).task == "cancel"
+    assert reader.read(State(), (), "Please drop it.", NOW).task == ""
+
+
 def test_another_task_is_asked_for_in_so_many_words() -> None:
     assert read("I want to cancel my booking", asked="day").task == "cancel"
     assert read("I want to book a table", asked="day").task == ""
@@ -108,19 +131,151 @@ def test_what_is_not_complete_is_completed_by_what_comes_next() -> None:
     assert read("in the evening", asked="time", partly=first.partly, of=told).values == {"time": time(19)}
 
 
-def test_what_is_only_asked_for_is_not_taken_in_passing() -> None:
+def moving() -> Flow:
+    """A flow in which a table is moved to another day."""
     told = flow()
-    booked = told.slots["day"].model_copy(update={"only_asked": True})
+    slots = {**told.slots, "new_day": told.slots["day"].model_copy(update={"behind": ("to",)})}
     task = told.tasks["book"]
-    steps = {**task.steps, "what": task.steps["what"].model_copy(update={"collect": (*SLOTS, "booked")})}
-    told = told.model_copy(
-        update={
-            "slots": {**told.slots, "booked": booked},
-            "tasks": {"book": task.model_copy(update={"steps": steps})},
-        }
-    )
-    assert read("Friday", asked="time", of=told).values == {"day": date(2026, 12, 4)}
-    assert read("Friday", asked="booked", of=told).values == {"booked": date(2026, 12, 4)}
+    steps = {
+        **task.steps,
+        "what": task.steps["what"].model_copy(update={"collect": ("day", "new_day", "time")}),
+    }
+    move = task.model_copy(update={"steps": steps})
+    return told.model_copy(update={"slots": slots, "tasks": {"book": move}})
+
+
+FRIDAY, SATURDAY = date(2026, 12, 4), date(2026, 12, 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words", "values"),
+    [
+        ("", "I want to move my table on Friday to Saturday.", {"day": FRIDAY, "new_day": SATURDAY}),
+        ("", "I need to move my table on Friday.", {"day": FRIDAY}),
+        ("", "Could you move it to the fifth of December?", {"new_day": SATURDAY}),
+        ("", "I have to work on Friday.", {"day": FRIDAY}),
+        ("new_day", "Saturday", {"new_day": SATURDAY}),
+        ("new_day", "From Friday to Saturday", {"new_day": SATURDAY}),
+        ("day", "The one on Friday", {"day": FRIDAY}),
+    ],
+)
+def test_of_two_days_one_is_behind_its_word(asked: str, words: str, values: dict[str, Any]) -> None:
+    assert read(words, asked=asked, waits="slot" if asked else "yes", of=moving()).values == values
+
+
+def test_a_correction_is_of_the_day_that_is_talked_of_by_then() -> None:
+    told = moving()
+    reader = TurnReader(told, Slots(told, "en"), lexicon("en"))
+    state = State(task="book", step="sure", waits="yes", slots={"day": FRIDAY, "new_day": SATURDAY})
+    values = reader.read(state, ("day", "new_day", "time"), "No, Sunday.", NOW).values
+    assert values == {"new_day": date(2026, 12, 6)}
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("Are you open on Saturday?", {}),
+        ("are you open on saturday", {}),
+        ("How late are you open on Friday?", {}),
+        ("What time do you close on Saturdays?", {}),
+        ("Friday. Are you open on Saturday, too?", {"day": FRIDAY}),
+        ("Is there parking on a Saturday?", {}),
+        ("Would Saturday be possible?", {"day": SATURDAY}),
+        ("Do you have anything on Saturday?", {"day": SATURDAY}),
+        ("What about Saturday?", {"day": SATURDAY}),
+        ("Saturday?", {"day": SATURDAY}),
+        ("Could we come on Saturday?", {"day": SATURDAY}),
+        ("Is Saturday okay?", {"day": SATURDAY}),
+        ("Are you free on Saturday?", {"day": SATURDAY}),
+    ],
+)
+def test_a_question_about_a_day_is_not_that_day(words: str, values: dict[str, Any]) -> None:
+    reading = read(words, asked="day")
+    assert reading.values == values
+    assert (Intent.QUESTION in reading.intents) == ("open" in words or "close" in words or "parking" in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "No.",
+        "No thanks, that was it.",
+        "That's all.",
+        "Nothing else",
+        "I'm good",
+        "Nope, that's everything, thank you so much.",
+        "No, I think that's it for today. Bye bye!",
+        "Great, thank you.",
+        "Perfect, thanks a lot. Have a nice day!",
+        "I don't think so, no.",
+        "Not right now, thanks",
+        "no that'll be all thank you",
+        "That's it, thanks, you've been very helpful. See you Friday.",
+        "Yeah, that's all.",
+        "Okay, bye.",
+        "No we're all set",
+        "Never mind.",
+    ],
+)
+def test_that_nothing_else_is_wanted(words: str) -> None:
+    assert Intent.END in between(words).intents
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Yes.",
+        "Yes, please.",
+        "Sure.",
+        "Okay.",
+        "No, wait, what does it cost?",
+        "No, my wife needs one, too.",
+        "Is that all I need to bring?",
+        "Yes, thank you, what are your hours?",
+        "I have a question.",
+        "Sorry?",
+        "I want to cancel my booking",
+    ],
+)
+def test_that_something_else_may_be_wanted(words: str) -> None:
+    assert Intent.END not in between(words).intents
+
+
+def between(words: str) -> Reading:
+    """What is read where it was asked whether there is anything else."""
+    return TurnReader(flow(), Slots(flow(), "en"), lexicon("en")).read(State(waits="more"), (), words, NOW)
+
+
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        ("Bye.", True),
+        ("Nothing. Goodbye!", True),
+        ("That's all.", False),
+        ("No.", False),
+        ("Thanks", False),
+        ("By nine", False),
+    ],
+)
+def test_who_takes_leave_in_the_middle(words: str, ends: bool) -> None:
+    assert (Intent.END in read(words, asked="time").intents) == ends
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("fr", "Non merci, ce sera tout. Bonne journée !"),
+        ("fr", "Non, c'est bon."),
+        ("es", "No, nada más, gracias. Hasta luego."),
+        ("es", "No, eso es todo."),
+        ("it", "No grazie, è tutto. Arrivederci."),
+        ("it", "Nient'altro, grazie."),
+        ("pt", "Não, é só isso, obrigada. Tchau!"),
+        ("pt", "Mais nada, obrigado."),
+    ],
+)
+def test_nothing_else_in_other_languages(language: str, words: str) -> None:
+    assert lexicon(language).ends(words, asked=True)
 
 
 @pytest.mark.parametrize(

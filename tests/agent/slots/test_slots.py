@@ -30,6 +30,8 @@ HOURS = ((time(9), time(18)),)
 
 # language|words|value, or the problem: !reason
 DATES = """
+en|first thing, please|!nothing
+en|on the first, first thing|2026-04-01
 en|tomorrow|2026-03-12
 en|Friday|2026-03-13
 en|This Friday, please.|2026-03-13
@@ -88,6 +90,13 @@ pt|sexta, aliás, sábado|2026-03-14
 """
 
 TIMES = """
+en|Have past two.|14:30
+en|F past 2|14:30
+en|and have passed you.|14:30
+en|Order past three.|15:15
+en|Quarter past free|15:15
+en|for 30|16:30
+en|New.|12:00
 en|7:30|!range
 en|half past nine|09:30
 en|nine|09:00

@@ -22,8 +22,10 @@ class FakeRecognizer:
         self.sings: float | None = None
         self.words = ""  # in the place of the milliseconds
         self.speculative: Speculative = False
+        self.hints: list[str] = []
 
-    async def transcribe(self, pcm: bytes, *, speculative: Speculative, **_: Any) -> Transcript:
+    async def transcribe(self, pcm: bytes, *, speculative: Speculative, hint: str, **_: Any) -> Transcript:
+        self.hints.append(hint)
         self.speculative = speculative
         guess = speculative() if callable(speculative) else speculative
         self.heard.append((len(pcm) // 32, guess))
@@ -43,7 +45,8 @@ class Line:
 
     def __init__(self, recognizer: FakeRecognizer) -> None:
         pool = cast(ModelPool, SimpleNamespace(recognizer=recognizer))
-        self.transcriber = Transcriber(pool, call_id="a", language="en")
+        self.expects = ""
+        self.transcriber = Transcriber(pool, call_id="a", language="en", hint=lambda: self.expects)
         self._numbers = count()
 
     def goes_on(self, to_ms: int) -> None:
@@ -176,3 +179,12 @@ async def test_who_sings_says_nothing(
     passing = await line.passing()
     assert passing
     assert passing.text == heard
+
+
+async def test_what_to_expect_is_told_as_it_is_then(line: Line, recognizer: FakeRecognizer) -> None:
+    line.goes_on(1000)
+    await line.words(silence_ms=100)
+    line.expects = "Monday, Tuesday."
+    line.goes_on(2000)
+    await line.words(silence_ms=100)
+    assert recognizer.hints == ["", "Monday, Tuesday."]
