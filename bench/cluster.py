@@ -26,7 +26,7 @@ import httpx2
 from bench.load import SETTLE_S, percentile
 from tests.crowd import Crowd, Refused, question
 from tests.postgres import Postgres, postgres
-from tests.process import cpu_s
+from tests.process import cpu_s, family
 from tests.proxy import configured
 from tests.sip_caller import Caller
 from tests.transports.netns import inside, star
@@ -126,11 +126,11 @@ class Cluster:
     @property
     def proxy_cpu_s(self) -> float:
         assert self._kamailio
-        return sum(map(cpu_s, _family(self._kamailio.pid)))
+        return sum(map(cpu_s, family(self._kamailio.pid)))
 
     @property
     def store_cpu_s(self) -> float:
-        return sum(map(cpu_s, _family(self.store.pid)))
+        return sum(map(cpu_s, family(self.store.pid)))
 
     async def start(self) -> None:
         for node in self.nodes:
@@ -145,11 +145,6 @@ class Cluster:
         for node in self.nodes:
             node.process.kill()
             node.process.wait()
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(one for child in children for one in _family(int(child)))]
 
 
 @contextlib.asynccontextmanager
