@@ -16,6 +16,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def family(pid: int) -> list[int]:
+    """It, the processes that it has started, and theirs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

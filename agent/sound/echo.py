@@ -138,13 +138,14 @@ class EchoGuard:
             clean = self._canceller.process(*self._uncancelled.popleft())
         self._played.add(_halve(far))
         tests = now >= self._test_at
+        raw = _halve(near)
         if not self.returns_nothing:
-            self._raw.add(_halve(near))
+            self._raw.add(raw)
             if tests:
                 self._tell_apart()
         strange = self._strange >= _STRANGE_TESTS and self._echo_tests < _ECHO_TESTS
         kept = near if self.returns_nothing or quiet or strange else clean
-        self._heard.add(_halve(kept))
+        self._heard.add(raw if kept is near else _halve(kept))
         if tests:
             self._test_at = now + _TEST_EVERY_S
             self._match = self._test(self._heard.samples)

@@ -9,12 +9,12 @@ import pytest
 
 from bench.load import arrive, hold, percentile, set_up
 from tests.crowd import Crowd, crowd_server, question
+from tests.peers import require_peer
 from tests.sip_caller import Caller
 
 CALLS = 100
 SESSIONS = 50  # what one process bears on two cores that the callers share
 MINUTES = 5
-SPEECH_A_MINUTE_S = 8.0
 SETUPS_A_SECOND = 10
 SETUPS_S = 60
 STRANGER = "127.0.0.66"
@@ -30,23 +30,20 @@ async def test_many_calls_for_five_minutes() -> None:
         f"{percentile(held.setups_ms, 95):.0f} ms (p95), {held.cores:.2f} cores, "
         f"{[round(minute.memory_mb) for minute in held.minutes]} MB"
     )
-    assert held.dropped == 0
-    assert min(minute.heard_s for minute in held.minutes) > SPEECH_A_MINUTE_S  # all were talked with
-    assert held.worst_gap_ms < 25
-    assert percentile(held.setups_ms, 95) < 300
-    assert held.minutes[-1].memory_mb - held.minutes[0].memory_mb < 15
+    assert not held.missed
 
 
 @pytest.mark.soak
+@pytest.mark.peers
 @pytest.mark.timeout(200)
 async def test_setups_for_a_minute() -> None:
+    require_peer("sipp")
     arrived = await set_up(SETUPS_A_SECOND, SETUPS_S)
     print(
-        f"answers in {percentile(arrived.setups_ms, 95):.0f} ms (p95), "
-        f"packets {percentile(arrived.gaps_ms, 99):.1f} ms apart (p99), {arrived.more_mb:.0f} MB more"
+        f"answers in {percentile(arrived.setups_ms, 95):.0f} ms (p95), {arrived.cpu_ms:.0f} ms of processor "
+        f"time each, {arrived.more_mb:.0f} MB more"
     )
-    assert arrived.refused == 0
-    assert percentile(arrived.setups_ms, 95) < 300
+    assert not arrived.missed
 
 
 @pytest.mark.soak
