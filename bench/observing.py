@@ -11,9 +11,10 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -42,18 +43,18 @@ GOAL_WATCHED, GOAL_RECORDS_MS = 3.0, 5.0
 
 @dataclass
 class Talk:
-    """A call without a wire."""
+    """A live call without a wire."""
 
-    observers: Sequence[Observer]
     info: CallInfo = field(default_factory=lambda: CallInfo("sip", "alice", "agent", remote="192.0.2.7"))
     persona: Persona = field(default_factory=lambda: load_persona("en"))
     connected_at: float | None = field(default_factory=time.time)
     conversation: Conversation = field(default_factory=Conversation)
     guesses: tuple[int, int] = (0, 0)
     false_starts: int = 0
-    flow: None = None
+    flow: Mapping[str, Any] | None = None
     recorded: Recorded | None = None
     last_voice_to_voice_ms: float | None = None
+    observers: Sequence[Observer] = ()
 
     def __post_init__(self) -> None:
         for observer in self.observers:
@@ -110,7 +111,7 @@ async def watched(seconds: float) -> float:
     await server.start()
     beating = asyncio.create_task(pulse.run())
     try:
-        talks = [Talk([metrics, events]) for _ in range(CALLS)]
+        talks = [Talk(observers=[metrics, events]) for _ in range(CALLS)]
         alone = await _spent(talks, seconds)
         command = (sys.executable, "-m", "bench.observing", "--watch", f"http://127.0.0.1:{server.port}")
         clients = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
@@ -161,7 +162,7 @@ async def recorded() -> float:
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Settings(state_dir=Path(folder)))
         await recorder.start()
-        talks = [Talk([recorder]) for _ in range(CALLS)]
+        talks = [Talk(observers=[recorder]) for _ in range(CALLS)]
         await asyncio.sleep(0.5)
         spent_s = time.thread_time()  # the loop's thread; SQLite has one of its own
         for nth in range(TURNS):

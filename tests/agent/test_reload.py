@@ -128,8 +128,8 @@ async def test_a_call_with_who_may_not_call_any_more_goes_on(monkeypatch: pytest
     async with running(monkeypatch, sip={"allow": ["127.0.0.0/8"]}) as one:
         await one.reload(sip={"allow": ["127.0.0.2"]})
         assert (await soon(one.caller.ask("OPTIONS"))).status == 200
-        assert not await one.is_answered("127.0.0.1")
-        assert not await one.is_answered("127.0.0.3")
+        assert not await one.is_answered("127.0.0.1", 1.5)
+        assert not await one.is_answered("127.0.0.3", 1.5)
         assert await one.is_answered("127.0.0.2")
         assert one.server.sip
         assert list(one.server.sip._door.heard()) == ["127.0.0.2/32", "127.0.0.1"]
