@@ -50,7 +50,7 @@ def _instructions(persona: Persona) -> Instructions | None:
         persona.prompt,
         language=persona.language,
         name=persona.name,
-        always=(taught.unknown, taught.pages, taught.nothing),
+        always=(taught.unknown, taught.pages, taught.perhaps, taught.nothing),
         public=(*persona.facts, *persona.opening, persona.goodbye, persona.apology, *said, *shown),
     )
 
@@ -60,7 +60,7 @@ def knowledge(persona: Persona) -> Knowledge | None:
     if persona.knowledge is None:
         return None
     told = lessons(persona.language_code)
-    return knowledge_of(persona.knowledge, persona.language, told.found, told.nothing)
+    return knowledge_of(persona.knowledge, persona.language, told.found, told.perhaps, told.nothing)
 
 
 def about_call(persona: Persona, info: CallInfo) -> str:

@@ -72,6 +72,7 @@ class Lessons(Section):
     unknown: Text  # and behind them
     pages: Text  # instructs a model that is told with each question what pages say
     found: Text  # stands before what they say
+    perhaps: Text  # and before what they say that may be about something else
     nothing: Text  # and in its place
     again: str = ""  # said where an answer was lost
     filler: str = ""  # said while one is awaited
@@ -110,5 +111,6 @@ def lessons(language: str) -> Lessons:
         unknown=english.unknown,
         pages=english.pages,
         found=english.found,
+        perhaps=english.perhaps,
         nothing=english.nothing,
     )

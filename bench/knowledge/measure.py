@@ -58,6 +58,11 @@ class Looked:
     def fits(self) -> bool:
         return any(one.fits for one in self.found)
 
+    @property
+    def told(self) -> bool:
+        """Whether the model is told a passage, as one that answers or may."""
+        return any(one.fits or one.may_fit for one in self.found)
+
 
 def questions(pages: str, purpose: str) -> list[Question]:
     """`fitting` or `judging`: what the pages answer, and what they don't."""
@@ -92,7 +97,9 @@ def described(name: str, looked: Sequence[Looked]) -> str:
         f"{name}: {first_three} of {len(answered)} among the first three, "
         f"{sum(one.place == 1 for one in answered)} at the first place; "
         f"{sum(one.fits for one in answered)} of {len(answered)} taken to be answered, "
-        f"{sum(not one.fits for one in others)} of {len(others)} without an answer known as such; "
+        f"of {sum(one.told and one.place is not None for one in answered)} the right page is told; "
+        f"{sum(not one.fits for one in others)} of {len(others)} without an answer known as such, "
+        f"of {sum(one.told for one in others)} something is told; "
         f"median {times[0]:.1f} ms ({cpu[0]:.1f} of the processor), 95% within {times[1]:.1f} ({cpu[1]:.1f})"
     )
 

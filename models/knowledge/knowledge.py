@@ -20,7 +20,8 @@ from models.lanes import Lane
 BEST = 3
 # What bench.knowledge fitted on questions that pages answer and others that none does.
 WORDS = 0.15  # how much the words that both have count beside the meaning
-FITS = 0.40  # from so much on a passage may answer
+FITS = 0.40  # from so much on a passage answers
+MAY_FIT = 0.28  # and from so much on perhaps: a model that reads it can tell
 FITS_BY_WORDS = 0.46  # where words alone tell
 FOLLOWS = 10  # so few words may go on with the turn before
 FITS_ALONE, FITS_TOGETHER = 0.25, 0.45  # then by themselves, and with that
@@ -28,24 +29,26 @@ FITS_ALONE, FITS_TOGETHER = 0.25, 0.45  # then by themselves, and with that
 
 @dataclass(frozen=True)
 class Found:
-    """A passage, and how well it fits: what is below the threshold may not answer."""
+    """A passage, and how well it fits; `may_fit` where it can't be told whether it does."""
 
     passage: Passage
     fit: float
     fits: bool
+    may_fit: bool
 
 
 class Knowledge:
     """One persona's. It finds passages by their words from the start, and by meaning once it was told of a
     model (`learn`) for its language.
 
-    `found` and `nothing` are what the model is told before passages, and in the place of any.
+    `found` is what the model is told before passages that fit, `perhaps` before others, and `nothing` in the
+    place of any.
     """
 
-    def __init__(self, pages: Pages, language: str, *, found: str, nothing: str) -> None:
+    def __init__(self, pages: Pages, language: str, *, found: str, perhaps: str, nothing: str) -> None:
         self._index = Index(pages, language)
         self._language = language.partition("-")[0]
-        self.found, self.nothing = found, nothing
+        self.found, self.perhaps, self.nothing = found, perhaps, nothing
         self._lane: Lane | None = None
         self._embedder: Embedder | None = None
         self._vectors: Floats | None = None
@@ -85,7 +88,11 @@ class Knowledge:
                 fits = np.where((fits >= FITS_ALONE) & (together >= FITS_TOGETHER), together, fits)
         except ModelError:
             return self._by_words(words)
-        return [self._found(int(number), float(fits[number]), FITS) for number in np.argsort(-fits)[:BEST]]
+        asks = self.asks_something(words)
+        return [
+            self._found(int(number), float(fits[number]), FITS, MAY_FIT if asks else FITS)
+            for number in np.argsort(-fits)[:BEST]
+        ]
 
     def asks_something(self, words: str) -> bool:
         """Whether any word tells what they are about."""
@@ -101,15 +108,15 @@ class Knowledge:
     def _by_words(self, words: str) -> list[Found]:
         shares = self._index.shares(words)
         return [
-            self._found(number, float(shares[number]), FITS_BY_WORDS)
+            self._found(number, float(shares[number]), FITS_BY_WORDS, FITS_BY_WORDS)
             for number in self._index.ranked(words)[:BEST]
         ]
 
-    def _found(self, number: int, fit: float, threshold: float) -> Found:
-        return Found(self.passages[number], fit, fit >= threshold)
+    def _found(self, number: int, fit: float, fits: float, may_fit: float) -> Found:
+        return Found(self.passages[number], fit, fit >= fits, may_fit <= fit < fits)
 
 
 @lru_cache(maxsize=32)
-def knowledge_of(pages: Pages, language: str, found: str, nothing: str) -> Knowledge:
+def knowledge_of(pages: Pages, language: str, found: str, perhaps: str, nothing: str) -> Knowledge:
     """The same for the same pages, which every call of a persona shares. Takes a second or two for 2 MB."""
-    return Knowledge(pages, language, found=found, nothing=nothing)
+    return Knowledge(pages, language, found=found, perhaps=perhaps, nothing=nothing)

@@ -67,7 +67,7 @@ class Recall:
         if note is not None and note.words == words and (note.text or not over):
             return note.sources
         found = await knowledge.search(words, before=said[-1] if said else "", call_id=self._call_id)
-        fitting = [one for one in found if one.fits]
+        fitting = [one for one in found if one.fits] or [one for one in found if one.may_fit]
         known = {passage for turn in range(number - STILL_THERE, number) for passage in self._told(turn)}
         if fitting:
             there = known | set(self._told(number))
@@ -113,5 +113,6 @@ def _note(
             break
         new.append(one.passage)
     given = [one.passage for one in fitting if one.passage in new or one.passage in known]
-    text = "\n".join([knowledge.found, *(f"- {neutral(passage.line)}" for passage in new)]) if new else ""
+    told = knowledge.found if fitting[0].fits else knowledge.perhaps
+    text = "\n".join([told, *(f"- {neutral(passage.line)}" for passage in new)]) if new else ""
     return Note(words, text, tuple(new), tuple(passage.source for passage in given))

@@ -14,6 +14,7 @@ import pytest_asyncio
 from config.pages import Page, Pages
 from models.knowledge.embedder import WIDTH, Embedder
 from models.knowledge.knowledge import Knowledge
+from models.knowledge.recall import Recall
 from models.lanes import Lane
 from tests.weights import require_weights
 
@@ -44,7 +45,7 @@ async def lane() -> AsyncIterator[Lane]:
 
 
 def knowledge() -> Knowledge:
-    return Knowledge(PAGES, "en-GB", found="Found:", nothing="Nothing.")
+    return Knowledge(PAGES, "en-GB", found="Found:", perhaps="Perhaps:", nothing="Nothing.")
 
 
 async def test_it_is_found_without_a_word_in_common(embedder: Embedder, lane: Lane, tmp_path: Path) -> None:
@@ -55,6 +56,18 @@ async def test_it_is_found_without_a_word_in_common(embedder: Embedder, lane: La
     found = await known.search(asked)
     assert (found[0].passage.page, found[0].fits) == ("dogs", True)
     assert not any(one.fits for one in await known.search("who won the football match"))
+
+
+async def test_what_may_be_about_something_else_is_told_as_that(
+    embedder: Embedder, lane: Lane, tmp_path: Path
+) -> None:
+    known, recall = knowledge(), Recall("test")
+    known.learn(embedder, lane, tmp_path / "vectors.sqlite")
+    asked = [{"role": "user", "content": "and a bus, is there space for it"}]
+    await recall.look_up(known, asked, tokens_s=None)
+    assert recall.told(asked)[0]["content"].startswith("Perhaps:\n- Getting here")
+    thanked = [{"role": "user", "content": "thank you very much"}]
+    assert not any(one.may_fit for one in await known.search(thanked[0]["content"]))
 
 
 async def test_few_words_go_on_with_the_turn_before(embedder: Embedder, lane: Lane, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ PAGES = {
 
 def knowledge() -> Knowledge:
     pages = Pages(Path(), tuple(Page(name, text) for name, text in PAGES.items()))
-    return Knowledge(pages, "en", found="Pages say:", nothing="Pages say nothing.")
+    return Knowledge(pages, "en", found="Pages say:", perhaps="Pages may say:", nothing="Pages say nothing.")
 
 
 def said(*texts: str) -> list[dict[str, Any]]:
