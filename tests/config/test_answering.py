@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from config.answering import Personas, load_personas
 from config.errors import ConfigError
 from config.numbers import plain_number
-from config.persona import FOLDER, PersonaTurn, load_persona
+from config.persona import FOLDER, Persona, PersonaTurn, load_persona
 from config.settings import LineTestSettings, Settings, TtsSettings
 from config.sources import load
 
@@ -189,6 +189,35 @@ def test_whom_a_persona_may_call_is_listed(tmp_path: Path) -> None:
         personas("")
     with pytest.raises(ConfigError, match=r"has 'boss', which transfer\.to lacks"):
         personas("transfer_to: [boss]", **both)
+
+
+def test_a_flow_hands_over_where_there_is_somebody_and_takes_messages_where_not(tmp_path: Path) -> None:
+    def receptionist(hand_over: str, **to: str) -> Persona:
+        path = tmp_path / "mine.yaml"
+        written = (FOLDER / "receptionist.yaml").read_text()
+        ours = "hand_over: {tool: transfer_call, otherwise: take_message}"
+        assert ours in written
+        path.write_text(written.replace(ours, f"hand_over: {hand_over}"))
+        settings = {"persona": str(path), "transfer": {"to": to}}
+        return load_personas(Settings.model_validate(settings)).default
+
+    def handed_over(persona: Persona) -> tuple[str, str | None]:
+        assert persona.flow is not None
+        assert persona.flow.hand_over is not None
+        return persona.flow.hand_over.tool, persona.flow.hand_over.to
+
+    desk = {"front desk": "sip:200@192.0.2.10"}
+    transfers = "{tool: transfer_call, to: front desk, otherwise: take_message}"
+    assert handed_over(receptionist(transfers, **desk)) == ("transfer_call", "front desk")
+    alone = receptionist(transfers)
+    assert handed_over(alone) == ("take_message", None)
+    assert "transfer_call" not in alone.tools
+    with pytest.raises(ConfigError, match=r"transfer\.to must be set"):
+        receptionist("{tool: transfer_call}")
+    with pytest.raises(ConfigError, match=r"hand_over\.to of the persona .* is 'boss', to whom it may not"):
+        receptionist("{tool: transfer_call, to: boss}", **desk)
+    with pytest.raises(ConfigError, match="which only transfer_call can have"):
+        receptionist("{tool: take_message, to: front desk}", **desk)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from agent.flows.machine import FlowMachine
 from agent.flows.slots import Slots
 from agent.flows.state import Acted, Answer, Call, Command, Intent, Reading, Result, Say, Turn
 from agent.slots import as_json
-from config.flow import Flow, Outcome, load_flow
+from config.flow import Flow, HandOver, Outcome, load_flow
 from tests.agent.flows.kit import TABLE, persona
 
 DAY, TIME = date(2026, 12, 4), time(19)
@@ -76,6 +76,19 @@ def at_confirmation() -> Talk:
     talk.turn(task="book", values=ALL)
     assert talk.acted("free") == CONFIRMATION
     return talk
+
+
+@pytest.mark.parametrize(("whom", "to"), [("", "front desk"), ("kitchen", "kitchen")])
+def test_who_wants_a_person_is_put_through_to_whom_they_name(whom: str, to: str) -> None:
+    talk = Talk()
+    hand_over = HandOver(tool="transfer_call", to="front desk")
+    talk.machine = FlowMachine(
+        flow().model_copy(update={"hand_over": hand_over}), SLOTS.say, {"call": "test"}
+    )
+    talk.turn(task="book")
+    talk.turn(Intent.PERSON, whom=whom)
+    assert talk.call is not None
+    assert (talk.call.tool, talk.call.arguments) == ("transfer_call", {"to": to})
 
 
 def test_outside_of_a_task_the_model_answers() -> None:
