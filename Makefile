@@ -16,8 +16,9 @@ PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
 DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 
-# Files in their order, and not by how many tests they have: of the longest, some have one.
-WORKERS ?= 2
+# More than this one process for each kind, on machines of many cores: on two, two each were no quicker, and more
+# failed in that company. Files in their order, and not by how many tests they have: of the longest, some have one.
+WORKERS ?= 0
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)" \
   -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 AGAIN  := -n 0 --last-failed --last-failed-no-failures none
@@ -61,8 +62,8 @@ run: $(VENV)/.weights-$(MIND)
 	@echo $(GPU) > $(VENV)/.gpu
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
-# Calls mostly wait. So each kind has WORKERS processes; whole calls go on beside the rest, and tell in the end. What
-# fails in that company is run once more alone: a machine that stalls for a second isn't what is tested.
+# Whole calls mostly wait. The rest goes on beside them, and they tell in the end. What fails in that company is run
+# once more alone: a machine that stalls for a second isn't what is tested.
 # pytest exits with 5 where there is no test, as in a folder that has but one of these kinds.
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	@echo "Running the tests, and beside them those of whole calls (e2e), which tell in the end."; \
