@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from bench.material import noise
+from bench.sentences import RATE_HZ
 from models import repetition, whisper
 from models.errors import ModelBusy, WeightsError
 from models.lanes import Priority
@@ -150,6 +152,13 @@ def test_half_a_minute_is_heard_to_its_end(
     assert len(heard) > 100
     assert "capital" in heard
     assert jiwer.wer(" ".join(plain(" ".join(SENTENCES * 3)).split()[: len(heard)]), " ".join(heard)) <= 0.15
+
+
+@pytest.mark.models
+def test_a_hint_makes_no_words_of_noises(recognizer: Recognizer) -> None:
+    hint = "Monday, Tuesday, Wednesday, Thursday, Friday, the 3rd of December."
+    noises = [16_000 * soxr.resample(noise(index)[1], RATE_HZ, 16_000) for index in range(16)]
+    assert {recognizer.transcribe_now(one.astype(np.int16), "en", hint).text for one in noises} == {""}
 
 
 @pytest.mark.models
