@@ -16,8 +16,8 @@ PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
 DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 
-# More than this one process for each kind, on machines of many cores: on two, two each were no quicker, and more
-# failed in that company. Files in their order, and not by how many tests they have: of the longest, some have one.
+# More than this one process for each kind, on machines of many cores: on two, with two each, what shares them fails more
+# often. Files in their order, and not by how many tests they have: of the longest, some have one.
 WORKERS ?= 0
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)" \
   -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -33,7 +33,7 @@ class HttpTools:
     def __init__(self, settings: ToolSettings, before: HttpTools | None = None) -> None:
         self._settings = settings
         # One a host: a connection that was made to another's name isn't to be used for it.
-        self._clients: dict[str, httpx2.AsyncClient] = before._clients if before else {}
+        self.clients: dict[str, httpx2.AsyncClient] = before.clients if before else {}
 
     def tools(self) -> Iterator[Tool]:
         """Raises ConfigError."""
@@ -59,7 +59,7 @@ class HttpTools:
             )
 
     async def close(self) -> None:
-        for client in self._clients.values():
+        for client in self.clients.values():
             await client.aclose()
 
     async def _run(self, tool: HttpToolSettings, arguments: Arguments, _: CallFacts) -> Any:
@@ -126,11 +126,11 @@ class HttpTools:
         raise ToolFailed("The server has a private address, which isn't allowed.")
 
     def _client(self, host: str) -> httpx2.AsyncClient:
-        if host not in self._clients:
-            self._clients[host] = httpx2.AsyncClient(
+        if host not in self.clients:
+            self.clients[host] = httpx2.AsyncClient(
                 timeout=None, verify=tls(), trust_env=False, limits=_CONNECTIONS
             )
-        return self._clients[host]
+        return self.clients[host]
 
 
 async def _read(answer: httpx2.Response, max_bytes: int) -> Any:

@@ -164,7 +164,7 @@ def test_the_project_s_own_sets() -> None:
 )
 def test_an_evasion_is_hardly_ever_right(language: str, evasion: str) -> None:
     for found in load_sets(OWN):
-        if found.language != language or found.file.stem == "injections":  # to which it is right
+        if found.language != language or found.file.stem.startswith("injections"):  # to which it is right
             continue
         verdicts = [
             judge(turn, found.rules_for(scenario, turn), answer=evasion, tool_calls=(), language=language)
