@@ -203,11 +203,11 @@ class Recognizer:
             halves = yield from self._hear_halves(samples, code, hint, once, effort)
             return replace(halves, languages=languages)
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
-        # Behind a hint it makes words of it out of noise, and is sure of them.
-        plain = self._decode(encoded, len(samples), code, "") if hint and text else decoding
-        if is_noise(text, logprob, no_speech) or is_noise(
-            self._text(plain), plain.avg_logprob, plain.no_speech_prob
-        ):
+        noise = is_noise(text, logprob, no_speech)
+        if hint and text and not noise:  # behind one it makes words of noise, and is sure of them
+            plain = self._decode(encoded, len(samples), code, "")
+            noise = is_noise(self._text(plain), plain.avg_logprob, plain.no_speech_prob)
+        if noise:
             text = ""
         return Transcript(
             text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished, sings

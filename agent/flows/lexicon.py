@@ -122,6 +122,10 @@ def _covers(pattern: str, words: Sequence[str]) -> bool:
     return bool(words) and len(words) in reached
 
 
+def plain_words(words: str) -> str:
+    """In lower case, without punctuation but apostrophes."""
+    return " ".join(re.findall(r"[\w']+", words.lower().replace("’", "'")))
+
+
 def _plain(words: str, politeness: str) -> str:
-    plain = " ".join(re.findall(r"[\w']+", words.lower().replace("’", "'")))
-    return re.sub(rf"^(?:(?:{politeness})\s+)+(?=\S)", "", plain)
+    return re.sub(rf"^(?:(?:{politeness})\s+)+(?=\S)", "", plain_words(words))

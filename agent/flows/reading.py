@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from agent.flows.lexicon import Lexicon
+from agent.flows.lexicon import Lexicon, plain_words
 from agent.flows.slots import Slots, Wrong
 from agent.flows.state import Intent, Reading, State
 from config.flow import GAP, Flow, Task
@@ -146,7 +146,7 @@ class TurnReader:
         """The task that is asked for in so many words: of several the one that most of them are about, and
         none where two are equal, or are about it with fewer than `fewest`.
         """
-        plain = _plain(words)
+        plain = plain_words(words)
         told = {name: self._told(task, plain) for name, task in self._flow.tasks.items()}
         most = max(told.values())
         found = [name for name, count in told.items() if count == most]
@@ -172,14 +172,10 @@ def _pattern(phrase: str) -> str:
     """A regular expression for the phrase in plain words, with a group for each part between gaps."""
     parts = []
     for part in phrase.split(GAP):
-        words = ("|".join(re.escape(_plain(one)) for one in word.split("|")) for word in part.split())
+        words = ("|".join(re.escape(plain_words(one)) for one in word.split("|")) for word in part.split())
         parts.append(f"({' '.join(f'(?:{word})' for word in words)})")
     return rf"\b{_IN_GAP.join(parts)}\b"
 
 
 def _stands(phrase: str, words: str) -> bool:
     return re.search(rf"\b{re.escape(phrase.lower())}\b", words.lower()) is not None
-
-
-def _plain(words: str) -> str:
-    return " ".join(re.findall(r"[\w']+", words.lower().replace("’", "'")))

@@ -37,9 +37,8 @@ class State:
     task: str = ""  # "" while none is under way
     base: str = ""  # the act behind which the walk begins, since it has been done; "" for the first step
     step: str = ""
-    waits: Waits = (
-        ""  # for what from the caller, or for an act; "" where a question wasn't heard; "more": tasks
-    )
+    # For what from the caller ("more": for another task), or for an act; "" where a question wasn't heard.
+    waits: Waits = ""
     asked: str = ""  # the slot that it waits for
     slots: Mapping[str, Any] = field(default_factory=dict)  # values, as `agent.slots` has them
     filled: tuple[str, ...] = ()  # their names, in the order in which they came

@@ -17,9 +17,8 @@ from agent.records.tables import HeldCall
 COUNT_S = 1.0
 
 _ROWS = core(HeldCall)
-_COUNTING = (
-    0x0FF400E  # PostgreSQL's lock for it, any number, and one source: its calls are counted one by one
-)
+# PostgreSQL's lock, any number, with one source: its calls are counted one by one.
+_COUNTING = 0x0FF400E
 
 logger = logging.getLogger("offhook.calls")
 

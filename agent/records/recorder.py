@@ -18,10 +18,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
-from agent.observer import Observed, Observer, Recorded
+from agent.observer import Observed, Observer
 from agent.records import aside
+from agent.records.columns import Columns, moment, recording, storable
 from agent.records.database import Database, core
-from agent.records.rows import Rows, moment, storable
 from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
@@ -92,7 +92,7 @@ class Recorder(Observer):
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
-        self._rows = Rows(settings.records)
+        self._row = Columns(settings.records)
 
     async def start(self) -> None:
         """Open the database, or say in the health why that can't be, and go on trying."""
@@ -182,7 +182,7 @@ class Recorder(Observer):
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
             "flow": call.flow and dict(call.flow),
-            **_recording(call.recorded),
+            **recording(call.recorded),
         }
 
     def _give_up_oldest(self) -> None:
@@ -293,10 +293,10 @@ class Recorder(Observer):
         said = snapshot.said
         return {
             Call: [snapshot.columns],
-            Turn: _rows(id, said.turns, self._rows.turn),
-            ToolCall: _rows(id, said.tool_calls, self._rows.tool_call),
-            Action: _rows(id, said.actions, self._rows.action),
-            Problem: _rows(id, said.problems, self._rows.problem),
+            Turn: _rows(id, said.turns, self._row.turn),
+            ToolCall: _rows(id, said.tool_calls, self._row.tool_call),
+            Action: _rows(id, said.actions, self._row.action),
+            Problem: _rows(id, said.problems, self._row.problem),
         }
 
     async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
@@ -344,19 +344,10 @@ class Recorder(Observer):
         self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool
     ) -> None:
         write = partial(_write_rows, session, id, doubtful)
-        await write(Turn, before.turns, now.turns, self._rows.turn)
-        await write(ToolCall, before.tool_calls, now.tool_calls, self._rows.tool_call)
-        await write(Action, before.actions, now.actions, self._rows.action)
-        await write(Problem, before.problems, now.problems, self._rows.problem)
-
-
-def _recording(recorded: Recorded | None) -> dict[str, Any]:
-    return {
-        "recording_path": str(recorded.path) if recorded else None,
-        "recording_began": moment(recorded.began) if recorded else None,
-        "recording_s": recorded.seconds if recorded else None,
-        "recording_bytes": recorded.bytes if recorded else None,
-    }
+        await write(Turn, before.turns, now.turns, self._row.turn)
+        await write(ToolCall, before.tool_calls, now.tool_calls, self._row.tool_call)
+        await write(Action, before.actions, now.actions, self._row.action)
+        await write(Problem, before.problems, now.problems, self._row.problem)
 
 
 def _media(stats: MediaStats) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from agent.cluster.node import SILENT_S
 from agent.http.app import create_app
@@ -112,42 +113,37 @@ async def test_processes_of_one_server_count_together_in_sqlite(tmp_path: Path) 
 
 
 async def test_what_a_key_asks_of_one_node_is_taken_off_its_rate_at_another(
-    node: Node, tmp_path: Path, database: Postgres
+    two: tuple[Asker, Asker],
 ) -> None:
-    async with (
-        asking(node("one"), tmp_path, database) as one,
-        asking(node("other"), tmp_path, database) as other,
-    ):
-        statuses = [await one() for _ in range(7)]
-        assert statuses[:5] == [200] * 5  # at one a second, five may come at once
-        assert 429 in statuses
-        await one.node.cluster.look()
-        await other.node.cluster.look()
-        assert await other() == 429
-        await one.node.cluster.look()
+    one, other = two
+    statuses = [await one() for _ in range(7)]
+    assert statuses[:5] == [200] * 5  # at one a second, five may come at once
+    assert 429 in statuses
+    await one.node.cluster.look()
+    await other.node.cluster.look()
+    assert await other() == 429
+    await one.node.cluster.look()
 
 
 async def test_without_the_database_each_node_has_the_whole_rate(
-    node: Node, tmp_path: Path, database: Postgres
+    two: tuple[Asker, Asker],
+    database: Postgres,
 ) -> None:
-    async with (
-        asking(node("one"), tmp_path, database) as one,
-        asking(node("other"), tmp_path, database) as other,
-    ):
-        database.stop()
-        try:
-            for each in (one, other):
-                assert [await each() for _ in range(5)] == [200] * 5
-                await each.node.cluster.look()
-        finally:
-            database.start()
+    one, other = two
+    database.stop()
+    try:
         for each in (one, other):
+            assert [await each() for _ in range(5)] == [200] * 5
             await each.node.cluster.look()
-        later = Rates(60)  # as after a while
-        other.node.cluster.share(later)
-        await one.node.cluster.look()
-        await other.node.cluster.look()
-        assert later.wait_s("http.api_key", 0) == 0  # what was asked meanwhile is nobody's debt
+    finally:
+        database.start()
+    for each in (one, other):
+        await each.node.cluster.look()
+    later = Rates(60)  # as after a while
+    other.node.cluster.share(later)
+    await one.node.cluster.look()
+    await other.node.cluster.look()
+    assert later.wait_s("http.api_key", 0) == 0  # what was asked meanwhile is nobody's debt
 
 
 class Asker:
@@ -177,3 +173,13 @@ async def asking(node: Running, folder: Path, database: Postgres) -> AsyncIterat
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://node", headers=headers) as client:
         yield Asker(node, client)
+
+
+@pytest_asyncio.fixture
+async def two(node: Node, tmp_path: Path, database: Postgres) -> AsyncIterator[tuple[Asker, Asker]]:
+    """Nodes, each to be asked."""
+    async with (
+        asking(node("one"), tmp_path, database) as one,
+        asking(node("other"), tmp_path, database) as other,
+    ):
+        yield one, other

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent import conversation
+from agent.observer import Recorded
 from config.records import RecordsSettings
 
 REDACTED = "[redacted]"
 
 
-class Rows:
+class Columns:
     def __init__(self, settings: RecordsSettings) -> None:
         self._redacted = [(re.compile(one), REDACTED) for one in settings.redact]
         if settings.redact_digits:
@@ -64,6 +65,15 @@ class Rows:
         for pattern, instead in self._redacted:
             text = pattern.sub(instead, text)
         return storable(text)
+
+
+def recording(recorded: Recorded | None) -> dict[str, Any]:
+    return {
+        "recording_path": str(recorded.path) if recorded else None,
+        "recording_began": moment(recorded.began) if recorded else None,
+        "recording_s": recorded.seconds if recorded else None,
+        "recording_bytes": recorded.bytes if recorded else None,
+    }
 
 
 def storable(text: str) -> str:
