@@ -1,0 +1,1 @@
+import models  # noqa: F401 - before Pipecat, which loads ONNX Runtime
