@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Container, Iterator
 
@@ -15,10 +16,16 @@ from tests.peers import Reception, free_port, sip_server, sipp
 from tests.sip_caller import Caller, dialled
 from tests.transports.sip_calls import phone, soon
 from transports.call import CallGone, EndReason
-from transports.sip import native
+from transports.sip import native, packet_filter
+from transports.sip import server as sip_server_module
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.native import Stack
 from transports.sip.server import SipServer
+
+OPTIONS = (
+    b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.2;branch=z9hG4bK1\r\nFrom: <sip:d@e>;tag=1\r\n"
+    b"To: <sip:a@b>\r\nCall-ID: f\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 @pytest.mark.peers
@@ -310,6 +317,40 @@ async def test_strangers_get_no_answer() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.to_thread(tcp.connect, server)
         async with dialled(server):
+            await soon(reception.connected.get())
+        assert reception.calls.qsize() == 1
+
+
+async def test_strangers_get_no_answer_over_tcp_that_the_kernel_does_not_filter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of Linux 6.18, where offhook isn't root."""
+
+    def attach(sock: socket.socket, program: list[packet_filter.Instruction]) -> None:
+        if sock.type == socket.SOCK_STREAM:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        put_on(sock, program)
+
+    put_on = packet_filter.attach
+    monkeypatch.setattr(packet_filter, "attach", attach)
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+    reception = Reception()
+    async with sip_server(reception, allow=("127.0.0.1/32",)) as server:
+        for request in (OPTIONS, b"OPTIONS sip:a@b SIP/2.0\r\n\r\n", b"junk\r\n\r\n", b""):
+            with socket.socket() as tcp:
+                tcp.bind(("127.0.0.2", 0))
+                tcp.settimeout(5)
+                await asyncio.to_thread(tcp.connect, server)
+                tcp.sendall(request)
+                assert await asyncio.to_thread(tcp.recv, 100) == b""
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.2", 0))
+            udp.settimeout(0.5)
+            udp.sendto(OPTIONS, server)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(udp.recv, 100)
+        async with phone(server, tcp=True) as caller:
+            caller.ack(await caller.invite())
             await soon(reception.connected.get())
         assert reception.calls.qsize() == 1
 

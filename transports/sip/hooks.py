@@ -79,16 +79,20 @@ class MessageHooks:
         self,
         library: ctypes.CDLL,
         *,
+        hears: Callable[[Peer], bool],
         on_request: Callable[[Message, Peer], Message | Reply | None],
         on_send: Callable[[Message, Ip], Message | None],
         on_refused: Callable[[str], None],
         making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        """Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
+        """What comes from whom it doesn't hear goes no further, and isn't answered.
+
+        Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
         `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
 
         Raises SipError if the library isn't laid out as known.
         """
+        self._hears = hears
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
         self._making_call = making_call
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
@@ -143,10 +147,12 @@ class MessageHooks:
         """Whether the request is done with, and no other listener is to see it."""
         try:
             msg = at(SipMessage, pointer)
+            peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)
+            if not self._hears(peer):
+                return True
             if msg.tp in (TCP, TLS):
                 self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
-                peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)
                 outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):
                     self._pass_on(msg, outcome)

@@ -1,4 +1,8 @@
-"""Has the kernel drop what strangers and the banned send, and says in the log who is banned."""
+"""Has the kernel drop what strangers and the banned send, and says in the log who is banned.
+
+Newer kernels (seen in 6.18) take such a filter for TCP from a privileged process only. Then strangers'
+connections are closed here, and what they send isn't answered.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from transports.sip import packet_filter, process
 from transports.sip.guard import Guard
 from transports.sip.limits import Ban, Source, name_of, network_of, source_of
 from transports.sip.own_sockets import count_connections, cut_connections, cut_strangers
+from transports.sip.sdp import Ip
 
 # To tell the kernel takes milliseconds, and forged addresses earn hundreds of bans a second.
 BANS_INTERVAL_S = 0.1
@@ -49,11 +55,14 @@ class KernelFilter:
         self._allowed = allowed
         self._guard = guard
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._tcp_is_open = False  # the kernel doesn't take a filter for it
+        self._networks: list[IPv4Network | IPv6Network] = []
         self._putting = threading.Lock()
         self._dropped_told = 0  # packets
         self._quiet_until = 0.0
         self._loop = asyncio.get_running_loop()
         self._due: asyncio.TimerHandle | None = None
+        self._cut_due: asyncio.TimerHandle | None = None
 
     def listed(self) -> list[BannedSource]:
         """Who is banned now."""
@@ -73,8 +82,9 @@ class KernelFilter:
         return known
 
     def close(self) -> None:
-        if self._due:
-            self._due.cancel()
+        for due in (self._due, self._cut_due):
+            if due:
+                due.cancel()
 
     def compiled(self) -> Callable[[socket.socket], None]:
         """What makes a socket deaf to strangers and to whoever is banned."""
@@ -84,7 +94,28 @@ class KernelFilter:
             family: packet_filter.compile_filter(allowed, family, denied)
             for family in (socket.AF_INET, socket.AF_INET6)
         }
-        return lambda sock: packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+        self._networks = [ip_network(one) for one in allowed]
+
+        def put_on(sock: socket.socket) -> None:
+            try:
+                packet_filter.attach(sock, programs[socket.AddressFamily(sock.family)])
+            except PermissionError:
+                if sock.type != socket.SOCK_STREAM:
+                    raise
+                if not self._tcp_is_open:
+                    logger.info(
+                        "the kernel filters TCP for root only: strangers' connections are closed here"
+                    )
+                self._tcp_is_open = True
+
+        return put_on
+
+    def passes_tcp(self, address: Ip) -> bool:
+        """Whether who sends this by TCP is heard. Else its connections are closed soon. On any thread."""
+        if not self._tcp_is_open or self._is_heard(address):
+            return True
+        self._loop.call_soon_threadsafe(self._cut_soon)
+        return False
 
     def close_sockets(self, addresses: Container[str]) -> None:
         """Close those that are bound to one of these, and put nothing on them any more."""
@@ -115,6 +146,8 @@ class KernelFilter:
         """Have the guard know who holds how many: one that says nothing takes a descriptor all the same."""
         for source, number in (await asyncio.to_thread(count_connections, self._ports)).items():
             self._guard.connected(source, number)
+        if self._tcp_is_open:
+            await asyncio.to_thread(self._cut_unheard)
 
     async def make_room(self) -> None:
         """Close connections of strangers, each of whom may hold few: calls need the descriptors."""
@@ -128,7 +161,8 @@ class KernelFilter:
 
     def apply(self) -> None:
         """Have the kernel know who is banned now, and who no longer."""
-        self.close()
+        if self._due:
+            self._due.cancel()
         self._due = None
         bans = self._guard.bans()
         if bans.keys() == self._bans.keys():
@@ -147,3 +181,17 @@ class KernelFilter:
     def _apply_soon(self) -> None:
         if self._due is None:
             self._due = self._loop.call_later(BANS_INTERVAL_S, self.apply)
+
+    def _is_heard(self, address: Ip) -> bool:
+        return (
+            any(address in network for network in self._networks)
+            and source_of(str(address)) not in self._bans
+        )
+
+    def _cut_soon(self) -> None:
+        now = self._loop.time()
+        if self._cut_due is None or self._cut_due.when() <= now:
+            self._cut_due = self._loop.call_at(now + BANS_INTERVAL_S, self._cut_unheard)
+
+    def _cut_unheard(self) -> None:
+        cut_connections(self._ports, lambda address: not self._is_heard(ip_address(address)))

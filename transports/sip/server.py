@@ -130,6 +130,7 @@ class SipServer:
             self.trace,
             dispatcher,
             worker,
+            passes_tcp=self._filter.passes_tcp,
             on_login=self._share,
             on_abandoned=self._sweep_soon,
         )

@@ -12,6 +12,7 @@ from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
+from transports.sip.libre import UDP
 from transports.sip.limits import source_of
 from transports.sip.message import Message, Reply
 from transports.sip.native import Stack
@@ -36,15 +37,19 @@ class Signalling:
         dispatcher: Dispatcher | None,
         worker: Worker | None,
         *,
+        passes_tcp: Callable[[Ip], bool],
         on_login: Callable[[], None],
         on_abandoned: Callable[[], None],
     ) -> None:
-        """`on_login`: a telephone has logged in, or out. `on_abandoned`: a caller was gone before it rang."""
+        """`passes_tcp`: whether who sends by TCP is heard at all; by UDP the kernel has seen to that.
+
+        `on_login`: a telephone has logged in, or out. `on_abandoned`: a caller was gone before it rang."""
         self._guard = guard
         self._door = door
         self._dialogs = dialogs
         self._trace = trace
         self._dispatcher, self._worker = dispatcher, worker
+        self._passes_tcp = passes_tcp
         self._on_login = on_login
         self._on_abandoned = on_abandoned
         self.stack: Stack | None = None
@@ -65,6 +70,7 @@ class Signalling:
             srtp.require()
             self._hooks = MessageHooks(
                 library,
+                hears=lambda peer: peer.protocol == UDP or self._passes_tcp(peer.address),
                 on_request=self._received,
                 on_send=self._sent,
                 on_refused=self._dialogs.forget,
