@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -19,8 +20,9 @@ import pytest
 
 from bench.caller.recording import read_agent
 from bench.caller.script import Hangup, Play, Script, Step, Wait
-from tests.e2e.served import OFFHOOK, QUESTIONS, Served, plain, served, until
+from tests.e2e.served import OFFHOOK, QUESTIONS, START_S, Served, plain, served, until
 from tests.peers import free_port, require_peer
+from tests.sip_caller import Caller
 from transports.playout import SAMPLE_RATE_HZ
 
 pytestmark = pytest.mark.models
@@ -162,6 +164,27 @@ def test_the_page_and_the_reference_are_served(server: Served) -> None:
         answer = httpx2.get(server.url + path, timeout=5)
         assert answer.status_code == 200
         assert "text/html" in answer.headers["content-type"]
+
+
+async def called(caller: Caller) -> tuple[int, int]:
+    """What is said to an INVITE and to the BYE."""
+    answer = await caller.invite()
+    caller.ack(answer)
+    return answer.status, (await caller.bye()).status
+
+
+def test_root_is_not_needed(tmp_path: Path) -> None:
+    """As a service runs: the kernel may refuse what it lets root do, such as filters for TCP."""
+    bare = ["setpriv", "--bounding-set=-all", "--no-new-privs", *OFFHOOK]
+    running = Served(tmp_path, {"OFFHOOK_LLM__BUNDLED": "smollm2-135m"}, bare)
+    try:
+        assert until(running.ready, START_S), running.log.read_text()
+        capabilities = Path(f"/proc/{running.process.pid}/status").read_text()
+        assert "CapEff:\t0000000000000000" in capabilities
+        with contextlib.closing(Caller(("127.0.0.1", running.sip), tcp=True)) as caller:
+            assert asyncio.run(called(caller)) == (200, 200)
+    finally:
+        assert running.stop() == 0
 
 
 @pytest.mark.parametrize("section", ["sip", "http"])
