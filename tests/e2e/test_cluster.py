@@ -31,7 +31,9 @@ CLUSTER = "one-key-of-the-cluster"
 def started(folder: Path, name: str, database: Postgres) -> Iterator[Served]:
     (folder / name).mkdir()
     file = folder / "offhook.yaml"
-    file.write_text("recordings: {listening: true}\noutbound: {allow: ['*@127.0.0.1:*']}\n")
+    file.write_text(
+        "recordings: {listening: true}\noutbound: {allow: ['*@127.0.0.1:*']}\ncall: {max_per_source: 2}\n"
+    )
     port = free_port()
     environment = {
         "OFFHOOK_CONFIG": str(file),
@@ -161,6 +163,24 @@ async def test_who_hasnt_the_clusters_key_is_nobody(nodes: list[Served]) -> None
         known["X-Offhook-Scopes"] = "read"
         assert (await http.get("/api/v1/sessions", headers=known)).status_code == 200
         assert (await http.post("/api/v1/drain", headers=known)).status_code == 403
+
+
+async def test_one_source_has_so_many_calls_on_all_nodes(nodes: list[Served]) -> None:
+    one, other = (("127.0.0.1", node.sip) for node in nodes)
+    async with phone(one, host="127.0.0.5") as first, phone(other, host="127.0.0.5") as second:
+
+        async def is_taken(host: str) -> bool:
+            async with phone(one, host=host) as caller:
+                answer = await caller.call()
+                assert answer.status in (200, 486)
+                return answer.status == 200 and (await caller.bye()).status == 200
+
+        assert [(await caller.call()).status for caller in (first, second)] == [200, 200]
+        assert not await is_taken("127.0.0.5")
+        assert await is_taken("127.0.0.6")
+        assert (await second.bye()).status == 200
+        await eventually(lambda: is_taken("127.0.0.5"))
+        assert (await first.bye()).status == 200
 
 
 async def test_an_outgoing_call_is_found_from_any_node(nodes: list[Served]) -> None:
