@@ -23,8 +23,8 @@ from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# Of what is asked: anything that isn't known, and what is asked when all is done.
-OTHER, FAREWELL = "other", "anything_else"
+# Of what is asked: anything that isn't known, what was said last, and what is asked when all is done.
+OTHER, AGAIN, FAREWELL = "other", "again", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -100,7 +100,8 @@ class CallerSet(Section):
     pass_: float = Field(1.0, ge=0, le=1, alias="pass", description="The share of callers who get it right.")
     persona: Text
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
-        description="By a name of one's own, what the agent says that asks for it; the first that is found."
+        description="By a name of one's own, what the agent says that asks for it; the first that is found. "
+        "At `again` callers say once more what they said last."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -123,6 +124,7 @@ class Conversation:
         self._caller = caller
         self._language = found.language
         self._asked = Counter[str]()
+        self._said_last = caller.opens
         self.days = {name: open_day(today, number) for name, number in caller.days.items()}
 
     def begin(self) -> Said:
@@ -135,12 +137,15 @@ class Conversation:
         asked = self._topic(heard)
         if asked == OTHER and (self._asked[FAREWELL] or self._asked[OTHER] >= MOST_REPEATED):
             return None
+        number = self._asked[asked]
+        self._asked[asked] += 1
+        if asked == AGAIN and number < MOST_REPEATED:
+            return self._said(self._said_last)
         lines = self._answers.get(asked)
         if lines is None:
             return None
-        number = self._asked[asked]
-        self._asked[asked] += 1
-        return self._said(lines[min(number, len(lines) - 1)])
+        self._said_last = lines[min(number, len(lines) - 1)]
+        return self._said(self._said_last)
 
     def _topic(self, heard: str) -> str:
         """What the agent asks for, in its last sentence that asks for anything."""

@@ -25,6 +25,7 @@ _CURRENCIES = {
 }
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
 _HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
+_MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 
 
@@ -159,11 +160,16 @@ class Phone:
         return settled(words, language, lambda said: self._read(said, language))
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
-        runs = re.findall(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", spoken.dialled(words, code_of(language)))
-        longest = max(reversed(runs), key=len, default="")  # the last of equals corrects the others
-        if len(longest.replace(" ", "")) < FEWEST_FOUND:
+        said = spoken.dialled(words, code_of(language))
+        runs = reversed(list(re.finditer(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", said)))
+        longest = max(
+            runs, key=lambda run: len(run[0]), default=None
+        )  # the last of equals corrects the others
+        if longest is None or len(longest[0].replace(" ", "")) < FEWEST_FOUND:
             return None
-        return self.read(longest, language=language, now=now)
+        value = self.read(longest[0], language=language, now=now)
+        cut = isinstance(value, str) and not value.startswith("+") and _MORE_DIGITS.match(said, longest.end())
+        return None if cut else value  # what was heard between them may have been a digit, too
 
     def say(self, value: str, *, language: str) -> str:
         region = self._region(language)

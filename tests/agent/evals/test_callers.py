@@ -25,7 +25,12 @@ SET = CallerSet.model_validate(
     {
         "name": "Desk",
         "persona": "receptionist",
-        "asks": {"anything_else": "anything else", "day": "what day", "time": "what time"},
+        "asks": {
+            "anything_else": "anything else",
+            "day": "what day",
+            "time": "what time",
+            "again": "say it again",
+        },
         "otherwise": {"anything_else": "No.", "other": "Sorry?"},
         "callers": [
             {
@@ -56,6 +61,14 @@ def test_each_question_has_its_answers_and_the_last_one_again() -> None:
         "March sixteenth.",
         "March sixteenth.",
     ]
+
+
+def test_they_say_again_what_wasnt_understood_and_not_for_ever() -> None:
+    conversation = talk()
+    conversation.begin()
+    assert said(conversation, "Could you say it again?") == "Hello."
+    assert said(conversation, "What day?") == "Monday."
+    assert [said(conversation, "Please say it again.") for _ in range(3)] == ["Monday.", "Monday.", None]
 
 
 def test_the_last_sentence_that_asks_counts() -> None:

@@ -398,6 +398,7 @@ SENTENCE = (
         (Count(), "Friday at four", None),
         (Count(), "four", None),
         (Phone(), "table for four on March 13th at 4:30", None),
+        (Phone(), "two one two, five five five, five, a one nine nine", None),
         (Date(), "I want to come in at four", None),
         (Date(), "actually make it Tuesday", "2026-03-17"),
         (Count(), "actually make it five people", "5"),
