@@ -46,6 +46,7 @@ from agent.turn.words import is_one_of
 from config.persona import Persona
 from config.settings import Settings
 from models.errors import ModelFailed
+from models.expected import Expected
 from models.llm.language_model import Llm
 from models.pool import ModelPool
 from models.speech_text import Chunks
@@ -230,9 +231,9 @@ class Dialogue:
         return self._flow.view
 
     @property
-    def hint(self) -> str:
+    def expected(self) -> Expected:
         """What a recognizer would be told to expect of the next turn."""
-        return self._flow.hint
+        return self._flow.expected
 
     async def interrupt(self) -> None:
         """Stop the answer. What was written of it stays in the conversation."""

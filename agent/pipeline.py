@@ -296,7 +296,7 @@ def build(
         bridge=bridge,
         acts=lambda: tools.busy,
         on_goodbye=caller_leaves,
-        hint=lambda: flow.hint,
+        expected=lambda: flow.expected,
     )
     aggregators = LLMContextAggregatorPair(
         context,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from config.settings import SttSettings
 from models.errors import ModelFailed, ModelLate
+from models.expected import NOTHING, Expected
 from models.lanes import Priority, Speculative
 from models.noise import is_noise
 from models.question import question
@@ -70,7 +71,7 @@ class RemoteRecognizer(Remote[Recognizer]):
         call_id: str,
         language: str | LanguageChoice | None,
         speculative: Speculative = False,
-        hint: str = "",
+        expected: Expected = NOTHING,
         priority: Priority = Priority.CALL,
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long: as `Recognizer` does.
@@ -81,12 +82,17 @@ class RemoteRecognizer(Remote[Recognizer]):
             seconds = len(pcm) / 2 / SAMPLE_RATE_HZ
             raise ValueError(f"{seconds:.1f} s of audio; {LONGEST_S} s is the most.")
         try:
-            return await self._heard(pcm, language, hint, priority, speculative)
+            return await self._heard(pcm, language, expected.hint, priority, speculative)
         except ModelFailed:
             if self._local is None:
                 raise
         return await self._local.transcribe(
-            pcm, call_id=call_id, language=language, speculative=speculative, hint=hint, priority=priority
+            pcm,
+            call_id=call_id,
+            language=language,
+            speculative=speculative,
+            expected=expected,
+            priority=priority,
         )
 
     async def _try(self) -> None:

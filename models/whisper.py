@@ -23,6 +23,7 @@ import tokenizers
 
 from models.ctranslate import whisper
 from models.errors import ModelBusy, ModelError, WeightsError
+from models.expected import NOTHING, Ballot, Expected
 from models.finality import Finality
 from models.lanes import Lane, Priority, Speculative
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
@@ -38,6 +39,7 @@ _PADDING_FRAMES = 50  # own silence after the words, which the last of them need
 _TAIL_POSITIONS = 200  # silence appended at the least; a position is 20 ms
 _FEWEST_POSITIONS = 500  # with fewer the decoder repeats itself
 _HINT_TOKENS = 100
+_HYPOTHESES = 5  # of the decoder, where what it writes first isn't understood
 _FRAME = SAMPLE_RATE_HZ // 50
 _LONG_S = 6  # more than one sentence, perhaps
 _LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half alone
@@ -127,28 +129,27 @@ class Recognizer:
         call_id: str,
         language: str | LanguageChoice | None,
         speculative: Speculative = False,
-        hint: str = "",
+        expected: Expected = NOTHING,
         priority: Priority = Priority.CALL,
     ) -> Transcript:
         """Transcribe one utterance of s16le mono PCM at 16 kHz, at most 30 s long.
 
         `language` None takes the likeliest; a choice is asked on the recognizer's thread, between hearing
-        and writing. An English-only model always hears English. `hint` is text that makes its words and
-        spelling likelier. Raises ValueError for longer audio, ModelBusy (where `speculative`, also if a
-        second listening were needed, which takes half a second), ModelFailed. Where `priority` is BULK, more
-        urgent work comes in between its steps.
+        and writing. An English-only model always hears English. Raises ValueError for longer audio, ModelBusy
+        (where `speculative`, also if a second listening were needed, which takes half a second), ModelFailed.
+        Where `priority` is BULK, more urgent work comes in between its steps.
         """
         samples = np.frombuffer(pcm, np.int16)
         if len(samples) > LONGEST_S * SAMPLE_RATE_HZ:
             raise ValueError(f"{len(samples) / SAMPLE_RATE_HZ:.1f} s of audio; {LONGEST_S} s is the most.")
         if priority is Priority.BULK:
-            listening = _Listening(self._steps(samples, language, hint, once=False))
+            listening = _Listening(self._steps(samples, language, expected, once=False))
             while (heard := await self.lane.run(call_id, listening.step, priority=priority)) is None:
                 pass
             return heard
         return await self.lane.run(
             call_id,
-            lambda: self.transcribe_now(samples, language, hint, once=bool(speculative)),
+            lambda: self.transcribe_now(samples, language, expected, once=bool(speculative)),
             speculative=speculative,
             priority=priority,
         )
@@ -157,35 +158,41 @@ class Recognizer:
         await self.lane.close()
 
     def transcribe_now(
-        self, samples: Samples, language: str | LanguageChoice | None, hint: str = "", *, once: bool = False
+        self,
+        samples: Samples,
+        language: str | LanguageChoice | None,
+        expected: Expected = NOTHING,
+        *,
+        once: bool = False,
     ) -> Transcript:
         """`transcribe`, on the calling thread; `once`: raise ModelBusy rather than listen a second time."""
-        listening = _Listening(self._steps(samples, language, hint, once=once))
+        listening = _Listening(self._steps(samples, language, expected, once=once))
         while (heard := listening.step()) is None:
             pass
         return heard
 
     def _steps(
-        self, samples: Samples, language: str | LanguageChoice | None, hint: str, *, once: bool
+        self, samples: Samples, language: str | LanguageChoice | None, expected: Expected, *, once: bool
     ) -> _Steps:
         wanted = _primary(language) if isinstance(language, str) else language or likeliest
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENCE_PEAK:
             return Transcript("", wanted if isinstance(wanted, str) else "en", 0.0, 1.0, 0.0)
         effort = _Effort(_WORTH + _WORTH_PER_S * len(samples) // SAMPLE_RATE_HZ)
-        return (yield from self._hear(samples, wanted, hint, once, effort))
+        return (yield from self._hear(samples, wanted, expected, once, effort))
 
     def _hear(
-        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool, effort: _Effort
+        self, samples: Samples, wanted: str | LanguageChoice, expected: Expected, once: bool, effort: _Effort
     ) -> _Steps:
+        hint = expected.hint
         if len(samples) > _LONGEST_PASS_S * SAMPLE_RATE_HZ:
-            return (yield from self._hear_halves(samples, wanted, hint, once, effort))
+            return (yield from self._hear_halves(samples, wanted, expected, once, effort))
         encoded = self.encode(samples)
         finished, sings = self._sound(encoded, samples)
         yield
         code, languages = self._resolve(wanted, encoded, samples)
         decoding = self._decode(encoded, len(samples), code, hint)
         effort.left -= len(decoding.tokens)
-        text = self._text(decoding)
+        text = self._written(decoding.tokens)
         if decoding.cut_off or repeats(text):
             if once:
                 raise ModelBusy("This is only heard well by listening twice.")
@@ -195,32 +202,71 @@ class Recognizer:
                 yield
                 decoding = self._decode(encoded, len(samples), code, hint)
                 effort.left -= _FULL_WINDOW + len(decoding.tokens)
-            text = once_only(self._text(decoding))
+            text = once_only(self._written(decoding.tokens))
         few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples)
         if few and effort.left > 0:
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
             yield
-            halves = yield from self._hear_halves(samples, code, hint, once, effort)
+            halves = yield from self._hear_halves(samples, code, expected, once, effort)
             return replace(halves, languages=languages)
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
         noise = is_noise(text, logprob, no_speech)
+        heard = [text]
         if hint and text and not noise:  # behind one it makes words of noise, and is sure of them
             plain = self._decode(encoded, len(samples), code, "")
-            noise = is_noise(self._text(plain), plain.avg_logprob, plain.no_speech_prob)
+            noise = is_noise(self._written(plain.tokens), plain.avg_logprob, plain.no_speech_prob)
+            heard.append(self._written(plain.tokens))
         if noise:
             text = ""
+        elif text and expected.reads:
+            yield
+            text = self._compared(heard, encoded, len(samples), code, expected, once)
         return Transcript(
             text, code, logprob, no_speech, 0.0, decoding.word_logprob, languages, finished, sings
         )
 
+    def _compared(
+        self,
+        heard: Sequence[str],
+        encoded: ctranslate2.StorageView,
+        samples: int,
+        code: str,
+        expected: Expected,
+        once: bool,
+    ) -> str:
+        """Of all that may have been said, what most of it means; `heard` is what was written by now."""
+        assert expected.reads is not None
+        ballot = Ballot(expected.reads)
+        for text in heard:
+            ballot.add(text)
+        for other in expected.others:
+            ballot.add(self._written(self._decode(encoded, samples, code, other).tokens))
+        if ballot.unanimous:
+            return heard[0]
+        if once:
+            raise ModelBusy("This is only heard well by listening twice.")
+        for hint in (expected.hint, *expected.others):
+            result = self._model.generate(
+                encoded,
+                [self._prompt(code, hint)],
+                beam_size=_HYPOTHESES,
+                num_hypotheses=_HYPOTHESES,
+                sampling_temperature=0.0,
+                max_length=2 * _room(samples),
+            )[0]
+            for tokens in result.sequences_ids:
+                ballot.add(self._written(tokens))
+        return ballot.winner
+
     def _hear_halves(
-        self, samples: Samples, wanted: str | LanguageChoice, hint: str, once: bool, effort: _Effort
+        self, samples: Samples, wanted: str | LanguageChoice, expected: Expected, once: bool, effort: _Effort
     ) -> _Steps:
         """Both in the language of the first."""
+        expected = replace(expected, reads=None)  # which waits for all of it
         before, after = _halves(samples)
-        first = yield from self._hear(before, wanted, hint, once, effort)
+        first = yield from self._hear(before, wanted, expected, once, effort)
         yield
-        second = yield from self._hear(after, first.language, hint, once, effort)
+        second = yield from self._hear(after, first.language, expected, once, effort)
         return joined([first, second])
 
     def _prepare(self) -> None:
@@ -285,8 +331,7 @@ class Recognizer:
 
     def _decode(self, encoded: ctranslate2.StorageView, samples: int, code: str, hint: str) -> _Decoding:
         prompt = self._prompt(code, hint)
-        # People say at most some 8 tokens a second; a decoder that goes on has lost its way.
-        room = min(224, 16 + 10 * samples // SAMPLE_RATE_HZ)
+        room = _room(samples)
         result: Any = self._model.generate(
             encoded,
             [prompt],
@@ -329,10 +374,9 @@ class Recognizer:
             prompt += [self._special(code), self._special("transcribe")]
         return [*prompt, self._special("notimestamps")]
 
-    def _text(self, decoding: _Decoding) -> str:
+    def _written(self, tokens: Sequence[int]) -> str:
         end = self._special("endoftext")
-        words = [token for token in decoding.tokens if token < end]
-        return str(self._tokenizer.decode(words)).strip()
+        return str(self._tokenizer.decode([token for token in tokens if token < end])).strip()
 
     def _special(self, name: str) -> int:
         token = self._tokenizer.token_to_id(f"<|{name}|>")
@@ -361,6 +405,11 @@ class _Listening:
             heard = end.value
         self._took_s += time.perf_counter() - began
         return heard and replace(heard, decode_ms=self._took_s * 1000)
+
+
+def _room(samples: int) -> int:
+    """Tokens. People say at most some 8 a second; a decoder that goes on has lost its way."""
+    return min(224, 16 + 10 * samples // SAMPLE_RATE_HZ)
 
 
 def _levels(samples: Samples) -> npt.NDArray[np.float32]:

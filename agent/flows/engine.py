@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.hints import hint
+from agent.flows.hints import expected
 from agent.flows.languages import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine
 from agent.flows.reading import TurnReader
@@ -24,6 +25,7 @@ from agent.slots import as_json
 from agent.tools.tool import Arguments, CallFacts, Outcome
 from config.persona import Persona
 from models.errors import ModelFailed
+from models.expected import Expected
 from models.llm.chunks import completion_chunk
 
 Message = Mapping[str, Any]
@@ -77,9 +79,18 @@ class FlowEngine:
         """Those that it calls by itself."""
         return self._flow.acts
 
-    def hint(self, messages: Sequence[Message]) -> str:
-        """What to expect of the next turn, as a recognizer is told it."""
-        return hint(self._flow, self._state(messages), self._language)
+    def expected(self, messages: Sequence[Message]) -> Expected:
+        """What is likely said next, as a recognizer is told it."""
+        state = self._state(messages)
+        return expected(self._flow, state, self._language, partial(self._meaning, state))
+
+    def _meaning(self, state: State, words: str) -> Hashable | None:
+        """What a recognizer may compare hearings by: the value that was asked for, or what they are else."""
+        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        wrong = reading.wrong.get(state.asked)
+        if not reading.sure or (wrong and self._flow.slots[state.asked].kind == "phone"):
+            return None  # too short, mostly: a digit that wasn't heard
+        return str(reading.values.get(state.asked)), wrong, reading.intents, reading.task
 
     def _state(self, messages: Sequence[Message]) -> State:
         return self._states.get(tuple(_said(messages)), [State()])[-1]

@@ -14,6 +14,7 @@ from agent.flows.engine import FlowEngine, act_key
 from agent.tools.runner import ToolRunner
 from agent.tools.tool import CallFacts
 from config.persona import Persona
+from models.expected import NOTHING, Expected
 from models.llm.service import CallLlmService
 
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
@@ -57,9 +58,9 @@ class FlowGuide:
         return self._engine.view(self._messages) if self._engine else None
 
     @property
-    def hint(self) -> str:
+    def expected(self) -> Expected:
         """What to expect of the next turn, as a recognizer is told it; "" where nothing is."""
-        return self._engine.hint(self._messages) if self._engine else ""
+        return self._engine.expected(self._messages) if self._engine else NOTHING
 
     @property
     def _messages(self) -> Sequence[Mapping[str, Any]]:

@@ -24,6 +24,7 @@ from agent.http.speech import transcribe
 from agent.http.upload import UnknownFormat, UploadError, decode
 from config.settings import TextSettings
 from models.errors import ModelBusy, ModelError, ModelFailed
+from models.expected import Expected
 from models.lanes import Priority
 from models.pool import ModelPool
 from models.remote_recognizer import Beyond, Heard, SegmentHeard
@@ -89,7 +90,7 @@ def openai_speech_router(pool: ModelPool, settings: TextSettings) -> APIRouter:
                     call_id=f"v1-{uuid.uuid4().hex[:8]}",
                     language=language,
                     speculative=asked == "guess",
-                    hint=prompt,
+                    expected=Expected(prompt),
                     priority=_priority(asked),
                 ),
             )

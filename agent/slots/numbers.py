@@ -25,6 +25,7 @@ _CURRENCIES = {
 }
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
 _HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
+_LISTED = re.compile(r"(?:\b\w+, ){4}")
 _MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 
@@ -186,7 +187,8 @@ class Phone:
 
     def _read(self, words: str, language: str) -> str | Problem:
         number = self._number(words, language)
-        if number == Problem("long") and (without := _HESITATION.sub(" ", words)) != words:
+        listed = _LISTED.search(words)  # where "oh," is a digit like the others
+        if number == Problem("long") and not listed and (without := _HESITATION.sub(" ", words)) != words:
             number = self._number(without, language)
         return number
 

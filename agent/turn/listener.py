@@ -39,6 +39,7 @@ from agent.turn.tasks import Latest, Outbox
 from agent.turn.transcriber import Transcriber
 from agent.watchdog import Watchdog
 from models.errors import ModelError
+from models.expected import Expected
 from models.pool import ModelPool
 from transports.playout import Playout
 
@@ -66,17 +67,17 @@ class Listener(FrameProcessor):
         bridge: Callable[[str], Awaitable[None]],
         acts: Callable[[], bool],
         on_goodbye: Callable[[], None],
-        hint: Callable[[], str],
+        expected: Callable[[], Expected],
     ) -> None:
         """`bridge` says something while the caller waits, which is no part of the conversation; `acts` tells
-        whether a tool runs, `hint` the recognizer what to expect."""
+        whether a tool runs, `expected` the recognizer what is likely said next."""
         # Direct: audio comes 50 times a second, and a queue would add a task switch to each frame.
         super().__init__(enable_direct_mode=True)
         self._playout = playout
         self._conversation = conversation
         self._answering, self._reader, self._speculation = answering, reader, speculation
         self._call_id, self._context, self._on_goodbye = call_id, context, on_goodbye
-        self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears, hint=hint)
+        self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears, expected=expected)
         self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
         self._machine = TurnMachine(
             answering,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.turn import words
 from models.errors import ModelError
+from models.expected import Expected
 from models.lanes import Speculative
 from models.pool import ModelPool
 from models.transcript import LanguageChoice, Transcript
@@ -44,10 +45,10 @@ class Transcriber:
         *,
         call_id: str,
         language: str | LanguageChoice,
-        hint: Callable[[], str] = str,
+        expected: Callable[[], Expected] = Expected,
     ) -> None:
-        """`hint` tells what to expect, as the recognizer takes it."""
-        self._hint = hint
+        """`expected` tells what is likely said next."""
+        self._expected = expected
         self._pool = pool
         self._call_id = call_id
         self._language = language
@@ -125,7 +126,7 @@ class Transcriber:
                 call_id=self._call_id,
                 language=self._language,
                 speculative=speculative,
-                hint=self._hint(),
+                expected=self._expected(),
             )
         if (heard.sings or 0.0) <= SINGS or len(pcm) < SHORTEST_SONG_S * BYTES_PER_S:
             return heard

@@ -12,6 +12,7 @@ from bench.material import noise
 from bench.sentences import RATE_HZ
 from models import repetition, whisper
 from models.errors import ModelBusy, WeightsError
+from models.expected import Expected, Reads
 from models.lanes import Priority
 from models.piper import Voice
 from models.whisper import Recognizer
@@ -139,7 +140,7 @@ async def test_the_language_is_detected_when_it_isnt_given(recognizer: Recognize
 def test_a_hint_decides_the_spelling(recognizer: Recognizer, steady_voice: Voice) -> None:
     sound = on_the_phone(steady_voice, "My name is Catherine Smith.")
     assert "Kathryn" not in recognizer.transcribe_now(sound, "en").text
-    assert "Kathryn Smyth" in recognizer.transcribe_now(sound, "en", "Kathryn Smyth.").text
+    assert "Kathryn Smyth" in recognizer.transcribe_now(sound, "en", Expected("Kathryn Smyth.")).text
 
 
 @pytest.mark.models
@@ -158,7 +159,35 @@ def test_half_a_minute_is_heard_to_its_end(
 def test_a_hint_makes_no_words_of_noises(recognizer: Recognizer) -> None:
     hint = "Monday, Tuesday, Wednesday, Thursday, Friday, the 3rd of December."
     noises = [16_000 * soxr.resample(noise(index)[1], RATE_HZ, 16_000) for index in range(16)]
-    assert {recognizer.transcribe_now(one.astype(np.int16), "en", hint).text for one in noises} == {""}
+    expected = Expected(hint, reads=lambda text: text or None)
+    assert {recognizer.transcribe_now(one.astype(np.int16), "en", expected).text for one in noises} == {""}
+
+
+@pytest.mark.models
+def test_hearings_are_compared_by_what_they_mean(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sound = on_the_phone(steady_voice, "Wednesday, please.")
+
+    def transcribe(reads: Reads, *, once: bool = False) -> str:
+        return recognizer.transcribe_now(
+            sound, "en", Expected("Monday.", ("Tuesday.",), reads), once=once
+        ).text
+
+    asked: list[str] = []
+
+    def day(text: str) -> str | None:
+        asked.append(text)
+        return "wednesday" if "wednesday" in text.lower() else None
+
+    def nothing(text: str) -> None:
+        asked.append(text)
+
+    assert plain(transcribe(day)) == "wednesday please"
+    assert len(asked) == 3  # behind each hint, and behind none: they mean the same
+    with pytest.raises(ModelBusy):
+        transcribe(nothing, once=True)
+    asked.clear()
+    assert plain(transcribe(nothing)) == "wednesday please"
+    assert len(asked) > 6  # and what else the decoder thinks likely
 
 
 @pytest.mark.models

@@ -134,10 +134,10 @@ async def test_what_was_cancelled_may_be_booked_again() -> None:
 
 async def test_a_recognizer_is_told_what_is_asked_for() -> None:
     async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
-        hints = [dialogue.hint]
+        hints = [dialogue.expected.hint]
         for text in ("Book a table.", "Friday", "Seven", "Two", "Ann", "No", "Yes"):
             await dialogue.answer(text)
-            hints.append(dialogue.hint)
+            hints.append(dialogue.expected.hint)
     opens, day, time, *rest, confirms, more = hints
     assert opens == "Could we eat at your place on Sunday?"
     assert "Tuesday" in day
@@ -145,6 +145,22 @@ async def test_a_recognizer_is_told_what_is_asked_for() -> None:
     assert rest == ["", "", rest[2]]
     assert "half past" in confirms  # as in "no, at half past ten"
     assert more == "No, thanks. That's all."
+
+
+async def test_a_recognizer_may_compare_what_it_hears_by_what_it_means_here() -> None:
+    async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
+        await dialogue.answer("Book a table.")
+        reads = dialogue.expected.reads
+        assert reads
+        assert reads("On Friday.") == reads("Friday, please!") != reads("Thursday.")
+        assert reads("Are you open on Friday?") not in (None, reads("Friday."))
+        assert reads("Once he's there.") is None
+        for text in ("Friday", "Seven", "Two", "Ann"):
+            await dialogue.answer(text)
+        reads = dialogue.expected.reads
+        assert reads
+        assert reads("212 555 0123") == reads("two one two, five five five, oh one two three")
+        assert reads("212 55 0123") is None  # a digit wasn't heard
 
 
 async def test_what_is_secret_is_shown_to_nobody_but_the_tool() -> None:

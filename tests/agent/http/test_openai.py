@@ -20,6 +20,7 @@ from agent.http.speech import STT_BODY_BYTES
 from agent.model_server import Requests
 from config.settings import HttpSettings, Settings, SttSettings, TtsSettings
 from models.errors import ModelBusy, ModelOverloaded
+from models.expected import Expected
 from models.lanes import Priority
 from models.llm.chunks import completion_chunk
 from models.pool import ModelPool
@@ -111,7 +112,7 @@ async def test_a_node_is_told_all_that_was_heard(guess: bool) -> None:
                 call_id="1",
                 language="en-GB",
                 speculative=guess,
-                hint="names",
+                expected=Expected("names"),
                 priority=Priority.CALL,
             )
         finally:
@@ -125,7 +126,7 @@ async def test_a_node_is_told_all_that_was_heard(guess: bool) -> None:
         "bytes": len(question()),
         "language": "en",
         "speculative": guess,
-        "hint": "names",
+        "expected": Expected("names"),
         "priority": Priority.CALL,
     }
 

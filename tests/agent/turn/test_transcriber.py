@@ -7,6 +7,7 @@ import pytest
 
 from agent.turn.transcriber import Transcriber
 from models.errors import ModelFailed
+from models.expected import NOTHING, Expected
 from models.lanes import Speculative
 from models.pool import ModelPool
 from models.transcript import Transcript
@@ -22,10 +23,12 @@ class FakeRecognizer:
         self.sings: float | None = None
         self.words = ""  # in the place of the milliseconds
         self.speculative: Speculative = False
-        self.hints: list[str] = []
+        self.expected: list[Expected] = []
 
-    async def transcribe(self, pcm: bytes, *, speculative: Speculative, hint: str, **_: Any) -> Transcript:
-        self.hints.append(hint)
+    async def transcribe(
+        self, pcm: bytes, *, speculative: Speculative, expected: Expected, **_: Any
+    ) -> Transcript:
+        self.expected.append(expected)
         self.speculative = speculative
         guess = speculative() if callable(speculative) else speculative
         self.heard.append((len(pcm) // 32, guess))
@@ -45,8 +48,8 @@ class Line:
 
     def __init__(self, recognizer: FakeRecognizer) -> None:
         pool = cast(ModelPool, SimpleNamespace(recognizer=recognizer))
-        self.expects = ""
-        self.transcriber = Transcriber(pool, call_id="a", language="en", hint=lambda: self.expects)
+        self.expects = NOTHING
+        self.transcriber = Transcriber(pool, call_id="a", language="en", expected=lambda: self.expects)
         self._numbers = count()
 
     def goes_on(self, to_ms: int) -> None:
@@ -184,7 +187,7 @@ async def test_who_sings_says_nothing(
 async def test_what_to_expect_is_told_as_it_is_then(line: Line, recognizer: FakeRecognizer) -> None:
     line.goes_on(1000)
     await line.words(silence_ms=100)
-    line.expects = "Monday, Tuesday."
+    line.expects = Expected("Monday, Tuesday.")
     line.goes_on(2000)
     await line.words(silence_ms=100)
-    assert recognizer.hints == ["", "Monday, Tuesday."]
+    assert recognizer.expected == [NOTHING, Expected("Monday, Tuesday.")]
