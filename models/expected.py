@@ -19,12 +19,13 @@ class Expected:
 
     With `reads`, which tells what words mean to whoever waits for them (None: nothing), what is heard behind
     each of `hint` and `others` is compared: the meaning that most of it has is what was said. It is called
-    on the recognizer's thread, and must be quick.
+    on the recognizer's thread, and must be quick. `wanted` tells whether words are what is waited for.
     """
 
     hint: str = ""
     others: tuple[str, ...] = ()
     reads: Reads | None = None
+    wanted: Callable[[str], bool] | None = None
 
 
 NOTHING = Expected()

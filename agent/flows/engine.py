@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -82,7 +83,13 @@ class FlowEngine:
     def expected(self, messages: Sequence[Message]) -> Expected:
         """What is likely said next, as a recognizer is told it."""
         state = self._state(messages)
-        return expected(self._flow, state, self._language, partial(self._meaning, state))
+        likely = expected(self._flow, state, self._language, partial(self._meaning, state))
+        return replace(likely, wanted=partial(self._is_wanted, state))
+
+    def _is_wanted(self, state: State, words: str) -> bool:
+        """Whether they give this flow something to go on with."""
+        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        return bool(reading.task or reading.values)
 
     def _meaning(self, state: State, words: str) -> Hashable | None:
         """What a recognizer may compare hearings by: the value that was asked for, or what they are else."""

@@ -120,17 +120,20 @@ class Transcriber:
             return None
 
     async def _transcribe(self, pcm: bytes, *, speculative: Speculative) -> Transcript:
+        expected = self._expected()
         async with asyncio.timeout(WORDS_DEADLINE_S):
             heard = await self._pool.recognizer.transcribe(
                 pcm,
                 call_id=self._call_id,
                 language=self._language,
                 speculative=speculative,
-                expected=self._expected(),
+                expected=expected,
             )
         if (heard.sings or 0.0) <= SINGS or len(pcm) < SHORTEST_SONG_S * BYTES_PER_S:
             return heard
         if words.dictates(heard.text, heard.language):  # which is spoken in one tone, as if it were sung
+            return heard
+        if expected.wanted and expected.wanted(heard.text):  # as is what somebody drawls who hesitates
             return heard
         # Hold music, or a song on the radio: nobody has said this.
         return replace(heard, text="")

@@ -163,6 +163,19 @@ async def test_a_recognizer_may_compare_what_it_hears_by_what_it_means_here() ->
         assert reads("212 55 0123") is None  # a digit wasn't heard
 
 
+async def test_who_drawls_what_is_waited_for_isnt_taken_to_sing() -> None:
+    async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
+        wanted = dialogue.expected.wanted
+        assert wanted
+        assert wanted("Um, I'd like to, uh, book a table.")
+        assert not wanted("Hello, is it me you're looking for?")
+        await dialogue.answer("Book a table.")
+        wanted = dialogue.expected.wanted
+        assert wanted
+        assert wanted("Um, on Friday.")
+        assert not wanted("Yesterday, all my troubles seemed so far away.")
+
+
 async def test_what_is_secret_is_shown_to_nobody_but_the_tool() -> None:
     flow = load_flow(TABLE)
     hidden = flow.slots["phone"].model_copy(update={"secret": True})

@@ -184,6 +184,16 @@ async def test_who_sings_says_nothing(
     assert passing.text == heard
 
 
+async def test_who_says_what_is_waited_for_doesnt_sing(line: Line, recognizer: FakeRecognizer) -> None:
+    recognizer.sings, recognizer.words = 0.95, "I'd like to, um, book a table"
+    line.expects = Expected(wanted=lambda text: "table" in text)
+    line.goes_on(4000)
+    assert (await line.words(silence_ms=0)).text == recognizer.words
+    recognizer.words = SONG
+    line.goes_on(8000)
+    assert (await line.words(silence_ms=0)).text == ""
+
+
 async def test_what_to_expect_is_told_as_it_is_then(line: Line, recognizer: FakeRecognizer) -> None:
     line.goes_on(1000)
     await line.words(silence_ms=100)
