@@ -92,6 +92,9 @@ pt|sexta, aliás, sábado|2026-03-14
 TIMES = """
 en|Have past two.|14:30
 en|F past 2|14:30
+en|For a clock.|16:00
+en|at to a clock|14:00
+en|ten of clock|10:00
 en|and have passed you.|14:30
 en|Order past three.|15:15
 en|Quarter past free|15:15
