@@ -23,8 +23,9 @@ from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# Of what is asked: anything that isn't known, what was said last, and what is asked when all is done.
-OTHER, AGAIN, FAREWELL = "other", "again", "anything_else"
+# What is asked for: anything that isn't known, what was said last, the name and its letters, and whether
+# there is anything else.
+OTHER, AGAIN, SPELL, FAREWELL = "other", "again", "spell", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -81,6 +82,10 @@ class Caller(Section):
     )
     entries: tuple[Entry, ...] = Field((), description="In the calendar after it, and no other.")
 
+    @property
+    def calls_themselves(self) -> str:
+        return next((entry.name for entry in (*self.entries, *self.had)), "")
+
     @model_validator(mode="after")
     def _days_are_known(self) -> Self:
         named = {entry.day for entry in (*self.had, *self.entries)}
@@ -101,7 +106,7 @@ class CallerSet(Section):
     persona: Text
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
-        "At `again` callers say once more what they said last."
+        "At `again` callers say once more what they said last, and at `spell` their name and its letters."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -142,6 +147,8 @@ class Conversation:
         if asked == AGAIN and number < MOST_REPEATED:
             return self._said(self._said_last)
         lines = self._answers.get(asked)
+        if asked == SPELL and lines is None and (name := self._caller.calls_themselves):
+            return Said(f"{name}. {', '.join(name.split()[-1].upper())}.")
         if lines is None:
             return None
         self._said_last = lines[min(number, len(lines) - 1)]

@@ -30,6 +30,7 @@ SET = CallerSet.model_validate(
             "day": "what day",
             "time": "what time",
             "again": "say it again",
+            "spell": "spell",
         },
         "otherwise": {"anything_else": "No.", "other": "Sorry?"},
         "callers": [
@@ -37,6 +38,7 @@ SET = CallerSet.model_validate(
                 "name": "one",
                 "days": {"a": 1},
                 "opens": "Hello.",
+                "entries": [{"day": "a", "at": "10:00", "name": "Ann Hall"}],
                 "answers": {"day": ["{a}.", "{a:date}."], "time": {"says": "Ten.", "breaks_in": "Eleven."}},
             }
         ],
@@ -69,6 +71,10 @@ def test_they_say_again_what_wasnt_understood_and_not_for_ever() -> None:
     assert said(conversation, "Could you say it again?") == "Hello."
     assert said(conversation, "What day?") == "Monday."
     assert [said(conversation, "Please say it again.") for _ in range(3)] == ["Monday.", "Monday.", None]
+
+
+def test_they_spell_their_name() -> None:
+    assert said(talk(), "Could you spell your name?") == "Ann Hall. H, A, L, L."
 
 
 def test_the_last_sentence_that_asks_counts() -> None:
