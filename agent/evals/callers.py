@@ -23,9 +23,8 @@ from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# What is asked for: anything that isn't known, what was said last, the name and its letters, and whether
-# there is anything else.
-OTHER, AGAIN, SPELL, FAREWELL = "other", "again", "spell", "anything_else"
+# What is asked for: anything that isn't known, the name and its letters, and whether there is anything else.
+OTHER, SPELL, FAREWELL = "other", "spell", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -78,7 +77,9 @@ class Caller(Section):
     had: tuple[Entry, ...] = Field((), description="In the calendar before the call.")
     opens: Annotated[Line, BeforeValidator(_as_line)] = Field(description="Said after the greeting.")
     answers: Mapping[str, Lines] = Field(
-        {}, description="By what is asked; each time the next one, and the last one again."
+        {},
+        description="By what is asked; each time the next one, and the last one again. Where there is none, "
+        "callers say once more what they said last.",
     )
     entries: tuple[Entry, ...] = Field((), description="In the calendar after it, and no other.")
 
@@ -106,7 +107,7 @@ class CallerSet(Section):
     persona: Text
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
-        "At `again` callers say once more what they said last, and at `spell` their name and its letters."
+        "At `spell` callers say their name and its letters."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -144,13 +145,11 @@ class Conversation:
             return None
         number = self._asked[asked]
         self._asked[asked] += 1
-        if asked == AGAIN and number < MOST_REPEATED:
-            return self._said(self._said_last)
         lines = self._answers.get(asked)
         if asked == SPELL and lines is None and (name := self._caller.calls_themselves):
             return Said(f"{name}. {', '.join(name.split()[-1].upper())}.")
-        if lines is None:
-            return None
+        if lines is None:  # asked to say it again, or for what they have just said
+            return self._said(self._said_last) if number < MOST_REPEATED else None
         self._said_last = lines[min(number, len(lines) - 1)]
         return self._said(self._said_last)
 
