@@ -22,6 +22,8 @@ EVERY_S = 6.0
 DEADLINE_S = 8.0  # queueing behind calls included
 TEXT = "One, two, three."  # which no persona says, so that it isn't kept
 _ID = "canary"
+# Not BULK, of which every piece may be held for seconds while calls are on, as if a model hung.
+_BEHIND_CALLS = Priority.TEXT
 _REMEDY = "It is tried again every few seconds. If it stays, look into the log, and start offhook again."
 
 logger = logging.getLogger("offhook.canary")
@@ -102,14 +104,14 @@ class Canary(Observer):
         persona = self._persona
         said = b""
         async for speech in self._pool.voices.stream(
-            TEXT, voice=persona.voice, call_id=_ID, language=persona.language, priority=Priority.BULK
+            TEXT, voice=persona.voice, call_id=_ID, language=persona.language, priority=_BEHIND_CALLS
         ):
             said += speech.pcm
         return said
 
     async def _hear(self, pcm: bytes) -> None:
         heard = await self._pool.recognizer.transcribe(
-            pcm, call_id=_ID, language=self._persona.language, priority=Priority.BULK
+            pcm, call_id=_ID, language=self._persona.language, priority=_BEHIND_CALLS
         )
         if not heard.text:
             raise Silent

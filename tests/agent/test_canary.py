@@ -14,6 +14,7 @@ from agent.canary import Canary
 from agent.conversation import LatencyTrace
 from config.persona import load_persona
 from models.errors import ModelFailed
+from models.lanes import Lane
 from models.pool import ModelPool
 from tests.agent.records.conftest import Talk
 from transports.call import EndReason, MediaStats
@@ -84,6 +85,34 @@ async def test_a_model_that_stops_and_comes_back(
     assert says in str(canary.health().last_error)
     setattr(models, part, "works")
     await until(canary, "ready")
+
+
+async def test_models_that_work_for_calls_all_the_time_do_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Working(Models):
+        """Its pieces are done on a lane that has a call's work between them."""
+
+        async def stream(self, text: str, **named: Any) -> AsyncIterator[Any]:
+            for _piece in range(3):
+                await lane.run("canary", lambda: None, priority=named["priority"])
+            yield SimpleNamespace(pcm=bytes(3200))
+
+    monkeypatch.setattr(module, "DEADLINE_S", 1.0)
+    lane = Lane("voice")
+
+    async def call() -> None:
+        while True:
+            await lane.run("call", lambda: None)
+            await asyncio.sleep(0.05)
+
+    calling = asyncio.create_task(call())
+    canary = Canary(cast(ModelPool, Working()), load_persona("en"))
+    try:
+        await canary.start()
+        assert canary.health().state == "ready"
+    finally:
+        await canary.close()
+        calling.cancel()
+        await lane.close()
 
 
 async def test_calls_that_are_answered_prove_the_same(
