@@ -240,6 +240,9 @@ async def test_by_keyboard_alone(tmp_path: Path) -> None:
                     break
             await page.keyboard.press("Enter")
             await expect(page.locator(".waterfall li").first).to_be_visible()
+            await page.goto(f"{site.url}#main")
+            await page.reload()
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
 async def test_the_key_is_asked_for_once_and_never_in_an_address(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ function place() {
 }
 
 async function show(focus = true) {
-  if (location.hash && !location.hash.startsWith("#/")) return; // the skip link
+  if (leave && location.hash && !location.hash.startsWith("#/")) return; // the skip link
   leave?.abort();
   const mine = (leave = new AbortController());
   const { view, id, query } = place();
