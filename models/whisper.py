@@ -26,6 +26,7 @@ from models.errors import ModelBusy, ModelError, WeightsError
 from models.expected import NOTHING, Ballot, Expected
 from models.finality import Finality
 from models.lanes import Lane, Priority, Speculative
+from models.loudness import audible_s, halves
 from models.mel import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 from models.noise import is_noise
 from models.repetition import once_only, repeats
@@ -40,7 +41,6 @@ _TAIL_POSITIONS = 200  # silence appended at the least; a position is 20 ms
 _FEWEST_POSITIONS = 500  # with fewer the decoder repeats itself
 _HINT_TOKENS = 100
 _HYPOTHESES = 5  # of the decoder, where what it writes first isn't understood
-_FRAME = SAMPLE_RATE_HZ // 50
 _LONG_S = 6  # more than one sentence, perhaps
 _LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half alone
 # What an utterance, and each second of it, is worth in tokens; beyond that nothing is listened to once more.
@@ -203,12 +203,12 @@ class Recognizer:
                 decoding = self._decode(encoded, len(samples), code, hint)
                 effort.left -= _FULL_WINDOW + len(decoding.tokens)
             text = once_only(self._written(decoding.tokens))
-        few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < _audible_s(samples)
+        few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < audible_s(samples)
         if few and effort.left > 0:
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
             yield
-            halves = yield from self._hear_halves(samples, code, expected, once, effort)
-            return replace(halves, languages=languages)
+            both = yield from self._hear_halves(samples, code, expected, once, effort)
+            return replace(both, languages=languages)
         logprob, no_speech = decoding.avg_logprob, decoding.no_speech_prob
         noise = is_noise(text, logprob, no_speech)
         heard = [text]
@@ -263,7 +263,7 @@ class Recognizer:
     ) -> _Steps:
         """Both in the language of the first."""
         expected = replace(expected, reads=None)  # which waits for all of it
-        before, after = _halves(samples)
+        before, after = halves(samples)
         first = yield from self._hear(before, wanted, expected, once, effort)
         yield
         second = yield from self._hear(after, first.language, expected, once, effort)
@@ -326,7 +326,7 @@ class Recognizer:
             return wanted, None
         found = self._model.detect_language(encoded)[0]
         probabilities = {str(token).strip("<|>"): float(probability) for token, probability in found}
-        languages = Languages(probabilities, _audible_s(samples))
+        languages = Languages(probabilities, audible_s(samples))
         return likeliest(languages) if isinstance(wanted, str) else wanted(languages), languages
 
     def _decode(self, encoded: ctranslate2.StorageView, samples: int, code: str, hint: str) -> _Decoding:
@@ -410,25 +410,6 @@ class _Listening:
 def _room(samples: int) -> int:
     """Tokens. People say at most some 8 a second; a decoder that goes on has lost its way."""
     return min(224, 16 + 10 * samples // SAMPLE_RATE_HZ)
-
-
-def _levels(samples: Samples) -> npt.NDArray[np.float32]:
-    """The RMS of each 20 ms."""
-    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float32)
-    return np.asarray(np.sqrt(np.mean(frames**2, axis=1)), np.float32)
-
-
-def _audible_s(samples: Samples) -> float:
-    levels = _levels(samples)
-    return float(np.sum(levels > 0.05 * levels.max())) * _FRAME / SAMPLE_RATE_HZ
-
-
-def _halves(samples: Samples) -> tuple[Samples, Samples]:
-    """Two parts, cut at the quietest 200 ms of the middle third."""
-    levels = np.convolve(_levels(samples), np.ones(10), "same")
-    third = len(levels) // 3
-    cut = (third + int(np.argmin(levels[third : 2 * third]))) * _FRAME
-    return samples[:cut], samples[cut:]
 
 
 def _primary(language: str) -> str:
