@@ -88,12 +88,12 @@ class FlowEngine:
 
     def _is_wanted(self, state: State, words: str) -> bool:
         """Whether they give this flow something to go on with."""
-        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        reading = self._by_code(state, words)
         return bool(reading.task or reading.values)
 
     def _meaning(self, state: State, words: str) -> Hashable | None:
         """What a recognizer may compare hearings by: the value that was asked for, or what they are else."""
-        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        reading = self._by_code(state, words)
         wrong = reading.wrong.get(state.asked)
         if not reading.sure or (wrong and self._flow.slots[state.asked].kind == "phone"):
             return None  # too short, mostly: a digit that wasn't heard
@@ -171,10 +171,13 @@ class FlowEngine:
         return self._machine.awaited(state).key
 
     async def _read(self, state: State, words: str, messages: Sequence[Message]) -> Reading:
-        reading = self._reader.read(state, self._machine.readable(state), words, self._now())
+        reading = self._by_code(state, words)
         if reading.sure:
             return reading
         return await self._understanding.read(state, self._machine.readable(state), messages, self._now())
+
+    def _by_code(self, state: State, words: str) -> Reading:
+        return self._reader.read(state, self._machine.readable(state), words, self._now())
 
     # Answers.
 

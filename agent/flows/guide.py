@@ -59,7 +59,7 @@ class FlowGuide:
 
     @property
     def expected(self) -> Expected:
-        """What to expect of the next turn, as a recognizer is told it; "" where nothing is."""
+        """What is likely said next, as a recognizer is told it."""
         return self._engine.expected(self._messages) if self._engine else NOTHING
 
     @property

@@ -162,10 +162,9 @@ class Phone:
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         said = spoken.dialled(words, code_of(language))
-        runs = reversed(list(re.finditer(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", said)))
-        longest = max(
-            runs, key=lambda run: len(run[0]), default=None
-        )  # the last of equals corrects the others
+        runs = list(re.finditer(r"(?:(?:\+|plus ?)?\d[\d ]*\d)", said))
+        # The last of equals corrects the others.
+        longest = max(reversed(runs), key=lambda run: len(run[0]), default=None)
         if longest is None or len(longest[0].replace(" ", "")) < FEWEST_FOUND:
             return None
         value = self.read(longest[0], language=language, now=now)

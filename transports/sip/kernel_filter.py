@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from transports.sip import packet_filter, process
 from transports.sip.guard import Guard
@@ -56,7 +56,6 @@ class KernelFilter:
         self._guard = guard
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
         self._tcp_is_open = False  # the kernel doesn't take a filter for it
-        self._networks: list[IPv4Network | IPv6Network] = []
         self._putting = threading.Lock()
         self._dropped_told = 0  # packets
         self._quiet_until = 0.0
@@ -94,7 +93,6 @@ class KernelFilter:
             family: packet_filter.compile_filter(allowed, family, denied)
             for family in (socket.AF_INET, socket.AF_INET6)
         }
-        self._networks = [ip_network(one) for one in allowed]
 
         def put_on(sock: socket.socket) -> None:
             try:
@@ -184,7 +182,7 @@ class KernelFilter:
 
     def _is_heard(self, address: Ip) -> bool:
         return (
-            any(address in network for network in self._networks)
+            any(address in ip_network(one) for one in self._allowed())
             and source_of(str(address)) not in self._bans
         )
 

@@ -43,7 +43,8 @@ class Signalling:
     ) -> None:
         """`passes_tcp`: whether who sends by TCP is heard at all; by UDP the kernel has seen to that.
 
-        `on_login`: a telephone has logged in, or out. `on_abandoned`: a caller was gone before it rang."""
+        `on_login`: a telephone has logged in, or out. `on_abandoned`: a caller was gone before it rang.
+        """
         self._guard = guard
         self._door = door
         self._dialogs = dialogs
