@@ -137,17 +137,17 @@ class Caller:
     def _parameter(self) -> str:
         return f";transport={self.transport.lower()}" if self.tcp else ""
 
-    async def call(self) -> SipAnswer:
+    async def call(self, headers: str = "") -> SipAnswer:
         """INVITE, then ACK. Returns the final answer."""
-        answer = await self.invite()
+        answer = await self.invite(headers=headers)
         self.ack(answer)
         if answer.status == 200:
             self.start_rtp(answer)
         return answer
 
-    async def invite(self, direction: str = "sendrecv") -> SipAnswer:
+    async def invite(self, direction: str = "sendrecv", headers: str = "") -> SipAnswer:
         self.direction = direction
-        self.send_request("INVITE", self.sdp(direction))
+        self.send_request("INVITE", self.sdp(direction), headers)
         return await self.final_answer()
 
     def ack(self, answer: SipAnswer, body: str = "") -> None:

@@ -16,6 +16,7 @@ from tests.sip_callee import Callee
 from tests.sip_caller import Caller, SipAnswer
 from tests.transports.sip_calls import packets, phone, soon
 from tests.waiting import until
+from transports.call import EndReason
 
 pytestmark = pytest.mark.peers
 
@@ -234,12 +235,15 @@ async def test_a_call_that_replaces_one_goes_to_the_node_that_has_it(tmp_path: P
         async with called(proxy) as (caller, answer):
             assert answer.status == 200
             before = len(first.invites)
+            await soon(reception.connected.get())
             there = answer.header("Contact").partition("<")[2].partition(">")[0]
             async with phone(proxy, host=CALLER, uri=there) as other:
-                other.send_request(
-                    "INVITE", other.sdp(), f"Replaces: {caller.call_id};to-tag=a;from-tag=b\r\n"
-                )
-                assert (await other.final_answer()).status in (200, 481)
+                replaces = f"Replaces: {caller.call_id};to-tag={caller.to_tag};from-tag={caller.tag}\r\n"
+                assert (await other.call(headers=replaces)).status == 200
+                await soon(caller.serve())
+                assert caller.requests == ["BYE"]
+                assert await soon(reception.ended.get()) is EndReason.TRANSFERRED
+                assert (await other.bye()).status == 200
             assert len(first.invites) == before
 
 

@@ -34,6 +34,7 @@ from transports.sip.transfer import TRANSFERRED, refer
 
 # What the stack says when the peer ends a call by BYE or CANCEL.
 _ENDED_BY_PEER = "Connection reset by peer"
+_REPLACED = " replaced"  # by another call, whose Replaces named this one
 
 # From `pull` to the packet, measured: the feeder's wait and the stack's clock.
 SEND_DELAY_S = 0.025
@@ -351,7 +352,7 @@ class SipCall(CallTransport):
     def _reason_of(self, text: str) -> EndReason:
         if not self._established:
             return EndReason.CALLER_CANCELLED
-        if text == TRANSFERRED:
+        if text == TRANSFERRED or text.endswith(_REPLACED):
             return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
             return EndReason.CALLER_HANGUP

@@ -35,6 +35,7 @@ class Dialog:
 
     parties: Parties
     tag: str  # the peer's; empty until it asks something in a dialog that we began
+    tags: tuple[str, str] | None = None  # ours and the peer's, once it is confirmed
     agreed: Agreement = field(default_factory=Agreement)
     asked: tuple[str, Agreement] | None = None  # in the request with this CSeq
     private: bool = False  # nobody can read the signalling on its way to the peer

@@ -18,7 +18,7 @@ from transports.sip.dialog import Agreement, Dialog, DialogEvent
 from transports.sip.encryption import answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, Reply, parameter
 from transports.sip.parties import Parties, parties
-from transports.sip.referral import Referral
+from transports.sip.referral import Referral, Replaces
 from transports.sip.sdp import Ip, NotAcceptable
 from transports.sip.session_timer import MIN_SE_S, TooSmall, asked_for
 
@@ -161,6 +161,8 @@ class Dialogs:
             return _without(message, "Supported", "timer")
         if dialog is None:
             return message
+        if (message.method, message.status // 100) in (("INVITE", 2), ("ACK", 0)):
+            dialog.tags = _tags(message)
         if 100 < message.status < 200 and dialog.quiet:
             return None
         if message.status >= 300 and dialog.referral and message.header("CSeq") == dialog.referral.cseq:
@@ -209,6 +211,8 @@ class Dialogs:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
         if call_id in self._dialogs:
             return Reply(482, "Loop Detected")  # RFC 3261 8.2.2.2, also where the Request-URI is another
+        if (replaces := request.values("Replaces")) and (refusal := self._unreplaced(replaces)):
+            return refusal
         account = self._account_of(request, source)
         trusted = (account is not None and account.sends(source)) or self._trusts(source)
         contact = account.agent.user if account else ""
@@ -234,6 +238,18 @@ class Dialogs:
             outcome = outcome.to(f"sip:{account.agent.user}@offhook")
         self._dialogs[call_id] = dialog
         return outcome
+
+    def _unreplaced(self, replaces: list[str]) -> Reply | None:
+        """Why a call of ours may not be taken the place of (RFC 3891 3). The stack looks at no tags."""
+        try:
+            (header,) = replaces
+            wanted = Replaces.parse(header)
+        except ValueError:
+            return Reply(400, "Bad Request")
+        dialog = self._dialogs.get(wanted.call_id)
+        if dialog is None or dialog.tags != wanted.tags:
+            return Reply(481, "Call/Transaction Does Not Exist")
+        return Reply(486, "Busy Here") if wanted.early_only else None
 
     def _asked(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply:
         """An INVITE or UPDATE, with an offer that the stack understands; what it asks for is noted."""
@@ -340,6 +356,12 @@ def _referring(request: Message) -> Message:
     if ours:
         request = request.replace("Referred-By", f"<{ours[1]}>")
     return request.replace("Refer-To", f"<{target}>")
+
+
+def _tags(sent: Message) -> tuple[str, str]:
+    """Ours and the peer's; 0 stands for none (RFC 3891 3)."""
+    ours, theirs = ("To", "From") if sent.status else ("From", "To")
+    return parameter(sent.header(ours), "tag"), parameter(sent.header(theirs), "tag") or "0"
 
 
 def _tells_failure(notify: Message) -> bool:

@@ -1,4 +1,4 @@
-"""Whom a peer asks us to call in its place (RFC 3515), and whose place we take there (RFC 3891)."""
+"""Whom a peer asks us to call in its place (RFC 3515), and whose place is taken (RFC 3891)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,27 @@ class Referral:
         if replaces and not _REPLACES.fullmatch(replaces):
             raise ValueError("no dialog")
         return cls(_USER_PARAMETER.sub("", uri), quote(replaces, safe=""), cseq)
+
+
+@dataclass(frozen=True, slots=True)
+class Replaces:
+    """The dialog of ours that an INVITE asks to take the place of; `tags` are ours and the peer's."""
+
+    call_id: str
+    tags: tuple[str, str]
+    early_only: bool
+
+    @classmethod
+    def parse(cls, header: str) -> Replaces:
+        """Raises ValueError."""
+        if not _REPLACES.fullmatch(header):
+            raise ValueError("no dialog")
+        call_id, *parameters = header.split(";")
+        named = [parameter.partition("=")[::2] for parameter in parameters]
+        found = {name.lower(): value for name, value in named}
+        if len(found) < len(named) or not (found.get("to-tag") and found.get("from-tag")):
+            raise ValueError("not one tag of each side")
+        return cls(call_id, (found["to-tag"], found["from-tag"]), "early-only" in found)
 
 
 _WORD = r"[A-Za-z0-9.!%*_+`'~()<>:\\\"/\[\]?{}-]+"
