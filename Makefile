@@ -72,11 +72,12 @@ test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	trap 'kill $$beside 2>/dev/null; rm -f "$$calls"' EXIT; trap 'exit 130' INT TERM; \
 	$(call PYTEST,not e2e) $(ARGS); first=$$?; \
 	wait $$beside; second=$$?; cat "$$calls"; \
+	failed=0; \
 	case $$first in 0 | 5) ;; *) echo "Once more, alone: what failed."; \
-	  $(call PYTEST,not e2e) $(AGAIN) $(ARGS) || exit 1 ;; esac; \
+	  $(call PYTEST,not e2e) $(AGAIN) $(ARGS) || failed=1 ;; esac; \
 	case $$second in 0 | 5) ;; *) echo "Once more, alone: what failed of whole calls."; \
-	  $(call PYTEST,e2e) $(AGAIN) $(ARGS) || exit 1 ;; esac; \
-	[ $$first-$$second != 5-5 ]
+	  $(call PYTEST,e2e) $(AGAIN) $(ARGS) || failed=1 ;; esac; \
+	[ $$first-$$second != 5-5 ] && exit $$failed
 
 soak: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	$(VENV)/bin/python -m pytest -m soak $(ARGS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import wave
@@ -37,15 +39,22 @@ def missing_peer(name: str) -> NoReturn:
     pytest.skip(message)
 
 
+# None that the system hands out by itself, which might be taken before it is used, and none for RTP.
+_PORTS = itertools.cycle(random.SystemRandom().sample(range(26_000, 30_000), 4_000))
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free on UDP and TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind((host, 0))
-            port = int(tcp.getsockname()[1])
-            with contextlib.suppress(OSError):
-                udp.bind((host, port))
-                return port
+    """A port that is free on UDP and TCP, and isn't soon given again."""
+    for port in _PORTS:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as tcp,
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind((host, port))
+            udp.bind((host, port))
+            return port
+    raise AssertionError("there is always another")
 
 
 # As Debian's baresip names them, and the WAV format that each needs, since it doesn't resample.

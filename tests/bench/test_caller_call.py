@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from bench.caller.script import Cancel, Digits, Hangup, Line, Play, Script, Step
 from bench.material import write_wav
 from bench.metrics import CallLog, greeting_ms, heard_s, pacing, turns
 from tests.bench.scripted_agent import ScriptedAgent
+from tests.peers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -148,9 +148,7 @@ def baresip(tmp_path: Path) -> Iterator[str]:
         pytest.skip("baresip isn't installed")
     folder = tmp_path / "baresip"
     folder.mkdir()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     modules = next(Path("/usr/lib").glob("**/baresip/modules"), Path("/usr/lib/baresip/modules"))
     (folder / "config").write_text(
         f"sip_listen 127.0.0.1:{port}\naudio_player aubridge,loop\naudio_source aubridge,loop\n"

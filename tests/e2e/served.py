@@ -51,8 +51,6 @@ class Served:
         self, folder: Path, environment: dict[str, str], program: Sequence[str] = tuple(OFFHOOK)
     ) -> None:
         self.sip, self.http = free_port(), int(environment.get("OFFHOOK_HTTP__PORT") or free_port())
-        while 10_000 <= self.sip <= 20_000:  # the RTP ports' range
-            self.sip = free_port()
         environment = {
             "OFFHOOK_SIP__HOST": "127.0.0.1",
             "OFFHOOK_SIP__PORT": str(self.sip),

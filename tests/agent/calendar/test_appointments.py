@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -22,6 +20,7 @@ from pydantic import SecretStr
 from agent.calendar.appointments import Answer, Appointments, appointments
 from agent.calendar.store import CalendarUnavailable
 from config.calendar import CalendarSettings
+from tests.peers import free_port
 
 NOW = datetime(2026, 3, 11, 15, 20)
 TEN = datetime(2026, 3, 13, 10)
@@ -38,9 +37,7 @@ def made(folder: Path, **settings: object) -> Appointments:
 def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A CalDAV server's address."""
     folder = tmp_path_factory.mktemp("radicale")
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "users").write_text("desk:secret\n")
     (folder / "config").write_text(
         f"[server]\nhosts = 127.0.0.1:{port}\n[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
@@ -230,9 +227,7 @@ async def test_a_file_that_is_none_is_left_alone(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.raises(CalendarUnavailable, match="didn't answer"):
         await book(made(tmp_path, url=f"http://127.0.0.1:{port}/desk/"))
 

@@ -25,6 +25,7 @@ from agent.tools.toolbox import CUT, Toolbox, toolbox
 from config.errors import ConfigError
 from config.persona import Persona, load_persona
 from config.tools import ToolSettings
+from tests.peers import free_port
 from tests.waiting import until
 
 CALL = CallFacts(id="test")
@@ -66,12 +67,6 @@ async def over_http(folder: Path, port: int) -> AsyncIterator[None]:
 def answers(port: int) -> bool:
     with socket.socket() as wire:
         return wire.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as wire:
-        wire.bind(("127.0.0.1", 0))
-        return int(wire.getsockname()[1])
 
 
 @pytest.fixture(params=["stdio", "http"])
