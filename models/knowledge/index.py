@@ -77,6 +77,11 @@ class Index:
         any_of = " OR ".join(f'"{term}"' for term in terms)
         return [number for (number,) in self._db.execute(_RANKED, (any_of, HEADING))]
 
+    def nearest(self, words: str, sentences: Iterable[str]) -> list[str]:
+        """Those that have most of the question's words first."""
+        terms = set(self._terms(words))
+        return sorted(sentences, key=lambda one: -len(terms.intersection(self._stems(one))))
+
     def tells(self, words: str) -> bool:
         """Whether any of the words says what they are about."""
         return bool(self._terms(words))

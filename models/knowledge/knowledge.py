@@ -17,7 +17,6 @@ from models.knowledge.index import Floats, Index
 from models.knowledge.passages import Passage
 from models.knowledge.vectors import Vectors
 from models.lanes import Lane
-from models.llm.brevity import sentences
 
 BEST = 3
 # What bench.knowledge fitted on questions that pages answer and others that none does.
@@ -31,9 +30,11 @@ FITS_ALONE, FITS_TOGETHER = 0.25, 0.45  # then by themselves, and with that
 
 @dataclass(frozen=True)
 class Found:
-    """A passage, and how well it fits; `may_fit` where it can't be told whether it does."""
+    """A passage, how well it fits, and its sentences, the nearest first; `may_fit` where it can't be told
+    whether it does."""
 
     passage: Passage
+    sentences: Sequence[str]
     fit: float
     fits: bool
     may_fit: bool
@@ -47,11 +48,17 @@ class _Meanings:
     sentences: Floats
     of: npt.NDArray[np.int64]
 
-    def near(self, question: Floats) -> Floats:
-        """How near each passage is: as a whole and by its nearest sentence, alike."""
-        sentence = np.full(len(self.passages), -1, np.float32)
-        np.maximum.at(sentence, self.of, self.sentences @ question)
-        return np.float32(0.5) * (self.passages @ question + sentence)
+    def near(self, question: Floats) -> tuple[Floats, Floats]:
+        """How near each passage is, as a whole and by its nearest sentence, alike; and each sentence."""
+        sentences = self.sentences @ question
+        nearest = np.full(len(self.passages), -1, np.float32)
+        np.maximum.at(nearest, self.of, sentences)
+        return np.float32(0.5) * (self.passages @ question + nearest), sentences
+
+    def nearest(self, passage: Passage, number: int, sentences: Floats) -> list[str]:
+        """A passage's sentences, the nearest first."""
+        order = np.argsort(-sentences[self.of == number], kind="stable")
+        return [passage.sentences[nth] for nth in order]
 
 
 class Knowledge:
@@ -86,7 +93,7 @@ class Knowledge:
 
         Blocks: call it off the event loop.
         """
-        said = [sentences(one.text, language=self._language) for one in self.passages]
+        said = [one.sentences for one in self.passages]
         with Vectors(kept) as vectors:
             self._meanings = _Meanings(
                 vectors.of([one.line for one in self.passages], embedder),
@@ -100,41 +107,42 @@ class Knowledge:
 
         Where none fits, the words may go on with what the caller said `before`: "And on Sundays?"
         """
-        if self._lane is None or not self.by_meaning:
+        if self._lane is None or self._meanings is None:
             return self._by_words(words)
         try:
-            fits = await self._lane.run(call_id, lambda: self._fits(words))
+            fits, near = await self._lane.run(call_id, lambda: self._fits(words))
             if before and fits.max() < FITS and len(words.split()) <= FOLLOWS:
-                together = await self._lane.run(call_id, lambda: self._fits(f"{before} {words}"))
+                together, _ = await self._lane.run(call_id, lambda: self._fits(f"{before} {words}"))
                 fits = np.where((fits >= FITS_ALONE) & (together >= FITS_TOGETHER), together, fits)
         except ModelError:
             return self._by_words(words)
-        asks = self.asks_something(words)
-        return [
-            self._found(int(number), float(fits[number]), FITS, MAY_FIT if asks else FITS)
-            for number in np.argsort(-fits)[:BEST]
-        ]
+        may_fit = MAY_FIT if self.asks_something(words) else FITS
+        found = []
+        for number in map(int, np.argsort(-fits)[:BEST]):
+            passage, fit = self.passages[number], float(fits[number])
+            nearest = self._meanings.nearest(passage, number, near)
+            found.append(Found(passage, nearest, fit, fit >= FITS, may_fit <= fit < FITS))
+        return found
 
     def asks_something(self, words: str) -> bool:
         """Whether any word tells what they are about."""
         return self._index.tells(words)
 
-    def _fits(self, words: str) -> Floats:
-        """Of each passage. On the lane's thread."""
+    def _fits(self, words: str) -> tuple[Floats, Floats]:
+        """How well each passage fits, and how near each sentence is. On the lane's thread."""
         assert self._embedder is not None
         assert self._meanings is not None
-        near = self._meanings.near(self._embedder.embed([words])[0])
-        return near + WORDS * self._index.shares(words)
+        near, sentences = self._meanings.near(self._embedder.embed([words])[0])
+        return near + WORDS * self._index.shares(words), sentences
 
     def _by_words(self, words: str) -> list[Found]:
         shares = self._index.shares(words)
-        return [
-            self._found(number, float(shares[number]), FITS_BY_WORDS, FITS_BY_WORDS)
-            for number in self._index.ranked(words)[:BEST]
-        ]
-
-    def _found(self, number: int, fit: float, fits: float, may_fit: float) -> Found:
-        return Found(self.passages[number], fit, fit >= fits, may_fit <= fit < fits)
+        found = []
+        for number in self._index.ranked(words)[:BEST]:
+            passage, fit = self.passages[number], float(shares[number])
+            nearest = self._index.nearest(words, passage.sentences)
+            found.append(Found(passage, nearest, fit, fit >= FITS_BY_WORDS, may_fit=False))
+        return found
 
 
 @lru_cache(maxsize=32)

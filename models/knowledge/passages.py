@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,11 @@ class Passage:
 
     page: str
     heading: str
-    text: str
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.sentences)
 
     @property
     def source(self) -> str:
@@ -37,7 +41,11 @@ class Passage:
     @property
     def line(self) -> str:
         """As a model is told it."""
-        return f"{self.heading}: {self.text}"
+        return self.line_of(self.sentences)
+
+    def line_of(self, sentences: Container[str]) -> str:
+        """The same with these alone."""
+        return f"{self.heading}: {' '.join(one for one in self.sentences if one in sentences)}"
 
 
 def passages_of(page: Page, language: str) -> list[Passage]:
@@ -45,14 +53,18 @@ def passages_of(page: Page, language: str) -> list[Passage]:
     blocks = _blocks_of_markdown(page) if page.markdown else _blocks_of_text(page)
     passages: list[Passage] = []
     above, text = "", ""
+
+    def close() -> None:
+        passages.append(Passage(page.name, above, tuple(sentences(text, language=language))))
+
     for heading, block in blocks:
         for part in _parts(block, language):
             if text and (heading != above or len(text) + 1 + len(part) > LONGEST):
-                passages.append(Passage(page.name, above, text))
+                close()
                 text = ""
             above, text = heading, f"{_ended(text)} {part}".strip()
     if text:
-        passages.append(Passage(page.name, above, text))
+        close()
     return passages
 
 

@@ -6,6 +6,7 @@ done, and what stands in a prompt is where it was in the prompt before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,20 +16,22 @@ from models.knowledge.passages import Passage
 from models.llm.acts import caller_turns
 from models.llm.foreign import neutral
 
-READ_S = 1.5  # of a model's time for passages, while the caller speaks
+READ_S = 0.8  # of a model's time for what is found, which it may read anew behind the caller's last word
 CHARACTERS_PER_TOKEN = 4
 STILL_THERE = 3  # turns, for which what was told needn't be told again
 
 Message = Mapping[str, Any]
+Sentence = tuple[Passage, str]
 
 
 @dataclass(frozen=True)
 class Note:
-    """`words` are those that it was looked up for; `sources` where what may answer them stands."""
+    """Looked up for these `words`; `told` are the sentences that `text` holds, `sources` where what may
+    answer them stands."""
 
     words: str
     text: str = ""
-    passages: tuple[Passage, ...] = ()
+    told: frozenset[Sentence] = frozenset()
     sources: tuple[str, ...] = ()
 
 
@@ -68,14 +71,14 @@ class Recall:
             return note.sources
         found = await knowledge.search(words, before=said[-1] if said else "", call_id=self._call_id)
         fitting = [one for one in found if one.fits] or [one for one in found if one.may_fit]
-        known = {passage for turn in range(number - STILL_THERE, number) for passage in self._told(turn)}
+        known = frozenset[Sentence]().union(*map(self._told, range(number - STILL_THERE, number)))
         if fitting:
-            there = known | set(self._told(number))
-            if note is not None and note.passages and fitting[0].passage in there:
+            best = fitting[0].passage, fitting[0].sentences[0]
+            if note is not None and note.told and best in known | note.told:
                 self._notes[number] = replace(note, words=words)
             else:
                 self._notes[number] = _note(knowledge, words, fitting, known, tokens_s)
-        elif over and (note is None or not note.passages):
+        elif over and (note is None or not note.told):
             told = knowledge.nothing if knowledge.asks_something(words) else ""
             self._notes[number] = Note(words, told)
         return self._notes[number].sources if number in self._notes else ()
@@ -95,24 +98,32 @@ class Recall:
         note = self._notes.get(number)
         return [{"role": "system", "content": note.text}] if note is not None and note.text else []
 
-    def _told(self, number: int) -> Sequence[Passage]:
-        return self._notes[number].passages if number in self._notes else ()
+    def _told(self, number: int) -> frozenset[Sentence]:
+        return self._notes[number].told if number in self._notes else frozenset()
 
 
 def _note(
-    knowledge: Knowledge, words: str, fitting: Sequence[Found], known: set[Passage], tokens_s: float | None
+    knowledge: Knowledge,
+    words: str,
+    fitting: Sequence[Found],
+    known: frozenset[Sentence],
+    tokens_s: float | None,
 ) -> Note:
-    """As many passages as are read in time, and one in any case; none that is `known`."""
-    room = None if tokens_s is None else READ_S * tokens_s * CHARACTERS_PER_TOKEN
-    new: list[Passage] = []
-    for one in fitting:
-        if one.passage in known:
-            continue
-        taken = sum(len(passage.line) for passage in new)
-        if new and room is not None and taken + len(one.passage.line) > room:
-            break
-        new.append(one.passage)
-    given = [one.passage for one in fitting if one.passage in new or one.passage in known]
-    told = knowledge.found if fitting[0].fits else knowledge.perhaps
-    text = "\n".join([told, *(f"- {neutral(passage.line)}" for passage in new)]) if new else ""
-    return Note(words, text, tuple(new), tuple(passage.source for passage in given))
+    """The nearest sentences of each passage, as many as are read in time, and one in any case; none that is
+    `known`."""
+    room = math.inf if tokens_s is None else READ_S * tokens_s * CHARACTERS_PER_TOKEN
+    told = set[Sentence]()
+    lines: list[str] = []
+    for nth, (passage, sentences) in enumerate((one.passage, one.sentences) for one in fitting):
+        new = [one for one in sentences if (passage, one) not in known]
+        least = 1 if nth == 0 else 0
+        while len(new) > least and len(passage.line_of(new)) > room:
+            new = new[:-1] if nth == 0 else []
+        if new:
+            lines.append(passage.line_of(new))
+            room -= len(lines[-1])
+            told |= {(passage, one) for one in new}
+    given = [one.passage for one in fitting if any(one.passage is of for of, _ in told | known)]
+    text = knowledge.found if fitting[0].fits else knowledge.perhaps
+    text = "\n".join([text, *(f"- {neutral(line)}" for line in lines)]) if lines else ""
+    return Note(words, text, frozenset(told), tuple(passage.source for passage in given))

@@ -9,9 +9,9 @@ from models.knowledge.passages import LONGEST, Passage, passages_of
 def test_each_section_is_a_passage_with_what_stands_above_it() -> None:
     page = Page("loans", "# Loans\nFour weeks.\n\n## Renewing\nTwice, *by* [phone](tel:1).\n\n# Fees\nNone.")
     assert passages_of(page, "en") == [
-        Passage("loans", "Loans", "Four weeks."),
-        Passage("loans", "Loans, Renewing", "Twice, by phone."),
-        Passage("loans", "Fees", "None."),
+        Passage("loans", "Loans", ("Four weeks.",)),
+        Passage("loans", "Loans, Renewing", ("Twice, by phone.",)),
+        Passage("loans", "Fees", ("None.",)),
     ]
 
 
@@ -29,7 +29,7 @@ def test_lists_tables_code_and_pictures_become_text_and_comments_dont() -> None:
 def test_plain_text_has_paragraphs_and_no_markup() -> None:
     page = Page("notes/opening-hours", "We open\nat nine.\n\n# 5 is our bus.", markdown=False)
     assert passages_of(page, "en") == [
-        Passage("notes/opening-hours", "Opening hours", "We open at nine. # 5 is our bus.")
+        Passage("notes/opening-hours", "Opening hours", ("We open at nine.", "# 5 is our bus."))
     ]
 
 

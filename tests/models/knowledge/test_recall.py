@@ -91,6 +91,34 @@ async def test_a_slow_model_is_told_the_best_alone() -> None:
         assert len(await recall.look_up(known, asked, tokens_s=tokens_s)) == told
 
 
+LOFT = (
+    "The loft has a floor of oak. It can be rented for weddings and other feasts. "
+    "Its bar serves cider. The stairs are steep."
+)
+
+
+def of_one_page(text: str) -> Knowledge:
+    pages = Pages(Path(), (Page("loft", text),))
+    return Knowledge(pages, "en", found="Pages say:", perhaps="Pages may say:", nothing="Pages say nothing.")
+
+
+async def test_a_slow_model_is_told_the_nearest_sentences_and_further_ones_when_they_are_asked_for() -> None:
+    recall, known = Recall("test"), of_one_page(LOFT)
+    first = said("is the loft rented for weddings")
+    await recall.look_up(known, first, tokens_s=10.0)
+    nearest = "Pages say:\n- Loft: It can be rented for weddings and other feasts."
+    assert contents(recall.told(first)) == [nearest, "is the loft rented for weddings"]
+    then = said("is the loft rented for weddings", "It is.", "what does the bar of the loft serve")
+    assert await recall.look_up(known, then, tokens_s=10.0) == ("loft: Loft",)
+    further = "Pages say:\n- Loft: Its bar serves cider."
+    assert contents(recall.told(then))[:1] == [nearest]
+    assert contents(recall.told(then))[3:] == [further, "what does the bar of the loft serve"]
+    again = said("is the loft rented for weddings")
+    fast = Recall("test")
+    await fast.look_up(known, again, tokens_s=1000.0)
+    assert contents(fast.told(again))[0] == f"Pages say:\n- Loft: {LOFT}"
+
+
 async def test_a_turn_that_was_taken_back_is_looked_up_anew() -> None:
     recall, known = Recall("test"), knowledge()
     await recall.look_up(known, said("do you repair it"), tokens_s=None)
