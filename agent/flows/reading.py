@@ -90,8 +90,9 @@ class TurnReader:
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """The values that the words give slots of these names, and what is wrong with others."""
         values, wrong = dict[str, Any](), dict[str, str]()
+        dialling = bool(state.asked) and self._flow.slots[state.asked].kind == "phone"
         for name, said in self._passages(state, names, words, now).items():
-            found = self._slots.find(name, said, now)
+            found = self._slots.find(name, said, now, dialling=dialling)
             if isinstance(found, Wrong):
                 if not found.goes_on:
                     wrong[name] = found.says

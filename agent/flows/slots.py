@@ -11,9 +11,13 @@ from typing import Any
 from babel.lists import format_list
 
 from agent import slots as kinds
+from agent.slots.numbers import FEWEST_FOUND
 from agent.slots.slot import Problem
+from agent.slots.words import code_of
 from config.flow import Flow, Slot, fill
+from models.llm import spoken
 
+FEWEST_ASKED = 5  # digits in a row that are a telephone number's, where one was asked for
 GOES_ON = ("several", "vague", "short")  # what is said next may make a value of it
 
 
@@ -38,8 +42,14 @@ class Slots:
         value = self._kinds[name].read(words, language=self._language, now=now)
         return self._told(name, value) if isinstance(value, Problem) else value
 
-    def find(self, name: str, words: str, now: datetime) -> Any | Wrong | None:
-        """The value that any sentence gives it beyond doubt; None where there is none."""
+    def find(self, name: str, words: str, now: datetime, *, dialling: bool = False) -> Any | Wrong | None:
+        """The value that any sentence gives it beyond doubt; None where there is none.
+
+        `dialling`: a telephone number was asked for, whose digits are no time, even if some aren't heard.
+        """
+        if self._kinds[name].kind in ("time", "count"):
+            fewest = FEWEST_ASKED if dialling else FEWEST_FOUND
+            words = spoken.without_dialled(words, code_of(self._language), fewest)
         value = self._kinds[name].find(words, language=self._language, now=now)
         return self._told(name, value) if isinstance(value, Problem) else value
 

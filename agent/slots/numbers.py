@@ -26,7 +26,8 @@ _CURRENCIES = {
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
 _HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
 _LISTED = re.compile(r"(?:\b\w+, ){4}")
-_MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")
+_MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")  # and before it:
+_DIGITS_BEFORE = re.compile(r"\d(?:\W+\w+){1,2}\W*\Z")
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 
 
@@ -168,8 +169,11 @@ class Phone:
         if longest is None or len(longest[0].replace(" ", "")) < FEWEST_FOUND:
             return None
         value = self.read(longest[0], language=language, now=now)
-        cut = isinstance(value, str) and not value.startswith("+") and _MORE_DIGITS.match(said, longest.end())
-        return None if cut else value  # what was heard between them may have been a digit, too
+        if isinstance(value, str) and not value.startswith("+"):
+            before, behind = said[: longest.start()], said[longest.end() :]
+            if _DIGITS_BEFORE.search(before) or _MORE_DIGITS.match(behind):
+                return None  # what was heard between them may have been a digit, too
+        return value
 
     def say(self, value: str, *, language: str) -> str:
         region = self._region(language)

@@ -65,7 +65,10 @@ def as_json(value: Any) -> Any:
 
 
 def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
-    """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday"."""
+    """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
+
+    Where that may be several, it is none of what was said before.
+    """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
     parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]
@@ -74,6 +77,8 @@ def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T 
         value = read(part)
         if not isinstance(value, Problem):
             return value
+        if value.reason == "several":
+            return problem or value
         if value.reason != "nothing" and problem is None:
             problem = value
     return problem or read(words)

@@ -273,3 +273,9 @@ def dialled(text: str, language: str) -> str:
     for word, times in words.repeated.items():
         said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
     return " ".join(fold(said, language).replace(PAUSE, " ").split())
+
+
+def without_dialled(text: str, language: str, fewest: int) -> str:
+    """`text` as it is where it has no so many digits in a row; else folded, and without them."""
+    said = dialled(text, language)
+    return rest if (rest := re.sub(rf"(?<!\d)\d(?: ?\d){{{fewest - 1},}}", " ", said)) != said else text

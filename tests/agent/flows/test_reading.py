@@ -43,6 +43,11 @@ def read(
         ("name", "Ann Miller", {"name": "Ann Miller"}),
         ("name", "My name is Ann", {"name": "Ann"}),
         ("phone", "212 555 0123", {"phone": "+12125550123"}),
+        # As recognizers write it where callers hesitate: neither at five nor for so many.
+        ("phone", "It's to 1 2 at 5 5 5 0 1 6 3", {"phone": "+12125550163"}),
+        ("phone", "It's two one two at five five five five zero one six three", {}),
+        ("phone", "2 1255 0 11 0 sorry 2 1255 0", {}),
+        ("phone", "Make it eight p.m., it's 212 555 0123", {"time": time(20), "phone": "+12125550123"}),
         ("", "No, Tuesday", {"day": date(2026, 12, 8)}),
         ("", "actually make it five people", {"people": 5}),
     ],

@@ -55,6 +55,7 @@ en|on Friday. No wait, Saturday.|2026-03-14
 en|not Friday, Saturday|2026-03-14
 en|Um, Thursday. Sorry, I mean Friday.|2026-03-13
 en|Friday or Saturday|!several
+en|Tuesday, no, Friday, Wednesday.|!several
 en|yesterday|!past
 en|last Tuesday|!past
 en|two days ago|!past
