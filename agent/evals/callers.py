@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Self
 
+import phonenumbers
 from babel.dates import format_date
 from num2words import num2words
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -23,8 +24,8 @@ from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# What is asked for: anything that isn't known, the name and its letters, and whether there is anything else.
-OTHER, SPELL, FAREWELL = "other", "spell", "anything_else"
+# What is asked for: anything that isn't known, the name and its letters, the number by keys, anything else.
+OTHER, SPELL, KEYS, FAREWELL = "other", "spell", "keys", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -87,6 +88,12 @@ class Caller(Section):
     def calls_themselves(self) -> str:
         return next((entry.name for entry in (*self.entries, *self.had)), "")
 
+    @property
+    def number(self) -> str:
+        """Their telephone number, as it is keyed in at home."""
+        phone = next((entry.phone for entry in (*self.entries, *self.had) if entry.phone), None)
+        return str(phonenumbers.parse(phone).national_number) if phone else ""
+
     @model_validator(mode="after")
     def _days_are_known(self) -> Self:
         named = {entry.day for entry in (*self.had, *self.entries)}
@@ -107,7 +114,7 @@ class CallerSet(Section):
     persona: Text
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
-        "At `spell` callers say their name and its letters."
+        "At `spell` callers say their name and its letters, at `keys` they key in their number."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -116,9 +123,12 @@ class CallerSet(Section):
 
 @dataclass(frozen=True)
 class Said:
+    """`keys` are pressed, and nothing is said then."""
+
     text: str
     breaks_in: str = ""
     after_ms: int = 0
+    keys: str = ""
 
 
 class Conversation:
@@ -148,6 +158,8 @@ class Conversation:
         lines = self._answers.get(asked)
         if asked == SPELL and lines is None and (name := self._caller.calls_themselves):
             return Said(f"{name}. {', '.join(name.split()[-1].upper())}.")
+        if asked == KEYS and lines is None and (digits := self._caller.number):
+            return Said(f"DTMF: {digits}#", keys=f"{digits}#")  # the text is what a session makes of keys
         if lines is None:  # asked to say it again, or for what they have just said
             return self._said(self._said_last) if number < MOST_REPEATED else None
         self._said_last = lines[min(number, len(lines) - 1)]

@@ -21,7 +21,7 @@ from agent.evals.desk import CallResult, booked, prepare
 from agent.server import Server
 from agent.session import CallSession
 from bench.caller.prompting import ASKED, STEPS
-from bench.caller.script import Hangup, Play, Prompted, Script, Step, Wait
+from bench.caller.script import Digits, Hangup, Play, Prompted, Script, Step, Wait
 from bench.material import MaterialError, Speaker, write_wav
 from config.answering import Personas
 from config.persona import Persona
@@ -172,6 +172,8 @@ class _Call:
             await asyncio.sleep(0.05)
 
     async def _steps(self, said: Said) -> tuple[Step, ...]:
+        if said.keys:
+            return (Digits(digits=said.keys), *_ANSWERED, Prompted())
         words = Play(wav=await self._wav(said.text))
         if not said.breaks_in:
             return (words, *_ANSWERED, Prompted())

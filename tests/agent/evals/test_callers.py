@@ -31,6 +31,7 @@ SET = CallerSet.model_validate(
             "time": "what time",
             "again": "say it again",
             "spell": "spell",
+            "keys": "keypad",
         },
         "otherwise": {"anything_else": "No.", "other": "Sorry?"},
         "callers": [
@@ -38,7 +39,7 @@ SET = CallerSet.model_validate(
                 "name": "one",
                 "days": {"a": 1},
                 "opens": "Hello.",
-                "entries": [{"day": "a", "at": "10:00", "name": "Ann Hall"}],
+                "entries": [{"day": "a", "at": "10:00", "name": "Ann Hall", "phone": "+12125550123"}],
                 "answers": {"day": ["{a}.", "{a:date}."], "time": {"says": "Ten.", "breaks_in": "Eleven."}},
             }
         ],
@@ -75,6 +76,12 @@ def test_they_say_again_what_wasnt_understood_and_not_for_ever() -> None:
 
 def test_they_spell_their_name() -> None:
     assert said(talk(), "Could you spell your name?") == "Ann Hall. H, A, L, L."
+
+
+def test_they_key_in_their_number() -> None:
+    reply = talk().reply("Please enter it on the keypad. Or say it once more.")
+    assert reply
+    assert (reply.text, reply.keys) == ("DTMF: 2125550123#", "2125550123#")
 
 
 def test_the_last_sentence_that_asks_counts() -> None:

@@ -74,3 +74,13 @@ async def test_whoever_interrupts_is_booked_once(topic: str) -> None:
     caller = _cut_into(plain.model_copy(update={"answers": answers}), topic)
     result = await in_text(scripted(), found, caller, load_persona(found.persona), CalendarSettings())
     assert not result.failures, result.turn.answer
+
+
+async def test_whose_number_is_not_understood_keys_it_in() -> None:
+    found = next(found for found in SETS if found.file.stem == "callers")
+    plain = next(caller for caller in found.callers if caller.name == "plain")
+    short = (Line(says="Two one two, five five five, one nine nine."),)  # without what was an oh
+    caller = plain.model_copy(update={"answers": {**plain.answers, "phone": short}})
+    result = await in_text(scripted(), found, caller, load_persona(found.persona), CalendarSettings())
+    assert not result.failures, result.turn.answer
+    assert "DTMF: 2125550199#" in [words for words, _ in result.said]
