@@ -225,6 +225,7 @@ class Flow(Section):
     start: Name | None = Field(None, description="The task that the greeting has begun already.")
     tries: int = Field(3, ge=1, le=9, description="So often the same is asked, then somebody else goes on.")
     hand_over: HandOver | None = Field(None, description="Without one, the task is left then.")
+    reword: bool = Field(False, description="The model puts questions in its own words, if it is quick.")
     phrases: FlowPhrases = FlowPhrases()
 
     def __hash__(self) -> int:

@@ -17,8 +17,9 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.flows.hints import expected
 from agent.flows.languages import NONE, lexicon
-from agent.flows.machine import FAILED, FlowMachine
+from agent.flows.machine import FAILED, FlowMachine, Next
 from agent.flows.reading import TurnReader
+from agent.flows.rewording import Rewording
 from agent.flows.slots import Slots
 from agent.flows.state import SECRET, Acted, Answer, Call, Command, Reading, Result, Say, State, Turn
 from agent.flows.understanding import Understanding
@@ -40,6 +41,7 @@ class Asks(Protocol):
 
     async def choose(self, lesson: str, line: str, options: Sequence[str]) -> str | None: ...
     async def copy(self, line: str, what: str, fields: Sequence[str]) -> Mapping[str, str]: ...
+    async def reword(self, line: str, text: str) -> str: ...
 
 
 class FlowEngine:
@@ -68,6 +70,7 @@ class FlowEngine:
         words = lexicon(persona.language)
         self._reader = TurnReader(self._flow, self._slots, words, persona.transfer_to)
         self._understanding = Understanding(self._slots, asks, agrees=words is NONE)
+        self._rewording = Rewording(asks, persona.language) if self._flow.reword else None
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
         self._now = now
@@ -137,21 +140,22 @@ class FlowEngine:
         if messages[-1]["role"] == "tool" and states and states[-1].waits == "act":
             before = states[-1]
             state, commands = await self._behind_act(before)
-            self._states[said] = [*states, state]
         else:
+            states = []
             before, words = self._before(said)
             heard = _heard(messages)
             if before.waits == "act" and self._awaited(before) in self._acts:
                 before, _ = await self._behind_act(before)  # what it says wasn't heard yet
             reading = await self._read(before, words, messages)
             state, commands = self._machine.handle(before, Turn(reading, heard))
-            self._states[said] = [state]
-            if not state.task and commands[-1:] == (Answer(),):
-                async for chunk in self._carried_out(commands[:-1], ask):
-                    yield chunk
-                async for chunk in self._from_model(before, said, words, ask):
-                    yield chunk
-                return
+        state, commands = await self._reworded(state, commands, messages)
+        self._states[said] = [*states, state]
+        if not state.task and commands[-1:] == (Answer(),):
+            async for chunk in self._carried_out(commands[:-1], ask):
+                yield chunk
+            async for chunk in self._from_model(before, messages, words, ask):
+                yield chunk
+            return
         async for chunk in self._carried_out(commands, ask):
             yield chunk
 
@@ -182,7 +186,7 @@ class FlowEngine:
     # Answers.
 
     async def _from_model(
-        self, before: State, said: tuple[str, ...], words: str, ask: Callable[[], Chunks]
+        self, before: State, messages: Sequence[Message], words: str, ask: Callable[[], Chunks]
     ) -> Chunks:
         """The model's answer, or the task that it finds to be asked for."""
         try:
@@ -199,9 +203,20 @@ class FlowEngine:
         except ModelFailed as error:
             logger.info(f"A turn between tasks wasn't understood: {error}")
             state, commands = self._machine.lost(before)
-        self._states[said] = [state]
+        state, commands = await self._reworded(state, commands, messages)
+        self._states[tuple(_said(messages))] = [state]
         async for chunk in self._carried_out(commands, ask):
             yield chunk
+
+    async def _reworded(self, state: State, commands: Sequence[Command], messages: Sequence[Message]) -> Next:
+        """With the questions in the model's words, where the flow has them so."""
+        if self._rewording is None:
+            return state, tuple(commands)
+        said = list(commands)
+        for place, one in enumerate(commands):
+            if isinstance(one, Say) and one.asks:
+                said[place] = replace(one, text=await self._rewording.reworded(one.text, messages))
+        return self._machine.spoken(state, said)
 
     async def _carried_out(self, commands: Sequence[Command], ask: Callable[[], Chunks]) -> Chunks:
         spoken = False

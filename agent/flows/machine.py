@@ -64,11 +64,11 @@ class FlowMachine:
         state, commands = self._turn(state, event.reading)
         if owed and not any(isinstance(one, Say) and one.owed == owed for one in commands):
             commands = (Say(owed, len(words_of(owed)), owed), *commands)
-        return self._spoken(state, commands)
+        return self.spoken(state, commands)
 
     def lost(self, state: State) -> Next:
         """The model, which was to answer what was said in `state`, didn't."""
-        return self._spoken(*self._again(state, self.flow.phrases.not_understood))
+        return self.spoken(*self._again(state, self.flow.phrases.not_understood))
 
     def awaited(self, state: State) -> Call:
         """The act that a state waits for."""
@@ -225,7 +225,7 @@ class FlowMachine:
         if not (step.reads or result.status == FAILED or (outcome and outcome.forget)):
             act = self._identity(state, state.step, step)
             state = replace(state, base=state.step, done=(*_before(act, state), act))
-        return self._spoken(*self._walk(state))
+        return self.spoken(*self._walk(state))
 
     def _call(self, state: State, name: str, step: Step) -> Call:
         act = self._identity(state, name, step)
@@ -257,11 +257,11 @@ class FlowMachine:
         """What is waited for, in other words at each further try."""
         if state.waits == "slot":
             asks = self.flow.slots[state.asked].ask
-            return Say(fill(asks[min(state.tries, len(asks) - 1)], self._values(state)))
+            return Say(fill(asks[min(state.tries, len(asks) - 1)], self._values(state)), asks=True)
         if state.waits == "change":
-            return Say(self.flow.phrases.what_to_change)
+            return Say(self.flow.phrases.what_to_change, asks=True)
         if not state.task:
-            return Say(self.flow.phrases.what_else)
+            return Say(self.flow.phrases.what_else, asks=True)
         step = self._task(state).steps[state.step]
         return _read_back(step.confirm, self._values(state)) if step.confirm else Say("")
 
@@ -272,8 +272,8 @@ class FlowMachine:
         }
         return {**self._facts, **slots, **_of_results(state)}
 
-    def _spoken(self, state: State, commands: Sequence[Command]) -> Next:
-        """The state, which remembers what was said."""
+    def spoken(self, state: State, commands: Sequence[Command]) -> Next:
+        """The state, which remembers what is said."""
         text, counts, owed = "", 0, list[str]()
         for one in commands:
             if isinstance(one, Say) and one.text:

@@ -100,11 +100,13 @@ Event = Turn | Acted
 
 @dataclass(frozen=True)
 class Say:
-    """`counts`: so many of its words must be heard; `owed` is what is said again if they weren't."""
+    """`counts`: so many of its words must be heard; `owed` is what is said again if they weren't; `asks`: a
+    question, and nothing that is told."""
 
     text: str
     counts: int = 0
     owed: str = ""
+    asks: bool = False
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Index:
         """`language`: a BCP 47 tag."""
         code = language.partition("-")[0]
         self.passages = [passage for page in pages.pages for passage in passages_of(page, language)]
-        self._idle = frozenset(_idle_words().get(code, "").split())
+        self._idle = idle_words(code)
         self._stemmer = Stemmer.Stemmer(_STEMMERS[code]) if code in _STEMMERS else None
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.execute(
@@ -100,11 +100,12 @@ class Index:
 
 
 @cache
-def _idle_words() -> Mapping[str, str]:
-    found: Mapping[str, str] = yaml.safe_load(
+def idle_words(language: str) -> frozenset[str]:
+    """A language's words that don't tell what a question is about; none where they aren't known."""
+    known: Mapping[str, str] = yaml.safe_load(
         (files("models") / "data" / "idle_words.yaml").read_text(encoding="utf-8")
     )
-    return found
+    return frozenset(known.get(language.partition("-")[0], "").split())
 
 
 _HAVING = "SELECT rowid FROM passages WHERE passages MATCH ?"

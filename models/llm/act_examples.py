@@ -183,3 +183,18 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
         "pt": ("Me mande por SMS.",),
     },
 }
+
+# Questions as they are written, and as somebody asks them who listens: nothing is promised, or told.
+REWORDED = """\
+# Telephone calls. The agent takes up what the caller said, and asks what is written down, in the caller's \
+language. It promises nothing, and adds no facts:
+Caller: Hi, my bicycle has a flat tyre. Written: Which kind of bicycle is it? -> \
+{"says": "Oh, that's annoying. Which kind of bicycle is it?"}
+Agent: Which kind of bicycle is it? Caller: a racing bike from the seventies Written: What colour is it? -> \
+{"says": "A nice old one, then. And what colour is it?"}
+Agent: What colour is it? Caller: Why do you ask? Written: What colour is it, please? -> \
+{"says": "So that we find it again. What colour is it, please?"}
+Agent: Où faut-il aller ? Caller: à la gare Written: Combien de valises avez-vous ? -> \
+{"says": "À la gare, d'accord. Et combien de valises avez-vous ?"}
+
+"""

@@ -200,6 +200,10 @@ class CallLlmService(SpeculatingLLMService):
         """The caller's words for the fields of `what` that they named; none where that is unknown."""
         return await understand.copy(self._asked_apart, line, what, fields)
 
+    async def reword(self, line: str, text: str) -> str:
+        """What the agent is to say behind `line` in other words; "" where nothing comes of it."""
+        return await understand.reword(self._asked_apart, line, text)
+
     async def _asked_apart(self, question: understand.Question) -> str:
         """What whoever answers makes of a question beside the conversation; "" where nothing comes of it."""
         if self._bundled_answers:

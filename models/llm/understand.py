@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from models.llm.act_examples import FILLED
+from models.llm.act_examples import FILLED, REWORDED
 
 DEADLINE_S = 4.0
 COPY_TOKENS = 120
@@ -69,6 +69,15 @@ async def copy(ask: Ask, line: str, what: str, fields: Sequence[str]) -> Mapping
     how = {"n_predict": COPY_TOKENS, "json_schema": schema}
     said = _read(await ask(Question(FILLED, f"{line} -> {what} ", how, schema)))
     return {name: text for name, text in said.items() if isinstance(text, str) and text.strip()}
+
+
+async def reword(ask: Ask, line: str, text: str) -> str:
+    """The same question as `text`, as it comes behind the call's last turns; "" where nothing comes back."""
+    schema = _object({"says": {"type": "string", "maxLength": LONGEST + len(text)}})
+    how = {"n_predict": COPY_TOKENS, "json_schema": schema}
+    said = _read(await ask(Question(REWORDED, f"{line} Written: {text} -> ", how, schema)))
+    words = said.get("says")
+    return " ".join(words.split()) if isinstance(words, str) else ""
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
