@@ -11,13 +11,14 @@ from loguru import logger
 
 from agent.heard import words_of
 from models.knowledge.index import idle_words
-from models.llm.acts import question
+from models.llm.acts import caller_turns, question
 
 if TYPE_CHECKING:
     from agent.flows.engine import Asks
 
 LATE_S = 1.2  # a caller waits for it
 MORE_WORDS = 10  # than the template has
+ECHO_WORDS = 4  # of the caller's in a row
 _MARKUP = re.compile(r"[*_#`<>{}\[\]|\n]")
 _NAMED = re.compile(r"(?<=[^\s.?!…] )[^\W\d_a-z]\w*")  # a capital letter that begins no sentence
 
@@ -41,7 +42,9 @@ class Rewording:
             self._late = True
             logger.info(f"No other words for a question within {LATE_S} s: from now on they are the flow's.")
             return template
-        return words if asks_the_same(words, template, self._language) else template
+        said = caller_turns(messages)[-1:]
+        fits = asks_the_same(words, template, self._language) and not any(_echoes(words, one) for one in said)
+        return words if fits else template
 
 
 def asks_the_same(words: str, template: str, language: str) -> bool:
@@ -58,6 +61,13 @@ def asks_the_same(words: str, template: str, language: str) -> bool:
         and set(_NAMED.findall(words)) <= {*re.findall(r"\w+", template), "I"}
         and set(_NAMED.findall(template)) <= set(re.findall(r"\w+", words))
     )
+
+
+def _echoes(words: str, caller: str) -> bool:
+    """Whether they say again what the caller said, as small models do."""
+    said, heard = words_of(words), " ".join(words_of(caller))
+    runs = (" ".join(said[first : first + ECHO_WORDS]) for first in range(len(said) - ECHO_WORDS + 1))
+    return any(re.search(rf"\b{run}\b", heard) for run in runs)
 
 
 def _numbers(text: str) -> list[str]:

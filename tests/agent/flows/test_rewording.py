@@ -64,6 +64,12 @@ async def test_what_asks_for_something_else_is_not_said() -> None:
     assert heard == ["At what time?"]
 
 
+async def test_what_the_caller_said_is_not_said_again() -> None:
+    model = FakeOpenAI(says("I want to book a table for Friday. At what time?"))
+    heard = await talk(model, "I want to book a table for Friday", at=Restaurant())
+    assert heard == ["At what time?"]
+
+
 async def test_who_was_late_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rewording, "LATE_S", 0.1)
     model = FakeOpenAI(Say((), hang=True))
