@@ -104,22 +104,22 @@ class CallControl:
             to = str(arguments.get("to") or persona.transfer_to[0])
             if to not in persona.transfer_to:
                 return Done(f"there is no {to} to be put through to", answers=True)
-            self._floor.start(partial(self.transfer, to))
+            self._floor.start(partial(self.transfer, to), behind_words=True)
             return Done("putting the caller through")
         if name == "ask_for_keys":
             what = str(arguments.get("what") or persona.keypad[0].name)
             if what not in (asks.name for asks in persona.keypad):
                 return Done(f"there is no {what} to be entered", answers=True)
-            self._floor.start(partial(self.ask_for_keys, what))
+            self._floor.start(partial(self.ask_for_keys, what), behind_words=True)
             return Done("asking the caller")
         if name == "take_message":
             if self._voicemail is None or self._voicemail.full:
                 return Done("no message can be taken now", answers=True)
-            self._floor.start(self.take_message)
+            self._floor.start(self.take_message, behind_words=True)
             return Done("recording a message")
         if name == "hold_call":
             seconds = _hold_s(arguments.get("seconds"))
-            self._floor.start(partial(self._hold_for, seconds))
+            self._floor.start(partial(self._hold_for, seconds), behind_words=True)
             return Done(f"the caller waits for {seconds} s")
         keys = str(arguments.get("keys", ""))
         try:

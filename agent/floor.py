@@ -101,11 +101,13 @@ class Floor:
             raise CantBeDone("The call is over.")
         return task.result()
 
-    def start(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Nobody waits for it; it ends with the call."""
+    def start(self, work: Callable[[], Awaitable[object]], *, behind_words: bool = False) -> None:
+        """Nobody waits for it; it ends with the call. `behind_words`: what is being said is heard first."""
 
         async def do() -> None:
             try:
+                if behind_words:
+                    await self.heard()
                 await work()
             except (CantBeDone, TransferFailed):  # the caller has been told
                 pass
