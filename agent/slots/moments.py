@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MINYEAR, date, datetime, time, timedelta
 from typing import ClassVar
@@ -134,8 +134,8 @@ class Time:
     kind: ClassVar[str] = "time"
 
     def read(self, words: str, *, language: str, now: datetime) -> time | Problem:
-        for pattern, meant in words_of(language).misheard.items():
-            words = re.sub(pattern, meant, words.strip(), flags=re.IGNORECASE)
+        known = words_of(language)
+        words = _mended(words, {**known.misheard_parts, **known.misheard})
 
         def read(said: str) -> time | Problem:
             if alone := _FOUR_DIGITS.match(said):
@@ -158,7 +158,7 @@ class Time:
 
     def _read(self, words: str, language: str, now: datetime) -> time | Problem:
         code = code_of(language)
-        said = words
+        said = _mended(words, words_of(language).misheard_parts)
         for written in (_RUN_TOGETHER, _AT_DIGITS, _DOTTED):
             said = written.sub(r"\1:\2", said)
         said = re.sub(r"\b(?:of )?20\d\d\b(?!:)", " ", said) if not spoken.bare(said, code) else said
@@ -239,6 +239,13 @@ class Duration:
 def _plain(pattern: str) -> str:
     """The pattern for words that `spoken.fold` made plain."""
     return pattern.replace("í", "i")
+
+
+def _mended(words: str, misheard: Mapping[str, str]) -> str:
+    """With what was meant in the place of what was understood."""
+    for pattern, meant in misheard.items():
+        words = re.sub(pattern, meant, words.strip(), flags=re.IGNORECASE)
+    return words
 
 
 def _locale(language: str) -> str:

@@ -30,7 +30,8 @@ class SlotWords:
     double: str
     ordinals: tuple[str, ...]  # the first, the second ... of what was offered
     last: str
-    misheard: Mapping[str, str] = field(default_factory=dict)  # of times of day, and what they mean
+    misheard_parts: Mapping[str, str] = field(default_factory=dict)  # of an hour, and what they mean
+    misheard: Mapping[str, str] = field(default_factory=dict)  # other times of day, where one is asked for
 
 
 ENGLISH = SlotWords(
@@ -58,10 +59,18 @@ ENGLISH = SlotWords(
     double=r"double",
     ordinals=(r"first|1st", r"second|2nd", r"third|3rd", r"fourth|4th"),
     last=r"last|latter",
-    misheard={
+    misheard_parts={
         r"\b(?:and )?(?:have|has|had|f|half) (?:a )?(?:past|passed|pass)\b": "half past",
         r"\b(?:order|water|quarter|corner) (?:a )?(?:past|passed|pass|path)\b": "quarter past",
         r"\b(?:order|water|corner) (?:to|of)\b": "quarter to",
+        # Where it can't be told which. People say "just past eleven", too.
+        r"\b(?!(?:half|quarter|five|ten|twelve|fifteen|twenty|minutes?|bit|little|just|any|anytime|some|sometime|"
+        r"way|well|long|not|is|s|gone|go|until|till)\b)[a-z]+ past "
+        r"(\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b": (
+            r"quarter past \1 or half past \1"
+        ),
+    },
+    misheard={
         r"\b(?:a|of|the|o) ?clock\b": "o'clock",
         r"\bwon(?= o'clock\b)": "one",
         r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)"

@@ -98,6 +98,9 @@ en|at to a clock|14:00
 en|ten of clock|10:00
 en|and have passed you.|14:30
 en|Order past three.|15:15
+en|make a task past 3|!several
+en|tough past three in the afternoon|!several
+en|just past three|!nothing
 en|Quarter past free|15:15
 en|for 30|16:30
 en|New.|12:00
