@@ -162,8 +162,10 @@ class Conversation:
             return Said(f"DTMF: {digits}#", keys=f"{digits}#")  # the text is what a session makes of keys
         if lines is None:  # asked to say it again, or for what they have just said
             return self._said(self._said_last) if number < MOST_REPEATED else None
-        self._said_last = lines[min(number, len(lines) - 1)]
-        return self._said(self._said_last)
+        line = lines[min(number, len(lines) - 1)]
+        if asked != OTHER:
+            self._said_last = line
+        return self._said(line)
 
     def _topic(self, heard: str) -> str:
         """What the agent asks for, in its last sentence that asks for anything."""

@@ -74,6 +74,12 @@ def test_they_say_again_what_wasnt_understood_and_not_for_ever() -> None:
     assert [said(conversation, "Please say it again.") for _ in range(3)] == ["Monday.", "Monday.", None]
 
 
+def test_they_say_again_what_they_wanted_and_not_that_they_heard_nothing() -> None:
+    conversation = talk()
+    assert said(conversation, "Well.") == "Sorry?"
+    assert said(conversation, "Please say it again.") == "Hello."
+
+
 def test_they_spell_their_name() -> None:
     assert said(talk(), "Could you spell your name?") == "Ann Hall. H, A, L, L."
 
