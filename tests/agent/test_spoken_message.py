@@ -51,6 +51,14 @@ def test_a_message_is_recorded_and_is_no_turn() -> None:
     assert outcome.left == []
 
 
+def test_what_the_model_says_before_is_said_to_its_end() -> None:
+    words = "That is for somebody else here to tell you, so I'd rather take a message."
+    uses = {LEAVES.text: f"{words} !take_message"}
+    voicemail: Any = Desk()
+    outcome = converse([LEAVES], uses, persona=TAKES, voicemail=voicemail, lasts=30)
+    assert answers(outcome)[1:3] == [words, PERSONA.says.leave_message]
+
+
 def test_the_hash_key_ends_a_message() -> None:
     outcome = leaving(LEAVES, LEFT, desk=(desk := Desk()), keys=pressed(15.2, "#"))
     assert len(desk.seconds) == 1
