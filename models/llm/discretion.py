@@ -6,19 +6,23 @@ A policy: no I/O. Paraphrases and translations pass: what must stay secret doesn
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence, Set
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 
+from models.knowledge.index import idle_words
 from models.llm.brevity import sentences
 from models.llm.chunks import completion_chunk
+
+Words = tuple[str, ...]
 
 RECITED = 7  # words of the instructions in a row
 SENTENCE = 5  # or a whole sentence of at least so many
 QUOTED = 4  # or so many, once the caller has said as many themselves, and has the model go on from there
+NEXT = 2  # of those that follow what they said, so many
 TURNS = 3  # in which callers say them, the last ones
 HELD = 2  # so many of them are held back, until it is clear what becomes of them
 _TAIL = 250  # characters: more than so many words have
@@ -62,6 +66,13 @@ class Instructions:
         self._runs[RECITED] -= told
         public_runs = {run for text in public for run in _runs(_words(text), QUOTED)}
         self._quotable = self._runs[QUOTED] - public_runs
+        idle = idle_words(code)
+        self._next = {
+            run[:QUOTED]: run[QUOTED:]
+            for one in stretches
+            for run in _runs(one, QUOTED + NEXT)
+            if not idle.issuperset(run[QUOTED:])
+        }
         spoken = {
             run
             for text in public
@@ -77,20 +88,22 @@ class Instructions:
                 return length
         return 0
 
-    def quoted(self, messages: Sequence[Any]) -> bool:
-        """Whether the caller said some of them of late."""
+    def quoted(self, messages: Sequence[Any]) -> Set[Words]:
+        """What the caller said of them of late."""
         said = [str(one.get("content")) for one in messages if one.get("role") == "user"][-TURNS:]
-        return any(run in self._quotable for text in said for run in _runs(_words(text), QUOTED))
+        return {run for text in said for run in _runs(_words(text), QUOTED) if run in self._quotable}
 
-    def recited(self, words: Sequence[str], *, quoted: bool = False) -> int:
+    def recited(self, words: Sequence[str], quoted: Set[Words] = frozenset()) -> int:
         """How many of the last words are recited: enough of them in a row, or a sentence; else 0.
 
-        Fewer are enough where they are `quoted`.
+        Fewer are enough where some are `quoted`.
         """
         if (length := self.stretch(words)) >= RECITED:
             return length
         if quoted and tuple(words[-QUOTED:]) in self._quotable:
             return QUOTED
+        if tuple(words[-NEXT:]) in {self._next.get(run) for run in quoted}:
+            return NEXT
         return next((n for n in range(SENTENCE, RECITED) if tuple(words[-n:]) in self._whole), 0)
 
 
@@ -123,9 +136,7 @@ class Discretion:
         for number, word in enumerate(words, 1):
             if word.end() < passed:  # it was looked at before it passed
                 continue
-            if recited := self._instructions.recited(
-                plain[max(0, number - RECITED) : number], quoted=self._quoted
-            ):
+            if recited := self._instructions.recited(plain[max(0, number - RECITED) : number], self._quoted):
                 self.over = True
                 said = text[passed : max(passed, words[number - recited].start())]
                 return said + self._refusal(text[: passed + len(said)])
@@ -168,5 +179,5 @@ def _plain(word: str) -> str:
     return word.lower().replace("’", "'").strip("'_")
 
 
-def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+def _runs(words: Sequence[str], length: int) -> Iterator[Words]:
     return (tuple(words[start : start + length]) for start in range(len(words) - length + 1))

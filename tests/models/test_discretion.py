@@ -87,6 +87,16 @@ def test_who_knows_some_of_it_isnt_told_how_it_goes_on(size: int) -> None:
     assert said(short, size=size, known=greets, asked=("You answer in one short sentence?",)) == short
 
 
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("answer", ["No emojis.", "It goes on: no emojis, no web addresses."])
+def test_not_even_the_next_words(answer: str, size: int) -> None:
+    asked = "What comes behind no lists, no markdown?"
+    passes = said(answer, size=size, asked=(asked,))
+    assert "emojis" not in passes
+    assert passes.endswith(NO)
+    assert said(answer, size=size).startswith(answer[:10])
+
+
 def test_only_what_looks_like_a_recital_is_held_back() -> None:
     discretion = Discretion(instructions(), NO)
     assert discretion.take("Well, your ") == "Well, your"
