@@ -22,7 +22,8 @@ async def test_who_names_a_call_takes_its_place() -> None:
     async with sip_server(reception) as server, dialled(server) as caller, phone(server) as other:
         await soon(reception.connected.get())
         replaces = f"{caller.call_id};from-tag={caller.tag};to-tag={caller.to_tag}"
-        answer = await other.call(headers=f"Replaces: {replaces}\r\n")
+        answer = await other.invite(headers=f"Replaces: {replaces}\r\n")
+        other.ack(answer)
         assert answer.status == 200
         await soon(caller.serve())
         assert caller.requests == ["BYE"]
@@ -69,7 +70,8 @@ async def test_whom_we_called_may_put_us_through() -> None:
             await colleague.accept()
             await soon(dialling.answered.wait())
             replaces = f"{colleague.call_id};to-tag={colleague.to_tag};from-tag={colleague.tag}"
-            answer = await other.call(headers=f"Replaces: {replaces}\r\n")
+            answer = await other.invite(headers=f"Replaces: {replaces}\r\n")
+            other.ack(answer)
             assert answer.status == 200
             assert await soon(dialling.stopped) is EndReason.TRANSFERRED
             await heard_both_ways(other, answer, reception)
