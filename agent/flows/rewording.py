@@ -12,6 +12,7 @@ from loguru import logger
 from agent.heard import words_of
 from models.knowledge.index import idle_words
 from models.llm.acts import caller_turns, question
+from models.llm.discretion import runs
 
 if TYPE_CHECKING:
     from agent.flows.engine import Asks
@@ -65,9 +66,8 @@ def asks_the_same(words: str, template: str, language: str) -> bool:
 
 def _echoes(words: str, caller: str) -> bool:
     """Whether they say again what the caller said, as small models do."""
-    said, heard = words_of(words), " ".join(words_of(caller))
-    runs = (" ".join(said[first : first + ECHO_WORDS]) for first in range(len(said) - ECHO_WORDS + 1))
-    return any(re.search(rf"\b{run}\b", heard) for run in runs)
+    said, heard = (set(runs(words_of(text), ECHO_WORDS)) for text in (words, caller))
+    return not said.isdisjoint(heard)
 
 
 def _numbers(text: str) -> list[str]:

@@ -58,26 +58,26 @@ class Instructions:
                 stretches.append(stretch)
                 stretch = []
         stretches.append(stretch)
-        told = {run for text in public for run in _runs(_words(text), RECITED)}
+        told = {run for text in public for run in runs(_words(text), RECITED)}
         self._runs = {
-            length: {run for one in stretches for run in _runs(one, length)}
+            length: {run for one in stretches for run in runs(one, length)}
             for length in range(1, RECITED + 1)
         }
         self._runs[RECITED] -= told
-        public_runs = {run for text in public for run in _runs(_words(text), QUOTED)}
+        public_runs = {run for text in public for run in runs(_words(text), QUOTED)}
         self._quotable = self._runs[QUOTED] - public_runs
         idle = idle_words(code)
         self._next = {
             run[:QUOTED]: run[QUOTED:]
             for one in stretches
-            for run in _runs(one, QUOTED + NEXT)
+            for run in runs(one, QUOTED + NEXT)
             if not idle.issuperset(run[QUOTED:])
         }
         spoken = {
             run
             for text in public
             for length in range(SENTENCE, RECITED)
-            for run in _runs(_words(text), length)
+            for run in runs(_words(text), length)
         }
         self._whole = {one for one in whole if SENTENCE <= len(one) < RECITED} - spoken
 
@@ -91,7 +91,7 @@ class Instructions:
     def quoted(self, messages: Sequence[Any]) -> Set[Words]:
         """What the caller said of them of late."""
         said = [str(one.get("content")) for one in messages if one.get("role") == "user"][-TURNS:]
-        return {run for text in said for run in _runs(_words(text), QUOTED) if run in self._quotable}
+        return {run for text in said for run in runs(_words(text), QUOTED) if run in self._quotable}
 
     def recited(self, words: Sequence[str], quoted: Set[Words] = frozenset()) -> int:
         """How many of the last words are recited: enough of them in a row, or a sentence; else 0.
@@ -179,5 +179,6 @@ def _plain(word: str) -> str:
     return word.lower().replace("’", "'").strip("'_")
 
 
-def _runs(words: Sequence[str], length: int) -> Iterator[Words]:
+def runs(words: Sequence[str], length: int) -> Iterator[Words]:
+    """All stretches of so many words."""
     return (tuple(words[start : start + length]) for start in range(len(words) - length + 1))
