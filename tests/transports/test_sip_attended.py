@@ -10,17 +10,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from config.outbound import OutboundSettings
-from config.sip import SipSettings
 from tests.peers import Reception, free_port
 from tests.sip_callee import Callee, callee
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
-from tests.transports.test_sip_dialling import Dialling
+from tests.transports.test_sip_dialling import Dialling, dial, dialler
 from tests.transports.test_sip_transfer import asked, tell
 from transports.call import CallTransport, EndReason, TransferFailed
-from transports.outbound import OutboundGuard
-from transports.sip.server import SipServer
 
 
 @contextlib.asynccontextmanager
@@ -28,27 +24,23 @@ async def consulting(
     timeout_s: float = 10.0,
 ) -> AsyncIterator[tuple[Reception, Caller, Callee, Dialling, asyncio.Task[None], SipAnswer]]:
     """A caller who has been asked to take our place in the call with a colleague."""
-    reception = Reception()
-    guard = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*",)))
-    settings = SipSettings(host="127.0.0.1", port=free_port())
-    server = SipServer(settings, 5, reception, outbound=guard)
-    await server.start()
-    try:
-        async with dialled(("127.0.0.1", settings.port)) as caller, callee() as colleague:
-            call: CallTransport = await soon(reception.connected.get())
-            dialling = Dialling()
-            consultation = await server.dial(colleague.address, dialling, ring_timeout_s=20)
-            await colleague.invited()
-            await colleague.accept()
-            await soon(dialling.answered.wait())
-            task = asyncio.create_task(call.transfer(consultation, timeout_s=timeout_s))
-            try:
-                yield reception, caller, colleague, dialling, task, await asked(caller)
-            finally:
-                task.cancel()
-                await asyncio.wait({task})
-    finally:
-        await server.close()
+    reception, port = Reception(), free_port()
+    async with (
+        dialler(reception, port=port) as server,
+        dialled(("127.0.0.1", port)) as caller,
+        callee() as colleague,
+    ):
+        call: CallTransport = await soon(reception.connected.get())
+        consultation, dialling = await dial(server, colleague.address)
+        await colleague.invited()
+        await colleague.accept()
+        await soon(dialling.answered.wait())
+        task = asyncio.create_task(call.transfer(consultation, timeout_s=timeout_s))
+        try:
+            yield reception, caller, colleague, dialling, task, await asked(caller)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
 
 async def test_the_caller_takes_our_place() -> None:

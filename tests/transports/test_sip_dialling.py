@@ -65,10 +65,11 @@ class Dialling:
 
 
 @contextlib.asynccontextmanager
-async def dialler(**settings: Any) -> AsyncIterator[SipServer]:
+async def dialler(reception: Reception | None = None, **settings: Any) -> AsyncIterator[SipServer]:
+    """A server that may call, and where somebody may call."""
     values: dict[str, Any] = {"host": "127.0.0.1", "port": free_port()} | settings
     outbound = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*", "*@nobody.invalid", "600", "9*")))
-    server = SipServer(SipSettings(**values), 5, Reception(), outbound=outbound)
+    server = SipServer(SipSettings(**values), 5, reception or Reception(), outbound=outbound)
     await server.start()
     try:
         yield server

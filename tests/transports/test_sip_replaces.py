@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from config.outbound import OutboundSettings
-from config.sip import SipSettings
 from tests.peers import Reception, free_port, sip_server
 from tests.sip_callee import callee
 from tests.sip_caller import dialled
 from tests.transports.sip_calls import heard_both_ways, phone, soon
-from tests.transports.test_sip_dialling import Dialling
+from tests.transports.test_sip_dialling import dial, dialler
 from transports.call import EndReason
-from transports.outbound import OutboundGuard
 from transports.sip.referral import Replaces
-from transports.sip.server import SipServer
 
 
 async def test_who_names_a_call_takes_its_place() -> None:
@@ -58,25 +54,22 @@ async def test_who_does_not_know_it_ends_nobodys_call(replaces: str, status: int
 
 async def test_whom_we_called_may_put_us_through() -> None:
     reception = Reception()
-    guard = OutboundGuard(OutboundSettings(allow=("*@127.0.0.1:*",)))
-    settings = SipSettings(host="127.0.0.1", port=free_port())
-    server = SipServer(settings, 5, reception, outbound=guard)
-    await server.start()
-    try:
-        async with callee() as colleague, phone(("127.0.0.1", settings.port)) as other:
-            dialling = Dialling()
-            await server.dial(colleague.address, dialling, ring_timeout_s=20)
-            await colleague.invited()
-            await colleague.accept()
-            await soon(dialling.answered.wait())
-            replaces = f"{colleague.call_id};to-tag={colleague.to_tag};from-tag={colleague.tag}"
-            answer = await other.invite(headers=f"Replaces: {replaces}\r\n")
-            other.ack(answer)
-            assert answer.status == 200
-            assert await soon(dialling.stopped) is EndReason.TRANSFERRED
-            await heard_both_ways(other, answer, reception)
-    finally:
-        await server.close()
+    port = free_port()
+    async with (
+        dialler(reception, port=port) as server,
+        callee() as colleague,
+        phone(("127.0.0.1", port)) as other,
+    ):
+        _, dialling = await dial(server, colleague.address)
+        await colleague.invited()
+        await colleague.accept()
+        await soon(dialling.answered.wait())
+        replaces = f"{colleague.call_id};to-tag={colleague.to_tag};from-tag={colleague.tag}"
+        answer = await other.invite(headers=f"Replaces: {replaces}\r\n")
+        other.ack(answer)
+        assert answer.status == 200
+        assert await soon(dialling.stopped) is EndReason.TRANSFERRED
+        await heard_both_ways(other, answer, reception)
 
 
 def test_who_has_no_tag_is_named_by_a_zero() -> None:
