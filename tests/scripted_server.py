@@ -63,10 +63,17 @@ class _Canary(Canary):
     async def _said_and_heard(self) -> None: ...
 
 
+class _Forgotten(list[Any]):
+    """What a long call would only fill the memory with."""
+
+    def append(self, _: object) -> None: ...
+
+
 def _session(*args: Any, **named: Any) -> CallSession:
     script: dict[str, str] = json.loads(os.environ.get("SCRIPT", "null")) or {QUESTION: ANSWER}
     says = [Says(0, QUESTION_S, text, finished=0.9) for text in script if text[0] != "{"]  # a tool's result
-    models: Any = FakeModels(says, script, Outcome())
+    outcome = Outcome(contexts=_Forgotten(), offered=_Forgotten(), spoken=_Forgotten())
+    models: Any = FakeModels(says, script, outcome)
     return CallSession(*args, **(named | {"pool": models}))
 
 
