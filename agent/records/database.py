@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Table,
-    and_,
+    Update,
+    bindparam,
     delete,
     event,
     func,
@@ -39,6 +41,7 @@ PROCESS_DIED = "process_died"
 NODE_LOST = "node_lost"  # nobody heard of the machine any more
 _CONNECT_S = 5
 _BUSY_MS = 3000
+_KEY = "of_"  # before the names of a row's key, which are its columns' otherwise
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start at the same time
 
@@ -126,10 +129,10 @@ class Database:
         Without the ORM, which takes several times as long, on the event loop.
         """
         rows = core(table)
-        key = and_(*(one == columns[one.name] for one in rows.primary_key))
-        there = await session.execute(update(rows).where(key).values(columns))
+        key = {f"{_KEY}{one.name}": columns[one.name] for one in rows.primary_key}
+        there = await session.execute(_row_changed(rows), {**columns, **key})
         if not there.rowcount:  # type: ignore[attr-defined]
-            await session.execute(rows.insert().values(columns))
+            await session.execute(rows.insert(), columns)
 
     async def call(self, id: str) -> Call | None:
         """One that is over, with all that is known of it."""
@@ -207,6 +210,12 @@ def core(table: type[Base]) -> Table:
     found = table.__table__
     assert isinstance(found, Table)
     return found
+
+
+@cache
+def _row_changed(rows: Table) -> Update:
+    """To whatever columns it is given: to build it anew takes longer than to run it."""
+    return update(rows).where(*(one == bindparam(f"{_KEY}{one.name}") for one in rows.primary_key))
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
