@@ -70,12 +70,14 @@ class Listener(FrameProcessor):
     def __init__(self) -> None:
         super().__init__()
         self.frames: list[InputAudioRawFrame] = []
+        self.at: list[float] = []  # when each came, by the monotonic clock
         self.keys: list[str] = []
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
             self.frames.append(frame)
+            self.at.append(time.monotonic())
         elif isinstance(frame, InputDTMFFrame):
             self.keys.append(frame.button.value)
         await self.push_frame(frame, direction)

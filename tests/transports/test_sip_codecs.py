@@ -1,10 +1,14 @@
-"""Every codec at every packet time, both ways: tones across the band, their level and their delay."""
+"""Every codec at every packet time, both ways: tones across the band, their level and their delay.
+
+Prints the delays: of what is heard, from a packet's departure to the pipeline; of what is said, from the
+playout to a packet's arrival, and the codec's own besides.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Callable
+import time
 from typing import Any
 
 import av
@@ -56,27 +60,35 @@ def encoded(codec: str, ptime_ms: int) -> list[bytes]:
     return [sound[start : start + size] for start in range(0, len(sound) - size + 1, size)]
 
 
-def packets(codec: str, ptime_ms: int) -> Callable[[bytes], list[bytes]]:
-    """Sends them instead of what the caller sends every 20 ms."""
-    payloads, (payload_type, *_, clock) = encoded(codec, ptime_ms), CODECS[codec]
-    ticks = sent = 0
+class Sweep:
+    """Sends it instead of what the caller sends every 20 ms."""
 
-    def instead(_: bytes) -> list[bytes]:
-        nonlocal ticks, sent
-        ticks += 1
+    def __init__(self, codec: str, ptime_ms: int) -> None:
+        self._payloads, self._ptime_ms = encoded(codec, ptime_ms), ptime_ms
+        self._payload_type, *_, self._clock = CODECS[codec]
+        self._ticks = self._sent = 0
+        self.began = 0.0  # by the monotonic clock
+
+    def __call__(self, _: bytes) -> list[bytes]:
+        self._ticks += 1
+        self.began = self.began or time.monotonic()
         due = []
-        while payloads and sent * ptime_ms < ticks * 20:
-            stamp = sent * ptime_ms * clock // 1000
-            due.append(struct.pack("!BBHII", 0x80, payload_type, sent, stamp, 0xC0DEC) + payloads.pop(0))
-            sent += 1
+        while self._payloads and self._sent * self._ptime_ms < self._ticks * 20:
+            stamp = self._sent * self._ptime_ms * self._clock // 1000
+            header = struct.pack("!BBHII", 0x80, self._payload_type, self._sent, stamp, 0xC0DEC)
+            due.append(header + self._payloads.pop(0))
+            self._sent += 1
         return due
 
-    return instead
+
+def onset(heard: NDArray[np.int16]) -> int:
+    """The sample at which the sweep begins."""
+    return int(np.nonzero(np.abs(heard) > PEAK // 4)[0][0])
 
 
 def levels_db(heard: NDArray[np.int16]) -> list[float]:
     """Of each tone, against what was sent."""
-    loud = np.nonzero(np.abs(heard) > PEAK // 4)[0][0]
+    loud = onset(heard)
     step = int(TONE_S * RATE_HZ)
     found = []
     for nth in range(len(TONES_HZ)):
@@ -104,14 +116,24 @@ async def test_the_sound_keeps_its_level_both_ways(codec: str, ptime_ms: int) ->
             assert call.info.codec == codec
             async with Pipelined(call) as listener:
                 opus_has_none = codec == "opus" and ptime_ms == 30
-                caller.disturb = packets(codec, 20 if opus_has_none else ptime_ms)
+                caller.disturb = sent = Sweep(codec, 20 if opus_has_none else ptime_ms)
+                spoke = time.monotonic()
                 await speak(call, sweep(RATE_HZ))
                 whole = int(TONE_S * RATE_HZ) * len(TONES_HZ)
                 await until(lambda: len(listener.heard()) > whole + RATE_HZ // 2)
                 heard = listener.heard()
             await caller.bye()
             ours = decoder(codec)
-            theirs = [p.payload for p in caller.received if p.payload_type == payload_type and p.payload]
-            said = b"".join(map(ours.decode, theirs))
+            theirs = [p for p in caller.received if p.payload_type == payload_type and p.payload]
+            decoded = [ours.decode(packet.payload) for packet in theirs]
+    said = np.frombuffer(b"".join(decoded), np.int16)
     assert np.abs(levels_db(heard)).max() < 1
-    assert np.abs(levels_db(np.frombuffer(said, np.int16))).max() < 1
+    assert np.abs(levels_db(said)).max() < 1
+    ends = np.cumsum([len(pcm) // 2 for pcm in decoded])
+    first = int(np.searchsorted(ends, onset(said), side="right"))
+    within_s = (onset(said) - ends[first] + len(decoded[first]) // 2) / RATE_HZ
+    heard_ms = 1000 * (listener.at[onset(heard) * 2 // len(listener.frames[0].audio)] - sent.began)
+    said_ms = 1000 * (theirs[first].at + within_s - spoke)
+    print(f"\n{codec}, {ptime_ms} ms: heard after {heard_ms:.0f} ms, said after {said_ms:.0f} ms")
+    assert heard_ms > 0
+    assert said_ms > 0
