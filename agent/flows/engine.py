@@ -98,8 +98,9 @@ class FlowEngine:
         """What a recognizer may compare hearings by: the value that was asked for, or what they are else."""
         reading = self._by_code(state, words)
         wrong = reading.wrong.get(state.asked)
-        if not reading.sure or (wrong and self._flow.slots[state.asked].kind == "phone"):
-            return None  # too short, mostly: a digit that wasn't heard
+        kind = self._flow.slots[state.asked].kind
+        if not reading.sure or (wrong and kind in ("phone", "date")):
+            return None  # too short, mostly: a digit that wasn't heard; of two days the hint may have brought one
         return str(reading.values.get(state.asked)), wrong, reading.intents, reading.task
 
     def _state(self, messages: Sequence[Message]) -> State:

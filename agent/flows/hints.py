@@ -11,11 +11,15 @@ from models.expected import NOTHING, Expected, Reads
 # What can be told from other words by its form, so that hearings may be compared by what they come to.
 COMPARED = ("date", "time", "phone", "count", "amount", "duration", "email")
 
-# By language, how the kinds of slots sound. In eight voices of Kokoro and three of flite, by telephone sound,
-# tiny.en heard 106 of 110 days rightly behind these and 94 behind nothing, and 127 of 132 times for 103.
+# By language, how the kinds of slots sound. In eight voices of Kokoro, three of flite and one of Piper, by
+# telephone sound, tiny.en heard 224 of 230 days rightly behind these two, 218 behind the days in their order
+# ("On Tuesday." may then be "Monday, Tuesday."), 94 of 110 behind nothing, and 127 of 132 times for 103.
 _KINDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "en": {
-        "date": ("Monday, Tuesday, Wednesday, Thursday, Friday, the 3rd of December.",),
+        "date": (
+            "On Tuesday, please. Friday. On Wednesday. The 3rd of December. Monday or Thursday.",
+            "Thursday. On Monday, please. The 3rd of December. Wednesday. On Friday. Tuesday, please.",
+        ),
         "time": ("10 AM, half past 2, quarter to 3, noon.",),
         "phone": ("six four six, three eight seven, two oh nine four.", "The telephone number is"),
     }

@@ -34,7 +34,10 @@ _VAGUE = {
     "pt": r"semanas?|fim de semana|mes|breve|qualquer",
 }
 # "First" and no first of the month.
-_NO_DAY = {"en": r"first (?:thing|of all|available|free|slot|one|time|appointment)"}
+_NO_DAY = {
+    "en": r"first (?:thing|of all|available|free|slot|one|time|appointment)"
+    r"|(?<!.)first (?!of|please|then|is|works|would|if|at|in|and|or)\w+"  # "Thursday, please", misheard
+}
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
 _YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
@@ -74,7 +77,7 @@ class Date:
         if numeric is not None:
             return self._fitting({numeric}, today)
         if code in _NO_DAY:
-            rest = re.sub(rf"\b{_NO_DAY[code]}\b", " ", rest, flags=re.IGNORECASE)
+            rest = re.sub(rf"\b(?:{_NO_DAY[code]})\b", " ", rest.strip(), flags=re.IGNORECASE)
         dates, weekdays = spoken.days(_YEAR.sub(" ", rest), code, today)
         if len(dates) == 1 and weekdays:
             if not any(one.weekday() == day.weekday() for one in dates for day in weekdays):

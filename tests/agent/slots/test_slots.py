@@ -32,6 +32,8 @@ HOURS = ((time(9), time(18)),)
 DATES = """
 en|first thing, please|!nothing
 en|on the first, first thing|2026-04-01
+en|First State, please.|!nothing
+en|December first works for me|2026-12-01
 en|tomorrow|2026-03-12
 en|Friday|2026-03-13
 en|This Friday, please.|2026-03-13
