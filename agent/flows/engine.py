@@ -100,7 +100,7 @@ class FlowEngine:
         wrong = reading.wrong.get(state.asked)
         kind = self._flow.slots[state.asked].kind
         if not reading.sure or (wrong and kind in ("phone", "date")):
-            return None  # too short, mostly: a digit that wasn't heard; of two days the hint may have brought one
+            return None  # a digit that wasn't heard, or two days, of which the hint may have brought one
         return str(reading.values.get(state.asked)), wrong, reading.intents, reading.task
 
     def _state(self, messages: Sequence[Message]) -> State:

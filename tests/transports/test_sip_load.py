@@ -15,7 +15,7 @@ from tests.sip_caller import Caller
 CALLS = 100
 SESSIONS = 50  # what one process bears on two cores that the callers share
 MINUTES = 5
-SETUPS_A_SECOND = 10
+SETUPS_A_SECOND, PROCESSES = 25, 2
 SETUPS_S = 60
 STRANGER = "127.0.0.66"
 FLOOD_S, FLOOD_A_SECOND = 30, 1000
@@ -38,7 +38,7 @@ async def test_many_calls_for_five_minutes() -> None:
 @pytest.mark.timeout(200)
 async def test_setups_for_a_minute() -> None:
     require_peer("sipp")
-    arrived = await set_up(SETUPS_A_SECOND, SETUPS_S)
+    arrived = await set_up(SETUPS_A_SECOND, SETUPS_S, PROCESSES)
     print(
         f"answers in {percentile(arrived.setups_ms, 95):.0f} ms (p95), {arrived.cpu_ms:.0f} ms of processor "
         f"time each, {arrived.more_mb:.0f} MB more"
