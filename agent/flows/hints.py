@@ -12,13 +12,14 @@ from models.expected import NOTHING, Expected, Reads
 COMPARED = ("date", "time", "phone", "count", "amount", "duration", "email")
 
 # By language, how the kinds of slots sound. In eight voices of Kokoro, three of flite and one of Piper, by
-# telephone sound, tiny.en heard 224 of 230 days rightly behind these two, 218 behind the days in their order
-# ("On Tuesday." may then be "Monday, Tuesday."), 94 of 110 behind nothing, and 127 of 132 times for 103.
+# telephone sound, tiny.en heard 286 of 290 days and corrected days rightly behind this and 283 behind the
+# days in their order, with which it goes on ("On Tuesday." is "Monday, Tuesday."); behind sentences that
+# stop after each day it stops there as well ("Tuesday. No. Wait."). Behind nothing it heard 94 of 110 days
+# and 103 of 132 times, and 127 behind these.
 _KINDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "en": {
         "date": (
-            "On Tuesday, please. Friday. On Wednesday. The 3rd of December. Monday or Thursday.",
-            "Thursday. On Monday, please. The 3rd of December. Wednesday. On Friday. Tuesday, please.",
+            "On Tuesday, please, or Friday, no, wait, Wednesday, the 3rd of December, Monday or Thursday.",
         ),
         "time": ("10 AM, half past 2, quarter to 3, noon.",),
         "phone": ("six four six, three eight seven, two oh nine four.", "The telephone number is"),

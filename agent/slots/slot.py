@@ -64,13 +64,20 @@ def as_json(value: Any) -> Any:
             return value
 
 
+# At the end of what is said, in all languages; "Friday, no?" is a question.
+_TAKES_BACK = r"[,.;-]\s*(?:oh,? )?(?:no|non|não)\b(?:[\s,.;-]+wait)?|\bwait\b"
+
+
 def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
-    Where that may be several, it is none of what was said before.
+    Where that may be several, it is none of what was said before; where it isn't said ("Friday. No, wait."),
+    nothing.
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
+    if re.search(rf"(?:{_TAKES_BACK})[\s,.;-]*$", meant, flags=re.IGNORECASE):
+        return Problem("nothing")
     parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]
     problem: Problem | None = None
     for part in reversed(parts):

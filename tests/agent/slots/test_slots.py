@@ -34,6 +34,10 @@ en|first thing, please|!nothing
 en|on the first, first thing|2026-04-01
 en|First State, please.|!nothing
 en|December first works for me|2026-12-01
+en|Tuesday. No. Wait.|!nothing
+en|Tuesday, no.|!nothing
+en|Tuesday, no?|2026-03-17
+en|Friday, sorry.|2026-03-13
 en|tomorrow|2026-03-12
 en|Friday|2026-03-13
 en|This Friday, please.|2026-03-13
