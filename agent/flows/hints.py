@@ -12,13 +12,14 @@ from models.expected import NOTHING, Expected, Reads
 COMPARED = ("date", "time", "phone", "count", "amount", "duration", "email")
 
 # By language, how the kinds of slots sound. In eight voices of Kokoro, three of flite and one of Piper, by
-# telephone sound, tiny.en heard 286 of 290 days and corrected days rightly behind this and 283 behind the
-# days in their order, with which it goes on ("On Tuesday." is "Monday, Tuesday."); behind sentences that
-# stop after each day it stops there as well ("Tuesday. No. Wait."). Behind nothing it heard 94 of 110 days
-# and 103 of 132 times, and 127 behind these.
+# telephone sound, tiny.en heard 288 of 290 days and corrected days rightly behind these two, and 282 behind
+# the days in their order, with which it goes on ("On Tuesday." is "Monday, Tuesday."). The first is a mere
+# list: behind sentences base makes words of noise. Behind nothing tiny.en heard 94 of 110 days and 103 of 132
+# times, and 127 behind these.
 _KINDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "en": {
         "date": (
+            "Wednesday, Friday, Tuesday, the 3rd of December, Thursday, Monday.",
             "On Tuesday, please, or Friday, no, wait, Wednesday, the 3rd of December, Monday or Thursday.",
         ),
         "time": ("10 AM, half past 2, quarter to 3, noon.",),

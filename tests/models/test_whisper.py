@@ -157,7 +157,7 @@ def test_half_a_minute_is_heard_to_its_end(
 
 @pytest.mark.models
 def test_a_hint_makes_no_words_of_noises(recognizer: Recognizer) -> None:
-    hint = "On Tuesday, please, or Friday, no, wait, Wednesday, the 3rd of December, Monday or Thursday."
+    hint = "Wednesday, Friday, Tuesday, the 3rd of December, Thursday, Monday."
     noises = [16_000 * soxr.resample(noise(index)[1], RATE_HZ, 16_000) for index in range(16)]
     expected = Expected(hint, reads=lambda text: text or None)
     assert {recognizer.transcribe_now(one.astype(np.int16), "en", expected).text for one in noises} == {""}
