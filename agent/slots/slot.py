@@ -76,7 +76,8 @@ def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T 
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
-    if re.search(rf"(?:{_TAKES_BACK})[\s,.;-]*$", meant, flags=re.IGNORECASE):
+    taken_back = re.search(rf"(?:{_TAKES_BACK})[\s,.;-]*$", meant, flags=re.IGNORECASE)
+    if taken_back and isinstance(read(taken_back[0]), Problem):  # "no" may be one of several choices
         return Problem("nothing")
     parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]
     problem: Problem | None = None

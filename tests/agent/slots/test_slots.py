@@ -389,6 +389,10 @@ def test_choices(words: str, expected: str) -> None:
     check(SERVICES, "en", words, expected)
 
 
+def test_a_no_that_may_be_chosen_takes_nothing_back() -> None:
+    check(Choice({"yes": [], "no": ["none"]}), "en", "Well, no.", "no")
+
+
 SENTENCE = (
     "Hi, my name is Ann Baker, I'd like a table for four on Friday at half past two, "
     "and my number is 212 555 0199."
