@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -32,6 +33,7 @@ from transports.call import CallRefused, CallsStopped, CallTransport, EndReason,
 logger = logging.getLogger("offhook.calls")
 
 STATS_S = 2.0
+PROOF_S = 1.0  # that a source has to acknowledge a first call, before more of them are refused
 TIDY_AFTER_S = 0.2  # once the last call's tasks have ended
 _REFUSED = {"full": LinesBusy, "limited": CallRefused, "stopped": CallsStopped}
 
@@ -115,6 +117,7 @@ class Sessions:
         if place.refused:
             raise CallRefused("It is refused by a route.")
         needs_mind = place.says is None and place.test in (None, "latency")
+        await self._proof(info.source)
         self._require_place(info.source, needs_mind)
         if self.held and info.source:
             if not await self.held.take(info.id, info.source):
@@ -127,6 +130,13 @@ class Sessions:
                 await self.held.leave(info.id)
         else:
             await self._host(call, place)
+
+    async def _proof(self, source: str) -> None:
+        """Wait for a source that calls several times at once to acknowledge one of these, if it soon does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PROOF_S):
+                while source and self.admission.unproved(source, self.live()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
     def _require_place(self, source: str, needs_mind: bool) -> None:
         """Raises CallRefused where there is none."""

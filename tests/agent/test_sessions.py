@@ -124,6 +124,41 @@ async def test_who_watches_and_fails_keeps_no_line(fails: str, monkeypatch: pyte
     await sessions.drain(1)
 
 
+async def test_a_peer_that_is_new_may_call_as_often_as_there_are_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once, if it acknowledges: what is refused is the second half of calls that it doesn't."""
+    acknowledges = True
+
+    def session(call: CallTransport, **_: Any) -> Any:
+        made = SimpleNamespace(info=call.info, forgotten=asyncio.Event(), half_open=False, connected_at=None)
+
+        async def run() -> EndReason:
+            await asyncio.sleep(0.05)
+            if acknowledges:
+                made.connected_at = 1.0
+            await asyncio.sleep(0.4)
+            return EndReason.CALLER_HANGUP
+
+        made.run = run
+        return made
+
+    monkeypatch.setattr("agent.sessions.CallSession", session)
+    monkeypatch.setattr("agent.sessions.PROOF_S", 0.2)
+    settings = Settings.model_validate({"call": {"max_calls": 4}})
+    sessions = Sessions(settings=settings, personas=Personas((load_persona("en"),)), pool=POOL)
+    sessions._ready = True
+
+    async def burst(remote: str) -> list[BaseException | None]:
+        infos = [CallInfo("sip", "alice", "agent", remote=remote) for _ in range(4)]
+        calls = [cast(CallTransport, SimpleNamespace(info=info)) for info in infos]
+        return await asyncio.gather(*map(sessions.handle, calls), return_exceptions=True)
+
+    assert await burst("192.0.2.1") == [None] * 4
+    acknowledges = False
+    assert [type(one) for one in await burst("192.0.2.9")] == [type(None)] * 2 + [CallRefused] * 2
+
+
 async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         def __init__(self, call: CallTransport, **_: Any) -> None:
