@@ -134,20 +134,21 @@ class Admission:
         theirs = sum(one.info.source == source for one in taken)
         if self._max_per_source is not None and theirs >= self._max_per_source:
             return f"{theirs} calls from there are on (call.max_per_source)."
-        open_ = self.unproved(source, held)
-        return f"{open_} calls from there aren't acknowledged yet." if open_ else ""
+        waiting = self.unproved(source, held)
+        return f"{len(waiting)} calls from there aren't acknowledged yet." if waiting else ""
 
-    def unproved(self, source: str, held: Sequence[Held]) -> int:
-        """How many calls it may have before it acknowledges one, if it has so many; else 0."""
+    def unproved(self, source: str, held: Sequence[H]) -> Sequence[H]:
+        """Its calls that nobody has acknowledged yet, if they are as many as it may have before it has ever
+        acknowledged one; else none."""
         for one in held:
             if one.connected_at is not None:
                 self.acknowledged(one.info.source)
         if source in self._proved:
-            return 0
+            return ()
+        theirs = [one for one in held if one.info.source == source and one.info.direction == "inbound"]
         # Those that are half open by now make room for others.
-        waiting = [one for one in held if one.connected_at is None and not one.half_open]
-        open_ = sum(one.info.source == source and one.info.direction == "inbound" for one in waiting)
-        return open_ if open_ >= max(1, self.max_calls // 2) else 0
+        waiting = [one for one in theirs if one.connected_at is None and not one.half_open]
+        return waiting if len(waiting) >= max(1, self.max_calls // 2) else ()
 
     def in_the_way(self, held: Sequence[H], *, elsewhere: int = 0) -> H | None:
         """The half-open call to end for one more, where there are as many as there may be: of whoever has

@@ -85,7 +85,7 @@ class CallSession:
         self._conversation = Conversation()
         self._began = asyncio.get_running_loop().time()
         self.connected_at: float | None = None  # Unix time
-        self._connected = asyncio.Event()
+        self.connected = asyncio.Event()  # set once the answer is acknowledged
         self._ending: asyncio.Future[tuple[EndReason, str | None]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -192,7 +192,7 @@ class CallSession:
     def state(self) -> CallState:
         if self._ending.done():
             return "ending"
-        if not self._connected.is_set():
+        if not self.connected.is_set():
             return "ringing"
         if self.control.doing:
             return self.control.doing
@@ -204,7 +204,7 @@ class CallSession:
     def half_open(self) -> bool:
         """Whether the caller takes so long to acknowledge the answer that they may never do it."""
         waited_s = asyncio.get_running_loop().time() - self._began
-        return not self._connected.is_set() and waited_s > HALF_OPEN_S
+        return not self.connected.is_set() and waited_s > HALF_OPEN_S
 
     async def media_stats(self) -> MediaStats:
         """How the media of its wire flow."""
@@ -250,7 +250,7 @@ class CallSession:
         await self._answer()
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
-                await self._either(self._connected.wait())
+                await self._either(self.connected.wait())
         except TimeoutError:
             return EndReason.CALLER_GONE
         if not self._ending.done():
@@ -363,7 +363,7 @@ class CallSession:
         self.end(EndReason.AGENT_HANGUP, self.persona.goodbye)
 
     async def _on_connected(self, _: CallTransport) -> None:
-        self._connected.set()
+        self.connected.set()
         self.connected_at = time.time()
 
     async def _on_stopped(self, _: CallTransport, reason: EndReason) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -64,6 +64,7 @@ class Sessions:
         self._observers = observers
         self.admission = Admission(settings.most_calls, settings.call.max_per_source)
         self._live: dict[str, CallSession] = {}
+        self._proving = Counter[str]()  # by source: calls that wait for another's acknowledgement
         self._ready = False
         self.draining = False  # no new calls are taken; an operator may take that back
         self._empty = asyncio.Event()
@@ -132,11 +133,21 @@ class Sessions:
             await self._host(call, place)
 
     async def _proof(self, source: str) -> None:
-        """Wait for a source that calls several times at once to acknowledge one of these, if it soon does."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PROOF_S):
-                while source and self.admission.unproved(source, self.live()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+        """Wait for a source that calls several times at once to acknowledge one of these, if it soon does.
+
+        No more of its calls wait than there are lines.
+        """
+        calls = self.admission.unproved(source, self.live()) if source else ()
+        if not calls or self._proving[source] >= self.admission.max_calls:
+            return
+        proofs = [asyncio.ensure_future(call.connected.wait()) for call in calls]
+        self._proving[source] += 1
+        try:
+            await asyncio.wait(proofs, timeout=PROOF_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._proving -= Counter([source])  # forgets those of whom none waits
+            for proof in proofs:
+                proof.cancel()
 
     def _require_place(self, source: str, needs_mind: bool) -> None:
         """Raises CallRefused where there is none."""

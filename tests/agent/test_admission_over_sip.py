@@ -27,11 +27,11 @@ async def join(crowd: Crowd, server: tuple[str, int], nth: int) -> Refused | Non
 
 async def test_who_never_acknowledges_leaves_the_line_open_to_others() -> None:
     async with crowd_server(4) as (server, _), contextlib.AsyncExitStack() as stack:
-        statuses = list[int]()
-        for _ in range(20):
-            silent = Caller(server, STRANGER)
-            stack.callback(silent.close)
-            statuses.append((await silent.invite()).status)
+        silent = [Caller(server, STRANGER) for _ in range(20)]
+        for caller in silent:
+            stack.callback(caller.close)
+        # All at once: while one waits in vain, those before it stop taking a line.
+        statuses = [one.status for one in await asyncio.gather(*(caller.invite() for caller in silent))]
         assert statuses.count(200) == 2
         assert statuses.count(486) == 18
         for _ in range(2):  # at once

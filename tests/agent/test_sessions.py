@@ -131,11 +131,18 @@ async def test_a_peer_that_is_new_may_call_as_often_as_there_are_lines(
     acknowledges = True
 
     def session(call: CallTransport, **_: Any) -> Any:
-        made = SimpleNamespace(info=call.info, forgotten=asyncio.Event(), half_open=False, connected_at=None)
+        made = SimpleNamespace(
+            info=call.info,
+            forgotten=asyncio.Event(),
+            half_open=False,
+            connected=asyncio.Event(),
+            connected_at=None,
+        )
 
         async def run() -> EndReason:
             await asyncio.sleep(0.05)
             if acknowledges:
+                made.connected.set()
                 made.connected_at = 1.0
             await asyncio.sleep(0.4)
             return EndReason.CALLER_HANGUP
@@ -157,6 +164,7 @@ async def test_a_peer_that_is_new_may_call_as_often_as_there_are_lines(
     assert await burst("192.0.2.1") == [None] * 4
     acknowledges = False
     assert [type(one) for one in await burst("192.0.2.9")] == [type(None)] * 2 + [CallRefused] * 2
+    assert not sessions._proving
 
 
 async def test_a_call_that_is_never_acknowledged_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
