@@ -183,12 +183,16 @@ class Dialogue:
             await asyncio.wait({self._task}, timeout=END_DEADLINE_S)
         await self._tools.finish()
 
+    async def begin_to_speak(self) -> None:
+        """Have the model know that the caller begins to speak, as in a call."""
+        await self._service.read_ahead(self.context)
+
     async def hear(self, words: str, *, over: bool = False) -> None:
         """Have the model know what is being said, as in a call: `words` so far of the next turn; `over` where
         these may be all."""
-        await self._service.end_probability(self.context, words)
         if over:
             await self._service.get_ready(self.context, words)
+        await self._service.end_probability(self.context, words)
 
     async def ask(self, text: str) -> AsyncGenerator[str, None]:
         """Say `text`; yields the answer as it is written, and leaves it in `reply`.

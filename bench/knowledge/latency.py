@@ -37,6 +37,7 @@ async def answered_ms(llm: Llm, persona: Persona, question: str) -> tuple[float,
     words = question.split()
     async with Dialogue(llm, persona) as dialogue:
         await asyncio.sleep(APART_S)
+        await dialogue.begin_to_speak()
         for said in range(LOOK_WORDS, len(words), LOOK_WORDS):
             await asyncio.sleep(LOOK_WORDS * WORD_S)
             await dialogue.hear(" ".join(words[:said]))

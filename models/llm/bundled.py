@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -26,6 +27,8 @@ from models.llm.chunks import completion_chunk, tool_call
 
 LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 READ_DEADLINE_S = 30.0
+PIECE = 64  # characters, some 15 tokens: half a second of a slow machine's two cores is read in two
+MOST_IN_PIECES = 800
 # A history from which the beginning was cut is moved up, not read again. Only what is as it was for so many
 # tokens: of shorter pieces, what stood before them elsewhere would tell.
 CACHE = {"cache_prompt": True, "n_cache_reuse": 256}
@@ -44,7 +47,9 @@ async def chat(
     the answer early.
     Raises ModelFailed and httpx2.TransportError.
     """
-    if acting is None or not params.get("tools") or params["messages"][-1]["role"] != "user":
+    # What the pages say of the caller's words may stand behind them.
+    last = next((one["role"] for one in reversed(params["messages"]) if one["role"] != "system"), "")
+    if acting is None or not params.get("tools") or last != "user":
         async for chunk in _answer(child, params, brevity):
             yield chunk
         return
@@ -121,22 +126,61 @@ def _brief(said: Mapping[str, Any], brevity: Brevity) -> dict[str, Any]:
     return {**said, "content": text, "stop": said.get("stop") or brevity.over}
 
 
-async def read_ahead(
-    child: LlamaChild, messages: Sequence[Mapping[str, Any]], words: str, *, slot: int, over: bool = False
-) -> None:
-    """Have `slot` read a conversation and the caller's words so far, while the caller speaks.
+class SlotReader:
+    """Has one call's slot read what comes before an answer, while the caller speaks.
 
-    `over` where these may be all: then up to where the answer begins. What differs from what the slot knows
-    is rolled back to where it begins to. A request that is cancelled leaves what it has read by then.
+    What differs from what the slot knows is rolled back to where it begins to.
     """
-    if child.state != "ready":
-        return
-    said = {"role": "user", "content": words}
-    text = prompt([*messages, said]) if over else render(messages) + words
-    request = {"prompt": text, "n_predict": 0, "id_slot": slot, **CACHE}
-    # Only speed is lost if it fails: the answer then reads it all itself.
-    with suppress(httpx2.HTTPError):
-        await child.http.post(f"{child.url}/completion", json=request, timeout=READ_DEADLINE_S)
+
+    def __init__(self, child: LlamaChild, slot: int) -> None:
+        self._child = child
+        self._slot = slot
+        self._known: str | None = None  # what the slot has read for sure, and nothing behind it
+
+    def forget(self) -> None:
+        """The slot goes on with something else: an answer, or another primer."""
+        self._known = None
+
+    async def read(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        words: str | None,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Read a conversation and the caller's `words` so far of the next turn; None where the conversation
+        is whole: then up to where the answer begins.
+
+        Piece by piece, as long as it is `wanted`: a request that is given up is worked on for up to a second.
+        """
+        if self._child.state != "ready":
+            return
+        text = prompt(messages) if words is None else render(messages) + words
+        known, self._known = self._known, ""
+        # Only speed is lost if it fails: the answer then reads it all itself.
+        with suppress(httpx2.HTTPError):
+            for end in _pieces(text, known or "") if words is not None else (len(text),):
+                request = {"prompt": text[:end], "n_predict": 0, "id_slot": self._slot, **CACHE}
+                await self._child.http.post(
+                    f"{self._child.url}/completion", json=request, timeout=READ_DEADLINE_S
+                )
+                if not wanted():
+                    break
+            if self._known is not None:  # nothing else came meanwhile
+                self._known = text[:end]
+
+
+def _pieces(text: str, known: str) -> Iterator[int]:
+    """Where each piece of what isn't known yet ends.
+
+    A beginning alone has the slot forget what it has read behind it. So all is one piece where nothing is
+    known for sure, and where much is new: then the history was cut, and is moved up.
+    """
+    at = len(os.path.commonprefix([known, text]))  # noqa: RUF071  # of any texts
+    if known and len(text) - at <= MOST_IN_PIECES:
+        while 0 < (at := text.find(" ", at + PIECE)) < len(text) - PIECE // 2:
+            yield at
+    yield len(text)
 
 
 def _chunk(model: str, said: Mapping[str, Any]) -> ChatCompletionChunk:

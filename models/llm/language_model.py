@@ -16,6 +16,7 @@ from config.llm import LlmEndpointSettings, LlmSettings
 from models.errors import ModelError, ModelFailed, WeightsError
 from models.llm.acting import Acting
 from models.llm.brief import Brief, Message
+from models.llm.bundled import SlotReader
 from models.llm.chain import Chain
 from models.llm.child import LlamaChild, State
 from models.llm.completeness import Completeness
@@ -216,15 +217,9 @@ class Llm:
         if self.speaker is not None:
             await self.speaker.prime(slot, primer)
 
-    async def read_ahead(
-        self, messages: Sequence[Message], words: str, *, slot: int, over: bool = False
-    ) -> None:
-        """Have a slot of the bundled server read the conversation and what the caller has said by now.
-
-        `over`: it may be all that they say.
-        """
-        if self.speaker is not None:
-            await self.speaker.read_ahead(messages, words, slot=slot, over=over)
+    def reader(self, slot: int) -> SlotReader | None:
+        """What has a slot of the bundled server read ahead, where there is one."""
+        return self.speaker.reader(slot) if self.speaker is not None else None
 
     def _remote_endpoints(self) -> list[RemoteEndpoint]:
         settings = self.settings

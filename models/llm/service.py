@@ -35,6 +35,7 @@ from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
     from models.llm.brief import Brief
+    from models.llm.bundled import SlotReader
     from models.llm.language_model import Llm
 
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
@@ -93,8 +94,9 @@ class CallLlmService(SpeculatingLLMService):
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
-        self._read_last: tuple[int, str, bool] | None = None  # messages, words, and whether they may be all
+        self._read_last = 0, "", False  # was asked for last: messages, words, and whether they may be all
         self._answers = 0  # that were asked for
+        self._reader: SlotReader | None = None
         self.guide: Guide | None = None
         self.chain = llm.chain()
         super().__init__(
@@ -124,6 +126,9 @@ class CallLlmService(SpeculatingLLMService):
     def _prime(self) -> None:
         if self._priming is not None:
             self._priming.cancel()
+        if self._reader is not None:
+            self._reader.forget()
+        self._read_last = 0, "", False
         if self._slot is not None:
             self._priming = asyncio.create_task(
                 self._llm.prime(self._slot, self._brief.primer), name=f"llm-prime-{self._call_id}"
@@ -189,7 +194,7 @@ class CallLlmService(SpeculatingLLMService):
         if self._llm.judges_itself and self._bundled_answers:
             return await completeness.end_probability(words, history=history, slot=self._slot)
         # All of them: what the recognizer changes is rolled back, for less than reading them all at the end.
-        self._read(params, clean(words))
+        self._read(params, words)
         return await completeness.end_probability(words, history=history[-1:])
 
     async def choose(self, lesson: str, line: str, options: Sequence[str]) -> str | None:
@@ -235,32 +240,44 @@ class CallLlmService(SpeculatingLLMService):
     def _read(self, params: dict[str, Any], words: str, *, over: bool = False) -> None:
         """Find what answers the caller so far, and have a bundled model read it all, in the background.
 
-        One request at a time, and then for the latest: llama.cpp takes up to a second to notice that nobody
-        waits for one any more, and meanwhile works on.
+        One request at a time, and then for the latest.
         """
         if not self._bundled_answers and self._brief.knowledge is None:
             return
-        self._to_read = params, neutral(words), over
+        read, words = len(params["messages"]), neutral(words)
+        if self._read_last in ((read, words, over), (read, words, True)):
+            return
+        self._read_last = read, words, over
+        self._to_read = params, words, over
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_along(), name=f"llm-read-{self._call_id}")
 
     async def _read_along(self) -> None:
         while self._to_read is not None:
             (params, words, over), self._to_read = self._to_read, None
-            if self._read_last == (read := (len(params["messages"]), words, over)):
-                continue
             answers = self._answers
+            wanted = partial(self._is_latest, answers)
             if words:
-                await self._look_up(params, words)
+                await self._look_up(params, words, over=over)
             if self._slot is None or not self._bundled_answers or answers != self._answers:
                 continue
             fitted = self._fitted(self._told(params, goes_on=True))
             if over and self._acting is not None:
                 self._acting.foresee(fitted, words)
-            await self._llm.read_ahead(fitted["messages"], words, slot=self._slot, over=over)
+            self._reader = self._reader or self._llm.reader(self._slot)
+            if self._reader is not None and over:
+                whole = {**params, "messages": [*params["messages"], {"role": "user", "content": words}]}
+                await self._reader.read(self._fitted(self._told(whole))["messages"], None, wanted=wanted)
+            elif self._reader is not None:
+                await self._reader.read(fitted["messages"], clean(words), wanted=wanted)
+            if not wanted():
+                continue
             if not over and self._acting is not None:
                 await self._acting.read_ahead(fitted, words)
-            self._read_last = read
+
+    def _is_latest(self, answers: int) -> bool:
+        """Whether neither more was heard nor another answer asked for than these many."""
+        return self._to_read is None and answers == self._answers
 
     async def get_chat_completions(  # type: ignore[override]  # any async iterator of chunks will do
         self, context: LLMContext
@@ -304,13 +321,20 @@ class CallLlmService(SpeculatingLLMService):
         yield completion_chunk("decided", "", {"tool_calls": [tool_call(name, arguments)]})
         yield completion_chunk("decided", "", {}, finish_reason="tool_calls")
 
-    async def _look_up(self, params: Mapping[str, Any], words: str | None = None) -> Sequence[str]:
-        """Find what the pages say about the caller's last turn, or about `words` of the next."""
+    async def _look_up(
+        self, params: Mapping[str, Any], words: str | None = None, *, over: bool = False
+    ) -> Sequence[str]:
+        """Find what the pages say about the caller's last turn, or about `words` of the next, `over` where
+        these may be all."""
         if self._brief.knowledge is None:
             return ()
         conversation = params["messages"][len(self._beginning) :]
         return await self._recall.look_up(
-            self._brief.knowledge, conversation, words, tokens_s=self.chain.current.reads_tokens_s
+            self._brief.knowledge,
+            conversation,
+            words,
+            over=over,
+            tokens_s=self.chain.current.reads_tokens_s,
         )
 
     def _told(self, params: Mapping[str, Any], *, goes_on: bool = False) -> dict[str, Any]:
@@ -336,6 +360,9 @@ class CallLlmService(SpeculatingLLMService):
         self, params: dict[str, Any], *, brevity: Callable[[], Brevity] | None = None
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         self._to_read = None  # the answer reads the rest itself
+        self._answers += 1
+        if self._reader is not None:
+            self._reader.forget()
         answer = self.chain.answer(
             params,
             keep=len(self._beginning),

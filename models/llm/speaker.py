@@ -19,6 +19,7 @@ from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
 from models.llm.brevity import Brevity
 from models.llm.brief import Brief, Message
+from models.llm.bundled import SlotReader
 from models.llm.chatml import turns
 from models.llm.child import LlamaChild, State
 from models.llm.endpoint import Endpoint, Kind
@@ -157,11 +158,9 @@ class Speaker(Endpoint):
         self.child.on_up = partial(self.prime, self.last_slot, primer)
         await self.child.on_up()
 
-    async def read_ahead(
-        self, messages: Sequence[Message], words: str, *, slot: int, over: bool = False
-    ) -> None:
-        """Have a slot read the conversation and what the caller has said by now; `over` if it may be all."""
-        await bundled.read_ahead(self.child, messages, words, slot=slot, over=over)
+    def reader(self, slot: int) -> SlotReader:
+        """What has a call's slot read ahead."""
+        return SlotReader(self.child, slot)
 
 
 async def _fast_enough(child: LlamaChild) -> bool:

@@ -211,6 +211,11 @@ async def test_a_tool_is_called_instead_of_an_answer() -> None:
     assert all(one["id_slot"] == 6 for one in fake.asked if not one.get("stream") and "filename" not in one)
 
 
+async def test_what_pages_say_behind_the_caller_s_words_keeps_no_tool_from_them() -> None:
+    pages = {"role": "system", "content": "Our pages say:\n- We close at six."}
+    assert (await told(FakeLlama("end_call"), user("That would be all."), pages))[1] == [("end_call", {})]
+
+
 @pytest.mark.parametrize(
     ("tools", "words", "language", "out"),
     [

@@ -31,7 +31,7 @@ def contents(messages: Sequence[Any]) -> list[str]:
     return [message["content"] for message in messages]
 
 
-CELLAR = "Pages say:\n- Cellar: The cellar is open on Mondays."
+CELLAR = "Pages say:\n- The cellar is open on Mondays."
 
 
 async def test_what_fits_stands_before_the_turn_and_stays_there() -> None:
@@ -107,16 +107,16 @@ async def test_a_slow_model_is_told_the_nearest_sentences_and_further_ones_when_
     first = said("is the loft rented for weddings")
     await recall.look_up(known, first, tokens_s=10.0)
     nearest = "Pages say:\n- Loft: It can be rented for weddings and other feasts."
-    assert contents(recall.told(first)) == [nearest, "is the loft rented for weddings"]
+    assert contents(recall.told(first)) == ["is the loft rented for weddings", nearest]
     then = said("is the loft rented for weddings", "It is.", "what does the bar of the loft serve")
     assert await recall.look_up(known, then, tokens_s=10.0) == ("loft: Loft",)
     further = "Pages say:\n- Loft: Its bar serves cider."
-    assert contents(recall.told(then))[:1] == [nearest]
-    assert contents(recall.told(then))[3:] == [further, "what does the bar of the loft serve"]
+    assert contents(recall.told(then))[1] == nearest
+    assert contents(recall.told(then))[3:] == ["what does the bar of the loft serve", further]
     again = said("is the loft rented for weddings")
     fast = Recall("test")
     await fast.look_up(known, again, tokens_s=1000.0)
-    assert contents(fast.told(again))[0] == f"Pages say:\n- Loft: {LOFT}"
+    assert contents(fast.told(again))[-1] == f"Pages say:\n- {LOFT}"
 
 
 async def test_a_turn_that_was_taken_back_is_looked_up_anew() -> None:
@@ -125,3 +125,42 @@ async def test_a_turn_that_was_taken_back_is_looked_up_anew() -> None:
     again = said("do you repair it and is the cellar open on mondays")
     await recall.look_up(known, again, tokens_s=None)
     assert contents(recall.told(again))[0] == CELLAR
+
+
+async def test_a_slow_model_is_told_ahead_what_stands_out_and_more_of_it_once() -> None:
+    recall, known = Recall("test"), of_one_page(LOFT)
+    await recall.look_up(known, [], "can the loft be rented for weddings", tokens_s=40.0)
+    found = "Pages say:\n- Loft: It can be rented for weddings and other feasts."
+    assert contents(recall.told([], goes_on=True)) == [found]
+    await recall.look_up(known, [], "can the loft be rented for weddings and", tokens_s=40.0)
+    (more,) = contents(recall.told([], goes_on=True))
+    assert more.startswith(found)
+    assert len(more) > len(found)
+    whole = said("can the loft be rented for weddings and for feasts")
+    await recall.look_up(known, whole, tokens_s=40.0)
+    assert contents(recall.told(whole)) == [more, *contents(whole)]
+
+
+async def test_what_doesnt_stand_out_waits_for_the_last_words_of_a_slow_model_s_caller() -> None:
+    recall, known = Recall("test"), knowledge()
+    await recall.look_up(known, [], "the garden", tokens_s=20.0)  # of which two passages tell
+    assert recall.told([], goes_on=True) == []
+    await recall.look_up(known, [], "the garden with the roses", over=True, tokens_s=20.0)
+    whole = said("the garden with the roses")
+    assert contents(recall.told(whole))[1].endswith("The garden has a fountain and roses.")
+    # They go on: what stood behind the words is found again for all of them.
+    await recall.look_up(known, [], "the garden with the roses no the cellar", tokens_s=20.0)
+    assert recall.told(whole) == whole
+    await recall.look_up(known, [], "no the cellar is it open on mondays", over=True, tokens_s=20.0)
+    whole = said("no the cellar is it open on mondays")
+    assert contents(recall.told(whole)) == [*contents(whole), CELLAR]
+
+
+async def test_what_was_told_ahead_stays_before_the_words_and_what_they_ask_instead_is_behind() -> None:
+    recall, known = Recall("test"), knowledge()
+    await recall.look_up(known, [], "is the cellar open on mondays", tokens_s=20.0)
+    whole = said("no what about the fountain and the roses of the garden")
+    await recall.look_up(known, whole, tokens_s=20.0)
+    before, _, behind = contents(recall.told(whole))
+    assert before == CELLAR
+    assert behind.endswith("The garden has a fountain and roses.")
