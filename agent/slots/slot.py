@@ -64,10 +64,6 @@ def as_json(value: Any) -> Any:
             return value
 
 
-# At the end of what is said, in all languages; "Friday, no?" is a question.
-_TAKES_BACK = r"[,.;-]\s*(?:oh,? )?(?:no|non|não)\b(?:[\s,.;-]+wait)?|\bwait\b"
-
-
 def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
@@ -76,7 +72,7 @@ def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T 
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
-    taken_back = re.search(rf"(?:{_TAKES_BACK})[\s,.;-]*$", meant, flags=re.IGNORECASE)
+    taken_back = re.search(rf"(?:{known.taken_back})[\s,.;-]*$", meant, flags=re.IGNORECASE)
     if taken_back and isinstance(read(taken_back[0]), Problem):  # "no" may be one of several choices
         return Problem("nothing")
     parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]

@@ -36,6 +36,10 @@ en|First State, please.|!nothing
 en|December first works for me|2026-12-01
 en|Tuesday. No. Wait.|!nothing
 en|Tuesday, no.|!nothing
+fr|Mardi. Non, attendez.|!nothing
+es|El martes. No, espere.|!nothing
+it|Martedì, no, aspetti.|!nothing
+pt|Na terça-feira. Não, espere.|!nothing
 en|Tuesday, no?|2026-03-17
 en|Friday, sorry.|2026-03-13
 en|tomorrow|2026-03-12
