@@ -149,13 +149,13 @@ class SlotReader:
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Read a conversation and the caller's `words` so far of the next turn; None where the conversation
-        is whole: then up to where the answer begins.
+        is whole: then up to the last token before the answer, which is evaluated with the answer's first.
 
         Piece by piece, as long as it is `wanted`: a request that is given up is worked on for up to a second.
         """
         if self._child.state != "ready":
             return
-        text = prompt(messages) if words is None else render(messages) + words
+        text = prompt(messages)[:-1] if words is None else render(messages) + words
         known, self._known = self._known, ""
         # Only speed is lost if it fails: the answer then reads it all itself.
         with suppress(httpx2.HTTPError):

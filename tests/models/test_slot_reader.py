@@ -65,7 +65,7 @@ async def test_what_may_be_answered_is_read_at_once() -> None:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, "when do")
         await reader.read(whole, None)
-    assert slot.prompts[1:] == [prompt(whole)]
+    assert slot.prompts[1:] == [prompt(whole)[:-1]]
 
 
 async def test_behind_an_answer_nothing_is_known_for_sure() -> None:
