@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,43 @@ async def test_another_primer_holds_from_then_on_and_is_read_ahead(monkeypatch: 
         await run_test(Pipeline([asking, service]), frames_to_send=[asked()])
         assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Sois gentil."}
     assert primed == [(7, "Be brief."), (7, "Sois gentil.")]
+
+
+class Reads:
+    """Stands for what has a slot of the bundled server read ahead."""
+
+    def __init__(self) -> None:
+        self.texts: list[tuple[str, str | None]] = []
+
+    def forget(self) -> None:
+        pass
+
+    async def read(self, messages: Any, words: str | None, *, wanted: Callable[[], bool]) -> None:
+        self.texts.append((messages[-1]["content"], words))
+        await asyncio.sleep(0.01)
+        if not wanted():
+            self.texts.append(("", "left"))
+
+
+async def test_words_that_may_be_all_are_read_to_where_the_answer_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And stay so, though whether they are all is asked at the same time, for which they are read as well."""
+    async with scripted() as (llm, _):
+        reads = Reads()
+        monkeypatch.setattr(CallLlmService, "_bundled_answers", True)
+        monkeypatch.setattr(llm, "reader", lambda _: reads)
+        service = llm.service("c", Brief(system("Be kind.")))
+        service._slot = 3
+        context = LLMContext([{"role": "assistant", "content": "Hello."}])
+        words = "When do you close?"
+        await asyncio.gather(service.get_ready(context, words), service.end_probability(context, words))
+        assert service._reading is not None
+        await service._reading
+        assert reads.texts == [(words, None)]
+        await service.end_probability(context, f"{words} And when")
+        await service._reading
+        assert reads.texts[1:] == [("Hello.", f"{words} And when")]
 
 
 class AskingLate(FrameProcessor):
