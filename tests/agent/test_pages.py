@@ -10,7 +10,7 @@ from tests.agent.conversation_kit import PERSONA, Says, converse
 
 PAGES = Pages(Path(), (Page("cellar", "# The cellar\nThe cellar is open on Mondays."),))
 KNOWING = PERSONA.model_copy(update={"knowledge": PAGES})
-TOLD = "Our pages say:\n- The cellar: The cellar is open on Mondays."
+TOLD = "Our pages say:\n- The cellar is open on Mondays."
 SCRIPT = [Says(2.0, 3.5, "When is the cellar open?"), Says(8.0, 9.5, "Do you repair umbrellas?")]
 REPLIES = {"When is the cellar open?": "On Mondays.", "Do you repair umbrellas?": "I don't know."}
 
