@@ -35,10 +35,14 @@ class SlotWords:
     misheard: Mapping[str, str] = field(default_factory=dict)  # other times of day, where one is asked for
 
 
+def _taken_back(oh: str, no: str, wait: str) -> str:
+    return rf"[,.;-]\s*(?:{oh},? )?{no}\b(?:[\s,.;-]+{wait})?|\b{wait}\b"
+
+
 ENGLISH = SlotWords(
     corrected=r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
     r"make (?:that|it)|scratch that|let'?s say|correction|no)\b(?! problem| idea)",
-    taken_back=r"[,.;-]\s*(?:oh,? )?no\b(?:[\s,.;-]+wait)?|\bwait\b",
+    taken_back=_taken_back("oh", "no", "wait"),
     denied=r"\b(?:not|instead of|rather than)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)",
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
     r"under the name(?: of)?|"
@@ -87,7 +91,7 @@ ENGLISH = SlotWords(
 
 FRENCH = SlotWords(
     corrected=r"\b(?:non,? (?:pardon|attendez)|pardon|non|plutôt|je veux dire|enfin|en fait|disons)\b",
-    taken_back=r"[,.;-]\s*(?:oh,? )?non\b(?:[\s,.;-]+attendez)?|\battendez\b",
+    taken_back=_taken_back("oh", "non", "attendez"),
     denied=r"\b(?:pas|au lieu de)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
     polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
@@ -111,7 +115,7 @@ FRENCH = SlotWords(
 
 SPANISH = SlotWords(
     corrected=r"\b(?:no,? perdón|perdón|perdone|no|mejor|digo|quiero decir|más bien|en realidad)\b",
-    taken_back=r"[,.;-]\s*(?:ay,? )?no\b(?:[\s,.;-]+espere)?|\bespere\b",
+    taken_back=_taken_back("ay", "no", "espere"),
     denied=r"\b(?:no|en vez de|en lugar de)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)",
     introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
     polite=r"\b(?:por favor|gracias|eh+|em+|hola|sí|buen[oa]s(?: días| tardes)?|bueno|pues)\b",
@@ -135,7 +139,7 @@ SPANISH = SlotWords(
 
 ITALIAN = SlotWords(
     corrected=r"\b(?:no,? scusi|scusi|anzi|no|volevo dire|cioè|in realtà|meglio|facciamo)\b",
-    taken_back=r"[,.;-]\s*(?:oh,? )?no\b(?:[\s,.;-]+aspetti)?|\baspetti\b",
+    taken_back=_taken_back("oh", "no", "aspetti"),
     denied=r"\b(?:non|invece di)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)",
     introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
     polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",
@@ -159,7 +163,7 @@ ITALIAN = SlotWords(
 
 PORTUGUESE = SlotWords(
     corrected=r"\b(?:não,? desculpe|desculpe|aliás|não|quer dizer|quero dizer|melhor|na verdade|digo)\b",
-    taken_back=r"[,.;-]\s*(?:ah,? )?não\b(?:[\s,.;-]+espere)?|\bespere\b",
+    taken_back=_taken_back("ah", "não", "espere"),
     denied=r"\b(?:não|em vez de)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)",
     introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",
     polite=r"\b(?:por favor|obrigad[oa]|é+|hum+|olá|oi|sim|bom dia|boa tarde|então|bem)\b",

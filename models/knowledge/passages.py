@@ -31,7 +31,7 @@ class Passage:
 
     @property
     def text(self) -> str:
-        return " ".join(self.sentences)
+        return self.text_of(self.sentences)
 
     @property
     def source(self) -> str:
@@ -45,7 +45,11 @@ class Passage:
 
     def line_of(self, sentences: Container[str]) -> str:
         """The same with these alone."""
-        return f"{self.heading}: {' '.join(one for one in self.sentences if one in sentences)}"
+        return f"{self.heading}: {self.text_of(sentences)}"
+
+    def text_of(self, sentences: Container[str]) -> str:
+        """These alone, in the page's order, without what stands above them."""
+        return " ".join(one for one in self.sentences if one in sentences)
 
 
 def passages_of(page: Page, language: str) -> list[Passage]:

@@ -96,18 +96,19 @@ class Recall:
         known = frozenset[Sentence]().union(*map(self._told, range(number - STILL_THERE, number)))
         # What answers is told behind words that the model has read.
         late = over and tokens_s is not None and not (fitting and not fitting[0].fits)
-        place = self._before
+        place = self._behind if late else self._before
         if fitting and note.told and (fitting[0].passage, fitting[0].sentences[0]) in known | note.told:
+            place = self._before
             if note.more and not over:
                 note = replace(_more(note, fitting, known, MORE_S, tokens_s), more=False)
         elif fitting:
-            place = self._behind if late else self._before
             known |= note.told if late else frozenset()
             note = Note(words, knowledge.found if fitting[0].fits else knowledge.perhaps)
             note = _more(note, fitting, known, FOUND_S, tokens_s)
         elif over and not note.told:
-            place = self._behind if late else self._before
             note = Note(words, knowledge.nothing if knowledge.asks_something(words) else "")
+        else:
+            place = self._before
         place[number] = note = replace(note, words=words)
         return note.sources
 
@@ -168,9 +169,8 @@ def _more(
 
 def _line(passage: Passage, sentences: Sequence[str], *, behind: bool) -> str:
     """As it is told, `behind` others of the same passage; the heading only where they don't say it."""
-    line = passage.line_of(sentences)
-    text = line.removeprefix(f"{passage.heading}: ")
+    text = passage.text_of(sentences)
     if behind:
         return f" {text}"
     about = set(_WORD.findall(passage.heading.rpartition(", ")[2].lower()))
-    return f"\n- {line if about.isdisjoint(_WORD.findall(text.lower())) else text}"
+    return f"\n- {passage.line_of(sentences) if about.isdisjoint(_WORD.findall(text.lower())) else text}"

@@ -27,8 +27,8 @@ from models.llm.chunks import completion_chunk, tool_call
 
 LIMITS = httpx2.Timeout(None, connect=3.0)  # how long a token may take is the caller's to say
 READ_DEADLINE_S = 30.0
-PIECE = 64  # characters, some 15 tokens: half a second of a slow machine's two cores is read in two
-MOST_IN_PIECES = 800
+PIECE = 64  # characters: some 15 tokens, 0.3 s of two cores
+MOST_IN_PIECES = 800  # characters
 # A history from which the beginning was cut is moved up, not read again. Only what is as it was for so many
 # tokens: of shorter pieces, what stood before them elsewhere would tell.
 CACHE = {"cache_prompt": True, "n_cache_reuse": 256}
@@ -159,7 +159,7 @@ class SlotReader:
         known, self._known = self._known, ""
         # Only speed is lost if it fails: the answer then reads it all itself.
         with suppress(httpx2.HTTPError):
-            for end in _pieces(text, known or "") if words is not None else (len(text),):
+            for end in _pieces(text, "" if words is None or known is None else known):
                 request = {"prompt": text[:end], "n_predict": 0, "id_slot": self._slot, **CACHE}
                 await self._child.http.post(
                     f"{self._child.url}/completion", json=request, timeout=READ_DEADLINE_S

@@ -95,7 +95,7 @@ class CallLlmService(SpeculatingLLMService):
         self._reading: asyncio.Task[None] | None = None
         self._to_read: tuple[dict[str, Any], str, bool] | None = None
         self._read_last = 0, "", False  # was asked for last: messages, words, and whether they may be all
-        self._answers = 0  # that were asked for
+        self._answers = 0  # changes as one is asked for, and as it begins: what is read before is given up
         self._reader: SlotReader | None = None
         self.guide: Guide | None = None
         self.chain = llm.chain()

@@ -19,7 +19,6 @@ from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
 from models.llm.brevity import Brevity
 from models.llm.brief import Brief, Message
-from models.llm.bundled import SlotReader
 from models.llm.chatml import turns
 from models.llm.child import LlamaChild, State
 from models.llm.endpoint import Endpoint, Kind
@@ -158,9 +157,9 @@ class Speaker(Endpoint):
         self.child.on_up = partial(self.prime, self.last_slot, primer)
         await self.child.on_up()
 
-    def reader(self, slot: int) -> SlotReader:
+    def reader(self, slot: int) -> bundled.SlotReader:
         """What has a call's slot read ahead."""
-        return SlotReader(self.child, slot)
+        return bundled.SlotReader(self.child, slot)
 
 
 async def _fast_enough(child: LlamaChild) -> bool:

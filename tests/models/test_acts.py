@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -33,11 +33,11 @@ from models.llm.acting import Acting, ActSlot
 from models.llm.acts import ActExample, Tool
 from models.llm.brevity import Brevity
 from models.llm.brief import Brief
-from models.llm.child import LlamaChild
 from models.llm.language_model import Llm
 from models.llm.primers import Primers
 from models.llm.resident import BY_NAME
 from models.llm.speaker import Speaker
+from tests.models.llama import Answer, answered_by
 
 END_CALL = Tool("end_call", "Hang up. Use it when the caller says goodbye.")
 BOOKING = {
@@ -134,9 +134,6 @@ def test_what_a_tool_did_is_told_to_the_model() -> None:
     )
 
 
-Answer = Callable[[httpx2.Request], Any]
-
-
 class FakeLlama:
     """llama.cpp's /completion: chooses `tool` with `probability`, fills in `copied`, and answers "Yes."."""
 
@@ -170,18 +167,6 @@ class FakeLlama:
         return [one["prompt"] for one in self.asked if key in one]
 
 
-@asynccontextmanager
-async def llama(answer: Answer) -> AsyncIterator[LlamaChild]:
-    child = LlamaChild(Path("none.gguf"))
-    await child.http.aclose()
-    child.http, child.url = httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), "http://llama"
-    child.state = "ready"
-    try:
-        yield child
-    finally:
-        await child.close()
-
-
 async def told(
     answer: Answer,
     *messages: dict[str, Any],
@@ -189,7 +174,7 @@ async def told(
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], list[str | None]]:
     """What is said, the tools called with what, and the reasons for which it ended."""
     params = {"model": "m", "messages": list(messages), "tools": [openai(END_CALL), openai(BOOK)]}
-    async with llama(answer) as child:
+    async with answered_by(answer) as child:
         acting = Acting(ActSlot(Primers(child), 6), now=lambda: NOW)
         chunks = [chunk async for chunk in bundled.chat(child, params, acting=acting, brevity=brevity)]
     deltas = [chunk.choices[0].delta for chunk in chunks]
@@ -320,7 +305,7 @@ async def test_a_model_that_fails_is_an_error_whatever_was_chosen() -> None:
 
 
 async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> None:
-    async with llama(FakeLlama()) as child:
+    async with answered_by(FakeLlama()) as child:
         params = {"model": "m", "messages": [user("Hello?")], "tools": [openai(END_CALL)]}
         stream = bundled.chat(child, params, acting=Acting(ActSlot(Primers(child), 6)))
         await anext(stream)
@@ -331,7 +316,7 @@ async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> 
 
 async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
     fake = FakeLlama()
-    async with llama(fake) as child:
+    async with answered_by(fake) as child:
         fake.states = child.states
         slot = ActSlot(Primers(child), 6)
         for language in ("en", "fr", "en", "fr", "fr"):
@@ -354,7 +339,7 @@ async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:
 @asynccontextmanager
 async def qwen(fake: FakeLlama) -> AsyncIterator[Llm]:
     """The language model that all calls share, as it is with a bundled Qwen."""
-    async with llama(fake) as child:
+    async with answered_by(fake) as child:
         llm = Llm(LlmSettings(), weights=None, environ={})
         llm._adopt(Speaker(BY_NAME["qwen2.5-coder-1.5b"], child, llm.settings))
         try:

@@ -9,7 +9,7 @@ import httpx2
 
 from models.llm.bundled import PIECE, SlotReader
 from models.llm.chatml import prompt, render
-from tests.models.test_acts import llama
+from tests.models.llama import answered_by
 
 SYSTEM = [{"role": "system", "content": "You answer the telephone for the library in Harwick. " * 4}]
 WORDS = "when do you close in the evening"
@@ -31,7 +31,7 @@ class Slot:
 
 async def test_what_is_known_for_sure_is_gone_on_from_in_pieces() -> None:
     slot = Slot()
-    async with llama(slot) as child:
+    async with answered_by(slot) as child:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, "when do")
         assert slot.prompts == [render(SYSTEM) + "when do"]  # of which it may know more than a piece
@@ -48,7 +48,7 @@ async def test_what_is_known_for_sure_is_gone_on_from_in_pieces() -> None:
 
 async def test_what_nobody_wants_any_more_is_left_and_gone_on_from() -> None:
     slot = Slot()
-    async with llama(slot) as child:
+    async with answered_by(slot) as child:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, "when do")
         await reader.read([*SYSTEM, PAGES], "when do you", wanted=lambda: False)
@@ -61,7 +61,7 @@ async def test_what_nobody_wants_any_more_is_left_and_gone_on_from() -> None:
 async def test_what_may_be_answered_is_read_at_once() -> None:
     slot = Slot()
     whole = [*SYSTEM, {"role": "user", "content": WORDS}, PAGES]
-    async with llama(slot) as child:
+    async with answered_by(slot) as child:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, "when do")
         await reader.read(whole, None)
@@ -70,7 +70,7 @@ async def test_what_may_be_answered_is_read_at_once() -> None:
 
 async def test_behind_an_answer_nothing_is_known_for_sure() -> None:
     slot = Slot()
-    async with llama(slot) as child:
+    async with answered_by(slot) as child:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, "when do")
         reader.forget()
@@ -88,7 +88,7 @@ async def test_behind_an_answer_nothing_is_known_for_sure() -> None:
 
 
 async def test_what_fails_costs_only_speed() -> None:
-    async with llama(lambda _: httpx2.Response(500)) as child:
+    async with answered_by(lambda _: httpx2.Response(500)) as child:
         reader = SlotReader(child, 3)
         await reader.read(SYSTEM, WORDS)
         child.state = "restarting"
