@@ -165,6 +165,8 @@ class Lane:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        # Nobody may ask any more for what went wrong: who is cancelled as it comes doesn't.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         job = _Job(call_id, work, speculative, priority, loop, future)
         with self._changed:
             self._admit(job)

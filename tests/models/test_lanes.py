@@ -5,6 +5,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,28 @@ async def test_cancelling_running_work_returns_at_once(lane: Lane) -> None:
     assert lane.stats.running
     gate.go_on.set()
     assert await lane.run("a", lambda: "next") == "next"
+
+
+async def test_who_is_cancelled_as_their_work_fails_leaves_nothing_behind(lane: Lane) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    gate, holder = await held(lane)
+
+    def fails() -> None:
+        raise WeightsError("The file is gone.")
+
+    failing = await queue(lane, "a", fails)
+    gate.go_on.set()
+    while lane.stats.done < 2:  # what became of it isn't told as long as nothing is awaited
+        time.sleep(0.001)  # noqa: ASYNC251
+    time.sleep(0.01)  # noqa: ASYNC251
+    asyncio.get_running_loop().call_soon(failing.cancel)
+    await asyncio.gather(holder, failing, return_exceptions=True)
+    assert failing.cancelled()
+    del failing
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not told
 
 
 async def test_a_full_lane_refuses(lane: Lane) -> None:
