@@ -42,7 +42,8 @@ class TurnReader:
         free = asked is not None and asked.kind == "text"
         intents = self._lexicon.intents(words, whole_only=free)
         told = words if free else self._lexicon.without_questions(words)
-        values, wrong = self._in_passing(state, readable, told, now)
+        corrects = state.waits in ("yes", "change") and Intent.YES not in intents
+        values, wrong = self._in_passing(state, readable, told, now, halves=corrects)
         if not (task or free):
             fewest = 1 if not state.task else MORE_WORDS if values else FEWEST_WORDS
             task = self._task(state, told, fewest)
@@ -86,15 +87,16 @@ class TurnReader:
         return self._lexicon.ends(words, asked=state.waits == "more")
 
     def _in_passing(
-        self, state: State, names: Sequence[str], words: str, now: datetime
+        self, state: State, names: Sequence[str], words: str, now: datetime, *, halves: bool = False
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The values that the words give slots of these names, and what is wrong with others."""
+        """The values that the words give slots of these names, and what is wrong with others: `halves` of
+        values are, where nothing is asked for of which they could become a part."""
         values, wrong = dict[str, Any](), dict[str, str]()
         dialling = bool(state.asked) and self._flow.slots[state.asked].kind == "phone"
         for name, said in self._passages(state, names, words, now).items():
             found = self._slots.find(name, said, now, dialling=dialling)
             if isinstance(found, Wrong):
-                if not found.goes_on:
+                if halves or not found.goes_on:
                     wrong[name] = found.says
             elif found is not None:
                 values[name] = found

@@ -127,6 +127,13 @@ def test_what_can_not_be_is_said_to_be_wrong() -> None:
     assert read("For twelve people", asked="people").wrong == {"people": "We have tables for up to eight."}
 
 
+def test_half_a_correction_is_asked_about() -> None:
+    wrong = {"time": "Do you mean 8:15 PM or 8:30 PM?"}
+    for waits in ("yes", "change"):
+        assert read("No, make a task past 8", waits=waits).wrong == wrong
+    assert not read("Yes, a task past 8", waits="yes").wrong  # agreed to, in words that were misheard
+
+
 def test_what_is_not_complete_is_completed_by_what_comes_next() -> None:
     told = flow()
     open_all_day = told.slots["time"].model_copy(update={"minimum": None, "maximum": None})
