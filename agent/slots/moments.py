@@ -33,11 +33,13 @@ _VAGUE = {
     "it": r"settiman[ae]|fine settimana|mese|presto|qualsiasi",
     "pt": r"semanas?|fim de semana|mes|breve|qualquer",
 }
-# "First" and no first of the month.
+# "First" and no first of the month, and which of several.
 _NO_DAY = {
-    "en": r"first (?:thing|of all|available|free|slot|one|time|appointment)"
+    "en": r"(?:\d(?:st|nd|rd|th)|first|second|third|fourth|last|other) (?:one|1)\b"
+    r"|first (?:thing|of all|available|free|slot|time|appointment)"
     r"|(?<!.)first (?!of|please|then|is|works|would|if|at|in|and|or)\w+"  # "Thursday, please", misheard
 }
+FEW_WORDS = 5  # around an hour
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
 _YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
@@ -143,7 +145,10 @@ class Time:
         def read(said: str) -> time | Problem:
             if alone := _FOUR_DIGITS.match(said):
                 said = f"{alone[1]}:{alone[2]}"
-            return self._read(said, language, now)
+            value = self._read(said, language, now)
+            if isinstance(value, Problem) and value.reason == "nothing" and (hour := _hour(said, language)):
+                return self._read(hour, language, now)
+            return value
 
         return settled(words, language, read)
 
@@ -242,6 +247,17 @@ class Duration:
 def _plain(pattern: str) -> str:
     """The pattern for words that `spoken.fold` made plain."""
     return pattern.replace("í", "i")
+
+
+def _hour(words: str, language: str) -> str | None:
+    """The one number among few words, where it may be an hour: "Nine sharp, then" with a word misheard."""
+    no_hour, said = words_of(language).no_hour, spoken.fold(words, code_of(language))
+    numbers = [word for word in said.split() if re.search(r"\d", word)]
+    if not no_hour or len(numbers) != 1 or len(said.split()) > FEW_WORDS:
+        return None
+    if not re.fullmatch(r"[1-9]|1[0-2]", numbers[0]) or re.search(no_hour, re.sub(r"\d+", "#", said)):
+        return None
+    return numbers[0]
 
 
 def _mended(words: str, misheard: Mapping[str, str]) -> str:

@@ -33,6 +33,7 @@ class SlotWords:
     last: str
     misheard_parts: Mapping[str, str] = field(default_factory=dict)  # of an hour, and what they mean
     misheard: Mapping[str, str] = field(default_factory=dict)  # other times of day, where one is asked for
+    no_hour: str = ""  # a number, "#", that is none, though one is asked for
 
 
 def _taken_back(oh: str, no: str, wait: str) -> str:
@@ -87,6 +88,8 @@ ENGLISH = SlotWords(
         r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
         r"^(?:new|nude|nune|noom)\W*$": "noon",
     },
+    no_hour=r"# (?:moments?|min(?:ute)?s?|sec(?:ond)?s?|hours?|days?|weeks?|months?|years?|times?|things?|"
+    r"questions?|more|of|people|persons?|or)\b|\b(?:past|passed|after|before|until|till|by|in) #",
 )
 
 FRENCH = SlotWords(

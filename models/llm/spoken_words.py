@@ -79,7 +79,8 @@ ENGLISH = Words(
         r"\b(?P<n>\d+|an?) (?P<unit>day|week)s? from (?:now|today)\b",
     ),
     dates=(
-        r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)?(?: day)?(?: of)? (?P<mon>MONTH)\b",
+        # "Fine, December second" is heard as "five December 2nd".
+        r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)?(?: day)?(?: of)? (?P<mon>MONTH)\b(?! \d{1,2}(?:st|nd|rd|th)\b)",
         r"\b(?P<mon>MONTH) (?:the )?(?P<d>\d{1,2})(?:st|nd|rd|th)?\b",
         r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)\b",
     ),

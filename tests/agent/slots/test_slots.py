@@ -34,6 +34,9 @@ en|first thing, please|!nothing
 en|on the first, first thing|2026-04-01
 en|First State, please.|!nothing
 en|December first works for me|2026-12-01
+en|5 December 2nd|2026-12-02
+en|The 2nd one, Monday, I mean.|2026-03-16
+en|the first one|!nothing
 en|Tuesday. No. Wait.|!nothing
 en|Tuesday, no.|!nothing
 fr|Mardi. Non, attendez.|!nothing
@@ -106,6 +109,10 @@ en|F past 2|14:30
 en|For a clock.|16:00
 en|at to a clock|14:00
 en|ten of clock|10:00
+en|Nine short, then.|09:00
+en|Oh, let us say three|15:00
+en|One moment, please.|!nothing
+en|there are 2 of us|!nothing
 en|and have passed you.|14:30
 en|Order past three.|15:15
 en|make a task past 3|!several
