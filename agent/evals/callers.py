@@ -19,13 +19,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from agent.calendar.booking import Booking
 from config.errors import ConfigError
 from config.files import read_yaml
-from config.primer import Text
+from config.primer import Text, lessons
 from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# What is asked for: anything that isn't known, the name and its letters, the number by keys, anything else.
-OTHER, SPELL, KEYS, FAREWELL = "other", "spell", "keys", "anything_else"
+# What is asked for: anything that isn't known, the name and its letters, the number aloud and by keys, whether
+# what was read back is right, anything else.
+OTHER, SPELL, PHONE, KEYS, CONFIRM, FAREWELL = "other", "spell", "phone", "keys", "confirm", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -114,7 +115,8 @@ class CallerSet(Section):
     persona: Text
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
-        "At `spell` callers say their name and its letters, at `keys` they key in their number."
+        "At `spell` callers say their name and its letters, at `phone` their number, if they have no answer "
+        "to that, and at `keys` they key it in. What wasn't understood at `confirm` they say again."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -139,6 +141,7 @@ class Conversation:
         self._answers = {**found.otherwise, **caller.answers}
         self._caller = caller
         self._language = found.language
+        self._not_understood = lessons(found.language).flow.not_understood
         self._asked = Counter[str]()
         self._said_last = caller.opens
         self.days = {name: open_day(today, number) for name, number in caller.days.items()}
@@ -153,12 +156,17 @@ class Conversation:
         asked = self._topic(heard)
         if asked == OTHER and (self._asked[FAREWELL] or self._asked[OTHER] >= MOST_REPEATED):
             return None
+        if asked == CONFIRM and self._asked[asked] and self._not_understood in heard:
+            self._asked[asked] -= 1
         number = self._asked[asked]
         self._asked[asked] += 1
         lines = self._answers.get(asked)
         if asked == SPELL and lines is None and (name := self._caller.calls_themselves):
             return Said(f"{name}. {', '.join(name.split()[-1].upper())}.")
-        if asked == KEYS and lines is None and (digits := self._caller.number):
+        digits = self._caller.number
+        if asked == PHONE and lines is None and digits:
+            return Said(", ".join(num2words(int(digit), lang=self._language) for digit in digits) + ".")
+        if asked == KEYS and lines is None and digits:
             return Said(f"DTMF: {digits}#", keys=f"{digits}#")  # the text is what a session makes of keys
         if lines is None:  # asked to say it again, or for what they have just said
             return self._said(self._said_last) if number < MOST_REPEATED else None

@@ -32,6 +32,8 @@ SET = CallerSet.model_validate(
             "again": "say it again",
             "spell": "spell",
             "keys": "keypad",
+            "phone": "number",
+            "confirm": "shall i",
         },
         "otherwise": {"anything_else": "No.", "other": "Sorry?"},
         "callers": [
@@ -40,7 +42,11 @@ SET = CallerSet.model_validate(
                 "days": {"a": 1},
                 "opens": "Hello.",
                 "entries": [{"day": "a", "at": "10:00", "name": "Ann Hall", "phone": "+12125550123"}],
-                "answers": {"day": ["{a}.", "{a:date}."], "time": {"says": "Ten.", "breaks_in": "Eleven."}},
+                "answers": {
+                    "day": ["{a}.", "{a:date}."],
+                    "time": {"says": "Ten.", "breaks_in": "Eleven."},
+                    "confirm": ["No, at eleven.", "Yes."],
+                },
             }
         ],
     }
@@ -88,6 +94,17 @@ def test_they_key_in_their_number() -> None:
     reply = talk().reply("Please enter it on the keypad. Or say it once more.")
     assert reply
     assert (reply.text, reply.keys) == ("DTMF: 2125550123#", "2125550123#")
+
+
+def test_they_say_their_number() -> None:
+    assert said(talk(), "What's your number?") == "two, one, two, five, five, five, zero, one, two, three."
+
+
+def test_a_correction_that_was_not_understood_is_said_again() -> None:
+    conversation = talk()
+    assert said(conversation, "At ten. Shall I book it?") == "No, at eleven."
+    assert said(conversation, "Sorry, I didn't understand that. At ten. Shall I book it?") == "No, at eleven."
+    assert said(conversation, "At eleven. Shall I book it?") == "Yes."
 
 
 def test_the_last_sentence_that_asks_counts() -> None:
