@@ -246,13 +246,14 @@ class Recognizer:
         if once:
             raise ModelBusy("This is only heard well by listening twice.")
         for hint in (expected.hint, *expected.others):
+            prompt = self._prompt(code, hint)
             result = self._model.generate(
                 encoded,
-                [self._prompt(code, hint)],
+                [prompt],
                 beam_size=_HYPOTHESES,
                 num_hypotheses=_HYPOTHESES,
                 sampling_temperature=0.0,
-                max_length=2 * _room(samples),
+                max_length=_length(samples, prompt),
             )[0]
             for tokens in result.sequences_ids:
                 ballot.add(self._written(tokens))
@@ -337,7 +338,7 @@ class Recognizer:
             [prompt],
             beam_size=1,
             sampling_temperature=0.0,
-            max_length=2 * room,  # CTranslate2 generates half of it, as OpenAI does
+            max_length=_length(samples, prompt),
             return_scores=True,
             return_no_speech_prob=True,
             return_logits_vocab=True,
@@ -410,6 +411,12 @@ class _Listening:
 def _room(samples: int) -> int:
     """Tokens. People say at most some 8 a second; a decoder that goes on has lost its way."""
     return min(224, 16 + 10 * samples // SAMPLE_RATE_HZ)
+
+
+def _length(samples: int, prompt: Sequence[int]) -> int:
+    """With which CTranslate2 writes that many tokens: half of it, as OpenAI does, and no more than the prompt
+    leaves of it."""
+    return _room(samples) + max(_room(samples), len(prompt))
 
 
 def _primary(language: str) -> str:

@@ -144,6 +144,13 @@ def test_a_hint_decides_the_spelling(recognizer: Recognizer, steady_voice: Voice
 
 
 @pytest.mark.models
+def test_a_long_hint_leaves_room_for_all_that_is_said(recognizer: Recognizer, steady_voice: Voice) -> None:
+    sound = on_the_phone(steady_voice, "My name is Catherine Smith.")
+    names = ", ".join(["Oluwaseun Adebayo-Featherstonehaugh"] * 9)
+    assert "Kathryn Smyth" in recognizer.transcribe_now(sound, "en", Expected(f"{names}, Kathryn Smyth")).text
+
+
+@pytest.mark.models
 @pytest.mark.parametrize("model", ["recognizer", "english"])
 def test_half_a_minute_is_heard_to_its_end(
     model: str, steady_voice: Voice, request: pytest.FixtureRequest
