@@ -80,6 +80,10 @@ class Appointments:
             (one for one in coming if not one.cancelled and _of(one, name, phone)), key=lambda one: one.begin
         )
 
+    async def names(self) -> list[str]:
+        """Of all who have something to come, the soonest first."""
+        return list(dict.fromkeys(one.name for one in await self.find() if one.name))
+
     async def move(self, key: str, number: str, begin: datetime) -> Answer:
         def move(entries: Entries) -> Answer:
             found = self._found(entries, number)

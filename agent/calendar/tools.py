@@ -5,7 +5,7 @@ Every result has a `status`, and what may be said of it in the call's language: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -108,6 +108,7 @@ class CalendarTools:
                 check=_checks(properties, required),
                 timeout_s=TIMEOUT_S,
                 source=SOURCE,
+                likely={"name": _names(self._desk)} if name == "find_appointment" else {},
             )
 
     async def _hours(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
@@ -149,6 +150,16 @@ class CalendarTools:
     async def _cancel(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
         key = key_of(call.id, "cancel", arguments["booking"])
         return _result(await self._desk.cancel(key, arguments["booking"]), call)
+
+
+def _names(desk: Appointments) -> Callable[[], Awaitable[Sequence[str]]]:
+    async def names() -> Sequence[str]:
+        try:
+            return await desk.names()
+        except CalendarUnavailable as error:
+            raise ToolFailed(str(error)) from error
+
+    return names
 
 
 def _told(run: Any) -> Any:

@@ -24,8 +24,8 @@ from config.section import Section
 
 MOST_TURNS = 30
 MOST_REPEATED = 3  # so often what wasn't understood
-# What is asked for: anything that isn't known, the name and its letters, the number aloud and by keys, whether
-# what was read back is right, anything else.
+# What is asked for: anything that isn't known, the name and its letters, the number aloud and by keys,
+# whether what was read back is right, anything else.
 OTHER, SPELL, PHONE, KEYS, CONFIRM, FAREWELL = "other", "spell", "phone", "keys", "confirm", "anything_else"
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.hints import expected
+from agent.flows.hints import LIKELY, expected
 from agent.flows.languages import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine, Next
 from agent.flows.reading import TurnReader
@@ -33,6 +33,7 @@ from models.llm.chunks import completion_chunk
 Message = Mapping[str, Any]
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
 Run = Callable[[str, Arguments, Arguments], Awaitable[Outcome]]  # given arguments, and as they are shown
+Likely = Callable[[str, str], Awaitable[Sequence[str]]]  # of a tool, for an argument
 NAME = "flow"  # of the model that answers
 
 
@@ -58,11 +59,13 @@ class FlowEngine:
         *,
         asks: Asks,
         run: Run,
+        likely: Likely,
         call: CallFacts,
         now: Callable[[], datetime] = datetime.now,
         begun: bool = False,
     ) -> None:
-        """`run` calls a tool; `begun`: the conversation has had turns before this persona's."""
+        """`run` calls a tool, and `likely` tells what callers may say to give it an argument; `begun`: the
+        conversation has had turns before this persona's."""
         assert persona.flow is not None
         self._language = persona.language
         self._flow = persona.flow.model_copy(update={"phrases": persona.flow_phrases})
@@ -73,10 +76,12 @@ class FlowEngine:
         self._rewording = Rewording(asks, persona.language) if self._flow.reword else None
         self._machine = FlowMachine(self._flow, self._slots.say, facts_of(call))
         self._run = run
+        self._likely = likely
         self._now = now
         self._states: dict[tuple[str, ...], list[State]] = {} if begun else {(): [self._machine.begin()]}
         self._calls: dict[str, Call] = {}  # by their keys
         self._acts: dict[str, asyncio.Task[Result]] = {}
+        self._said_for: dict[tuple[str, str], asyncio.Task[Sequence[str]]] = {}  # a tool's argument
 
     @property
     def tools(self) -> set[str]:
@@ -86,8 +91,30 @@ class FlowEngine:
     def expected(self, messages: Sequence[Message]) -> Expected:
         """What is likely said next, as a recognizer is told it."""
         state = self._state(messages)
-        likely = expected(self._flow, state, self._language, partial(self._meaning, state))
-        return replace(likely, wanted=partial(self._is_wanted, state))
+        told = expected(
+            self._flow, state, self._language, partial(self._meaning, state), self._likely_in(state)
+        )
+        return replace(told, wanted=partial(self._is_wanted, state))
+
+    def _likely_in(self, state: State) -> Sequence[str]:
+        """What may be said for the slot that is asked for, as the tool knows that is given it; nothing as
+        long as it looks that up."""
+        fetched = [self._said_for.get(one) for one in self._given(state)]
+        return next((task.result() for task in fetched if task and task.done() and not task.exception()), ())
+
+    def _look_up_likely(self, state: State) -> None:
+        for tool, argument in self._given(state):
+            if (tool, argument) not in self._said_for:
+                looking = asyncio.ensure_future(self._likely(tool, argument))
+                self._said_for[tool, argument] = looking
+
+    def _given(self, state: State) -> Iterator[tuple[str, str]]:
+        """The tools of this task, and the argument of each, that are given the slot that is asked for."""
+        if state.waits == "slot" and self._flow.slots[state.asked].kind in LIKELY:
+            for step in self._flow.tasks[state.task].steps.values():
+                for argument, text in step.arguments.items():
+                    if step.act and step.reads and text == f"{{{state.asked}}}":
+                        yield step.act, argument
 
     def _is_wanted(self, state: State, words: str) -> bool:
         """Whether they give this flow something to go on with."""
@@ -151,6 +178,7 @@ class FlowEngine:
             state, commands = self._machine.handle(before, Turn(reading, heard))
         state, commands = await self._reworded(state, commands, messages)
         self._states[said] = [*states, state]
+        self._look_up_likely(state)
         if not state.task and commands[-1:] == (Answer(),):
             async for chunk in self._carried_out(commands[:-1], ask):
                 yield chunk
@@ -206,6 +234,7 @@ class FlowEngine:
             state, commands = self._machine.lost(before)
         state, commands = await self._reworded(state, commands, messages)
         self._states[tuple(_said(messages))] = [state]
+        self._look_up_likely(state)
         async for chunk in self._carried_out(commands, ask):
             yield chunk
 

@@ -46,6 +46,7 @@ class FlowGuide:
             persona,
             asks=self._service,
             run=self._runner.call,
+            likely=self._runner.likely,
             call=self._call,
             begun=any(message["role"] == "user" for message in self._messages),
         )

@@ -11,6 +11,11 @@ from models.expected import NOTHING, Expected, Reads
 # What can be told from other words by its form, so that hearings may be compared by what they come to.
 COMPARED = ("date", "time", "phone", "count", "amount", "duration", "email")
 
+# And what is told by what there is of it. Of 96 names in four synthesized voices, by telephone sound, tiny.en
+# heard 55 so that they were found, 75 behind sixteen names with theirs, 78 behind eight and 82 behind four;
+# of as many that weren't among those it heard none as one of them.
+LIKELY, MOST_LIKELY = ("name",), 16
+
 # By language, how the kinds of slots sound. In eight voices of Kokoro, three of flite and one of Piper, by
 # telephone sound, tiny.en heard 288 of 290 days and corrected days rightly behind these two, and 282 behind
 # the days in their order, with which it goes on ("On Tuesday." is "Monday, Tuesday."). The first is a mere
@@ -30,11 +35,14 @@ _CORRECTION = {"en": "Yes, please. No, on Monday or Thursday, at half past 2."}
 _NOTHING_ELSE = {"en": "No, thanks. That's all."}
 
 
-def expected(flow: Flow, state: State, language: str, reads: Reads) -> Expected:
-    """What is said next, for the recognizer; `language` is BCP 47, `reads` what words mean in this state."""
+def expected(flow: Flow, state: State, language: str, reads: Reads, likely: Sequence[str] = ()) -> Expected:
+    """What is said next, for the recognizer; `language` is BCP 47, `reads` what words mean in this state,
+    `likely` some of what may be said for the slot that is asked for, the likeliest first."""
     code = language.partition("-")[0]
     if state.waits == "slot":
         kind = flow.slots[state.asked].kind
+        if kind in LIKELY:
+            return Expected(", ".join(reversed(likely[:MOST_LIKELY])))
         if kind not in COMPARED:
             return NOTHING
         hint, *others = _KINDS.get(code, {}).get(kind, ("",))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from loguru import logger
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     FunctionCallResultProperties,
@@ -20,7 +21,7 @@ from pipecat.services.llm_service import FunctionCallParams, LLMService
 
 from agent.conversation import Conversation, ToolCall
 from agent.tools.confirmation import Confirmation
-from agent.tools.tool import WRONG, Arguments, CallFacts, Outcome, Tool, WrongArguments
+from agent.tools.tool import WRONG, Arguments, CallFacts, Outcome, Tool, ToolFailed, WrongArguments
 from agent.tools.toolbox import Toolbox
 from config.persona import Persona
 
@@ -141,6 +142,15 @@ class ToolRunner:
         box = self._box if self._box.tool(name) else self._toolbox
         with self._begun(box, name, arguments, shown) as running:
             return await asyncio.shield(running)
+
+    async def likely(self, name: str, argument: str) -> Sequence[str]:
+        """What callers are likely to say for an argument of this tool, the likeliest first."""
+        tool = self._toolbox.tool(name)
+        try:
+            return await tool.likely[argument]() if tool and argument in tool.likely else ()
+        except ToolFailed as error:
+            logger.info(f"What {argument} {name} may be given isn't known: {error}")
+            return ()
 
     async def _run(self, tool: Tool | None, name: str, arguments: Arguments) -> Outcome:
         with self._begun(self._box, name, arguments, arguments) as running:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,7 +58,8 @@ class Tool:
 
     `run` raises ToolFailed, `check` WrongArguments. `confirm` is what the caller is asked before, with
     arguments in braces; "" is nothing. `answers`: the model then has something to say. `source` tells
-    operators where it is from.
+    operators where it is from. `likely`: by argument, what callers who are asked for it are likely to say,
+    the likeliest first, so that a recognizer can be told; it raises ToolFailed.
     """
 
     schema: FunctionSchema
@@ -69,6 +70,7 @@ class Tool:
     on_interruption: OnInterruption = "finish"
     answers: bool = True
     source: str = BUILT_IN
+    likely: Mapping[str, Callable[[], Awaitable[Sequence[str]]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -47,6 +47,14 @@ async def test_an_appointment_from_beginning_to_end(box: Toolbox) -> None:
     assert await called(box, "find_appointment", {"name": "Ann Baker"}) == {"status": "none"}
 
 
+async def test_whose_appointments_there_are(box: Toolbox) -> None:
+    tool = box.tool("find_appointment")
+    assert tool
+    for at, name in (("11:00", "Ann Baker"), ("10:00", "Tom Hill"), ("11:30", "Ann Baker")):
+        await called(box, "book_appointment", FRIDAY | {"time": at, "name": name})
+    assert await tool.likely["name"]() == ["Tom Hill", "Ann Baker"]
+
+
 async def test_the_same_call_books_the_same_once(box: Toolbox) -> None:
     first = await called(box, "book_appointment", FRIDAY)
     second = await called(box, "book_appointment", FRIDAY)

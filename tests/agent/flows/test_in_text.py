@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import Any, cast
 
+from agent.calendar.appointments import appointments
+from agent.calendar.tools import CalendarTools
 from agent.dialogue import Dialogue
+from agent.flows.hints import MOST_LIKELY
+from agent.tools.toolbox import Toolbox
+from config.calendar import CalendarSettings
 from config.flow import load_flow
 from config.llm import LlmSettings
+from config.persona import load_persona
 from models.llm.language_model import Llm
 from tests.agent.conversation_kit import Outcome
 from tests.agent.flows.kit import TABLE, Restaurant, persona
@@ -145,6 +154,22 @@ async def test_a_recognizer_is_told_what_is_asked_for() -> None:
     assert rest == ["", "", rest[2]]
     assert "half past" in confirms  # as in "no, at half past ten"
     assert more == "No, thanks. That's all."
+
+
+async def test_a_recognizer_is_told_whose_appointments_there_are(tmp_path: Path) -> None:
+    """The soonest last, which it believes most; as many as it can hear apart."""
+    desk = appointments(CalendarSettings(hours=("mon-sun 9:00-18:00",)), tmp_path)
+    begin = datetime.combine(desk.now().date() + timedelta(days=1), time(9))
+    for number in range(MOST_LIKELY + 2):
+        await desk.book(str(number), begin + timedelta(hours=0.5 * number), name=f"Name {number}")
+    box = Toolbox(CalendarTools(desk).tools())
+    async with Dialogue(scripted(), load_persona("receptionist"), toolbox=box) as dialogue:
+        await dialogue.answer("I'd like to cancel my appointment.")
+        async with asyncio.timeout(5):
+            while not dialogue.expected.hint:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        names = dialogue.expected.hint.split(", ")
+        assert names == [f"Name {number}" for number in reversed(range(MOST_LIKELY))]
 
 
 async def test_a_recognizer_may_compare_what_it_hears_by_what_it_means_here() -> None:
