@@ -73,12 +73,18 @@ class Appointments:
         return await self._change(book)
 
     async def find(self, *, name: str = "", phone: str = "") -> list[Booking]:
-        """What is to come of whoever has the name and the number, those that are given."""
+        """What is to come of whoever has this number and name; of the number, where nothing is under both,
+        since names are misheard; of the name, where nothing is under the number. All, if neither is given."""
         now = self.now()
-        coming = await self._change(lambda entries: entries.of_callers(now))
-        return sorted(
-            (one for one in coming if not one.cancelled and _of(one, name, phone)), key=lambda one: one.begin
-        )
+        coming = [
+            one for one in await self._change(lambda entries: entries.of_callers(now)) if not one.cancelled
+        ]
+        if name or phone:
+            digits = _digits(phone)
+            called = [one for one in coming if digits and _digits(one.phone) == digits]
+            named = [one for one in coming if name and _alike(one.name, name)]
+            coming = [one for one in called if one in named] or called or named
+        return sorted(coming, key=lambda one: one.begin)
 
     async def names(self) -> list[str]:
         """Of all who have something to come, the soonest first."""
@@ -150,12 +156,6 @@ def appointments(settings: CalendarSettings, state_dir: Path) -> Appointments:
     if settings.url:
         return Appointments(settings, CalDavStore(settings, state_dir / ".caldav.lock", events))
     return Appointments(settings, FileStore(settings.file or state_dir / "calendar.ics", events))
-
-
-def _of(booking: Booking, name: str, phone: str) -> bool:
-    if phone and _digits(booking.phone) != _digits(phone):
-        return False
-    return not name or _alike(booking.name, name)
 
 
 def _digits(phone: str) -> str:

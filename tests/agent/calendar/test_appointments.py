@@ -92,6 +92,16 @@ async def test_a_booking_is_found_moved_and_cancelled(desk: Appointments) -> Non
     assert await desk.find(name="Ann Baker") == []
 
 
+async def test_a_name_that_was_misheard_does_not_hide_what_is_under_the_number(desk: Appointments) -> None:
+    await book(desk)
+    await book(desk, "t", ELEVEN, "Tom Baker")
+    number = "212 555 0199"
+    assert [one.name for one in await desk.find(name="Tom Baker", phone=number)] == ["Tom Baker"]
+    assert len(await desk.find(name="Ham Bacon", phone=number)) == 2
+    assert [one.name for one in await desk.find(name="Tom Baker", phone="646 387 2094")] == ["Tom Baker"]
+    assert await desk.find(name="Ham Bacon", phone="unknown") == []
+
+
 async def test_the_same_act_twice_is_done_once(desk: Appointments) -> None:
     first, second = await book(desk), await book(desk)
     assert (first.status, second.status) == ("booked", "booked")
