@@ -60,7 +60,8 @@ GOODBYES = {
 PARTING = {
     language: tuple(beginning.strip() for beginning in beginnings.replace("\n", "/").split("/"))
     for language, beginnings in {
-        "en": """bye / goodbye / good bye / farewell / so long / good night / goodnight / see you / take care
+        "en": """bye / goodbye / good bye / farewell / so long / see you / take care
+            good ?night(?! (?:at|an?|the|for|in|on|to)\\b)
             hang up / hanging up / end the call / end this call / end the conversation / stop the call
             that's all / that's it / that's everything / that's enough / that is all / that is it
             that was all / that was it / that was everything / that will be all / that'll be all
