@@ -41,7 +41,8 @@ class Ballot:
 
     def add(self, text: str) -> None:
         meaning = self._reads(text)
-        self._words.setdefault(meaning, text)
+        if text:  # nothing isn't what was said, though the decoder held it possible
+            self._words.setdefault(meaning, text)
         self._votes[meaning] += 1
 
     @property

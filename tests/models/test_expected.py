@@ -22,6 +22,7 @@ def winner(*heard: str) -> str:
         (["Friday", "5", "6"], "5"),
         (["Thursday", "Friday"], "Thursday"),
         (["5", "6"], "5"),
+        (["Thursday", "Friday", "", "5"], "5"),  # nobody says nothing
     ],
 )
 def test_what_nearly_all_mean(heard: list[str], taken: str) -> None:
