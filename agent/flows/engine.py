@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
-from agent.flows.hints import LIKELY, expected
+from agent.flows.hints import COMPARED, LIKELY, expected
 from agent.flows.languages import NONE, lexicon
 from agent.flows.machine import FAILED, FlowMachine, Next
 from agent.flows.reading import TurnReader
@@ -24,10 +24,12 @@ from agent.flows.slots import Slots
 from agent.flows.state import SECRET, Acted, Answer, Call, Command, Reading, Result, Say, State, Turn
 from agent.flows.understanding import Understanding
 from agent.slots import as_json
+from agent.slots.words import code_of
 from agent.tools.tool import Arguments, CallFacts, Outcome
 from config.persona import Persona
 from models.errors import ModelFailed
 from models.expected import Expected
+from models.llm import spoken
 from models.llm.chunks import completion_chunk
 
 Message = Mapping[str, Any]
@@ -117,9 +119,11 @@ class FlowEngine:
                         yield step.act, argument
 
     def _is_wanted(self, state: State, words: str) -> bool:
-        """Whether they give this flow something to go on with."""
+        """Whether they give this flow something to go on with, or numbers, where such are asked for."""
         reading = self._by_code(state, words)
-        return bool(reading.task or reading.values)
+        counts = state.waits == "slot" and self._flow.slots[state.asked].kind in COMPARED
+        numbers = counts and any(map(str.isdigit, spoken.fold(words, code_of(self._language))))
+        return bool(reading.task or reading.values or reading.named or numbers)
 
     def _meaning(self, state: State, words: str) -> Hashable | None:
         """What a recognizer may compare hearings by: the value that was asked for, or what they are else."""

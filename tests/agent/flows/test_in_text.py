@@ -199,6 +199,7 @@ async def test_who_drawls_what_is_waited_for_isnt_taken_to_sing() -> None:
         wanted = dialogue.expected.wanted
         assert wanted
         assert wanted("Um, on Friday.")
+        assert wanted("Well, the 3rd or so, I'd say.")
         assert not wanted("Yesterday, all my troubles seemed so far away.")
 
 
