@@ -29,6 +29,7 @@ _LISTED = re.compile(r"(?:\b\w+, ){4}")
 _MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")  # and before it:
 _DIGITS_BEFORE = re.compile(r"\d(?:\W+\w+){1,2}\W*\Z")
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
+FEWEST_CORRECTING = 3  # digits, of another number
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,9 @@ class Phone:
         longest = max(reversed(runs), key=lambda run: len(run[0]), default=None)
         if longest is None or len(longest[0].replace(" ", "")) < FEWEST_FOUND:
             return None
+        corrected = re.split(words_of(language).corrected, said[longest.end() :])[1:]
+        if sum(map(str.isdigit, "".join(corrected))) >= FEWEST_CORRECTING:
+            return None  # the right one isn't whole yet
         value = self.read(longest[0], language=language, now=now)
         if isinstance(value, str) and not value.startswith("+"):
             before, behind = said[: longest.start()], said[longest.end() :]

@@ -67,8 +67,8 @@ def as_json(value: Any) -> Any:
 def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
-    Where that may be several, it is none of what was said before; where it isn't said ("Friday. No, wait."),
-    nothing.
+    Where that may be several, or is half a number, it is none of what was said before; where it isn't said
+    ("Friday. No, wait."), nothing.
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
@@ -81,7 +81,7 @@ def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T 
         value = read(part)
         if not isinstance(value, Problem):
             return value
-        if value.reason == "several":
+        if value.reason in ("several", "short"):
             return problem or value
         if value.reason != "nothing" and problem is None:
             problem = value

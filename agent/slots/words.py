@@ -41,7 +41,8 @@ def _taken_back(oh: str, no: str, wait: str) -> str:
 
 
 ENGLISH = SlotWords(
-    corrected=r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
+    corrected=r"(?<=[,.;] )well\b|"
+    r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
     r"make (?:that|it)|scratch that|let'?s say|correction|no)\b(?! problem| idea)",
     taken_back=_taken_back("oh", "no", "wait"),
     denied=r"\b(?:not|instead of|rather than)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)",

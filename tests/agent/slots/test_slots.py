@@ -110,6 +110,7 @@ en|For a clock.|16:00
 en|at to a clock|14:00
 en|ten of clock|10:00
 en|Nine short, then.|09:00
+en|Quarter past four. Well, half past four is easier.|16:30
 en|Oh, let us say three|15:00
 en|One moment, please.|!nothing
 en|there are 2 of us|!nothing
@@ -231,6 +232,7 @@ en|5 5 5|!short
 en|555 019 9555 0199 5550|!long
 en|I don't know|!nothing
 en|212 555 0198, sorry, 212 555 0199|+12125550199
+en|212 555 0198, no, sorry, 212 555|!short
 fr|zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit|+33612345678
 fr|06 12 34 56 78|+33612345678
 es|seis uno dos tres cuatro cinco seis siete ocho|+34612345678
@@ -419,6 +421,7 @@ SENTENCE = (
         (Time(HOURS), SENTENCE, "14:30"),
         (Phone(), SENTENCE, "+12125550199"),
         (Phone(), "212 555 0110. Sorry, 212 555 0119.", "+12125550119"),
+        (Phone(), "212 555 0110. No, sorry, 212 555", None),
         (Email(), SENTENCE, None),
         (Amount(), SENTENCE, None),
         (Spelled(), SENTENCE, None),
