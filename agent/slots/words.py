@@ -87,7 +87,7 @@ ENGLISH = SlotWords(
         r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)|\bfor(?= o'clock\b)": "four",
         r"\bate(?= o'clock\b)": "eight",
         r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
-        r"^(?:new|nude|nune|noom)\W*$": "noon",
+        r"^(?:new|nude|nune|noom)\W*$|^at (?:you|new|nude|none|no one|noone|known)\W*$": "noon",
     },
     no_hour=r"# (?:moments?|min(?:ute)?s?|sec(?:ond)?s?|hours?|days?|weeks?|months?|years?|times?|things?|"
     r"questions?|more|of|people|persons?|or)\b|\b(?:past|passed|after|before|until|till|by|in) #",

@@ -122,6 +122,7 @@ en|just past three|!nothing
 en|Quarter past free|15:15
 en|for 30|16:30
 en|New.|12:00
+en|At you.|12:00
 en|7:30|!range
 en|half past nine|09:30
 en|nine|09:00
