@@ -1,6 +1,7 @@
 """The calendar's acts as tools, for flows and for models that call functions well.
 
 Every result has a `status`, and what may be said of it in the call's language: `when`, `others`, `hours`.
+`offers` are the moments of `when` or `others` from which a caller may choose.
 """
 
 from __future__ import annotations
@@ -115,16 +116,16 @@ class CalendarTools:
         week = [self._desk.settings.open_on(day) for day in _WEEK]
         return {"status": "known", "hours": _said_hours(week, call.language or "en")}
 
-    async def _free(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _free(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         return _result(await self._desk.free(arguments["begin"], arguments.get("people", 1)), call)
 
-    async def _book(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _book(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         begin: datetime = arguments["begin"]
         more = {name: arguments[name] for name in ("phone", "what", "people") if name in arguments}
         key = key_of(call.id, "book", begin.isoformat(), arguments["name"])
         return _result(await self._desk.book(key, begin, name=arguments["name"], **more), call)
 
-    async def _find(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _find(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         name, phone = arguments.get("name", ""), arguments.get("phone", "")
         if not (name or phone):
             raise WrongArguments("either a name or a phone must be given")
@@ -139,15 +140,16 @@ class CalendarTools:
             return {
                 "status": "several",
                 "when": _listed([one.begin for one in found], call, style="standard"),
+                "offers": _iso([one.begin for one in found]),
             }
         return {"status": "found", **_of(found[0], call)}
 
-    async def _move(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _move(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         begin: datetime = arguments["begin"]
         key = key_of(call.id, "move", arguments["booking"], begin.isoformat())
         return _result(await self._desk.move(key, arguments["booking"], begin), call)
 
-    async def _cancel(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _cancel(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         key = key_of(call.id, "cancel", arguments["booking"])
         return _result(await self._desk.cancel(key, arguments["booking"]), call)
 
@@ -163,9 +165,9 @@ def _names(desk: Appointments) -> Callable[[], Awaitable[Sequence[str]]]:
 
 
 def _told(run: Any) -> Any:
-    async def told(arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def told(arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         try:
-            result: dict[str, str] = await run(arguments, call)
+            result: dict[str, Any] = await run(arguments, call)
         except CalendarUnavailable as error:
             raise ToolFailed(str(error)) from error
         return result
@@ -194,13 +196,18 @@ def _checks(properties: Any, required: Sequence[str]) -> Any:
     return check
 
 
-def _result(answer: Answer, call: CallFacts) -> dict[str, str]:
-    result: dict[str, str] = {"status": answer.status}
+def _result(answer: Answer, call: CallFacts) -> dict[str, Any]:
+    result: dict[str, Any] = {"status": answer.status}
     if answer.booking:
         result |= _of(answer.booking, call)
     if answer.others:
         result["others"] = _listed(answer.others, call, style="or")
+        result["offers"] = _iso(answer.others)
     return result
+
+
+def _iso(moments: Iterable[datetime]) -> list[str]:
+    return [one.isoformat(timespec="minutes") for one in moments]
 
 
 def _of(booking: Booking, call: CallFacts) -> dict[str, str]:

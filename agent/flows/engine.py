@@ -163,7 +163,7 @@ class FlowEngine:
         told = outcome.told
         values = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
         status = FAILED if outcome.error else str(told.get("status", "done"))
-        return Result(call.key, status, values)
+        return Result(call.key, status, values, _moments(told.get("offers")))
 
     async def answer(self, messages: Sequence[Message], ask: Callable[[], Chunks]) -> Chunks:
         """Say and do what is next; `ask` has the language model answer. Raises ModelFailed."""
@@ -280,6 +280,14 @@ class FlowEngine:
         calls = chunk.choices[0].delta.tool_calls if chunk.choices else None
         name = calls[0].function.name if calls and calls[0].function else None
         return name if name in self._flow.tasks else None
+
+
+def _moments(offered: Any) -> tuple[datetime, ...]:
+    """Of ISO 8601; none where a tool gives anything else."""
+    try:
+        return tuple(map(datetime.fromisoformat, offered or ()))
+    except (TypeError, ValueError):
+        return ()
 
 
 def _tool_call(call: Call) -> ChatCompletionChunk:

@@ -221,7 +221,8 @@ class FlowMachine:
     def _acted(self, state: State, result: Result) -> Next:
         step = self._task(state).steps[state.step]
         outcome = step.outcomes.get(result.status)
-        state = replace(state, results={**state.results, state.step: result}, waits="")
+        others = {name: one for name, one in state.results.items() if name != state.step}
+        state = replace(state, results={**others, state.step: result}, waits="")
         if not (step.reads or result.status == FAILED or (outcome and outcome.forget)):
             act = self._identity(state, state.step, step)
             state = replace(state, base=state.step, done=(*_before(act, state), act))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 from babel.lists import format_list
 
 from agent import slots as kinds
+from agent.slots.choice import place
 from agent.slots.numbers import FEWEST_FOUND
 from agent.slots.slot import Problem
 from agent.slots.words import code_of
@@ -52,6 +53,13 @@ class Slots:
             words = spoken.without_dialled(words, code_of(self._language), fewest)
         value = self._kinds[name].find(words, language=self._language, now=now)
         return self._told(name, value) if isinstance(value, Problem) else value
+
+    def offered(self, name: str, words: str, offers: Sequence[datetime]) -> date | time | None:
+        """The part of the moment, of those that were offered, that the words take by its place."""
+        kind = self._kinds[name].kind
+        if kind not in ("date", "time") or (taken := place(words, self._language, len(offers))) is None:
+            return None
+        return offers[taken].date() if kind == "date" else offers[taken].time()
 
     def say(self, name: str, value: Any) -> str:
         return self._kinds[name].say(value, language=self._language)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ class Result:
     key: str
     status: str
     values: Mapping[str, str] = field(default_factory=dict)
+    offers: tuple[datetime, ...] = ()  # moments that it has the caller choose from, as they are said
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class State:
     slots: Mapping[str, Any] = field(default_factory=dict)  # values, as `agent.slots` has them
     filled: tuple[str, ...] = ()  # their names, in the order in which they came
     confirmed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by step: what was agreed to
-    results: Mapping[str, Result] = field(default_factory=dict)  # by step
+    results: Mapping[str, Result] = field(default_factory=dict)  # by step, the latest last
     told: frozenset[str] = frozenset()  # what is said once
     done: tuple[str, ...] = ()  # which acts have changed something in this conversation, in their order
     tries: int = 0

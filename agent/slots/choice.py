@@ -13,7 +13,24 @@ from agent.slots.slot import Problem, settled
 from agent.slots.words import code_of, words_of
 from models.llm import spoken
 
+_WORD = re.compile(r"[\w']+")
 LIKE = 0.8  # of what a recognizer makes of "Dr. Okafor", or "haircut" of "hair cut"
+
+
+def place(words: str, language: str, offered: int) -> int | None:
+    """Which of so many moments, in their order, is taken: "the second one, please". None where the words say
+    anything else."""
+    known = words_of(language)
+    said = _WORD.findall(re.sub(known.polite, " ", words.lower()))
+    left = [word for word in said if not re.fullmatch(known.taking, word)]
+    if len(left) != 1:
+        return None
+    for number, ordinal in enumerate(known.ordinals[:offered]):
+        if re.fullmatch(ordinal, left[0]):
+            return number
+    if re.fullmatch(known.sooner, left[0]):
+        return 0
+    return offered - 1 if re.fullmatch(f"{known.last}|{known.later}", left[0]) else None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class SlotWords:
     double: str
     ordinals: tuple[str, ...]  # the first, the second ... of what was offered
     last: str
+    sooner: str  # the first and the last of moments that were offered
+    later: str
+    taking: str  # what else says who takes one of them
     misheard_parts: Mapping[str, str] = field(default_factory=dict)  # of an hour, and what they mean
     misheard: Mapping[str, str] = field(default_factory=dict)  # other times of day, where one is asked for
     no_hour: str = ""  # a number, "#", that is none, though one is asked for
@@ -67,6 +70,9 @@ ENGLISH = SlotWords(
     double=r"double",
     ordinals=(r"first|1st", r"second|2nd", r"third|3rd", r"fourth|4th"),
     last=r"last|latter",
+    sooner=r"earlier|earliest|sooner",
+    later=r"later|latest",
+    taking=r"the|one|1|that|then|i|i'd|i'll|would|like|take|have|prefer|on|be|is|it|it's|good|works|better|let's|go|with",
     misheard_parts={
         r"\b(?:and )?(?:have|has|had|f|half) (?:a )?(?:past|passed|pass)\b": "half past",
         r"\b(?:order|water|quarter|corner) (?:a )?(?:past|passed|pass|path)\b": "quarter past",
@@ -115,6 +121,9 @@ FRENCH = SlotWords(
     double=r"(?:double|deux)",
     ordinals=(r"premi(?:er|ère)", r"deuxième|seconde?", r"troisième", r"quatrième"),
     last=r"derni(?:er|ère)",
+    sooner=r"tôt",
+    later=r"tard",
+    taking=r"le|la|celui|celle|plus|alors|je|prends|préfère|voudrais|ce|c'est|serait|sera|bien|mieux|va|pour|moi",
 )
 
 SPANISH = SlotWords(
@@ -139,6 +148,9 @@ SPANISH = SlotWords(
     double=r"doble",
     ordinals=(r"primer[oa]?", r"segund[oa]", r"tercer[oa]?", r"cuart[oa]"),
     last=r"últim[oa]",
+    sooner=r"temprano|antes",
+    later=r"tarde|después",
+    taking=r"el|la|lo|más|entonces|yo|me|quedo|con|prefiero|quiero|quisiera|tomo|mejor|va|viene|bien|es|sería",
 )
 
 ITALIAN = SlotWords(
@@ -163,6 +175,9 @@ ITALIAN = SlotWords(
     double=r"(?:doppi[ao])",
     ordinals=(r"prim[oa]", r"second[oa]", r"terz[oa]", r"quart[oa]"),
     last=r"ultim[oa]",
+    sooner=r"presto|prima",
+    later=r"tardi|dopo",
+    taking=r"il|lo|la|quello|quella|più|allora|io|prendo|preferisco|vorrei|è|sarebbe|va|bene|meglio|di|mi",
 )
 
 PORTUGUESE = SlotWords(
@@ -187,6 +202,9 @@ PORTUGUESE = SlotWords(
     double=r"(?:dois|duplo)",
     ordinals=(r"primeir[oa]", r"segund[oa]", r"terceir[oa]", r"quart[oa]"),
     last=r"últim[oa]",
+    sooner=r"cedo|antes",
+    later=r"tarde|depois",
+    taking=r"o|a|mais|então|eu|fico|com|prefiro|quero|queria|é|seria|melhor|pode|ser|bem|está|bom",
 )
 
 _KNOWN = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "it": ITALIAN, "pt": PORTUGUESE}

@@ -71,6 +71,7 @@ async def test_several_appointments_are_told_apart_by_their_day(box: Toolbox) ->
     assert several == {
         "status": "several",
         "when": "Thursday, March 12, 9:00 AM and Friday, March 13, 10:00 AM",
+        "offers": ["2026-03-12T09:00", "2026-03-13T10:00"],
     }
     assert (await called(box, "find_appointment", {"name": "Ann Baker", "date": "2026-03-13"}))[
         "status"

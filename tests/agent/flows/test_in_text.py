@@ -172,6 +172,31 @@ async def test_a_recognizer_is_told_whose_appointments_there_are(tmp_path: Path)
         assert names == [f"Name {number}" for number in reversed(range(MOST_LIKELY))]
 
 
+async def test_what_is_offered_is_taken_by_its_place(tmp_path: Path) -> None:
+    desk = appointments(CalendarSettings(hours=("mon-sun 9:00-18:00",)), tmp_path)
+    day = desk.now().date() + timedelta(days=3)
+    begins = [datetime.combine(day + timedelta(days=later), time(10)) for later in (0, 1)]
+    for begin in begins:
+        await desk.book(begin.isoformat(), begin, name="Ann Miller")
+    box = Toolbox(CalendarTools(desk).tools())
+    async with Dialogue(scripted(), load_persona("receptionist"), toolbox=box) as dialogue:
+        said = [
+            (await dialogue.answer(text)).text
+            for text in (
+                "I'd like to move my appointment. My name is Ann Miller.",
+                "The second one, please.",
+                f"To {day:%B %d} at ten.",  # which the other has
+                "The later one.",
+                "Yes.",
+            )
+        ]
+        assert "Which one do you mean?" in said[0]
+        assert "What day would you like instead?" in said[1]
+        assert "That's taken. I have" in said[2]
+        assert "at 10:30" in said[3]
+    assert {one.begin for one in await desk.find()} == {begins[0], begins[0] + timedelta(minutes=30)}
+
+
 async def test_a_recognizer_may_compare_what_it_hears_by_what_it_means_here() -> None:
     async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
         await dialogue.answer("Book a table.")

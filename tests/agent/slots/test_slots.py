@@ -24,6 +24,7 @@ from agent.slots import (
     Time,
     as_json,
 )
+from agent.slots.choice import place
 
 NOW = datetime(2026, 3, 11, 15, 20)
 HOURS = ((time(9), time(18)),)
@@ -401,6 +402,29 @@ SERVICES = Choice({"haircut": ["cut", "trim"], "haircut and colour": ["cut and c
 )
 def test_choices(words: str, expected: str) -> None:
     check(SERVICES, "en", words, expected)
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "taken"),
+    [
+        ("en", "The second one, please.", 1),
+        ("en", "I'd like the 2nd 1", 1),
+        ("en", "The first.", 0),
+        ("en", "the later one then", 2),
+        ("en", "The last one", 2),
+        ("en", "the earlier", 0),
+        ("en", "December second", None),
+        ("en", "The fourth one", None),
+        ("en", "The second one or the third", None),
+        ("en", "No, neither", None),
+        ("fr", "Je prends le deuxième.", 1),
+        ("es", "El primero, por favor.", 0),
+        ("it", "Il secondo, per favore", 1),
+        ("pt", "O segundo, por favor.", 1),
+    ],
+)
+def test_one_of_three_that_are_offered(language: str, words: str, taken: int | None) -> None:
+    assert place(words, language, 3) == taken
 
 
 def test_a_no_that_may_be_chosen_takes_nothing_back() -> None:
