@@ -57,7 +57,7 @@ class Date:
     kind: ClassVar[str] = "date"
 
     def read(self, words: str, *, language: str, now: datetime) -> date | Problem:
-        return settled(words, language, lambda said: self._read(said, language, now.date()))
+        return settled(words, language, lambda said: self._read(said, language, now.date()), retracts=True)
 
     def find(self, words: str, *, language: str, now: datetime) -> date | Problem | None:
         value = self.read(words, language=language, now=now)
@@ -150,7 +150,7 @@ class Time:
                 return self._read(hour, language, now)
             return value
 
-        return settled(words, language, read)
+        return settled(words, language, read, retracts=True)
 
     def find(self, words: str, *, language: str, now: datetime) -> time | Problem | None:
         code = code_of(language)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from agent.slots.words import words_of
 
 T = TypeVar("T")
+FEWEST_WORDS = 2  # that may have been a value
 
 Reason = Literal["nothing", "vague", "several", "contradiction", "past", "range", "short", "long", "invalid"]
 
@@ -64,16 +65,23 @@ def as_json(value: Any) -> Any:
             return value
 
 
-def settled(words: str, language: str, read: Callable[[str], T | Problem]) -> T | Problem:
+def settled(
+    words: str, language: str, read: Callable[[str], T | Problem], *, retracts: bool = False
+) -> T | Problem:
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
     Where that may be several, or is half a number, it is none of what was said before; where it isn't said
-    ("Friday. No, wait."), nothing.
+    ("Friday. No, wait."), nothing. With `retracts` it is nothing, too, where several words that mean nothing
+    follow "sorry": "Tuesday, sorry, I meant Wednesday" is heard as "Tuesday, sorry, I'm and Wendy".
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)
     taken_back = re.search(rf"(?:{known.taken_back})[\s,.;-]*$", meant, flags=re.IGNORECASE)
     if taken_back and isinstance(read(taken_back[0]), Problem):  # "no" may be one of several choices
+        return Problem("nothing")
+    behind = re.split(known.retracted, meant, flags=re.IGNORECASE)[1:] if retracts else ()
+    last = re.sub(known.polite, " ", behind[-1], flags=re.IGNORECASE) if behind else ""
+    if len(last.split()) >= FEWEST_WORDS and read(last) == Problem("nothing"):
         return Problem("nothing")
     parts = [part for part in re.split(known.corrected, meant, flags=re.IGNORECASE) if part.strip(" ,.;-")]
     problem: Problem | None = None

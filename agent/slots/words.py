@@ -11,6 +11,7 @@ class SlotWords:
     """Regular expressions, held against words in any case."""
 
     corrected: str  # what follows stands for what went before
+    retracted: str  # of these, what leaves nothing of what went before, even if what follows isn't understood
     taken_back: str  # at the end: what went before is nothing; "Friday, no?" is a question
     denied: str  # what is expressly not meant
     introduced: str  # a name follows
@@ -47,6 +48,8 @@ ENGLISH = SlotWords(
     corrected=r"(?<=[,.;] )well\b|"
     r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
     r"make (?:that|it)|scratch that|let'?s say|correction|no)\b(?! problem| idea)",
+    retracted=r"\b(?:no,? wait|wait|sorry(?! (?:for|about|to|that|if))|i mean|i meant|or rather|"
+    r"scratch that|correction)\b",
     taken_back=_taken_back("oh", "no", "wait"),
     denied=r"\b(?:not|instead of|rather than)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)",
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
@@ -101,6 +104,7 @@ ENGLISH = SlotWords(
 
 FRENCH = SlotWords(
     corrected=r"\b(?:non,? (?:pardon|attendez)|pardon|non|plutôt|je veux dire|enfin|en fait|disons)\b",
+    retracted=r"\b(?:attendez|pardon|je veux dire)\b",
     taken_back=_taken_back("oh", "non", "attendez"),
     denied=r"\b(?:pas|au lieu de)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
@@ -128,6 +132,7 @@ FRENCH = SlotWords(
 
 SPANISH = SlotWords(
     corrected=r"\b(?:no,? perdón|perdón|perdone|no|mejor|digo|quiero decir|más bien|en realidad)\b",
+    retracted=r"\b(?:perdón|digo|quiero decir)\b",
     taken_back=_taken_back("ay", "no", "espere"),
     denied=r"\b(?:no|en vez de|en lugar de)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)",
     introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
@@ -155,6 +160,7 @@ SPANISH = SlotWords(
 
 ITALIAN = SlotWords(
     corrected=r"\b(?:no,? scusi|scusi|anzi|no|volevo dire|cioè|in realtà|meglio|facciamo)\b",
+    retracted=r"\b(?:scusi|anzi|volevo dire)\b",
     taken_back=_taken_back("oh", "no", "aspetti"),
     denied=r"\b(?:non|invece di)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)",
     introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
@@ -182,6 +188,7 @@ ITALIAN = SlotWords(
 
 PORTUGUESE = SlotWords(
     corrected=r"\b(?:não,? desculpe|desculpe|aliás|não|quer dizer|quero dizer|melhor|na verdade|digo)\b",
+    retracted=r"\b(?:desculpe|aliás|quer dizer|quero dizer|digo)\b",
     taken_back=_taken_back("ah", "não", "espere"),
     denied=r"\b(?:não|em vez de)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)",
     introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",

@@ -36,6 +36,9 @@ en|on the first, first thing|2026-04-01
 en|First State, please.|!nothing
 en|December first works for me|2026-12-01
 en|5 December 2nd|2026-12-02
+en|Tuesday, sorry, I'm and Wendy.|!nothing
+en|Tuesday. Wait, Friday's better for me.|2026-03-13
+en|Tuesday, sorry to be a bother.|2026-03-17
 en|The 2nd one, Monday, I mean.|2026-03-16
 en|the first one|!nothing
 en|Tuesday. No. Wait.|!nothing
