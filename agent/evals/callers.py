@@ -27,6 +27,8 @@ MOST_REPEATED = 3  # so often what wasn't understood
 # What is asked for: anything that isn't known, the name and its letters, the number aloud and by keys,
 # whether what was read back is right, anything else.
 OTHER, SPELL, PHONE, KEYS, CONFIRM, FAREWELL = "other", "spell", "phone", "keys", "confirm", "anything_else"
+FEWEST_DIGITS = 7
+_NUMBER = re.compile(r"\+?\(?\d[\d() -]*\d")
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
@@ -116,7 +118,8 @@ class CallerSet(Section):
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
         "At `spell` callers say their name and its letters, at `phone` their number, if they have no answer "
-        "to that, and at `keys` they key it in. What wasn't understood at `confirm` they say again."
+        "to that, and at `keys` they key it in. What wasn't understood at `confirm` they say again, and they "
+        "object to another number than theirs."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -143,6 +146,7 @@ class Conversation:
         self._language = found.language
         self._not_understood = lessons(found.language).flow.not_understood
         self._asked = Counter[str]()
+        self._objected = 0
         self._said_last = caller.opens
         self.days = {name: open_day(today, number) for name, number in caller.days.items()}
 
@@ -156,6 +160,10 @@ class Conversation:
         asked = self._topic(heard)
         if asked == OTHER and (self._asked[FAREWELL] or self._asked[OTHER] >= MOST_REPEATED):
             return None
+        digits = self._caller.number
+        if asked == CONFIRM and digits and _reads_another(heard, digits) and self._objected < MOST_REPEATED:
+            self._objected += 1
+            return Said(f"No, the number is {self._aloud(digits)}.")
         if asked == CONFIRM and self._asked[asked] and self._not_understood in heard:
             self._asked[asked] -= 1
         number = self._asked[asked]
@@ -163,9 +171,8 @@ class Conversation:
         lines = self._answers.get(asked)
         if asked == SPELL and lines is None and (name := self._caller.calls_themselves):
             return Said(f"{name}. {', '.join(name.split()[-1].upper())}.")
-        digits = self._caller.number
         if asked == PHONE and lines is None and digits:
-            return Said(", ".join(num2words(int(digit), lang=self._language) for digit in digits) + ".")
+            return Said(f"{self._aloud(digits)}.")
         if asked == KEYS and lines is None and digits:
             return Said(f"DTMF: {digits}#", keys=f"{digits}#")  # the text is what a session makes of keys
         if lines is None:  # asked to say it again, or for what they have just said
@@ -183,11 +190,20 @@ class Conversation:
                     return topic
         return OTHER
 
+    def _aloud(self, digits: str) -> str:
+        return ", ".join(num2words(int(digit), lang=self._language) for digit in digits)
+
     def _said(self, line: Line) -> Said:
         return Said(self._filled(line.says), self._filled(line.breaks_in or ""), line.after_ms)
 
     def _filled(self, text: str) -> str:
         return _PLACED.sub(lambda match: say_day(self.days[match[1]], match[2] or "weekday"), text)
+
+
+def _reads_another(heard: str, digits: str) -> bool:
+    """Whether a telephone number is read back that isn't this one."""
+    numbers = (re.sub(r"\D", "", one) for one in _NUMBER.findall(heard))
+    return any(len(one) >= FEWEST_DIGITS and not one.endswith(digits[-FEWEST_DIGITS:]) for one in numbers)
 
 
 def open_day(today: date, number: int) -> date:

@@ -100,6 +100,15 @@ def test_they_say_their_number() -> None:
     assert said(talk(), "What's your number?") == "two, one, two, five, five, five, zero, one, two, three."
 
 
+def test_they_object_to_another_number_than_theirs() -> None:
+    conversation = talk()
+    right, wrong = "Tuesday, December 8 at 10:00 AM, telephone (212) 555-0123.", "telephone (212) 555-0133."
+    assert said(conversation, f"{right} Shall I book it?") == "No, at eleven."
+    objection = "No, the number is two, one, two, five, five, five, zero, one, two, three."
+    assert said(conversation, f"{wrong} Shall I book it?") == objection
+    assert said(conversation, f"{right} Shall I book it?") == "Yes."
+
+
 def test_a_correction_that_was_not_understood_is_said_again() -> None:
     conversation = talk()
     assert said(conversation, "At ten. Shall I book it?") == "No, at eleven."
