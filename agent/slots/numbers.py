@@ -160,6 +160,9 @@ class Phone:
     kind: ClassVar[str] = "phone"
 
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
+        _, *corrected = re.split(words_of(language).corrected, spoken.dialled(words, code_of(language)))
+        if corrected and FEWEST_CORRECTING <= sum(map(str.isdigit, corrected[-1])) < FEWEST_FOUND:
+            return Problem("short")  # what went before is wrong, and the right one isn't whole yet
         return settled(words, language, lambda said: self._read(said, language))
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:

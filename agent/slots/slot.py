@@ -70,8 +70,8 @@ def settled(
 ) -> T | Problem:
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
-    Where that may be several, or is half a number, it is none of what was said before; where it isn't said
-    ("Friday. No, wait."), nothing. With `retracts` it is nothing, too, where several words that mean nothing
+    Where that may be several, it is none of what was said before; where it isn't said ("Friday. No, wait."),
+    nothing. With `retracts` it is nothing, too, where several words that mean nothing
     follow "sorry": "Tuesday, sorry, I meant Wednesday" is heard as "Tuesday, sorry, I'm and Wendy".
     """
     known = words_of(language)
@@ -89,7 +89,7 @@ def settled(
         value = read(part)
         if not isinstance(value, Problem):
             return value
-        if value.reason in ("several", "short"):
+        if value.reason == "several":
             return problem or value
         if value.reason != "nothing" and problem is None:
             problem = value

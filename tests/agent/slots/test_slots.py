@@ -238,6 +238,7 @@ en|555 019 9555 0199 5550|!long
 en|I don't know|!nothing
 en|212 555 0198, sorry, 212 555 0199|+12125550199
 en|212 555 0198, no, sorry, 212 555|!short
+en|212 555 0199. Make that three o'clock.|+12125550199
 fr|zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit|+33612345678
 fr|06 12 34 56 78|+33612345678
 es|seis uno dos tres cuatro cinco seis siete ocho|+34612345678
