@@ -416,7 +416,8 @@ def _room(samples: int) -> int:
 def _length(samples: int, prompt: Sequence[int]) -> int:
     """With which CTranslate2 writes that many tokens: half of it, as OpenAI does, and no more than the prompt
     leaves of it."""
-    return _room(samples) + max(_room(samples), len(prompt))
+    room = _room(samples)
+    return room + max(room, len(prompt))
 
 
 def _primary(language: str) -> str:

@@ -6,7 +6,8 @@ Every result has a `status`, and what may be said of it in the call's language: 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -109,7 +110,7 @@ class CalendarTools:
                 check=_checks(properties, required),
                 timeout_s=TIMEOUT_S,
                 source=SOURCE,
-                likely={"name": _names(self._desk)} if name == "find_appointment" else {},
+                likely={"name": self._names} if run == self._find else {},
             )
 
     async def _hours(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
@@ -144,6 +145,10 @@ class CalendarTools:
             }
         return {"status": "found", **_of(found[0], call)}
 
+    async def _names(self) -> Sequence[str]:
+        with _failing():
+            return await self._desk.names()
+
     async def _move(self, arguments: Arguments, call: CallFacts) -> dict[str, Any]:
         begin: datetime = arguments["begin"]
         key = key_of(call.id, "move", arguments["booking"], begin.isoformat())
@@ -154,22 +159,19 @@ class CalendarTools:
         return _result(await self._desk.cancel(key, arguments["booking"]), call)
 
 
-def _names(desk: Appointments) -> Callable[[], Awaitable[Sequence[str]]]:
-    async def names() -> Sequence[str]:
-        try:
-            return await desk.names()
-        except CalendarUnavailable as error:
-            raise ToolFailed(str(error)) from error
-
-    return names
+@contextmanager
+def _failing() -> Iterator[None]:
+    """A calendar that can't be had is a tool that failed."""
+    try:
+        yield
+    except CalendarUnavailable as error:
+        raise ToolFailed(str(error)) from error
 
 
 def _told(run: Any) -> Any:
     async def told(arguments: Arguments, call: CallFacts) -> dict[str, Any]:
-        try:
+        with _failing():
             result: dict[str, Any] = await run(arguments, call)
-        except CalendarUnavailable as error:
-            raise ToolFailed(str(error)) from error
         return result
 
     return told

@@ -16,6 +16,7 @@ from babel.dates import format_date
 from num2words import num2words
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from agent.calendar.appointments import PHONE_DIGITS
 from agent.calendar.booking import Booking
 from config.errors import ConfigError
 from config.files import read_yaml
@@ -27,7 +28,6 @@ MOST_REPEATED = 3  # so often what wasn't understood
 # What is asked for: anything that isn't known, the name and its letters, the number aloud and by keys,
 # whether what was read back is right, anything else.
 OTHER, SPELL, PHONE, KEYS, CONFIRM, FAREWELL = "other", "spell", "phone", "keys", "confirm", "anything_else"
-FEWEST_DIGITS = 7
 _NUMBER = re.compile(r"\+?\(?\d[\d() -]*\d")
 _PLACED = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
@@ -203,7 +203,7 @@ class Conversation:
 def _reads_another(heard: str, digits: str) -> bool:
     """Whether a telephone number is read back that isn't this one."""
     numbers = (re.sub(r"\D", "", one) for one in _NUMBER.findall(heard))
-    return any(len(one) >= FEWEST_DIGITS and not one.endswith(digits[-FEWEST_DIGITS:]) for one in numbers)
+    return any(len(one) >= PHONE_DIGITS and not one.endswith(digits[-PHONE_DIGITS:]) for one in numbers)
 
 
 def open_day(today: date, number: int) -> date:

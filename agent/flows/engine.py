@@ -83,7 +83,7 @@ class FlowEngine:
         self._states: dict[tuple[str, ...], list[State]] = {} if begun else {(): [self._machine.begin()]}
         self._calls: dict[str, Call] = {}  # by their keys
         self._acts: dict[str, asyncio.Task[Result]] = {}
-        self._said_for: dict[tuple[str, str], asyncio.Task[Sequence[str]]] = {}  # a tool's argument
+        self._likely_words: dict[tuple[str, str], asyncio.Task[Sequence[str]]] = {}  # a tool's argument
 
     @property
     def tools(self) -> set[str]:
@@ -101,14 +101,13 @@ class FlowEngine:
     def _likely_in(self, state: State) -> Sequence[str]:
         """What may be said for the slot that is asked for, as the tool knows that is given it; nothing as
         long as it looks that up."""
-        fetched = [self._said_for.get(one) for one in self._given(state)]
+        fetched = [self._likely_words.get(one) for one in self._given(state)]
         return next((task.result() for task in fetched if task and task.done() and not task.exception()), ())
 
     def _look_up_likely(self, state: State) -> None:
         for tool, argument in self._given(state):
-            if (tool, argument) not in self._said_for:
-                looking = asyncio.ensure_future(self._likely(tool, argument))
-                self._said_for[tool, argument] = looking
+            if (tool, argument) not in self._likely_words:
+                self._likely_words[tool, argument] = asyncio.ensure_future(self._likely(tool, argument))
 
     def _given(self, state: State) -> Iterator[tuple[str, str]]:
         """The tools of this task, and the argument of each, that are given the slot that is asked for."""

@@ -38,8 +38,8 @@ class TurnReader:
 
         `task` is known to begin.
         """
-        if taken := self._taken(state, words):
-            return Reading(values=taken)
+        if chosen := self._of_offers(state, words):
+            return Reading(values=chosen)
         asked = self._flow.slots[state.asked] if state.asked else None
         free = asked is not None and asked.kind == "text"
         intents = self._lexicon.intents(words, whole_only=free)
@@ -83,14 +83,16 @@ class TurnReader:
         whom = next((one for one in self._people if _stands(one, words)), "")
         return Reading(intents, values, wrong, partly, named, task, whom, sure=known or not state.task)
 
-    def _taken(self, state: State, words: str) -> dict[str, Any]:
+    def _of_offers(self, state: State, words: str) -> dict[str, Any]:
         """What is asked for, and what is asked for beside it, by the moment that the words take of those that
         the last act has offered: "the second one"."""
         offers = list(state.results.values())[-1].offers if state.results else ()
-        if not offers or state.waits != "slot" or self._slots.offered(state.asked, words, offers) is None:
+        if not offers or state.waits != "slot":
             return {}
         step = self._flow.tasks[state.task].steps[state.step]
         values = {name: self._slots.offered(name, words, offers) for name in step.collect}
+        if values[state.asked] is None:
+            return {}
         return {name: value for name, value in values.items() if value is not None}
 
     def _ends(self, state: State, words: str) -> bool:

@@ -25,12 +25,18 @@ def place(words: str, language: str, offered: int) -> int | None:
     left = [word for word in said if not re.fullmatch(known.taking, word)]
     if len(left) != 1:
         return None
-    for number, ordinal in enumerate(known.ordinals[:offered]):
-        if re.fullmatch(ordinal, left[0]):
-            return number
     if re.fullmatch(known.sooner, left[0]):
         return 0
-    return offered - 1 if re.fullmatch(f"{known.last}|{known.later}", left[0]) else None
+    return offered - 1 if re.fullmatch(known.later, left[0]) else _named_place(left[0], language, offered)
+
+
+def _named_place(words: str, language: str, offered: int) -> int | None:
+    """The place, from 0 on, that an ordinal among the words names, or "the last"."""
+    known = words_of(language)
+    for number, ordinal in enumerate(known.ordinals[:offered]):
+        if re.search(rf"\b(?:{ordinal})\b", words, re.IGNORECASE):
+            return number
+    return offered - 1 if re.search(rf"\b(?:{known.last})\b", words, re.IGNORECASE) else None
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,8 @@ class Choice:
         )
 
     def _by_place(self, words: str, language: str) -> str | None:
-        known, options = words_of(language), list(self.options)
-        for place, ordinal in enumerate(known.ordinals[: len(options)]):
-            if re.search(rf"\b(?:{ordinal})\b", words, re.IGNORECASE):
-                return options[place]
-        return options[-1] if re.search(rf"\b(?:{known.last})\b", words, re.IGNORECASE) else None
+        named = _named_place(words, language, len(self.options))
+        return None if named is None else list(self.options)[named]
 
     def _like(self, said: str, code: str) -> str | None:
         names = {

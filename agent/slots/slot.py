@@ -71,8 +71,8 @@ def settled(
     """What `read` makes of the words, or of what they are corrected to: "Friday, no, Saturday".
 
     Where that may be several, it is none of what was said before; where it isn't said ("Friday. No, wait."),
-    nothing. With `retracts` it is nothing, too, where several words that mean nothing
-    follow "sorry": "Tuesday, sorry, I meant Wednesday" is heard as "Tuesday, sorry, I'm and Wendy".
+    nothing. With `retracts` it is nothing, too, where several words that mean nothing follow "sorry":
+    "Tuesday, sorry, I meant Wednesday" is heard as "Tuesday, sorry, I'm and Wendy".
     """
     known = words_of(language)
     meant = re.sub(known.denied, " ", words, flags=re.IGNORECASE)

@@ -135,13 +135,13 @@ async def test_who_is_cancelled_as_their_work_fails_leaves_nothing_behind(lane: 
     def fails() -> None:
         raise WeightsError("The file is gone.")
 
-    failing = await queue(lane, "a", fails)
+    failing, behind = await queue(lane, "a", fails), Gate()
+    last = await queue(lane, "a", behind)
     gate.go_on.set()
-    while lane.stats.done < 2:  # what became of it isn't told as long as nothing is awaited
-        time.sleep(0.001)  # noqa: ASYNC251
-    time.sleep(0.01)  # noqa: ASYNC251
+    assert behind.begun.wait(5)  # so it has failed, which isn't told as long as nothing is awaited
+    behind.go_on.set()
     asyncio.get_running_loop().call_soon(failing.cancel)
-    await asyncio.gather(holder, failing, return_exceptions=True)
+    await asyncio.gather(holder, failing, last, return_exceptions=True)
     assert failing.cancelled()
     del failing
     await asyncio.sleep(0)
