@@ -19,6 +19,7 @@ ECHO = 0.5  # the guard's probability from which a voice is taken for the agent'
 # heard more may come, as after the "No" of "No, please stop"; and the agent is audible within a second,
 # the pause counted in which it may have been.
 RESUME_BY_MS = 700
+WHOLE_BY_MS = 600  # of a pause: by then it is known what was said up to it, on a busy machine too
 PAUSED_MS = 250  # a voice silent this long has said its piece
 # Of words over the agent: what Whisper makes of "mm-hmm" ("in my month"), a cough or a keyboard scores below
 # it, three quarters of those that are really said above. For "stop" and the like, which it doesn't make of
@@ -49,6 +50,7 @@ class Overlap:
     logprob: float = 0.0  # the recognizer's mean over the words: how sure it is of them
     echo: float = 0.0  # probability that it is the agent's own voice
     scraps: bool = False  # a short sound may be the rest of another: of an echo, or of the turn before
+    partial: bool = False  # what was said up to the pause is being looked up; `words` are those before
     leaks: bool = False  # so short, or so faint by now, as what a canceller lets through
     asked: bool = False  # the agent has put a question: "yes" answers it
     continues: bool = False  # the caller's latest turn ended so shortly before that it may be going on
@@ -106,7 +108,8 @@ class BargeIn:
         held_ms = (now - self._held_at) * 1000
         nodded = turn is False and paused and bool(overlap.words)
         leftover = paused and overlap.scraps and overlap.words is not None
-        nothing = held_ms >= RESUME_BY_MS and (turn is False or paused)
+        partial = overlap.partial and overlap.silence_ms < WHOLE_BY_MS
+        nothing = held_ms >= RESUME_BY_MS and (turn is False or paused) and not partial
         if overlap.echo >= ECHO or nodded or leftover or nothing:
             return self._resume()
         return Action.NOTHING

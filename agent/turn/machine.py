@@ -196,7 +196,8 @@ class TurnMachine:
             self._commit_if_over(utterance)
 
     def _talk_over(self, utterance: Utterance) -> None:
-        action = self.agent.weigh(utterance, self._line, self._judge.expects, self._now)
+        partial = self._hearing.is_open(Purpose.PAUSE) and utterance.candidate is None
+        action = self.agent.weigh(utterance, self._line, self._judge.expects, self._now, partial=partial)
         if action is Action.INTERRUPT:
             utterance.interrupts = True
             self._take_floor(utterance)
@@ -207,8 +208,8 @@ class TurnMachine:
             self._do([Do.RESUME])
         if not self._hearing.is_open(Purpose.OVERLAP) and self.agent.wants_words(utterance, self._now):
             self._do(self._hearing.ask(Purpose.OVERLAP))
-        elif utterance.paused and utterance.words is not None and not self.agent.held:
-            self._drop(utterance)
+        elif utterance.paused and utterance.words is not None and not self.agent.held and not partial:
+            self._drop(utterance)  # all that was said is known by now
 
     def _take_floor(self, utterance: Utterance) -> None:
         """Whatever the agent is at is over; if it answered half a turn, that never was."""

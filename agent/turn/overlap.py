@@ -81,8 +81,11 @@ class AgentFloor:
         over_first_words = utterance.onset - owed.sounds_since <= FIRST_WORDS_S
         return owed if over_first_words or utterance.onset - owed.speech_end <= GOES_ON_S else None
 
-    def weigh(self, utterance: Utterance, line: Tick, expects: Expects, now: float) -> Action:
-        """Ask on each frame, and on news of the words. `expects`: what the agent asked for."""
+    def weigh(
+        self, utterance: Utterance, line: Tick, expects: Expects, now: float, *, partial: bool
+    ) -> Action:
+        """Ask on each frame, and on news of the words. `expects`: what the agent asked for; `partial`: what
+        was said up to a pause is being looked up."""
         speech_ms = utterance.speech_ms(now)
         overlap = Overlap(
             speech_ms=speech_ms,
@@ -91,6 +94,7 @@ class AgentFloor:
             logprob=utterance.logprob,
             echo=self._echo(utterance, line),
             scraps=line.may_echo or self.answer_is_due,
+            partial=partial,
             leaks=line.may_echo and (speech_ms < LEAK_MS or not line.sounds),
             asked=expects is not Expects.ANYTHING,
             continues=self.continues(utterance) is not None,

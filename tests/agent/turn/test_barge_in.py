@@ -57,6 +57,25 @@ def test_a_cough_resumes_even_when_no_words_ever_come() -> None:
     ) == [(10.12, Action.HOLD), (10.82, Action.RESUME)]
 
 
+def test_what_was_said_up_to_the_pause_is_waited_for_and_not_for_long() -> None:
+    spoken = Overlap(speech_ms=970, words="make that three book", logprob=-0.6, partial=True)
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (11.30, replace(spoken, silence_ms=260)),
+        (
+            11.40,
+            replace(spoken, silence_ms=360, words="make that three o'clock", logprob=-0.3, partial=False),
+        ),
+    ) == [(10.12, Action.HOLD), (11.40, Action.INTERRUPT)]
+    assert act(
+        english(),
+        (10.12, Overlap(speech_ms=120)),
+        (11.30, replace(spoken, silence_ms=260)),
+        (11.64, replace(spoken, silence_ms=600)),
+    ) == [(10.12, Action.HOLD), (11.64, Action.RESUME)]
+
+
 def test_noise_that_goes_on_resumes_once_the_recognizer_hears_no_words_and_holds_no_more() -> None:
     assert act(
         english(),

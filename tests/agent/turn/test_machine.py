@@ -276,6 +276,21 @@ def test_a_nod_lets_the_agent_go_on() -> None:
     assert call.state is Q
 
 
+def test_what_was_said_up_to_the_pause_counts_however_late_it_is_known() -> None:
+    call = call_in(Q)
+    call.asks("Tell me a story.")
+    call.tell(Plain.AGENT_SOUNDS)
+    call.ticks(5, agent_speaks=True)
+    call.starts()
+    call.ticks(0.9, agent_speaks=True)
+    call.hears("Make that three book.", Purpose.OVERLAP, logprob=-0.6)
+    call.pauses()
+    assert Do.RESUME in call.ticks(0.8, agent_speaks=True)
+    assert call.state is VP
+    call.hears("Make that three o'clock.")
+    assert Do.TAKE_FLOOR in call.ticks(FRAME_S, agent_speaks=True)
+
+
 @pytest.mark.parametrize("state", [V, VP, F, FP])
 def test_a_long_turn_is_settled_piece_by_piece(state: State) -> None:
     call = call_in(state)
