@@ -24,6 +24,7 @@ _ALPHABET = {
 _LETTER = r"[^\W\d_]"
 _ADDRESS = re.compile(r"[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _FEWEST_LETTERS = 2
+_RUN_OF_LETTERS = re.compile(r"(?<![\w'-])[A-Z]{3,}(?![\w'])")  # as one spells them to a recognizer
 # What stands around a name and is none. "Will" and "May" are names.
 _NO_NAMES = {
     "en": r"the|a|an|my|name|is|it|it's|i|i'm|am|this|that|would|be|under|for|booking|reservation|table|and|"
@@ -43,6 +44,7 @@ def spelled(words: str, language: str) -> tuple[str, str]:
     "S-M-I-T-H", "B as in Bravo, double L", "Sierra Mike India".
     """
     known = words_of(language)
+    words = _apart(words, known)
     pattern = (
         rf"(?<![\w'])(?:(?P<double>{known.double}) )?"
         rf"(?:(?P<letter>{_LETTER})(?![\w'])(?:,? {known.as_in} (?P<word>\w+))?"
@@ -59,6 +61,32 @@ def spelled(words: str, language: str) -> tuple[str, str]:
         if len(letters) > max(len(best), 2 if nato_alone else _FEWEST_LETTERS - 1):
             best, rest = letters, f"{words[: run.start()]} {words[run.end() :]}"
     return best, rest
+
+
+def _apart(words: str, known: SlotWords) -> str:
+    """With what a recognizer makes of letters, "GRA, why", as letters one by one.
+
+    What only sounds like a letter is one behind another, where no other word follows.
+    """
+    loud = words.isupper() and len(words.split()) > 1  # all of it is written so
+    apart = words if loud else _RUN_OF_LETTERS.sub(lambda run: "-".join(run[0]), words)
+    if not known.letters:
+        return apart
+    letter, sound = (
+        re.compile(rf"(?<![\w'])(?:{one})(?![\w'])", re.IGNORECASE)
+        for one in (_LETTER, "|".join(known.letters))
+    )
+
+    def as_letters(run: re.Match[str]) -> str:
+        behind = apart[run.end() :]
+        tail = re.search(rf"(?:[ ,-]+{sound.pattern})*$", run[0], re.IGNORECASE)
+        end = len(run[0]) if tail is None or not re.search(r"\w", behind) else tail.start()
+        if len(letter.findall(run[0])) < _FEWEST_LETTERS:
+            return run[0]
+        return sound.sub(lambda word: known.letters[word[0].lower()].upper(), run[0][:end]) + run[0][end:]
+
+    either = rf"(?:{letter.pattern}|{sound.pattern})"
+    return re.sub(rf"{letter.pattern}(?:[ ,-]+{either})+", as_letters, apart, flags=re.IGNORECASE)
 
 
 @dataclass(frozen=True)

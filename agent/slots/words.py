@@ -38,6 +38,7 @@ class SlotWords:
     misheard_parts: Mapping[str, str] = field(default_factory=dict)  # of an hour, and what they mean
     misheard: Mapping[str, str] = field(default_factory=dict)  # other times of day, where one is asked for
     no_hour: str = ""  # a number, "#", that is none, though one is asked for
+    letters: Mapping[str, str] = field(default_factory=dict)  # by words that sound like them
 
 
 def _taken_back(oh: str, no: str, wait: str) -> str:
@@ -86,9 +87,9 @@ ENGLISH = SlotWords(
         r"(\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b": (
             r"quarter past \1 or half past \1"
         ),
+        r"\b(?:(?:of|o) )?(?:a|of|the|o) ?clock\b": "o'clock",
     },
     misheard={
-        r"\b(?:a|of|the|o) ?clock\b": "o'clock",
         r"\bwon(?= o'clock\b)": "one",
         r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)"
         r"|\b(?:to|too)(?= o'clock\b)": "two",
@@ -100,6 +101,34 @@ ENGLISH = SlotWords(
     },
     no_hour=r"# (?:moments?|min(?:ute)?s?|sec(?:ond)?s?|hours?|days?|weeks?|months?|years?|times?|things?|"
     r"questions?|more|of|people|persons?|or)\b|\b(?:past|passed|after|before|until|till|by|in) #",
+    letters={
+        "hey": "a",
+        "bee": "b",
+        "be": "b",
+        "see": "c",
+        "sea": "c",
+        "gee": "g",
+        "jay": "j",
+        "kay": "k",
+        "ell": "l",
+        "em": "m",
+        "en": "n",
+        "oh": "o",
+        "owe": "o",
+        "pee": "p",
+        "pea": "p",
+        "queue": "q",
+        "cue": "q",
+        "are": "r",
+        "ess": "s",
+        "tea": "t",
+        "tee": "t",
+        "you": "u",
+        "ex": "x",
+        "why": "y",
+        "zee": "z",
+        "zed": "z",
+    },
 )
 
 FRENCH = SlotWords(

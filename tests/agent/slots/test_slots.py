@@ -158,6 +158,8 @@ en|at six|18:00
 en|Tuesday|!nothing
 en|I don't know|!nothing
 en|3 o'clock in the afternoon|15:00
+en|Make that 3 of a clock.|15:00
+en|We have a clock.|!nothing
 en|15:00|15:00
 en|five past ten|10:05
 fr|quatorze heures trente|14:30
@@ -271,6 +273,10 @@ en|B as in Bravo, R, double O, K|BROOK
 en|B for Bob, E for Emma, N|BEN
 en|Sierra Mike India Tango Hotel|SMITH
 en|that's S-M-Y-T-H-E|SMYTHE
+en|GRA, why?|GRAY
+en|J, oh, N, E, ess|JONES
+en|G, R, A, Y. Are you there?|GRAY
+en|Can I see you?|!nothing
 en|K-A-double L-Y|KALLY
 en|I don't know|!nothing
 fr|D U P O N T|DUPONT
@@ -285,6 +291,8 @@ en|It's Ann.|Ann
 en|Yeah, hi, this is Tom Okafor speaking.|Tom Okafor
 en|Smith, S-M-Y-T-H.|Smyth
 en|Ann Smith. That's S-M-Y-T-H-E.|Ann Smythe
+en|Still look great, GRA, why?|Still Look Gray
+en|ANN BAKER|Ann Baker
 en|It's John Smith, J-O-N.|Jon Smith
 en|The name is Vincent van Gogh|Vincent van Gogh
 en|S-M-I-T-H|Smith
