@@ -118,8 +118,8 @@ class CallerSet(Section):
     asks: Mapping[str, Annotated[str, AfterValidator(_compiled)]] = Field(
         description="By a name of one's own, what the agent says that asks for it; the first that is found. "
         "At `spell` callers say their name and its letters, at `phone` their number, if they have no answer "
-        "to that, and at `keys` they key it in. What wasn't understood at `confirm` they say again, and they "
-        "object to another number than theirs."
+        "to that, and at `keys` they key it in. What wasn't understood at `confirm` they say again, and what "
+        "they broke in with before it, and they object to another number than theirs."
     )
     otherwise: Mapping[str, Lines] = Field({}, description="What callers answer who have no answer to it.")
     callers: tuple[Caller, ...] = Field(min_length=1)
@@ -148,6 +148,7 @@ class Conversation:
         self._asked = Counter[str]()
         self._objected = 0
         self._said_last = caller.opens
+        self._broke_in = ""
         self.days = {name: open_day(today, number) for name, number in caller.days.items()}
 
     def begin(self) -> Said:
@@ -164,8 +165,10 @@ class Conversation:
         if asked == CONFIRM and digits and _reads_another(heard, digits) and self._objected < MOST_REPEATED:
             self._objected += 1
             return Said(f"No, the number is {self._aloud(digits)}.")
-        if asked == CONFIRM and self._asked[asked] and self._not_understood in heard:
-            self._asked[asked] -= 1
+        if asked == CONFIRM and self._not_understood in heard:
+            if self._broke_in:
+                return self._said(Line(says=self._broke_in))
+            self._asked[asked] = max(0, self._asked[asked] - 1)
         number = self._asked[asked]
         self._asked[asked] += 1
         lines = self._answers.get(asked)
@@ -194,6 +197,7 @@ class Conversation:
         return ", ".join(num2words(int(digit), lang=self._language) for digit in digits)
 
     def _said(self, line: Line) -> Said:
+        self._broke_in = line.breaks_in or ""
         return Said(self._filled(line.says), self._filled(line.breaks_in or ""), line.after_ms)
 
     def _filled(self, text: str) -> str:

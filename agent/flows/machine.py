@@ -34,6 +34,7 @@ from agent.slots import as_json
 from config.flow import END, END_CALL, HANG_UP, KEY, RESULT, TRANSFER, Flow, Outcome, Step, Task, fill, named
 
 FAILED = "failed"
+ASIDES = 2  # so many times as often as it isn't understood may a caller ask something without giving anything
 
 Next = tuple[State, tuple[Command, ...]]
 
@@ -121,12 +122,18 @@ class FlowMachine:
             state = replace(state, confirmed={**state.confirmed, state.step: self._read_back(state)})
         question = (Answer(),) if Intent.QUESTION in intents else ()
         if state != before:
-            state, commands = self._walk(replace(state, tries=0), reading.wrong)
+            state, commands = self._walk(replace(state, tries=0, asides=0), reading.wrong)
             return state, (*question, *commands)
         if reading.wrong:
             return self._again(replace(state, partly=reading.partly), *reading.wrong.values())
         if question:
+            state = replace(state, asides=state.asides + 1)
+            if state.asides >= ASIDES * self.flow.tries:  # their answers may be misheard for questions
+                return self._hand_over(state)
             return state, (*question, self._question(state))
+        cut_off = not state.waits and state.step and self._task(state).steps[state.step].kind == "confirm"
+        if cut_off and not intents and not reading.named:
+            return self._again(replace(state, waits="yes"), self.flow.phrases.not_understood)
         if Intent.REPEAT in intents or state.waits in ("", "act"):
             return self._walk(state)
         if Intent.BACK in intents:

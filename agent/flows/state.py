@@ -49,6 +49,7 @@ class State:
     told: frozenset[str] = frozenset()  # what is said once
     done: tuple[str, ...] = ()  # which acts have changed something in this conversation, in their order
     tries: int = 0
+    asides: int = 0  # questions of the caller's since they last gave anything
     refused: int = 0  # so often what an act had refused came again
     partly: str = ""  # what was said of `asked`, and isn't all: "seven", of morning or evening
     said: Said = Said()

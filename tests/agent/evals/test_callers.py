@@ -116,6 +116,13 @@ def test_a_correction_that_was_not_understood_is_said_again() -> None:
     assert said(conversation, "At eleven. Shall I book it?") == "Yes."
 
 
+def test_what_broke_in_and_was_not_understood_is_said_again() -> None:
+    conversation = talk()
+    assert said(conversation, "What time?") == "Ten."
+    assert said(conversation, "Sorry, I didn't understand that. At ten. Shall I book it?") == "Eleven."
+    assert said(conversation, "At eleven. Shall I book it?") == "No, at eleven."
+
+
 def test_the_last_sentence_that_asks_counts() -> None:
     reply = talk().reply("On what day? I mean, at what time? We're open all day.")
     assert reply

@@ -175,6 +175,26 @@ def test_a_yes_to_what_was_cut_off_has_it_read_back_again() -> None:
     assert talk.call is not None
 
 
+def test_what_cuts_off_what_is_read_back_and_is_not_understood_is_asked_for() -> None:
+    talk = at_confirmation()
+    assert talk.turn(heard="A table for 4 on") == f"Sorry, I didn't understand that. {CONFIRMATION}"
+    assert talk.turn(Intent.REPEAT, heard="Sorry, I didn't understand that. A table") == CONFIRMATION
+    talk.turn(Intent.YES)
+    assert talk.call is not None
+
+
+def test_whoever_asks_one_thing_after_the_other_is_handed_over_in_the_end() -> None:
+    talk = Talk()
+    talk.turn(task="book")
+    for _ in range(5):
+        assert talk.turn(Intent.QUESTION) == "For which day?"
+    assert talk.turn(Intent.QUESTION, values={"day": DAY}) == "At what time?"
+    for _ in range(5):
+        assert talk.turn(Intent.QUESTION) == "At what time?"
+    talk.turn(Intent.QUESTION)
+    assert talk.call == Call("take_message")
+
+
 def test_what_was_done_and_not_heard_is_told_again() -> None:
     talk = at_confirmation()
     talk.turn(Intent.YES)
