@@ -26,6 +26,7 @@ PAUSED_MS = 250  # a voice silent this long has said its piece
 # them, less will do.
 SURE_LOGPROB = -0.45
 STOP_LOGPROB = -0.8
+MANY_WORDS, MANY_WORDS_MS = 4, 800  # so many are heard in no "mm-hmm": for a sentence less will do, too
 SCRAP_MS = 400  # what a canceller or a turn leaves behind is shorter, and may sound like words
 SCRAP_OF_A_TURN_MS = 200  # the same where a word is as probable: of a turn that may be going on
 
@@ -135,6 +136,9 @@ class BargeIn:
             # Of a voice that goes on more words may come, and to wait for them costs nothing.
             return nod and overlap.asked if paused else None
         if long_enough:
+            return True
+        whole = paused and not (overlap.partial or overlap.scraps) and overlap.speech_ms >= MANY_WORDS_MS
+        if whole and len(said) >= MANY_WORDS and overlap.logprob >= STOP_LOGPROB:
             return True
         scrap_ms = SCRAP_OF_A_TURN_MS if overlap.continues else SCRAP_MS
         scrap = overlap.scraps and overlap.speech_ms < scrap_ms

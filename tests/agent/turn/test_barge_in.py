@@ -57,6 +57,19 @@ def test_a_cough_resumes_even_when_no_words_ever_come() -> None:
     ) == [(10.12, Action.HOLD), (10.82, Action.RESUME)]
 
 
+@pytest.mark.parametrize(
+    ("said", "speech_ms", "action"),
+    [
+        ("Make that three or cloth.", 1100, Action.INTERRUPT),
+        ("In my month.", 1100, Action.RESUME),
+        ("I am in my month.", 500, Action.RESUME),
+    ],
+)
+def test_a_sentence_needn_t_be_heard_well(said: str, speech_ms: float, action: Action) -> None:
+    spoken = Overlap(speech_ms=speech_ms, silence_ms=260, words=said, logprob=-0.6)
+    assert act(english(), (10.12, Overlap(speech_ms=120)), (11.3, spoken))[-1][1] is action
+
+
 def test_what_was_said_up_to_the_pause_is_waited_for_and_not_for_long() -> None:
     spoken = Overlap(speech_ms=970, words="make that three book", logprob=-0.6, partial=True)
     assert act(
