@@ -167,7 +167,8 @@ class Conversation:
             return Said(f"No, the number is {self._aloud(digits)}.")
         if asked == CONFIRM and self._not_understood in heard:
             if self._broke_in:
-                return self._said(Line(says=self._broke_in))
+                again, self._broke_in = self._broke_in, ""
+                return self._said(Line(says=again))
             self._asked[asked] = max(0, self._asked[asked] - 1)
         number = self._asked[asked]
         self._asked[asked] += 1
@@ -182,7 +183,7 @@ class Conversation:
             return self._said(self._said_last) if number < MOST_REPEATED else None
         line = lines[min(number, len(lines) - 1)]
         if asked != OTHER:
-            self._said_last = line
+            self._said_last, self._broke_in = line, line.breaks_in or ""
         return self._said(line)
 
     def _topic(self, heard: str) -> str:
@@ -197,7 +198,6 @@ class Conversation:
         return ", ".join(num2words(int(digit), lang=self._language) for digit in digits)
 
     def _said(self, line: Line) -> Said:
-        self._broke_in = line.breaks_in or ""
         return Said(self._filled(line.says), self._filled(line.breaks_in or ""), line.after_ms)
 
     def _filled(self, text: str) -> str:

@@ -56,7 +56,8 @@ class TurnReader:
         if told != words and not intents - {Intent.YES, Intent.NO}:
             intents |= {Intent.QUESTION}
         partly = ""
-        question = not free and self._lexicon.is_question(told)
+        spells = bool(state.asked) and self._slots.spells(state.asked, told)  # "GRA, why?"
+        question = not (free or spells) and self._lexicon.is_question(told)
         if asked and not task and state.asked not in values and told:
             if intents - {Intent.QUESTION} and asked.kind not in SELF_EVIDENT:
                 said = self._lexicon.behind_answer(told)

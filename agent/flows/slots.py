@@ -12,6 +12,7 @@ from babel.lists import format_list
 
 from agent import slots as kinds
 from agent.slots.choice import place
+from agent.slots.names import spelled
 from agent.slots.numbers import FEWEST_FOUND
 from agent.slots.slot import Problem
 from agent.slots.words import code_of
@@ -19,6 +20,7 @@ from config.flow import Flow, Slot, fill
 from models.llm import spoken
 
 FEWEST_ASKED = 5  # digits in a row that are a telephone number's, where one was asked for
+FEWEST_SPELLED = 3
 GOES_ON = ("several", "vague", "short")  # what is said next may make a value of it
 
 
@@ -60,6 +62,11 @@ class Slots:
         if kind not in ("date", "time") or (taken := place(words, self._language, len(offers))) is None:
             return None
         return offers[taken].date() if kind == "date" else offers[taken].time()
+
+    def spells(self, name: str, words: str) -> bool:
+        """Whether they spell a name where one is asked for."""
+        letters, _ = spelled(words, self._language)
+        return self._kinds[name].kind == "name" and len(letters) >= FEWEST_SPELLED
 
     def say(self, name: str, value: Any) -> str:
         return self._kinds[name].say(value, language=self._language)

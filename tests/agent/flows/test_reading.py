@@ -50,6 +50,7 @@ def read(
         ("phone", "Make it eight p.m., it's 212 555 0123", {"time": time(20), "phone": "+12125550123"}),
         ("", "No, Tuesday", {"day": date(2026, 12, 8)}),
         ("", "actually make it five people", {"people": 5}),
+        ("name", "Still look great, GRA, why?", {"name": "Still Look Gray"}),
     ],
 )
 def test_values(asked: str, words: str, values: dict[str, Any]) -> None:

@@ -160,6 +160,8 @@ en|I don't know|!nothing
 en|3 o'clock in the afternoon|15:00
 en|Make that 3 of a clock.|15:00
 en|We have a clock.|!nothing
+en|in the after noon|!vague
+en|three in the after noon|15:00
 en|15:00|15:00
 en|five past ten|10:05
 fr|quatorze heures trente|14:30
