@@ -81,6 +81,9 @@ ENGLISH = SlotWords(
         r"\b(?:and )?(?:have|has|had|f|half) (?:a )?(?:past|passed|pass)\b": "half past",
         r"\b(?:order|water|quarter|corner) (?:a )?(?:past|passed|pass|path)\b": "quarter past",
         r"\b(?:order|water|corner) (?:to|of)\b": "quarter to",
+        # One short syllable with an a is rather "half": "cast past", "a task past".
+        r"\b(?!(?:at|as|an|and|all|far|fast|last|that|what|was|way)\b)[b-df-hj-np-tv-z]*a[b-df-hj-npqs-tv-z]+e?"
+        r" past(?= (?:\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)": "half past",
         # Where it can't be told which. People say "just past eleven", too.
         r"\b(?!(?:half|quarter|five|ten|twelve|fifteen|twenty|minutes?|bit|little|just|any|anytime|some|sometime|"
         r"way|well|long|not|is|s|gone|go|until|till)\b)[a-z]+ past "
@@ -88,14 +91,19 @@ ENGLISH = SlotWords(
             r"quarter past \1 or half past \1"
         ),
         r"\b(?:(?:of|o) )?(?:a|of|the|o) ?clock\b": "o'clock",
+        r"\b(\d\d?|one|two|three|five|six|seven|nine|ten|eleven|twelve|won|to|too|free|tree|four|for|eight|ate)"
+        r" (?:of (?:a|the) )?clo(?:ck|th)\b": r"\1 o'clock",
+        r"\bwon(?= o'clock\b)": "one",
+        r"\b(?:to|too)(?= o'clock\b)": "two",
+        r"\b(?:free|tree)(?= o'clock\b)": "three",
+        r"\bfor(?= o'clock\b)": "four",
+        r"\bate(?= o'clock\b)": "eight",
+        r"\b(?:after|have to|half to) noon\b": "afternoon",
     },
     misheard={
-        r"\bwon(?= o'clock\b)": "one",
-        r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)"
-        r"|\b(?:to|too)(?= o'clock\b)": "two",
-        r"(?<=past )(?:free|tree)\b|\b(?:free|tree)(?= o'clock\b)": "three",
-        r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)|\bfor(?= o'clock\b)": "four",
-        r"\bate(?= o'clock\b)": "eight",
+        r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)": "two",
+        r"(?<=past )(?:free|tree)\b": "three",
+        r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)": "four",
         r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
         r"^(?:new|nude|nune|noom)\W*$|^at (?:you|new|nude|none|no one|noone|known)\W*$": "noon",
     },

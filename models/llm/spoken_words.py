@@ -63,8 +63,8 @@ ENGLISH = Words(
         r"today|tonight|this (?:morning|afternoon|evening)": 0,
     },
     morning=r"am|morning|breakfast",
-    later=r"pm|after ?noon|evening|tonight|night|lunch|lunchtime|dinner|supper",
-    noon=(r"(?<!after )noon|midday", "12 o clock"),
+    later=r"pm|afternoon|evening|tonight|night|lunch|lunchtime|dinner|supper",
+    noon=(r"noon|midday", "12 o clock"),
     midnight=r"midnight|12 at night",
     clock=(
         rf"{MINUTE}(?: minutes?)? (?:past|after) {HOUR}",

@@ -131,7 +131,7 @@ def test_what_can_not_be_is_said_to_be_wrong() -> None:
 def test_half_a_correction_is_asked_about() -> None:
     wrong = {"time": "Do you mean 8:15 PM or 8:30 PM?"}
     for waits in ("yes", "change"):
-        assert read("No, make a task past 8", waits=waits).wrong == wrong
+        assert read("No, make a tough past 8", waits=waits).wrong == wrong
     assert not read("Yes, a task past 8", waits="yes").wrong  # agreed to, in words that were misheard
 
 

@@ -120,7 +120,11 @@ en|One moment, please.|!nothing
 en|there are 2 of us|!nothing
 en|and have passed you.|14:30
 en|Order past three.|15:15
-en|make a task past 3|!several
+en|make a task past 3|15:30
+en|CAST past 11|11:30
+en|that's past three|!nothing
+en|free cloth|15:00
+en|in we have to noon, please|!vague
 en|tough past three in the afternoon|!several
 en|just past three|!nothing
 en|Quarter past free|15:15
