@@ -21,7 +21,12 @@ DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 WORKERS ?= 0
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)" \
   -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-AGAIN  := -n 0 --last-failed --last-failed-no-failures none
+CALLS  := e2e
+MODELS := models and not e2e
+REST   := not models and not e2e
+# Of the tests $(2), where the first try ended with the code in the shell's variable $(1).
+ONCE_MORE = case $$$(1) in 0 | 5) ;; *) echo "Once more, alone: what failed of $(2)."; \
+  $(call PYTEST,$(2)) -n 0 --last-failed --last-failed-no-failures none $(ARGS) || failed=1 ;; esac
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak check format bench load cluster peers clean
@@ -62,22 +67,24 @@ run: $(VENV)/.weights-$(MIND)
 	@echo $(GPU) > $(VENV)/.gpu
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
-# Whole calls mostly wait. The rest goes on beside them, and they tell in the end. What fails in that company is run
-# once more alone: a machine that stalls for a second isn't what is tested.
+# Whole calls mostly wait. The rest goes on beside them, and they tell in the end, as do the tests of models, which take
+# what both leave of the cores. What fails in that company is run once more alone: a machine that stalls for a second
+# isn't what is tested.
 # pytest exits with 5 where there is no test, as in a folder that has but one of these kinds.
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
-	@echo "Running the tests, and beside them those of whole calls (e2e), which tell in the end."; \
-	calls=$$(mktemp); \
-	$(call PYTEST,e2e) $(ARGS) >"$$calls" 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null; rm -f "$$calls"' EXIT; trap 'exit 130' INT TERM; \
-	$(call PYTEST,not e2e) $(ARGS); first=$$?; \
-	wait $$beside; second=$$?; cat "$$calls"; \
+	@echo "Running the tests, and beside them those of whole calls and of models, which tell in the end."; \
+	told=$$(mktemp -d); \
+	$(call PYTEST,$(CALLS)) $(ARGS) >"$$told/calls" 2>&1 & calls=$$!; \
+	nice -n 10 $(call PYTEST,$(MODELS)) $(ARGS) >"$$told/models" 2>&1 & models=$$!; \
+	trap 'kill $$calls $$models 2>/dev/null; rm -rf "$$told"' EXIT; trap 'exit 130' INT TERM; \
+	$(call PYTEST,$(REST)) $(ARGS); first=$$?; \
+	wait $$models; second=$$?; cat "$$told/models"; \
+	wait $$calls; third=$$?; cat "$$told/calls"; \
 	failed=0; \
-	case $$first in 0 | 5) ;; *) echo "Once more, alone: what failed."; \
-	  $(call PYTEST,not e2e) $(AGAIN) $(ARGS) || failed=1 ;; esac; \
-	case $$second in 0 | 5) ;; *) echo "Once more, alone: what failed of whole calls."; \
-	  $(call PYTEST,e2e) $(AGAIN) $(ARGS) || failed=1 ;; esac; \
-	[ $$first-$$second != 5-5 ] && exit $$failed
+	$(call ONCE_MORE,first,$(REST)); \
+	$(call ONCE_MORE,second,$(MODELS)); \
+	$(call ONCE_MORE,third,$(CALLS)); \
+	[ $$first-$$second-$$third != 5-5-5 ] && exit $$failed
 
 soak: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	$(VENV)/bin/python -m pytest -m soak $(ARGS)
