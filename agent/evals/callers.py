@@ -207,7 +207,8 @@ class Conversation:
 def _reads_another(heard: str, digits: str) -> bool:
     """Whether a telephone number is read back that isn't this one."""
     numbers = (re.sub(r"\D", "", one) for one in _NUMBER.findall(heard))
-    return any(len(one) >= PHONE_DIGITS and not one.endswith(digits[-PHONE_DIGITS:]) for one in numbers)
+    same = (one.endswith(digits) or digits.endswith(one) for one in numbers if len(one) >= PHONE_DIGITS)
+    return not all(same)
 
 
 def open_day(today: date, number: int) -> date:

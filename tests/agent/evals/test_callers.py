@@ -106,6 +106,7 @@ def test_they_object_to_another_number_than_theirs() -> None:
     assert said(conversation, f"{right} Shall I book it?") == "No, at eleven."
     objection = "No, the number is two, one, two, five, five, five, zero, one, two, three."
     assert said(conversation, f"{wrong} Shall I book it?") == objection
+    assert said(conversation, "telephone (215) 555-0123. Shall I book it?") == objection
     assert said(conversation, f"{right} Shall I book it?") == "Yes."
 
 
