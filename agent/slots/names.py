@@ -138,6 +138,7 @@ def _name(words: str, language: str, *, capitals: bool = False) -> str | Problem
     if match := re.search(known.introduced, rest, re.IGNORECASE):
         rest = rest[match.end() :]
     rest = re.sub(known.polite, " ", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"(?<![\w'-])([\w'-]+)[,.;] (?=\1(?![\w'-]))", "", rest, flags=re.IGNORECASE)
     said = [word.strip('.,;:!?"') for word in rest.split()]
     none = re.compile(rf"(?:{_NO_NAMES[code]})$", re.IGNORECASE)
     names = [w for w in said if w and not re.search(r"\d", w) and w.isprintable() and re.search(_LETTER, w)]

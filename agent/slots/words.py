@@ -91,19 +91,18 @@ ENGLISH = SlotWords(
             r"quarter past \1 or half past \1"
         ),
         r"\b(?:(?:of|o) )?(?:a|of|the|o) ?clock\b": "o'clock",
-        r"\b(\d\d?|one|two|three|five|six|seven|nine|ten|eleven|twelve|won|to|too|free|tree|four|for|eight|ate)"
+        r"\b(\d\d?|one|two|three|five|six|seven|nine|ten|eleven|twelve|free|tree|four|eight)"
         r" (?:of (?:a|the) )?clo(?:ck|th)\b": r"\1 o'clock",
-        r"\bwon(?= o'clock\b)": "one",
-        r"\b(?:to|too)(?= o'clock\b)": "two",
         r"\b(?:free|tree)(?= o'clock\b)": "three",
-        r"\bfor(?= o'clock\b)": "four",
-        r"\bate(?= o'clock\b)": "eight",
         r"\b(?:after|have to|half to) noon\b": "afternoon",
     },
     misheard={
-        r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)": "two",
+        r"\bwon(?= o'clock\b)": "one",
+        r"(?<=past )(?:you|do|due|to|too)\b|^(?:to|too)(?=(?: p\.? ?m)?\W*$)"
+        r"|\b(?:to|too)(?= o'clock\b)": "two",
         r"(?<=past )(?:free|tree)\b": "three",
-        r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)": "four",
+        r"(?:(?<=past )|^)for\b(?= \d\d\b|\W*$)|\bfor(?= o'clock\b)": "four",
+        r"\bate(?= o'clock\b)": "eight",
         r"\b(?:sharp|on the dot|exactly|or so|ish)\b": " ",
         r"^(?:new|nude|nune|noom)\W*$|^at (?:you|new|nude|none|no one|noone|known)\W*$": "noon",
     },

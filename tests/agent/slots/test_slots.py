@@ -305,6 +305,8 @@ en|S-M-I-T-H|Smith
 en|under the name of O'Brien, please|O'Brien
 en|Baker, sorry, Barker|Barker
 en|Will May|Will May
+en|Irene, Irene Foster.|Irene Foster
+en|Duran Duran|Duran Duran
 fr|Je m'appelle Jean Dupont|Jean Dupont
 es|Me llamo Ana López|Ana López
 it|Mi chiamo Mario Rossi|Mario Rossi
@@ -477,6 +479,10 @@ SENTENCE = (
         (Date(), "actually make it Tuesday", "2026-03-17"),
         (Count(), "actually make it five people", "5"),
         (Time(HOURS), "no, at five", "17:00"),
+        (Time(HOURS), "Make that 3 of a clock.", "15:00"),
+        (Time(HOURS), "Make that free cloth.", "15:00"),
+        (Time(HOURS), "I'm looking for a clock", None),
+        (Time(HOURS), "Wednesday. And in we have to noon.", None),
         (Name(), "I'm not sure yet", None),
         (Name(), "I'm looking for a table", None),
         (SERVICES, "can I get a massage on Friday", "massage"),
