@@ -16,11 +16,11 @@ PEERS  := sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon
 # Installed, these would take ports (5060, 5432, 9090). The tests start their own.
 DAEMONS := kamailio rtpengine-daemon haproxy coturn postgresql prometheus
 
-# More than this one process for each kind, on machines of many cores: on two, with two each, what shares them fails more
-# often. Files in their order, and not by how many tests they have: of the longest, some have one.
+# More than one process for a kind of tests, on machines of many cores: on two, with two each, what shares them fails
+# more often. Files in their order, and not by how many tests they have: of the longest, some have one.
 WORKERS ?= 0
 PYTEST  = $(VENV)/bin/python -m pytest -m "$(1) and not soak" -o cache_dir=".pytest_cache/$(1)" \
-  -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+  -n $(or $(2),$(WORKERS)) --dist loadfile --no-loadscope-reorder
 CALLS  := e2e
 MODELS := models and not e2e
 REST   := not models and not e2e
@@ -67,14 +67,14 @@ run: $(VENV)/.weights-$(MIND)
 	@echo $(GPU) > $(VENV)/.gpu
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
-# Whole calls mostly wait. The rest goes on beside them, and they tell in the end, as do the tests of models, which take
-# what both leave of the cores. What fails in that company is run once more alone: a machine that stalls for a second
+# Whole calls mostly wait, and two processes make them. The rest goes on beside them, and they tell in the end, as do the
+# tests of models, which take what the others leave of the cores. What fails in that company is run once more alone: a machine that stalls for a second
 # isn't what is tested.
 # pytest exits with 5 where there is no test, as in a folder that has but one of these kinds.
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	@echo "Running the tests, and beside them those of whole calls and of models, which tell in the end."; \
 	told=$$(mktemp -d); \
-	$(call PYTEST,$(CALLS)) $(ARGS) >"$$told/calls" 2>&1 & calls=$$!; \
+	$(call PYTEST,$(CALLS),$(if $(filter 0,$(WORKERS)),2)) $(ARGS) >"$$told/calls" 2>&1 & calls=$$!; \
 	nice -n 10 $(call PYTEST,$(MODELS)) $(ARGS) >"$$told/models" 2>&1 & models=$$!; \
 	trap 'kill $$calls $$models 2>/dev/null; rm -rf "$$told"' EXIT; trap 'exit 130' INT TERM; \
 	$(call PYTEST,$(REST)) $(ARGS); first=$$?; \
