@@ -68,8 +68,8 @@ run: $(VENV)/.weights-$(MIND)
 	@$(VENV)/bin/offhook serve $(if $(PERSONA),--persona $(PERSONA)) $(ARGS)
 
 # Whole calls mostly wait, and two processes make them. The rest goes on beside them, and they tell in the end, as do the
-# tests of models, which take what the others leave of the cores. What fails in that company is run once more alone: a machine that stalls for a second
-# isn't what is tested.
+# tests of models, which take what the others leave of the cores. What fails in that company is run once more alone: a
+# machine that stalls for a second isn't what is tested.
 # pytest exits with 5 where there is no test, as in a folder that has but one of these kinds.
 test: $(VENV)/.installed-dev $(VENV)/.weights-$(MIND) peers
 	@echo "Running the tests, and beside them those of whole calls and of models, which tell in the end."; \

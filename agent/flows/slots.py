@@ -12,7 +12,7 @@ from babel.lists import format_list
 
 from agent import slots as kinds
 from agent.slots.choice import place
-from agent.slots.names import spelled
+from agent.slots.names import FEWEST_SPELLED, spelled
 from agent.slots.numbers import FEWEST_FOUND
 from agent.slots.slot import Problem
 from agent.slots.words import code_of
@@ -20,7 +20,6 @@ from config.flow import Flow, Slot, fill
 from models.llm import spoken
 
 FEWEST_ASKED = 5  # digits in a row that are a telephone number's, where one was asked for
-FEWEST_SPELLED = 3
 GOES_ON = ("several", "vague", "short")  # what is said next may make a value of it
 
 
@@ -65,8 +64,10 @@ class Slots:
 
     def spells(self, name: str, words: str) -> bool:
         """Whether they spell a name where one is asked for."""
+        if self._kinds[name].kind != "name":
+            return False
         letters, _ = spelled(words, self._language)
-        return self._kinds[name].kind == "name" and len(letters) >= FEWEST_SPELLED
+        return len(letters) >= FEWEST_SPELLED
 
     def say(self, name: str, value: Any) -> str:
         return self._kinds[name].say(value, language=self._language)

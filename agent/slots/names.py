@@ -24,6 +24,7 @@ _ALPHABET = {
 _LETTER = r"[^\W\d_]"
 _ADDRESS = re.compile(r"[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _FEWEST_LETTERS = 2
+FEWEST_SPELLED = 3  # letters that are spelling in any sentence
 _RUN_OF_LETTERS = re.compile(r"(?<![\w'-])[A-Z]{3,}(?![\w'])")  # as one spells them to a recognizer
 # What stands around a name and is none. "Will" and "May" are names.
 _NO_NAMES = {
@@ -100,7 +101,7 @@ class Spelled:
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         letters, _ = spelled(words, language)
-        return letters if len(letters) >= 3 else None
+        return letters if len(letters) >= FEWEST_SPELLED else None
 
     def say(self, value: str, *, language: str) -> str:
         return ", ".join(value)

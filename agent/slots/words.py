@@ -45,6 +45,8 @@ def _taken_back(oh: str, no: str, wait: str) -> str:
     return rf"[,.;-]\s*(?:{oh},? )?{no}\b(?:[\s,.;-]+{wait})?|\b{wait}\b"
 
 
+_HOUR = r"\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+
 ENGLISH = SlotWords(
     corrected=r"(?<=[,.;] )well\b|"
     r"\b(?:no,? wait|no,? sorry|oh,? no|wait|sorry|i mean|i meant|or rather|rather|actually|"
@@ -83,16 +85,13 @@ ENGLISH = SlotWords(
         r"\b(?:order|water|corner) (?:to|of)\b": "quarter to",
         # One short syllable with an a is rather "half": "cast past", "a task past".
         r"\b(?!(?:at|as|an|and|all|far|fast|last|that|what|was|way)\b)[b-df-hj-np-tv-z]*a[b-df-hj-npqs-tv-z]+e?"
-        r" past(?= (?:\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)": "half past",
+        rf" past(?= (?:{_HOUR})\b)": "half past",
         # Where it can't be told which. People say "just past eleven", too.
         r"\b(?!(?:half|quarter|five|ten|twelve|fifteen|twenty|minutes?|bit|little|just|any|anytime|some|sometime|"
         r"way|well|long|not|is|s|gone|go|until|till)\b)[a-z]+ past "
-        r"(\d\d?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b": (
-            r"quarter past \1 or half past \1"
-        ),
+        rf"({_HOUR})\b": (r"quarter past \1 or half past \1"),
         r"\b(?:(?:of|o) )?(?:a|of|the|o) ?clock\b": "o'clock",
-        r"\b(\d\d?|one|two|three|five|six|seven|nine|ten|eleven|twelve|free|tree|four|eight)"
-        r" (?:of (?:a|the) )?clo(?:ck|th)\b": r"\1 o'clock",
+        rf"\b({_HOUR}|free|tree) (?:of (?:a|the) )?clo(?:ck|th)\b": r"\1 o'clock",
         r"\b(?:free|tree)(?= o'clock\b)": "three",
         r"\b(?:after|have to|half to) noon\b": "afternoon",
     },
