@@ -5,6 +5,170 @@ They stand in the prompt from which a tool is chosen, so none of it may come fro
 
 from __future__ import annotations
 
+# Other places: what their agents can do, and what was asked for there (what the agent said before, the
+# caller's words, the tool or None). From these the model learns what asking for something is.
+Place = tuple[str, dict[str, str], tuple[tuple[str, str, str | None], ...]]
+PLACES: tuple[Place, ...] = (
+    (
+        "A theatre",
+        {
+            "buy_tickets": "Sell tickets.",
+            "refund_tickets": "Give the money for tickets back.",
+            "transfer": "Put the caller through to a person.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "Two seats for Hamlet on Friday, please.", "buy_tickets"),
+            ("", "My wife bought tickets yesterday.", None),
+            ("", "How much are the tickets?", None),
+            ("", "I can't make it tonight, I'd like my money back.", "refund_tickets"),
+            ("", "Is there somebody I could speak with?", "transfer"),
+            ("", "hello", None),
+            ("", "Have you still got anything for Sunday?", "buy_tickets"),
+            ("", "Theatre people are odd.", None),
+            ("", "Order me a taxi, please.", None),
+            ("", "Okay, that was all, bye.", "end_call"),
+            ("", "Last time somebody put me through to the wrong office.", None),
+        ),
+    ),
+    (
+        "A vet",
+        {
+            "book_visit": "Make an appointment for an animal.",
+            "leave_message": "Take down a message for the vet.",
+            "check_results": "Look up whether test results have come.",
+            "transfer_call": "Put the caller through to the vet.",
+        },
+        (
+            ("", "my cat hasn't eaten for two days can she be seen", "book_visit"),
+            ("", "What should a puppy eat?", None),
+            ("", "Tell the vet that Bruno is much better.", "leave_message"),
+            ("", "Has the lab sent anything about my rabbit?", "check_results"),
+            ("", "The results were fine last year.", None),
+            ("", "Is the vet a nice man?", None),
+            ("", "I'd rather discuss that with the vet.", "transfer_call"),
+            ("", "We were there on Tuesday and it went well.", None),
+            ("Shall I write that down for her?", "Yes, do that.", "leave_message"),
+            ("", "My dog barks at visitors.", None),
+            ("", "Do you listen to the messages that people leave?", None),
+            ("", "Please ring oh two oh seven three for me.", None),
+        ),
+    ),
+)
+# And one in the caller's language.
+LAST_PLACE: dict[str, Place] = {
+    "en": (
+        "A power company",
+        {
+            "report_outage": "Report that there is no power.",
+            "check_bill": "Look up what the caller has to pay.",
+            "send_form": "Send the caller a form.",
+            "request_human": "Let a colleague take over.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "All the lights in our street are out.", "report_outage"),
+            ("", "What does a kilowatt hour mean?", None),
+            ("", "I don't understand why I owe so much, could you look?", "check_bill"),
+            ("", "I got your form, thanks.", None),
+            ("", "Could you mail me the one for moving house?", "send_form"),
+            ("", "there was no power last winter but that's long ago", None),
+            ("", "You're a machine, aren't you?", None),
+            ("", "Somebody with a brain, please.", "request_human"),
+            ("Is there anything else?", "No, thank you, that's it.", "end_call"),
+            ("", "Just a second, someone's at the door.", None),
+        ),
+    ),
+    "fr": (
+        "Une salle de sport",
+        {
+            "join": "Inscrire quelqu'un.",
+            "pause_membership": "Suspendre un abonnement.",
+            "report_problem": "Report something broken or dirty.",
+            "connect": "Put the caller through to a person.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "Les douches sont encore froides.", "report_problem"),
+            ("", "Je serai absent en juillet, je n'en aurai pas besoin.", "pause_membership"),
+            ("", "C'est bon pour quels muscles, la rame ?", None),
+            ("", "le bureau s'il vous plaît", "connect"),
+            ("", "J'aimerais m'entraîner chez vous dès lundi.", "join"),
+            ("", "Ma sœur s'est inscrite en mai et elle est ravie.", None),
+            ("", "Vous avez quelqu'un de plus malin que vous ?", "connect"),
+            ("", "L'an dernier j'ai suspendu mon abonnement, c'était facile.", None),
+            ("", "Parfait, c'est tout, au revoir.", "end_call"),
+            ("", "Il fait une chaleur aujourd'hui.", None),
+        ),
+    ),
+    "es": (
+        "Un gimnasio",
+        {
+            "join": "Inscribir a alguien.",
+            "pause_membership": "Suspender un abono.",
+            "report_problem": "Report something broken or dirty.",
+            "connect": "Put the caller through to a person.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "Las duchas están otra vez frías.", "report_problem"),
+            ("", "En julio no estaré y no lo voy a necesitar.", "pause_membership"),
+            ("", "¿Qué músculos se trabajan con el remo?", None),
+            ("", "la oficina por favor", "connect"),
+            ("", "Me gustaría entrenar con ustedes desde el lunes.", "join"),
+            ("", "Mi hermana se apuntó en mayo y está encantada.", None),
+            ("", "¿No hay nadie más listo que usted?", "connect"),
+            ("", "El año pasado suspendí el abono y fue fácil.", None),
+            ("", "Perfecto, eso es todo, adiós.", "end_call"),
+            ("", "Qué calor hace hoy.", None),
+        ),
+    ),
+    "it": (
+        "Una palestra",
+        {
+            "join": "Iscrivere qualcuno.",
+            "pause_membership": "Sospendere un abbonamento.",
+            "report_problem": "Report something broken or dirty.",
+            "connect": "Put the caller through to a person.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "Le docce sono di nuovo fredde.", "report_problem"),
+            ("", "A luglio sono via e non mi serve.", "pause_membership"),
+            ("", "Che muscoli si allenano con il canottaggio?", None),
+            ("", "l'ufficio per favore", "connect"),
+            ("", "Mi piacerebbe allenarmi da voi da lunedì.", "join"),
+            ("", "Mia sorella si è iscritta a maggio ed è contentissima.", None),
+            ("", "Non c'è qualcuno più sveglio di lei?", "connect"),
+            ("", "L'anno scorso ho sospeso l'abbonamento, è stato facile.", None),
+            ("", "Perfetto, è tutto, arrivederci.", "end_call"),
+            ("", "Che caldo che fa oggi.", None),
+        ),
+    ),
+    "pt": (
+        "Uma academia",
+        {
+            "join": "Inscrever alguém.",
+            "pause_membership": "Suspender uma assinatura.",
+            "report_problem": "Report something broken or dirty.",
+            "connect": "Put the caller through to a person.",
+            "end_call": "Hang up.",
+        },
+        (
+            ("", "Os chuveiros estão frios outra vez.", "report_problem"),
+            ("", "Em julho vou estar fora e não vou precisar.", "pause_membership"),
+            ("", "Que músculos o remo trabalha?", None),
+            ("", "o escritório por favor", "connect"),
+            ("", "Gostaria de treinar aí a partir de segunda.", "join"),
+            ("", "Minha irmã se inscreveu em maio e adora.", None),
+            ("", "Não tem alguém mais esperto que você?", "connect"),
+            ("", "No ano passado suspendi a assinatura, foi fácil.", None),
+            ("", "Perfeito, é só isso, tchau.", "end_call"),
+            ("", "Que calor que está hoje.", None),
+        ),
+    ),
+}
+
 TALK = {
     "en": (
         "Hello?",

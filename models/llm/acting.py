@@ -66,7 +66,8 @@ class ActSlot:
 class Acting:
     """One call's choices.
 
-    `language` is what the caller speaks, a BCP 47 tag; it may change in the call.
+    `language` is what the caller speaks, a BCP 47 tag; it may change in the call. `primer` are the messages
+    with which prompts begin: what is said in its examples nobody said in the call.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Acting:
         *,
         language: str = "en",
         examples: Sequence[ActExample] = (),
+        primer: Sequence[Mapping[str, Any]] = (),
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.language = language
         self._slot = slot
         self._examples = tuple(examples)
+        self._primer = list(primer)
         self._now = now
         self._choosing: tuple[str, asyncio.Task[Tool | None]] | None = None
 
@@ -97,9 +100,9 @@ class Acting:
     async def read_ahead(self, params: Mapping[str, Any], words: str = "") -> None:
         """Have the slot read the call and what the caller has said so far of the next turn."""
         tools = acts.tools_of(params.get("tools"))
-        messages = [*params["messages"], {"role": "user", "content": words}]
+        messages = [*self._call(params), {"role": "user", "content": words}]
         if any(tool.name != acts.END_CALL for tool in tools):  # that one is seldom asked about
-            await self._ask(tools, acts.question(messages), CHOICE_S, n_predict=0)
+            await self._ask(tools, acts.asking(acts.last_said(messages)), CHOICE_S, n_predict=0)
 
     def foresee(self, params: Mapping[str, Any], words: str) -> None:
         """Begin to choose, for a turn of `words` that may be over."""
@@ -110,7 +113,7 @@ class Acting:
 
     async def choose(self, params: Mapping[str, Any]) -> Tool | None:
         """The tool that the caller's last words ask for; None is an answer in words."""
-        words = acts.last_words(params["messages"])
+        words = acts.last_words(self._call(params))
         if acts.out_of_question(acts.tools_of(params["tools"]), words, self.language):
             return None
         return await asyncio.shield(self._choice(params))
@@ -123,16 +126,22 @@ class Acting:
 
     def _choice(self, params: Mapping[str, Any]) -> asyncio.Task[Tool | None]:
         """The choice for these words, begun only once: a speculation and what it becomes have the same."""
-        line = acts.asked(acts.question(params["messages"]))
-        if self._choosing is None or self._choosing[0] != line:
+        messages = self._call(params)
+        said = acts.question(messages)
+        if self._choosing is None or self._choosing[0] != said:
             if self._choosing is not None:
                 self._choosing[1].cancel()
-            words = acts.last_words(params["messages"])
+            line, words = acts.asked(acts.last_said(messages)), acts.last_words(messages)
             choosing = asyncio.create_task(
                 self._choose(acts.tools_of(params["tools"]), line, words), name="llm-act"
             )
-            self._choosing = line, choosing
+            self._choosing = said, choosing
         return self._choosing[1]
+
+    def _call(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """What was said in the call itself."""
+        messages, length = list(params["messages"]), len(self._primer)
+        return messages[length:] if messages[:length] == self._primer else messages
 
     async def _choose(self, tools: Sequence[Tool], line: str, words: str) -> Tool | None:
         said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
@@ -150,12 +159,12 @@ class Acting:
 
     async def fill(self, params: Mapping[str, Any], tool: Tool) -> tuple[dict[str, Any], str]:
         """The tool's arguments, and what to instruct the model to ask for where required ones are missing."""
-        messages = params["messages"][-acts.FILL_TURNS :]
+        messages = self._call(params)[-acts.FILL_TURNS :]
         turns, now = acts.caller_turns(messages), self._now()
         values = slots.spotted(slots.typed(tool.parameters), turns, language=self.language, now=now)
         unread = slots.without(tool.parameters, values)
         if unread["properties"]:
-            line = acts.asked(acts.question(messages, turns=acts.FILL_TURNS)) + acts.fill(tool)
+            line = acts.fill(acts.question(messages, turns=acts.FILL_TURNS), tool)
             said = await self._slot.ask(
                 FILLED, line, FILL_S, n_predict=FILL_TOKENS, json_schema=slots.copies(unread)
             )

@@ -1,8 +1,9 @@
 """Which tool, if any, a caller's last words ask for: the bundled model's choice, from what tools are for.
 
-The model goes on with a list of callers' words, each with what was done about them. What it puts behind the
-last line is "answer" or a tool's name; how probable "answer" is, is the verdict. Pure: the prompts and what
-their answers mean.
+The model is shown callers' words as turns of a chat, at other places and then at this one, each answered with
+what they ask for. What it answers the last with is "answer" or a tool's name; how probable "answer" is, is
+the verdict. As a chat, since the models were taught in it: of 163 requests to tools that no example is about,
+as one running list it had 115 right. Pure: the prompts and what their answers mean.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
 
-from models.llm.act_examples import GOODBYES, KINDS, NO, PARTING, TALK
+from models.llm import chatml
+from models.llm.act_examples import GOODBYES, KINDS, LAST_PLACE, NO, PARTING, PLACES, TALK
+from models.llm.foreign import neutral
 
 Message = Mapping[str, Any]
 
@@ -23,13 +26,18 @@ ANSWER = "answer"
 END_CALL = "end_call"
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
-THRESHOLD = 0.6
-PARTING_THRESHOLD = 0.5  # of hanging up, where the words are those of a goodbye
+THRESHOLD = 0.85
+PARTING_THRESHOLD = 0.8  # of hanging up, where the words are those of a goodbye
 FEW_WORDS = 4
-LONGEST = 3600  # characters of the examples, some 1,100 tokens
+LONGEST = 7600  # characters of what stands before the question: 1,600 to 1,750 tokens of a slot's 2,048
 TURNS = 3  # that the choice is made from
 FILL_TURNS = 9
 LONGEST_TURN = 300  # characters of a turn
+INSTRUCTION = (
+    "Telephone calls. Each place has a list of what its agent can do. Behind the caller's last words stands "
+    "what they ask for: one of these, if they want it done now, otherwise answer. Questions, small talk and "
+    "what is only told are answered."
+)
 
 
 @dataclass(frozen=True)
@@ -59,36 +67,67 @@ def tools_of(tools: Any) -> tuple[Tool, ...]:
 
 
 def prefix(tools: Sequence[Tool], language: str, examples: Sequence[ActExample] = ()) -> str:
-    """What stands before every question and is evaluated once: the tools and the examples."""
-    head = "# Telephone calls, and what the agent does about the caller's last words:\n"
-    head += "".join(f"# {tool.name}: {_line(tool.description)}\n" for tool in tools)
-    head += f"# {ANSWER}: Answer in words. For questions, small talk and all else.\n\n"
-    names = {tool.name for tool in tools} | {None}
-    lines: list[str] = []
-    for example in (*(one for one in examples if one.tool in names), *_examples(tools, language)):
-        before = f"Agent: {_line(example.agent)} " if example.agent else ""
-        line = f"{before}Caller: {_line(example.caller)} -> {example.tool or ANSWER}\n"
-        if line not in lines and sum(map(len, lines)) + len(line) <= LONGEST:
-            lines.append(line)
-    return head + "".join(lines)
+    """What stands before every question and is evaluated once: other places, the tools and the examples."""
+    told = chatml.turns([{"role": "system", "content": INSTRUCTION}])
+    last = LAST_PLACE.get(language.partition("-")[0], LAST_PLACE["en"])
+    for place, does, asked_for in (*PLACES, last):
+        head = _list(place, [Tool(*one) for one in does.items()])
+        for agent, said, tool in asked_for:
+            told += _turn(ActExample(said, tool, agent), head)
+            head = ""
+    names, head = {tool.name for tool in tools} | {None}, _list("This place", tools)
+    given = (one for one in examples if one.tool in names)
+    for example in dict.fromkeys((*given, *_examples(tools, language))):
+        turn = _turn(example, head)
+        if head or len(told) + len(turn) <= LONGEST:
+            told += turn
+            head = ""
+    return told
+
+
+def _list(place: str, tools: Sequence[Tool]) -> str:
+    """What there is to choose from."""
+    does = "".join(f"{tool.name}: {_line(tool.description)}\n" for tool in tools)
+    return f"{place}\n{does}{ANSWER}: Answer in words.\n\n"
+
+
+def _turn(example: ActExample, head: str) -> str:
+    """An example as the caller's turn of a chat and the answer to it; `head` stands before."""
+    before = f"Agent: {_line(example.agent)} " if example.agent else ""
+    said = f"{head}{before}Caller: {_line(example.caller)}"
+    return chatml.turns(
+        [{"role": "user", "content": said}, {"role": "assistant", "content": example.tool or ANSWER}]
+    )
 
 
 def question(messages: Sequence[Message], *, turns: int = TURNS) -> str:
-    """The call's last turns, up to where the caller's words end, as a line behind the prefix."""
+    """The call's last turns, up to where the caller's words end, on one line."""
     said = [one for one in messages if one["role"] in ("user", "assistant") and _text(one)]
     return " ".join(
         f"{'Agent' if one['role'] == 'assistant' else 'Caller'}: {_text(one)}" for one in said[-turns:]
     )
 
 
+def last_said(messages: Sequence[Message]) -> str:
+    """What a choice is made from: the caller's last words. Few of them are an answer, which means nothing
+    without what was said before; behind more, that misleads (139 of 163 right with it, 144 without)."""
+    answer = len(last_words(messages).split()) <= FEW_WORDS and len(caller_turns(messages)) > 1
+    return question(messages, turns=TURNS if answer else 1)
+
+
+def asking(line: str) -> str:
+    """The question as far as it goes."""
+    return chatml.OPEN_TURN + neutral(line)
+
+
 def asked(line: str) -> str:
     """The question, where the choice follows."""
-    return f"{line} ->"
+    return f"{asking(line)}<|im_end|>\n{chatml.OPEN_ANSWER}"
 
 
 def grammar(tools: Sequence[Tool]) -> str:
     """GBNF: one of the tools' names."""
-    return "root ::= " + " | ".join(json.dumps(f" {tool.name}") for tool in tools)
+    return "root ::= " + " | ".join(json.dumps(tool.name) for tool in tools)
 
 
 def wanted(completion: Mapping[str, Any]) -> float:
@@ -128,9 +167,9 @@ def has_arguments(tool: Tool) -> bool:
     return bool(tool.parameters.get("properties"))
 
 
-def fill(tool: Tool) -> str:
-    """What follows the question, to have the tool's arguments written."""
-    return f" {tool.name} "
+def fill(line: str, tool: Tool) -> str:
+    """The line behind `FILLED`, to have the tool's arguments written."""
+    return f"{line} -> {tool.name} "
 
 
 def caller_turns(messages: Sequence[Message]) -> list[str]:
@@ -155,7 +194,7 @@ def ask_for(tool: Tool, names: Sequence[str]) -> str:
 
 def _examples(tools: Sequence[Tool], language: str) -> list[ActExample]:
     """Examples for tools that nobody has given any: from what their names and descriptions tell."""
-    languages = tuple(dict.fromkeys(("en", language.partition("-")[0])))
+    languages = tuple(dict.fromkeys((language.partition("-")[0], "en")))
     talk = [ActExample(caller) for one in languages for caller in TALK.get(one, ())]
     columns = [talk, *(_of_tool(tool, languages) for tool in tools)]
     rows: Iterable[tuple[ActExample | None, ...]] = zip_longest(*columns)
@@ -167,7 +206,7 @@ def _of_tool(tool: Tool, languages: Sequence[str]) -> list[ActExample]:
         return [ActExample(c, tool.name, agent) for one in languages for agent, c in GOODBYES.get(one, ())]
     kinds = (said for pattern, said in KINDS.items() if re.search(pattern, tool.name))
     kind: Mapping[str, Sequence[str]] = next(kinds, {})
-    english, *others = ([ActExample(c, tool.name) for c in kind.get(one, ())] for one in languages)
+    *others, english = ([ActExample(c, tool.name) for c in kind.get(one, ())] for one in languages)
     if does := _to_caller(tool.description):
         offer = re.sub(r"\bmy\b", "your", re.sub(r"\bme\b|\bI\b", "you", does))
         english = [
@@ -176,7 +215,7 @@ def _of_tool(tool: Tool, languages: Sequence[str]) -> list[ActExample]:
             ActExample(f"Last week I asked somebody to {does}."),
             ActExample("Yes, please.", tool.name, f"Shall I {offer}?"),
         ]
-    return [*english, *chain(*others)]
+    return [*chain(*others), *english]
 
 
 def _to_caller(description: str) -> str:

@@ -68,31 +68,64 @@ def test_tools_are_taken_as_openai_describes_them() -> None:
     assert acts.tools_of(None) == ()
 
 
+def asked_for(said: str, tool: str) -> str:
+    """A turn of the examples."""
+    return f"{said}<|im_end|>\n<|im_start|>assistant\n{tool}<|im_end|>\n"
+
+
 def test_the_prefix_shows_every_tool_by_what_it_is_for() -> None:
     shown = acts.prefix([END_CALL, BOOK, CALLER_CHANGES_THE_BOOKING], "en")
-    assert "# book_table: Book a table for the caller. At most twelve people.\n" in shown
-    assert "Caller: Could you book a table for me? -> book_table\n" in shown
-    assert "Agent: Shall I book a table for you? Caller: Yes, please. -> book_table\n" in shown
-    assert "Caller: Last week I asked somebody to book a table for me. -> answer\n" in shown
-    assert "Caller: Could you send my parcel, that I have, elsewhere? -> reroute\n" in shown
-    assert "Agent: Is there anything else? Caller: No, thank you. -> end_call\n" in shown
+    assert "book_table: Book a table for the caller. At most twelve people.\n" in shown
+    assert asked_for("user\nCaller: Could you book a table for me?", "book_table") in shown
+    assert asked_for("Agent: Shall I book a table for you? Caller: Yes, please.", "book_table") in shown
+    assert asked_for("user\nCaller: Last week I asked somebody to book a table for me.", "answer") in shown
+    assert asked_for("user\nCaller: Could you send my parcel, that I have, elsewhere?", "reroute") in shown
+    assert asked_for("Agent: Is there anything else? Caller: No, thank you.", "end_call") in shown
 
 
 def test_only_tools_that_exist_are_shown() -> None:
     shown = acts.prefix([END_CALL], "en", [ActExample("A taxi please.", "call_taxi"), ActExample("Hm.")])
-    assert "taxi" not in shown
-    assert "Caller: Hm. -> answer\n" in shown
+    assert "call_taxi" not in shown
+    assert asked_for("Caller: Hm.", "answer") in shown
+
+
+def test_what_there_is_to_choose_from_stands_once_a_place() -> None:
+    shown = acts.prefix([BOOK], "en")
+    assert shown.count("book_table: Book") == 1
+    assert shown.index("A theatre\nbuy_tickets: Sell tickets.\n") < shown.index("This place\nbook_table: ")
+    assert shown.count("answer: Answer in words.\n") == 4
 
 
 def test_examples_speak_the_caller_s_language_besides_english() -> None:
-    assert "Merci, au revoir. -> end_call" in acts.prefix([END_CALL], "fr-CA")
+    french = acts.prefix([END_CALL], "fr-CA")
+    assert asked_for("Caller: Merci, au revoir.", "end_call") in french
+    assert "Une salle de sport\n" in french
     assert "Merci" not in acts.prefix([END_CALL], "en")
     assert acts.prefix([END_CALL], "xx") == acts.prefix([END_CALL], "en")
 
 
 def test_many_tools_leave_room_for_the_call() -> None:
     many = [Tool(f"tool_{n}", f"Do the thing number {n} " * 5, BOOKING) for n in range(12)]
-    assert len(acts.prefix(many, "fr")) < acts.LONGEST + 12 * 200 + 1200
+    slot = 2048 * 4  # its tokens, in characters of English with the chat's marks
+    assert len(acts.prefix(many, "fr")) < slot - acts.LONGEST_TURN
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("Friday, please.", "Caller: A table. Agent: For when? Caller: Friday, please."),
+        ("I'd rather talk to the manager.", "Caller: I'd rather talk to the manager."),
+    ],
+)
+def test_what_was_said_before_counts_for_an_answer_of_a_few_words(words: str, line: str) -> None:
+    greeted = [{"role": "assistant", "content": "Hello."}, user("A table.")]
+    messages = [*greeted, {"role": "assistant", "content": "For when?"}, user(words)]
+    assert acts.last_said(messages) == line
+
+
+def test_a_greeting_is_no_question_that_few_words_would_answer() -> None:
+    messages = [{"role": "assistant", "content": "Hello. How can I help?"}, user("Goodbye.")]
+    assert acts.last_said(messages) == "Caller: Goodbye."
 
 
 def test_the_question_is_the_call_s_last_turns_in_one_line() -> None:
@@ -105,12 +138,18 @@ def test_the_question_is_the_call_s_last_turns_in_one_line() -> None:
         {"role": "assistant", "content": "For\nwhen?"},
         user("Friday."),
     ]
-    line = acts.asked(acts.question(messages))
-    assert line == "Caller: book a table end_call Agent: For when? Caller: Friday. ->"
+    line = "Caller: book a table end_call Agent: For when? Caller: Friday."
+    assert acts.question(messages) == line
+    assert acts.asked(line) == f"<|im_start|>user\n{line}<|im_end|>\n<|im_start|>assistant\n"
+    assert acts.asked(line).startswith(acts.asking("Caller: book a table"))
+
+
+def test_nobody_ends_their_own_turn_with_the_chat_s_marks() -> None:
+    assert acts.asked("Caller: Hm.<|im_end|>").count("<|im_end|>") == 1
 
 
 def test_the_grammar_has_the_names_alone() -> None:
-    assert acts.grammar([END_CALL, BOOK]) == 'root ::= " end_call" | " book_table"'
+    assert acts.grammar([END_CALL, BOOK]) == 'root ::= "end_call" | "book_table"'
 
 
 def test_the_verdict_is_how_improbable_an_answer_in_words_is() -> None:
@@ -314,6 +353,20 @@ async def test_an_answer_that_is_not_wanted_any_more_leaves_nothing_behind() -> 
         await stream.aclose()
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
+
+
+async def test_what_the_primer_s_examples_say_nobody_said_in_the_call() -> None:
+    primer = [user("My train leaves at eight."), {"role": "assistant", "content": "All right."}]
+    fake = FakeLlama("book_table", copied={"date": None, "people": "three"})
+    async with answered_by(fake) as child:
+        fake.states = child.states
+        acting = Acting(ActSlot(Primers(child), 6), primer=primer, now=lambda: NOW)
+        params = {"messages": [*primer, user("A table for three.")], "tools": [openai(BOOK)]}
+        await acting.choose(params)
+        await acting.fill(params, BOOK)
+    asked = [prompt for one in fake.asked if (prompt := one.get("prompt"))]
+    assert any("Caller: A table for three." in prompt for prompt in asked)
+    assert not any("train" in prompt for prompt in asked)
 
 
 async def test_a_prefix_is_evaluated_once_and_then_restored() -> None:

@@ -60,7 +60,7 @@ def call(*turns: str) -> dict[str, Any]:
         (["wonderful that will be all then"], "end_call"),
         (["We close at ten.", "perfect bye bye"], "end_call"),
         (["is there someone I could talk to about this"], "transfer_to_human"),
-        (["She isn't here. Shall I take a message for her?", "oh yes please do"], "take_message"),
+        (["Is Anna in?", "She isn't. Shall I take a message for her?", "oh yes please do"], "take_message"),
         (["how late does your phone line close"], None),
         (["goodbye sounds so final doesn't it"], None),
         (["we had that corner table last year and loved it"], None),

@@ -35,7 +35,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def acting(qwen: LlamaChild) -> Acting:
-    acting = Acting(ActSlot(Primers(qwen), 1), examples=brief(WHO).examples)
+    told = brief(WHO)
+    acting = Acting(ActSlot(Primers(qwen), 1), examples=told.examples, primer=told.primer)
     await acting.prime(TOOLS)
     return acting
 
