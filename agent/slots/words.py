@@ -89,7 +89,7 @@ ENGLISH = SlotWords(
         # Where it can't be told which. People say "just past eleven", too.
         r"\b(?!(?:half|quarter|five|ten|twelve|fifteen|twenty|minutes?|bit|little|just|any|anytime|some|sometime|"
         r"way|well|long|not|is|s|gone|go|until|till)\b)[a-z]+ past "
-        rf"({_HOUR})\b": (r"quarter past \1 or half past \1"),
+        rf"({_HOUR})\b": r"quarter past \1 or half past \1",
         r"\b(?:(?:of|o) )?(?:a|of|the|o) ?clock\b": "o'clock",
         rf"\b({_HOUR}|free|tree) (?:of (?:a|the) )?clo(?:ck|th)\b": r"\1 o'clock",
         r"\b(?:free|tree)(?= o'clock\b)": "three",

@@ -113,7 +113,7 @@ class Acting:
 
     async def choose(self, params: Mapping[str, Any]) -> Tool | None:
         """The tool that the caller's last words ask for; None is an answer in words."""
-        words = acts.last_words(self._call(params))
+        words = acts.last_words(params["messages"])
         if acts.out_of_question(acts.tools_of(params["tools"]), words, self.language):
             return None
         return await asyncio.shield(self._choice(params))

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -28,7 +29,7 @@ TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
 THRESHOLD = 0.85
 PARTING_THRESHOLD = 0.8  # of hanging up, where the words are those of a goodbye
-FEW_WORDS = 4
+FEW_WORDS = 4  # that answer what the agent asked
 LONGEST = 7600  # characters of what stands before the question: 1,600 to 1,750 tokens of a slot's 2,048
 TURNS = 3  # that the choice is made from
 FILL_TURNS = 9
@@ -68,36 +69,35 @@ def tools_of(tools: Any) -> tuple[Tool, ...]:
 
 def prefix(tools: Sequence[Tool], language: str, examples: Sequence[ActExample] = ()) -> str:
     """What stands before every question and is evaluated once: other places, the tools and the examples."""
-    told = chatml.turns([{"role": "system", "content": INSTRUCTION}])
-    last = LAST_PLACE.get(language.partition("-")[0], LAST_PLACE["en"])
-    for place, does, asked_for in (*PLACES, last):
-        head = _list(place, [Tool(*one) for one in does.items()])
-        for agent, said, tool in asked_for:
-            told += _turn(ActExample(said, tool, agent), head)
-            head = ""
-    names, head = {tool.name for tool in tools} | {None}, _list("This place", tools)
+    told, names = _other_places(language.partition("-")[0]), {tool.name for tool in tools} | {None}
     given = (one for one in examples if one.tool in names)
-    for example in dict.fromkeys((*given, *_examples(tools, language))):
-        turn = _turn(example, head)
-        if head or len(told) + len(turn) <= LONGEST:
+    own = dict.fromkeys((*given, *_examples(tools, language)))
+    for number, turn in enumerate(_place("This place", tools, own)):
+        if number == 0 or len(told) + len(turn) <= LONGEST:  # in the first stands what there is
             told += turn
-            head = ""
     return told
 
 
-def _list(place: str, tools: Sequence[Tool]) -> str:
-    """What there is to choose from."""
+@cache
+def _other_places(code: str) -> str:
+    """What was asked for elsewhere, the last of it in the language of this code."""
+    places = (*PLACES, LAST_PLACE.get(code, LAST_PLACE["en"]))
+    told = chatml.turns([{"role": "system", "content": INSTRUCTION}])
+    for place, does, asked_for in places:
+        examples = (ActExample(said, tool, agent) for agent, said, tool in asked_for)
+        told += "".join(_place(place, [Tool(*one) for one in does.items()], examples))
+    return told
+
+
+def _place(place: str, tools: Sequence[Tool], examples: Iterable[ActExample]) -> Iterator[str]:
+    """Each example as the caller's turn of a chat and the answer; before the first, what there is."""
     does = "".join(f"{tool.name}: {_line(tool.description)}\n" for tool in tools)
-    return f"{place}\n{does}{ANSWER}: Answer in words.\n\n"
-
-
-def _turn(example: ActExample, head: str) -> str:
-    """An example as the caller's turn of a chat and the answer to it; `head` stands before."""
-    before = f"Agent: {_line(example.agent)} " if example.agent else ""
-    said = f"{head}{before}Caller: {_line(example.caller)}"
-    return chatml.turns(
-        [{"role": "user", "content": said}, {"role": "assistant", "content": example.tool or ANSWER}]
-    )
+    head = f"{place}\n{does}{ANSWER}: Answer in words.\n\n"
+    for one in examples:
+        before = f"Agent: {_line(one.agent)} " if one.agent else ""
+        said = {"role": "user", "content": f"{head}{before}Caller: {_line(one.caller)}"}
+        yield chatml.turns([said, {"role": "assistant", "content": one.tool or ANSWER}])
+        head = ""
 
 
 def question(messages: Sequence[Message], *, turns: int = TURNS) -> str:
@@ -122,7 +122,7 @@ def asking(line: str) -> str:
 
 def asked(line: str) -> str:
     """The question, where the choice follows."""
-    return f"{asking(line)}<|im_end|>\n{chatml.OPEN_ANSWER}"
+    return chatml.prompt([{"role": "user", "content": line}])
 
 
 def grammar(tools: Sequence[Tool]) -> str:
