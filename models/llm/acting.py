@@ -90,7 +90,11 @@ class Acting:
         """Have the tools, as OpenAI describes them, read before the first call."""
         if any(acts.has_arguments(tool) for tool in acts.tools_of(tools)):
             await self._slot.prime(FILLED)
-        await self._slot.prime(self._prefix(acts.tools_of(tools)))
+        await self._slot.prime(self.beginning(tools))
+
+    def beginning(self, tools: Sequence[Mapping[str, Any]]) -> str:
+        """What the slot knows before every question about these tools, as OpenAI describes them."""
+        return self._prefix(acts.tools_of(tools))
 
     async def learn(self, lesson: str) -> None:
         """Have what questions of another kind begin with read before the first call."""

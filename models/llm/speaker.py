@@ -29,6 +29,7 @@ from models.llm.resident import JUDGE, Resident, candidates, too_slow
 READY_S = 90.0
 MEASUREMENTS = 3
 ROOM_TO_TALK = 300  # tokens: some turns of a conversation
+ROOM_TO_CHOOSE = 250  # the turns that a tool is chosen from
 MEASURE_AGAIN_S = 1.5
 
 Weights = Callable[[BundledLlm], Path | None]
@@ -133,7 +134,8 @@ class Speaker(Endpoint):
         """Read what is to be known of a persona and of its tools.
 
         Some ten seconds of two cores, once: it is kept for later starts.
-        Raises ModelError for a persona that leaves no room for a conversation.
+        Raises ModelError for a persona that leaves no room for a conversation, or whose tools leave none to
+        choose among them.
         """
         primer = turns(brief.primer)
         if (size := await self.count(primer)) > self.room - ROOM_TO_TALK:
@@ -146,6 +148,13 @@ class Speaker(Endpoint):
             for lesson in brief.lessons:
                 await acting.learn(lesson)
             if brief.tools:
+                room = self.child.slot_ctx - ROOM_TO_CHOOSE
+                if (size := await self.count(acting.beginning(brief.tools))) > room:
+                    raise ModelError(
+                        f"What the persona's {len(brief.tools)} tools are for takes {size} tokens to say; "
+                        f"{self.model} has room for {room}. Shorten their descriptions, give it fewer, or "
+                        "have a larger model answer (llm.url)."
+                    )
                 await acting.prime(brief.tools)
 
     async def prime(self, slot: int, primer: Sequence[Message]) -> None:

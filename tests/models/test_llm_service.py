@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -27,14 +29,15 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame, run_test
 
 from config.llm import LlmSettings
-from models.errors import ModelFailed
+from models.errors import ModelError, ModelFailed
 from models.llm.brief import Brief
 from models.llm.child import LlamaChild
 from models.llm.language_model import Llm
-from models.llm.resident import JUDGE, RESIDENTS
+from models.llm.resident import BY_NAME, JUDGE, RESIDENTS
 from models.llm.service import CallLlmService
 from models.llm.speaker import Speaker
 from tests.models.fake_openai import CallTool, Refuse, Say, scripted
+from tests.models.llama import answered_by
 
 
 def system(prompt: str) -> list[dict[str, str]]:
@@ -211,6 +214,23 @@ async def test_a_long_answer_leaves_the_bundled_model_room_for_the_conversation(
             assert f" {resident.slot_ctx}" in (LlmSettings.model_fields["num_ctx"].description or "")
     finally:
         await speaker.close()
+
+
+async def test_tools_that_leave_no_room_to_choose_among_them_are_refused() -> None:
+    def in_words(request: httpx2.Request) -> httpx2.Response:
+        """As a server whose tokens are words, and which keeps nothing."""
+        if request.url.path == "/tokenize":
+            return httpx2.Response(200, json={"tokens": json.loads(request.content)["content"].split()})
+        return httpx2.Response(200, json={})
+
+    does = {"name": "mend", "description": "Mend what the caller has broken. " * 40, "parameters": {}}
+    tools = [{"type": "function", "function": {**does, "name": f"mend_{n}"}} for n in range(6)]
+    async with answered_by(in_words) as child:
+        child.slot_ctx = BY_NAME["qwen2.5-coder-1.5b"].slot_ctx
+        speaker = Speaker(BY_NAME["qwen2.5-coder-1.5b"], child, LlmSettings())
+        await speaker.prepare(Brief(system("Be kind."), tools=tools[:4]))
+        with pytest.raises(ModelError, match=r"the persona's 6 tools .* has room for 1798\. Shorten"):
+            await speaker.prepare(Brief(system("Be kind."), tools=tools))
 
 
 def hang_up_tool(called: list[str]) -> ToolsSchema:
