@@ -179,12 +179,16 @@ def source(of: type) -> str:
     return inspect.getsource(of)
 
 
+# What comes with an extra, or by hand: modules, and what they import.
+NOT_ALWAYS_THERE = {"agent.otlp": "opentelemetry.exporter", "bench.mind.train": "torch"}
+
+
 def modules() -> Iterator[ModuleType]:
     for package in (agent, bench, models, transports):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if found.name.endswith(("__main__", "child_main")):  # run as they are imported
                 continue
-            if found.name == "agent.otlp" and find_spec("opentelemetry.exporter") is None:  # an extra
+            if (needed := NOT_ALWAYS_THERE.get(found.name)) and find_spec(needed) is None:
                 continue
             yield importlib.import_module(found.name)
 

@@ -105,6 +105,16 @@ def test_examples_speak_the_caller_s_language_besides_english() -> None:
     assert acts.prefix([END_CALL], "xx") == acts.prefix([END_CALL], "en")
 
 
+def test_a_bare_prefix_shows_the_tools_alone() -> None:
+    told = [ActExample("Six of us tonight.", "book_table"), ActExample("A taxi please.", "call_taxi")]
+    shown = acts.prefix([BOOK], "fr", told, bare=True)
+    assert "theatre" not in shown
+    assert shown.count("book_table: Book a table") == 1
+    assert asked_for("answer: Answer in words.\n\nCaller: Bonjour.", "answer") in shown
+    assert asked_for("Caller: Six of us tonight.", "book_table") in shown
+    assert "call_taxi" not in shown
+
+
 def test_many_tools_leave_room_for_the_call() -> None:
     many = [Tool(f"tool_{n}", f"Do the thing number {n} " * 5, BOOKING) for n in range(12)]
     slot = 2048 * 4  # its tokens, in characters of English with the chat's marks
