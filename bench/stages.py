@@ -175,9 +175,14 @@ def _voice(
 
 def _language_model(settings: Settings, catalog: Catalog, name: str) -> Loaded:
     from models.llm.child import START_DEADLINE_S, LlamaChild
+    from models.llm.resident import BY_NAME
 
     child = LlamaChild(
-        _present(catalog.language_model(name), name), threads=settings.llm.threads, slots=1, slot_ctx=2048
+        _present(catalog.language_model(name), name),
+        adapter=BY_NAME[name].adapter_file if name in BY_NAME else None,
+        threads=settings.llm.threads,
+        slots=1,
+        slot_ctx=2048,
     )
     runner = asyncio.Runner()
 

@@ -149,7 +149,7 @@ class Acting:
 
     async def _choose(self, tools: Sequence[Tool], line: str, words: str) -> Tool | None:
         said = await self._ask(tools, line, CHOICE_S, n_predict=1, n_probs=acts.TOP_TOKENS)
-        if said is None or (probability := acts.wanted(said)) < acts.PARTING_THRESHOLD:
+        if said is None or (probability := acts.wanted(said)) < acts.THRESHOLD:
             return None
         said = await self._ask(tools, line, CHOICE_S, n_predict=16, grammar=acts.grammar(tools))
         name = said["content"].strip() if said is not None else ""

@@ -27,8 +27,7 @@ ANSWER = "answer"
 END_CALL = "end_call"
 TOP_TOKENS = 30
 # How probable a tool must be. Fewer false acts than missed ones: who is misunderstood says it again.
-THRESHOLD = 0.85
-PARTING_THRESHOLD = 0.8  # of hanging up, where the words are those of a goodbye
+THRESHOLD = 0.8
 FEW_WORDS = 4  # that answer what the agent asked
 LONGEST = 7600  # characters of what stands before the question: 1,600 to 1,750 tokens of a slot's 2,048
 TURNS = 3  # that the choice is made from
@@ -147,30 +146,29 @@ def wanted(completion: Mapping[str, Any]) -> float:
     return 1.0 - min(1.0, sum(math.exp(one["logprob"]) for one in answers))
 
 
-def parting(words: str, language: str) -> float | None:
-    """How probable it must be that the caller wants to hang up, for these words to end the call; None where
-    nobody says that with such words. The model alone takes many a complaint for a goodbye."""
+def parting(words: str, language: str) -> bool:
+    """Whether somebody may want to hang up who says this. The model alone takes many a complaint for a
+    goodbye."""
     code = language.partition("-")[0]
     if code not in PARTING:
-        return THRESHOLD
+        return True
     said = re.findall(r"[\w']+", words.lower().replace("\u2019", "'"))
     if re.search(rf"\b(?:{'|'.join(PARTING[code])})", " ".join(said)):
-        return PARTING_THRESHOLD
-    return THRESHOLD if said and said[0] in NO[code] and len(said) <= FEW_WORDS else None
+        return True
+    return bool(said) and said[0] in NO[code] and len(said) <= FEW_WORDS
 
 
 def out_of_question(tools: Sequence[Tool], words: str, language: str) -> bool:
     """Whether it takes no model to see that no tool is asked for: the only one there is hangs up, and in so
     many words nobody asks for that. Most calls have no other, and the choice costs as much as the answer."""
-    return all(tool.name == END_CALL for tool in tools) and parting(words, language) is None
+    return all(tool.name == END_CALL for tool in tools) and not parting(words, language)
 
 
 def chosen(tool: Tool | None, probability: float, words: str, language: str) -> Tool | None:
     """What the model's choice is worth: `tool` was named, a tool of any kind is so probable."""
-    if tool is None:
+    if tool is None or (tool.name == END_CALL and not parting(words, language)):
         return None
-    needed = parting(words, language) if tool.name == END_CALL else THRESHOLD
-    return tool if needed is not None and probability >= needed else None
+    return tool if probability >= THRESHOLD else None
 
 
 def has_arguments(tool: Tool) -> bool:

@@ -59,14 +59,17 @@ class LlamaChild:
         self,
         weights: Path,
         *,
+        adapter: Path | None = None,
         threads: int = 0,
         slots: int = 8,
         slot_ctx: int = 1536,
         states: Path | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """`states` is the folder for what slots know; a temporary one where it isn't given."""
+        """`adapter` is a LoRA for these weights. `states` is the folder for what slots know; a temporary one
+        where it isn't given."""
         self.weights = weights
+        self.adapter = adapter
         self.slots = slots
         self.slot_ctx = slot_ctx
         self.api_key = secrets.token_hex(16)
@@ -160,6 +163,7 @@ class LlamaChild:
                 slots=self.slots,
                 slot_ctx=self.slot_ctx,
                 slot_dir=f"{self.states}/",
+                adapter=str(self.adapter or ""),
             )
             process.stdin.write(launch.to_line())
             try:

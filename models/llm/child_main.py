@@ -32,6 +32,7 @@ class Launch:
     slots: int
     slot_ctx: int
     slot_dir: str
+    adapter: str = ""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -74,6 +75,10 @@ def serve(launch: Launch) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = launch.threads
     params.n_gpu_layers = 0
     params.slot_save_path = launch.slot_dir
+    if launch.adapter:
+        adapter = xllamacpp.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = launch.adapter, 1.0
+        params.lora_adapters = [adapter]
     params.warmup = False  # the parent warms it with a real request
     params.cache_ram_mib = 0  # every call has a slot; nothing is swapped out
     params.fit_params = False

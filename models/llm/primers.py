@@ -39,7 +39,7 @@ class Primers:
 
     def __init__(self, child: LlamaChild) -> None:
         self.child = child
-        self._build = f"{version('xllamacpp')} {child.weights}"
+        self._build = f"{version('xllamacpp')} {child.weights} {_sum(child.adapter)}"
 
     async def prime(self, slot: int, primer: str) -> None:
         """Have `slot` know `primer`. Only speed is lost where that fails: the first answer then reads it."""
@@ -76,6 +76,10 @@ class Primers:
 
     def _name(self, primer: str) -> str:
         return hashlib.sha256(f"{self._build}\n{primer}".encode()).hexdigest()[:32]
+
+
+def _sum(adapter: Path | None) -> str:
+    return "" if adapter is None else hashlib.sha256(adapter.read_bytes()).hexdigest()
 
 
 def _forget_oldest(folder: Path) -> None:

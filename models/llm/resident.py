@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
+import models
 from config.llm import BundledLlm
 from models.bundled import BY_NAME as BUNDLED
 
@@ -24,7 +26,13 @@ class Resident:
     slots: int
     slot_ctx: int
     calls_tools: bool
+    adapter: str = ""  # in data/
     warning: str = ""
+
+    @property
+    def adapter_file(self) -> Path | None:
+        """What it has learned of telephone calls (bench/mind), beside its weights."""
+        return Path(models.__file__).parent / "data" / self.adapter if self.adapter else None
 
 
 RESIDENTS = tuple(

@@ -208,6 +208,7 @@ async def start_speaker(
             continue
         child = LlamaChild(
             file,
+            adapter=resident.adapter_file,
             # A large one reads while the caller speaks, and what it writes is awaited: it takes what the
             # other models leave, by its low priority.
             threads=settings.threads or (0 if resident is JUDGE else min(8, usable_cores())),

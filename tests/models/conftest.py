@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from models.llm.child import LlamaChild
+from models.llm.resident import BY_NAME
 from models.piper import Voice
 from models.voices import Voices
 from models.whisper import Recognizer
@@ -20,7 +22,7 @@ from tests.models.llama import ready
 from tests.weights import require_weights
 
 VOICE = "en_US-joe-medium"
-QWEN = "qwen2.5-coder-1.5b"
+QWEN: Final = "qwen2.5-coder-1.5b"
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +74,8 @@ async def qwen() -> AsyncIterator[LlamaChild]:
     """The large language model, with a slot besides the one that chooses tools."""
     weights = require_weights(QWEN).language_model(QWEN)
     assert weights is not None
-    async with ready(LlamaChild(weights, threads=2, slots=2, slot_ctx=2048)) as child:
+    child = LlamaChild(weights, adapter=BY_NAME[QWEN].adapter_file, threads=2, slots=2, slot_ctx=2048)
+    async with ready(child) as child:
         yield child
 
 

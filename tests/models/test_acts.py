@@ -279,9 +279,9 @@ def test_where_no_word_is_of_a_goodbye_the_model_is_not_asked_about_hanging_up(
 @pytest.mark.parametrize(
     ("tool", "probability", "words", "called"),
     [
-        ("end_call", acts.PARTING_THRESHOLD - 0.01, "Goodbye is a sad word.", False),
-        ("end_call", acts.PARTING_THRESHOLD + 0.01, "I have to run, bye bye.", True),
-        ("end_call", acts.PARTING_THRESHOLD + 0.01, "Okay, good night, thank you.", True),
+        ("end_call", acts.THRESHOLD - 0.01, "Goodbye is a sad word.", False),
+        ("end_call", acts.THRESHOLD + 0.01, "I have to run, bye bye.", True),
+        ("end_call", acts.THRESHOLD + 0.01, "Okay, good night, thank you.", True),
         ("end_call", 0.99, "Good morning. Good night at an appointment sometime.", False),  # "could I get"
         ("end_call", 0.9, "You can't be serious.", False),
         ("book_table", acts.THRESHOLD - 0.01, "I might come one day.", False),
