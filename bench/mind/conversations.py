@@ -1,18 +1,20 @@
 """The conversations in `conversations/`, written for teaching, as they stand in the files.
 
-=== place: Harbour Cycles, a bicycle shop         # or: general
-name: Mia
-facts:
-- A service costs 45 pounds.
-tools:
-- book_service: Book a bicycle in. | day, kind of bicycle
-C: Do you lend pumps?                             # the caller
-P: found | Shop, Service: Pumps are lent for free. # what the place's pages say, where it has no facts
-A: Yes, and for free.                             # the agent
-C: Could you take my bicycle in on Thursday?
-T: book_service {"day": "Thursday"}               # what the words ask for
-R: booked                                         # what that gave
-A: Your bicycle is booked in for Thursday.
+Behind the signs # is said what a line means:
+
+    === place: Harbour Cycles, a bicycle shop         # or: general
+    name: Mia
+    facts:
+    - A service costs 45 pounds.
+    tools:
+    - book_service: Book a bicycle in. | day, kind of bicycle
+    C: Do you lend pumps?                             # the caller
+    P: found | Shop, Service: Pumps are lent for free. # what the place's pages say, where it has no facts
+    A: Yes, and for free.                             # the agent
+    C: Could you take my bicycle in on Thursday?
+    T: book_service {"day": "Thursday"}               # what the words ask for
+    R: booked                                         # what that gave
+    A: Your bicycle is booked in for Thursday.
 """
 
 from __future__ import annotations
@@ -45,9 +47,8 @@ class Conversation:
     place: str
     name: str = ""
     facts: list[str] = field(default_factory=list)
-    tools: dict[str, tuple[str, list[str]]] = field(
-        default_factory=dict
-    )  # what each does, and its parameters
+    # What each does, and its parameters.
+    tools: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
 
 

@@ -24,7 +24,7 @@ Tokenize = Callable[[str], list[int]]
 Message = dict[str, Any]
 Part = tuple[str, bool]  # a text, and whether it is taught
 
-END = "<|im_end|>\n"
+END = "<|im_end|>"
 BRANCHES = 2  # conversations of one persona in one lesson
 # How else a place's owner may put it than the personas that are shipped.
 PROMPTS = {
@@ -80,7 +80,7 @@ def lessons(given: Sequence[Conversation], tokenize: Tokenize, seed: int = 0) ->
             yield _lesson("general", language, _primer(persona), talks, tokenize)
     for one in given:
         if one.tools:
-            yield from _choices(one, tokenize, chance)
+            yield _choice(one, tokenize, chance)
 
 
 def turns(given: Sequence[Conversation], tokenize: Tokenize, seed: int = 0) -> Iterator[Lesson]:
@@ -93,7 +93,7 @@ def turns(given: Sequence[Conversation], tokenize: Tokenize, seed: int = 0) -> I
             said = turn.caller
             if chance.random() < 0.4:
                 said = re.sub(r"[.,;:!?\u2026\u2013-]+(?= |$)", "", said).lower()
-            branches.append([(chatml.render(_said("assistant", before)), False), (f"{said}<|im_end|>", True)])
+            branches.append([(chatml.render(_said("assistant", before)), False), (said + END, True)])
             before = turn.agent or before
         yield _lesson("turn", one.language, "", branches, tokenize)
 
@@ -115,7 +115,7 @@ def _persona(one: Conversation, chance: random.Random) -> Persona:
 
 
 def _primer(persona: Persona) -> str:
-    """Without the examples, which who was taught can do without."""
+    """Its system message. In calls the examples stand behind it, which would double what is read here."""
     return chatml.turns(persona.primer[:1])
 
 
@@ -130,7 +130,7 @@ def _talk(one: Conversation, persona: Persona) -> list[Part]:
         if turn.tool:
             done = f"{turn.tool} {json.dumps(turn.arguments, ensure_ascii=False)}"
             asked += _said("system", f"{done} gave: {turn.result}. Tell the caller.")
-        parts += [(chatml.prompt(asked), False), (turn.agent + "<|im_end|>", True), ("\n", False)]
+        parts += [(chatml.prompt(asked), False), (turn.agent + END, True), ("\n", False)]
     return parts
 
 
@@ -147,7 +147,7 @@ def _pages(turn: Turn, language: str) -> list[Message]:
     return []
 
 
-def _choices(one: Conversation, tokenize: Tokenize, chance: random.Random) -> Iterator[Lesson]:
+def _choice(one: Conversation, tokenize: Tokenize, chance: random.Random) -> Lesson:
     """Each turn as what it asks for: with all of the tools, or with most of them."""
     share = chance.choice((1.0, 0.75))
     names = [name for name in one.tools if chance.random() < share] or list(one.tools)
@@ -158,10 +158,10 @@ def _choices(one: Conversation, tokenize: Tokenize, chance: random.Random) -> It
     for turn in one.turns:
         messages += _said("user", turn.caller)
         wanted = turn.tool if turn.tool in names else acts.ANSWER
-        branches.append([(acts.asked(acts.last_said(messages)), False), (f"{wanted}<|im_end|>", True)])
+        branches.append([(acts.asked(acts.last_said(messages)), False), (wanted + END, True)])
         messages += _said("assistant", turn.agent)
     beginning = acts.prefix(tools, one.language, bare=True)
-    yield _lesson("choice", one.language, beginning, branches, tokenize)
+    return _lesson("choice", one.language, beginning, branches, tokenize)
 
 
 def _said(role: str, text: str) -> list[Message]:

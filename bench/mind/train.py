@@ -149,6 +149,8 @@ class Model(nn.Module):
 
 @dataclass
 class Lesson:
+    """As lessons.py writes it, which isn't here where there is nothing else of offhook."""
+
     kind: str
     language: str
     beginning: list[int]
