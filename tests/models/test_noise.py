@@ -10,3 +10,8 @@ from models.noise import is_noise
 )
 def test_thank_you_is_believed_of_who_says_it(logprob: float, no_speech: float, dropped: bool) -> None:
     assert is_noise("Thank you.", logprob, no_speech) == dropped
+
+
+def test_words_that_nothing_fits_are_noise() -> None:
+    assert is_noise("and", -2.69, 0.57)
+    assert not is_noise("Tomorrow.", -2.0, 0.24)
