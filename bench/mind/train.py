@@ -139,6 +139,17 @@ class Model(nn.Module):
             x = layer(x, turn, mask, self.epsilon)
         return F.rms_norm(x, (x.shape[-1],), self.norm, self.epsilon)
 
+    def adopt(self, file: Path) -> None:
+        """Begin with what another adapter, of the same layers and rank, has learned."""
+        reader = gguf.GGUFReader(str(file))
+        learned = {one.name: torch.from_numpy(np.array(one.data)) for one in reader.tensors}
+        share = reader.fields[gguf.Keys.Adapter.LORA_ALPHA].contents() / self.alpha
+        with torch.no_grad():
+            for name, tensor in self.adapter():
+                tensor.copy_(learned.pop(name) * (share if name.endswith("lora_b") else 1.0))
+        if learned:
+            raise SystemExit(f"{file} adapts what isn't adapted here: {next(iter(learned))}")
+
     def adapter(self) -> Iterator[tuple[str, Tensor]]:
         for number, layer in enumerate(self.layers[self.first :], self.first):
             for name in ADAPTED:
@@ -300,6 +311,7 @@ def main() -> None:
     parser.add_argument("lessons", type=Path)
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--on", type=Path, help="an adapter to go on from: of the same --rank and --first")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--first", type=int, default=0, help="layer that is adapted")
     parser.add_argument("--alpha", type=float, default=32.0)
@@ -323,6 +335,8 @@ def main() -> None:
     began = time.monotonic()
     torch.manual_seed(told.seed)
     model = Model(told.model, told.device, torch.bfloat16, told.rank, told.alpha, told.first)
+    if told.on:
+        model.adopt(told.on)
     tokens = sum(one.length for one in taught)
     print(f"loaded in {time.monotonic() - began:.0f} s; {len(taught)} lessons, {tokens} tokens", flush=True)
     if held:
