@@ -39,6 +39,10 @@ _NO_DAY = {
     r"|first (?:thing|of all|available|free|slot|time|appointment)"
     r"|(?<!.)first (?!of|please|then|is|works|would|if|at|in|and|or)\w+"  # "Thursday, please", misheard
 }
+# "Monday the seventh", misheard.
+_OF_MONTH = {
+    "en": r"\bweekday[a-g] (?:or|of|the) (\d\d?)\b(?! ?(?:[:.]\d|[ap]\.? ?m\b|o'clock|people|of us))"
+}
 FEW_WORDS = 5  # around an hour
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
@@ -85,6 +89,8 @@ class Date:
             if not any(one.weekday() == day.weekday() for one in dates for day in weekdays):
                 return Problem("contradiction", tuple(sorted(dates | weekdays)))
             weekdays = set()
+        elif not dates and len(weekdays) == 1 and (number := re.search(_OF_MONTH.get(code, "(?!)"), said)):
+            weekdays = {_numbered(weekdays.pop(), int(number[1]))}
         if (year := _YEAR.search(words)) and len(dates) == 1:
             dates = {_in_year(dates.pop(), int(year[1]))}
         found = dates or weekdays
@@ -125,6 +131,12 @@ def _day(year: int, month: int, number: int) -> date:
         return date(year, month, number)
     except ValueError:
         return date.min  # there is none
+
+
+def _numbered(day: date, number: int) -> date:
+    """The next such weekday of that number in its month, or `day` where none is soon."""
+    following = (day + timedelta(weeks=weeks) for weeks in range(5))
+    return next((one for one in following if one.day == number), day)
 
 
 def _in_year(day: date, year: int) -> date:

@@ -40,6 +40,10 @@ en|Tuesday, sorry, I'm and Wendy.|!nothing
 en|Tuesday. Wait, Friday's better for me.|2026-03-13
 en|Tuesday, sorry to be a bother.|2026-03-17
 en|The 2nd one, Monday, I mean.|2026-03-16
+en|Monday or 23.|2026-03-23
+en|Thursday of 2, please|2026-04-02
+en|Monday at 23|2026-03-16
+en|Monday or 7|2026-03-16
 en|the first one|!nothing
 en|Tuesday. No. Wait.|!nothing
 en|Tuesday, no.|!nothing
