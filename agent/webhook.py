@@ -34,7 +34,7 @@ class Webhook:
         self, kind: str, id: str, data: Mapping[str, Any], *, tries_s: Sequence[float] = TRIES_S
     ) -> None:
         """Post it as JSON until it is taken; what comes twice has the same `id`. Raises WebhookFailed."""
-        url, token, secret = self._settings.url, self._settings.token, self._settings.secret
+        url, token, key = self._settings.url, self._settings.token, self._settings.signing_key
         if url is None:
             raise WebhookFailed("webhook.url isn't set.")
         body = json.dumps({"type": kind, "data": dict(data)}, ensure_ascii=False).encode()
@@ -45,8 +45,8 @@ class Webhook:
         async with httpx2.AsyncClient(timeout=self._settings.timeout_s, verify=_tls()) as http:
             for wait_s in tries_s:
                 await asyncio.sleep(wait_s)
-                if secret:
-                    headers |= signature(secret.get_secret_value(), id, int(time.time()), body)
+                if key:
+                    headers |= signature(key, id, int(time.time()), body)
                 try:
                     status = (await http.post(url, content=body, headers=headers)).status_code
                 except (httpx2.HTTPError, UnicodeError) as error:
@@ -60,9 +60,9 @@ class Webhook:
         raise WebhookFailed(why)
 
 
-def signature(secret: str, id: str, at: int, body: bytes) -> dict[str, str]:
+def signature(key: bytes, id: str, at: int, body: bytes) -> dict[str, str]:
     """The headers that prove who has sent `body`, and when (standardwebhooks.com); `at` is Unix time."""
-    signed = hmac.new(secret.encode(), b"%s.%d." % (id.encode(), at) + body, hashlib.sha256).digest()
+    signed = hmac.new(key, b"%s.%d." % (id.encode(), at) + body, hashlib.sha256).digest()
     return {
         "webhook-id": id,
         "webhook-timestamp": str(at),

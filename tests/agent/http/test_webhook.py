@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr, ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -61,9 +62,23 @@ async def test_all_that_is_posted_is_signed(serve: Serve) -> None:
     await Webhook(WebhookSettings.model_validate(there)).post("message", "5c1f", {}, tries_s=AT_ONCE)
     for headers, body in office.signed:
         at = int(headers["webhook-timestamp"])
-        assert headers["webhook-signature"] == signature("s3cret", "5c1f", at, body)["webhook-signature"]
+        assert headers["webhook-signature"] == signature(b"s3cret", "5c1f", at, body)["webhook-signature"]
         assert headers["webhook-id"] == "5c1f"
     assert len(office.signed) == 2
+
+
+def test_it_is_signed_as_the_specification_has_it() -> None:
+    """The example of github.com/standard-webhooks/standard-webhooks, spec."""
+    key = WebhookSettings(secret=SecretStr("whsec_plJ3nmyCDGBKInavdOK15jsl")).signing_key
+    body = b'{"event_type":"ping","data":{"success":true}}'
+    assert key is not None
+    signed = signature(key, "msg_loFOjxBNrRLzqYUf", 1731705121, body)
+    assert signed["webhook-signature"] == "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0="
+
+
+def test_a_secret_that_is_no_base64_is_told_of() -> None:
+    with pytest.raises(ValidationError, match="must be base64 behind whsec_"):
+        WebhookSettings(secret=SecretStr("whsec_not base64"))
 
 
 async def test_a_token_that_no_header_takes_is_told_of() -> None:
