@@ -17,7 +17,7 @@ class WebhookSettings(Section):
     token: SecretStr | None = Field(None, description="Sent there as Authorization: Bearer.")
     secret: SecretStr | None = Field(
         None,
-        description="What is posted is signed with it (standardwebhooks.com): whsec_ and base64, or as it is.",
+        description="What is posted is signed with it (standardwebhooks.com): whsec_ and base64, or any.",
     )
     calls: bool = Field(False, description="Post the record of each call when it is over.")
     summary: bool = Field(
