@@ -85,6 +85,7 @@ class Acting:
         self._primer = list(primer)
         self._now = now
         self._choosing: tuple[str, asyncio.Task[Tool | None]] | None = None
+        self._awaited = 0  # by how many answers
 
     async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
         """Have the tools, as OpenAI describes them, read before the first call."""
@@ -109,9 +110,9 @@ class Acting:
             await self._ask(tools, acts.asking(acts.last_said(messages)), CHOICE_S, n_predict=0)
 
     def foresee(self, params: Mapping[str, Any], words: str) -> None:
-        """Begin to choose, for a turn of `words` that may be over."""
+        """Begin to choose, for a turn of `words` that may be over, unless an answer waits for another."""
         tools = acts.tools_of(params.get("tools"))
-        if tools and not acts.out_of_question(tools, words, self.language):
+        if tools and not self._awaited and not acts.out_of_question(tools, words, self.language):
             messages = [*params["messages"], {"role": "user", "content": words}]
             self._choice({**params, "messages": messages})
 
@@ -120,7 +121,13 @@ class Acting:
         words = acts.last_words(params["messages"])
         if acts.out_of_question(acts.tools_of(params["tools"]), words, self.language):
             return None
-        return await asyncio.shield(self._choice(params))
+        choosing = self._choice(params)
+        self._awaited += 1
+        try:
+            await asyncio.wait({choosing})
+        finally:
+            self._awaited -= 1
+        return None if choosing.cancelled() else choosing.result()
 
     async def close(self) -> None:
         if self._choosing is not None:
