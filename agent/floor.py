@@ -41,8 +41,9 @@ class Floor:
         self.doing: Doing | None = None
         self._muted: frozenset[str] = frozenset()  # why the caller isn't heard
         self._tasks: set[asyncio.Task[Any]] = set()
-        pipeline.worker.add_reached_downstream_filter((Heard,))
-        pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_heard)
+        self._interruptions = 0
+        pipeline.worker.add_reached_downstream_filter((Heard, InterruptionFrame))
+        pipeline.worker.add_event_handler("on_frame_reached_downstream", self._on_end)
 
     def take(self, doing: Doing) -> None:
         """Raises CantBeDone."""
@@ -84,12 +85,13 @@ class Floor:
         await self.queue(text)
         await self.heard()
 
-    async def heard(self, deadline_s: float = SAY_DEADLINE_S) -> None:
-        """Returns when all that is being said has been heard, or won't be."""
+    async def heard(self, deadline_s: float = SAY_DEADLINE_S) -> bool:
+        """Returns when all that is being said has been heard, or won't be; whether it has."""
         heard = asyncio.Event()
         await self._pipeline.worker.queue_frame(Heard(heard.set))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(heard.wait(), deadline_s)
+        return heard.is_set()
 
     async def within_call(self, work: Coroutine[Any, Any, T]) -> T:
         """Whoever asks for it, it ends with the call. Raises CantBeDone then."""
@@ -102,12 +104,17 @@ class Floor:
         return task.result()
 
     def start(self, work: Callable[[], Awaitable[object]], *, behind_words: bool = False) -> None:
-        """Nobody waits for it; it ends with the call. `behind_words`: what is being said is heard first."""
+        """Nobody waits for it; it ends with the call.
+
+        `behind_words`: what is being said is heard first; who interrupts that is listened to instead.
+        """
 
         async def do() -> None:
+            before = self._interruptions
             try:
-                if behind_words:
-                    await self.heard()
+                if behind_words and not await self.heard() and self._interruptions > before:
+                    logger.info("call %s: the caller spoke up before what was to be done", self._call_id)
+                    return
                 await work()
             except (CantBeDone, TransferFailed):  # the caller has been told
                 pass
@@ -124,5 +131,8 @@ class Floor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _on_heard(self, _: PipelineWorker, frame: Heard) -> None:
-        frame.then()
+    async def _on_end(self, _: PipelineWorker, frame: Heard | InterruptionFrame) -> None:
+        if isinstance(frame, Heard):
+            frame.then()
+        else:
+            self._interruptions += 1

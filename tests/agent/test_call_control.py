@@ -127,6 +127,16 @@ def test_an_operator_interrupts_whatever_is_being_said() -> None:
     assert wire.outcomes == [None]
 
 
+def test_who_speaks_up_before_they_are_put_through_is_listened_to_instead() -> None:
+    wire = Wire()
+    uses = {WANTS.text: 'Let me see who is there for you this afternoon. !transfer_call{"to":"reception"}'}
+    script = [WANTS, Says(5.0, 6.5, "No, please stop, I have another question.")]
+    outcome = converse(script, uses, settings=SETTINGS, persona=WHO, during=wire, lasts=40)
+    assert answers(outcome)[2] == "Okay then."
+    assert wire.dialled == []
+    assert outcome.left == []
+
+
 def test_a_target_that_is_not_listed_is_refused() -> None:
     wire = Wire(at_s=2.0, to="sip:900@example.org")
     outcome = converse([], settings=SETTINGS, during=wire, lasts=5)
