@@ -24,8 +24,8 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
     if persona.flow:
         asked_for = ((name, said) for name, task in persona.flow.tasks.items() for said in task.examples)
         examples = [*(ActExample(said, name) for name, said in asked_for), *examples]
-    own = (toolbox or Toolbox()).of(persona).tools
-    tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own]
+    own = (toolbox or Toolbox()).of(persona)
+    tools = [{"type": "function", "function": tool.schema.to_default_dict()} for tool in own.tools]
     return Brief(
         persona.primer,
         persona.language,
@@ -36,6 +36,7 @@ def brief(persona: Persona, toolbox: Toolbox | None = None) -> Brief:
         _instructions(persona),
         persona.says.not_told,
         [LESSON] if persona.flow else [],
+        own.now,
     )
 
 

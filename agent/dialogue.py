@@ -70,7 +70,7 @@ class _Declared(Toolbox):
     """Of which every persona has all, in the place of those of the same names."""
 
     def __init__(self, declared: Sequence[Tool], toolbox: Toolbox) -> None:
-        super().__init__(declared)
+        super().__init__(declared, now=toolbox.now)
         self._others = toolbox
 
     def tool(self, name: str) -> Tool | None:

@@ -186,11 +186,12 @@ def llm_service(
         now = answering() if answering else persona
         return words.agrees(text, *now.agreeing, lexicon(now.language_code))
 
+    toolbox = toolbox or Toolbox()
     service = llm.service(call.id, brief(persona, toolbox), **asks)
     runner = ToolRunner(
         service,
         context,
-        toolbox or Toolbox(),
+        toolbox,
         call,
         conversation,
         confirmation=Confirmation(agrees),
@@ -200,7 +201,7 @@ def llm_service(
     service.acts = runner
     if llm.tools or persona.flow:
         runner.become(persona)
-    guide = FlowGuide(service, context, runner, call)
+    guide = FlowGuide(service, context, runner, call, toolbox.now)
     guide.become(persona)
     return service, runner, guide
 

@@ -37,7 +37,7 @@ _WHAT = {"type": "string", "description": "What it is for."}
 
 def every_tool(settings: Settings, before: Toolbox | None = None) -> Toolbox:
     """The calendar's, and all that the settings name, as `toolbox` has them. Raises ConfigError."""
-    box = toolbox(settings.tools, before)
+    box = toolbox(settings.tools, before, before.now if before else settings.calendar.now)
     if before:
         own: Iterable[Tool] = [tool for tool in before.tools if tool.source == SOURCE]
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
@@ -29,7 +30,10 @@ class FlowGuide:
         context: LLMContext,
         runner: ToolRunner,
         call: CallFacts,
+        now: Callable[[], datetime],
     ) -> None:
+        """By `now` is read what callers say of days and times."""
+        self._now = now
         self._service = service
         self._context = context
         self._runner = runner
@@ -48,6 +52,7 @@ class FlowGuide:
             run=self._runner.call,
             likely=self._runner.likely,
             call=self._call,
+            now=self._now,
             begun=any(message["role"] == "user" for message in self._messages),
         )
         for name in self._engine.tools:

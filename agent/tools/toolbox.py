@@ -6,8 +6,9 @@ import asyncio
 import difflib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -50,9 +51,14 @@ class Toolbox:
         http: HttpTools | None = None,
         mcp: McpServers | None = None,
         result_characters: int = 2000,
+        now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        """What comes back is cut to so many characters. Raises ConfigError where two have the same name."""
+        """What comes back is cut to so many characters; by `now` is read what callers say of days and times.
+
+        Raises ConfigError where two have the same name.
+        """
         self._result_characters = result_characters
+        self.now = now
         self.functions = functions or {}
         self.http = http
         self.mcp = mcp or McpServers({})
@@ -91,6 +97,7 @@ class Toolbox:
         return Toolbox(
             [*builtin_tools(persona), *(tool for tool in own if tool)],
             result_characters=self._result_characters,
+            now=self.now,
         )
 
     def require(self, personas: Iterable[Persona]) -> None:
@@ -180,7 +187,9 @@ def _named(persona: Persona) -> Iterator[str]:
         yield from persona.flow.acts
 
 
-def toolbox(settings: ToolSettings, before: Toolbox | None = None) -> Toolbox:
+def toolbox(
+    settings: ToolSettings, before: Toolbox | None = None, now: Callable[[], datetime] = datetime.now
+) -> Toolbox:
     """All that the settings name; of one that was made `before`, MCP servers stay, and modules that haven't
     changed. Raises ConfigError.
     """
@@ -190,4 +199,5 @@ def toolbox(settings: ToolSettings, before: Toolbox | None = None) -> Toolbox:
         http=HttpTools(settings, before.http if before else None),
         mcp=before.mcp if before else McpServers(settings.mcp),
         result_characters=settings.result_characters,
+        now=now,
     )

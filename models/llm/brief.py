@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from models.llm.acts import ActExample
@@ -21,7 +22,7 @@ class Brief:
     done about a caller's words, help a bundled model choose among `tools`, which are as OpenAI describes
     them. `language` is a BCP 47 tag. `again` is said where an answer was lost. `knowledge` is what its pages
     say. `instructions` aren't recited: `not_told` is said instead. `lessons` are those by which the service
-    is asked to choose."""
+    is asked to choose. `now` is the time by which days and times are read."""
 
     primer: Sequence[Message]
     language: str = "en"
@@ -32,3 +33,4 @@ class Brief:
     instructions: Instructions | None = None
     not_told: str = ""
     lessons: Sequence[str] = ()
+    now: Callable[[], datetime] = datetime.now

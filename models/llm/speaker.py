@@ -128,7 +128,13 @@ class Speaker(Endpoint):
         """What chooses among tools in one call; None where the model is too small for them, or has none."""
         if self._acts is None or self._settings.tools == "off":
             return None
-        return Acting(self._acts, language=brief.language, examples=brief.examples, primer=brief.primer)
+        return Acting(
+            self._acts,
+            language=brief.language,
+            examples=brief.examples,
+            primer=brief.primer,
+            now=brief.now,
+        )
 
     async def prepare(self, brief: Brief) -> None:
         """Read what is to be known of a persona and of its tools.

@@ -197,6 +197,18 @@ async def test_what_is_offered_is_taken_by_its_place(tmp_path: Path) -> None:
     assert {one.begin for one in await desk.find()} == {begins[0], begins[0] + timedelta(minutes=30)}
 
 
+async def test_days_are_read_by_the_calendars_time(tmp_path: Path) -> None:
+    desk = appointments(CalendarSettings(), tmp_path)
+    desk.now = lambda: datetime(2026, 3, 11, 15, 20)
+    box = Toolbox(CalendarTools(desk).tools(), now=desk.now)
+    async with Dialogue(scripted(), load_persona("receptionist"), toolbox=box) as dialogue:
+        await dialogue.answer("I'd like to book an appointment for tomorrow at ten in the morning.")
+        await dialogue.answer("Ann Baker.")
+        await dialogue.answer("212 555 0199.")
+        await dialogue.answer("Yes, please.")
+    assert [one.begin for one in await desk.find()] == [datetime(2026, 3, 12, 10)]
+
+
 async def test_a_recognizer_may_compare_what_it_hears_by_what_it_means_here() -> None:
     async with Dialogue(scripted(), persona(), toolbox=Restaurant().toolbox) as dialogue:
         await dialogue.answer("Book a table.")
