@@ -258,7 +258,8 @@ class Flow(Section):
 
     def _problems(self, task: Task) -> Iterator[str]:
         order = {name: position for position, name in enumerate(task.steps)}
-        collected, confirmed, acted = set[str](), set[str](), False
+        collected, acted = set[str](), False
+        confirms: dict[str, set[str]] = {next(iter(task.steps)): set()}  # on every way to a step
         for name, step in task.steps.items():
             for slot in (*step.collect, *(slot for one in step.outcomes.values() for slot in one.forget)):
                 if slot not in self.slots:
@@ -275,12 +276,17 @@ class Flow(Section):
                     yield f"{name} has {{{used}}}, which no step up to there collects"
             if step.branch and step.branch not in collected | {RESULT}:
                 yield f"{name} branches on {step.branch}, which no step up to there collects"
-            if step.confirm:
-                confirmed.update(named([step.confirm]))
+            if name not in confirms:
+                yield f"no step leads to {name}"
+                continue
+            confirmed = confirms[name].union(named([step.confirm]) if step.confirm else ())
+            if step.kind != "hand_over":
+                for to in (*step.leads_to, step.then or task.following(name)):
+                    confirms[to] = confirms.get(to, confirmed) & confirmed
             if step.act and not step.reads:
                 for slot in named(step.arguments.values()):
                     if slot not in confirmed and slot in self.slots and not self.slots[slot].secret:
-                        yield f"{name} uses {{{slot}}}, which no confirm up to there reads back"
+                        yield f"{name} uses {{{slot}}}, which no confirm on some way there reads back"
                 if not confirmed:
                     yield f"{name} acts before any confirm; say reads: true if it changes nothing"
             acted = acted or bool(step.act)

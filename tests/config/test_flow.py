@@ -52,9 +52,14 @@ def test_templates_leave_out_what_is_not_known() -> None:
         (lambda c: steps(c)["sure"].update(then="what"), "sure leads to what; it must be a later step"),
         (lambda c: steps(c)["what"].update(say="Hello."), "what in here has a say beside collect"),
         (lambda c: steps(c)["what"].update(act="x"), "must be one of collect"),
-        (lambda c: steps(c).pop("sure"), "book uses {day}, which no confirm up to there reads"),
+        (lambda c: steps(c).pop("sure"), "book uses {day}, which no confirm on some way there"),
         (lambda c: steps(c)["sure"].update(confirm="{result.x}?"), "book uses {day}, which no confirm"),
         (lambda c: steps(c).pop("who"), "sure has {name}, which no step up to there collects"),
+        (lambda c: steps(c)["what"].update(then="who"), "no step leads to free"),
+        (
+            lambda c: steps(c)["free"]["outcomes"].update(full={"then": "book"}),
+            "book uses {day}, which no confirm on some way there",
+        ),
     ],
 )
 def test_what_is_wrong(content: dict[str, Any], change: Any, said: str) -> None:
