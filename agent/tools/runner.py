@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loguru import logger
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     FunctionCallResultProperties,
@@ -30,6 +30,8 @@ ASKING = "Not done: the caller is asked first, and it is done when they agree."
 TOO_MANY = "Not done: the call has used too many tools."
 MOST_WRONG = 2  # calls with wrong arguments about one turn of the caller's; then the model has only words
 MOST_CALLS = 8  # about one turn of theirs
+
+logger = logging.getLogger("offhook.tools")
 
 
 class ToolRunner:
@@ -139,6 +141,8 @@ class ToolRunner:
 
         `shown` are the arguments as they are noted.
         """
+        if not self._may_run():
+            return Outcome(error=TOO_MANY)
         box = self._box if self._box.tool(name) else self._toolbox
         with self._begun(box, name, arguments, shown) as running:
             return await asyncio.shield(running)
@@ -149,7 +153,7 @@ class ToolRunner:
         try:
             return await tool.likely[argument]() if tool and argument in tool.likely else ()
         except ToolFailed as error:
-            logger.info(f"What {argument} {name} may be given isn't known: {error}")
+            logger.info("what %s %s may be given isn't known: %s", argument, name, error)
             return ()
 
     async def _run(self, tool: Tool | None, name: str, arguments: Arguments) -> Outcome:

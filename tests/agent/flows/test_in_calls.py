@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from config.settings import Settings
 from tests.agent.conversation_kit import WORD_S, Outcome, Says, answers, converse
 from tests.agent.flows.kit import Restaurant, persona
+from transports.call import EndReason
 
 ALL = "A table for four on Friday at seven, my name is Ann, 212 555 0123."
 CONFIRMS_AT_S = 6.54  # when the confirmation is heard
@@ -30,6 +32,15 @@ def test_a_table_is_booked() -> None:
     assert len(said[1].split()) == WORDS
     assert said[-1] == "It's booked. See you then, Ann!"
     assert len(nora.booked) == 1
+
+
+def test_what_a_flow_does_counts_towards_the_limit_of_tools() -> None:
+    nora = Restaurant()
+    settings = Settings.model_validate({"limits": {"tool_calls": 1}})
+    script = [Says(2.0, 5.0, ALL), Says(20.0, 22.0, "No wait, make it five people.")]
+    outcome = converse(script, persona=persona(), toolbox=nora.toolbox, settings=settings, lasts=40)
+    assert outcome.reason is EndReason.LIMIT_REACHED
+    assert len(nora.asked) == 1
 
 
 @pytest.mark.parametrize("heard", range(WORDS))
