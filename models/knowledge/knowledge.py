@@ -107,6 +107,8 @@ class Knowledge:
 
         Where none fits, the words may go on with what the caller said `before`: "And on Sundays?"
         """
+        if not self.passages:
+            return []
         if self._lane is None or self._meanings is None:
             return self._by_words(words)
         try:

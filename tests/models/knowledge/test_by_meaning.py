@@ -48,6 +48,13 @@ def knowledge() -> Knowledge:
     return Knowledge(PAGES, "en-GB", found="Found:", perhaps="Perhaps:", nothing="Nothing.")
 
 
+async def test_pages_without_a_passage_have_nothing(embedder: Embedder, lane: Lane, tmp_path: Path) -> None:
+    empty = Pages(Path(), (Page("empty", "# Nothing yet\n"),))
+    known = Knowledge(empty, "en", found="Found:", perhaps="Perhaps:", nothing="Nothing.")
+    known.learn(embedder, lane, tmp_path / "vectors.sqlite")
+    assert await known.search("And on Sundays?", before="When are you open?") == []
+
+
 async def test_it_is_found_without_a_word_in_common(embedder: Embedder, lane: Lane, tmp_path: Path) -> None:
     known = knowledge()
     asked = "can i bring my cat"
