@@ -151,6 +151,11 @@ def test_variables_may_be_empty_null_and_in_small_letters(monkeypatch: pytest.Mo
             "sip: {port: 1}\nsip: {port: 2}",
             "The settings file offhook.yaml, line 2, column 1 isn't YAML: the key sip is given twice.",
         ),
+        (
+            "llm: {{name}: x}",
+            "The settings file offhook.yaml, line 1, column 7 isn't YAML: a key must be text; "
+            "what has braces must be quoted.",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_sentence(text: str, sentence: str) -> None:
