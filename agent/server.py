@@ -360,7 +360,8 @@ class Server:
             if toolbox.functions != self.toolbox.functions:
                 new = new.with_files(TOOLS, ["tools.folder"])
             if personas != self.personas:
-                await asyncio.to_thread(self.pool.learn, self._briefs(personas, toolbox))
+                briefs = await asyncio.to_thread(self._briefs, personas, toolbox)
+                await asyncio.to_thread(self.pool.learn, briefs)
             try:
                 await self._apply(new.settings, personas, toolbox)
             except (BaresipError, ModelError) as error:
@@ -413,6 +414,7 @@ class Server:
             try:
                 personas = await asyncio.to_thread(load_personas, settings)
                 toolbox = await asyncio.to_thread(every_tool, settings, self.toolbox)
+                await asyncio.to_thread(self._briefs, personas, toolbox)  # pages are read off the loop
                 await self._apply(settings, personas, toolbox)
             except Exception:  # whatever it is, calls go on
                 logger.exception("the settings of the first process could not be taken")
