@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -12,7 +13,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
 from agent.flows.hints import COMPARED, LIKELY, expected
@@ -37,6 +37,8 @@ Chunks = AsyncGenerator[ChatCompletionChunk, None]
 Run = Callable[[str, Arguments, Arguments], Awaitable[Outcome]]  # given arguments, and as they are shown
 Likely = Callable[[str, str], Awaitable[Sequence[str]]]  # of a tool, for an argument
 NAME = "flow"  # of the model that answers
+
+logger = logging.getLogger("offhook.call")
 
 
 class Asks(Protocol):
@@ -233,7 +235,7 @@ class FlowEngine:
                 else:
                     return
         except ModelFailed as error:
-            logger.info(f"A turn between tasks wasn't understood: {error}")
+            logger.info("a turn between tasks wasn't understood: %s", error)
             state, commands = self._machine.lost(before)
         state, commands = await self._reworded(state, commands, messages)
         self._states[tuple(_said(messages))] = [state]
@@ -271,7 +273,7 @@ class FlowEngine:
                                     )
                                     spoken = True
                     except ModelFailed as error:
-                        logger.info(f"A question in a flow wasn't answered: {error}")
+                        logger.info("a question in a flow wasn't answered: %s", error)
         yield completion_chunk(NAME, NAME, {}, finish_reason="stop")
 
     def _begins(self, chunk: ChatCompletionChunk) -> str | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from loguru import logger
 
 from agent.heard import words_of
 from models.knowledge.index import idle_words
@@ -22,6 +21,8 @@ MORE_WORDS = 10  # than the template has
 ECHO_WORDS = 4  # of the caller's in a row
 _MARKUP = re.compile(r"[*_#`<>{}\[\]|\n]")
 _NAMED = re.compile(r"(?<=[^\s.?!…] )[^\W\d_a-z]\w*")  # a capital letter that begins no sentence
+
+logger = logging.getLogger("offhook.call")
 
 
 class Rewording:
@@ -41,7 +42,7 @@ class Rewording:
                 words = await self._asks.reword(question(messages, turns=2), template)
         except TimeoutError:
             self._late = True
-            logger.info(f"No other words for a question within {LATE_S} s: from now on they are the flow's.")
+            logger.info("no other words for a question within %s s: from now on they are the flow's", LATE_S)
             return template
         said = caller_turns(messages)[-1:]
         fits = asks_the_same(words, template, self._language) and not any(_echoes(words, one) for one in said)
