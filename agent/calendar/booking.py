@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from dateutil.rrule import rruleset, rrulestr
 from icalendar import Component
 
 _KEYS_KEPT = 20
+_ZONES_APART = timedelta(days=2)  # 26 hours at most
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,18 @@ class Events:
     def __init__(self, time_zone: str) -> None:
         self._zone = ZoneInfo(time_zone) if time_zone else None
 
-    def bookings(self, event: Component, begin: datetime, end: datetime) -> Iterator[Booking]:
-        """What the event takes of that time, each time that it recurs."""
-        if "DTSTART" not in event or event.get("TRANSP") == "TRANSPARENT":
-            return
-        first = self._local(_moment(event, "DTSTART"))
-        length = self._length(event)
-        for at in self._recurrences(event, first, begin - length, end):
-            if at < end and begin < at + length:
-                yield self._booking(event, at, at + length)
+    def bookings(self, events: Iterable[Component], begin: datetime, end: datetime) -> list[Booking]:
+        """What the events take of that time, each time that they recur."""
+        events = list(events)
+        moved: dict[str, list[Any]] = defaultdict(list)
+        for event in events:
+            if "RECURRENCE-ID" in event:
+                moved[str(event.get("UID"))].append(_moment(event, "RECURRENCE-ID"))
+        return [
+            booking
+            for event in events
+            for booking in self._taken(event, moved[str(event.get("UID"))], begin, end)
+        ]
 
     def booking(self, event: Component) -> Booking | None:
         """One that was booked here; None for others' events."""
@@ -85,6 +90,16 @@ class Events:
             event.pop(name, None)
             event.add(name, value)
 
+    def _taken(
+        self, event: Component, moved: Sequence[Any], begin: datetime, end: datetime
+    ) -> Iterator[Booking]:
+        if "DTSTART" not in event or event.get("TRANSP") == "TRANSPARENT":
+            return
+        length = self._length(event)
+        for at in self._recurrences(event, moved, begin - length, end):
+            if at < end and begin < at + length:
+                yield self._booking(event, at, at + length)
+
     def _booking(self, event: Component, begin: datetime, end: datetime) -> Booking:
         ours = "X-OFFHOOK-KEYS" in event
         summary = str(event.get("SUMMARY", ""))
@@ -111,26 +126,32 @@ class Events:
         return timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
 
     def _recurrences(
-        self, event: Component, first: datetime, begin: datetime, end: datetime
-    ) -> list[datetime]:
+        self, event: Component, moved: Sequence[Any], begin: datetime, end: datetime
+    ) -> Iterator[datetime]:
+        """By the clocks of its own zone, but for those that are events of their own."""
+        start = _moment(event, "DTSTART")
         if "RRULE" not in event:
-            return [first]
+            yield self._local(start)
+            return
+        own = start.tzinfo if isinstance(start, datetime) else None
+        zone = own or self._zone
         rules = rruleset()
         given: Any = event["RRULE"]
         for rule in given if isinstance(given, list) else [given]:
             if until := rule.get("UNTIL"):
-                rule["UNTIL"] = [self._local(one) for one in until]
-            rules.rrule(rrulestr(rule.to_ical().decode().replace("Z", ""), dtstart=first))
+                rule["UNTIL"] = [_clock(one, zone) for one in until]
+            rules.rrule(rrulestr(rule.to_ical().decode().replace("Z", ""), dtstart=_clock(start, zone)))
         excluded: Any = event.get("EXDATE", [])
         for dates in excluded if isinstance(excluded, list) else [excluded]:
             for one in dates.dts:
-                rules.exdate(self._local(one.dt))
-        return list(rules.between(begin, end, inc=True))
+                rules.exdate(_clock(one.dt, zone))
+        for one in moved:
+            rules.exdate(_clock(one, zone))
+        for at in rules.between(begin - _ZONES_APART, end + _ZONES_APART, inc=True):
+            yield self._local(at.replace(tzinfo=own))
 
     def _local(self, moment: Any) -> datetime:
-        if not isinstance(moment, datetime):
-            return datetime.combine(moment, time())
-        return moment.astimezone(self._zone).replace(tzinfo=None) if moment.tzinfo else moment
+        return _clock(moment, self._zone)
 
     def _utc(self, moment: datetime) -> datetime:
         return (moment.replace(tzinfo=self._zone) if self._zone else moment).astimezone(UTC)
@@ -139,3 +160,10 @@ class Events:
 def _moment(event: Component, name: str) -> Any:
     value: Any = event[name]
     return value.dt
+
+
+def _clock(moment: Any, zone: tzinfo | None) -> datetime:
+    """What clocks show then in that zone; None is the machine's."""
+    if not isinstance(moment, datetime):
+        return datetime.combine(moment, time())
+    return moment.astimezone(zone).replace(tzinfo=None) if moment.tzinfo else moment

@@ -62,7 +62,7 @@ class CalDavEntries(Entries):
         self._known: dict[str, tuple[str, str, Calendar]] = {}  # by uid: address, ETag and content
 
     def between(self, begin: datetime, end: datetime) -> list[Booking]:
-        return [one for event in self._query(begin, end) for one in self._events.bookings(event, begin, end)]
+        return self._events.bookings(self._query(begin, end), begin, end)
 
     def of_callers(self, begin: datetime) -> list[Booking]:
         found = map(self._events.booking, self._query(begin, begin + timedelta(days=self._days_ahead + 1)))

@@ -123,7 +123,7 @@ class FileEntries(Entries):
         self._events = events
 
     def between(self, begin: datetime, end: datetime) -> list[Booking]:
-        return [one for event in self._all() for one in self._events.bookings(event, begin, end)]
+        return self._events.bookings(self._all(), begin, end)
 
     def of_callers(self, begin: datetime) -> list[Booking]:
         found = (self._events.booking(event) for event in self._all())

@@ -218,6 +218,67 @@ async def test_other_programs_events_take_time_and_stay(tmp_path: Path) -> None:
     assert events["lunch"]["X-COLOUR"] == "red"
 
 
+@pytest.mark.parametrize(
+    ("begins", "rule", "taken", "free"),
+    [
+        (":20260105T080000Z", "FREQ=WEEKLY", "2026-04-06 10:00", "2026-04-06 09:00"),
+        (";TZID=America/New_York:20260302T090000", "FREQ=WEEKLY", "2026-03-16 14:00", "2026-03-16 15:00"),
+        (
+            ";TZID=America/New_York:20260302T200000",
+            "FREQ=WEEKLY;BYDAY=MO",
+            "2026-03-17 01:00",
+            "2026-03-16 02:00",
+        ),
+        (":20260302T090000", "FREQ=WEEKLY", "2026-04-06 09:00", "2026-04-06 10:00"),
+    ],
+)
+async def test_others_events_recur_by_the_clocks_of_their_own_zone(
+    tmp_path: Path, begins: str, rule: str, taken: str, free: str
+) -> None:
+    written(
+        tmp_path / "calendar.ics",
+        f"""BEGIN:VEVENT
+        UID:meeting
+        DTSTART{begins}
+        DURATION:PT30M
+        RRULE:{rule}
+        END:VEVENT""",
+    )
+    desk = made(tmp_path, hours=["mon-sun 0:00-23:30"])
+    assert (await desk.free(datetime.fromisoformat(taken))).status == "taken"
+    assert (await desk.free(datetime.fromisoformat(free))).status == "free"
+
+
+async def test_one_of_others_recurring_events_is_moved_and_one_cancelled(tmp_path: Path) -> None:
+    written(
+        tmp_path / "calendar.ics",
+        """BEGIN:VEVENT
+        UID:lunch
+        DTSTART;TZID=Europe/Paris:20260302T100000
+        DURATION:PT30M
+        RRULE:FREQ=WEEKLY;BYDAY=FR
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID;TZID=Europe/Paris:20260313T100000
+        DTSTART;TZID=Europe/Paris:20260313T110000
+        DURATION:PT30M
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID:20260320T090000Z
+        DTSTART:20260320T090000Z
+        DURATION:PT30M
+        STATUS:CANCELLED
+        END:VEVENT""",
+    )
+    desk = made(tmp_path)
+    assert (await desk.free(TEN)).status == "free"
+    assert (await desk.free(ELEVEN)).status == "taken"
+    assert (await desk.free(datetime(2026, 3, 20, 10))).status == "free"
+    assert (await desk.free(datetime(2026, 3, 27, 10))).status == "taken"
+
+
 async def test_the_file_is_what_a_calendar_program_reads(tmp_path: Path) -> None:
     await book(made(tmp_path))
     calendar = Calendar.from_ical((tmp_path / "calendar.ics").read_bytes())
