@@ -138,8 +138,9 @@ class Events:
         rules = rruleset()
         given: Any = event["RRULE"]
         for rule in given if isinstance(given, list) else [given]:
+            rule = rule.copy()  # what is changed in the event itself is written
             if until := rule.get("UNTIL"):
-                rule["UNTIL"] = [_clock(one, zone) for one in until]
+                rule["UNTIL"] = [_clock(one, zone, time.max) for one in until]
             rules.rrule(rrulestr(rule.to_ical().decode().replace("Z", ""), dtstart=_clock(start, zone)))
         excluded: Any = event.get("EXDATE", [])
         for dates in excluded if isinstance(excluded, list) else [excluded]:
@@ -162,8 +163,8 @@ def _moment(event: Component, name: str) -> Any:
     return value.dt
 
 
-def _clock(moment: Any, zone: tzinfo | None) -> datetime:
-    """What clocks show then in that zone; None is the machine's."""
+def _clock(moment: Any, zone: tzinfo | None, of_day: time = time.min) -> datetime:
+    """What clocks show then in that zone; None is the machine's. A day is its moment `of_day`."""
     if not isinstance(moment, datetime):
-        return datetime.combine(moment, time())
+        return datetime.combine(moment, of_day)
     return moment.astimezone(zone).replace(tzinfo=None) if moment.tzinfo else moment

@@ -279,6 +279,25 @@ async def test_one_of_others_recurring_events_is_moved_and_one_cancelled(tmp_pat
     assert (await desk.free(datetime(2026, 3, 27, 10))).status == "taken"
 
 
+@pytest.mark.parametrize("until", ["20260320T085959Z", "20260313"])
+async def test_others_events_recur_until_then_and_stay_as_they_are(tmp_path: Path, until: str) -> None:
+    rule = f"FREQ=WEEKLY;UNTIL={until}"
+    written(
+        tmp_path / "calendar.ics",
+        f"""BEGIN:VEVENT
+        UID:lunch
+        DTSTART;TZID=Europe/Paris:20260306T100000
+        DURATION:PT30M
+        RRULE:{rule}
+        END:VEVENT""",
+    )
+    desk = made(tmp_path)
+    assert (await desk.free(TEN)).status == "taken"
+    assert (await desk.free(datetime(2026, 3, 20, 10))).status == "free"
+    assert (await book(desk, begin=ELEVEN)).status == "booked"
+    assert f"RRULE:{rule}\r\n" in (tmp_path / "calendar.ics").read_bytes().decode()
+
+
 async def test_the_file_is_what_a_calendar_program_reads(tmp_path: Path) -> None:
     await book(made(tmp_path))
     calendar = Calendar.from_ical((tmp_path / "calendar.ics").read_bytes())
