@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rruleset, rrulestr
 from icalendar import Component
 
+T = TypeVar("T")
+
 _KEYS_KEPT = 20
 _ZONES_APART = timedelta(days=2)  # 26 hours at most
+# What icalendar and dateutil raise over what other programs wrote: no time, two where one may be, a rule
+# without a frequency, the year 9999.
+_UNREADABLE = (ValueError, AttributeError, TypeError, OverflowError)
+
+logger = logging.getLogger("offhook.calendar")
 
 
 @dataclass(frozen=True)
@@ -46,26 +54,24 @@ class Events:
 
     def __init__(self, time_zone: str) -> None:
         self._zone = ZoneInfo(time_zone) if time_zone else None
+        self._unreadable: set[str] = set()  # by uid
 
     def bookings(self, events: Iterable[Component], begin: datetime, end: datetime) -> list[Booking]:
-        """What the events take of that time, each time that they recur."""
+        """What the events take of that time, each time that they recur; nothing of what can't be read."""
         events = list(events)
         moved: dict[str, list[Any]] = defaultdict(list)
         for event in events:
-            if "RECURRENCE-ID" in event:
-                moved[str(event.get("UID"))].append(_moment(event, "RECURRENCE-ID"))
-        return [
-            booking
-            for event in events
-            for booking in self._taken(event, moved[str(event.get("UID"))], begin, end)
-        ]
+            if at := self._read(event, _replaced):
+                moved[str(event.get("UID"))].append(at)
 
-    def booking(self, event: Component) -> Booking | None:
-        """One that was booked here; None for others' events."""
-        if "X-OFFHOOK-KEYS" not in event:
-            return None
-        begin = self._local(_moment(event, "DTSTART"))
-        return self._booking(event, begin, begin + self._length(event))
+        def taken(event: Component) -> list[Booking]:
+            return list(self._taken(event, moved[str(event.get("UID"))], begin, end))
+
+        return [booking for event in events for booking in self._read(event, taken) or ()]
+
+    def booked(self, events: Iterable[Component]) -> list[Booking]:
+        """Those that were booked here."""
+        return [booking for event in events if (booking := self._read(event, self._booked))]
 
     def write(self, booking: Booking, event: Component) -> None:
         """Bring the event up to the booking; what others wrote into it stays."""
@@ -89,6 +95,23 @@ class Events:
         for name, value in values.items():
             event.pop(name, None)
             event.add(name, value)
+
+    def _read(self, event: Component, read: Callable[[Component], T]) -> T | None:
+        """None if it can't be read, which is told once."""
+        try:
+            return read(event)
+        except _UNREADABLE:
+            uid = str(event.get("UID"))
+            if uid not in self._unreadable:
+                self._unreadable.add(uid)
+                logger.warning("an event can't be read, and callers may be booked into its time: %s", uid)
+            return None
+
+    def _booked(self, event: Component) -> Booking | None:
+        if "X-OFFHOOK-KEYS" not in event:
+            return None
+        begin = self._local(_moment(event, "DTSTART"))
+        return self._booking(event, begin, begin + self._length(event))
 
     def _taken(
         self, event: Component, moved: Sequence[Any], begin: datetime, end: datetime
@@ -161,6 +184,11 @@ class Events:
 def _moment(event: Component, name: str) -> Any:
     value: Any = event[name]
     return value.dt
+
+
+def _replaced(event: Component) -> Any:
+    """Which occurrence of a recurring event it stands for, if any."""
+    return _moment(event, "RECURRENCE-ID") if "RECURRENCE-ID" in event else None
 
 
 def _clock(moment: Any, zone: tzinfo | None, of_day: time = time.min) -> datetime:

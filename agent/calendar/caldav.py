@@ -65,8 +65,8 @@ class CalDavEntries(Entries):
         return self._events.bookings(self._query(begin, end), begin, end)
 
     def of_callers(self, begin: datetime) -> list[Booking]:
-        found = map(self._events.booking, self._query(begin, begin + timedelta(days=self._days_ahead + 1)))
-        return [booking for booking in found if booking and booking.end > begin]
+        events = self._query(begin, begin + timedelta(days=self._days_ahead + 1))
+        return [booking for booking in self._events.booked(events) if booking.end > begin]
 
     def put(self, booking: Booking) -> None:
         if known := self._known.get(booking.uid):

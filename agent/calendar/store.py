@@ -126,8 +126,7 @@ class FileEntries(Entries):
         return self._events.bookings(self._all(), begin, end)
 
     def of_callers(self, begin: datetime) -> list[Booking]:
-        found = (self._events.booking(event) for event in self._all())
-        return [booking for booking in found if booking and booking.end > begin]
+        return [booking for booking in self._events.booked(self._all()) if booking.end > begin]
 
     def put(self, booking: Booking) -> None:
         event = next((one for one in self._all() if one.get("UID") == booking.uid), None)

@@ -298,6 +298,31 @@ async def test_others_events_recur_until_then_and_stay_as_they_are(tmp_path: Pat
     assert f"RRULE:{rule}\r\n" in (tmp_path / "calendar.ics").read_bytes().decode()
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "DTSTART:20261399T100000Z",
+        "DTSTART:20260313T090000Z\nDTSTART:20260313T100000Z",
+        "DTSTART:20260306T090000Z\nRRULE:FREQ=WEEKLY\nEXDATE:secret",
+        "DTSTART:20260306T090000Z\nRRULE:FREQ=WEEKLY;RSCALE=HEBREW",
+        "DTSTART:20260306T090000Z\nRRULE:COUNT=3",
+        "DTSTART:99991231T233000Z",
+        "DTSTART:20260316T090000Z\nRECURRENCE-ID:secret",
+        "DTSTART:secret\nX-OFFHOOK-KEYS:k",
+    ],
+)
+async def test_an_event_that_cannot_be_read_stops_no_booking(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lines: str
+) -> None:
+    written(tmp_path / "calendar.ics", f"BEGIN:VEVENT\nUID:odd\nSUMMARY:secret\n{lines}\nEND:VEVENT")
+    desk = made(tmp_path)
+    assert (await book(desk)).status == "booked"
+    assert [one.name for one in await desk.find(name="Ann Baker")] == ["Ann Baker"]
+    assert (await desk.free(TEN)).status == "taken"
+    assert caplog.text.count("may be booked into its time: odd") == 1
+    assert "secret" not in caplog.text
+
+
 async def test_the_file_is_what_a_calendar_program_reads(tmp_path: Path) -> None:
     await book(made(tmp_path))
     calendar = Calendar.from_ical((tmp_path / "calendar.ics").read_bytes())
