@@ -188,7 +188,8 @@ def _checks(properties: Any, required: Sequence[str]) -> Any:
             if "date" in checked:
                 checked["date"] = date.fromisoformat(checked["date"])
             if "time" in checked:
-                checked["begin"] = datetime.combine(checked["date"], time.fromisoformat(checked["time"]))
+                at = time.fromisoformat(checked["time"]).replace(tzinfo=None)  # JSON Schema's have an offset
+                checked["begin"] = datetime.combine(checked["date"], at)
             if "people" in checked:
                 checked["people"] = int(checked["people"])
         except (ValueError, TypeError) as error:

@@ -47,6 +47,12 @@ async def test_an_appointment_from_beginning_to_end(box: Toolbox) -> None:
     assert await called(box, "find_appointment", {"name": "Ann Baker"}) == {"status": "none"}
 
 
+@pytest.mark.parametrize("at", ["10:00:00Z", "10:00+01:00"])
+async def test_a_time_with_an_offset_is_the_one_that_was_said(box: Toolbox, at: str) -> None:
+    booked = await called(box, "book_appointment", FRIDAY | {"time": at})
+    assert (booked["status"], booked["when"]) == ("booked", "Friday, March 13, 10:00 AM")
+
+
 async def test_whose_appointments_there_are(box: Toolbox) -> None:
     tool = box.tool("find_appointment")
     assert tool
