@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +49,9 @@ class Columns:
 
     def problem(self, problem: conversation.Problem) -> dict[str, Any]:
         return {"text": self._words(problem.text), "at": moment(problem.at)}
+
+    def flow(self, flow: Mapping[str, Any]) -> dict[str, Any]:
+        return {**flow, "slots": self._said(flow["slots"])}
 
     def _said(self, value: Any) -> Any:
         """JSON's values, with the words in it as they may be stored."""

@@ -179,7 +179,7 @@ class Database:
             gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
             for table in (Turn, ToolCall, Action, Problem):
                 await session.execute(delete(table).where(table.call_id.in_(words)))
-            await session.execute(update(Call).where(Call.id.in_(words)).values(summary=None))
+            await session.execute(update(Call).where(Call.id.in_(words)).values(summary=None, flow=None))
         return int(gone.rowcount)  # type: ignore[attr-defined]
 
     def _connect(self) -> AsyncEngine:

@@ -181,7 +181,7 @@ class Recorder(Observer):
             "false_starts": call.false_starts,
             "last_voice_to_voice_ms": call.last_voice_to_voice_ms,
             "turn_count": len(call.turns),
-            "flow": call.flow and dict(call.flow),
+            "flow": call.flow and self._row.flow(call.flow),
             **recording(call.recorded),
         }
 

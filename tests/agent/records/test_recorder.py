@@ -145,7 +145,8 @@ async def test_words_are_redacted(settings: Settings) -> None:
     chosen = settings.records.model_copy(update={"redact_digits": True, "redact": ("(?i)secret \\w+",)})
     recorder = Recorder(settings.model_copy(update={"records": chosen}))
     await recorder.start()
-    talk = Talk().recorded_by(recorder)
+    asked = {"task": "book2", "step": "who", "waits_for": "name"}
+    talk = Talk(flow={**asked, "slots": {"phone": "212", "name": "secret Ann"}}).recorded_by(recorder)
     talk.conversation.caller_said("My card is 4111 1111, secret word.")
     paid = talk.conversation.tool_called("pay", {"card": "4111"})
     talk.conversation.tool_done(paid, result={"paid": "with 4111"}, error="not 4111", seconds=1.0)
@@ -154,6 +155,7 @@ async def test_words_are_redacted(settings: Settings) -> None:
     assert call.tool_calls[0].arguments == {"card": "####"}
     assert call.tool_calls[0].result == {"paid": "with ####"}
     assert call.tool_calls[0].error == "not ####"
+    assert call.flow == {**asked, "slots": {"phone": "###", "name": "[redacted]"}}
     await recorder.close()
 
 
@@ -204,7 +206,8 @@ async def test_whom_we_called_is_forgotten(recorder: Recorder) -> None:
 
 
 async def test_words_go_before_records_do(recorder: Recorder) -> None:
-    talk = Talk().recorded_by(recorder)
+    flow = {"task": "book", "step": "who", "waits_for": "name", "slots": {"people": 4}}
+    talk = Talk(flow=flow).recorded_by(recorder)
     talk.conversation.caller_said("Hello.")
     await over(recorder, talk)
     async with recorder.database.session() as session:
@@ -217,11 +220,11 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     await sweep(29)
     call = await recorder.database.call(talk.info.id)
     assert call is not None
-    assert (len(call.turns), call.summary) == (1, "A greeting.")
+    assert (len(call.turns), call.summary, call.flow) == (1, "A greeting.", flow)
     await sweep(31)
     call = await recorder.database.call(talk.info.id)
     assert call is not None
-    assert (call.turns, call.summary) == ([], None)
+    assert (call.turns, call.summary, call.flow) == ([], None, None)
     await sweep(91)
     assert await recorder.database.call(talk.info.id) is None
 
