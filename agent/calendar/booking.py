@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _KEYS_KEPT = 20
 _ZONES_APART = timedelta(days=2)  # 26 hours at most
+_OFTEN = (["SECONDLY"], ["MINUTELY"], ["HOURLY"])  # since years ago: millions
 # What icalendar and dateutil raise over what other programs wrote: no time, two where one may be, a rule
 # without a frequency, the year 9999.
 _UNREADABLE = (ValueError, AttributeError, TypeError, OverflowError)
@@ -161,6 +162,8 @@ class Events:
         rules = rruleset()
         given: Any = event["RRULE"]
         for rule in given if isinstance(given, list) else [given]:
+            if rule.get("FREQ") in _OFTEN or rule.get("INTERVAL", [1])[0] < 1:
+                raise ValueError("It recurs too often to be counted.")
             rule = rule.copy()  # what is changed in the event itself is written
             if until := rule.get("UNTIL"):
                 rule["UNTIL"] = [_clock(one, zone, time.max) for one in until]
