@@ -20,10 +20,10 @@ def fit(messages: Sequence[M], budget_tokens: int, *, keep: int = 0) -> list[M]:
     Cuts in blocks of eight messages: cutting one message a turn would change the start of the prompt
     every time, and the model would have to read all of it again. The last message always stays.
     """
-    fixed = sum(map(_tokens, messages[:keep]))
+    fixed = sum(map(tokens, messages[:keep]))
     turns = messages[keep:]
     cut = 0
-    while cut < len(turns) - 1 and fixed + sum(map(_tokens, turns[cut:])) > budget_tokens:
+    while cut < len(turns) - 1 and fixed + sum(map(tokens, turns[cut:])) > budget_tokens:
         cut = min(cut + BLOCK, len(turns) - 1)
     return [*messages[:keep], *turns[cut:]]
 
@@ -33,7 +33,8 @@ def estimate(text: str) -> int:
     return int(len(text.encode(errors="replace")) / BYTES_PER_TOKEN)
 
 
-def _tokens(message: Any) -> int:
+def tokens(message: Any) -> int:
+    """How many of a message, with its frame."""
     content = _get(message, "content") or ""
     if not isinstance(content, str):
         content = " ".join(str(_get(part, "text") or "") for part in content)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 from openai import AsyncOpenAI
-from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMInvocationParams
 from pipecat.frames.frames import (
@@ -31,6 +30,7 @@ from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.llm.discretion import Discretion, discreet
 from models.llm.foreign import neutral, neutral_message
+from models.llm.history import estimate, tokens
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
@@ -374,14 +374,20 @@ class CallLlmService(SpeculatingLLMService):
         if self._brief.instructions is not None:
             discretion = Discretion(self._brief.instructions, self._brief.not_told, params["messages"])
             answer = discreet(answer, discretion)
-        async with aclosing(answer) as chunks:
-            async for chunk in chunks:
-                if chunk.usage is not None:
-                    self._spent(chunk.usage)
-                yield chunk
+        told, said = False, list[str]()  # how much it took, which comes last
+        try:
+            async with aclosing(answer) as chunks:
+                async for chunk in chunks:
+                    if chunk.usage is not None:
+                        told = True
+                        self._spent(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
+                    said += [one.delta.content or "" for one in chunk.choices]
+                    yield chunk
+        finally:
+            if said and not told:  # it was cut short, and is billed all the same
+                self._spent(sum(map(tokens, params["messages"])), estimate("".join(said)))
 
-    def _spent(self, usage: CompletionUsage) -> None:
-        read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    def _spent(self, read: int, written: int) -> None:
         prices = self.chain.current.prices
         self._on_spent(read + written, (read * prices[0] + written * prices[1]) / 1e6)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -68,6 +69,19 @@ async def test_an_answer_streams_with_the_persona_s_prompt() -> None:
         assert not errors(up)
         assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Be kind."}
         assert fake.requests[0]["max_tokens"] == llm.settings.max_tokens
+
+
+async def test_an_answer_that_is_cut_short_counts_too() -> None:
+    spent: list[int] = []
+    async with scripted(Say(("Good day to you, and to all",), hang=True)) as (llm, _fake):
+        service = llm.service("c", Brief(system("Be kind.")), on_spent=lambda tokens, _: spent.append(tokens))
+        answer = await service.get_chat_completions(asked().context)
+        async with aclosing(cast(AsyncGenerator[Any, None], answer)) as chunks:
+            async for chunk in chunks:
+                if chunk.choices and chunk.choices[0].delta.content:
+                    break
+    assert len(spent) == 1
+    assert spent[0] > 10
 
 
 async def test_another_primer_holds_from_then_on_and_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
