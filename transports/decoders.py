@@ -89,6 +89,8 @@ class OpusDecoder:
 
 def _decoded(codec: Any, payload: bytes, kind: str) -> list[NDArray[np.int16]]:
     """A packet's mono frames. Raises ValueError if it isn't of this `kind`."""
+    if not payload:  # FFmpeg would take it for the stream's end, and decode nothing after it
+        raise ValueError(f"not {kind}")
     try:
         return [frame.to_ndarray()[0] for frame in codec.decode(av.Packet(payload))]
     except av.FFmpegError as error:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transports.decoders import OpusDecoder
+from transports.decoders import OpusDecoder, decoder
 from transports.reorder import MAX_WAITING, ReorderBuffer, VoicePacket
 from transports.webrtc.audio import IncomingSpeech, OpusEncoder
 
@@ -81,6 +81,35 @@ def test_lost_time_is_filled_and_damage_does_no_harm() -> None:
     assert len(pcm) == 20 * 640
     assert speech.lost == 2
     assert speech.undecodable == 1
+
+
+@pytest.mark.parametrize("codec", ["opus", "g722"])
+def test_an_empty_payload_is_of_no_codec_and_ends_no_stream(codec: str) -> None:
+    ours = decoder(codec)
+    with pytest.raises(ValueError, match="not a"):
+        ours.decode(b"")
+    payload = encoded(1)[0] if codec == "opus" else bytes(160)
+    assert len(ours.decode(payload)) == 640
+
+
+def test_a_packet_of_padding_alone_is_no_sound_and_no_damage() -> None:
+    payloads = encoded(20)
+    payloads[9] = b""
+    speech = IncomingSpeech()
+    pcm = b"".join(speech.receive(packet(n, payload=p), n * 0.02) for n, p in enumerate(payloads))
+    assert len(pcm) == 20 * 640
+    assert np.abs(np.frombuffer(pcm[-640:], np.int16).astype(int)).max() > 7000
+    assert speech.undecodable == 0
+
+
+def test_padding_alone_does_not_stop_the_clock() -> None:
+    speech = IncomingSpeech()
+    speech.receive(packet(0, payload=encoded(1)[0]), 0.0)
+    filled = 0
+    for n in range(1, 51):
+        filled += len(speech.receive(packet(n), n * 0.02)) // 2
+        filled += len(speech.fill(n * 0.02)) // 2
+    assert filled == pytest.approx(16000 - 960, abs=640)
 
 
 def test_a_silent_sender_does_not_stop_the_clock() -> None:

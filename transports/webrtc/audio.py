@@ -107,7 +107,8 @@ class IncomingSpeech:
 
     def receive(self, packet: VoicePacket, now: float) -> bytes:
         """Take a packet; returns s16le mono PCM at 16 kHz that is due, perhaps none."""
-        self._last_at = now
+        if packet.payload:
+            self._last_at = now
         return b"".join(self._play(p) for p in self._reorder.add(packet))
 
     def fill(self, now: float) -> bytes:
@@ -118,6 +119,8 @@ class IncomingSpeech:
         return bytes(PACKET_SAMPLES * 2)
 
     def _play(self, packet: VoicePacket) -> bytes:
+        if not packet.payload:  # padding alone
+            return b""
         try:
             pcm = self._decoder.decode(packet.payload)
         except ValueError:
