@@ -78,6 +78,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
     ],
     "transports/webrtc/aiortc_internals.py": [
         ("aiortc", aiortc.RTCRtpReceiver, ["_RTCRtpReceiver__jitter_buffer"]),
+        ("aiortc", aiortc.RTCRtpTransceiver, ["_codecs"]),
         ("aiortc", aiortc.RTCRtpSender, ["_ssrc"]),
         ("aiortc", aiortc.RTCDtlsTransport, ["_send_rtp"]),
         ("aiortc", aiortc.rtcsctptransport, ["USERDATA_MAX_LENGTH"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from config.settings import WebRtcSettings
 from tests.transports import netns
@@ -121,6 +122,20 @@ async def test_both_sides_hear_each_other(network: None) -> None:
         assert 7000 < np.abs(heard).max() < 9000
         await browser.close()
         assert agent.connected == 1
+
+
+async def test_opus_is_agreed_on_even_where_it_is_offered_last(network: None) -> None:
+    async with serving(FakeAgent()) as endpoint:
+        browser = Browser()
+        (transceiver,) = browser.pc.getTransceivers()
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver.setCodecPreferences(sorted(codecs, key=lambda codec: codec.mimeType == "audio/opus"))
+        answer = await endpoint.call(await browser.offer())
+        assert re.findall(r"a=rtpmap:\d+ (\S+)", answer.sdp) == ["opus/48000/2"]
+        await browser.take(answer.sdp)
+        await until(lambda: browser.peak() > 7000)
+        assert browser.peak() < 9000
+        await browser.close()
 
 
 async def test_messages_and_keys_pass_through_the_data_channel(network: None) -> None:

@@ -35,6 +35,14 @@ def tap(receiver: Any, sink: Callable[[Any], None]) -> None:
     receiver._RTCRtpReceiver__jitter_buffer = _Tap(sink)
 
 
+def keep_opus(transceiver: Any) -> None:
+    """Have nothing but Opus answered to the offer that was just taken.
+
+    aiortc sends what the offer names first, and heeds `setCodecPreferences` only before it takes one.
+    """
+    transceiver._codecs = [codec for codec in transceiver._codecs if codec.mimeType.lower() == "audio/opus"]
+
+
 def ssrc(sender: Any) -> int:
     """What an `RTCRtpSender` has promised as its SSRC."""
     return int(sender._ssrc)

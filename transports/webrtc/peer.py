@@ -87,6 +87,7 @@ class Peer:
                     if transceiver.sender.track is not self._track:
                         self._tap(transceiver.receiver)
                         transceiver.sender.replaceTrack(self._track)
+                    aiortc_internals.keep_opus(transceiver)
                     transceiver.direction = "sendrecv"
                 else:
                     transceiver.direction = "inactive"
