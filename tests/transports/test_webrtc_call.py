@@ -19,7 +19,7 @@ from config.settings import WebRtcSettings
 from tests.transports import netns
 from tests.transports.fake_agent import FakeAgent, rtvi, tone
 from tests.waiting import until
-from transports.call import CallRefused, EndReason
+from transports.call import CallGone, CallRefused, EndReason
 from transports.webrtc.audio import SpeechTrack
 from transports.webrtc.call import STALLED_S
 from transports.webrtc.endpoint import OfferError, UnknownCall, WebRtcEndpoint
@@ -31,6 +31,14 @@ pytestmark = [pytest.mark.netns, pytest.mark.peers]
 def network() -> Iterator[None]:
     with netns.cable() as cable, netns.inside(cable.server):
         yield
+
+
+@pytest.fixture
+def mute_stun(network: None) -> Iterator[str]:
+    """A STUN server that never answers: whoever gathers candidates takes 1.5 s."""
+    with socket.socket(type=socket.SOCK_DGRAM) as mute:
+        mute.bind((netns.HERE, 0))
+        yield f"stun:{netns.HERE}:{mute.getsockname()[1]}"
 
 
 class Browser:
@@ -220,6 +228,46 @@ async def test_a_browser_that_comes_back_goes_on_with_its_call(network: None) ->
         await second.close()
 
 
+async def test_a_call_that_ends_while_it_is_answered_leaves_nothing(network: None, mute_stun: str) -> None:
+    agent = FakeAgent()
+    async with serving(agent, stun=(mute_stun,)) as endpoint:
+        browser = Browser()
+        calling = asyncio.create_task(endpoint.call(await browser.offer()))
+        await until(lambda: agent.recorders and agent.recorders[0].started)
+        await agent.live[0].hangup()
+        with pytest.raises(CallGone):
+            await calling
+        await browser.close()
+
+
+async def test_a_call_that_ends_while_a_browser_comes_back_leaves_nothing(
+    network: None, mute_stun: str
+) -> None:
+    agent = FakeAgent()
+    async with serving(agent, stun=(mute_stun,)) as endpoint:
+        first, second = Browser(), Browser()
+        token = await first.call(endpoint)
+        await until(lambda: agent.connected)
+        coming = asyncio.create_task(endpoint.reconnect(token, await second.offer()))
+        await asyncio.sleep(0)
+        await agent.live[0].hangup()
+        with pytest.raises(UnknownCall):
+            await coming
+        await first.close()
+        await second.close()
+
+
+async def test_of_two_that_come_back_at_once_one_is_kept(network: None, mute_stun: str) -> None:
+    agent = FakeAgent()
+    async with serving(agent, stun=(mute_stun,)) as endpoint:
+        first, second, third = Browser(), Browser(), Browser()
+        token = await first.call(endpoint)
+        offers = [await second.offer(), await third.offer()]
+        await asyncio.gather(*(endpoint.reconnect(token, offer) for offer in offers))
+        for browser in (first, second, third):
+            await browser.close()
+
+
 async def test_a_full_server_refuses_with_its_reason(network: None) -> None:
     agent = FakeAgent(max_calls=0)
     async with serving(agent) as endpoint:
@@ -250,16 +298,15 @@ async def test_a_flood_of_messages_ends_the_call(network: None) -> None:
         await browser.close()
 
 
-async def test_a_stun_server_that_never_answers_delays_no_answer_beyond_2_s(network: None) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as mute:
-        mute.bind((netns.HERE, 0))
-        stun = f"stun:{netns.HERE}:{mute.getsockname()[1]}"
-        async with serving(FakeAgent(), stun=(stun,)) as endpoint:
-            browser = Browser()
-            offer = await browser.offer()
-            begun = time.monotonic()
-            answer = await endpoint.call(offer)
-            assert time.monotonic() - begun < 2
-            await browser.take(answer.sdp)
-            await until(lambda: browser.peak() > 7000)
-            await browser.close()
+async def test_a_stun_server_that_never_answers_delays_no_answer_beyond_2_s(
+    network: None, mute_stun: str
+) -> None:
+    async with serving(FakeAgent(), stun=(mute_stun,)) as endpoint:
+        browser = Browser()
+        offer = await browser.offer()
+        begun = time.monotonic()
+        answer = await endpoint.call(offer)
+        assert time.monotonic() - begun < 2
+        await browser.take(answer.sdp)
+        await until(lambda: browser.peak() > 7000)
+        await browser.close()

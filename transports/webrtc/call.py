@@ -121,12 +121,8 @@ class WebRtcCall(CallTransport):
             raise CallGone("The call is over.")
         if self._peer.knows(offer) and not restart:
             return await self._peer.accept(offer)
-        old = self._peer
         answer = await self._connect(offer)
         self._heard_at = time.monotonic()
-        closing = asyncio.create_task(old.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
         return answer
 
     async def add_candidate(self, candidate: str, sdp_mid: str, sdp_mline_index: int) -> None:
@@ -149,6 +145,7 @@ class WebRtcCall(CallTransport):
         await self._end(EndReason.CALLER_HANGUP)
 
     async def _connect(self, offer: str) -> str:
+        """Raises OfferError, or CallGone if the call is over by then."""
         track = SpeechTrack(self._pull)
         peer = Peer(
             self._ice_servers,
@@ -159,11 +156,17 @@ class WebRtcCall(CallTransport):
         )
         try:
             answer = await peer.accept(offer)
+            if self.over:
+                raise CallGone("The call is over.")
         except BaseException:
             await peer.close()
             raise
-        self._peer = peer
+        old, self._peer = self._peer, peer
         self._speech = IncomingSpeech()
+        if old is not None:
+            closing = asyncio.create_task(old.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         return answer
 
     def _pull(self, samples: int) -> bytes:
