@@ -115,9 +115,9 @@ class OutboundCall:
         """All that has happened and will, until it is over."""
         told = 0
         while True:
-            for progress in self.progress[told:]:
-                yield progress
-            told = len(self.progress)
+            while told < len(self.progress):
+                told += 1
+                yield self.progress[told - 1]
             if self.gone.is_set():
                 return
             await self._changed.wait()

@@ -20,7 +20,8 @@ from agent.cli import app as offhook
 from agent.http import outbound as module
 from agent.http.app import create_app
 from agent.http.outbound import outbound_router
-from agent.outbound.calls import OutboundCalls
+from agent.outbound.calls import OutboundCall, OutboundCalls, Plan
+from agent.outbound.session import Script
 from agent.sessions import Sessions
 from config.answering import Personas
 from config.outbound import OutboundSettings
@@ -147,6 +148,18 @@ async def test_progress_is_told_as_it_comes(serve: Serve) -> None:
         assert got[-1][1]["reason"] == "busy"
         assert got[-1][1]["detail"] == "It is busy. (486 Busy Here)"
         assert got[-1][1]["status"] == 486
+
+
+async def test_what_happens_while_a_listener_is_busy_is_told_too() -> None:
+    call = OutboundCall(Plan("sip:600@127.0.0.1", Script(PERSONA), ring_timeout_s=5), "anyone")
+    call.note("dialling")
+    told = []
+    async for progress in call.follow():
+        told.append(progress.state)
+        if progress.state == "dialling":
+            call.note("ringing")
+            call.note("over")
+    assert told == ["dialling", "ringing", "over"]
 
 
 async def test_a_call_that_rings_for_long_is_still_followed(
