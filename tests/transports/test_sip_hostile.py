@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from transports.sip import guard, kernel_filter, process
 from transports.sip import server as sip_server_module
 from transports.sip.limits import STRIKES
 from transports.sip.native import Stack
-from transports.sip.own_sockets import share
+from transports.sip.own_sockets import cut_connections, share
 from transports.sip.server import SipServer
 
 STRANGER = "127.0.0.66"
@@ -95,6 +96,29 @@ async def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         await until(lambda: banned(server) == [STRANGER])
         await until(lambda: not banned(server))
         await asyncio.sleep(0.2)
+        phone.send_request("OPTIONS")
+        assert (await phone.final_answer()).status == 200
+        phone.close()
+
+
+async def test_bans_end_though_no_descriptor_was_left_when_one_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.1)
+    errors = [OSError(errno.EMFILE, "Too many open files")]
+
+    def cut(ports: Container[int], is_banned: Callable[[str], bool]) -> None:
+        if errors and not is_banned(STRANGER):
+            raise errors.pop()
+        cut_connections(ports, is_banned)
+
+    monkeypatch.setattr(kernel_filter, "cut_connections", cut)
+    async with guarded_server(Reception(), ban_s=1) as (server, at):
+        phone = Caller(at, STRANGER)
+        for _ in range(2):
+            phone.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+            await until(lambda: banned(server) == [STRANGER])
+            await until(lambda: not banned(server))
+            await until(lambda: not errors)
+            await asyncio.sleep(0.2)
         phone.send_request("OPTIONS")
         assert (await phone.final_answer()).status == 200
         phone.close()

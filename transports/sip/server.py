@@ -423,10 +423,10 @@ class SipServer:
         """Notice a stack that hangs and addresses that come and go; tell how many packets were dropped."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            self._filter.tell_dropped()
-            self._filter.apply()  # some may be over
             if self._stack is not None:
                 try:
+                    self._filter.tell_dropped()
+                    self._filter.apply()  # some may be over
                     await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
                     if not self._worker:
