@@ -75,19 +75,18 @@ class Chat:
         except ModelError as error:
             raise ProblemError(503, f"{error} GET /health says more.") from error
         found = self._conversations.open(conversation, time.monotonic())
-        if found.answering:
-            raise ProblemError(
-                409, "This conversation is being answered. Wait for the answer, or use another id."
-            )
+        _require_idle(found)
         return Answer(found, endpoint.model)
 
     async def tokens(self, answer: Answer, text: str) -> AsyncGenerator[str, None]:
         """The answer's tokens. What was sent stays in the conversation, even if the reader leaves.
 
-        Raises ProblemError if there is no place for the request, it is too long, or the model fails.
+        Raises ProblemError if there is no place for the request, it is too long, the conversation has become
+        busy, or the model fails.
         """
         conversation = answer.conversation
         await self._require_room(text)
+        _require_idle(conversation)  # another may have begun meanwhile
         with self._admission():
             conversation.answering = True
             self._conversations.add(conversation, "user", text)
@@ -175,3 +174,10 @@ class Chat:
             raise ProblemError(500, "The answer failed. The log says why.") from error
         finally:
             chain.close()
+
+
+def _require_idle(conversation: Conversation) -> None:
+    if conversation.answering:
+        raise ProblemError(
+            409, "This conversation is being answered. Wait for the answer, or use another id."
+        )

@@ -221,6 +221,26 @@ async def test_one_answer_at_a_time_in_a_conversation(running: Running) -> None:
     assert (await first).status_code == 200
 
 
+async def test_of_two_questions_at_once_one_is_answered(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting: list[str] = []
+    both = asyncio.Event()
+
+    async def count(text: str) -> int:
+        counting.append(text)
+        await both.wait()
+        return len(text)
+
+    running.llm.endpoint.room = 100
+    monkeypatch.setattr(running.llm.endpoint, "count", count)
+    asked = [asyncio.create_task(running.ask(text, conversation="mine")) for text in ("Hi", "Hello?")]
+    await until(lambda: len(counting) == 2)
+    both.set()
+    assert sorted([reply.status_code for reply in await asyncio.gather(*asked)]) == [200, 409]
+    assert len(running.script.seen) == 1
+
+
 async def test_model_trouble_has_its_statuses(running: Running) -> None:
     running.script.status = 500
     assert (await running.ask("Hi")).status_code == 502
