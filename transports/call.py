@@ -14,6 +14,8 @@ from pipecat.transports.base_transport import BaseTransport
 
 from transports.playout import Playout
 
+_LONGEST_NAME = 128
+
 
 class EndReason(StrEnum):
     """Why a call ended. Every call ends for exactly one of these."""
@@ -39,6 +41,11 @@ class EndReason(StrEnum):
     NOT_REACHED = "not_reached"
     UNAUTHORIZED = "unauthorized"
     ANSWERING_MACHINE = "answering_machine"
+
+
+def printable(name: str) -> str:
+    """What may be shown and kept of a name or number from the network: of bounded length, too."""
+    return "".join(c for c in name if c.isprintable()).strip()[:_LONGEST_NAME]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from transports.call import TransferFailed
 
 
 class TransferRequest(BaseModel):
-    to: str = Field(description="A name in `transfer.to`.", examples=["reception"])
+    to: str = Field(max_length=200, description="A name in `transfer.to`.", examples=["reception"])
 
 
 class Transferred(BaseModel):

@@ -11,11 +11,10 @@ from pydantic import AliasChoices, BaseModel, Field
 from agent.http.access import OPERATE
 from agent.http.problems import ProblemError, responses
 from config.settings import WebRtcSettings
-from transports.call import CallGone, CallRefused
+from transports.call import CallGone, CallRefused, printable
 from transports.webrtc.endpoint import Answer, OfferError, UnknownCall, WebRtcEndpoint
 
 Token = Annotated[str, Field(max_length=64)]
-MAX_CALLED = 128  # characters
 
 
 class Offer(BaseModel):
@@ -33,7 +32,7 @@ class Offer(BaseModel):
     @property
     def called(self) -> str:
         called = self.request_data.get("called") if isinstance(self.request_data, dict) else None
-        return called[:MAX_CALLED] if isinstance(called, str) else ""
+        return printable(called) if isinstance(called, str) else ""
 
 
 class Candidate(BaseModel):

@@ -321,6 +321,20 @@ async def test_a_stream_that_never_starts_right_is_refused(server: Server) -> No
     assert not server.agent.recorders
 
 
+async def test_of_names_only_what_can_be_shown_is_kept(server: Server) -> None:
+    side = GenesysSide()
+    stream = Stream(side, await server.connect(side))
+    (opening,) = side.opening()
+    assert isinstance(opening, str)
+    opening = opening.replace("+15550100", r"al\ud800ice").replace("+15550199", r"support\u0007")
+    await stream.send(opening)
+    await until(lambda: server.agent.live)
+    info = server.agent.live[0].info
+    assert (info.caller, info.called) == ("alice", "support")
+    await stream.close()
+    await server.nobody_left()
+
+
 async def test_genesys_opens_pings_probes_and_closes_by_its_protocol(server: Server) -> None:
     side = GenesysSide()
     async with server.call(side) as stream:

@@ -160,6 +160,19 @@ async def test_messages_and_keys_pass_through_the_data_channel(network: None) ->
         await browser.close()
 
 
+async def test_a_message_that_is_no_whole_text_is_left_out(network: None) -> None:
+    agent = FakeAgent(greeting_s=0)
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        await browser.call(endpoint)
+        await browser.say("send-text", {"content": "half \ud800"})
+        browser.channel.send("[" * 10_000)
+        await browser.say("send-text", {"content": "whole"})
+        await until(lambda: browser.messages)
+        assert [m["data"]["content"] for m in agent.messages] == ["whole"]
+        await browser.close()
+
+
 async def test_a_goodbye_ends_the_call_at_once(network: None) -> None:
     agent = FakeAgent()
     async with serving(agent) as endpoint:

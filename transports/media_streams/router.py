@@ -15,7 +15,7 @@ from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from config.carriers import CarrierSettings
-from transports.call import CallHandler, CallInfo, CallRefused
+from transports.call import CallHandler, CallInfo, CallRefused, printable
 from transports.media_streams.call import BUSY, GONE_S, NORMAL, POLICY, TIMEOUT, MediaStreamCall
 from transports.media_streams.carrier import AnsweringCarrier, Carrier, Opened, ProtocolError, parse
 from transports.media_streams.exotel import Exotel
@@ -189,8 +189,8 @@ class _Endpoint:
             return
         info = CallInfo(
             carrier.name,
-            caller=ticket.caller if ticket else opened.caller,
-            called=ticket.called if ticket else opened.called,
+            caller=printable(ticket.caller if ticket else opened.caller),
+            called=printable(ticket.called if ticket else opened.called),
             remote=websocket.client.host if websocket.client else "",
             codec=carrier.codec,
             call_id=opened.call_id or (ticket.call_id if ticket else ""),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from transports.call import printable
 from transports.sip.message import Message, parameter
 
-_LONGEST = 128
 _ADDRESS = re.compile(r'(?:\s*"(?P<quoted>(?:\\.|[^"\\])*)"\s*|(?P<name>[^<"]*))<(?P<uri>[^>]*)>')
 _URI = re.compile(r"(?P<scheme>sips?|tel):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _NAMELESS = {"", "anonymous", "unknown", "unavailable", "restricted", "private"}
@@ -96,6 +96,6 @@ def _index(entry: str) -> list[int]:
 
 
 def _clean(text: str) -> str:
-    """What may be shown and kept: printable, whole characters."""
+    """What may be shown and kept: whole characters."""
     whole = text.encode(errors="surrogateescape").decode(errors="replace")
-    return "".join(c for c in whole if c.isprintable()).strip()[:_LONGEST]
+    return printable(whole)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from typing import Any
@@ -17,6 +16,7 @@ from pipecat.frames.frames import (
     OutputTransportMessageUrgentFrame,
 )
 from pipecat.processors.frame_processor import FrameProcessor
+from pydantic_core import from_json
 
 from transports.call import CallGone, CallInfo, CallTransport, EndReason, MediaStats
 from transports.pipecat_io import CallInput, CallOutput
@@ -197,7 +197,7 @@ class WebRtcCall(CallTransport):
         if isinstance(text, bytes) or len(text) > MAX_MESSAGE_BYTES or text.startswith("ping"):
             return
         try:
-            message = json.loads(text)
+            message = from_json(text)  # of whole characters only, and not nested without end
         except ValueError:
             return
         if isinstance(message, dict):

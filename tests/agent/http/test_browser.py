@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
@@ -145,6 +146,7 @@ async def test_a_refused_call_says_why_and_when_to_try_again(client: httpx2.Asyn
     [
         ({"request_data": {"called": "echo"}}, "echo"),
         ({"requestData": {"called": "echo", "more": 1}}, "echo"),
+        ({"request_data": {"called": " ec\ud800ho\n"}}, "echo"),
         ({"request_data": {"called": ["echo"]}}, ""),
         ({"request_data": "echo"}, ""),
         ({}, ""),
@@ -154,7 +156,8 @@ async def test_a_browser_dials_whom_it_likes(
     client: httpx2.AsyncClient, sent: dict[str, object], called: str
 ) -> None:
     dialled.clear()
-    await client.post("/api/v1/webrtc/offer", json={"type": "offer", "sdp": OFFER, **sent})
+    body = json.dumps({"type": "offer", "sdp": OFFER, **sent})
+    await client.post("/api/v1/webrtc/offer", content=body, headers={"Content-Type": "application/json"})
     assert dialled == [called]
 
 

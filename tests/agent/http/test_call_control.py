@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 
@@ -55,6 +57,17 @@ async def test_why_not_is_said(
 async def test_there_must_be_a_call_and_a_target(client: httpx2.AsyncClient, call: FakeCall) -> None:
     assert_problem(await client.post("/api/v1/sessions/gone/transfer", json={"to": "x"}), 404, "gone")
     assert_problem(await client.post(f"/api/v1/sessions/{call.info.id}/transfer", json={}), 422, "to")
+
+
+async def test_what_isnt_a_whole_text_is_asked_of_no_call(client: httpx2.AsyncClient, call: FakeCall) -> None:
+    for path, field in (("transfer", "to"), ("say", "text"), ("messages", "text")):
+        answer = await client.post(
+            f"/api/v1/sessions/{call.info.id}/{path}",
+            content=json.dumps({field: "half \ud800"}),
+            headers={"Content-Type": "application/json"},
+        )
+        assert_problem(answer, 422, field)
+    assert not call.actions
 
 
 @pytest.mark.parametrize("what", ["hold", "resume"])
