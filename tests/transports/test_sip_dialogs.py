@@ -296,6 +296,28 @@ async def test_a_session_that_the_caller_refreshes(
         assert await soon(reception.ended.get()) is EndReason.CALLER_GONE
 
 
+async def test_what_we_ask_refreshes_a_session_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's own timer starts anew by it."""
+    monkeypatch.setattr(session_timer, "MIN_SE_S", 1)
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await caller.ask("INVITE", caller.sdp(), TIMER.format("6;refresher=uac"))  # ended after 4 s
+        caller.ack(answer)
+        caller.start_rtp(answer)
+        call = await soon(reception.connected.get())
+        await asyncio.sleep(2)
+        holding = asyncio.create_task(call.hold())
+        while not (text := await soon(caller.receive())).startswith("INVITE"):
+            pass
+        caller.answer_request(text, caller.sdp("recvonly"))
+        await soon(holding)
+        with pytest.raises(TimeoutError):
+            await soon(caller.serve(), 3)
+        assert reception.ended.empty()
+        await soon(caller.serve(), 8)
+        assert await soon(reception.ended.get()) is EndReason.CALLER_GONE
+
+
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("timer", [TIMER.format("2;refresher=uas"), "Session-Expires: 2\r\n"])
 async def test_a_session_that_we_refresh(timer: str, tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,6 +261,8 @@ class SipCall(CallTransport):
             self._start_timer()
             self._hold.agreed()
             self._renegotiated()
+        elif event is DialogEvent.REFRESHED and self._established:
+            self._start_timer()
         elif event is DialogEvent.UNANSWERED:
             self._start(self._hang_up(EndReason.TRANSPORT_FAILURE))
 

@@ -18,6 +18,7 @@ class DialogEvent(Enum):
     PRACKED = auto()  # the provisional response arrived
     UNANSWERED = auto()  # our offer got no answer: end the call
     RESPONDED = auto()  # the peer, to anything
+    REFRESHED = auto()  # the session, by a request of ours
 
 
 @dataclass(frozen=True, slots=True)

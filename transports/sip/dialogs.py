@@ -21,6 +21,7 @@ from transports.sip.parties import Parties, parties
 from transports.sip.referral import Referral, Replaces
 from transports.sip.sdp import Ip, NotAcceptable
 from transports.sip.session_timer import MIN_SE_S, TooSmall, asked_for
+from transports.sip.trace import call_id_of
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 _LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
@@ -139,11 +140,14 @@ class Dialogs:
                 return Reply(405, "Method Not Allowed", (("Allow", self._allow),))
         return Reply(501, "Not Implemented", (("Allow", self._allow),))
 
-    def responded(self, call_id: str) -> None:
+    def responded(self, response: bytes) -> None:
         """Note that a response came."""
+        call_id = call_id_of(response)
         if dialog := self._dialogs.get(call_id):
             dialog.responded = True
             dialog.on_event(DialogEvent.RESPONDED)
+            if _refreshes(response):
+                dialog.on_event(DialogEvent.REFRESHED)
         elif self._dialling:
             self._early.add(call_id)
 
@@ -362,6 +366,15 @@ def _tags(sent: Message) -> tuple[str, str]:
     """Ours and the peer's; 0 stands for none (RFC 3891 3)."""
     ours, theirs = ("To", "From") if sent.status else ("From", "To")
     return parameter(sent.header(ours), "tag"), parameter(sent.header(theirs), "tag") or "0"
+
+
+def _refreshes(response: bytes) -> bool:
+    """RFC 4028 10: any 2xx to a re-INVITE or UPDATE does, whichever side is the refresher."""
+    try:
+        message = Message.parse(response)
+    except ValueError:
+        return False
+    return 200 <= message.status < 300 and message.method in ("INVITE", "UPDATE")
 
 
 def _tells_failure(notify: Message) -> bool:

@@ -19,7 +19,7 @@ from transports.sip.native import Stack
 from transports.sip.registrar import Peer
 from transports.sip.sdp import Ip
 from transports.sip.tap import Tap, Traced
-from transports.sip.trace import Trace, call_id_of
+from transports.sip.trace import Trace
 from transports.sip.worker import Worker
 
 _CALL_ERROR = b"SIP/2.0 500 Call Error\r\n"
@@ -107,7 +107,7 @@ class Signalling:
         if message.sent and message.raw.startswith(_CALL_ERROR):
             self._on_abandoned()
         if not message.sent and message.raw.startswith(b"SIP/2.0 "):
-            self._dialogs.responded(call_id_of(message.raw))
+            self._dialogs.responded(message.raw)
         self._trace.add(
             time.time(), message.sent, message.protocol, message.local, message.remote, message.raw
         )
