@@ -21,7 +21,7 @@ from config.sources import load
 from tests.peers import Reception, free_port, sipp
 from tests.process import open_files, resident_mb
 from tests.registrar import NUMBER, PASSWORD, USER, registrar
-from tests.sip_caller import Caller, dialled
+from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
 from transports.call import EndReason
 from transports.sip import accounts
@@ -258,6 +258,30 @@ async def test_a_network_that_is_cut_is_borne(tmp_path: Path, monkeypatch: pytes
                 await until(server, lambda state: registered(state) and state.last_error is None)
         finally:
             transport.close()
+
+
+async def test_a_connection_that_is_lost_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the registration is over: calls come by it alone."""
+    monkeypatch.setattr(accounts, "KEEP_CONNECTED_S", 0.2)
+    contacts: asyncio.Queue[str] = asyncio.Queue()
+
+    async def register(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = SipAnswer(0, (await reader.readuntil(b"\r\n\r\n")).decode())
+        contact = request.header("Contact")
+        assert f":{writer.get_extra_info('peername')[1]};" in contact
+        lines = [f"{name}: {request.header(name)}" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
+        lines += [f"Contact: {contact};expires=3600", "Content-Length: 0", "", ""]
+        writer.write("\r\n".join(["SIP/2.0 200 OK", *lines]).encode())
+        await writer.drain()
+        writer.close()
+        contacts.put_nowait(contact)
+
+    async with await asyncio.start_server(register, "127.0.0.1", 0) as registrar:
+        port = registrar.sockets[0].getsockname()[1]
+        async with server_with({"provider": account(port, transport="tcp", expires_s=3600)}) as server:
+            first = await soon(contacts.get())
+            await until(server, registered)
+            assert await soon(contacts.get(), 5) != first
 
 
 @pytest.mark.soak

@@ -26,6 +26,7 @@ from transports.sip.sdp import Ip
 
 KEEP_ALIVE = b"\r\n\r\n"  # RFC 5626 3.5.1
 KEEP_ALIVE_S = 25.0  # UDP is forgotten by many NATs after 30 s
+KEEP_CONNECTED_S = 120.0  # RFC 5626 4.4.1; the stack closes a connection on which nothing has come for 900 s
 LEAVE_S = 2.0  # so long, at most, a registrar may take to answer that we are gone
 PEERS = 32  # of one account: where its server was found
 
@@ -203,6 +204,8 @@ class Accounts:
                 logger.warning("account %s: %s", account.name, registration.last_error)
             elif before and not registration.last_error:
                 logger.info("account %s is registered again", account.name)
+            if account.path and account.path.protocol != UDP and not registration.last_error:
+                wait_s = min(wait_s, KEEP_CONNECTED_S)  # Contact names the connection, which may be lost
             await self._wait(account, loop.time() + wait_s)
 
     async def _wait(self, account: Account, until: float) -> None:
