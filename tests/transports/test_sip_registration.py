@@ -134,6 +134,14 @@ def test_an_interval_that_is_too_brief_is_made_longer() -> None:
     assert one.answered(said("423 Interval Too Brief", ("Min-Expires", "3600")), CONTACT, now=0) > 0
 
 
+def test_an_interval_that_is_too_brief_behind_a_challenge_is_no_wrong_password() -> None:
+    one, challenged = account(), said("401 Unauthorized", ("WWW-Authenticate", CHALLENGE))
+    assert one.answered(challenged, CONTACT, now=0) == 0
+    assert one.answered(said("423 Interval Too Brief", ("Min-Expires", "3600")), CONTACT, now=0) == 0
+    assert one.answered(challenged, CONTACT, now=0) == 0
+    assert "Authorization" in one.request()
+
+
 def test_an_account_without_a_secret_is_told_to_get_one() -> None:
     one = account(secret=None)
     assert one.answered(said("401 Unauthorized", ("WWW-Authenticate", CHALLENGE)), CONTACT, now=0) == 60

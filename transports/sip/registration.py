@@ -92,6 +92,7 @@ class Registration:
             case 423 if (least := response.header("Min-Expires")).isdecimal():
                 if self._expires_s < int(least) <= _LONGEST_S:
                     self._expires_s = int(least)
+                    self._answered = False  # what is asked next is challenged anew
                     return 0.0
         self._answered = False
         refused = response.status in (401, 403, 404, 407)
