@@ -178,6 +178,21 @@ async def test_a_caller_who_is_gone_while_holding_is_found_out(monkeypatch: pyte
         caller.ended.set()
 
 
+async def test_a_caller_whose_connection_is_lost_while_holding_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sip_call, "SILENCES_A_CHECK", 1)
+    monkeypatch.setattr(sip_call, "TRANSACTION_S", 1)
+    reception = Reception()
+    async with sip_server(reception, **SILENT) as server, phone(server, tcp=True) as caller:
+        await caller.call()
+        await soon(reception.connected.get())
+        await renegotiate(caller, caller.sdp(direction="inactive"))
+        caller.silent = True
+        caller.sip.close()
+        assert await soon(reception.ended.get()) is EndReason.CALLER_GONE
+
+
 async def test_a_caller_who_only_listens_may_be_silent() -> None:
     reception = Reception()
     async with sip_server(reception, **SILENT) as server, phone(server) as caller:

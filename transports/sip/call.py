@@ -43,6 +43,7 @@ SENT_DELAY_S = 0.042  # and from where the feeder has written it, 7 ms more or l
 SILENCES_A_CHECK = 3  # of rtp_timeout_s each, of a caller who holds or only listens
 SAME_KEY_S = 0.5
 KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
+TRANSACTION_S = 32.0  # RFC 3261 17.1.1.2: then an INVITE that nothing answered is given up
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
 # What the stack says when the peer or we have made another offer, or answered one.
 _RENEGOTIATING = (
@@ -96,6 +97,7 @@ class SipCall(CallTransport):
         self._acknowledged = asyncio.Event()  # the provisional response, where that has to be
         self._timer: asyncio.TimerHandle | None = None
         self._silences = 0
+        self._asked_at: float | None = None  # whether the peer is there, which hasn't said anything since
         self._outdated = self._catching_up = False  # with what was agreed
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
@@ -255,7 +257,9 @@ class SipCall(CallTransport):
     def _on_dialog_event(self, event: DialogEvent) -> None:
         if self._stopped:
             return
-        if event is DialogEvent.PRACKED:
+        if event is DialogEvent.RESPONDED:
+            self._asked_at = None
+        elif event is DialogEvent.PRACKED:
             self._acknowledged.set()
         elif event is DialogEvent.AGREED:
             self._start_timer()
@@ -282,8 +286,23 @@ class SipCall(CallTransport):
             self._start(self._hang_up(EndReason.CALLER_GONE))
 
     def _refresh(self) -> None:
-        """Ask by a re-INVITE whether the caller is still there; who isn't has the stack end the call."""
-        self._tell(self._stack.refresh(self.info.call_id))
+        """Ask by a re-INVITE whether the caller is still there.
+
+        The stack ends the call of who isn't, but where it can't even send, as on a connection that is lost.
+        """
+        now = self._loop.time()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > TRANSACTION_S:
+            self._start(self._hang_up(EndReason.CALLER_GONE))
+            return
+        self._start(self._ask())
+
+    async def _ask(self) -> None:
+        try:
+            await self._stack.refresh(self.info.call_id)
+        except BaresipError:  # nothing was asked
+            self._asked_at = None
 
     def _connect(self) -> None:
         if not self._established and self._reason is None and not self._stopped:

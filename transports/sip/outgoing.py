@@ -14,10 +14,10 @@ from baresip.errors import BaresipError
 from baresip.events import Event, StackEvent
 
 from transports.call import CallGone, EndReason
+from transports.sip.call import TRANSACTION_S
 from transports.sip.dialog import DialogEvent
 from transports.sip.moving import MovingCall
 
-TRANSACTION_S = 32.0  # RFC 3261 17.1.1.2: then an INVITE that nothing answered is given up
 _STATUS = re.compile(r"([3-6]\d\d) ?(.*)", re.DOTALL)
 _LONGEST_PHRASE = 60
 
