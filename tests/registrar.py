@@ -5,12 +5,15 @@ What is called as 9 and a port goes to that port of this machine, for who has th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from tests.peers import free_port, require_peer
 from tests.proxy import answers, running
+from tests.sip_caller import SipAnswer
 
 USER, PASSWORD = "4930123456", 'p;a"s <w>ö\\rd'
 NUMBER = "+4930123456"
@@ -82,3 +85,38 @@ async def registrar(folder: Path, port: int = 0, expires_s: int = 60) -> AsyncIt
     ):
         await answers(port)
         yield port
+
+
+def granting(request: SipAnswer) -> bytes:
+    """The answer of a registrar that wants no password, for an hour."""
+    lines = [f"{name}: {request.header(name)}" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
+    lines += [f"Contact: {request.header('Contact')};expires=3600", "Content-Length: 0", "", ""]
+    return "\r\n".join(["SIP/2.0 200 OK", *lines]).encode()
+
+
+class Contacts(asyncio.DatagramProtocol):
+    """What is registered with one over UDP."""
+
+    def __init__(self) -> None:
+        self.registered: asyncio.Queue[str] = asyncio.Queue()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.port: int = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data.startswith(b"REGISTER"):
+            request = SipAnswer(0, data.decode())
+            self.transport.sendto(granting(request), addr)
+            self.registered.put_nowait(request.header("Contact"))
+
+
+@contextlib.asynccontextmanager
+async def contacts() -> AsyncIterator[Contacts]:
+    transport, registrar = await asyncio.get_running_loop().create_datagram_endpoint(
+        Contacts, local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield registrar
+    finally:
+        transport.close()

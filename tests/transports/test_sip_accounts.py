@@ -20,7 +20,7 @@ from config.sip import SipSettings
 from config.sources import load
 from tests.peers import Reception, free_port, sipp
 from tests.process import open_files, resident_mb
-from tests.registrar import NUMBER, PASSWORD, USER, registrar
+from tests.registrar import NUMBER, PASSWORD, USER, granting, registrar
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
 from transports.call import EndReason
@@ -269,9 +269,7 @@ async def test_a_connection_that_is_lost_is_opened_again(monkeypatch: pytest.Mon
         request = SipAnswer(0, (await reader.readuntil(b"\r\n\r\n")).decode())
         contact = request.header("Contact")
         assert f":{writer.get_extra_info('peername')[1]};" in contact
-        lines = [f"{name}: {request.header(name)}" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
-        lines += [f"Contact: {contact};expires=3600", "Content-Length: 0", "", ""]
-        writer.write("\r\n".join(["SIP/2.0 200 OK", *lines]).encode())
+        writer.write(granting(request))
         await writer.drain()
         writer.close()
         contacts.put_nowait(contact)

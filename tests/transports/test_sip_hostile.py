@@ -20,6 +20,7 @@ from baresip.errors import CommandQueueFull
 
 from config.sip import SipSettings
 from tests.peers import Reception, free_port
+from tests.registrar import contacts
 from tests.sip_caller import Caller, dialled
 from tests.transports.netns import HERE, cable, inside
 from tests.transports.sip_calls import phone, soon
@@ -384,6 +385,23 @@ async def lose(namespace: str) -> None:
         ip("-n", namespace, "addr", "add", f"{ours}/24", "dev", "eth")
         await until(lambda: server.reached)
         assert await answers(ours, port)
+
+
+def test_accounts_register_anew_from_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.2)
+    in_a_namespace(register)
+
+
+async def register(namespace: str) -> None:
+    async with contacts() as registrar:
+        accounts = {"provider": {"server": f"127.0.0.1:{registrar.port}", "user": "1001"}}
+        async with guarded_server(Reception(), host="0.0.0.0", accounts=accounts):
+            await soon(registrar.registered.get())
+            for change in ("add", "del"):
+                await asyncio.sleep(0.5)
+                assert registrar.registered.empty()
+                ip("-n", namespace, "addr", change, "10.77.0.9/24", "dev", "eth")
+                await soon(registrar.registered.get())
 
 
 def ip(*words: str) -> None:

@@ -12,7 +12,9 @@ import pytest
 from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
 from tests.peers import Reception, sip_server
+from tests.registrar import contacts
 from tests.sip_caller import Caller
+from tests.transports.sip_calls import soon
 from tests.waiting import until
 from transports.sip import door, public_address
 from transports.sip.message import Message
@@ -74,7 +76,7 @@ async def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPat
     one, own = PublicAddress("office.example", PRIVATE_NETWORKS), ip_address(OWN)
     await one.look_up()
     assert one.towards(OUTSIDE, own) == own
-    keeping = asyncio.create_task(one.keep())
+    keeping = asyncio.create_task(one.keep(lambda: None))
     try:
         for addresses, told in (
             (("2001:db8::5", PUBLIC), PUBLIC),
@@ -89,6 +91,18 @@ async def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPat
         assert one.towards(INSIDE, own) == own
     finally:
         keeping.cancel()
+
+
+async def test_accounts_register_anew_with_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_address, "LOOK_UP_S", 0.05)
+    monkeypatch.setattr(door, "PRIVATE_NETWORKS", ())
+    names = Names(monkeypatch, PUBLIC)
+    async with contacts() as registrar:
+        accounts = {"provider": {"server": f"127.0.0.1:{registrar.port}", "user": "1001"}}
+        async with sip_server(Reception(), public_address="office.example", accounts=accounts):
+            assert f"@{PUBLIC}:" in await soon(registrar.registered.get())
+            names.addresses = ("192.0.2.1",)
+            assert "@192.0.2.1:" in await soon(registrar.registered.get())
 
 
 @pytest.mark.parametrize("value", ["localhost:5060", "a_b", "300.1.1.1", "1.2.3", "-a.b", "a" * 300, "a b"])

@@ -86,6 +86,7 @@ class Accounts:
         self._accounts: dict[str, Account] = {}
         self._departed: list[Account] = []
         self._applying = asyncio.Lock()
+        self._moved = asyncio.Event()  # another, each time: who waits took it before registering
 
     def states(self) -> list[AccountState]:
         now = asyncio.get_running_loop().time()
@@ -163,6 +164,11 @@ class Accounts:
             self._accounts = {name: now[name] for name in accounts}
         self._on_heard()
 
+    def moved(self) -> None:
+        """Register anew, each account: we may be reached at another address now."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
     def leave(self) -> None:
         """Register nowhere any longer; calls go on."""
         for one in self._accounts.values():
@@ -189,7 +195,7 @@ class Accounts:
         if former:  # or it would take back what this one registers
             await asyncio.wait(former)
         while True:
-            before = registration.last_error
+            before, moved = registration.last_error, self._moved
             try:
                 answer = await self._ask(account, registration.request())
                 wait_s = registration.answered(answer, account.agent.user, loop.time())
@@ -206,13 +212,15 @@ class Accounts:
                 logger.info("account %s is registered again", account.name)
             if account.path and account.path.protocol != UDP and not registration.last_error:
                 wait_s = min(wait_s, KEEP_CONNECTED_S)  # Contact names the connection, which may be lost
-            await self._wait(account, loop.time() + wait_s)
+            await self._wait(account, loop.time() + wait_s, moved)
 
-    async def _wait(self, account: Account, until: float) -> None:
+    async def _wait(self, account: Account, until: float, moved: asyncio.Event) -> None:
         """Meanwhile NATs on the way are to remember where calls go."""
         loop = asyncio.get_running_loop()
-        while (left_s := until - loop.time()) > 0:
-            await asyncio.sleep(min(left_s, KEEP_ALIVE_S))
+        while (left_s := until - loop.time()) > 0 and not moved.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, KEEP_ALIVE_S)):
+                    await moved.wait()
             if account.path and account.path.protocol == UDP and account.registration.expires_in(loop.time()):
                 self._keep_alive(account.path)
 

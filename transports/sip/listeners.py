@@ -49,8 +49,11 @@ class Listeners:
             settings.host, settings.port, self._filter.compiled(), self._begin
         )
 
-    async def follow(self, stack: Stack) -> None:
-        """Listen on the addresses that the machine has got since, and no longer on those that it has lost."""
+    async def follow(self, stack: Stack) -> bool:
+        """Listen on the addresses that the machine has got since, and no longer on those that it has lost.
+
+        Returns whether there were any.
+        """
         new, gone, errors = await stack.follow_addresses(
             self._settings.host, self._settings.port, self._filter.compiled(), self._begin
         )
@@ -69,6 +72,7 @@ class Listeners:
             if error not in self.troubles:
                 logger.warning("%s", error)
         self.troubles = told
+        return bool(new or gone)
 
     @property
     def reached(self) -> bool:

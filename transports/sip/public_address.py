@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import socket
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_address, ip_network
 
@@ -32,25 +33,31 @@ class PublicAddress:
             self._name = address
         self._inside = [ip_network(one) for one in inside]
 
-    async def keep(self) -> None:
+    async def keep(self, on_change: Callable[[], object]) -> None:
         """Look the name up again and again, until cancelled."""
         while self._name:
             await asyncio.sleep(LOOK_UP_S)
-            await self.look_up()
+            if await self.look_up():
+                on_change()
 
-    async def look_up(self) -> None:
-        """Go by the address that the name has now; where it has none, by the one that it had."""
+    async def look_up(self) -> bool:
+        """Go by the address that the name has now; where it has none, by the one that it had.
+
+        Returns whether that is another one.
+        """
         if not self._name:
-            return
+            return False
         try:
             found = await asyncio.get_running_loop().getaddrinfo(self._name, None, type=socket.SOCK_DGRAM)
         except OSError as error:
             logger.warning("no address is known for %s (sip.public_address): %s", self._name, error.strerror)
-            return
+            return False
         addresses = sorted({ip_address(entry[4][0]) for entry in found}, key=lambda ip: (ip.version, ip))
-        if self._address not in addresses:
-            logger.info("the public address %s is %s", self._name, addresses[0])
-            self._address = addresses[0]
+        if self._address in addresses:
+            return False
+        logger.info("the public address %s is %s", self._name, addresses[0])
+        self._address = addresses[0]
+        return True
 
     def towards(self, peer: Ip, own: Ip) -> Ip:
         """What to tell a peer of an address of ours."""

@@ -233,7 +233,9 @@ class SipServer:
             )
             if public := self._door.public:
                 await public.look_up()
-                self._looking_up = asyncio.create_task(public.keep(), name="sip-public-address")
+                self._looking_up = asyncio.create_task(
+                    public.keep(self._accounts.moved), name="sip-public-address"
+                )
             await self._listeners.open(stack, self._certificate, self._worker)
             if self._dispatcher:
                 self._dispatcher.listening(self._sockets)
@@ -429,8 +431,9 @@ class SipServer:
                     self._filter.apply()  # some may be over
                     await self._filter.judge_connections()
                     await self._stack.ping(PING_TIMEOUT_S)
-                    if not self._worker:
-                        await self._listeners.follow(self._stack)
+                    moved = not self._worker and await self._listeners.follow(self._stack)
+                    if moved and self._accounts:
+                        self._accounts.moved()
                     if self._dispatcher:
                         self._dispatcher.listening(self._sockets)
                     self._calls.report()  # what was told may have been lost
