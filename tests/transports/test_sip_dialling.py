@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from baresip.errors import CommandQueueFull
 from pydantic import SecretStr
 
 from config.accounts import AccountSettings
@@ -27,6 +28,7 @@ from tests.transports.test_sip_tls import peer
 from tests.waiting import until
 from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import NotPermitted, OutboundGuard
+from transports.sip.native_rtp import StackRtp
 from transports.sip.outgoing import OutgoingCall
 from transports.sip.server import SipServer
 
@@ -104,6 +106,19 @@ async def test_a_call_that_is_answered_carries_sound_both_ways() -> None:
         called.reply(await bye, "200 OK")
         assert await soon(dialling.stopped) is EndReason.AGENT_HANGUP
         assert called.seen == ["INVITE", "ACK", "BYE"]
+        await soon(dialling.over.wait())
+
+
+async def test_an_answer_that_cannot_be_taken_up_is_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise CommandQueueFull("queue full")
+
+    monkeypatch.setattr(StackRtp, "take_over", full)
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address)
+        called.reply(await called.invited(), "200 OK", called.sdp())
+        called.reply(await called.request_of("BYE"), "200 OK")
+        assert await soon(dialling.stopped) is EndReason.TRANSPORT_FAILURE
         await soon(dialling.over.wait())
 
 

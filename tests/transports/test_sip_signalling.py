@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 
 import pytest
 from baresip.call import Call
-from baresip.errors import BaresipError
+from baresip.errors import BaresipError, CommandQueueFull
 
 from config.sip import SipSettings
 from tests.peers import Reception, free_port, sip_server, sipp
@@ -20,6 +20,7 @@ from transports.sip import native, packet_filter
 from transports.sip import server as sip_server_module
 from transports.sip.errors import NoAddress, PortInUse, SipError
 from transports.sip.native import Stack
+from transports.sip.native_rtp import StackRtp
 from transports.sip.server import SipServer
 
 OPTIONS = (
@@ -175,6 +176,19 @@ async def test_a_call_that_fails_before_it_is_answered_finds_no_busy_line(
         answer = await caller.invite()
         caller.ack(answer)
         assert answer.status == 480
+
+
+async def test_a_call_that_cannot_be_taken_up_is_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise CommandQueueFull("queue full")
+
+    monkeypatch.setattr(StackRtp, "negotiated", full)
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        caller.ack(await caller.invite())
+        await soon(caller.serve())
+        assert caller.requests == ["BYE"]
+        assert await soon(reception.ended.get()) is EndReason.TRANSPORT_FAILURE
 
 
 async def test_all_calls_are_hung_up_at_once_when_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:

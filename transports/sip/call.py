@@ -307,10 +307,17 @@ class SipCall(CallTransport):
     def _connect(self) -> None:
         if not self._established and self._reason is None and not self._stopped:
             self._established = True
-            self._start(self._connected())
+            self._start(self._take_up())
+
+    async def _take_up(self) -> None:
+        try:
+            await self._connected()
+        except BaresipError as error:  # the stack has too much to do, and nobody would be heard
+            logger.warning("call %s could not be taken up: %s", self.info.id, error)
+            await self._hang_up(EndReason.TRANSPORT_FAILURE)
 
     async def _connected(self) -> None:
-        negotiated = await self._negotiated()
+        negotiated = await self._stack.rtp.negotiated(self.info.call_id)
         if negotiated is None or self._sockets is None or self._stopped:
             return
         if self._dialog.must_encrypt and not negotiated.encryption:  # the stack takes an answer without
