@@ -29,6 +29,7 @@ class Metrics(Observer):
         self._live = Gauge(
             "offhook_live_calls", "Calls that are on the line.", ("transport",), registry=self.registry
         )
+        self._live.labels("sip")  # there is a figure before the first call
         self._ended = Counter(
             "offhook_calls", "Calls that are over, by why.", ("transport", "cause"), registry=self.registry
         )

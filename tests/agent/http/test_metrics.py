@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,10 @@ async def test_a_call_is_counted(client: httpx2.AsyncClient, metrics: Metrics) -
     assert found["offhook_rtp_jitter_seconds_sum", "sip"] == pytest.approx(0.004)
 
 
+async def test_nobody_is_on_the_line_before_the_first_call(client: httpx2.AsyncClient) -> None:
+    assert (await samples(client))["offhook_live_calls", "sip"] == 0
+
+
 async def test_the_parts_are_looked_up(client: httpx2.AsyncClient) -> None:
     found = await samples(client)
     assert found["offhook_component_state", "llm", "ready"] == 1
@@ -186,6 +190,39 @@ async def run(*words: str, cwd: Path | None = None) -> tuple[int, str]:
 async def test_promtool_takes_the_configuration() -> None:
     status, said = await run(require_peer("promtool"), "check", "config", "prometheus.yaml", cwd=MONITORING)
     assert status == 0, said
+
+
+async def check_alert(folder: Path, alert: str, series: Mapping[str, float], *, fires: bool) -> None:
+    """With these series, for ten minutes as they are. Leaves out what the alert is told with."""
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
+    (rule,) = (rule for rule in rules["groups"][0]["rules"] if rule["alert"] == alert)
+    rules["groups"][0]["rules"] = [rule | {"expr": f"count({rule['expr']})", "annotations": {}}]
+    (folder / "alerts.yaml").write_text(yaml.safe_dump(rules))
+    found = [{"exp_labels": rule["labels"]}] if fires else []
+    given = [{"series": name, "values": f"{value:g}x10"} for name, value in series.items()]
+    case = {
+        "interval": "1m",
+        "input_series": given,
+        "alert_rule_test": [{"eval_time": "10m", "alertname": alert, "exp_alerts": found}],
+    }
+    (folder / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["alerts.yaml"], "tests": [case]}))
+    status, said = await run(require_peer("promtool"), "test", "rules", "test.yaml", cwd=folder)
+    assert status == 0, said
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("live", "fires"), [(None, True), (0, True), (19, True), (20, False)])
+async def test_who_refuses_calls_with_free_lines_is_told_of(
+    tmp_path: Path, live: int | None, fires: bool
+) -> None:
+    series: dict[str, float] = {
+        'offhook_accepting{instance="a"}': 0,
+        'offhook_max_calls{instance="a"}': 20,
+        **({} if live is None else {'offhook_live_calls{instance="a",transport="sip"}': live}),
+    }
+    await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=fires)
+    series['offhook_accepting{instance="a"}'] = 1
+    await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=False)
 
 
 @contextlib.asynccontextmanager
