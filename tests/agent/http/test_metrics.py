@@ -225,6 +225,18 @@ async def test_who_refuses_calls_with_free_lines_is_told_of(
     await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=False)
 
 
+@pytest.mark.peers
+@pytest.mark.parametrize("live", [19, 20])
+async def test_the_lines_of_several_processes_are_told_of_once(tmp_path: Path, live: int) -> None:
+    series: dict[str, float] = {}
+    for process, calls in (("1", 9), ("2", live - 9)):
+        labels = f'instance="a",process="{process}"'
+        series |= {f"offhook_accepting{{{labels}}}": 0, f"offhook_max_calls{{{labels}}}": 20}
+        series[f'offhook_live_calls{{{labels},transport="sip"}}'] = calls
+    await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=live < 20)
+    await check_alert(tmp_path, "OffhookLinesFull", series, fires=live == 20)
+
+
 @contextlib.asynccontextmanager
 async def prometheus(folder: Path, target: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Debian's, with our configuration, scraping `target` each second."""
