@@ -88,6 +88,19 @@ async def test_a_whole_call(cable: netns.Cable, tmp_path: Path, look: str) -> No
         await shoot(page, f"{look}-after")
 
 
+async def test_a_double_click_is_one_call(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).dblclick()
+        await expect(page.get_by_role("log")).to_contain_text(QUESTION, timeout=15_000)
+        assert agent.connected == 1
+        await page.get_by_role("button", name="Hang up").click()
+        await until(lambda: _true(agent.ended == [EndReason.CALLER_HANGUP] and not agent.live))
+
+
 async def _true(value: bool) -> bool:
     return value
 

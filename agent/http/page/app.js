@@ -61,7 +61,7 @@ function explain(error) {
 }
 
 async function start({ silent = false } = {}) {
-  if (call) return;
+  if (call || document.body.dataset.state === "calling") return;
   $("problem").hidden = true;
   show("calling", "Calling…");
   context ??= new AudioContext();
