@@ -106,11 +106,15 @@ class Workers:
         owner = self._dispatcher.owner(id)
         return None if owner is None else Peer(self._workers[owner].http, str(self._socket(owner)))
 
-    async def ask(self, path: str) -> list[httpx2.Response]:
-        """What all of them that answer answer to a GET."""
+    async def ask(self, path: str) -> dict[int, httpx2.Response]:
+        """What all of them that answer answer to a GET, by the number of the process; this one is 1."""
         up = [one for one in self._workers.values() if one.up]
         answers = await asyncio.gather(*(self._get(one, path) for one in up))
-        return [answer for answer in answers if answer and answer.is_success]
+        return {
+            one.number + 1: answer
+            for one, answer in zip(up, answers, strict=True)
+            if answer and answer.is_success
+        }
 
     def health(self) -> list[ComponentHealth]:
         return [

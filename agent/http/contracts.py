@@ -381,8 +381,8 @@ class Elsewhere(Protocol):
     def having(self, id: str) -> Peer | None:
         """The process that has the live call of this id; None if it is none of theirs."""
 
-    async def ask(self, path: str) -> Sequence[Response]:
-        """What all of them that answer answer to a GET."""
+    async def ask(self, path: str) -> Mapping[int, Response]:
+        """What all of them that answer answer to a GET, by the number of the process; this one is 1."""
 
 
 class Node(Protocol):

@@ -107,9 +107,10 @@ class _Every(CollectorRegistry):
 
 async def _labelled(own: CollectorRegistry, elsewhere: Elsewhere) -> Iterable[Metric]:
     """Those of every process, each with the number of its own."""
-    texts = [generate_latest(own).decode(), *(answer.text for answer in await elsewhere.ask("/metrics"))]
+    answers = await elsewhere.ask("/metrics")
+    texts = {1: generate_latest(own).decode()} | {number: answer.text for number, answer in answers.items()}
     figures: dict[str, Metric] = {}
-    for number, text in enumerate(texts, 1):
+    for number, text in texts.items():
         for family in text_string_to_metric_families(text):
             every = figures.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             every.samples += [

@@ -127,7 +127,7 @@ def sessions_router(
             found = [SessionView.of(call, own) for call in calls.live() if filter.takes(call)]
             asked = request.url.include_query_params(state="live", nodes="own")
             target = f"{asked.path}?{asked.query}"
-            for answer in await elsewhere.ask(target) if elsewhere else ():
+            for answer in (await elsewhere.ask(target)).values() if elsewhere else ():
                 found += Sessions.model_validate_json(answer.content).sessions
             if nodes and over == "all":
                 for name, heard in (await nodes.ask(target, asking(request.scope))).items():

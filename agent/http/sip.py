@@ -72,7 +72,8 @@ def sip_router(sip: SipServer, elsewhere: Elsewhere | None = None) -> APIRouter:
 
         found = await asyncio.to_thread(shown)  # thousands of them take a second
         if elsewhere:
-            for answer in await elsewhere.ask(f"{request.url.path}?{request.url.query}"):
+            answers = await elsewhere.ask(f"{request.url.path}?{request.url.query}")
+            for answer in answers.values():
                 found.messages += TraceView.model_validate_json(answer.content).messages
             found.messages.sort(key=lambda message: message.at)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class Other:
     def having(self, id: str) -> Peer | None:
         return Peer(self.http, str(self.socket)) if id == ID else None
 
-    async def ask(self, path: str) -> Sequence[httpx2.Response]:
-        return []
+    async def ask(self, path: str) -> Mapping[int, httpx2.Response]:
+        return {}
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         scopes = request.headers["X-Offhook-Scopes"]

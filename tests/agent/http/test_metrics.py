@@ -24,6 +24,7 @@ from agent.http.app import create_app
 from agent.metrics import Metrics
 from agent.records.recorder import Recorder
 from agent.vitals import Pulse
+from agent.workers import Workers
 from config.settings import Settings
 from models.nvml import Gpu
 from tests.agent.cluster.conftest import settings_of
@@ -141,6 +142,29 @@ async def test_the_parts_are_looked_up(client: httpx2.AsyncClient) -> None:
     assert found[("offhook_max_calls",)] == 20
     assert found[("offhook_gpu_utilisation_ratio",)] == 0.4
     assert found[("process_resident_memory_bytes",)] > 0
+
+
+async def test_the_figures_of_a_process_stay_its_own_while_another_is_down(
+    serve: Serve, metrics: Metrics
+) -> None:
+    settings = Settings.model_validate({"sip": {"processes": 3}})
+    unused: Any = None
+    workers = Workers(settings, unused, Events(), unused)
+    second, third = workers._workers.values()
+    second.up, third.up = False, True
+    told = "# TYPE offhook_live_calls gauge\noffhook_live_calls 7\n"
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text=told))
+    await third.http.aclose()
+    third.http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+    client = await serve(
+        create_app(
+            settings=settings, calls=FakeCalls(), models=FakeModels(), metrics=metrics, elsewhere=workers
+        )
+    )
+    found = await samples(client)
+    assert found["offhook_live_calls", "1", "sip"] == 0
+    assert found["offhook_live_calls", "3"] == 7
+    await workers.close(0)
 
 
 async def test_nobody_is_named(client: httpx2.AsyncClient, metrics: Metrics) -> None:
