@@ -57,6 +57,13 @@ class Plan:
             return self
         return replace(self, reloaded=replace(self.reloaded, applied=(*applied, name)))
 
+    def without_files(self, name: str, keys: Iterable[str]) -> Plan:
+        """With files named among what needs a restart, where nothing else is that these keys say."""
+        needs = self.reloaded.needs_restart
+        if any(_within(key, keys) for key in needs):
+            return self
+        return replace(self, reloaded=replace(self.reloaded, needs_restart=(*needs, name)))
+
 
 def plan(now: Settings, wanted: Settings, *, without: Iterable[str] = ()) -> Plan:
     """What may be applied of the `wanted` settings, but for those `without`.

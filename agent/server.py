@@ -351,7 +351,7 @@ class Server:
             personas = await asyncio.to_thread(load_personas, new.settings)
             voices, languages = [one.voice for one in personas.all], [one.language for one in personas.all]
             if not self.pool.speaks(voices, languages):
-                new = plan(self.settings, wanted, without=ANSWERING)
+                new = plan(self.settings, wanted, without=ANSWERING).without_files(PERSONAS, ANSWERING)
                 personas = self.personas
             elif personas != self.personas:
                 new = new.with_files(PERSONAS, ANSWERING)

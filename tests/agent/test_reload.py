@@ -208,8 +208,8 @@ async def test_what_may_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "us.yaml"
 
-    def write(greeting: str) -> str:
-        persona = load_persona("en").model_copy(update={"greeting": greeting})
+    def write(greeting: str, **more: str) -> str:
+        persona = load_persona("en").model_copy(update={"greeting": greeting, **more})
         file.write_text(persona.model_dump_json(exclude_none=True))
         return str(file)
 
@@ -221,6 +221,7 @@ async def test_who_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         assert (await one.reload(persona=write("Good evening.")))[0] == ()
         # In a language for which nothing is loaded:
         assert await one.reload(persona="fr") == ((), ("persona",))
+        assert await one.reload(persona=write("Bonsoir.", language="fr")) == ((), ("personas",))
         assert one.server.sessions._personas.default.greeting == "Good evening."
 
 
