@@ -41,7 +41,7 @@ def openai_chat_router(pool: ModelPool, language: str) -> APIRouter:
     """`language` is that of the persona, by which a bundled model knows when it has said enough."""
     router = APIRouter(tags=["OpenAI"])
 
-    @router.get("/v1/models", summary="What is loaded", dependencies=[READ])
+    @router.get("/v1/models", summary="What is loaded", dependencies=[READ], responses=responses(503))
     async def models() -> dict[str, Any]:
         names = [pool.llm.endpoint.model, *(part.model for part in pool.health()[:2])]
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}

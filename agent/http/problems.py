@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from models.errors import ModelError
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -78,6 +80,11 @@ def install(app: FastAPI) -> None:
             return answer
         await asked.send_denial_response(answer)
         return None
+
+    @app.exception_handler(ModelError)
+    async def _not_loaded(asked: HTTPConnection, error: ModelError) -> JSONResponse | None:
+        detail = f"{error} GET /health says more."
+        return await _ours(asked, ProblemError(503, detail, headers={"Retry-After": "5"}))
 
     @app.exception_handler(HTTPException)
     async def _starlette(request: Request, error: HTTPException) -> JSONResponse:

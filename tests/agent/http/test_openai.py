@@ -76,10 +76,10 @@ class Pool:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Pool, str]]:
+async def serving(loading: ModelPool | None = None) -> AsyncIterator[tuple[Pool, str]]:
     settings = Settings(http=HttpSettings(api_key=KEY))
     pool = Pool()
-    models = cast(ModelPool, pool)
+    models = loading or cast(ModelPool, pool)
     app = create_app(
         settings=settings,
         calls=Requests(settings),
@@ -213,6 +213,20 @@ async def test_what_is_refused_says_why() -> None:
         "voice: alloy isn't loaded; loaded are: joe.",
     )
     assert (wrong.status_code, noise.status_code) == (401, 415)
+
+
+async def test_while_the_models_load_it_says_so() -> None:
+    loading = ModelPool(Settings(), voices=["joe"], languages=["en"])
+    async with serving(loading) as (_, url), client(url) as http:
+        answers = [
+            await http.get("/models"),
+            await http.post("/chat/completions", json={"messages": [{"role": "user", "content": "Hi."}]}),
+            await http.post("/audio/speech", json={"input": "Hello.", "voice": "joe"}),
+            await http.post("/audio/transcriptions", files={"file": ("a.wav", wav(question()))}),
+        ]
+    for answer in answers:
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["error"]["message"] == "The models aren't loaded. GET /health says more."
 
 
 async def test_a_node_takes_a_busy_server_for_one_that_is_there() -> None:
