@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn import Config, Server
 
+from agent.cluster.cluster import ANSWERED_S
 from tests.certificates import Authority
 from tests.peers import free_port, require_peer
 from tests.proxy import running
@@ -121,6 +122,11 @@ async def test_a_browser_stays_with_the_node_that_has_its_call(tmp_path: Path) -
         assert await asked(third) == "b"
         for _ in range(3):
             assert (await asked(at_a), await asked(at_b)) == ("a", "b")
+
+
+def test_a_node_has_as_long_to_answer_as_among_the_nodes() -> None:
+    text = (DEPLOYED / "haproxy" / "haproxy.cfg").read_text()
+    assert f"timeout server {ANSWERED_S:.0f}s " in text
 
 
 async def test_nodes_are_told_who_asks(tmp_path: Path) -> None:
