@@ -73,7 +73,7 @@ class TooManyReaders(Exception):
 
 
 class Lagged(Exception):
-    """The reader didn't keep up: events are lost to it."""
+    """The reader, or who tells it, didn't keep up: events are lost to it."""
 
 
 class Events(Observer):
@@ -122,6 +122,15 @@ class Events(Observer):
         elif event.kind == "ended":
             self._elsewhere.discard(event.id)
         self._tell(event)
+
+    def missed(self, is_on: Callable[[str], bool]) -> None:
+        """Some of what another process told is lost, which all are told who follow.
+
+        `is_on`: whether another process has the live call of this id. One that ended meanwhile is forgotten.
+        """
+        self._elsewhere = set(filter(is_on, self._elsewhere))
+        for reader in list(self._readers):
+            reader.end(Lagged())
 
     def close(self) -> None:
         """Whoever follows comes to the end."""

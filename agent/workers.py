@@ -249,10 +249,14 @@ class Workers:
         return True
 
     async def _follow(self, one: _Worker) -> None:
-        """Pass on what happens in its calls."""
+        """Pass on what happens in its calls, and that some of it was missed."""
+        was_there = False
         while True:
             with contextlib.suppress(httpx2.HTTPError):
                 async with one.http.stream("GET", "/api/v1/events") as answer:
+                    if answer.is_success and was_there:
+                        self._events.missed(lambda id: self._dispatcher.owner(id) is not None)
+                    was_there = was_there or answer.is_success
                     async for line in answer.aiter_lines():
                         if line.startswith("data: "):
                             self._relay(line.removeprefix("data: "))
@@ -260,7 +264,7 @@ class Workers:
 
     def _relay(self, text: str) -> None:
         event = json.loads(text)
-        if "session" in event:  # not that some were lost
+        if "session" in event:  # not that some were lost, after which the stream begins anew
             self._events.relay(Relayed(event["type"], event["session"], text))
 
     async def _lose(self, ids: Sequence[str]) -> None:

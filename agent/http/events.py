@@ -24,7 +24,7 @@ from transports.call import CallInfo
 
 SEND_DEADLINE_S = 10.0
 _LAGGED = (
-    "Events were lost: you read too slowly, or a node was away. "
+    "Events were lost: you read too slowly, or a node or a process was away. "
     "GET /api/v1/sessions?state=all has how things are."
 )
 _FULL = "Too many follow the events already."
@@ -92,8 +92,8 @@ def events_router(events: Events, nodes: Nodes | None = None) -> APIRouter:
         """Server-sent events of all calls from now on, or of one until it has ended.
 
         `started`, `turn`, `answered`, `false_start`, `tool_call`, `tool_done`, `action`, `problem`, `ended`;
-        and `error` where some were lost, since the reader was too slow. A WebSocket at the same address has
-        them as JSON messages.
+        and `error` where some were lost, since the reader was too slow or another process wasn't heard. A
+        WebSocket at the same address has them as JSON messages.
         """
         whole = nodes if over == "all" else None
         try:
@@ -142,7 +142,7 @@ async def _send(socket: WebSocket, reader: Reader) -> None:
                 await socket.send_text(_text(event))
         await socket.close()
     except Lagged:
-        await socket.close(1008, "You read too slowly: events were lost.")
+        await socket.close(1008, "Events were lost.")
 
 
 async def until_gone(socket: WebSocket) -> None:

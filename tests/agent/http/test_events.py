@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ import pytest
 import websockets
 
 from agent import events as module
+from agent import workers
 from agent.conversation import LatencyTrace
 from agent.events import Events
 from agent.http import events as http
@@ -131,6 +133,45 @@ async def test_who_reads_too_slowly_is_told(
             ended(events, begun(events))
         assert "too slowly" in (await anext(following))["detail"]
     assert not events._readers
+
+
+async def test_who_follows_is_told_where_another_process_wasnt_heard(
+    client: httpx2.AsyncClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LOOK_EVERY_S", 0.01)
+    dispatcher: Any = SimpleNamespace(owner=lambda id: 1 if id == "on" else None)
+    cut, asked = asyncio.Event(), 0
+
+    async def told() -> AsyncGenerator[bytes, None]:
+        for id in ("on", "over"):
+            yield f'data: {{"type": "started", "session": "{id}"}}\n\n'.encode()
+        await cut.wait()
+
+    async def quiet() -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        nonlocal asked
+        asked += 1
+        return httpx2.Response(200, content=told() if asked == 1 else quiet())
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://localhost")
+    unused: Any = None
+    others = workers.Workers(Settings(), dispatcher, events, unused)
+    async with http, aclosing(followed(client, events)) as following:
+        await anext(following)
+        passing_on = asyncio.create_task(others._follow(workers._Worker(1, http)))
+        assert [(await anext(following))["session"] for _ in range(2)] == ["on", "over"]
+        cut.set()
+        async with asyncio.timeout(15):
+            assert "a process was away" in (await anext(following))["detail"]
+        assert await events.follow("over").next() is None
+        events.follow("on")
+        assert len(events._readers) == 1
+        passing_on.cancel()
+        await asyncio.gather(passing_on, return_exceptions=True)
+    await others.close(0)
 
 
 async def test_readers_are_bounded(
