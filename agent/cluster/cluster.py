@@ -277,7 +277,7 @@ class Cluster:
         if not await self._try(self._requests.write()):
             self._requests.away()
         if self._held:
-            await self._held.write(anew=self._was_lost)
+            await self._try(self._held.write(anew=self._was_lost))
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
             self._forgot_s = time.monotonic()

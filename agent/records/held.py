@@ -35,6 +35,7 @@ class HeldCalls:
         self._sources: dict[str, str] = {}  # by call, of those that are on
         self._over: set[str] = set()  # whose rows may be there still
         self._unwritten = False  # calls are on that the others don't know of
+        self._writing = asyncio.Lock()  # or what is over would be deleted before it is written
 
     async def take(self, id: str, source: str) -> bool:
         """Count one more call, unless its source has as many; `leave` follows where it is taken.
@@ -83,26 +84,27 @@ class HeldCalls:
     async def write(self, *, anew: bool = False) -> None:
         """Tell what isn't written yet, where the database can be reached; all, where `anew`."""
         try:
-            async with asyncio.timeout(COUNT_S), self._database.session() as session:
-                over = await self._write(session, anew=anew)
+            async with asyncio.timeout(COUNT_S), self._writing, self._database.session() as session:
+                over, told = await self._write(session, anew=anew)
         except (SQLAlchemyError, OSError):
             self._away()
         else:
             self._over -= over
-            self._former = self._unwritten = False
+            self._former = False
+            self._unwritten = self._unwritten and not self._sources.keys() <= told
 
-    async def _write(self, session: AsyncSession, *, anew: bool) -> set[str]:
-        """Returns of which calls the rows are gone."""
+    async def _write(self, session: AsyncSession, *, anew: bool) -> tuple[set[str], set[str]]:
+        """Returns of which calls the rows are gone, and of which they are there."""
         over = set(self._over)
         if over:
             await session.execute(delete(_ROWS).where(_ROWS.c.id.in_(over)))
         if self._former:
             own = _ROWS.c.node == self._database.node
             await session.execute(delete(_ROWS).where(own, _ROWS.c.since < self._began))
-        if anew or self._unwritten:
-            for id, source in self._sources.items():
-                await self._database.put(session, HeldCall, self._row(id, source))
-        return over
+        told = dict(self._sources) if anew or self._unwritten else {}  # calls begin and end meanwhile
+        for id, source in told.items():
+            await self._database.put(session, HeldCall, self._row(id, source))
+        return over, set(told)
 
     def _row(self, id: str, source: str) -> dict[str, object]:
         return {"id": id, "source": source, "node": self._database.node, "since": datetime.now(UTC)}

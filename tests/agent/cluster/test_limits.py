@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
 from agent.cluster.node import SILENT_S
 from agent.http.app import create_app
 from agent.http.attempts import Rates
 from agent.records.database import Database
 from agent.records.held import HeldCalls
+from agent.records.tables import HeldCall
 from config.settings import Settings
 from tests.agent.cluster.conftest import Node, Running, settings_of
 from tests.agent.cluster.test_nodes import run, silence, up
@@ -110,6 +113,46 @@ async def test_processes_of_one_server_count_together_in_sqlite(tmp_path: Path) 
         assert sum(await asyncio.gather(*(each.take(id, SOURCE) for each, id in asked))) == 2
         await first.gone(id for _, id in asked)  # those of the second one among them
         assert await second.take("a", SOURCE)
+
+
+async def test_calls_that_begin_and_end_while_all_are_told_are_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(Settings.model_validate({"state_dir": tmp_path}))
+    calls = HeldCalls(database, 2, alone=False)
+    leaving: list[asyncio.Task[None]] = []
+    put = database.put
+
+    async def meanwhile(*row: Any) -> None:
+        if not leaving:
+            leaving.append(asyncio.create_task(calls.leave("a")))
+            assert await calls.take("c", OTHER)
+            await asyncio.sleep(0)
+        await put(*row)
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        assert await calls.take("a", SOURCE)  # without the tables, which aren't made yet
+        assert await calls.take("b", SOURCE)
+        await database.connect()
+        monkeypatch.setattr(database, "put", meanwhile)
+        await calls.write()
+        await asyncio.gather(*leaving)
+        async with database.session() as session:
+            assert set(await session.scalars(select(HeldCall.id))) == {"b", "c"}
+
+
+async def test_a_node_lives_on_where_its_calls_cant_be_counted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(**_: bool) -> None:
+        raise RuntimeError("it was told to")
+
+    one = node("one")
+    await up(one)
+    monkeypatch.setattr(held(one), "write", fails)
+    await one.cluster.look()
+    assert one.cluster.health().state == "degraded"
 
 
 async def test_what_a_key_asks_of_one_node_is_taken_off_its_rate_at_another(
