@@ -427,6 +427,8 @@ class Server:
                 # A worker that has too much to do gets no calls; others may have time.
                 ready = self.sessions.accepting[0] if self._worker else not self.sessions.stopped
                 self.sip.tell_ready(ready)
+            if self._worker and self.voicemail.full:  # messages are deleted in the first process
+                await self.voicemail.drop_deleted()
             await asyncio.sleep(LOOK_S)
 
     async def _write_down(self, pcm: bytes, language: str) -> str:

@@ -9,7 +9,7 @@ import ssl
 import time
 import uuid
 import wave
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import partial
@@ -68,6 +68,7 @@ class Voicemail:
         self._ways: list[Way] = [*(["mail"] if mail else []), *(["webhook"] if settings.webhook.url else [])]  # type: ignore[list-item]
         self._messages: dict[str, Message] = {}
         self._own: set[str] = set()  # that are seen to here
+        self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -85,7 +86,10 @@ class Voicemail:
         await self.look(take_over=True)
 
     async def look(self, *, take_over: bool = False) -> None:
-        """Know what other processes of this server have written; `take_over` what they haven't passed on."""
+        """Know what other processes of this server have written and deleted; `take_over` what they haven't
+        passed on.
+        """
+        await self.drop_deleted()
         for message in await asyncio.to_thread(self._read):
             if message.id in self._own:
                 continue
@@ -94,6 +98,12 @@ class Voicemail:
                 self._own.add(message.id)
                 if message.text is None or message.pending:
                     self._start(partial(self._see_through, message))
+
+    async def drop_deleted(self) -> None:
+        """Know what other processes of this server have deleted."""
+        gone = await asyncio.to_thread(self._missing, self._messages.keys() - self._unwritten)
+        for id in gone:
+            self._messages.pop(id, None)
 
     async def close(self) -> None:
         if self._writing:
@@ -123,6 +133,7 @@ class Voicemail:
         )
         self._messages[message.id] = message
         self._own.add(message.id)
+        self._unwritten.add(message.id)
         writing = asyncio.create_task(self._write(message, pcm), name="voicemail-write")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -161,6 +172,7 @@ class Voicemail:
         for wait_s in AGAIN_S:
             try:
                 await asyncio.to_thread(self._write_sound, message, pcm)
+                self._unwritten.discard(message.id)
                 return
             except OSError as error:
                 logger.error("the message %s can't be written yet: %s", message.id, error.strerror)  # noqa: TRY400
@@ -171,7 +183,7 @@ class Voicemail:
     async def _see_through(self, message: Message) -> None:
         """Transcribe it and pass it on, until both are done or it is deleted."""
         tries = 0
-        while message.id in self._messages:
+        while message.id in self._messages and not await asyncio.to_thread(self._missing, {message.id}):
             if message.text is None:
                 await self._write_down(message)
             told = message.text is not None or tries >= len(AGAIN_S)
@@ -240,13 +252,22 @@ class Voicemail:
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_text(message.model_dump_json())
-        new.replace(path)
+        if message.id in self._unwritten or path.exists():
+            new.replace(path)
+        else:  # another process has deleted it
+            new.unlink()
         if message.id not in self._messages:  # deleted meanwhile
             self._erase(message.id)
 
     def _erase(self, id: str) -> None:
         for kind in ("json", "wav"):
             self._path(id, kind).unlink(missing_ok=True)
+
+    def _missing(self, ids: Set[str]) -> list[str]:
+        try:
+            return [id for id in ids if not self._path(id, "json").exists()]
+        except OSError:  # nobody knows
+            return []
 
     def _read(self) -> list[Message]:
         found = []

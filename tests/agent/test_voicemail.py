@@ -247,6 +247,41 @@ async def test_a_caller_is_forgotten(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "messages").iterdir()} == {kept}
 
 
+async def test_what_another_process_deletes_makes_room_and_isnt_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", (0.01,) * 1000)
+    async with mail_server() as gone:
+        given = settings(tmp_path, gone.port, most=1)
+    async with desk(given) as first, desk(given) as worker:
+        id = take(worker)
+        await until(lambda: worker.messages[0].text is not None)
+        await first.look()
+        assert first.delete(id)
+        await until(lambda: not worker._tasks)
+        assert list((tmp_path / "messages").iterdir()) == []
+        await worker.drop_deleted()
+        assert not worker.full
+
+
+async def test_what_another_process_deletes_while_it_is_written_down_isnt_written_again(
+    tmp_path: Path,
+) -> None:
+    async with desk(settings(tmp_path)) as first:
+
+        async def deleted(pcm: bytes, language: str) -> str:
+            await first.look()
+            assert first.delete(taken)
+            return await written(pcm, language)
+
+        async with desk(settings(tmp_path), deleted) as worker:
+            taken = take(worker)
+            await until(lambda: not worker._tasks)
+            await first.look()
+            assert first.messages == []
+    assert list((tmp_path / "messages").iterdir()) == []
+
+
 async def test_what_is_taken_last_is_on_the_disk(tmp_path: Path) -> None:
     async with desk(settings(tmp_path)) as voicemail:
         id = take(voicemail)
