@@ -190,8 +190,8 @@ class Voicemail:
             for way in list(message.pending) if told else ():
                 if await self._pass_on(message, way):
                     message.pending.remove(way)
-            await asyncio.to_thread(self._save, message)
-            if message.text is not None and not message.pending:
+            saved = await self._saved(message)
+            if saved and message.text is not None and not message.pending:
                 return
             await asyncio.sleep(AGAIN_S[tries] if tries < len(AGAIN_S) else HOURLY_S)
             tries += 1
@@ -200,8 +200,16 @@ class Voicemail:
         try:
             pcm = await asyncio.to_thread(self._sound, message.id)
             message.text = await self._transcribe(pcm, message.language)
-        except (ModelError, TimeoutError) as error:
+        except (ModelError, OSError, EOFError, wave.Error) as error:
             logger.warning("the message %s couldn't be transcribed: %s", message.id, error)
+
+    async def _saved(self, message: Message) -> bool:
+        try:
+            await asyncio.to_thread(self._save, message)
+        except OSError as error:
+            logger.error("what became of the message %s can't be written yet: %s", message.id, error.strerror)  # noqa: TRY400
+            return False
+        return True
 
     async def _pass_on(self, message: Message, way: Way) -> bool:
         try:
@@ -285,7 +293,7 @@ class Voicemail:
         async def do() -> None:
             try:
                 await work()
-            except Exception:  # the disk is full, or gone
+            except Exception:  # others are seen to
                 logger.exception("a message is lost, or isn't passed on")
 
         task = asyncio.create_task(do(), name="voicemail")

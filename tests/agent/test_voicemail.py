@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import stat
 import wave
 from collections.abc import AsyncIterator, Callable
@@ -185,6 +186,47 @@ async def test_a_message_is_written_down_later_where_the_recognizer_fails(tmp_pa
         take(voicemail)
         await until(passed_on(voicemail))
         assert voicemail.messages[0].text == "At last."
+
+
+async def test_a_message_is_passed_on_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+    write_text = Path.write_text
+
+    def full_later(path: Path, text: str) -> int:
+        tried.append(path)
+        if len(tried) in (2, 3):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, text)
+
+    monkeypatch.setattr(Path, "write_text", full_later)
+    async with mail_server() as there, desk(settings(tmp_path, there.port)) as voicemail:
+        take(voicemail)
+        await until(lambda: len(tried) > 3 and not voicemail._tasks)
+        assert len(there.mails) == 1
+    async with desk(settings(tmp_path)) as again:
+        assert passed_on(again)()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), EOFError(), wave.Error("no RIFF")]
+)
+async def test_a_message_that_cant_be_read_is_written_down_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    errors, sound = [error], Voicemail._sound
+
+    def fails_first(voicemail: Voicemail, id: str) -> bytes:
+        if errors:
+            raise errors.pop()
+        return sound(voicemail, id)
+
+    monkeypatch.setattr(Voicemail, "_sound", fails_first)
+    async with desk(settings(tmp_path)) as voicemail:
+        take(voicemail)
+        await until(passed_on(voicemail))
+        assert not errors
 
 
 async def test_no_more_are_kept_than_there_is_room_for(tmp_path: Path) -> None:
