@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import smtplib
 import ssl
@@ -82,7 +83,8 @@ class Voicemail:
         return len(self._messages) >= self._settings.most
 
     async def start(self) -> None:
-        """Read what is there, and go on with what isn't passed on yet."""
+        """Read what is there, and go on with what isn't passed on yet. No other process writes by now."""
+        await asyncio.to_thread(self._clear)
         await self.look(take_over=True)
 
     async def look(self, *, take_over: bool = False) -> None:
@@ -169,15 +171,17 @@ class Voicemail:
 
     async def _write(self, message: Message, pcm: bytes) -> None:
         """Until the disk takes it; it is full, or away."""
-        for wait_s in AGAIN_S:
+        for wait_s in (0.0, *AGAIN_S):
+            await asyncio.sleep(wait_s)
             try:
                 await asyncio.to_thread(self._write_sound, message, pcm)
                 self._unwritten.discard(message.id)
                 return
             except OSError as error:
                 logger.error("the message %s can't be written yet: %s", message.id, error.strerror)  # noqa: TRY400
-            await asyncio.sleep(wait_s)
         self._messages.pop(message.id, None)
+        self._unwritten.discard(message.id)
+        await asyncio.to_thread(self._clear, message.id)
         logger.error("the message %s is lost: it can't be written", message.id)
 
     async def _see_through(self, message: Message) -> None:
@@ -270,6 +274,13 @@ class Voicemail:
     def _erase(self, id: str) -> None:
         for kind in ("json", "wav"):
             self._path(id, kind).unlink(missing_ok=True)
+
+    def _clear(self, id: str = "*") -> None:
+        """Delete what was begun to be written of messages that aren't there."""
+        with contextlib.suppress(OSError):
+            for path in (*self._folder.glob(f"{id}.wav"), *self._folder.glob(f"{id}.new")):
+                if not path.with_suffix(".json").exists():
+                    path.unlink()
 
     def _missing(self, ids: Set[str]) -> list[str]:
         try:

@@ -279,6 +279,34 @@ async def test_a_message_that_cant_be_written_is_none(
     assert f"the message {id} is lost" in caplog.text
 
 
+async def test_of_a_message_that_cant_be_written_no_sound_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def full(path: Path, text: str) -> int:
+        tried.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    async with desk(settings(tmp_path)) as voicemail:
+        take(voicemail)
+        await until(lambda: not voicemail._tasks)
+        assert voicemail.messages == []
+    assert len(tried) == 1 + len(module.AGAIN_S)
+    assert list((tmp_path / "messages").iterdir()) == []
+
+
+async def test_sound_without_a_message_is_deleted_at_the_start(tmp_path: Path) -> None:
+    async with desk(settings(tmp_path)) as voicemail:
+        id = take(voicemail)
+        await until(passed_on(voicemail))
+    for kind in ("wav", "new"):
+        (tmp_path / "messages" / f"0123456789ab.{kind}").write_bytes(SOUND)
+    async with desk(settings(tmp_path)):
+        assert {path.stem for path in (tmp_path / "messages").iterdir()} == {id}
+
+
 async def test_a_caller_is_forgotten(tmp_path: Path) -> None:
     async with desk(settings(tmp_path)) as voicemail:
         take(voicemail)
