@@ -44,7 +44,7 @@ class Columns:
         }
 
     def action(self, action: conversation.Action) -> dict[str, Any]:
-        said = self._said(dict(action.arguments))
+        said = self._said(dict(action.arguments), numbers=False)
         return {"name": action.name, "arguments": said, "by": action.by, "at": moment(action.at)}
 
     def problem(self, problem: conversation.Problem) -> dict[str, Any]:
@@ -53,15 +53,18 @@ class Columns:
     def flow(self, flow: Mapping[str, Any]) -> dict[str, Any]:
         return {**flow, "slots": self._said(flow["slots"])}
 
-    def _said(self, value: Any) -> Any:
-        """JSON's values, with the words in it as they may be stored."""
+    def _said(self, value: Any, *, numbers: bool = True) -> Any:
+        """JSON's values, with the words and `numbers` in it as they may be stored."""
         match value:
             case str():
                 return self._words(value)
             case dict():
-                return {key: self._said(one) for key, one in value.items()}
+                return {key: self._said(one, numbers=numbers) for key, one in value.items()}
             case list() | tuple():
-                return [self._said(one) for one in value]
+                return [self._said(one, numbers=numbers) for one in value]
+            case int() | float() if numbers and not isinstance(value, bool):
+                shown = self._words(str(value))
+                return value if shown == str(value) else shown
             case _:
                 return value
 

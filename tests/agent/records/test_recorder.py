@@ -11,6 +11,7 @@ import pytest
 from alembic import command
 from sqlalchemy import select, update
 
+from agent.conversation import Action
 from agent.records import recorder as module
 from agent.records.database import PROCESS_DIED, Database, core
 from agent.records.query import Query, cursor, place
@@ -156,6 +157,22 @@ async def test_words_are_redacted(settings: Settings) -> None:
     assert call.tool_calls[0].result == {"paid": "with ####"}
     assert call.tool_calls[0].error == "not ####"
     assert call.flow == {**asked, "slots": {"phone": "###", "name": "[redacted]"}}
+    await recorder.close()
+
+
+async def test_numbers_are_redacted_but_for_those_of_actions(settings: Settings) -> None:
+    chosen = settings.records.model_copy(update={"redact": (r"\d{4,}",)})
+    recorder = Recorder(settings.model_copy(update={"records": chosen}))
+    await recorder.start()
+    talk = Talk(flow={"slots": {"phone": 5550100, "seats": 2}}).recorded_by(recorder)
+    paid = talk.conversation.tool_called("pay", {"card": 4111, "now": True})
+    talk.conversation.tool_done(paid, result=[{"amount": 1234.5, "seats": 2}], error=None, seconds=1.0)
+    talk.conversation.acted(Action("hold", {"seconds": 3600}, "operator"))
+    call = await over(recorder, talk)
+    assert call.tool_calls[0].arguments == {"card": "[redacted]", "now": True}
+    assert call.tool_calls[0].result == [{"amount": "[redacted].5", "seats": 2}]
+    assert call.flow == {"slots": {"phone": "[redacted]", "seats": 2}}
+    assert call.actions[0].arguments == {"seconds": 3600}
     await recorder.close()
 
 
