@@ -144,7 +144,8 @@ class RemoteRecognizer(Remote[Recognizer]):
                     files={"file": ("speech.wav", wav(pcm), "audio/wav")},
                 ) as answer,
             ):
-                heard = Heard.model_validate_json(await answer.aread())
+                body = await answer.aread()
+            heard = Heard.model_validate_json(body)
         except TimeoutError:
             late = ModelLate(f"{self.server.url} didn't transcribe within {self._timeout_s:.1f} s.")
             self.server.failed(late)

@@ -35,6 +35,7 @@ from models.word_times import spoken_words
 
 RATE_HZ = 24_000  # of OpenAI's samples, where an answer doesn't say another
 LONGEST_S = 300  # of sound for the longest text; a server that goes on has lost itself
+_RATES_HZ = range(4_000, 400_000)  # beyond them the resampler fails, or hangs
 _TRIAL = "One, two, three."
 _PER_CHARACTER = SAMPLE_RATE_HZ // 15  # people say so many in a second
 _PART_BYTES = SAMPLE_RATE_HZ // 50 * 2
@@ -195,6 +196,8 @@ class RemoteVoices(Remote[Voices]):
         ):
             while (delta := await self._in_time(deltas)) is not None:
                 rate_hz, samples, ended = delta
+                if rate_hz not in _RATES_HZ:
+                    raise ModelFailed(f"{self.server.url} speaks at {rate_hz} Hz.")
                 pcm, cut = sound.add(samples, rate_hz)
                 if sound.begun > LONGEST_S * SAMPLE_RATE_HZ:
                     raise ModelFailed(f"{self.server.url} doesn't come to an end.")
@@ -225,9 +228,14 @@ _Delta = tuple[int, bytes, Sequence[WordSaid] | None]
 async def _deltas(answer: httpx2.Response) -> AsyncGenerator[_Delta, None]:
     kind = answer.headers.get("Content-Type", "").lower()
     if kind.startswith("text/event-stream"):
+        kept = b""
         async for line in answer.aiter_lines():
             if line.startswith("data:") and (said := _event(line.removeprefix("data:"), str(answer.url))):
-                yield said
+                rate_hz, samples, ended = said
+                samples = kept + samples
+                end = len(samples) // 2 * 2
+                kept = samples[end:]
+                yield rate_hz, samples[:end], ended
         return
     rate_hz = int(rate) if (rate := kind.partition("rate=")[2].partition(";")[0]).isdigit() else RATE_HZ
     async for chunk in _whole(answer.aiter_bytes()):

@@ -203,6 +203,13 @@ class SpeechServer:
         except ModelError as error:
             self.failed(error)
             raise
+        except Exception as error:  # whatever it sent
+            failed = self._not_understood(error)
+            self.failed(failed)
+            raise failed from error
+
+    def _not_understood(self, error: Exception) -> ModelFailed:
+        return ModelFailed(f"{self.url} isn't understood: {type(error).__name__}.")
 
     async def _tried(self) -> None:
         try:
@@ -210,6 +217,10 @@ class SpeechServer:
                 await self._trial()
         except TimeoutError:
             raise ModelLate(f"{self.url} took more than {TRIAL_S:.0f} s for a trial.") from None
+        except ModelError:
+            raise
+        except Exception as error:  # or nobody would try it any more
+            raise self._not_understood(error) from error
 
     async def _try_again(self) -> None:
         backoff = Backoff(first_s=0.5, longest_s=5.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -264,6 +265,40 @@ async def test_places_that_are_told_are_kept() -> None:
         (Word("It", 0, 1000), Word("costs", 1000, 3000)),
         (Word("$5.", 0, 8000),),
     ]
+
+
+async def test_samples_that_are_cut_between_events_are_whole() -> None:
+    sound = tone(0.5, SAMPLE_RATE_HZ)
+    heard = []
+    for cuts in ((), (1, 4001, 9000)):
+        pieces = [sound[start:end] for start, end in itertools.pairwise((0, *cuts, len(sound)))]
+        events = [
+            {
+                "type": "speech.audio.delta",
+                "audio": base64.b64encode(piece).decode(),
+                "rate_hz": SAMPLE_RATE_HZ,
+            }
+            for piece in pieces
+        ]
+        body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        async with fake(Response(body, media_type="text/event-stream")) as server, speaking(server) as voices:
+            heard.append(Speech.joined(await parts(voices, "Hello.")).pcm)
+    assert len(heard[0]) > SAMPLE_RATE_HZ // 2
+    assert heard[0] == heard[1]
+
+
+@pytest.mark.parametrize(
+    ("rate", "why"), [("0", "speaks at 0 Hz"), ("9" * 9, "speaks at 999999999 Hz"), ("²", "isn't understood")]
+)
+async def test_a_rate_that_cant_be_is_told_and_tried_again(rate: str, why: str) -> None:
+    wrong = Response(tone(1.0, 24_000), media_type=f"audio/pcm;rate={rate}")
+    async with fake(wrong) as server, speaking(server) as voices:
+        with pytest.raises(ModelFailed, match=why):
+            await parts(voices, "Hello.")
+        await voices.start()
+        assert why in (voices.server.down or "")
+        server.answers = [Response(tone(1.0, 24_000), media_type="audio/pcm")]
+        await until(lambda: voices.state == "ready")
 
 
 async def test_an_interruption_reaches_the_server() -> None:
