@@ -21,7 +21,7 @@ def levels(samples: Samples) -> npt.NDArray[np.float32]:
 def audible_s(samples: Samples) -> float:
     """For how long anything is heard."""
     loud = levels(samples)
-    return float(np.sum(loud > 0.05 * loud.max())) * _FRAME / SAMPLE_RATE_HZ
+    return float(np.sum(loud > 0.05 * loud.max(initial=0.0))) * _FRAME / SAMPLE_RATE_HZ
 
 
 def halves(samples: Samples) -> tuple[Samples, Samples]:

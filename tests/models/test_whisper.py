@@ -137,6 +137,14 @@ async def test_the_language_is_detected_when_it_isnt_given(recognizer: Recognize
 
 
 @pytest.mark.models
+def test_a_click_has_a_language_too(recognizer: Recognizer) -> None:
+    click = np.full(100, 3000, np.int16)  # less than a frame, by which it is told how long anything is heard
+    heard = recognizer.transcribe_now(click, None)
+    assert heard.languages
+    assert heard.languages.audible_s == 0.0
+
+
+@pytest.mark.models
 def test_a_hint_decides_the_spelling(recognizer: Recognizer, steady_voice: Voice) -> None:
     sound = on_the_phone(steady_voice, "My name is Catherine Smith.")
     assert "Kathryn" not in recognizer.transcribe_now(sound, "en").text
