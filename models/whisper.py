@@ -42,6 +42,7 @@ _FEWEST_POSITIONS = 500  # with fewer the decoder repeats itself
 _HINT_TOKENS = 100
 _HYPOTHESES = 5  # of the decoder, where what it writes first isn't understood
 _LONG_S = 6  # more than one sentence, perhaps
+_UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})  # languages that have no spaces
 _LONGEST_PASS_S = 15  # of more, the decoder now and then writes the first half alone
 # What an utterance, and each second of it, is worth in tokens; beyond that nothing is listened to once more.
 _WORTH, _WORTH_PER_S = 100, 8
@@ -203,8 +204,10 @@ class Recognizer:
                 decoding = self._decode(encoded, len(samples), code, hint)
                 effort.left -= _FULL_WINDOW + len(decoding.tokens)
             text = once_only(self._written(decoding.tokens))
-        few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and len(text.split()) < audible_s(samples)
+        few = len(samples) > _LONG_S * SAMPLE_RATE_HZ and _words(text, code) < audible_s(samples)
         if few and effort.left > 0:
+            if once:
+                raise ModelBusy("This is only heard well by listening twice.")
             # Between sentences the decoder may take the sound to be over: one at a time it hears them all.
             yield
             both = yield from self._hear_halves(samples, code, expected, once, effort)
@@ -418,6 +421,11 @@ def _length(samples: int, prompt: Sequence[int]) -> int:
     leaves of it."""
     room = _room(samples)
     return room + max(room, len(prompt))
+
+
+def _words(text: str, code: str) -> int:
+    """About how many there are."""
+    return len(text) // 2 if code in _UNSPACED else len(text.split())
 
 
 def _primary(language: str) -> str:

@@ -171,6 +171,20 @@ def test_half_a_minute_is_heard_to_its_end(
 
 
 @pytest.mark.models
+def test_few_words_of_long_speech_are_listened_to_twice(
+    recognizer: Recognizer, steady_voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = np.concatenate([on_the_phone(steady_voice, text) for text in SENTENCES])[: 8 * 16_000]
+    monkeypatch.setattr(recognizer, "_written", lambda _: "Well.")
+    with pytest.raises(ModelBusy):
+        recognizer.transcribe_now(sound, "en", once=True)
+    monkeypatch.setattr(recognizer, "_decode", lambda *_: whisper._Decoding((), 0.0, 0.0, 0.0, cut_off=False))
+    unspaced = "明日は何時に開きますか。それから予約もお願いします。"
+    monkeypatch.setattr(recognizer, "_written", lambda _: unspaced)
+    assert recognizer.transcribe_now(sound, "ja").text == unspaced
+
+
+@pytest.mark.models
 def test_a_hint_makes_no_words_of_noises(recognizer: Recognizer) -> None:
     hint = "Wednesday, Friday, Tuesday, the 3rd of December, Thursday, Monday."
     noises = [audio for kind, audio in map(noise, range(40)) if kind != "keyboard"]  # that knocks like a word
