@@ -14,7 +14,8 @@ from models.llm.spoken_words import LANGUAGES
 _LETTER = r"(?:[^\W_]|[\u0900-\u0903\u093a-\u094f])"
 _WORD = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
 DICTATED = 4  # digits, or letters: fewer are in many a sentence
-_DIGITS_AT_END = re.compile(r"((?:\+?\d[\d\s,.\-()]*)+)[\s.,!?…-]*$")
+# Possessive: what else the digits could be split into takes for ever, and ends at the same place.
+_DIGITS_AT_END = re.compile(r"((?:\+?\d[\d\s,.\-()]*+)++)[\s.,!?…-]*$")
 
 
 def split(text: str) -> list[str]:

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.turn import words
 from agent.turn.endpointing import HEAR_AGAIN_MS, MORE_TIME_MS, Endpointer, Expects, Heard, expects
+from agent.turn.lexicon import lexicon
 from agent.turn.patience import Patience
 from config.turn import TurnSettings
 
@@ -148,6 +150,12 @@ def test_dictation_gets_time(policy: Endpointer, text: str) -> None:
 def test_a_whole_telephone_number_waits_less(policy: Endpointer) -> None:
     heard = Heard(silence_ms=200, finished=0.95, transcript="My number is 0151 234 5678.")
     assert policy.decide(heard).wait_ms == UNSURE_MS
+
+
+def test_many_digits_before_other_words_take_no_time() -> None:
+    said = ", ".join(str(number % 10) for number in range(60))
+    assert words.dictated(f"{said}, okay", lexicon("en")) == 0
+    assert words.dictated(said, lexicon("en")) == 60
 
 
 @pytest.mark.parametrize("text", ["A table for two, please.", "Tomorrow at 10.", "It costs 12.50."])
