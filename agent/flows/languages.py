@@ -15,16 +15,17 @@ def _any(patterns: str) -> str:
 ENGLISH = Lexicon(
     begins={
         Intent.YES: _any(
-            """yes/yeah/yep/yup/ya/sure/correct/right/exactly/perfect/absolutely/of course/indeed"""
+            """yes/yeah/yep/yup/ya/sure/correct(?! (?:the|it|that)\\b(?!'))/right/exactly/perfect/absolutely
+            of course/indeed/certainly/definitely"""
         ),
-        Intent.NO: _any("no/nope/nah/not quite/not really/wait no"),
+        Intent.NO: _any("no(?! problem| worries)/nope/nah/not quite/not really/wait no"),
     },
     whole={
         Intent.YES: _any(
             """that's (?:right|correct|it|fine|good|great|perfect|true)/that is (?:right|correct|fine)
             sounds (?:good|great|right|perfect)/(?:please )?do(?: that| it)?/go ahead/fine/okay/ok/great
             all good/it is/all (?:right|correct)/alright/you got it/please/mm hmm/uh huh/that works
-            works for me"""
+            works for me/i think so/no (?:problem|worries)"""
         ),
         Intent.NO: _any(
             """that's (?:wrong|not right|not correct|incorrect)/wrong/incorrect/it isn't/that's not it"""
@@ -38,7 +39,10 @@ ENGLISH = Lexicon(
         ),
     },
     within={
-        Intent.NO: _any("that's (?:wrong|not right|not correct)/isn't right/is wrong"),
+        Intent.NO: _any(
+            """that's (?:wrong|not right|not correct)/isn't right/is wrong/i (?:don't|do not) think so
+            (?:absolutely|of course|certainly|definitely) not/not (?:exactly|at all)"""
+        ),
         Intent.REPEAT: _any(
             """(?:say|repeat) (?:that|it|the question)/(?:can|could|would) you repeat/what was that
             what did you say/what was the question/didn't (?:hear|catch|get) (?:that|you|it)/say again
@@ -85,6 +89,8 @@ ENGLISH = Lexicon(
     politeness="oh|um|uh|er|erm|hm|hmm|well|so|okay|ok|and|please|actually|sorry|hi|hello|ah|yeah so"
     "|by the way|before that|hold on|wait|but",
     but="but|except|only",
+    waits="wait|hold on|hang on|(?:one|a|just a) (?:moment|second|minute)",
+    harmless="no (?:problem|worries|need|doubt)|why not|not a problem|(?:don't|do not) mind|can't wait",
     denies="don't|do not|didn't|not|never|instead of|rather than|without|can't|cannot|won't|couldn't"
     "|unable to",
     nothing=_any(
@@ -124,13 +130,14 @@ ENGLISH = Lexicon(
 FRENCH = Lexicon(
     begins={
         Intent.YES: _any(
-            """oui/ouais/si/exact/exactement/tout à fait/bien sûr/parfait/d'accord/absolument/voilà"""
+            """oui/ouais/si\\Z/exact/exactement/tout à fait/bien sûr/parfait/d'accord/absolument/voilà"""
         ),
         Intent.NO: _any("non/pas du tout/pas tout à fait"),
     },
     whole={
         Intent.YES: _any(
-            """c'est (?:ça|bon|exact|juste|correct|parfait)/ça marche/ça me va/très bien/allez y/ok"""
+            """c'est (?:bien )?(?:ça|bon|exact|juste|correct|parfait)/ça marche/ça me (?:va|convient)
+            très bien/allez y/ok/je confirme/entendu/pas de (?:problème|souci)"""
         ),
         Intent.NO: _any("c'est (?:faux|pas ça|pas bon)/ce n'est pas ça/faux"),
         Intent.REPEAT: _any("pardon/comment/quoi/hein/allô/encore une fois"),
@@ -138,7 +145,10 @@ FRENCH = Lexicon(
         Intent.LEAVE: _any("annulez/arrêtez/stop/laissez tomber/tant pis"),
     },
     within={
-        Intent.NO: _any("c'est (?:faux|pas ça)/n'est pas (?:ça|bon|juste)"),
+        Intent.NO: _any(
+            """c'est (?:faux|pas ça)/n'est pas (?:ça|bon|juste)/(?:bien sûr|évidemment) que non/absolument pas
+            je (?:ne )?(?:crois|pense) pas/pas d'accord/ça (?:ne )?va pas/pas (?:exactement|vraiment)"""
+        ),
         Intent.REPEAT: _any("répéter/répétez/redire/redites/pas (?:entendu|compris)/vous avez dit quoi"),
         Intent.BACK: _any("en arrière/question précédente/revenir/revenez"),
         Intent.UNKNOWN: _any("(?:je )?(?:ne )?sais pas/aucune idée/pas sûre?/peu importe/je n'en ai pas"),
@@ -165,6 +175,8 @@ FRENCH = Lexicon(
     ),
     politeness="euh|ah|oh|alors|bon|ben|et|s'il vous plaît|en fait|bonjour|allô|ok|au fait|attendez",
     but="mais|sauf",
+    waits="attendez|attends|un (?:instant|moment)|une (?:seconde|minute)",
+    harmless="pas de (?:problème|souci)|pourquoi pas|n'est ce pas",
     denies="pas|plus|jamais|au lieu de|plutôt que|sans|peux pas",
     nothing=_any(
         """(?:ce|ça) sera tout/c'(?:est|était) tout(?: ce qu'il me fallait)?/rien(?: d'autre| de plus)?
@@ -187,23 +199,33 @@ FRENCH = Lexicon(
 
 SPANISH = Lexicon(
     begins={
-        Intent.YES: _any("sí/si/claro/exacto/correcto/perfecto/por supuesto/vale/de acuerdo/eso es/así es"),
-        Intent.NO: _any("no/para nada"),
+        Intent.YES: _any(
+            """sí/si(?! (?:es|se|puede|puedo|no|hay|me|le|fuera)\\b)/claro/exacto/correcto/perfecto
+            por supuesto/vale/de acuerdo/eso es/así es"""
+        ),
+        Intent.NO: _any("no(?! hay problema| me acuerdo| (?:lo )?recuerdo| le oigo)/para nada"),
     },
     whole={
-        Intent.YES: _any("está (?:bien|perfecto|correcto)/muy bien/adelante/me parece bien/ok/bueno"),
+        Intent.YES: _any(
+            "está (?:bien|perfecto|correcto)/es correcto/muy bien/adelante/me (?:parece|va) bien/ok/bueno"
+            "/no hay problema"
+        ),
         Intent.NO: _any("está mal/eso no/no es (?:así|correcto)/incorrecto"),
         Intent.REPEAT: _any("perdón/cómo/qué/otra vez/aló/diga"),
         Intent.BACK: _any("atrás/anterior"),
         Intent.LEAVE: _any("cancele/cancelar/pare/déjelo/olvídelo/da igual"),
     },
     within={
-        Intent.NO: _any("está mal/no es (?:así|correcto)"),
+        Intent.NO: _any(
+            "está mal/no es (?:así|correcto)/(?:claro|por supuesto|creo) que no/se equivoca/no está bien"
+        ),
         Intent.REPEAT: _any(
             """repetir/repita/repite/otra vez/no (?:he )?(?:oído|entendido|entendí|escuché)/qué ha dicho"""
         ),
         Intent.BACK: _any("volver atrás/vuelva atrás/pregunta anterior"),
-        Intent.UNKNOWN: _any("no (?:lo )?sé/ni idea/no estoy segur[oa]/no tengo/me da igual"),
+        Intent.UNKNOWN: _any(
+            "no (?:lo )?(?:sé|recuerdo)/no me acuerdo/ni idea/no estoy segur[oa]/no tengo/me da igual"
+        ),
         Intent.LEAVE: _any(
             """déjelo/olvídelo/he cambiado de (?:idea|opinión)/llamaré (?:luego|otra vez|más tarde)"""
         ),
@@ -227,6 +249,8 @@ SPANISH = Lexicon(
     ),
     politeness="eh|ah|oh|bueno|pues|y|por favor|hola|este|mire|oiga|en realidad|por cierto|espere",
     but="pero|salvo",
+    waits="esper[ae]|un (?:momento|segundo|momentito)",
+    harmless="no hay (?:problema|inconveniente)|por qué no|cómo no|no importa",
     denies="no|nunca|en vez de|en lugar de|sin",
     nothing=_any(
         """(?:eso|ya) (?:es|era|sería|será) todo/es todo/nada(?: más)?
@@ -250,19 +274,26 @@ SPANISH = Lexicon(
 ITALIAN = Lexicon(
     begins={
         Intent.YES: _any(
-            """sì/si/certo/esatto/giusto/corretto/perfetto/va bene/d'accordo/certamente/proprio così"""
+            """sì/si(?! (?:può|potrebbe|possa|tratta|deve)\\b)/certo/esatto/giusto/corretto
+            perfetto/va bene/d'accordo/certamente/proprio così"""
         ),
         Intent.NO: _any("no/per niente"),
     },
     whole={
-        Intent.YES: _any("è (?:giusto|corretto|esatto)/benissimo/ok/faccia pure/prego/mi va bene/bene"),
+        Intent.YES: _any(
+            """è (?:giusto|corretto|esatto)/tutto giusto/benissimo/ok/faccia pure/prego/mi va bene/bene
+            confermo/esattamente/ottimo/non c'è problema"""
+        ),
         Intent.NO: _any("è sbagliato/non è (?:giusto|corretto|così)/sbagliato"),
         Intent.REPEAT: _any("scusi/come/cosa/pronto/ancora/di nuovo"),
         Intent.BACK: _any("indietro/precedente"),
         Intent.LEAVE: _any("annulla/annulli/basta/lasci (?:stare|perdere)/fa niente"),
     },
     within={
-        Intent.NO: _any("è sbagliato/non è (?:giusto|corretto|così)"),
+        Intent.NO: _any(
+            """è sbagliato/non è (?:giusto|corretto|così)/(?:certo che|va bene) no/non va bene/credo di no
+            ha sbagliato"""
+        ),
         Intent.REPEAT: _any("ripetere/ripeta/non ho (?:sentito|capito)/cosa ha detto/un'altra volta"),
         Intent.BACK: _any("torn(?:i|are|iamo) indietro/domanda precedente"),
         Intent.UNKNOWN: _any("non (?:lo )?so/nessuna idea/non sono sicur[oa]/non ce l'ho/è uguale"),
@@ -289,6 +320,8 @@ ITALIAN = Lexicon(
     ),
     politeness="ehm|eh|ah|oh|allora|beh|e|per favore|buongiorno|senta|veramente|a proposito|aspetti",
     but="ma|però|tranne",
+    waits="aspett[ai]|un (?:momento|attimo|secondo)",
+    harmless="non c'è problema|perché no",
     denies="non|mai|invece di|senza",
     nothing=_any(
         """(?:è|era|sarebbe|sarà) tutto/nient'altro/niente(?: altro)?/nulla/basta così
@@ -313,11 +346,12 @@ PORTUGUESE = Lexicon(
         Intent.YES: _any(
             """sim/é/isso/claro/exato/exatamente/certo/correto/perfeito/com certeza/está bem/tudo bem"""
         ),
-        Intent.NO: _any("não/de jeito nenhum"),
+        Intent.NO: _any("não(?! tem problema| (?:me )?lembro| faço ideia)/de jeito nenhum"),
     },
     whole={
         Intent.YES: _any(
-            """isso mesmo/está (?:certo|bem|correto|ótimo)/tá (?:bom|certo)/pode ser/ok/ótimo/pode"""
+            """isso mesmo/está (?:tudo )?(?:certo|bem|bom|correto|ótimo)/tá (?:bom|certo)/pode ser/ok/ótimo
+            pode/confirmo/combinado/pode marcar/(?:não tem|sem) problemas?"""
         ),
         Intent.NO: _any("está errado/não é isso/errado/incorreto"),
         Intent.REPEAT: _any("desculpe/como/o quê/quê/alô/de novo/outra vez"),
@@ -325,12 +359,15 @@ PORTUGUESE = Lexicon(
         Intent.LEAVE: _any("cancele/cancela/pare/deixa (?:para lá|pra lá)/esqueça/esquece"),
     },
     within={
-        Intent.NO: _any("está errado/não é isso/não está certo"),
+        Intent.NO: _any("está errado/não é isso/não está certo/(?:com certeza|claro que|acho que|isso) não"),
         Intent.REPEAT: _any(
             """repetir/repita/repete/de novo/não (?:ouvi|entendi|percebi)/o que (?:você )?disse"""
         ),
         Intent.BACK: _any("volt(?:e|ar) atrás/pergunta anterior"),
-        Intent.UNKNOWN: _any("não sei/nem ideia/não tenho (?:certeza|ideia|um|uma)?/tanto faz"),
+        Intent.UNKNOWN: _any(
+            """não sei/não (?:me )?lembro/não faço ideia/nem ideia/não tenho (?:certeza|ideia|um|uma)?
+            tanto faz"""
+        ),
         Intent.LEAVE: _any("deixa (?:para|pra) lá/esqueça/esquece/mudei de ideia/ligo (?:depois|mais tarde)"),
         Intent.PERSON: _any(
             """falar com (?!voc[eê])\\w+/uma pessoa de verdade/atendente
@@ -352,6 +389,8 @@ PORTUGUESE = Lexicon(
     ),
     politeness="é|eh|ah|oh|bom|bem|e|por favor|olá|oi|então|na verdade|aliás|espere",
     but="mas|exceto",
+    waits="esper[ae]|(?:só )?um (?:momento|instante|minuto|segundo)",
+    harmless="não tem problema|por que não|sem problemas?|não faz mal",
     denies="não|nunca|em vez de|sem",
     nothing=_any(
         """(?:é|era|seria|só) (?:só )?(?:isso|tudo)/mais nada/nada(?: mais)?/só isso(?: mesmo)?
@@ -380,6 +419,8 @@ NONE = Lexicon(
     offers=NEVER,
     politeness=NEVER,
     but=NEVER,
+    waits=NEVER,
+    harmless=NEVER,
     denies=NEVER,
     nothing=NEVER,
     farewell=NEVER,

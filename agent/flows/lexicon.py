@@ -29,6 +29,8 @@ class Lexicon:
     offers: str  # stands in one that a value in it does answer: "would Friday be possible"
     politeness: str  # may stand before anything
     but: str  # takes back a yes
+    waits: str  # as does this, and it ends nothing: more is to come
+    harmless: str  # what is denied without taking a yes back: "no problem"
     denies: str  # stands before what isn't wanted
     nothing: str  # nothing else is wanted
     farewell: str
@@ -43,6 +45,9 @@ class Lexicon:
         if whole_only:
             return frozenset(found)
         found |= {intent for intent, pattern in self.begins.items() if _found(pattern, plain)}
+        taken_back = rf"{self.but}|{self.denies}|{self.waits}"
+        if _found(rf".*\b(?:{taken_back})", re.sub(rf"\b(?:{self.harmless})\b", " ", plain)):
+            found.discard(Intent.YES)  # "yes, but the time is wrong", "absolutely not", "sure, wait"
         found |= {
             intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)
         }
@@ -50,7 +55,7 @@ class Lexicon:
         if _covers(rf"{agrees}|{self.thanks}|{self.courtesies}", plain.split()):  # "That's it, yes, thanks."
             found |= {Intent.YES} if _found(rf"(?:.*\b)?(?:{agrees})", plain) else set()
         if Intent.NO in found or _found(rf".*\b(?:{self.but})", plain):
-            found.discard(Intent.YES)  # "yes, but the time is wrong"
+            found.discard(Intent.YES)
         if Intent.UNKNOWN in found:
             found -= {Intent.YES, Intent.NO}
         return frozenset(found)
@@ -76,6 +81,8 @@ class Lexicon:
 
         `asked`: they answer whether it is, so that a no or thanks do.
         """
+        if _found(rf"(?:.*\b)?(?:{self.waits})", plain_words(words)):
+            return False
         plain = _plain(words, self.politeness)
         ends = rf"{self.nothing}|{self.farewell}"
         no, yes = self.begins[Intent.NO], self.begins[Intent.YES]

@@ -95,6 +95,81 @@ def test_a_yes_with_a_but_is_none() -> None:
     assert read("Yes, but my wife is allergic to nuts", waits="yes") == Reading(sure=False)
 
 
+REFUSALS = """
+en|Absolutely not.
+en|Of course not.
+en|Yeah, I don't think so.
+fr|Bien sûr que non.
+fr|Absolument pas.
+es|Claro que no.
+es|Por supuesto que no.
+it|Certo che no.
+it|Va bene, no.
+pt|Com certeza não.
+pt|Claro que não.
+"""
+NEITHER = """
+en|Yes, wait.
+en|Sure, hold on.
+en|Correct the time, please.
+fr|Oui, attendez.
+fr|Si possible plus tard.
+es|Vale, espere.
+es|Si es posible más tarde.
+it|Certo, aspetti.
+it|Si può cambiare?
+pt|Claro, espere.
+"""
+CONSENTS = """
+en|Yes, no problem.
+en|Sure, why not.
+en|No problem.
+en|Certainly.
+en|Correct, that's right.
+fr|Oui, pas de problème.
+fr|Si !
+fr|Je confirme.
+es|Sí, no hay problema.
+es|Si.
+es|Es correcto.
+it|Sì, non c'è problema.
+it|Si.
+it|Confermo.
+pt|Sim, não tem problema.
+pt|Combinado.
+pt|Está bom.
+"""
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "intents"),
+    [
+        (*line.split("|"), meant)
+        for lines, meant in ((REFUSALS, {Intent.NO}), (NEITHER, set[Intent]()), (CONSENTS, {Intent.YES}))
+        for line in lines.split("\n")
+        if line
+    ],
+)
+def test_what_agrees(language: str, words: str, intents: set[Intent]) -> None:
+    agreeing = {Intent.YES, Intent.NO}
+    assert lexicon(language).intents(words) & agreeing == intents
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "No, wait."),
+        ("en", "No. Hold on a second."),
+        ("fr", "Non, attendez."),
+        ("es", "No, espere."),
+        ("it", "No, aspetti."),
+        ("pt", "Não, espere."),
+    ],
+)
+def test_who_asks_to_wait_isnt_done(language: str, words: str) -> None:
+    assert not lexicon(language).ends(words, asked=True)
+
+
 @pytest.mark.parametrize(
     ("words", "task"),
     [
