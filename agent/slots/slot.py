@@ -93,4 +93,4 @@ def settled(
             return problem or value
         if value.reason != "nothing" and problem is None:
             problem = value
-    return problem or read(words)
+    return problem or read(meant)

@@ -54,7 +54,9 @@ ENGLISH = SlotWords(
     retracted=r"\b(?:no,? wait|wait|sorry(?! (?:for|about|to|that|if))|i mean|i meant|or rather|"
     r"scratch that|correction)\b",
     taken_back=_taken_back("oh", "no", "wait"),
-    denied=r"\b(?:not|instead of|rather than)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)",
+    denied=r"\b(?:not|instead of|rather than|except|any day but)(?: on| at| for)?(?: the)? "
+    r"[^,.;]*?(?=,|\.|;|$|\bbut\b)|[^,.;]*\b(?:can't(?! (?:wait|we|i|you)\b)|cannot|(?:doesn't|won't) work)"
+    r"\b[^,.;]*?(?=,|\.|;|$|\bbut\b)",
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
     r"under the name(?: of)?|"
     r"in the name of|i am called|they call me|it'?s for|(?:hi|hello),? (?:this is|i'?m|it'?s))\b",
@@ -141,7 +143,8 @@ FRENCH = SlotWords(
     corrected=r"\b(?:non,? (?:pardon|attendez)|pardon|non|plutôt|je veux dire|enfin|en fait|disons)\b",
     retracted=r"\b(?:attendez|pardon|je veux dire)\b",
     taken_back=_taken_back("oh", "non", "attendez"),
-    denied=r"\b(?:pas|au lieu de)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)",
+    denied=r"\b(?:pas|au lieu de|sauf)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)"
+    r"|[^,.;]*\bje (?:ne )?peux pas\b[^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
     polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
     people=r"(?:personnes?|adultes?|enfants?|couverts?|amis)\b",
@@ -169,7 +172,8 @@ SPANISH = SlotWords(
     corrected=r"\b(?:no,? perdón|perdón|perdone|no|mejor|digo|quiero decir|más bien|en realidad)\b",
     retracted=r"\b(?:perdón|digo|quiero decir)\b",
     taken_back=_taken_back("ay", "no", "espere"),
-    denied=r"\b(?:no|en vez de|en lugar de)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)",
+    denied=r"\b(?:no|en vez de|en lugar de|menos|excepto)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)"
+    r"|[^,.;]*\bno puedo\b[^,.;]*?(?=,|\.|;|$|\bpero\b)",
     introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
     polite=r"\b(?:por favor|gracias|eh+|em+|hola|sí|buen[oa]s(?: días| tardes)?|bueno|pues)\b",
     people=r"(?:personas?|adultos?|niños?|comensales|amigos)\b",
@@ -197,7 +201,8 @@ ITALIAN = SlotWords(
     corrected=r"\b(?:no,? scusi|scusi|anzi|no|volevo dire|cioè|in realtà|meglio|facciamo)\b",
     retracted=r"\b(?:scusi|anzi|volevo dire)\b",
     taken_back=_taken_back("oh", "no", "aspetti"),
-    denied=r"\b(?:non|invece di)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)",
+    denied=r"\b(?:non|invece di|tranne)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)"
+    r"|[^,.;]*\bnon posso\b[^,.;]*?(?=,|\.|;|$|\bma\b)",
     introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
     polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",
     people=r"(?:persone?|adulti?|bambini|coperti|amici)\b",
@@ -225,7 +230,8 @@ PORTUGUESE = SlotWords(
     corrected=r"\b(?:não,? desculpe|desculpe|aliás|não|quer dizer|quero dizer|melhor|na verdade|digo)\b",
     retracted=r"\b(?:desculpe|aliás|quer dizer|quero dizer|digo)\b",
     taken_back=_taken_back("ah", "não", "espere"),
-    denied=r"\b(?:não|em vez de)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)",
+    denied=r"\b(?:não|em vez de|exceto|menos)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)"
+    r"|[^,.;]*\bnão (?:posso|consigo|dá)\b[^,.;]*?(?=,|\.|;|$|\bmas\b)",
     introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",
     polite=r"\b(?:por favor|obrigad[oa]|é+|hum+|olá|oi|sim|bom dia|boa tarde|então|bem)\b",
     people=r"(?:pessoas?|adultos?|crianças?|lugares|amigos)\b",

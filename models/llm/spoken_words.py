@@ -102,7 +102,7 @@ ENGLISH = Words(
         r"\b(?:for|fore)(?= \d)": "4",
         r"(?<=\d) (?:a|of|all|go)(?= \d)": " 0",
     },
-    repeated={"double": 2, "triple": 3},
+    repeated={"double": 2, "triple": 3, "treble": 3},
 )
 
 FRENCH = Words(
@@ -117,7 +117,7 @@ FRENCH = Words(
     },
     morning=r"matin",
     later=r"soir|apres midi|diner|dejeuner",
-    noon=(r"midi", "12 heures"),
+    noon=(r"(?<!apres )midi", "12 heures"),
     midnight=r"minuit",
     clock=(
         rf"{HOUR} ?h(?:eures?)? ?(?:et )?{MINUTE}",
@@ -267,7 +267,7 @@ PORTUGUESE = Words(
         r"eu(?= e)": 1,
     },
     zero=r"zero",
-    sounds_like={},
+    sounds_like={r"½|\bmeia\b": "6"},  # half a dozen
     repeated={"duplo": 2},
 )
 

@@ -74,6 +74,16 @@ en|Thursday the 13th|!contradiction
 en|Friday, no, Saturday|2026-03-14
 en|on Friday. No wait, Saturday.|2026-03-14
 en|not Friday, Saturday|2026-03-14
+en|Not Friday.|!nothing
+en|I can't do Friday.|!nothing
+en|I can't do Friday but Saturday is fine|2026-03-14
+en|Can't we do Friday?|2026-03-13
+en|Monday doesn't work, Tuesday.|2026-03-17
+fr|Vendredi je ne peux pas.|!nothing
+fr|pas vendredi|!nothing
+es|El viernes no puedo.|!nothing
+it|Lunedì non posso.|!nothing
+pt|Segunda não posso.|!nothing
 en|Um, Thursday. Sorry, I mean Friday.|2026-03-13
 en|Friday or Saturday|!several
 en|Tuesday, no, Friday, Wednesday.|!several
@@ -173,6 +183,7 @@ en|three in the after noon|15:00
 en|15:00|15:00
 en|five past ten|10:05
 fr|quatorze heures trente|14:30
+fr|deux heures de l'après-midi|14:00
 fr|14h30|14:30
 fr|dix heures et demie|10:30
 fr|trois heures, non, quatre heures|16:00
@@ -256,6 +267,8 @@ fr|06 12 34 56 78|+33612345678
 es|seis uno dos tres cuatro cinco seis siete ocho|+34612345678
 it|tre quattro sette uno due tre quattro cinque sei sette|+393471234567
 pt|onze nove oito sete seis cinco quatro três dois um|+5511987654321
+pt|onze nove oito sete meia cinco quatro três dois um|+5511987654321
+en|212 treble five 0198|+12125550198
 """
 
 EMAILS = """
