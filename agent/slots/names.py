@@ -13,6 +13,7 @@ from text_to_num import alpha2digit
 
 from agent.slots.slot import Problem, settled
 from agent.slots.words import SlotWords, code_of, words_of
+from models.llm import spoken
 
 NATO = (
     "alfa|alpha bravo charlie delta echo foxtrot golf hotel india juliet|juliett kilo lima mike november "
@@ -124,7 +125,9 @@ class Name:
         tail, _ = spelled(words[match.end() :], language)
         if isinstance(value, str) and tail:
             value = _with_spelling(value, tail)
-        return None if isinstance(value, Problem) else value
+        if isinstance(value, Problem) or any(spoken.days(value, code_of(language), now.date())):
+            return None  # "it's for Friday"
+        return value
 
     def say(self, value: str, *, language: str) -> str:
         return value

@@ -119,6 +119,8 @@ def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
                 (n for n, name in enumerate(words.months.split(), 1) if name == groups.get("mon")), None
             )
             said = said.replace(match[0], " ")  # even if there is no such day: it's no other day either
+            if month is None and re.search(rf"\b(?:{words.next_month})\b", said):
+                month = today.month % 12 + 1
             if (coming := _coming(int(groups["d"]), month, today)) is not None:
                 found.add(coming)
     return found, said
@@ -142,6 +144,11 @@ def _coming(number: int, month: int | None, today: date) -> date | None:
 
 def _weekdays(said: str, words: Words, today: date) -> tuple[set[date], str]:
     found = set()
+    for phrase, weeks in words.weeks_on.items():
+        for match in re.finditer(phrase.replace("WEEKDAY", "weekday([a-g])"), said):
+            ahead = ("abcdefg".index(match[1]) - today.weekday()) % 7
+            found.add(today + timedelta(days=(ahead or 7) + 7 * weeks))
+            said = said.replace(match[0], " ")
     for letter in re.findall(r"\bweekday([a-g])\b", said):
         ahead = ("abcdefg".index(letter) - today.weekday()) % 7
         following = rf"\b(?:{words.next_week})\b"

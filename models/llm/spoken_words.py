@@ -50,6 +50,8 @@ class Words:
     zero: str
     sounds_like: dict[str, str]  # digits of a telephone number, as recognizers take them for other words
     repeated: dict[str, int]
+    next_month: str  # with the number of a day
+    weeks_on: dict[str, int]  # phrases in which a WEEKDAY is one so many weeks later
 
 
 ENGLISH = Words(
@@ -103,6 +105,12 @@ ENGLISH = Words(
         r"(?<=\d) (?:a|of|all|go)(?= \d)": " 0",
     },
     repeated={"double": 2, "triple": 3, "treble": 3},
+    next_month=r"next month",
+    weeks_on={
+        r"\b(?:an?|1) week (?:from|on|after) (?:this |next )?WEEKDAY\b": 1,
+        r"\bWEEKDAY week\b": 1,
+        r"\b2 weeks (?:from|on|after) (?:this |next )?WEEKDAY\b": 2,
+    },
 )
 
 FRENCH = Words(
@@ -142,6 +150,8 @@ FRENCH = Words(
     zero=r"zero",
     sounds_like={},
     repeated={"double": 2},
+    next_month=r"mois prochain",
+    weeks_on={r"\bWEEKDAY en 8\b": 1, r"\bWEEKDAY en 15\b": 2},
 )
 
 SPANISH = Words(
@@ -180,6 +190,8 @@ SPANISH = Words(
     zero=r"cero",
     sounds_like={},
     repeated={"doble": 2},
+    next_month=r"mes que viene|proximo mes",
+    weeks_on={},
 )
 
 ITALIAN = Words(
@@ -222,6 +234,8 @@ ITALIAN = Words(
     zero=r"zero",
     sounds_like={},
     repeated={"doppio": 2},
+    next_month=r"mese prossimo|prossimo mese",
+    weeks_on={},
 )
 
 PORTUGUESE = Words(
@@ -269,6 +283,8 @@ PORTUGUESE = Words(
     zero=r"zero",
     sounds_like={r"½|\bmeia\b": "6"},  # half a dozen
     repeated={"duplo": 2},
+    next_month=r"mes que vem|proximo mes",
+    weeks_on={},
 )
 
 LANGUAGES = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "it": ITALIAN, "pt": PORTUGUESE}

@@ -99,6 +99,15 @@ en|some time next week|!vague
 en|whenever suits you|!vague
 en|a week from today|2026-03-18
 en|in two weeks|2026-03-25
+en|a week from Friday|2026-03-20
+en|Friday week|2026-03-20
+en|two weeks from Friday|2026-03-27
+en|the fifteenth of next month|2026-04-15
+fr|lundi en huit|2026-03-23
+fr|le quinze du mois prochain|2026-04-15
+es|el quince del mes que viene|2026-04-15
+it|il 15 del mese prossimo|2026-04-15
+pt|dia quinze do mês que vem|2026-04-15
 en|today|2026-03-11
 en|the day after tomorrow|2026-03-13
 en|I don't know|!nothing
@@ -502,6 +511,7 @@ SENTENCE = (
         (Time(HOURS), "Wednesday. And in we have to noon.", None),
         (Name(), "I'm not sure yet", None),
         (Name(), "I'm looking for a table", None),
+        (Name(), "It's for Friday", None),
         (SERVICES, "can I get a massage on Friday", "massage"),
         (Date(), "Friday or Saturday", "!several"),
     ],
