@@ -47,9 +47,11 @@ class Count:
         known, code = words_of(language), code_of(language)
         said = spoken.without_moments(words, code)
         counts = "|".join(LANGUAGES[code].counts)
+        people = rf"(?:\w+ )?{_plain(known.people)}"
+        more = rf"(?: (?:{LANGUAGES[code].added}) \d+ {people})*"
         cue = (
-            rf"\d+ (?:\w+ )?{_plain(known.people)}|(?:{known.party}) (?:just |about |the |a )*"
-            rf"(?:\d+|{counts})\b(?! ?(?:st|nd|rd|th|min|hour))"
+            rf"\d+ {people}{more}|(?:{known.party}) (?:just |about |the |a )*"
+            rf"(?:\d+|{counts})\b(?! ?(?:st|nd|rd|th|min|hour))(?: {people}{more})?"
         )
         if not (match := re.search(cue, spoken.fold(said, code))):
             return None

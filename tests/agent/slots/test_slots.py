@@ -504,6 +504,7 @@ SENTENCE = (
         (Date(), "I want to come in at four", None),
         (Date(), "actually make it Tuesday", "2026-03-17"),
         (Count(), "actually make it five people", "5"),
+        (Count(), "a table for two adults and two kids on Friday", "4"),
         (Time(HOURS), "no, at five", "17:00"),
         (Time(HOURS), "Make that 3 of a clock.", "15:00"),
         (Time(HOURS), "Make that free cloth.", "15:00"),
