@@ -70,7 +70,9 @@ ENGLISH = Words(
     midnight=r"midnight|12 at night",
     clock=(
         rf"{MINUTE}(?: minutes?)? (?:past|after) {HOUR}",
-        rf"{EARLIER}(?: minutes?)? (?:to|before|till) {HOUR}",
+        # "From seven to nine" is no time, nor is "seven to nine".
+        r"(?<!from )(?<!between )(?P<minus>¼|5|10|15|20|25|[0-5]?\d(?= minutes?))(?!\d)(?: minutes?)? "
+        rf"(?:to|before|till) {HOUR}",
         rf"(?P<m>½) {HOUR}",
         rf"{HOUR} (?P<m>[1-5]\d)(?! ?(?:people|persons|of us))(?!\d)",
         rf"{HOUR} ?(?=o[ ']?clock|[ap]m\b|in the|at night|tonight)",

@@ -132,6 +132,10 @@ pt|sexta, aliás, sábado|2026-03-14
 
 TIMES = """
 en|Have past two.|14:30
+en|seven to nine|!nothing
+en|from seven to nine|!range
+en|ten to eleven|10:50
+en|seven minutes to nine|!range
 en|F past 2|14:30
 en|For a clock.|16:00
 en|at to a clock|14:00
