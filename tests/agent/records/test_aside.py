@@ -86,7 +86,7 @@ async def test_nothing_is_lost_though_the_process_dies_meanwhile(
         assert (call.cause, call.packets_received) == ("caller_hangup", 100)
         assert [turn.text for turn in call.turns] == said
     assert call
-    assert [(one.name, one.result) for one in call.tool_calls] == [("take_message", {"status": 1})]
+    assert [(one.name, one.result) for one in call.tool_calls] == [("take_message", {"status": "#"})]
     assert files(settings) == []
     with psycopg.connect(server.url) as connection:
         due = connection.execute("SELECT call_id FROM deliveries").fetchall()
