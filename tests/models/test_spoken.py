@@ -34,7 +34,7 @@ en|Friday the thirteenth of March|2026-03-13
 en|Sunday at one|2026-03-15
 en|half past seven on Friday|2026-03-13
 en|March 20, 2026|2026-03-20
-en|a week on Friday|
+en|a week on Friday|2026-03-20
 en|sometime next month|
 en|next week|
 en|Friday or Saturday|
