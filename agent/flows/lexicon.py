@@ -45,17 +45,15 @@ class Lexicon:
         if whole_only:
             return frozenset(found)
         found |= {intent for intent, pattern in self.begins.items() if _found(pattern, plain)}
-        taken_back = rf"{self.but}|{self.denies}|{self.waits}"
-        if _found(rf".*\b(?:{taken_back})", re.sub(rf"\b(?:{self.harmless})\b", " ", plain)):
-            found.discard(Intent.YES)  # "yes, but the time is wrong", "absolutely not", "sure, wait"
         found |= {
             intent for intent, pattern in self.within.items() if _found(rf"(?:.*\b)?(?:{pattern})", plain)
         }
         agrees = rf"{self.begins[Intent.YES]}|{self.whole.get(Intent.YES, NEVER)}"
         if _covers(rf"{agrees}|{self.thanks}|{self.courtesies}", plain.split()):  # "That's it, yes, thanks."
             found |= {Intent.YES} if _found(rf"(?:.*\b)?(?:{agrees})", plain) else set()
-        if Intent.NO in found or _found(rf".*\b(?:{self.but})", plain):
-            found.discard(Intent.YES)
+        taken_back = rf".*\b(?:{self.but}|{self.denies}|{self.waits})"
+        if Intent.NO in found or _found(taken_back, re.sub(rf"\b(?:{self.harmless})\b", " ", plain)):
+            found.discard(Intent.YES)  # "yes, but the time is wrong", "absolutely not", "sure, wait"
         if Intent.UNKNOWN in found:
             found -= {Intent.YES, Intent.NO}
         return frozenset(found)

@@ -111,7 +111,7 @@ def _relative(said: str, words: Words, today: date) -> tuple[set[date], str]:
 
 def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
     """The calendar days, and `said` without them."""
-    found = set()
+    found, next_month = set(), re.search(rf"\b(?:{words.next_month})\b", said)
     for pattern in words.dates:
         for match in re.finditer(pattern.replace("MONTH", words.months.replace(" ", "|")), said):
             groups = match.groupdict()
@@ -119,7 +119,7 @@ def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
                 (n for n, name in enumerate(words.months.split(), 1) if name == groups.get("mon")), None
             )
             said = said.replace(match[0], " ")  # even if there is no such day: it's no other day either
-            if month is None and re.search(rf"\b(?:{words.next_month})\b", said):
+            if month is None and next_month:
                 month = today.month % 12 + 1
             if (coming := _coming(int(groups["d"]), month, today)) is not None:
                 found.add(coming)
@@ -146,19 +146,23 @@ def _weekdays(said: str, words: Words, today: date) -> tuple[set[date], str]:
     found = set()
     for phrase, weeks in words.weeks_on.items():
         for match in re.finditer(phrase.replace("WEEKDAY", "weekday([a-g])"), said):
-            ahead = ("abcdefg".index(match[1]) - today.weekday()) % 7
-            found.add(today + timedelta(days=(ahead or 7) + 7 * weeks))
+            found.add(_coming_weekday(match[1], today) + timedelta(weeks=weeks))
             said = said.replace(match[0], " ")
     for letter in re.findall(r"\bweekday([a-g])\b", said):
-        ahead = ("abcdefg".index(letter) - today.weekday()) % 7
         following = rf"\b(?:{words.next_week})\b"
         if re.search(following, said):
             said = re.sub(following, " ", said)
             monday = today - timedelta(days=today.weekday())
             found.add(monday + timedelta(days=7 + "abcdefg".index(letter)))
         else:
-            found.add(today + timedelta(days=ahead or 7))  # who means today says so
+            found.add(_coming_weekday(letter, today))
     return found, said
+
+
+def _coming_weekday(letter: str, today: date) -> date:
+    """The next one, from tomorrow on: who means today says so."""
+    ahead = ("abcdefg".index(letter) - today.weekday()) % 7
+    return today + timedelta(days=ahead or 7)
 
 
 def _minutes(match: re.Match[str]) -> int:
