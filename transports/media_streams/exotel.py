@@ -21,7 +21,7 @@ class Exotel(TwilioFamily):
     name = "exotel"
     codec = "L16/8000"
     stream_key = "stream_sid"
-    packet_ms = 100  # it wants 3,200 bytes at least, in multiples of 320
+    packet_ms = 100  # what it wants at least, in multiples of 320 bytes
 
     def verify(self, request: SignedRequest, now: float) -> bool:
         return signatures.basic(request, self.account, self.secret)

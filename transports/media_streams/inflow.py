@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-# A carrier that was cut off for a moment delivers what it held; more than this, it invents.
-AUDIO_BURST_MS = 5_000.0
+# A carrier that was cut off delivers what it held, for as long as a call survives it; more, it invents.
+HELD_S = 16.0
 AUDIO_RATE = 1.25  # of real time
-MESSAGES_BURST = 500.0
 MESSAGES_PER_S = 150.0  # 50 packets, with room for a carrier that sends 10 ms ones
 
 
@@ -23,4 +22,4 @@ class Inflow:
         self._at = now
         self._audio_ms = max(0.0, self._audio_ms - elapsed * 1000 * AUDIO_RATE) + audio_ms
         self._messages = max(0.0, self._messages - elapsed * MESSAGES_PER_S) + 1
-        return self._audio_ms <= AUDIO_BURST_MS and self._messages <= MESSAGES_BURST
+        return self._audio_ms <= HELD_S * 1000 and self._messages <= HELD_S * MESSAGES_PER_S
