@@ -11,6 +11,7 @@ from config.turn import TurnSettings
 from models.errors import ModelLate
 
 LATE_WORDS_S = 3.5  # that a turn is over is known only with its words
+LOOK_AGAIN_S = 0.1
 AGAIN_S = 10.0  # after a tool that takes even longer
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
 
@@ -23,21 +24,23 @@ def bridges(persona: Persona, turn: TurnSettings) -> list[tuple[int, str]]:
 
 
 class Watchdog:
-    """One call's. `waits` tells whether the caller still hears nothing, and `bridge` says something that is
-    no part of the answer; `give_up` is called where no answer came in time."""
+    """One call's. `due` tells whether an answer is still to come, `quiet` whether nobody's voice is heard;
+    `bridge` says something that is no part of the answer; `give_up` is called where none came in time."""
 
     def __init__(
         self,
         answering: Answering,
         *,
-        waits: Callable[[], bool],
+        due: Callable[[], bool],
+        quiet: Callable[[], bool],
         bridge: Callable[[str], Awaitable[None]],
         acts: Callable[[], bool],
         give_up: Callable[[ModelLate], Awaitable[None]],
     ) -> None:
         """`acts` tells whether a tool runs, which has a deadline of its own."""
         self._answering = answering
-        self._waits = waits
+        self._due = due
+        self._quiet = quiet
         self._bridge = bridge
         self._acts = acts
         self._give_up = give_up
@@ -48,15 +51,20 @@ class Watchdog:
         for after_ms, text in bridges(self._answering.persona, turn):
             await asyncio.sleep(after_ms / 1000 - waited_s)
             waited_s = after_ms / 1000
-            if not self._waits():
+            if not self._due():
                 return
-            await self._bridge(text)
+            if self._quiet():
+                await self._bridge(text)
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
-        while self._acts() and self._waits():
-            await self._bridge(self._answering.persona.longer)
-            await asyncio.sleep(AGAIN_S)
-        if self._waits():
-            await self._give_up(ModelLate(f"No answer within {turn.answer_timeout_s:.0f} s."))
+        while self._due():
+            if not self._quiet():  # they may have begun another turn, or only coughed
+                await asyncio.sleep(LOOK_AGAIN_S)
+            elif self._acts():
+                await self._bridge(self._answering.persona.longer)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                await self._give_up(ModelLate(f"No answer within {turn.answer_timeout_s:.0f} s."))
+                return
 
     async def watch_tool(self, alone: Callable[[], bool]) -> None:
         """From the call of a tool until it is done, or cancelled: where something was said before it, nobody

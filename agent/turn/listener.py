@@ -91,7 +91,8 @@ class Listener(FrameProcessor):
         self._judging = {purpose: Latest(self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
-            waits=lambda: self._machine.awaits_answer and not playout.held,
+            due=lambda: self._machine.agent.answer_is_due,
+            quiet=lambda: not (self._machine.hears_voice or playout.held),
             bridge=bridge,
             acts=acts,
             give_up=lambda late: self.push_error(str(late), exception=late),
@@ -224,18 +225,21 @@ class Listener(FrameProcessor):
             self._tell(events.Heard(number, await self._transcriber.words_so_far(number)))
             return
         bridging = asyncio.create_task(self._watchdog.late_words(lambda: self._voice.paused_at is not None))
-        transcript, paused_at = None, self._voice.paused_at
+        transcript, failed, paused_at = None, None, self._voice.paused_at
         try:
             silence_s = None if paused_at is None else self._now - paused_at
             transcript = await self._transcriber.words(number, silence_s=silence_s)
         except (ModelError, TimeoutError) as error:
-            await self.push_error(f"Speech recognition failed: {error!r}", exception=error)
+            logger.warning("call %s: speech recognition failed: %r", self._call_id, error)
+            failed = error
         finally:
             bridging.cancel()
         if transcript and purpose is Purpose.PAUSE:
             network_ms = transcript.network_ms
             self._conversation.mark("transcript", network="transcript_network", network_ms=network_ms)
         self._tell(events.Heard(number, transcript))
+        if failed and not self._machine.hears_voice:  # else it does without these words
+            await self.push_error(f"Speech recognition failed: {failed!r}", exception=failed)
 
     async def _ask_completeness(self, number: int, text: str) -> None:
         self._tell(events.Judged(number, await self._reader.completeness(text)))

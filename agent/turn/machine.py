@@ -20,7 +20,7 @@ Heard PASSING    -            -                -                  ask whether al
 Heard PAUSE      -            -                ask whether all    -               ask whether all
 Heard OVERLAP    -            weigh            weigh              -               -
 Heard SPLIT      -            settle           settle             settle          settle
-Heard nothing    -            of PASSING: -; of a failure: drop -> QUIET
+Heard nothing    -            it failed. For PAUSE without a candidate, and for SPLIT: drop -> QUIET; else -
 Judged           -            -                wait               speculate, if   speculate, wait
                                                                   surely all
 Typed            commit       commit -> QUIET (each)
@@ -157,8 +157,10 @@ class TurnMachine:
     def _hear(self, utterance: Utterance, number: int, transcript: Transcript | None) -> None:
         purpose = self._hearing.close(number)
         match purpose, transcript:
-            case (None, _) | (Purpose.PASSING, None):
-                return
+            case (None, _) | (Purpose.PASSING | Purpose.OVERLAP, None):
+                return  # they are asked for again
+            case Purpose.PAUSE, None if utterance.candidate:
+                return  # what is known stands
             case _, None:
                 self._drop(utterance)
             case Purpose.PASSING, heard:

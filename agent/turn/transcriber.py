@@ -19,6 +19,7 @@ logger = logging.getLogger("offhook.turn")
 
 BYTES_PER_S = SAMPLE_RATE_HZ * 2
 PREROLL_S = 0.3  # before the onset, so that a soft first consonant is heard
+TAIL_S = 0.1  # of a turn: who goes on just as it ends has begun already
 COVERED_S = 0.02  # of the speech may be missing from a look that heard it all
 SINGS = 0.7  # the probability from which on what is heard is singing
 SHORTEST_SONG_S = 3.0  # who holds a vowel for less may as well speak
@@ -73,7 +74,7 @@ class Transcriber:
 
     def end(self) -> None:
         """The utterance is over."""
-        self._pcm.clear()
+        del self._pcm[: -int(TAIL_S * BYTES_PER_S)]
         self._asked.clear()
 
     def forget(self) -> None:

@@ -311,6 +311,32 @@ def test_where_the_recognizer_fails_it_was_no_turn(state: State) -> None:
     assert call.state is Q
 
 
+@pytest.mark.parametrize("state", [V, F])
+def test_a_long_turn_of_which_a_piece_isnt_heard_is_said_again(state: State) -> None:
+    call = call_in(state)
+    over_agent = {"agent_speaks": state is V, "echo": 1.0 if state is V else 0.0}
+    call.ticks(FRAME_S, audio_s=26.0, **over_agent)
+    assert commands.Drop(had_floor=state is F) in call.hears(None, Purpose.SPLIT)
+
+
+def test_words_over_the_agent_that_arent_heard_are_asked_for_again() -> None:
+    call = call_in(V)
+    call.ticks(0.4, agent_speaks=True)
+    assert call.hears(None, Purpose.OVERLAP) == []
+    assert (Transcribe, Purpose.OVERLAP) in kinds(call.ticks(0.5, agent_speaks=True))
+
+
+def test_who_isnt_heard_the_second_time_has_said_what_was_heard_first() -> None:
+    call = call_in(FP)
+    number = call.latest(Transcribe, Purpose.PAUSE)
+    call.tell(Heard(number, Transcript("Where are", "en", -0.2, 0.01, 100.0, word_logprob=-2.0)))
+    call.judges(0.9)
+    call.ticks(0.5)
+    assert call.hears(None) == []
+    call.ticks(2.0)
+    assert [one.text for one in call.wanted if isinstance(one, commands.Commit)] == ["Where are"]
+
+
 @pytest.mark.parametrize("state", State)
 def test_what_is_typed_is_a_turn_at_once(state: State) -> None:
     call = call_in(state)

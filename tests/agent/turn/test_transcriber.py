@@ -201,3 +201,10 @@ async def test_what_to_expect_is_told_as_it_is_then(line: Line, recognizer: Fake
     line.goes_on(2000)
     await line.words(silence_ms=100)
     assert recognizer.expected == [NOTHING, Expected("Monday, Tuesday.")]
+
+
+def test_the_beginning_of_a_voice_that_goes_on_as_a_turn_ends_is_kept(line: Line) -> None:
+    line.transcriber.end()
+    assert line.transcriber.audio_s == pytest.approx(0.1)
+    line.transcriber.add(bytes(20 * 32), voice=True)
+    assert line.transcriber.audio_s == pytest.approx(0.12)
