@@ -79,6 +79,13 @@ async def qwen() -> AsyncIterator[LlamaChild]:
         yield child
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is chosen doesn't depend on what else the machine is at."""
+    monkeypatch.setattr("models.llm.acting.CHOICE_S", 200.0)
+    monkeypatch.setattr("models.llm.acting.FILL_S", 200.0)
+
+
 @pytest.fixture(scope="session")
 def question() -> npt.NDArray[np.int16]:
     """ "What time do you open tomorrow?" """

@@ -14,7 +14,11 @@ from models.llm.acting import Acting, ActSlot
 from models.llm.child import LlamaChild
 from models.llm.primers import Primers
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="package")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.usefixtures("patient"),
+]
 
 NOW = datetime(2026, 3, 11, 15, 20)
 

@@ -14,7 +14,11 @@ from models.llm.acting import Acting, ActSlot
 from models.llm.child import LlamaChild
 from models.llm.primers import Primers
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="package")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.usefixtures("patient"),
+]
 
 WHO = load_persona("restaurant").model_copy(
     update={
@@ -24,13 +28,6 @@ WHO = load_persona("restaurant").model_copy(
     }
 )
 TOOLS = list(brief(WHO).tools)
-
-
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is chosen doesn't depend on what else the machine is at."""
-    monkeypatch.setattr("models.llm.acting.CHOICE_S", 60.0)
-    monkeypatch.setattr("models.llm.acting.FILL_S", 60.0)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
