@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from models.reading.language import Language
-from models.reading.rules import DASH, NEED_SPACE, SPACE, Rule, alternatives, ends_sentence, number_pattern
+from models.reading.rules import (
+    DASH,
+    NEED_SPACE,
+    SPACE,
+    Rule,
+    alternatives,
+    ending,
+    ends_sentence,
+    number_pattern,
+)
 
 _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
 _START = r"(?<![\w.,])"
@@ -13,6 +22,10 @@ _MINUS = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
 _INITIAL = "[BKmT]"  # a scale behind a currency only: "4B" is a room
 _OF_YEARS = re.compile(r"\b(?:in|year|since|until|im Jahr|seit)\s$", re.IGNORECASE)
 _WITH_PREPOSITION = re.compile(r"(?:al|alla|a) |all'")
+_DETERMINED = re.compile(
+    r"(?<!\w)(?:der|die|das|des|de[mn]|i[mn]s?|a[mn]s?|vom|beim|zu[mr]|bis|und|oder"
+    r"|(?:dies|jed|jen|(?:[km]|[ds])?ein|ihr|unser)(?:e[mnrs]?)?)$"
+)  # what an ordinal stands behind
 _LONGEST_NUMBER = 7  # digits without grouping; what is longer is a code
 
 
@@ -310,9 +323,7 @@ class Amounts:
     def _ordinal(self, match: re.Match[str], before: str) -> str | None:
         number, mark = int(match["num"]), match["mark"]
         if self.language.code == "de":
-            following = match.string[match.end() :].lstrip()
-            if not following[:1].isupper():
-                return None
+            return self._german_ordinal(match, before)
         feminine = bool(re.fullmatch(self.language.table.get("feminine_ordinals") or "(?!)", mark))
         said = self.language.ordinal(number, feminine=feminine)
         if mark.endswith("s") and self.language.code == "fr":
@@ -320,6 +331,18 @@ class Amounts:
         if mark.endswith("er") and self.language.code == "es":
             said = said.removesuffix("o")  # before a noun: "primer piso"
         return said
+
+    def _german_ordinal(self, match: re.Match[str], before: str) -> str | None:
+        preceding = (before + match.string[: match.start()]).rstrip().lower()
+        following = match.string[match.end() :].lstrip()
+        day = re.search(r"(?<!\w)(?:am|vom|zum|dem|den)$", preceding)
+        until = re.match(rf"(?:bis|und|oder|{DASH})\s(?:zum\s)?\d{{1,2}}\.\s", following)
+        # "Tisch 12. Bis dann" is the end of a sentence.
+        told = preceding[-1:] in ("", *",;:(-–") or _DETERMINED.search(preceding)
+        if not (day or until or (told and following[:1].isupper())):
+            return None
+        said = self.language.ordinal(int(match["num"])) + ending(preceding, alone="r" if until else "")
+        return said if following else f"{said}."
 
     def _scaled(self, match: re.Match[str], before: str) -> str:
         lang = self.language

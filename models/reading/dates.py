@@ -9,7 +9,7 @@ from babel import Locale
 from babel.dates import format_date
 
 from models.reading.language import Language
-from models.reading.rules import DASH, SPACE, Rule, alternatives, ends_sentence
+from models.reading.rules import DASH, SPACE, Rule, alternatives, ending, ends_sentence
 
 _START = r"(?<![\w.,/-])"
 _YEAR = r"(?:1[5-9]|20|21)\d\d"
@@ -49,6 +49,7 @@ class Dates:
                 self._numeric,
             ),
             (re.compile(rf"{_START}(?P<a>\d{{1,2}})/(?P<b>\d{{1,2}})(?![\w/]|[.,]\d)"), self._short),
+            (re.compile(r"(?<![\w.,/])(?P<a>\d{1,2})\.\s?(?P<b>\d{1,2})\.(?![\w.])"), self._dotted),
         ]
 
     def named(self) -> list[Rule]:
@@ -227,6 +228,20 @@ class Dates:
             return None
         return self._date(day, month, None, before, match)
 
+    def _dotted(self, match: re.Match[str], before: str) -> str | None:
+        """28.11., as Germans write it."""
+        if self.language.code != "de":
+            return None
+        preceding = (before + match.string[: match.start()]).rstrip().lower()
+        expected = preceding[-1:] in ("", *",;:(-–") or re.search(
+            rf"(?<!\w)(?:{self.language.table['before_date']})$", preceding
+        )
+        ends = ends_sentence(match.string, match.end())
+        if ends and not (expected or preceding.endswith(self._days_of_week)):
+            return None  # "Version 2.1."
+        said = self._date(int(match["a"]), int(match["b"]), None, before, match)
+        return f"{said}." if said and ends else said
+
     def _day_month(self, match: re.Match[str], before: str) -> str | None:
         year = int(match["y"]) if match["y"] else None
         said = self._date(int(match["d"]), self.months[match["mon"]], year, before, match, day_first=True)
@@ -239,7 +254,7 @@ class Dates:
         first, second = self._day(int(match["d"])), self._day(int(match["d2"]))
         if said is None or first not in said:
             return None
-        return said.replace(first, f"{first} {self.language.word('to')} {second}", 1)
+        return re.sub(rf"{first}(\w*)", rf"{first}\1 {self.language.word('to')} {second}\1", said, count=1)
 
     def _month_day(self, match: re.Match[str], before: str) -> str | None:
         if self.language.code != "en" or not 1 <= int(match["d"]) <= 31:
@@ -292,7 +307,7 @@ class Dates:
         the = "" if preceding.endswith("the") else "the "
         said = self._day(day)
         if lang.code == "de":
-            said += "n" if re.search(r"(?<!\w)(?:am|vom|zum|dem|bis|den|ab)$", preceding) else "r"
+            said += ending(preceding, alone="r")
         template = str(forms["year" if year else "full"])
         return template.format(
             the=the, day=said, month=self._wide[month], year=lang.year(year) if year else ""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from models.reading.rules import COUNTED
+
 # Written about numbers and units, and of categories whose other characters are pictures or modifiers.
 _SIGNS = frozenset("°℃℉№^`´¨~")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"))
@@ -27,7 +29,7 @@ _BLOCKS: tuple[tuple[re.Pattern[str], Repl], ...] = (
     (re.compile(r"^[ \t]*(?:>[ \t]*)+", re.M), ""),
     (re.compile(r"^[ \t]*#{1,6}[ \t]+", re.M), ""),
     (re.compile(r"^[ \t]*(?:[-*+•‣▪◦·–—][ \t]+)+(?:\[[ xX]\][ \t]+)?(?=\S)", re.M), ""),
-    (re.compile(r"^[ \t]*(\d{1,2})[.)][ \t]+(?=\S)", re.M), lambda m: f"{m[1]}, "),
+    (re.compile(rf"^[ \t]*(\d{{1,2}})[.)][ \t]+(?=\S)(?!{COUNTED})", re.M), lambda m: f"{m[1]}, "),
     (re.compile(r"^[ \t]*\|[ \t]*|[ \t]*\|[ \t]*$", re.M), ""),
     (re.compile(r"[ \t]+\|[ \t]+"), ", "),
 )

@@ -157,7 +157,7 @@ class Words:
 
     def _range(self, match: re.Match[str], before: str) -> str | None:
         text, at = match.string, match.start()
-        head = re.search(r"[\d%€$£°]$|\d\s?(?:[ap]\.?m\.?|h|min|[a-z]{1,3}|[ap]\.)$", text[:at], re.I)
+        head = re.search(r"[\d%€$£°]\.?$|\d\s?(?:[ap]\.?m\.?|h|min|[a-z]{1,3}|[ap]\.)$", text[:at], re.I)
         if not head or "=" in text:
             return None
         return f" {self.language.word('to')} "

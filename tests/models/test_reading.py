@@ -18,8 +18,8 @@ from models.reading.reader import Reading, reader
 from models.whisper import Recognizer
 
 FOLDER = Path(__file__).parent / "spoken"
-LEAST = {"en": 150, "fr": 150, "es": 40, "it": 40, "pt": 40}
-ESPEAK = {"en": "en-us", "fr": "fr", "es": "es", "it": "it", "pt": "pt-br"}
+LEAST = {"en": 150, "fr": 150, "es": 40, "it": 40, "pt": 40, "de": 20}
+ESPEAK = {"en": "en-us", "fr": "fr", "es": "es", "it": "it", "pt": "pt-br", "de": "de"}
 
 
 def table(language: str) -> list[tuple[str, str]]:
