@@ -247,8 +247,12 @@ class Addresses:
     def _code(self, match: re.Match[str], before: str) -> str | None:
         """Letters and digits together: a booking's code, a flight, a model."""
         written = match[0]
-        if self._measured.fullmatch(re.sub(r"^(?:[a-z]+-)+", "", written)):
-            return None
+        ends = re.sub(r"^(?:[a-z]+-)+", "", written).split("-")
+        measured = [bool(self._measured.fullmatch(each)) for each in ends]
+        if any(measured) and all(
+            told or (each.isdecimal() and len(each) <= 3) for told, each in zip(measured, ends, strict=True)
+        ):
+            return None  # "10-14h"
         expected = self._expects_code(before + match.string[: match.start()])
         parts = re.split(r"[-_]", written)
         if written.isdecimal():

@@ -32,6 +32,7 @@ class Dates:
         self._forms: dict[str, object] = table["dates"].get(language.region) or table["dates"]["default"]
         self._days_of_week = tuple(name.lower() for name in locale.days["format"]["wide"].values())
         self._time: dict[str, str] = table["time"]
+        self._halves: dict[str, str] = table.get("halves", {})
 
     def numeric(self) -> list[Rule]:
         return [
@@ -106,7 +107,7 @@ class Dates:
         edge = r"(?<![\w.,:/])"
         clock = r"(?P<h>[01]?\d|2[0-4])"
         rules: list[Rule] = []
-        if code in ("en", "hi"):
+        if code in ("en", "hi") or self._halves:
             half = rf"{edge}(?P<h>1[0-2]|0?\d)(?:[:.](?P<m>[0-5]\d)(?::[0-5]\d)?)?"
             noon = rf"{SPACE}?(?P<half>[aApP])(?:\.{SPACE}?[mM](?:\.|(?!\w))|[mM](?!\w))"
             plain = rf"(?:{SPACE}?{DASH}{SPACE}?(?P<h2>1[0-2]|0?\d)(?:[:.](?P<m2>[0-5]\d))?)?"
@@ -122,7 +123,17 @@ class Dates:
                     self._clock,
                 )
             )
-        after = r"(?:\s?(?:Uhr|hs?\.?|heures|horas|ore|hrs)(?!\w))?" if code != "en" else ""
+        after = r"(?:\s?(?:Uhr|hs?\.?|heures|horas|ore|hrs|बजे)(?!\w))?" if code != "en" else ""
+        if "dotted_after" in self._time:
+            no_price = r"(?!\w|[:,/]|\.\d|\s?(?:[€$£%°]|[Ee]uro|EUR|CHF|Franken|Mio|Mill|k?[gm]\b|km\b))"
+            rules.append(
+                (
+                    re.compile(rf"{edge}{clock}\.(?P<m>[0-5]\d)(?P<after>{after}){no_price}"),
+                    self._dotted_clock,
+                )
+            )
+            both = rf"{edge}{clock}\.(?P<m>[0-5]\d)(?={SPACE}?{DASH}{SPACE}?\d{{1,2}}\.[0-5]\d{no_price})"
+            rules.append((re.compile(both), self._clock))
         rules.append(
             (
                 re.compile(rf"{edge}{clock}:(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?{after}(?![\w:]|\.\d)"),
@@ -135,7 +146,16 @@ class Dates:
         lang = self.language
         if int(match["h"]) == 0:
             return None
-        letters = lang.letters(match["half"] + "m")
+        half = match["half"].lower()
+        if halves := self._halves:
+            last, hour = half, int(match["h2"] or match["h"])
+            if hour == 12:
+                last = "late" if half == "a" else "noon"
+            elif half == "p" and hour >= int(halves["late_from"]):
+                last = "late"
+            letters = halves[last]
+        else:
+            letters = lang.letters(half + "m")
         at_end = match[0].endswith(".") and ends_sentence(match.string, match.end())
         said = self._hours(match["h"], match["m"])
         if match["h2"]:
@@ -150,7 +170,7 @@ class Dates:
         return f"{first} {self.language.word('to')} {last}"
 
     def _hours(self, hour: str, minute: str | None) -> str:
-        said = self.language.cardinal(int(hour))
+        said = self.language.cardinal(int(hour), feminine=bool(self._time.get("feminine")), noun=True)
         if minute and minute != "00":
             low = self._time["low"] if minute[0] == "0" else self._time["full"]
             return low.format(h=said, m=self.language.cardinal(int(minute)))
@@ -185,6 +205,12 @@ class Dates:
             unit = lang.unit("s", one=int(seconds) == 1)
             said += f" {lang.word('and')} {lang.cardinal(int(seconds), noun=True)} {unit}"
         return said
+
+    def _dotted_clock(self, match: re.Match[str], before: str) -> str | None:
+        """19.30, where something tells that it is a time."""
+        preceding = (before + match.string[: match.start()]).lower()
+        told = rf"(?:(?<!\w)(?:{self._time['dotted_after']})\s|\d\.[0-5]\d{SPACE}?{DASH}{SPACE}?)$"
+        return self._clock(match, before) if match["after"] or re.search(told, preceding) else None
 
     def _iso(self, match: re.Match[str], before: str) -> str | None:
         said = self._date(int(match["d"]), int(match["m"]), int(match["y"]), before, match)
