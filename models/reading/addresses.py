@@ -17,6 +17,7 @@ _POSTCODES = (
     r"(?:[A-Z]{2}{space})\d{5}(?:-\d{4})?",  # of the United States, behind the state's
     r"\d{5}-\d{3,4}",  # Brazilian, or of the United States
 )
+_REGISTERED = r"\d{3}\.\d{3}\.\d{3}-\d\d|\d\d\.\d{3}\.\d{3}/\d{4}-\d\d"  # Brazilian taxpayers
 _PRONOUNCEABLE = re.compile(r"(?:[^aeiouy]{0,2}[aeiouy]{1,2})+[^aeiouy]{0,2}", re.IGNORECASE)
 _PARTS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")
 
@@ -40,7 +41,7 @@ class Addresses:
         self._not_codes = re.compile(rf"(?<!\w)(?:{table.get('not_codes') or '(?!)'})", re.IGNORECASE)
         self._dialled = re.compile(rf"(?<!\w)(?:{table['phone_words']})\s$", re.IGNORECASE)
         self._phone_words = re.compile(
-            rf"(?<!\w)(?:{table['phone_words']})\b[^.!?\n]{{0,40}}$", re.IGNORECASE
+            rf"(?<!\w)(?:{table['phone_words']})\b\.?[^.!?\n]{{0,40}}$", re.IGNORECASE
         )
 
     def web(self) -> list[Rule]:
@@ -84,6 +85,8 @@ class Addresses:
                 self._groups,
             ),
             (re.compile(rf"(?<![\w-])(?:{postcodes})(?![\w-])"), self._groups),
+            (re.compile(rf"(?<![\w.,-])(?:{_REGISTERED})(?![\w-])"), self._chain),
+            (re.compile(r"(?<![\w.,-])\d+(?:-\d+){2,}(?![\w-]|[.,]\d)"), self._chain),
             (re.compile(rf"(?<![\w.,-])\d{{4,5}}(?={SPACE}{town})(?<=\d{{5}})"), self._town),
             (re.compile(r"(?<![\w-])\d{4}-\d{3}(?![\w-])"), self._portuguese),
             (
@@ -215,6 +218,12 @@ class Addresses:
             return True
         if re.fullmatch(r"0\d(?:[ .-]?\d\d){4}", written):
             return True
+        # No amount begins with a zero, nor is grouped so.
+        if len(digits) >= 7 and re.fullmatch(r"0\d+(?: \d+)+|0\d\d+(?:[/-]\d+)+", written):
+            return True
+        grouped = re.fullmatch(r"\d{1,3}(?: \d{3})+", written)
+        if len(digits) >= 9 and not grouped and re.fullmatch(r"\d+(?: \d+)+", written):
+            return True
         if expected and (separated or len(digits) >= 7):
             return True
         if re.fullmatch(r"[1-9]\d{0,2}(?: \d{3})+", written) or re.fullmatch(r"\d+-\d+", written):
@@ -233,6 +242,14 @@ class Addresses:
 
     def _spelled(self, part: str) -> str:
         return self.language.letters(part)
+
+    def _chain(self, match: re.Match[str], before: str) -> str:
+        """Numbers that hyphens join, of which each by itself is small, or a code's part."""
+        groups = re.findall(r"\d+", match[0])
+        small = all(len(each) < 3 and each[0] != "0" for each in groups)
+        return ", ".join(
+            self.language.cardinal(int(each)) if small else self._spelled(each) for each in groups
+        )
 
     def _town(self, match: re.Match[str], before: str) -> str | None:
         if self.language.code == "en":
@@ -258,7 +275,10 @@ class Addresses:
         if written.isdecimal():
             return None
         mixed = [part for part in parts if not part.isalpha() and not part.isdecimal()]
-        capitals = [part for part in parts if part.isalpha() and part.isupper() and len(part) <= 4]
+        dialled = len(parts) > 2 and parts[0].isdecimal() and parts[1].isdecimal()  # "1-800-FLOWERS"
+        capitals = [
+            part for part in parts if part.isalpha() and part.isupper() and (len(part) <= 4 or dialled)
+        ]
         if not mixed and not capitals and not (expected and len(parts) > 1):
             return None
         if all(part.isdecimal() for part in parts) and not expected:
