@@ -10,6 +10,7 @@ A policy: no I/O. What is known of servers:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ THINKING_OFF: Sequence[Mapping[str, Any]] = (
     {"reasoning_effort": "low"},
     {},
 )
+# Of this one conversation, and not of its form.
+_TOO_LONG = re.compile(r"context (?:length|size|window)|(?:prompt|input) is too long|reduce the length")
 OPTIONAL = ("tools", "response_format", "stream_options", "temperature", "max_tokens")
 
 
@@ -66,6 +69,8 @@ class Dialect:
         Returns whether asking again makes sense.
         """
         said = refusal.lower()
+        if _TOO_LONG.search(said):
+            return False
         if ("system" in said and "role" in said and "alternat" not in said) and not self.no_system:
             self.no_system = True
             return True

@@ -48,6 +48,21 @@ def test_what_a_refusal_names_is_left_out(refusal: str, gone: str) -> None:
     assert ("tool_choice" in taken) == (gone != "tools")
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.",
+        "'max_tokens' is too large: 512. This model's maximum context length is 4096 tokens.",
+        "the request exceeds the available context size, try increasing it",
+        "Prompt is too long for the tool",
+    ],
+)
+def test_one_conversation_that_is_too_long_teaches_nothing(refusal: str) -> None:
+    dialect = Dialect()
+    assert not dialect.learn(refusal, asked())
+    assert dialect == Dialect()
+
+
 def test_max_tokens_goes_by_its_newer_name() -> None:
     dialect = Dialect()
     refusal = (
