@@ -13,7 +13,7 @@ from models.reading.reader import reader
 FIRST_WORDS = 3
 SPARED_WORDS = 2  # so few aren't parted from the sentence that they end
 LONGEST_CHARACTERS = 200
-_CERTAIN_END = re.compile(r"[?!。！？][\"'”’»)\]]*|\n")
+_CERTAIN_END = re.compile(r"[?!।。！？][\"'”’»)\]]*|\n")
 _POSSIBLE_END = re.compile(r"[.…][\"'”’»)\]]*(?=\s)")
 # A comma in "1,234" or a colon in "5:30" has no space behind it.
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)|—")
@@ -21,6 +21,7 @@ _SPACE = re.compile(r"\s+")
 _WORD_BEHIND = re.compile(r"\s*\S+\s")
 _FORM = re.compile(r"[\d$€£¥₹+%@]")
 _GROUPS = re.compile(r"\d\)? +[\d(]")  # of one number, perhaps
+_HALF_DAY = re.compile(r"\s*[ap]\.(?:\s+\S*)?$", re.IGNORECASE)  # perhaps
 _CODE = re.compile(r"[ \t]*(```|~~~)[\w+#.-]*[ \t]*\n.*?\1[ \t]*", re.S)
 # What may yet become such a block.
 _OPEN_CODE = re.compile(r"`{1,2}$|~{1,2}$|(?:```|~~~)[\w+#.-]*[ \t]*(?:\n|$)")
@@ -90,7 +91,8 @@ class Chunks(BaseTextAggregator):
         end = certain.end() if certain else 0
         possible = _POSSIBLE_END.search(self._marks, 0, end or len(self._marks))
         if possible and self._marks[possible.end() :].strip():
-            return match_endofsentence(self._marks, language=self.language) or end
+            found = match_endofsentence(self._marks, language=self.language)
+            return found if self._marks[found:].strip() else end
         return end
 
     def _first_end(self) -> int:
@@ -111,11 +113,13 @@ class Chunks(BaseTextAggregator):
         """Whether what is written before and behind this place is read as one, or may yet be."""
         reading = reader(self.language)
         head = self._text[:at].rstrip()
-        if reading.binds(head) or _OPEN_LINK.search(head):
+        if reading.binds(head) or _OPEN_LINK.search(head) or self._marks[: len(head)].endswith("·"):
             return True
         last = head.rpartition(" ")[2]
         if not (_FORM.search(last) or reading.is_month(last)):
             return False
+        if _HALF_DAY.match(self._text, at):
+            return True
         if not _WORD_BEHIND.match(self._text, at) or _GROUPS.search(self._text, at - 2, at + 2):
             return True
         return reading.joins(self._text, at)

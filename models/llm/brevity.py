@@ -8,6 +8,9 @@ from typing import Any
 
 from pipecat.utils.string import match_endofsentence
 
+from models.reading.reader import reader
+from models.reading.rules import COUNTED
+
 SENTENCES = 2
 LONGEST_WORDS = 30
 # So many words of the first sentence pass as they come. What is beyond them waits for its clause to end, and
@@ -15,8 +18,8 @@ LONGEST_WORDS = 30
 SURE_WORDS = 10
 # Code, and scripts of languages that no voice here speaks: the model has lost its way.
 _ASTRAY = re.compile(r"```|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+|\d{1,2}[.)])\s+")
-_PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+|\d{1,2}[.)]?)?\s*")
+_LIST_MARK = re.compile(rf"\s*(?:[-•–—*+#]+|\d{{1,2}}[.)])\s+(?!{COUNTED})")
+_PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+\s*|\d{1,2}(?:[.)](?:\s+\w{0,3})?)?)?\s*")
 # Links and addresses stay: the voice says the former's text and reads the latter.
 _MARKUP = re.compile("[*#`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)")
@@ -172,17 +175,21 @@ def _sentence_end(text: str, language: str | None, *, ended: bool = False) -> tu
 
     Whether a full stop ends a sentence shows in the word that follows.
     """
-    for mark in _END.finditer(text):
+    marks = reader(language or "en").without_false_ends(text)
+    for mark in _END.finditer(marks):
         end = mark.end()
         if _CERTAIN.search(mark.group()):
             return end, end
-        follows = _WORD.match(text, end)
+        follows = _WORD.match(marks, end)
         if not follows and not ended:
             return 0, end
-        known = text[: follows.end()] if follows else text
+        known = marks[: follows.end()] if follows else marks
         if 0 < match_endofsentence(known, language=language) <= end and not _ABBREVIATED.search(text[:end]):
             return end, end
-    return (len(text), len(text)) if ended else (0, len(text))
+    if ended:
+        return len(text), len(text)
+    abbreviated = len(marks.rstrip())  # which the next word may yet show to be the end
+    return 0, abbreviated if marks[:abbreviated].endswith("·") else len(text)
 
 
 def _end_of(rest: str) -> int:

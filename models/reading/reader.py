@@ -69,7 +69,7 @@ class Reader:
         day = r"|(?<!\d)\d{1,2}\.(?=\s)" if self._language.code == "de" else ""
         self._false_ends = re.compile(
             rf"(?:https?://|www\.)(?:\S*$|\S*[^\s.!?…])|(?<![\w.])(?:{self._words.bound})(?!\w)"
-            rf"|(?<![\w.])(?:{self._words.dotted})(?=\s+[a-zà-ÿ])|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
+            rf"|(?<![\w.])(?:{self._words.dotted})(?=\s+[a-zà-ÿ])|(?<![\w.])(?:{self._words.parted})|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
         )
 
     def read(self, text: str, before: str = "") -> list[Reading]:

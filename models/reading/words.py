@@ -29,8 +29,11 @@ class Words:
         self._enders = _all_begun_anew(table.get("enders", ()))
         self._signs: dict[str, str] = {str(sign): str(said) for sign, said in table.get("signs", {}).items()}
         bound = {*self._bound, *(each for each in self._before_number if each.endswith("."))}
-        self.bound = alternatives(each for each in bound if each.endswith("."))
+        stopped = {each for each in bound if each.endswith(".")}
+        numbering = alternatives(stopped & self._before_number)
+        self.bound = rf"{alternatives(stopped - self._before_number)}|(?:{numbering})(?=\s*(?:\d|$))"
         self.dotted = alternatives(each for each in self._said if each.endswith("."))
+        self.parted = "|".join(filter(None, map(_parted, self._said))) or "(?!)"
         self._binds = re.compile(rf"(?<![\w.])(?:{alternatives(bound)})\s*$")
 
     def binds(self, text: str) -> bool:
@@ -193,6 +196,17 @@ def _begun_anew(written: str) -> tuple[str, str]:
 
 def _all_begun_anew(written: Iterable[str]) -> frozenset[str]:
     return frozenset(each for one in written for each in _begun_anew(str(one)))
+
+
+def _parted(written: str) -> str:
+    """A pattern for an abbreviation of several words up to its last stop, the last of them complete or not
+    yet; or for one that has a stop within."""
+    head = written.rstrip(".")
+    first, space, last = head.rpartition(" ")
+    if not space:
+        return "" if written.endswith(".") or "." not in head else rf"{re.escape(head)}(?!\w)"
+    begun = alternatives(last[:length] for length in range(1, len(last)))
+    return rf"{re.escape(first)}\s(?:{re.escape(last)}(?!\w)|(?:{begun})$)"
 
 
 def _roman(written: str) -> int | None:

@@ -57,6 +57,17 @@ def test_what_the_voice_reads_stays_as_it_is_written(text: str) -> None:
 @pytest.mark.parametrize(
     ("language", "text", "said"),
     [
+        (
+            "es",
+            "Abrimos de 9 a. m. a 5 p. m. en el n.º 5. ¿Vale? No.",
+            "Abrimos de 9 a. m. a 5 p. m. en el n.º 5. ¿Vale?",
+        ),
+        ("it", "Al n. 5, ad es. lunedì. Va bene? No.", "Al n. 5, ad es. lunedì. Va bene?"),
+        ("pt", "No n.º 5, p. ex. segunda. Pode ser? Não.", "No n.º 5, p. ex. segunda. Pode ser?"),
+        ("fr", "Env. 20 min. de marche. Ça va ? Non.", "Env. 20 min. de marche. Ça va ?"),
+        ("de", "Wir haben z. B. Pizza. Passt das? Nein.", "Wir haben z. B. Pizza. Passt das?"),
+        ("de", "5. Mai um 10 Uhr.", "5. Mai um 10 Uhr."),
+        ("de", "1. Pizza\n2. Pasta", "Pizza, Pasta"),
         ("fr", "M. Dupont est là. Mme. Durand aussi. Non.", "M. Dupont est là. Mme. Durand aussi."),
         ("es", "El Sr. García abre. ¿Y usted? No.", "El Sr. García abre. ¿Y usted?"),
         ("it", "Il Dott. Rossi c'è. Via Roma, n. 5. No.", "Il Dott. Rossi c'è. Via Roma, n. 5."),

@@ -117,6 +117,27 @@ async def test_what_is_read_as_one_stays_in_one_piece(
     assert sum(whole in piece for piece in (*cut, rest.text if rest else "")) == 1, cut
 
 
+@pytest.mark.parametrize(
+    ("language", "cut"),
+    [
+        ("es", ["Abrimos de 9 a. m. a", "5 p. m. en la Av. Juárez.", "¿Algo más?"]),
+        ("de", ["Wir haben z. B. Pizza,", "d. h. Margherita.", "Passt das?"]),
+        ("pt", ["Fica aqui perto,", "no n.º 5, p. ex. segunda.", "Pode ser?"]),
+        ("hi", ["हम नौ बजे", "खुलते हैं।", "आप आइए।", "धन्यवाद।"]),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4])
+async def test_stops_within_abbreviations_end_nothing(language: str, cut: list[str], size: int) -> None:
+    text, chunks = " ".join(cut), Chunks(language=language)
+    came = [
+        piece.text
+        for at in range(0, len(text), size)
+        async for piece in chunks.aggregate(text[at : at + size])
+    ]
+    rest = await chunks.flush()
+    assert [*came, *([rest.text] if rest else [])] == cut
+
+
 async def test_a_number_at_the_end_of_the_first_words_waits_for_one_word_more() -> None:
     chunks = Chunks(language="en")
     assert [piece.text async for piece in chunks.aggregate("It costs $12 ")] == []
