@@ -21,6 +21,7 @@ _SPACE = re.compile(r"\s+")
 _WORD_BEHIND = re.compile(r"\s*\S+\s")
 _FORM = re.compile(r"[\d$€£¥₹+%@]")
 _GROUPS = re.compile(r"\d\)? +[\d(]")  # of one number, perhaps
+_KEY = re.compile(r"\s*[*#](?:[\s.,]|$)")  # at a piece's beginning it would mark an item of a list
 _HALF_DAY = re.compile(r"\s*[ap]\.(?:\s+\S*)?$", re.IGNORECASE)  # perhaps
 _CODE = re.compile(r"[ \t]*(```|~~~)[\w+#.-]*[ \t]*\n.*?\1[ \t]*", re.S)
 # What may yet become such a block.
@@ -114,6 +115,8 @@ class Chunks(BaseTextAggregator):
         reading = reader(self.language)
         head = self._text[:at].rstrip()
         if reading.binds(head) or _OPEN_LINK.search(head) or self._marks[: len(head)].endswith("·"):
+            return True
+        if _KEY.match(self._text, at):
             return True
         last = head.rpartition(" ")[2]
         if not (_FORM.search(last) or reading.is_month(last)):

@@ -21,7 +21,7 @@ _ASTRAY = re.compile(r"```|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LIST_MARK = re.compile(rf"\s*(?:[-•–—*+#]+|\d{{1,2}}[.)])\s+(?!{COUNTED})")
 _PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+\s*|\d{1,2}(?:[.)](?:\s+\w{0,3})?)?)?\s*")
 # Links and addresses stay: the voice says the former's text and reads the latter.
-_MARKUP = re.compile("[*#`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
+_MARKUP = re.compile("[*`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)")
 _END = re.compile(r"[.?!…।]+[\"'”’»)\]]*(?=\s|$)")
 _CERTAIN = re.compile(r"[?!।]")

@@ -43,7 +43,12 @@ _INLINE: tuple[tuple[re.Pattern[str], Repl], ...] = (
     (re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[\da-fA-F]{1,5});"), lambda m: html.unescape(m[0])),
     (re.compile(r"`+"), ""),
     (re.compile(r"~~"), ""),
-    (re.compile(r"\*+(?=[^\s*\d])|(?<=[^\s*\d])\*+|\*\*+|(?<![\d\s])\*(?=\d)|(?<=\d)\*(?!\d)(?=\S|$)"), ""),
+    (
+        re.compile(
+            r"\*+(?=[^\s*\d.,;:!?)])|(?<=[^\s*\d])\*+|\*\*+|(?<![\d\s])\*(?=\d)|(?<=\d)\*(?!\d)(?=\S|$)"
+        ),
+        "",
+    ),
     (re.compile(r"(?<![\w/@.])_+(?=\S)|(?<=\S)_+(?!\w)"), ""),
     (re.compile(r"\\(?=[^\w\s])"), ""),
 )

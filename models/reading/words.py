@@ -65,6 +65,7 @@ class Words:
         signs = "".join(re.escape(sign) for sign in self._signs)
         months = alternatives(months)
         last: list[Rule] = [
+            (re.compile(r"(?<![^\s(\"“'])(?:\*(?=\d)|[*#](?=[\s.,;:!?)\"”']|$))|(?<=\d)#(?!\w)"), self._key),
             (
                 re.compile(rf"(?<!\w)(?P<roman>[IVXLCDM]+)(?P<mark>{table['ordinals']})(?!\w)"),
                 self._roman_ordinal,
@@ -168,6 +169,14 @@ class Words:
     def _hash(self, match: re.Match[str], before: str) -> str:
         number = match.string[match.end() : match.end() + 1].isdecimal()
         return f"{self.language.word('number')} " if number else ""
+
+    def _key(self, match: re.Match[str], before: str) -> str | None:
+        """A telephone's, where one is to be pressed."""
+        lang = self.language
+        if not re.search(rf"(?<!\w)(?:{lang.table['key_words']})", before + match.string, re.IGNORECASE):
+            return None
+        hash_name = lang.table.get("hash_in", {}).get(lang.region) or lang.word("hash")
+        return f" {lang.word('star') if match[0] == '*' else hash_name} "
 
     def _minus(self, match: re.Match[str], before: str) -> str | None:
         return (

@@ -120,6 +120,7 @@ async def test_what_is_read_as_one_stays_in_one_piece(
 @pytest.mark.parametrize(
     ("language", "cut"),
     [
+        ("en", ["Just press the *", "key or the # key."]),
         ("es", ["Abrimos de 9 a. m. a", "5 p. m. en la Av. Juárez.", "¿Algo más?"]),
         ("de", ["Wir haben z. B. Pizza,", "d. h. Margherita.", "Passt das?"]),
         ("pt", ["Fica aqui perto,", "no n.º 5, p. ex. segunda.", "Pode ser?"]),
