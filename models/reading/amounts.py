@@ -62,7 +62,7 @@ class Amounts:
             (
                 re.compile(
                     rf"{_MINUS}(?<![A-Za-z\d]){currency}{SPACE}?(?P<neg2>[-−])?(?P<num>{number}|\.\d\d)"
-                    rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)(?:{SPACE}(?:{names})(?!\w))?"
+                    rf"(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?P<plus>\+)?(?!\d)(?:{SPACE}(?:(?:{names})|(?P<told>{codes}))(?!\w))?"
                 ),
                 self._money,
             ),
@@ -73,7 +73,7 @@ class Amounts:
             (
                 re.compile(
                     rf"{_START}{_MINUS}(?P<num>{spaced})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
-                    rf"{SPACE}?{currency}(?P<plus>\+)?(?!\w)"
+                    rf"{SPACE}?{currency}(?:{SPACE}(?P<told>{codes}))?(?P<plus>\+)?(?!\w)"
                 ),
                 self._money,
             ),
@@ -100,7 +100,7 @@ class Amounts:
     def numbers(self) -> list[Rule]:
         table, number, units = self.language.table, self._number, self._units
         scale = alternatives(self._scales)
-        measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³]))?"
+        measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³])(?P<dot>\.(?!\w))?)?"
         rules: list[Rule] = [
             (
                 re.compile(
@@ -141,7 +141,15 @@ class Amounts:
         ]
         if self._per:
             every = "|".join((alternatives(self._per), r"[^\W\d_]{3,}"))
-            rules.append((re.compile(rf"(?<=[\w€$£%¢.)])/(?P<unit>{every})(?![\w/])"), self._each))
+            rules += [
+                (re.compile(rf"(?<=[\w€$£%¢.)])/(?P<unit>{every})(?![\w/])"), self._each),
+                (
+                    re.compile(
+                        rf"(?<=[\d€$£¥₹¢]){SPACE}/{SPACE}(?P<unit>{alternatives(self._per)})(?![\w/])"
+                    ),
+                    self._each,
+                ),
+            ]
         return rules
 
     def sizes(self) -> list[Rule]:
@@ -171,7 +179,8 @@ class Amounts:
         groups = match.groupdict()
         lang = self.language
         code = (
-            self._signs.get(groups.get("sign") or "")
+            groups.get("told")  # "$1,299.99 MXN"
+            or self._signs.get(groups.get("sign") or "")
             or groups.get("code")
             or self._names[str(groups.get("name"))]
         )
@@ -226,7 +235,7 @@ class Amounts:
             return lang.cardinal(int(whole) * 1000)
         plurals: dict[str, str] = self.language.table.get("scale_plurals", {})
         word = word if lang.one(whole, part) else plurals.get(word, word)
-        return f"{lang.number(whole, part, noun=True)} {word}"
+        return f"{lang.number(whole, part, feminine=lang.feminine(word), noun=True)} {word}"
 
     def _cents(self, match: re.Match[str], before: str) -> str | None:
         lang = self.language
@@ -240,7 +249,8 @@ class Amounts:
         if self.language.code != "en":
             return None
         feet, inches = (self.language.cardinal(int(each)) for each in match.group("feet", "inches"))
-        return f"{feet} foot {inches}"
+        ends = match[0].endswith(".") and ends_sentence(match.string, match.end())
+        return f"{feet} foot {inches}" + ("." if ends else "")
 
     def _by(self, match: re.Match[str], before: str) -> str:
         lang = self.language
@@ -259,6 +269,9 @@ class Amounts:
         if unit in ("h", "m", "in", "min") and lang.in_digits:
             return None
         whole, part = lang.parse(match["num"])
+        following = match.string[match.end() :]
+        if unit == "°" and re.match(rf"{SPACE}(?:{lang.table.get('ranked') or '(?!)'})(?!\w)", following):
+            return None  # "2° piano"
         one = lang.one(whole, part) or (match["hyphen"] == "-" and lang.code == "en")
         name = lang.unit(unit, one=one, count=3 if lang.known else int(whole or 0))
         if name is None:
@@ -292,7 +305,8 @@ class Amounts:
             return fraction
         of = self.language.table.get("of")
         half = fraction in self.language.table["signs"].get("½", "")
-        return f"{fraction} {of} {unit}" if of and not match["whole"] and not half else f"{fraction} {unit}"
+        said = f"{fraction} {of} {unit}" if of and not match["whole"] and not half else f"{fraction} {unit}"
+        return f"{said}." if match["dot"] and ends_sentence(match.string, match.end()) else said
 
     def _vulgar(self, match: re.Match[str], before: str) -> str:
         lang = self.language
@@ -328,7 +342,9 @@ class Amounts:
         said = self.language.ordinal(number, feminine=feminine)
         if mark.endswith("s") and self.language.code == "fr":
             said += "s"
-        if mark.endswith("er") and self.language.code == "es":
+        ranked = self.language.table.get("ranked") or "(?!)"
+        noun = re.match(rf"{SPACE}(?:{ranked})(?!\w)", match.string[match.end() :])
+        if self.language.code == "es" and (mark.endswith("er") or (noun and number % 10 in (1, 3))):
             said = said.removesuffix("o")  # before a noun: "primer piso"
         return said
 

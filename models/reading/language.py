@@ -126,6 +126,7 @@ class Language:
         if len(whole) > 1 and whole[0] == "0":
             said = self.digits(whole)
         else:
+            feminine = feminine and not (fraction and self.code == "de")  # "eins Komma fünf Stunden"
             said = self.cardinal(int(whole or "0"), feminine=feminine, noun=noun and not fraction)
         if not fraction:
             return said
@@ -154,7 +155,7 @@ class Language:
         else:
             grouping = "." if self.decimal_comma else ","
             grouped = len(tail) == 3 and 0 < len(head) <= 3 and head != "0"
-            decimal = not (grouped and (money or marks[0] == grouping))
+            decimal = not (grouped and (money or marks[0] == grouping or tail == "000"))
         if decimal:
             return re.sub(r"[,.]", "", head) or "0", tail
         return re.sub(r"[,.]", "", bare), ""
@@ -180,7 +181,7 @@ class Language:
         word = noun.lower().strip(".,;:!?")
         if re.fullmatch(self.table.get("masculine") or "(?!)", word):
             return False
-        return bool(re.fullmatch(self.table.get("feminine") or "(?!)", word))
+        return bool(re.fullmatch(self.table.get("feminine") or "(?!)", word, re.IGNORECASE))
 
     def currency(self, code: str, count: int = 2) -> tuple[str, str, str, str]:
         """One and several, and one and several hundredths.

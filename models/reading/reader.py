@@ -135,7 +135,7 @@ class Reader:
         yield from _between(text, at, len(text))
 
     def _matches(self, text: str, before: str) -> list[tuple[int, int, str]]:
-        has_digits = any(map(str.isdecimal, text))
+        has_digits = any(map(str.isnumeric, text))
         taken = bytearray(len(text))
         found: list[tuple[int, int, str]] = []
         for pattern, say in self._rules if has_digits else self._without_digits:

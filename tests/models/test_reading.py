@@ -83,6 +83,7 @@ def test_every_written_word_is_in_one_reading(language: str) -> None:
         ("pt-PT", "às 14h", "às catorze horas"),
         ("de-DE", "am 25.12.2026", "am fünfundzwanzigsten Dezember zweitausendsechsundzwanzig"),
         ("de-DE", "Dr. Weiß, 12,50 €, 14:30 Uhr", "Doktor Weiß, zwölf Euro fünfzig, vierzehn Uhr dreißig"),
+        ("hi-IN", "₹500/माह, 24/7", "500 रुपये प्रति माह, चौबीसों घंटे"),
         ("hi-IN", "₹500, 20%", "500 रुपये, 20 प्रतिशत"),
         ("hi-IN", "9:00 बजे से 5:30 बजे तक", "9 बजे से 5 बजकर 30 मिनट तक"),
         ("nl-NL", "**5 km**, € 12,50 op 25-12-2026", "5 kilometer, 12,50 euro op 25 december 2026"),
