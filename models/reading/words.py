@@ -55,6 +55,7 @@ class Words:
             first += [
                 (re.compile(r"(?<!\w)St\.(?=\s|,|$)"), self._saint_or_street),
                 (re.compile(rf"(?<=[a-z]{SPACE})Dr\.(?=\s*(?:$|[,;]|[a-z]))"), lambda *_: "drive"),
+                (re.compile(r"(?<!\w)Dr\.(?=\s+[A-Z])"), self._drive),
             ]
             first.reverse()
         return first
@@ -129,7 +130,13 @@ class Words:
         named = bool(preceding) and preceding[-1][:1].isupper() and preceding[-1][-1:].isalpha()
         if name and not (named and numbered):
             return "saint"
-        return "street" + ("" if following and not name else "." if not following else "")
+        # In "Oak St. You can park there" it ends a sentence; in "Oak St. NW" it goes on.
+        return "street" + ("." if not following or (name and not following[0].isupper()) else "")
+
+    def _drive(self, match: re.Match[str], before: str) -> str | None:
+        """Behind a house number and a name."""
+        preceding = before + match.string[: match.start()]
+        return "drive." if re.search(r"(?<!\S)\d+[A-Za-z]?(?: [A-Z][a-z]+){1,3}\s$", preceding) else None
 
     def _roman_ordinal(self, match: re.Match[str], before: str) -> str | None:
         number = _roman(match["roman"])

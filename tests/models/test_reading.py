@@ -96,6 +96,11 @@ def test_in_the_manner_of_the_country(language: str, written: str, heard: str) -
     assert words(reader(language).spoken(written)) == words(heard)
 
 
+def test_a_street_ends_a_sentence() -> None:
+    assert reader("en").spoken("12 Oak St. You can park") == "twelve Oak street. You can park"
+    assert reader("en").spoken("12 Oak St. NW is near") == "twelve Oak street NW is near"
+
+
 def test_what_was_said_before_tells_a_code() -> None:
     assert reader("en").spoken("is 2468.", "Your booking code") == "is two four six eight."
     assert (
