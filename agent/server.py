@@ -127,7 +127,7 @@ class Server:
         self.workers: Workers | None = None
         if settings.sip.enabled and settings.sip.processes > 1 and worker is None:
             self._dispatcher = Dispatcher(self.sessions.has_room)
-            self.workers = Workers(settings, self._dispatcher, self.events, self._close_records)
+            self.workers = Workers(settings, personas, self._dispatcher, self.events, self._close_records)
             self.sessions.elsewhere = lambda: self.workers.calls if self.workers else 0
         self.sessions.held = self._held(self.recorder)
         self.cluster: Cluster | None = None
@@ -227,7 +227,7 @@ class Server:
             await self.sip.start()
         self._looking = asyncio.create_task(self._look_after(), name="admission")
         if self.workers:
-            self.workers.start(self._for_workers())
+            self.workers.start(self._for_workers(), self.personas)
 
     def _for_workers(self) -> Settings:
         """The settings, with what was found to suit this machine."""
@@ -349,8 +349,7 @@ class Server:
             wanted = await asyncio.to_thread(self._again)
             new = plan(self.settings, wanted)
             personas = await asyncio.to_thread(load_personas, new.settings)
-            voices, languages = [one.voice for one in personas.all], [one.language for one in personas.all]
-            if not self.pool.speaks(voices, languages):
+            if not self._speaks(personas):
                 new = plan(self.settings, wanted, without=ANSWERING).without_files(PERSONAS, ANSWERING)
                 personas = self.personas
             elif personas != self.personas:
@@ -373,6 +372,10 @@ class Server:
                 "these have changed, too, and need a restart: %s", ", ".join(reloaded.needs_restart)
             )
         return reloaded
+
+    def _speaks(self, personas: Personas) -> bool:
+        """Whether what they need is loaded in this process."""
+        return self.pool.speaks([one.voice for one in personas.all], [one.language for one in personas.all])
 
     @staticmethod
     def _briefs(personas: Personas, toolbox: Toolbox) -> list[Brief]:
@@ -406,13 +409,15 @@ class Server:
         if self.sip:
             self.sip.apply(settings.sip, personas.headers)
         if self.workers:
-            self.workers.apply(self._for_workers())
+            self.workers.apply(self._for_workers(), personas)
 
-    async def follow(self, settings: Settings) -> None:
+    async def follow(self, settings: Settings, personas: Personas) -> None:
         """Take what the process that listens goes on with."""
         async with self._reloading:
             try:
-                personas = await asyncio.to_thread(load_personas, settings)
+                if not self._speaks(personas):  # it was started anew with fewer than the first
+                    logger.warning("personas need a restart: their voice or language isn't loaded")
+                    personas = self.personas
                 toolbox = await asyncio.to_thread(every_tool, settings, self.toolbox)
                 await asyncio.to_thread(self._briefs, personas, toolbox)  # pages are read off the loop
                 await self._apply(settings, personas, toolbox)

@@ -14,7 +14,6 @@ import threading
 from agent import logs
 from agent.server import Server, SipDied
 from agent.workers import Launch
-from config.answering import load_personas
 from config.carriers import CarrierSettings
 from config.settings import HttpSettings, Settings, WebRtcSettings
 from models.errors import ModelError
@@ -45,7 +44,7 @@ async def work(link: Link, launch: Launch) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     worker = Worker(link, lambda: os._exit(EXIT_ALONE))
-    server = Server(settings, load_personas(settings), worker=worker, http_socket=launch.http_socket)
+    server = Server(settings, launch.personas, worker=worker, http_socket=launch.http_socket)
     try:
         await server.start(lambda _: None)
     except (ModelError, SipError) as error:
@@ -63,14 +62,15 @@ async def work(link: Link, launch: Launch) -> int:
 
 
 def _follow(server: Server, number: int) -> None:
-    """Take the settings that come on the standard input."""
+    """Take the settings and personas that come on the standard input."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         with contextlib.suppress(EOFError, RuntimeError):  # one of the two is at its end
             while True:
-                settings = settings_of(number, pickle.load(sys.stdin.buffer))
-                asyncio.run_coroutine_threadsafe(server.follow(settings), loop)
+                settings, personas = pickle.load(sys.stdin.buffer)
+                following = server.follow(settings_of(number, settings), personas)
+                asyncio.run_coroutine_threadsafe(following, loop)
 
     threading.Thread(target=read, name="settings", daemon=True).start()
 

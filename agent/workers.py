@@ -25,6 +25,7 @@ import agent
 from agent.events import Events, Relayed
 from agent.peer import Peer
 from agent.records.database import PROCESS_DIED
+from config.answering import Personas
 from config.settings import Settings
 from models.llm.backoff import Backoff
 from models.pool import ComponentHealth
@@ -43,11 +44,15 @@ logger = logging.getLogger("offhook.workers")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a worker is told on its standard input, pickled; later come `Settings` that have changed."""
+    """What a worker is told on its standard input, pickled; later come settings and personas that changed.
+
+    It reads no persona itself: what its file says may have been refused, or not been looked at.
+    """
 
     number: int
     parent: int
     settings: Settings
+    personas: Personas
     http_socket: str  # a path, where it is to serve
 
 
@@ -66,12 +71,13 @@ class Workers:
     def __init__(
         self,
         settings: Settings,
+        personas: Personas,
         dispatcher: Dispatcher,
         events: Events,
         on_lost: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         """`on_lost` is told the ids of the calls of a process that died."""
-        self._settings = settings
+        self._settings, self._personas = settings, personas
         self._dispatcher = dispatcher
         self._events = events
         self._on_lost = on_lost
@@ -83,18 +89,18 @@ class Workers:
         }
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, settings: Settings) -> None:
+    def start(self, settings: Settings, personas: Personas) -> None:
         """Have them load, and take calls then. This process listens."""
-        self._settings = settings
+        self._settings, self._personas = settings, personas
         for one in self._workers.values():
             self._tasks.append(asyncio.create_task(self._supervise(one), name=f"worker-{one.number}"))
 
-    def apply(self, settings: Settings) -> None:
+    def apply(self, settings: Settings, personas: Personas) -> None:
         """Have them go on with these."""
-        self._settings = settings
+        self._settings, self._personas = settings, personas
         for one in self._workers.values():
             if one.process and one.process.stdin and not one.process.stdin.is_closing():
-                one.process.stdin.write(pickle.dumps(settings))
+                one.process.stdin.write(pickle.dumps((settings, personas)))
 
     @property
     def calls(self) -> int:
@@ -216,7 +222,8 @@ class Workers:
         )
         link.close()
         assert process.stdin
-        process.stdin.write(pickle.dumps(Launch(number, os.getpid(), self._settings, str(path))))
+        launch = Launch(number, os.getpid(), self._settings, self._personas, str(path))
+        process.stdin.write(pickle.dumps(launch))
         return process
 
     async def _comes_up(self, one: _Worker, over: asyncio.Task[int]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import get_args
 
 from pydantic import ValidationError
@@ -131,8 +130,8 @@ def load_personas(settings: Settings) -> Personas:
 
     return Personas(
         tuple(speaking(one) for one in candidates),
-        MappingProxyType({number: speaking(one) for number, one in by_number.items()}),
-        MappingProxyType(_tests(settings, by_number)),
+        {number: speaking(one) for number, one in by_number.items()},
+        _tests(settings, by_number),
         tuple((route, one and speaking(one)) for route, one in routes),
     )
 

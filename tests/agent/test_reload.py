@@ -20,7 +20,7 @@ from agent.server import Server
 from agent.service_manager import ServiceManager
 from agent.tools.tool import CallFacts
 from agent.tools.toolbox import Toolbox
-from config.answering import load_personas
+from config.answering import Personas, load_personas
 from config.errors import ConfigError
 from config.keys import KEYS
 from config.persona import load_persona
@@ -313,6 +313,20 @@ async def test_what_cant_be_used_changes_nothing(
         assert await one.is_answered("127.0.0.1")
         await one.server.reload_or_tell()
         assert "the settings stay as they were" in caplog.text
+
+
+async def test_another_process_takes_no_persona_that_it_cant_speak_as(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(monkeypatch) as one:
+        server = one.server
+        shorter = settings(call={"max_duration_s": 10}).call
+        wanted = server.settings.model_copy(update={"call": shorter})
+        await server.follow(wanted, load_personas(settings(persona="fr")))
+        assert (server.persona.language, server.settings.call) == ("en", shorter)
+        changed = server.persona.model_copy(update={"greeting": "Good morning."})
+        await server.follow(wanted, Personas((changed,)))
+        assert server.persona.greeting == "Good morning."
 
 
 async def test_a_signal_has_them_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

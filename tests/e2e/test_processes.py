@@ -17,6 +17,7 @@ import httpx2
 import pytest
 import websockets
 
+from config.persona import load_persona
 from tests.e2e.served import START_S, Served, until
 from tests.process import gone
 from tests.sip_caller import Caller
@@ -130,6 +131,18 @@ async def recorded(http: httpx2.AsyncClient, id: str) -> str:
     return str(answer.json()["cause"])
 
 
+async def other(http: httpx2.AsyncClient) -> dict[str, Any]:
+    """How the other process is."""
+    parts = (await http.get("/health")).json()["components"]
+    return next(dict(part) for part in parts if part["name"] == "process 2")
+
+
+async def ready(http: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(60):
+        while (await other(http))["state"] != "ready":  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
 async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> None:
     (worker,) = processes(server)
     async with httpx2.AsyncClient(base_url=server.url, timeout=30) as http, two_calls(server) as callers:
@@ -144,15 +157,9 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert sorted(answers) == [200, 481]
         assert (await http.get("/readyz")).status_code == 200  # the others take calls
 
-        async def other() -> dict[str, Any]:
-            parts = (await http.get("/health")).json()["components"]
-            return next(part for part in parts if part["name"] == "process 2")
-
-        assert (ill := await other())["state"] == "degraded"
+        assert (ill := await other(http))["state"] == "degraded"
         assert ill["last_error"].startswith("It ended with code -9.")
-        async with asyncio.timeout(60):
-            while (await other())["state"] != "ready":  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
+        await ready(http)
         (again,) = processes(server)
         assert again != worker
     async with two_calls(server) as callers:  # the new process takes its share
@@ -171,6 +178,23 @@ async def test_settings_that_are_read_again_hold_in_all_processes(server: Served
                     break
                 await caller.bye()
         assert (await here.call()).status == 200
+
+
+async def test_a_refused_reload_is_refused_by_a_process_that_starts_later(tmp_path: Path) -> None:
+    persona = tmp_path / "us.yaml"
+    persona.write_text(load_persona("en").model_dump_json(exclude_none=True))
+    with scripted(tmp_path, **TWO, OFFHOOK_PERSONA=str(persona)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=30) as http:
+            await ready(http)
+            persona.write_text("greeting: [")
+            assert (await http.post("/api/v1/reload")).status_code == 422
+            (worker,) = processes(server)
+            os.kill(worker, signal.SIGKILL)
+            assert await asyncio.to_thread(until, lambda: gone(worker), 30)
+            async with asyncio.timeout(30):
+                while (await other(http))["state"] != "degraded":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await ready(http)
 
 
 async def test_all_calls_are_seen_out_and_no_process_is_left(server: Served) -> None:

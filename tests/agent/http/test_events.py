@@ -158,7 +158,7 @@ async def test_who_follows_is_told_where_another_process_wasnt_heard(
 
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://localhost")
     unused: Any = None
-    others = workers.Workers(Settings(), dispatcher, events, unused)
+    others = workers.Workers(Settings(), unused, dispatcher, events, unused)
     async with http, aclosing(followed(client, events)) as following:
         await anext(following)
         passing_on = asyncio.create_task(others._follow(workers._Worker(1, http)))

@@ -149,7 +149,7 @@ async def test_the_figures_of_a_process_stay_its_own_while_another_is_down(
 ) -> None:
     settings = Settings.model_validate({"sip": {"processes": 3}})
     unused: Any = None
-    workers = Workers(settings, unused, Events(), unused)
+    workers = Workers(settings, unused, unused, Events(), unused)
     second, third = workers._workers.values()
     second.up, third.up = False, True
     told = "# TYPE offhook_live_calls gauge\noffhook_live_calls 7\n"
