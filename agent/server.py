@@ -358,9 +358,6 @@ class Server:
             toolbox.require(personas.all)
             if toolbox.functions != self.toolbox.functions:
                 new = new.with_files(TOOLS, ["tools.folder"])
-            if personas != self.personas:
-                briefs = await asyncio.to_thread(self._briefs, personas, toolbox)
-                await asyncio.to_thread(self.pool.learn, briefs)
             try:
                 await self._apply(new.settings, personas, toolbox)
             except (BaresipError, ModelError) as error:
@@ -393,6 +390,7 @@ class Server:
     async def _apply(self, settings: Settings, personas: Personas, toolbox: Toolbox) -> None:
         """What may fail comes first. Raises BaresipError, ModelError."""
         if personas != self.personas:
+            await asyncio.to_thread(self._learn, personas, toolbox)
             await self.sessions.remember(settings, personas)
         if settings.sip.accounts != self.settings.sip.accounts and self.sip:
             await self.sip.apply_accounts(settings.sip.accounts)
@@ -411,6 +409,10 @@ class Server:
         if self.workers:
             self.workers.apply(self._for_workers(), personas)
 
+    def _learn(self, personas: Personas, toolbox: Toolbox) -> None:
+        """Have their pages found. Blocks."""
+        self.pool.learn(self._briefs(personas, toolbox))
+
     async def follow(self, settings: Settings, personas: Personas) -> None:
         """Take what the process that listens goes on with."""
         async with self._reloading:
@@ -419,7 +421,6 @@ class Server:
                     logger.warning("personas need a restart: their voice or language isn't loaded")
                     personas = self.personas
                 toolbox = await asyncio.to_thread(every_tool, settings, self.toolbox)
-                await asyncio.to_thread(self._briefs, personas, toolbox)  # pages are read off the loop
                 await self._apply(settings, personas, toolbox)
             except Exception:  # whatever it is, calls go on
                 logger.exception("the settings of the first process could not be taken")

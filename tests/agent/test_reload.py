@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from config.errors import ConfigError
 from config.keys import KEYS
 from config.persona import load_persona
 from config.settings import Settings
+from models.llm.brief import Brief
 from tests.peers import Reception, free_port
 from tests.sip_callee import callee
 from tests.sip_caller import Caller, dialled
@@ -327,6 +328,19 @@ async def test_another_process_takes_no_persona_that_it_cant_speak_as(
         changed = server.persona.model_copy(update={"greeting": "Good morning."})
         await server.follow(wanted, Personas((changed,)))
         assert server.persona.greeting == "Good morning."
+
+
+async def test_pages_are_learnt_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[str] = []
+
+    def learn(briefs: Sequence[Brief]) -> None:
+        learnt.extend(one.language for one in briefs)
+
+    async with running(monkeypatch) as one:
+        monkeypatch.setattr(one.server.pool, "learn", learn)
+        changed = one.server.persona.model_copy(update={"greeting": "Good morning."})
+        await one.server.follow(one.server.settings, Personas((changed,)))
+    assert learnt == ["en"]
 
 
 async def test_a_signal_has_them_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
