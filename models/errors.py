@@ -3,7 +3,8 @@
     ModelError
     ├── WeightsError      the weights are missing, incomplete or not what they should be
     ├── ModelBusy         this piece of work was refused: too much is waiting, or it is too much
-    └── ModelFailed       the model raised while working, or is closed
+    └── ModelFailed       the model raised while working
+        ├── ModelUnloaded it isn't loaded yet, or no more
         ├── ModelLate     its answer didn't begin, or didn't go on, in time
         └── ModelAway     its server can't be reached
             └── ModelOverloaded   it can, and asks to try again
@@ -32,7 +33,11 @@ class ModelBusy(ModelError):
 
 
 class ModelFailed(ModelError):
-    """Inference failed, or the model is closed."""
+    """Inference failed."""
+
+
+class ModelUnloaded(ModelFailed):
+    """The model isn't loaded yet, or is closed."""
 
 
 class ModelLate(ModelFailed):

@@ -16,7 +16,7 @@ from config.settings import Settings
 from models.capacity import available_memory_bytes, overtaxed, usable_cores
 from models.catalog import Catalog
 from models.devices import Devices
-from models.errors import ModelError, ModelFailed, WeightsError
+from models.errors import ModelError, ModelFailed, ModelUnloaded, WeightsError
 from models.knowledge.embedder import NAME, Embedder
 from models.knowledge.knowledge import Knowledge
 from models.lanes import Lane
@@ -140,13 +140,13 @@ class ModelPool:
     @property
     def recognizer(self) -> Recognizer | RemoteRecognizer:
         if self._recognizer is None:
-            raise ModelFailed(_NOT_LOADED)
+            raise ModelUnloaded(_NOT_LOADED)
         return self._recognizer
 
     @property
     def voices(self) -> Voices | RemoteVoices:
         if self._voices is None:
-            raise ModelFailed(_NOT_LOADED)
+            raise ModelUnloaded(_NOT_LOADED)
         return self._voices
 
     @property
@@ -404,7 +404,7 @@ def _knowledge(briefs: Iterable[Brief]) -> list[Knowledge]:
 
 def _loaded(model: T | None) -> T:
     if model is None:
-        raise ModelFailed(_NOT_LOADED)
+        raise ModelUnloaded(_NOT_LOADED)
     return model
 
 

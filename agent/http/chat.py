@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from agent.http.admission import TextAdmission
 from agent.http.contracts import LlmEndpoint, Models
 from agent.http.conversations import Conversation, Conversations
-from agent.http.problems import ProblemError
+from agent.http.problems import ProblemError, of_model
 from config.llm import LlmSettings
 from config.settings import TextSettings
 from models.errors import ModelAway, ModelError, ModelLate, ModelOverloaded
@@ -73,7 +73,7 @@ class Chat:
         try:
             endpoint = self._models.llm.endpoint
         except ModelError as error:
-            raise ProblemError(503, f"{error} GET /health says more.") from error
+            raise of_model(error) from error
         found = self._conversations.open(conversation, time.monotonic())
         _require_idle(found)
         return Answer(found, endpoint.model)

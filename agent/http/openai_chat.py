@@ -55,7 +55,8 @@ def openai_chat_router(pool: ModelPool, language: str) -> APIRouter:
     )
     async def completions(request: CompletionRequest) -> Response:
         """A bundled model takes no `tools` this way: it chooses them by what it has read of a persona."""
-        if request.tools and pool.llm.endpoint.kind == "bundled":
+        endpoint = pool.llm.endpoint  # raises ModelError while it loads
+        if request.tools and endpoint.kind == "bundled":
             raise ProblemError(400, "The bundled language model takes no tools here: leave `tools` out.")
         chunks = _answer(pool, request, language)
         first = await anext(chunks, None)

@@ -23,7 +23,6 @@ from agent.http.problems import ProblemError, responses
 from agent.http.speech import transcribe
 from agent.http.upload import UnknownFormat, UploadError, decode
 from config.settings import TextSettings
-from models.errors import ModelBusy, ModelError, ModelFailed
 from models.expected import Expected
 from models.lanes import Priority
 from models.pool import ModelPool
@@ -173,7 +172,7 @@ async def _decoded(data: bytes, longest_s: int) -> bytes:
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The outcome, unless whoever asked leaves. Raises ClientDisconnect, ProblemError."""
+    """The outcome, unless whoever asked leaves. Raises ClientDisconnect."""
 
     async def left() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -185,8 +184,6 @@ async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
         if not working.done():
             raise ClientDisconnect
         return working.result()
-    except ModelError as error:
-        raise _problem(error) from error
     finally:
         working.cancel()
         leaving.cancel()
@@ -195,24 +192,21 @@ async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 async def _said(pool: ModelPool, request: SpeechRequest, asked: Urgency) -> AsyncGenerator[Delta, None]:
     job = f"v1-{uuid.uuid4().hex[:8]}"
-    try:
-        for piece in await pieces(request.input, language=None, opening=False):
-            spoken = pool.voices.stream(
-                piece,
-                voice=request.voice,
-                call_id=job,
-                speculative=asked == "guess",
-                priority=_priority(asked),
+    for piece in await pieces(request.input, language=None, opening=False):
+        spoken = pool.voices.stream(
+            piece,
+            voice=request.voice,
+            call_id=job,
+            speculative=asked == "guess",
+            priority=_priority(asked),
+        )
+        async for part in spoken:
+            yield Delta(
+                type="speech.audio.delta",
+                audio=base64.b64encode(part.pcm).decode(),
+                words=[WordSaid(text=word.text, end=word.end) for word in part.words],
+                rate_hz=SAMPLE_RATE_HZ,
             )
-            async for part in spoken:
-                yield Delta(
-                    type="speech.audio.delta",
-                    audio=base64.b64encode(part.pcm).decode(),
-                    words=[WordSaid(text=word.text, end=word.end) for word in part.words],
-                    rate_hz=SAMPLE_RATE_HZ,
-                )
-    except ModelError as error:
-        raise _problem(error) from error
 
 
 async def _events(first: Delta | None, rest: AsyncGenerator[Delta, None]) -> AsyncIterator[str]:
@@ -234,9 +228,3 @@ async def _samples(first: Delta | None, rest: AsyncGenerator[Delta, None]) -> As
 
 def _priority(asked: Urgency) -> Priority:
     return Priority.CALL if asked == "guess" else Priority[asked.upper()]
-
-
-def _problem(error: ModelError) -> ProblemError:
-    if isinstance(error, ModelBusy):
-        return ProblemError(503, str(error), headers={"Retry-After": "1"})
-    return ProblemError(502 if isinstance(error, ModelFailed) else 422, str(error))

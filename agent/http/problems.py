@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from models.errors import ModelError
+from models.errors import ModelBusy, ModelError, ModelFailed, ModelUnloaded
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,6 +32,16 @@ class Problem(BaseModel):
 
 class ProblemError(HTTPException):
     """Ends a request with a problem document. `detail` is a sentence that says what to do."""
+
+
+def of_model(error: ModelError) -> ProblemError:
+    """What whoever asked a model for something is told of its failure."""
+    if isinstance(error, ModelUnloaded):
+        return ProblemError(503, f"{error} GET /health says more.", headers={"Retry-After": "5"})
+    if isinstance(error, ModelBusy):
+        return ProblemError(503, str(error), headers={"Retry-After": "1"})
+    # What isn't a failure is a wrong request: a voice that isn't there.
+    return ProblemError(502 if isinstance(error, ModelFailed) else 422, str(error))
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -82,9 +92,8 @@ def install(app: FastAPI) -> None:
         return None
 
     @app.exception_handler(ModelError)
-    async def _not_loaded(asked: HTTPConnection, error: ModelError) -> JSONResponse | None:
-        detail = f"{error} GET /health says more."
-        return await _ours(asked, ProblemError(503, detail, headers={"Retry-After": "5"}))
+    async def _models(asked: HTTPConnection, error: ModelError) -> JSONResponse | None:
+        return await _ours(asked, of_model(error))
 
     @app.exception_handler(HTTPException)
     async def _starlette(request: Request, error: HTTPException) -> JSONResponse:

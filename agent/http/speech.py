@@ -23,7 +23,6 @@ from agent.http.decoder import SAMPLE_RATE_HZ
 from agent.http.problems import ProblemError, responses
 from agent.http.upload import CHUNK_MS, UnknownFormat, UploadError, decode, spoken_ms
 from config.settings import TextSettings
-from models.errors import ModelBusy, ModelError, ModelFailed
 from models.lanes import Priority
 from models.speech import wav
 from models.speech_text import pieces
@@ -149,10 +148,7 @@ def speech_router(
                 recording = await decode(request.stream(), settings.max_audio_s)
             except UploadError as error:
                 raise ProblemError(415 if isinstance(error, UnknownFormat) else 422, str(error)) from error
-            try:
-                reply = await transcribe(models, recording.pcm, language, request)
-            except ModelError as error:
-                raise _problem(error) from error
+            reply = await transcribe(models, recording.pcm, language, request)
             return reply.model_copy(update={"missing": recording.missing})
 
     return router
@@ -211,13 +207,10 @@ async def _spoken(
     job, long = f"tts-{uuid.uuid4().hex[:8]}", len(parts) > 1
     priority = Priority.BULK if long else Priority.TEXT
     with admission(bulk=long):
-        try:
-            for part in parts:
-                spoken = voices.stream(part, voice=voice, call_id=job, language=language, priority=priority)
-                async for speech in spoken:
-                    yield speech.pcm
-        except ModelError as error:
-            raise _problem(error) from error
+        for part in parts:
+            spoken = voices.stream(part, voice=voice, call_id=job, language=language, priority=priority)
+            async for speech in spoken:
+                yield speech.pcm
 
 
 async def _stream(first: bytes, rest: AsyncGenerator[bytes, None], form: str) -> AsyncIterator[bytes]:
@@ -240,11 +233,3 @@ def _asked(accept: str) -> Literal["wav", "pcm", "l16"]:
     if "audio/l16" in accept:
         return "l16"
     return "pcm" if "audio/pcm" in accept else "wav"
-
-
-def _problem(error: ModelError) -> ProblemError:
-    if isinstance(error, ModelBusy):
-        return ProblemError(503, str(error), headers={"Retry-After": "1"})
-    if isinstance(error, ModelFailed):
-        return ProblemError(502, str(error))
-    return ProblemError(422, str(error))  # a voice that isn't there

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from config.llm import LlmEndpointSettings, LlmSettings
-from models.errors import ModelError, ModelFailed, WeightsError
+from models.errors import ModelError, ModelUnloaded, WeightsError
 from models.llm.acting import Acting
 from models.llm.brief import Brief, Message
 from models.llm.bundled import SlotReader
@@ -76,7 +76,7 @@ class Llm:
     def endpoint(self) -> Endpoint:
         """Who answers now."""
         if not self.started:
-            raise ModelFailed("The language model hasn't been started.")
+            raise ModelUnloaded("The language model hasn't been started.")
         return next((one for one in self._endpoints if one.state == "ready"), self._wanted)
 
     @property

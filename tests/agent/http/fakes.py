@@ -19,7 +19,7 @@ from agent.recordings.listener import Listener
 from agent.recordings.monitor import CantBeHeard
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
-from models.errors import ModelFailed, WeightsError
+from models.errors import ModelUnloaded, WeightsError
 from models.lanes import Priority
 from models.llm.chain import Chain
 from models.llm.endpoint import Endpoint
@@ -201,7 +201,7 @@ class FakeLlm:
     @property
     def endpoint(self) -> FakeEndpoint:
         if self.chosen is None:
-            raise ModelFailed("The language model hasn't been started.")
+            raise ModelUnloaded("The language model hasn't been started.")
         return self.chosen
 
     @property

@@ -248,7 +248,8 @@ async def test_model_trouble_has_its_statuses(running: Running) -> None:
     running.script.hold_after = 0
     assert (await running.ask("Hi")).status_code == 504
     running.llm.chosen = None
-    assert (await running.ask("Hi")).status_code == 503
+    loading = await running.ask("Hi")
+    assert (loading.status_code, loading.headers["Retry-After"]) == (503, "5")
     assert running.admission.at_work == 0
 
 

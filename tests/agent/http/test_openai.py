@@ -223,6 +223,7 @@ async def test_while_the_models_load_it_says_so() -> None:
             await http.post("/chat/completions", json={"messages": [{"role": "user", "content": "Hi."}]}),
             await http.post("/audio/speech", json={"input": "Hello.", "voice": "joe"}),
             await http.post("/audio/transcriptions", files={"file": ("a.wav", wav(question()))}),
+            await http.post("/audio/transcriptions", files={"file": ("a.wav", wav(bytes(31 * 32_000)))}),
         ]
     for answer in answers:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")

@@ -16,6 +16,7 @@ from agent.http.speech import STT_BODY_BYTES, speech_router
 from config.settings import Settings, TextSettings
 from models.lanes import Priority
 from models.pool import ModelPool
+from models.question import question
 from models.speech import wav
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels, ToneVoices
@@ -73,14 +74,18 @@ async def test_streamed_samples_come_in_the_order_asked_for(
     assert "x-latency-ms" in big.headers
 
 
-async def test_while_the_voices_load_it_says_so(serve: Serve, admission: TextAdmission) -> None:
+async def test_while_the_models_load_it_says_so(serve: Serve, admission: TextAdmission) -> None:
     models = ModelPool(Settings(), voices=["tone"], languages=["en"])
     router = speech_router(models, admission, voice="tone", language="en-GB", settings=TextSettings())
     app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), routers=[router])
     client = await serve(app)
-    answer = await client.post("/api/v1/tts", json={"text": "Hello."})
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert answer.json()["detail"] == "The models aren't loaded. GET /health says more."
+    answers = [
+        await client.post("/api/v1/tts", json={"text": "Hello."}),
+        await client.post("/api/v1/stt", content=wav(question())),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["detail"] == "The models aren't loaded. GET /health says more."
 
 
 async def test_the_persona_s_voice_reads_as_the_persona_and_another_in_its_own_language(
