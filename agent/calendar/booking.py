@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rruleset, rrulestr
@@ -50,6 +50,14 @@ class Booking:
         return not self.cancelled and self.begin < end and begin < self.end
 
 
+class _Change(NamedTuple):
+    """What became of one occurrence of a recurring event, and of all behind it where `begin` is given."""
+
+    of: Any
+    event: Component
+    begin: Any
+
+
 class Events:
     """Between events and bookings, in the time zone with that name; "" is the machine's."""
 
@@ -60,13 +68,13 @@ class Events:
     def bookings(self, events: Iterable[Component], begin: datetime, end: datetime) -> list[Booking]:
         """What the events take of that time, each time that they recur; nothing of what can't be read."""
         events = list(events)
-        moved: dict[str, list[Any]] = defaultdict(list)
+        changes: dict[str, list[_Change]] = defaultdict(list)
         for event in events:
-            if at := self._read(event, _replaced):
-                moved[str(event.get("UID"))].append(at)
+            if change := self._read(event, _change):
+                changes[str(event.get("UID"))].append(change)
 
         def taken(event: Component) -> list[Booking]:
-            return list(self._taken(event, moved[str(event.get("UID"))], begin, end))
+            return list(self._taken(event, changes[str(event.get("UID"))], begin, end))
 
         return [booking for event in events for booking in self._read(event, taken) or ()]
 
@@ -115,14 +123,13 @@ class Events:
         return self._booking(event, begin, begin + self._length(event))
 
     def _taken(
-        self, event: Component, moved: Sequence[Any], begin: datetime, end: datetime
+        self, event: Component, changes: Sequence[_Change], begin: datetime, end: datetime
     ) -> Iterator[Booking]:
-        if "DTSTART" not in event or event.get("TRANSP") == "TRANSPARENT":
+        if "DTSTART" not in event:
             return
-        length = self._length(event)
-        for at in self._recurrences(event, moved, begin - length, end):
-            if at < end and begin < at + length:
-                yield self._booking(event, at, at + length)
+        for one, at, length in self._recurrences(event, changes, begin, end):
+            if at < end and begin < at + length and one.get("TRANSP") != "TRANSPARENT":
+                yield self._booking(one, at, at + length)
 
     def _booking(self, event: Component, begin: datetime, end: datetime) -> Booking:
         ours = "X-OFFHOOK-KEYS" in event
@@ -150,32 +157,51 @@ class Events:
         return timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
 
     def _recurrences(
-        self, event: Component, moved: Sequence[Any], begin: datetime, end: datetime
-    ) -> Iterator[datetime]:
-        """By the clocks of its own zone, but for those that are events of their own."""
+        self, event: Component, changes: Sequence[_Change], begin: datetime, end: datetime
+    ) -> Iterator[tuple[Component, datetime, timedelta]]:
+        """By the clocks of its own zone, but for those that are events of their own.
+
+        Each with its length, and the event that says what it is.
+        """
         start = _moment(event, "DTSTART")
-        if "RRULE" not in event:
-            yield self._local(start)
+        length = self._length(event)
+        if "RRULE" not in event and "RDATE" not in event:
+            yield event, self._local(start), length
             return
         own = start.tzinfo if isinstance(start, datetime) else None
         zone = own or self._zone
         rules = rruleset()
-        given: Any = event["RRULE"]
-        for rule in given if isinstance(given, list) else [given]:
+        if "RRULE" not in event:
+            rules.rdate(_clock(start, zone))
+        for rule in _listed(event, "RRULE"):
             if rule.get("FREQ") in _OFTEN or rule.get("INTERVAL", [1])[0] < 1:
                 raise ValueError("It recurs too often to be counted.")
             rule = rule.copy()  # what is changed in the event itself is written
             if until := rule.get("UNTIL"):
                 rule["UNTIL"] = [_clock(one, zone, time.max) for one in until]
             rules.rrule(rrulestr(rule.to_ical().decode().replace("Z", ""), dtstart=_clock(start, zone)))
-        excluded: Any = event.get("EXDATE", [])
-        for dates in excluded if isinstance(excluded, list) else [excluded]:
-            for one in dates.dts:
-                rules.exdate(_clock(one.dt, zone))
-        for one in moved:
-            rules.exdate(_clock(one, zone))
-        for at in rules.between(begin - _ZONES_APART, end + _ZONES_APART, inc=True):
-            yield self._local(at.replace(tzinfo=own))
+        lengths: dict[datetime, timedelta] = {}
+        for date in _dates(event, "RDATE"):
+            first, *until = date if isinstance(date, tuple) else (date,)  # a period has an end, or a length
+            rules.rdate(at := _clock(first, zone))
+            for last in until:
+                lengths[at] = last if isinstance(last, timedelta) else _clock(last, zone) - at
+        for date in _dates(event, "EXDATE"):
+            rules.exdate(_clock(date, zone))
+        parts = [(datetime.min, event, timedelta(0))]
+        for change in changes:
+            rules.exdate(at := _clock(change.of, zone))
+            if change.begin is not None:
+                parts.append((at, change.event, _clock(change.begin, zone) - at))
+        parts.sort(key=lambda part: part[0])
+        ends = [*(since for since, _, _ in parts[1:]), datetime.max]
+        for (since, one, shift), until in zip(parts, ends, strict=True):
+            length = self._length(one)
+            longest = max(length, *lengths.values(), timedelta(0))
+            earliest = begin - longest - shift - _ZONES_APART
+            for at in rules.between(earliest, end - shift + _ZONES_APART, inc=True):
+                if since <= at < until:
+                    yield one, self._local((at + shift).replace(tzinfo=own)), lengths.get(at, length)
 
     def _local(self, moment: Any) -> datetime:
         return _clock(moment, self._zone)
@@ -189,9 +215,22 @@ def _moment(event: Component, name: str) -> Any:
     return value.dt
 
 
-def _replaced(event: Component) -> Any:
-    """Which occurrence of a recurring event it stands for, if any."""
-    return _moment(event, "RECURRENCE-ID") if "RECURRENCE-ID" in event else None
+def _listed(event: Component, name: str) -> list[Any]:
+    given: Any = event.get(name, [])
+    return given if isinstance(given, list) else [given]
+
+
+def _dates(event: Component, name: str) -> Iterator[Any]:
+    return (one.dt for dates in _listed(event, name) for one in dates.dts)
+
+
+def _change(event: Component) -> _Change | None:
+    """Of a recurring event, if it is one."""
+    if "RECURRENCE-ID" not in event:
+        return None
+    of = _moment(event, "RECURRENCE-ID")
+    later = event["RECURRENCE-ID"].params.get("RANGE", "").upper() == "THISANDFUTURE"
+    return _Change(of, event, _moment(event, "DTSTART") if later else None)
 
 
 def _clock(moment: Any, zone: tzinfo | None, of_day: time = time.min) -> datetime:

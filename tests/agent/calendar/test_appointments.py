@@ -279,6 +279,82 @@ async def test_one_of_others_recurring_events_is_moved_and_one_cancelled(tmp_pat
     assert (await desk.free(datetime(2026, 3, 27, 10))).status == "taken"
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        "RDATE;TZID=Europe/Paris:20260313T100000,20260327T100000",
+        "RDATE:20260313T090000Z\nRDATE:20260327T090000Z",
+        "RDATE;VALUE=PERIOD:20260313T083000Z/PT1H,20260327T090000Z/20260327T093000Z",
+    ],
+)
+async def test_others_events_recur_on_the_dates_that_are_listed(tmp_path: Path, dates: str) -> None:
+    written(
+        tmp_path / "calendar.ics",
+        f"""BEGIN:VEVENT
+        UID:lunch
+        DTSTART;TZID=Europe/Paris:20260312T100000
+        DURATION:PT30M
+        {dates}
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID:20260327T090000Z
+        DTSTART;TZID=Europe/Paris:20260327T110000
+        DURATION:PT30M
+        END:VEVENT""",
+    )
+    desk = made(tmp_path)
+    assert (await desk.free(datetime(2026, 3, 12, 10))).status == "taken"
+    assert (await desk.free(TEN)).status == "taken"
+    assert (await desk.free(ELEVEN)).status == "free"
+    assert (await desk.free(datetime(2026, 3, 20, 10))).status == "free"
+    assert (await desk.free(datetime(2026, 3, 27, 10))).status == "free"
+    assert (await desk.free(datetime(2026, 3, 27, 11))).status == "taken"
+
+
+async def test_all_later_ones_of_others_recurring_events_are_moved(tmp_path: Path) -> None:
+    written(
+        tmp_path / "calendar.ics",
+        """BEGIN:VEVENT
+        UID:lunch
+        DTSTART;TZID=Europe/Paris:20260306T100000
+        DURATION:PT30M
+        RRULE:FREQ=WEEKLY
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Europe/Paris:20260320T100000
+        DTSTART;TZID=Europe/Paris:20260319T140000
+        DURATION:PT1H
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID;TZID=Europe/Paris:20260403T100000
+        DTSTART;TZID=Europe/Paris:20260403T150000
+        DURATION:PT30M
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Europe/Paris:20260417T100000
+        DTSTART;TZID=Europe/Paris:20260417T100000
+        TRANSP:TRANSPARENT
+        END:VEVENT""",
+    )
+    desk = made(tmp_path)
+    taken = [(13, 10), (19, 14), (26, 14)]
+    free = [(20, 10), (27, 10)]
+    for day, hour in taken:
+        assert (await desk.free(datetime(2026, 3, day, hour))).status == "taken", day
+    assert (await desk.free(datetime(2026, 3, 26, 14, 30))).status == "taken"
+    for day, hour in free:
+        assert (await desk.free(datetime(2026, 3, day, hour))).status == "free", day
+    for day, hour, status in (
+        *((2, 14, "free"), (3, 10, "free"), (3, 15, "taken"), (9, 14, "taken")),
+        *((16, 14, "free"), (17, 10, "free"), (24, 10, "free")),
+    ):
+        assert (await desk.free(datetime(2026, 4, day, hour))).status == status, (day, hour)
+
+
 @pytest.mark.parametrize("until", ["20260320T085959Z", "20260313"])
 async def test_others_events_recur_until_then_and_stay_as_they_are(tmp_path: Path, until: str) -> None:
     rule = f"FREQ=WEEKLY;UNTIL={until}"
