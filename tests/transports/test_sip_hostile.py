@@ -210,6 +210,28 @@ def test_descriptors_are_short_before_none_is_left() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+async def test_who_is_banned_while_no_descriptor_is_left_loses_connections_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sip_server_module, "WATCH_INTERVAL_S", 0.1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with guarded_server(Reception()) as (server, at):
+        reader, writer = await asyncio.open_connection(*at, local_addr=(STRANGER, 0))
+        phone = Caller(at, STRANGER)
+        lowest = os.dup(0)
+        os.close(lowest)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+            phone.send_request("OPTIONS", headers="User-Agent: friendly-scanner\r\n")
+            await until(lambda: banned(server) == [STRANGER])
+            await asyncio.sleep(3 * kernel_filter.BANS_INTERVAL_S)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        phone.close()
+
+
 async def test_bans_that_come_together_are_told_to_the_kernel_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -55,6 +55,7 @@ class KernelFilter:
         self._allowed = allowed
         self._guard = guard
         self._bans: dict[Source, Ban] = {}  # that the kernel knows
+        self._uncut = False  # somebody banned may have connections still
         self._tcp_is_open = False  # the kernel doesn't take a filter for it
         self._putting = threading.Lock()
         self._dropped_told = 0  # packets
@@ -158,12 +159,15 @@ class KernelFilter:
         self._loop.call_soon_threadsafe(self._apply_soon)
 
     def apply(self) -> None:
-        """Have the kernel know who is banned now, and who no longer."""
+        """Have the kernel know who is banned now, and who no longer.
+
+        Raises OSError where no file is left to look for their connections with: the next time does.
+        """
         if self._due:
             self._due.cancel()
         self._due = None
         bans = self._guard.bans()
-        if bans.keys() == self._bans.keys():
+        if bans.keys() == self._bans.keys() and not self._uncut:
             return
         new, over = list(bans.keys() - self._bans.keys()), list(self._bans.keys() - bans.keys())
         for source in new[:_BANS_TOLD]:
@@ -172,9 +176,10 @@ class KernelFilter:
             logger.info("%s is no longer banned", name_of(source))
         if max(len(new), len(over)) > _BANS_TOLD:
             logger.warning("banned %d sources in all, and %d no longer", len(new), len(over))
-        self._bans = bans
+        self._bans, self._uncut = bans, True
         self.put()
         cut_connections(self._ports, lambda address: source_of(address) in bans)
+        self._uncut = False
 
     def _apply_soon(self) -> None:
         if self._due is None:

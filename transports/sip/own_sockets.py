@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections import Counter
@@ -69,11 +70,13 @@ def _connections(ports: Container[int]) -> Iterator[tuple[str, socket.socket]]:
 
 
 def own_sockets() -> Iterator[socket.socket]:
-    """Second handles on this process's Internet sockets."""
+    """Second handles on this process's Internet sockets. Raises OSError where it has no file left."""
     for entry in list(Path("/proc/self/fd").iterdir()):
         try:
             duplicate = os.dup(int(entry.name))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EBADF:  # it isn't closed, but we have no file left
+                raise
             continue
         try:
             sock = socket.socket(fileno=duplicate)
