@@ -370,11 +370,12 @@ def _tags(sent: Message) -> tuple[str, str]:
 
 def _refreshes(response: bytes) -> bool:
     """RFC 4028 10: any 2xx to a re-INVITE or UPDATE does, whichever side is the refresher."""
+    if not response.startswith(b"SIP/2.0 2"):  # most are provisional, or refuse: not worth parsing
+        return False
     try:
-        message = Message.parse(response)
+        return Message.parse(response).method in ("INVITE", "UPDATE")
     except ValueError:
         return False
-    return 200 <= message.status < 300 and message.method in ("INVITE", "UPDATE")
 
 
 def _tells_failure(notify: Message) -> bool:
