@@ -226,19 +226,29 @@ _Delta = tuple[int, bytes, Sequence[WordSaid] | None]
 
 
 async def _deltas(answer: httpx2.Response) -> AsyncGenerator[_Delta, None]:
+    """Whole samples: at least 20 ms of them until the last, or what was told with words."""
+    rate_hz, kept = RATE_HZ, b""
+    async for rate_hz, samples, ended in _parts(answer):
+        kept += samples
+        if ended is None and len(kept) < _PART_BYTES:
+            continue
+        end = len(kept) // 2 * 2
+        yield rate_hz, kept[:end], ended
+        kept = kept[end:]
+    if len(kept) > 1:
+        yield rate_hz, kept[: len(kept) // 2 * 2], None
+
+
+async def _parts(answer: httpx2.Response) -> AsyncIterator[_Delta]:
+    """As they come, which may be in the middle of a sample."""
     kind = answer.headers.get("Content-Type", "").lower()
     if kind.startswith("text/event-stream"):
-        kept = b""
         async for line in answer.aiter_lines():
             if line.startswith("data:") and (said := _event(line.removeprefix("data:"), str(answer.url))):
-                rate_hz, samples, ended = said
-                samples = kept + samples
-                end = len(samples) // 2 * 2
-                kept = samples[end:]
-                yield rate_hz, samples[:end], ended
+                yield said
         return
     rate_hz = int(rate) if (rate := kind.partition("rate=")[2].partition(";")[0]).isdigit() else RATE_HZ
-    async for chunk in _whole(answer.aiter_bytes()):
+    async for chunk in answer.aiter_bytes():
         yield rate_hz, chunk, None
 
 
@@ -249,19 +259,6 @@ def _event(data: str, url: str) -> _Delta | None:
     except (ValidationError, ValueError):
         raise ModelFailed(f"{url} doesn't stream as OpenAI's API does.") from None
     return (delta.rate_hz, samples, delta.words) if samples else None
-
-
-async def _whole(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Whole samples, at least 20 ms of them until the last."""
-    kept = b""
-    async for chunk in chunks:
-        kept += chunk
-        if len(kept) >= _PART_BYTES:
-            end = len(kept) // 2 * 2
-            yield kept[:end]
-            kept = kept[end:]
-    if len(kept) > 1:
-        yield kept[: len(kept) // 2 * 2]
 
 
 class _Sound:
