@@ -50,19 +50,13 @@ class Plan:
     """What the server goes on with."""
     reloaded: Reloaded
 
-    def with_files(self, name: str, keys: Iterable[str]) -> Plan:
-        """With files named among what is applied, where nothing else is that these keys say."""
-        applied = self.reloaded.applied
-        if any(_within(key, keys) for key in applied):
+    def with_files(self, name: str, keys: Iterable[str], *, applied: bool = True) -> Plan:
+        """With files named among what is applied, or needs a restart, if nothing else is that `keys` say."""
+        outcome = "applied" if applied else "needs_restart"
+        named: tuple[str, ...] = getattr(self.reloaded, outcome)
+        if any(_within(key, keys) for key in named):
             return self
-        return replace(self, reloaded=replace(self.reloaded, applied=(*applied, name)))
-
-    def without_files(self, name: str, keys: Iterable[str]) -> Plan:
-        """With files named among what needs a restart, where nothing else is that these keys say."""
-        needs = self.reloaded.needs_restart
-        if any(_within(key, keys) for key in needs):
-            return self
-        return replace(self, reloaded=replace(self.reloaded, needs_restart=(*needs, name)))
+        return replace(self, reloaded=replace(self.reloaded, **{outcome: (*named, name)}))
 
 
 def plan(now: Settings, wanted: Settings, *, without: Iterable[str] = ()) -> Plan:

@@ -350,7 +350,8 @@ class Server:
             new = plan(self.settings, wanted)
             personas = await asyncio.to_thread(load_personas, new.settings)
             if not self._speaks(personas):
-                new = plan(self.settings, wanted, without=ANSWERING).without_files(PERSONAS, ANSWERING)
+                new = plan(self.settings, wanted, without=ANSWERING)
+                new = new.with_files(PERSONAS, ANSWERING, applied=False)
                 personas = self.personas
             elif personas != self.personas:
                 new = new.with_files(PERSONAS, ANSWERING)
