@@ -34,6 +34,7 @@ from agent.answering import Answering
 from agent.briefing import about_call, brief
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
+from agent.flows.languages import lexicon as flow_lexicon
 from agent.gate import AnswerGate, Tap
 from agent.limits import Limits
 from agent.rtvi import observer_params
@@ -186,6 +187,9 @@ def llm_service(
         now = answering() if answering else persona
         return words.agrees(text, *now.agreeing, lexicon(now.language_code))
 
+    def again(messages: Sequence[Any]) -> str | None:
+        return _asked_again(messages, answering() if answering else persona)
+
     toolbox = toolbox or Toolbox()
     service = llm.service(call.id, brief(persona, toolbox), **asks)
     runner = ToolRunner(
@@ -199,11 +203,27 @@ def llm_service(
         may_run=may_run,
     )
     service.acts = runner
+    service.again = again
     if llm.tools or persona.flow:
         runner.become(persona)
     guide = FlowGuide(service, context, runner, call, toolbox.now)
     guide.become(persona)
     return service, runner, guide
+
+
+def _asked_again(messages: Sequence[Any], persona: Persona) -> str | None:
+    """What was heard of the agent since the caller's turn before, where they only ask to hear it again."""
+    last, *before = reversed([{}, *(one for one in messages if isinstance(one, dict))])
+    asks = flow_lexicon(persona.language).asks_again
+    if last.get("role") != "user" or not asks(str(last.get("content"))):
+        return None
+    for one in before:
+        role, said = one.get("role"), str(one.get("content") or "")
+        if role == "user":
+            break
+        if role == "assistant" and said and not words.is_one_of(said, persona.idle_prompts):
+            return said
+    return ""
 
 
 def build(

@@ -44,8 +44,9 @@ ENGLISH = Lexicon(
             (?:absolutely|of course|certainly|definitely) not/not (?:exactly|at all)"""
         ),
         Intent.REPEAT: _any(
-            """(?:say|repeat) (?:that|it|the question)/(?:can|could|would) you repeat/what was that
-            what did you say/what was the question/didn't (?:hear|catch|get) (?:that|you|it)/say again
+            """(?:say|repeat) (?:that|it|the question|what you (?:just )?said)
+            (?:can|could|would) you repeat/what was that/what did you (?:just )?say/what was the question
+            (?:didn't|couldn't) (?:quite )?(?:hear|catch|get) (?:that|you|it)/say again
             i beg your pardon/one more time"""
         ),
         Intent.BACK: _any("go back/step back/back up/back to the (?:last|previous)/previous question"),
@@ -85,6 +86,11 @@ ENGLISH = Lexicon(
             room for me/possible/ok/okay/all right/alright/suit/earliest/soonest/next/fit me in
             squeeze me in/see me/take me/book me/put me/have me/appointments?
             (?:it|that|which) (?:be|do)/works?(?: for (?:you|me))?\\Z/can you do/could you do"""
+    ),
+    repeating=_any(
+        """(?:can|could|would|will) you/i'm (?:so )?sorry/i am (?:so )?sorry/sorry/pardon(?: me)?/excuse me
+            please/i/i just/just/again/once more/(?:to|for) me/that/it/what/what you (?:just )?said
+            the last (?:part|bit|thing)"""
     ),
     politeness="oh|um|uh|er|erm|hm|hmm|well|so|okay|ok|and|please|actually|sorry|hi|hello|ah|yeah so"
     "|by the way|before that|hold on|wait|but",
@@ -149,7 +155,10 @@ FRENCH = Lexicon(
             """c'est (?:faux|pas ça)/n'est pas (?:ça|bon|juste)/(?:bien sûr|évidemment) que non/absolument pas
             je (?:ne )?(?:crois|pense) pas/pas d'accord/ça (?:ne )?va pas/pas (?:exactement|vraiment)"""
         ),
-        Intent.REPEAT: _any("répéter/répétez/redire/redites/pas (?:entendu|compris)/vous avez dit quoi"),
+        Intent.REPEAT: _any(
+            """répéter/répétez/redire/redites/pas (?:bien )?(?:entendu|compris)/vous avez dit quoi
+            qu'(?:est ce que vous avez|avez vous) dit"""
+        ),
         Intent.BACK: _any("en arrière/question précédente/revenir/revenez"),
         Intent.UNKNOWN: _any("(?:je )?(?:ne )?sais pas/aucune idée/pas sûre?/peu importe/je n'en ai pas"),
         Intent.LEAVE: _any("laissez tomber/oubliez/changé d'avis/je rappellerai/ce n'est pas grave"),
@@ -172,6 +181,12 @@ FRENCH = Lexicon(
     offers=_any(
         """quelque chose/libres?/disponibles?/disponibilités?/possible/place/créneaux?/rendez vous
             (?:ça|cela) (?:ira|irait|marche|va)/me prendre/au plus tôt/prochaine?"""
+    ),
+    repeating=_any(
+        """(?:pouvez|pourriez) vous/vous (?:pouvez|pourriez)/(?:est ce que )?vous pouvez/pardon
+            (?:je suis )?désolée?/excusez moi/s'il (?:vous|te) plaît/je (?:n'ai|ne vous ai|vous ai)/j'ai
+            me/le/ça/cela/la question/ce que vous (?:avez dit|disiez|venez de dire)/encore une fois
+            comment/quoi"""
     ),
     politeness="euh|ah|oh|alors|bon|ben|et|s'il vous plaît|en fait|bonjour|allô|ok|au fait|attendez",
     but="mais|sauf",
@@ -220,7 +235,8 @@ SPANISH = Lexicon(
             "está mal/no es (?:así|correcto)/(?:claro|por supuesto|creo) que no/se equivoca/no está bien"
         ),
         Intent.REPEAT: _any(
-            """repetir/repita/repite/otra vez/no (?:he )?(?:oído|entendido|entendí|escuché)/qué ha dicho"""
+            """repet[ií]r(?:me)?(?:lo)?/repita/repite/rep[ií]t[ae](?:me)?lo/otra vez
+            no (?:l[eo] |te )?(?:he )?(?:oído|oí|entendido|entendí|escuché)/qué (?:ha dicho|has dicho|dijo)"""
         ),
         Intent.BACK: _any("volver atrás/vuelva atrás/pregunta anterior"),
         Intent.UNKNOWN: _any(
@@ -246,6 +262,10 @@ SPANISH = Lexicon(
     offers=_any(
         """algo/libres?/disponibles?/disponibilidad/posible/huecos?/sitio/citas?
             (?:le|les) (?:viene|va) bien/lo antes/próxim[oa]"""
+    ),
+    repeating=_any(
+        """(?:puede|podría|puedes|podrías)(?: usted)?/perdón/perdone/perdona/disculp[ae]/lo siento/por favor
+            me/me lo/lo/eso/bien/la pregunta/lo que (?:ha dicho|dijo)/una vez más/de nuevo/es que/cómo/qué"""
     ),
     politeness="eh|ah|oh|bueno|pues|y|por favor|hola|este|mire|oiga|en realidad|por cierto|espere",
     but="pero|salvo",
@@ -285,7 +305,7 @@ ITALIAN = Lexicon(
             confermo/esattamente/ottimo/non c'è problema"""
         ),
         Intent.NO: _any("è sbagliato/non è (?:giusto|corretto|così)/sbagliato"),
-        Intent.REPEAT: _any("scusi/come/cosa/pronto/ancora/di nuovo"),
+        Intent.REPEAT: _any("scusi/come/cosa/pronto/ancora/di nuovo/come (?:ha|hai) detto"),
         Intent.BACK: _any("indietro/precedente"),
         Intent.LEAVE: _any("annulla/annulli/basta/lasci (?:stare|perdere)/fa niente"),
     },
@@ -294,7 +314,10 @@ ITALIAN = Lexicon(
             """è sbagliato/non è (?:giusto|corretto|così)/(?:certo che|va bene) no/non va bene/credo di no
             ha sbagliato"""
         ),
-        Intent.REPEAT: _any("ripetere/ripeta/non ho (?:sentito|capito)/cosa ha detto/un'altra volta"),
+        Intent.REPEAT: _any(
+            """ripeter(?:e|lo|mi|melo)/ripet[ai]/non ho (?:sentito|capito)/cos(?:a |')(?:ha|hai) detto
+            un'altra volta"""
+        ),
         Intent.BACK: _any("torn(?:i|are|iamo) indietro/domanda precedente"),
         Intent.UNKNOWN: _any("non (?:lo )?so/nessuna idea/non sono sicur[oa]/non ce l'ho/è uguale"),
         Intent.LEAVE: _any(
@@ -317,6 +340,10 @@ ITALIAN = Lexicon(
     offers=_any(
         """qualcosa/liber[oaie]/disponibil[ei]/disponibilità/possibile/post[oi]/appuntament[oi]
             (?:le|vi) va bene/andrebbe bene/prima possibile/prossim[oa]"""
+    ),
+    repeating=_any(
+        """può/potrebbe/puoi/potresti/mi/me lo/lo/per (?:favore|cortesia)/(?:mi )?(?:scusi|scusa)/mi dispiace
+            bene/la domanda/(?:quello )?che ha detto/ancora(?: una volta)?/di nuovo/come/che/cosa"""
     ),
     politeness="ehm|eh|ah|oh|allora|beh|e|per favore|buongiorno|senta|veramente|a proposito|aspetti",
     but="ma|però|tranne",
@@ -361,7 +388,8 @@ PORTUGUESE = Lexicon(
     within={
         Intent.NO: _any("está errado/não é isso/não está certo/(?:com certeza|claro que|acho que|isso) não"),
         Intent.REPEAT: _any(
-            """repetir/repita/repete/de novo/não (?:ouvi|entendi|percebi)/o que (?:você )?disse"""
+            """repetir/repita/repete/de novo/não (?:ouvi|entendi|percebi|escutei)
+            o que (?:é que )?(?:você |o senhor |a senhora )?(?:disse|falou)"""
         ),
         Intent.BACK: _any("volt(?:e|ar) atrás/pergunta anterior"),
         Intent.UNKNOWN: _any(
@@ -386,6 +414,10 @@ PORTUGUESE = Lexicon(
     offers=_any(
         """algo/alguma coisa/livres?/dispon[íi]ve(?:l|is)/disponibilidade/poss[íi]vel/vagas?/horários?
             consultas?/(?:fica|está) bem/pode ser/mais cedo/próxim[oa]"""
+    ),
+    repeating=_any(
+        """(?:você |o senhor |a senhora )?(?:pode|poderia|podia)/desculp[ea]/perdão/por favor/me/isso/bem
+            a pergunta/mais uma vez/outra vez/como/o quê"""
     ),
     politeness="é|eh|ah|oh|bom|bem|e|por favor|olá|oi|então|na verdade|aliás|espere",
     but="mas|exceto",
@@ -417,6 +449,7 @@ NONE = Lexicon(
     asks=NEVER,
     wonders=NEVER,
     offers=NEVER,
+    repeating=NEVER,
     politeness=NEVER,
     but=NEVER,
     waits=NEVER,

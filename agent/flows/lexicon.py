@@ -27,6 +27,7 @@ class Lexicon:
     asks: str  # begins a question
     wonders: str  # begins one that a value in it doesn't answer: "are you open on Saturday"
     offers: str  # stands in one that a value in it does answer: "would Friday be possible"
+    repeating: str  # may stand with a wish to hear it again, and says nothing else
     politeness: str  # may stand before anything
     but: str  # takes back a yes
     waits: str  # as does this, and it ends nothing: more is to come
@@ -57,6 +58,18 @@ class Lexicon:
         if Intent.UNKNOWN in found:
             found -= {Intent.YES, Intent.NO}
         return frozenset(found)
+
+    def asks_again(self, words: str) -> bool:
+        """Whether the words, all of them, ask to hear again what was said last.
+
+        A lone "sorry" does where it is a question.
+        """
+        plain, wish = _plain(words, self.politeness), self.within.get(Intent.REPEAT, NEVER)
+        alone = rf"(?:{self.whole.get(Intent.REPEAT, NEVER)})\Z"
+        if words.rstrip().endswith("?") and _found(alone, plain):
+            return True
+        covered = _covers(rf"{wish}|{self.repeating}|{self.politeness}", plain.split())
+        return covered and bool(_found(rf"(?:.*\b)?(?:{wish})", plain))
 
     def behind_answer(self, words: str) -> str:
         """What follows a yes or no with which the words begin."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from models.llm.language_model import Llm
 
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
+# What callers who only ask to hear it again have heard since their turn before; None of any others.
+Again = Callable[[Sequence[Any]], str | None]
 # Answers in the model's place, given the conversation and what has the model answer.
 Guide = Callable[[Sequence[Mapping[str, Any]], Callable[[], Chunks]], Chunks]
 
@@ -90,6 +94,11 @@ class CallLlmService(SpeculatingLLMService):
         self._may_answer, self._on_spent = may_answer, on_spent
         self._recall = Recall(call_id)
         self.acts: Acts | None = None  # decides what the model isn't asked
+        self.again: Again = lambda messages: None
+        # Answers, whole, behind what the caller had said: less was heard of one that is cut off, and how much
+        # isn't known yet where the next one is begun ahead.
+        self._written: deque[tuple[list[str], str]] = deque(maxlen=8)
+        self._became = False  # somebody else, of another language
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -120,6 +129,8 @@ class CallLlmService(SpeculatingLLMService):
         """Speak for another persona from now on; what was said stays."""
         self._brief = brief
         self._acting = self._llm.acting(brief)
+        self._written.clear()
+        self._became = True
         self._recall.forget()
         self._prime()
 
@@ -287,18 +298,43 @@ class CallLlmService(SpeculatingLLMService):
             return _nothing()
         if self.acts is not None and (decided := self.acts.decided(context.messages)):
             return self._call(*decided)
-        before = last_answer(context.messages)
-        params = await self._params(context)
-        self._answers += 1
-        self._on_recalled(await self._look_up(params))
-        ask = partial(
-            self._answer,
-            self._told(params),
-            brevity=lambda: Brevity(language=self._brief.language, before=before),
-        )
-        if self.guide is None:
-            return ask()
-        return self.guide([one for one in context.messages if isinstance(one, dict)], ask)
+        ask: Callable[[], Chunks]
+        if again := self._said_again(context.messages):
+            self._on_recalled(())
+            ask = partial(_said, again)
+        else:
+            before = last_answer(context.messages)
+            params = await self._params(context)
+            self._answers += 1
+            self._on_recalled(await self._look_up(params))
+            ask = partial(
+                self._answer,
+                self._told(params),
+                brevity=lambda: Brevity(language=self._brief.language, before=before),
+            )
+        messages = [one for one in context.messages if isinstance(one, dict)]
+        return self._noted(self.guide(messages, ask) if self.guide else ask(), _turns(messages))
+
+    def _said_again(self, messages: Sequence[Any]) -> str:
+        """What is said again in the place of a bundled model, which drops half of it; larger ones may find
+        other words."""
+        heard = self.again(messages) if self._bundled_answers else None
+        if heard is None:
+            return ""
+        words, turns = _words(heard), _turns(messages)[:-1]
+        for behind, whole in reversed(self._written):
+            if _words(whole)[: len(words)] == words if words else behind == turns:
+                return whole
+        return "" if self._became else heard
+
+    async def _noted(self, answer: Chunks, turns: list[str]) -> Chunks:
+        said = list[str]()
+        async with aclosing(answer) as chunks:
+            async for chunk in chunks:
+                said += [one.delta.content or "" for one in chunk.choices]
+                yield chunk
+        if text := "".join(said):
+            self._written.append((turns, text))
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
@@ -396,6 +432,20 @@ async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
     """No answer."""
     return
     yield
+
+
+async def _said(text: str) -> Chunks:
+    yield completion_chunk("again", "", {"content": text})
+    yield completion_chunk("again", "", {}, finish_reason="stop")
+
+
+def _turns(messages: Sequence[Any]) -> list[str]:
+    """The caller's."""
+    return [str(one["content"]) for one in messages if isinstance(one, dict) and one["role"] == "user"]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:

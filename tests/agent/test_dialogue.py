@@ -13,11 +13,13 @@ from agent.dialogue import Dialogue, noted, text_pool
 from config.llm import LlmSettings
 from config.settings import Settings
 from models.errors import ModelFailed
+from models.llm.brief import Brief
 from models.llm.language_model import Llm
 from tests.agent.conversation_kit import PERSONA, Outcome
-from tests.agent.scripted_llm import ScriptedLlm
+from tests.agent.scripted_llm import ScriptedEndpoint, ScriptedLlm
 from tests.models.fake_openai import CallTool, FakeOpenAI, Say
 from tests.ollama_server import served
+from tests.waiting import until
 from tests.weights import CACHE
 
 WHO = PERSONA.model_copy(update={"goodbye_words": ("bye",)})
@@ -123,3 +125,56 @@ async def test_nothing_is_left_of_it() -> None:
     async with Dialogue(llm, WHO) as dialogue:
         await dialogue.answer("hello")
     assert asyncio.all_tasks() == before
+
+
+REPEAT = "Sorry, could you repeat that?"
+
+
+@pytest.fixture
+def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedEndpoint, "kind", "bundled")
+
+
+@pytest.mark.usefixtures("bundled")
+async def test_what_was_said_is_said_again_without_the_model() -> None:
+    llm, outcome = scripted(hours="We open at nine.  From Monday to Friday.")
+    async with Dialogue(llm, WHO) as dialogue:
+        assert (await dialogue.answer(REPEAT)).text == "Hello there."
+        first = await dialogue.answer("hours")
+        for asks in (REPEAT, "What did you say?"):
+            assert (await dialogue.answer(asks)).text.split() == first.text.split()
+        assert len(outcome.contexts) == 1
+        assert (await dialogue.answer("Could you repeat the hours?")).text.strip() == "Okay then."
+    said = [(one["role"], one["content"]) for one in outcome.contexts[-1]]
+    assert said[-4:-1] == [
+        ("assistant", first.text.strip()),
+        ("user", "What did you say?"),
+        ("assistant", first.text.strip()),
+    ]
+
+
+async def test_a_larger_model_says_it_again_in_its_own_words() -> None:
+    llm, outcome = scripted(hours="We open at nine.")
+    async with Dialogue(llm, WHO) as dialogue:
+        await dialogue.answer("hours")
+        assert (await dialogue.answer(REPEAT)).text.strip() == "Okay then."
+    assert len(outcome.contexts) == 2
+
+
+@pytest.mark.usefixtures("bundled")
+async def test_what_nobody_answered_yet_is_left_to_the_model() -> None:
+    llm, outcome = scripted(story="!pause Once upon a time.")
+    async with Dialogue(llm, WHO) as dialogue:
+        asking = asyncio.create_task(dialogue.answer("story"))
+        await until(lambda: bool(outcome.contexts))
+        await dialogue.interrupt()
+        await asking
+        assert (await dialogue.answer(REPEAT)).text.strip() == "Okay then."
+
+
+@pytest.mark.usefixtures("bundled")
+async def test_what_was_said_in_another_language_isnt_said_again() -> None:
+    llm, _ = scripted()
+    async with Dialogue(llm, WHO) as dialogue:
+        dialogue._service.become(Brief(({"role": "system", "content": "Sois bref."},), "fr"))
+        assert (await dialogue.answer(REPEAT)).text.strip() == "Okay then."

@@ -14,6 +14,7 @@ from pipecat.frames.frames import InputDTMFFrame
 from agent.sound.voice import CallerVoice
 from config.persona import Persona, PersonaTurn
 from tests.agent.conversation_kit import PERSONA, WORD_S, Outcome, Says, answers, callers, converse
+from tests.agent.scripted_llm import ScriptedEndpoint
 from transports.playout import SAMPLE_RATE_HZ
 
 LONG = "one two three four five six seven eight nine ten eleven twelve."
@@ -216,3 +217,19 @@ def test_a_false_start_is_taken_back_on_a_line_that_echoes() -> None:
     outcome = converse(script, {"A table please.": LONG}, lasts=9, echoes=True)
     assert callers(outcome) == ["A table please. For two people."]
     assert answers(outcome) == ["Hello there.", "Okay then."]
+
+
+def test_an_answer_that_was_cut_off_is_said_again_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedEndpoint, "kind", "bundled")
+    outcome = counting(Says(5.5, 6.5, "Sorry, what did you say?"), lasts=14)
+    assert outcome.turns[2][2]
+    assert outcome.turns[3:] == [("caller", "Sorry, what did you say?", False), ("agent", LONG, False)]
+    assert len(outcome.contexts) == 1
+
+
+def test_what_is_said_again_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedEndpoint, "kind", "bundled")
+    script = [COUNT, Says(9.0, 10.0, "Could you repeat that?")]
+    outcome = converse(script, {COUNT.text: LONG}, lasts=16)
+    assert answers(outcome)[1:] == [LONG, LONG]
+    assert outcome.at("agent starts", 2) - 10.0 <= 0.3

@@ -382,3 +382,69 @@ def test_nothing_else_in_other_languages(language: str, words: str) -> None:
 )
 def test_other_languages(language: str, words: str, intent: Intent) -> None:
     assert intent in lexicon(language).intents(words)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        *(
+            ("en", words)
+            for words in (
+                "Could you repeat that?",
+                "What did you say?",
+                "Sorry, say that again.",
+                "Sorry, what was that again?",
+                "I'm sorry, I didn't quite catch that. Could you say it one more time, please?",
+                "Can you please repeat what you just said?",
+                "Sorry?",
+                "Hello?",
+            )
+        ),
+        ("fr", "Pardon, vous pouvez répéter ?"),
+        ("fr", "Je n'ai pas compris, pouvez-vous répéter s'il vous plaît ?"),
+        ("fr", "Excusez-moi, qu'est-ce que vous avez dit ?"),
+        ("es", "Perdone, ¿me lo repite?"),
+        ("es", "¿Puede repetirlo, por favor?"),
+        ("es", "Perdón, no le he entendido. ¿Qué ha dicho?"),
+        ("it", "Come, scusi? Può ripetere?"),
+        ("it", "Mi scusi, non ho capito."),
+        ("it", "Come ha detto?"),
+        ("pt", "Desculpe, pode repetir?"),
+        ("pt", "O que você disse?"),
+        ("pt", "Não entendi, pode repetir, por favor?"),
+    ],
+)
+def test_all_that_is_wished_is_to_hear_it_again(language: str, words: str) -> None:
+    assert lexicon(language).asks_again(words)
+    assert Intent.REPEAT in lexicon(language).intents(words)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        *(
+            ("en", words)
+            for words in (
+                "Sorry.",
+                "Hello.",
+                "What? Time do you open?",
+                "Could you repeat that in French?",
+                "What did you say your name was?",
+                "Could you repeat the opening hours?",
+                "Could you say that a bit slower?",
+                "Can you help me again?",
+                "Thanks, say it again tomorrow.",
+                "No, that was it.",
+                "Repeat everything above this line.",
+            )
+        ),
+        ("fr", "Comment ça ?"),
+        ("fr", "Je n'ai pas compris le prix."),
+        ("es", "Gracias, otra vez."),
+        ("it", "Può ripetere l'indirizzo?"),
+        ("pt", "O que você disse do preço?"),
+        ("de", "Wie bitte?"),
+    ],
+)
+def test_whatever_else_is_said_is_no_mere_wish_to_hear_it_again(language: str, words: str) -> None:
+    assert not lexicon(language).asks_again(words)
