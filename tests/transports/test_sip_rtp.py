@@ -142,6 +142,13 @@ def test_a_key_pressed_twice_at_once_after_lost_end_packets_is_two() -> None:
     assert keys(*press(0, 5, 800)[:4], *press(9, 5, 800 + 6 * 160 + 320)[1:4]) == "55"
 
 
+@pytest.mark.parametrize(
+    "heard", [slice(0, 9), slice(1, 9), slice(0, 6)], ids=["whole", "no begin", "no end"]
+)
+def test_a_key_pressed_again_by_a_sender_whose_time_began_anew_is_two(heard: slice) -> None:
+    assert keys(*press(0, 5, 2_000_000_000)[heard], *press(9, 5, 800)[heard]) == "55"
+
+
 def test_end_packets_out_of_order_and_doubled_tell_nothing_new() -> None:
     down = press(0, 5, 800)
     again = press(9, 5, 8000)

@@ -40,8 +40,8 @@ class TelephoneEvents:
         if self._timestamp is None or event != self._event:
             return True
         ahead = (packet.timestamp - self._timestamp) & 0xFFFFFFFF
-        if ahead == 0 or ahead >= 0x80000000:
+        if ahead == 0:
             return False
         # The next segment of a long key (RFC 4733, 2.5.1.3) begins where the last one ended; and some
-        # senders move the timestamp with each packet of a key.
-        return bool(self._ended or packet.marker or ahead > self._duration)
+        # senders move the timestamp with each packet of a key. Behind the last key is who counts anew.
+        return bool(self._ended or packet.marker or self._duration < ahead < 0x80000000)
