@@ -133,6 +133,22 @@ def test_a_source_that_comes_back_is_heard(wire: Wire) -> None:
         assert heard >= 16_000
 
 
+def test_keys_that_are_a_source_of_their_own_are_each_told_once_and_cost_no_sound(wire: Wire) -> None:
+    formats = {0: RtpFormat("pcmu", 8000), 101: RtpFormat(TELEPHONE_EVENT, 8000)}
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), formats))
+    heard = 0
+    for nth in range(180):
+        key, step = divmod(nth, 30)
+        if step < 8:
+            head = struct.pack("!BBHII", 0x80, 0x80 * (step == 0) | 101, 500 + nth, key * 30 * 160, 9)
+            event = struct.pack("!BBH", key, 0x80 * (step > 4), 160 * (step + 1))
+            wire.theirs.sendto(head + event, wire.ours.getsockname())
+        wire.send(voice(0.02))
+        heard += wire.read()
+    assert wire.keys == "012345"
+    assert heard == 180 * 320
+
+
 def test_a_packet_that_waits_while_its_codec_goes_is_nothing(wire: Wire) -> None:
     wire.send(voice(0.02), 0)
     wire.read()

@@ -219,6 +219,9 @@ class Receiver:
     def _in_order(self, packet: RtpPacket, now: float) -> list[RtpPacket]:
         due: list[RtpPacket] = []
         if packet.ssrc != self._ssrc:
+            fmt = self._formats.get(packet.payload_type)
+            if fmt and fmt.codec == TELEPHONE_EVENT:  # of a gateway whose keys are a source beside the voice
+                return [packet]
             if self._left and packet.ssrc == self._left[0] and now < self._left[1]:
                 return []
             due = self._order.give_up()
@@ -243,7 +246,7 @@ class Receiver:
 
     def _note_silent(self, packet: RtpPacket) -> None:
         """A packet without sound: none was lost."""
-        if self._expected is not None:
+        if self._expected is not None and packet.ssrc == self._ssrc:
             self._expected = ((packet.sequence_number + 1) & 0xFFFF, self._expected[1])
 
     def _decode(self, packet: RtpPacket) -> Samples | None:
