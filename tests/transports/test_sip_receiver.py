@@ -165,6 +165,18 @@ def test_a_packet_of_an_unknown_type_is_nothing(wire: Wire) -> None:
     assert wire.receiver.heard_at == 0.0
 
 
+def test_what_the_caller_sends_to_keep_a_nat_open_is_a_sign_of_life(wire: Wire) -> None:
+    keep_alive = struct.pack("!BBHII", 0x80, 19, 0, 0, 7)  # or comfort noise as it was once numbered
+    for send in (
+        lambda: wire.send(voice(0.02)),
+        lambda: wire.theirs.sendto(keep_alive, wire.ours.getsockname()),
+    ):
+        wire.now += 10.0
+        send()
+        wire.read()
+        assert wire.receiver.heard_at == wire.now
+
+
 def pressed(keys: str, down_s: float, up_s: float, noise: float = 0.0, *, off: float = 0.0) -> Samples:
     """The tones of keys at 8 kHz, as a telephone sends them at -13 dBm0 each."""
     chance = np.random.default_rng(len(keys))

@@ -177,6 +177,8 @@ class Receiver:
         source = address[0].removeprefix("::ffff:").partition("%")[0], address[1]
         packet = self._parsed(data, source, now)
         if packet is None or packet.payload_type not in self._formats:
+            if packet and source == self._source.learnt:  # RFC 6263, 4.6: it keeps a NAT open
+                self.heard_at = now
             return self._overdue(now)
         learnt = self._source.learnt
         theirs = self._source.take(source, packet, now)
