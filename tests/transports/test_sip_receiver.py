@@ -250,6 +250,26 @@ def test_what_nobody_can_have_spoken_is_dropped(wire: Wire) -> None:
     assert wire.read() >= 320
 
 
+@pytest.mark.parametrize(
+    "clocks_hz", [[16_000], [8000], [16_000, 8000]], ids=["wrong", "right", "wrong at first"]
+)
+def test_g722_with_timestamps_at_its_sampling_rate_is_heard_without_gaps(
+    wire: Wire, clocks_hz: list[int]
+) -> None:
+    """RFC 3551, 4.5.2, has its clock at half that rate. One packet in 50 is lost."""
+    wire.receiver.renegotiated(Negotiated(wire.theirs.getsockname(), {9: RtpFormat("g722", 8000)}))
+    stamp = heard = 0
+    for nth in range(500):
+        stamp += clocks_hz[nth // 50 % len(clocks_hz) if nth < 100 else -1] // 50
+        if nth % 50 != 25:
+            head = struct.pack("!BBHII", 0x80, 9, nth, stamp, 7)
+            wire.theirs.sendto(head + bytes(160), wire.ours.getsockname())
+        heard += wire.read()
+    assert heard == pytest.approx(500 * 320, abs=2 * 320)
+    assert wire.receiver.stats.packets_lost == 10
+    assert (wire.receiver.stats.jitter_ms or 0) < 25
+
+
 def test_packets_that_wait_to_be_believed_may_be_of_what_was_agreed_before(wire: Wire) -> None:
     """From another port, three in a row are the caller's; the codec changes after the second."""
     wire.receiver = Receiver(

@@ -37,6 +37,7 @@ MAX_WAIT_S = 0.060
 MAX_HELD_S = 5.0
 KEYS_PER_S = 12.5  # Q.24: 40 ms each, and 40 ms between two; whoever sends more invents them
 LATE_S = 0.5  # the last packets of one source may come behind the first of the next
+G722_CLOCK_HZ = 8000  # RFC 3551 4.5.2; some count its samples, which are twice as many, if only at first
 _MAX_PACKET_BYTES = 2048
 _MAX_DTLS = 8  # of them: a flight has fewer, and each costs the SIP thread some work
 _CN = "cn"
@@ -81,6 +82,7 @@ class Receiver:
         self._tones = _tones_for(negotiated)
         self._keys = Bucket(KEYS_PER_S, now)
         self._expected: tuple[int, int] | None = None  # sequence number and timestamp that come next
+        self._g722_clock_hz = G722_CLOCK_HZ
         self._filled_to: float | None = None
         self._filled = 0  # samples of silence given since the last packet
         self._taken_to = now - MAX_HELD_S  # up to when the sound that came would have been spoken
@@ -213,7 +215,7 @@ class Receiver:
         fmt = self._formats[packet.payload_type]
         if fmt.codec == TELEPHONE_EVENT:  # its timestamp stands still
             return
-        transit_s = seconds + nanoseconds / 1e9 - packet.timestamp / fmt.clock_rate_hz
+        transit_s = seconds + nanoseconds / 1e9 - packet.timestamp / self._clock_hz(fmt)
         if self._transit_s is not None and abs(transit_s - self._transit_s) < MAX_FILL_S:
             self._jitter_ms += (abs(transit_s - self._transit_s) * 1000 - self._jitter_ms) / 16
         self._transit_s = transit_s
@@ -260,15 +262,28 @@ class Receiver:
     def _missed(self, packet: RtpPacket, fmt: RtpFormat, samples: int) -> tuple[int, bool]:
         """How many samples before this packet nothing was heard of, and whether because it was lost."""
         expected = self._expected
-        ticks = samples * fmt.clock_rate_hz // SAMPLE_RATE_HZ
+        if expected and fmt.codec == "g722" and packet.sequence_number == expected[0]:
+            self._note_g722_clock((packet.timestamp - expected[1]) & 0xFFFFFFFF, samples)
+        clock_hz = self._clock_hz(fmt)
+        ticks = samples * clock_hz // SAMPLE_RATE_HZ
         self._expected = ((packet.sequence_number + 1) & 0xFFFF, (packet.timestamp + ticks) & 0xFFFFFFFF)
         if expected is None:
             return 0, False
         ahead = (packet.timestamp - expected[1]) & 0xFFFFFFFF
-        gap = ahead * SAMPLE_RATE_HZ // fmt.clock_rate_hz - self._filled
+        gap = ahead * SAMPLE_RATE_HZ // clock_hz - self._filled
         if ahead >= 0x80000000 or not 0 < gap <= MAX_FILL_S * SAMPLE_RATE_HZ:
             return 0, False
         return gap, packet.sequence_number != expected[0]
+
+    def _note_g722_clock(self, ahead: int, samples: int) -> None:
+        """By how much a packet right behind another of this length was ahead of what was expected."""
+        if self._g722_clock_hz == G722_CLOCK_HZ and ahead == samples // 2:
+            self._g722_clock_hz = 2 * G722_CLOCK_HZ
+        elif self._g722_clock_hz != G722_CLOCK_HZ and ahead == -(samples // 2) & 0xFFFFFFFF:
+            self._g722_clock_hz = G722_CLOCK_HZ
+
+    def _clock_hz(self, fmt: RtpFormat) -> int:
+        return self._g722_clock_hz if fmt.codec == "g722" else fmt.clock_rate_hz
 
     def _tone_keys(self, samples: Samples) -> str:
         return self._tones.keys(samples) if self._tones else ""
