@@ -82,6 +82,14 @@ async def test_media_on_another_network_than_the_signalling(host: str) -> None:
         await caller.bye()
 
 
+async def test_a_media_address_that_is_a_name_is_where_the_invite_came_from() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(media="IN IP4 phone.example"))
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
 async def test_an_ipv6_media_address_with_ipv4_candidates_as_linphone_offers_it() -> None:
     reception = Reception()
     async with sip_server(reception) as server, phone(server) as caller:
