@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.peers import Reception, sip_server
@@ -148,6 +150,20 @@ async def test_media_beside_the_audio_is_declined_in_its_place() -> None:
         assert [line.split()[0] for line in lines] == ["m=video", "m=audio", "m=text", "m=image"]
         assert [line.split()[1] == "0" for line in lines] == [True, False, True, True]
         await heard_both_ways(caller, answer, reception)
+
+
+async def test_feedback_without_keys_as_linphone_offers_it() -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        caller.profile = "RTP/AVPF"
+        answers = [await call(caller, caller.sdp() + "m=video 4000 RTP/AVPF 96\r\n")]
+        answers.append(await call(caller, caller.sdp("sendonly")))
+        caller.profile = "RTP/AVP"
+        answers.append(await call(caller, caller.sdp()))
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        audio = [re.findall(r"^m=audio \d+ (\S+)", answer.text, re.MULTILINE) for answer in answers]
+        assert audio == [["RTP/AVPF"], ["RTP/AVPF"], ["RTP/AVP"]]
+        await heard_both_ways(caller, answers[-1], reception)
 
 
 async def test_an_answer_names_only_what_is_understood() -> None:

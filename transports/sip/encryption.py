@@ -29,6 +29,7 @@ _HINT = re.compile(r"WSH=\d+", re.IGNORECASE)
 _PLAIN = {"RTP/AVP", "RTP/AVPF"}
 _SDES = {*_PLAIN, "RTP/SAVP", "RTP/SAVPF"}  # RFC 8643 has keys in a profile that doesn't demand them
 _DTLS = {"RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
+_AUDIO_LINE = re.compile(rb"^(m=audio \d+) RTP/AVP ", re.MULTILINE)
 _FINGERPRINT, _SETUP = "a=fingerprint:", "a=setup:"
 
 
@@ -57,6 +58,7 @@ class Secured:
 
     encryption: Encryption
     passive: bool = False  # the peer begins the DTLS handshake
+    feedback: bool = False  # offered as RTP/AVPF, which the stack only knows with keys
 
 
 def mediaenc_of_offer(policy: MediaEncryption, *, private: bool) -> str | None:
@@ -108,8 +110,11 @@ def secured(sdp: bytes, policy: MediaEncryption, before: Secured | None, source:
     kept = keys[:1] if chosen is Encryption.SDES else []
     for section in (session, audio):
         section[:] = [line for line in section if _belongs(line, kept, chosen)]
+    feedback = chosen is Encryption.NONE and profile == "RTP/AVPF"
+    if feedback:
+        audio[0] = audio[0].replace("RTP/AVPF", "RTP/AVP", 1)
     if chosen is not Encryption.DTLS:
-        return text_of([session, *media]), Secured(chosen)
+        return text_of([session, *media]), Secured(chosen, feedback=feedback)
     setup = next((line[len(_SETUP) :].strip().lower() for line in everything if line.startswith(_SETUP)), "")
     if before:
         passive = before.passive
@@ -125,7 +130,12 @@ def secured(sdp: bytes, policy: MediaEncryption, before: Secured | None, source:
 
 
 def answering(sdp: bytes, agreed: Secured) -> bytes:
-    """The stack's answer, which says that it begins the DTLS handshake also where it waits for the peer's."""
+    """The stack's answer, which says that it begins the DTLS handshake also where it waits for the peer's.
+
+    And in the offer's profile, without which Linphone doesn't take it.
+    """
+    if agreed.feedback:
+        sdp = _AUDIO_LINE.sub(rb"\1 RTP/AVPF ", sdp, count=1)
     return sdp.replace(b"a=setup:active", b"a=setup:passive") if agreed.passive else sdp
 
 
