@@ -323,6 +323,25 @@ async def test_the_called_party_holds_and_refreshes() -> None:
         assert (await called.ask("UPDATE", headers="Session-Expires: 90;refresher=uac\r\n")).status == 200
 
 
+async def test_what_the_agent_says_waits_for_who_answers_on_hold() -> None:
+    """As a queue does that plays music until somebody takes the call."""
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "200 OK", called.sdp("sendonly"))
+        await called.request_of("ACK")
+        called.start_rtp(SipAnswer(0, invite))
+        await soon(dialling.answered.wait())
+        await until(lambda: call.on_hold, 15)
+        call.playout.write((8000 * np.sin(np.arange(16000) / 8)).astype("<i2").tobytes())
+        called.cseq = 1
+        called.ack(await called.invite("sendrecv"))
+        await packets(called, 30)
+        assert not call.on_hold
+        assert call.playout.position > 0
+        assert np.abs(called.heard()).max() > 4000
+
+
 async def test_nobody_else_is_dialled() -> None:
     async with dialler() as server:
         for to in ("sip:600@192.0.2.1", "sip:600@127.0.0.1@evil.example", "sip:600@127.0.0.1?Route=x"):

@@ -146,10 +146,21 @@ class Dialogs:
         if dialog := self._dialogs.get(call_id):
             dialog.responded = True
             dialog.on_event(DialogEvent.RESPONDED)
-            if _refreshes(response):
+            if accepted := _accepted(response):
+                self._answered(dialog, accepted)
                 dialog.on_event(DialogEvent.REFRESHED)
         elif self._dialling:
             self._early.add(call_id)
+
+    def _answered(self, dialog: Dialog, response: Message) -> None:
+        """Where the peer has asked for nothing itself, whether it holds is in its answers."""
+        if dialog.tag or not response.body:
+            return
+        description = sdp.of_body(response.header("Content-Type"), response.body)
+        if description and sdp.audio_port(description):
+            direction = sdp.direction(description)
+            if direction is not dialog.agreed.direction:
+                dialog.agree(replace(dialog.agreed, direction=direction))
 
     def sent(self, message: Message) -> Message | None:
         """What goes out in the place of a message of the stack's; None: nothing."""
@@ -368,14 +379,15 @@ def _tags(sent: Message) -> tuple[str, str]:
     return parameter(sent.header(ours), "tag"), parameter(sent.header(theirs), "tag") or "0"
 
 
-def _refreshes(response: bytes) -> bool:
-    """RFC 4028 10: any 2xx to a re-INVITE or UPDATE does, whichever side is the refresher."""
+def _accepted(response: bytes) -> Message | None:
+    """A 2xx to an INVITE or UPDATE, which refreshes the session, whoever is the refresher (RFC 4028 10)."""
     if not response.startswith(b"SIP/2.0 2"):  # most are provisional, or refuse: not worth parsing
-        return False
+        return None
     try:
-        return Message.parse(response).method in ("INVITE", "UPDATE")
+        message = Message.parse(response)
     except ValueError:
-        return False
+        return None
+    return message if message.method in ("INVITE", "UPDATE") else None
 
 
 def _tells_failure(notify: Message) -> bool:
