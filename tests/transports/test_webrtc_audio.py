@@ -122,3 +122,13 @@ def test_a_silent_sender_does_not_stop_the_clock() -> None:
     # What came of itself isn't filled a second time when the sender goes on a second later.
     pcm = speech.receive(packet(1, 50 * 960, payloads[1]), 1.0)
     assert len(pcm) // 2 == pytest.approx(16000 - filled, abs=320)
+
+
+def test_what_waits_for_a_lost_packet_is_heard_when_the_sender_falls_silent() -> None:
+    speech = IncomingSpeech()
+    for n, payload in enumerate(encoded(10)):
+        if n != 7:
+            speech.receive(packet(n, payload=payload), n * 0.02)
+    assert np.frombuffer(speech.fill(0.25), np.int16)[320:].any()  # behind what stands for the lost one
+    assert speech.lost == 1
+    assert not any(speech.fill(0.27))

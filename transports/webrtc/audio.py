@@ -112,9 +112,14 @@ class IncomingSpeech:
         return b"".join(self._play(p) for p in self._reorder.add(packet))
 
     def fill(self, now: float) -> bytes:
-        """20 ms of silence if nothing has come for a while, so that the listener's time goes on."""
+        """20 ms of silence if nothing has come for a while, so that the listener's time goes on.
+
+        Before that, what has waited in vain for a lost packet.
+        """
         if self._last_at is None or now - self._last_at < STARVED_S + self._filled / SAMPLE_RATE_HZ:
             return b""
+        if self._reorder.waiting:
+            return b"".join(self._play(p) for p in self._reorder.give_up())
         self._filled += PACKET_SAMPLES
         return bytes(PACKET_SAMPLES * 2)
 
