@@ -234,6 +234,7 @@ class OutboundCalls:
         call.attempts += 1
         to, redirections = call.plan.to, 0
         while True:
+            call.status = 0
             try:
                 reason, failure = await self._dialled(call, permit, to)
             except CallGone as gone:

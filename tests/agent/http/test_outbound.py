@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import httpx2
 import numpy as np
@@ -36,7 +36,7 @@ from tests.peers import free_port
 from tests.sip_callee import callee
 from tests.transports.sip_calls import packets
 from tests.waiting import until
-from transports.call import CallTransport
+from transports.call import CallGone, CallTransport, EndReason
 from transports.outbound import LimitReached, NotPermitted, OutboundGuard
 from transports.sip.server import SipServer
 
@@ -236,6 +236,19 @@ async def test_tried_again_when_it_is_busy(serve: Serve) -> None:
         assert (ended["reason"], ended["attempts"]) == ("busy", 2)
         states = [one["state"] for one in ended["progress"]]
         assert states == ["dialling", "waiting", "dialling", "over"]
+
+
+async def test_the_status_is_that_of_the_last_attempt(serve: Serve) -> None:
+    async def undiallable(*_: object, **__: object) -> NoReturn:
+        raise CallGone("It can't be dialled.", EndReason.NOT_REACHED)
+
+    async with line(serve) as on, callee() as called:
+        path = await on.call(called.address, retry={"most": 1, "after_s": 1})
+        called.reply(await called.invited(), "486 Busy Here")
+        assert (await on.reaches(path, "waiting"))["status"] == 486
+        on.calls._dial = undiallable
+        ended = await on.over(path)
+        assert (ended["reason"], ended["status"]) == ("not_reached", None)
 
 
 async def test_not_tried_again_where_no_line_is_free(serve: Serve) -> None:
