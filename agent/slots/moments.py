@@ -192,7 +192,7 @@ class Time:
         if not times:
             known = LANGUAGES[code]
             told = re.search(rf"\b(?:{known.morning}|{known.later})\b", spoken.fold(said, code))
-            return Problem("vague" if told else "nothing")
+            return Problem("vague" if told or spoken.bounded(said, code) else "nothing")
         open_ = [one for one in times if self._within(one)]
         if len(open_) == 1:
             return open_[0]

@@ -54,9 +54,9 @@ ENGLISH = SlotWords(
     retracted=r"\b(?:no,? wait|wait|sorry(?! (?:for|about|to|that|if))|i mean|i meant|or rather|"
     r"scratch that|correction)\b",
     taken_back=_taken_back("oh", "no", "wait"),
-    denied=r"\b(?:not|instead of|rather than|except|any day but)(?: on| at| for)?(?: the)? "
-    r"[^,.;]*?(?=,|\.|;|$|\bbut\b)|[^,.;]*\b(?:can't(?! (?:wait|we|i|you)\b)|cannot|(?:doesn't|won't) work)"
-    r"\b[^,.;]*?(?=,|\.|;|$|\bbut\b)",
+    denied=r"\b(?:not(?! (?:before|after|until|till|later|earlier))|instead of|rather than|except|"
+    r"any day but)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)|"
+    r"[^,.;]*\b(?:can't(?! (?:wait|we|i|you)\b)|cannot|(?:doesn't|won't) work)\b[^,.;]*?(?=,|\.|;|$|\bbut\b)",
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
     r"under the name(?: of)?|"
     r"in the name of|i am called|they call me|it'?s for|(?:hi|hello),? (?:this is|i'?m|it'?s))\b",
@@ -82,7 +82,7 @@ ENGLISH = SlotWords(
     later=r"later|latest",
     taking=r"the|one|1|that|then|i|i'd|i'll|would|like|take|have|prefer|on|be|is|it|it's|good|works|better|let's|go|with",
     misheard_parts={
-        r"\b(?:and )?(?:have|has|had|f|half) (?:a )?(?:past|passed|pass)\b": "half past",
+        r"\b(?:(?:and )?(?:have|has|had|f)|half) (?:a )?(?:past|passed|pass)\b": "half past",
         r"\b(?:order|water|quarter|corner) (?:a )?(?:past|passed|pass|path)\b": "quarter past",
         r"\b(?:order|water|corner) (?:to|of)\b": "quarter to",
         # One short syllable with an a is rather "half": "cast past", "a task past".
@@ -143,7 +143,8 @@ FRENCH = SlotWords(
     corrected=r"\b(?:non,? (?:pardon|attendez)|pardon|non|plutôt|je veux dire|enfin|en fait|disons)\b",
     retracted=r"\b(?:attendez|pardon|je veux dire)\b",
     taken_back=_taken_back("oh", "non", "attendez"),
-    denied=r"\b(?:pas|au lieu de|sauf)(?: le| la| à| pour)? [^,.;]*?(?=,|\.|;|$|\bmais\b)"
+    denied=r"\b(?:pas(?! (?:avant|après|plus))|au lieu de|sauf)(?: le| la| à| pour)? "
+    r"[^,.;]*?(?=,|\.|;|$|\bmais\b)"
     r"|[^,.;]*\bje (?:ne )?peux pas\b[^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
     polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
@@ -201,7 +202,8 @@ ITALIAN = SlotWords(
     corrected=r"\b(?:no,? scusi|scusi|anzi|no|volevo dire|cioè|in realtà|meglio|facciamo)\b",
     retracted=r"\b(?:scusi|anzi|volevo dire)\b",
     taken_back=_taken_back("oh", "no", "aspetti"),
-    denied=r"\b(?:non|invece di|tranne)(?: il| la| alle| per)? [^,.;]*?(?=,|\.|;|$|\bma\b)"
+    denied=r"\b(?:non(?! (?:prima|dopo|oltre|più))|invece di|tranne)(?: il| la| alle| per)? "
+    r"[^,.;]*?(?=,|\.|;|$|\bma\b)"
     r"|[^,.;]*\bnon posso\b[^,.;]*?(?=,|\.|;|$|\bma\b)",
     introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
     polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",

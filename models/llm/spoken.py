@@ -15,16 +15,30 @@ from itertools import pairwise
 
 from text_to_num import alpha2digit
 
-from models.llm.spoken_words import LANGUAGES, UNITS, Words
+from models.llm.spoken_words import LANGUAGES, NOON, UNITS, Words
 
 PAUSE = "pausepause"
 LONGEST = 400  # characters; nobody needs more to say a day
 # An hour without "in the evening" is the one within these, when people are asked to come or to call.
 WAKING = (time(10), time(21, 59))
 A_DAY = 1440  # minutes
+SMALL_HOURS = 300  # minutes: "two at night" is before five
 DIGITAL = r"\b(?P<h>[01]?\d|2[0-4])[:h](?P<m>[0-5]\d)\b"
-FRACTIONS = {"½": 0.5, "¼": 0.25}
-ACCENTED = {"veintidos": "veintidós", "veintitres": "veintitrés", "veintiseis": "veintiséis"}  # for text2num
+FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
+THREE_QUARTERS = r"(?:three|trois|tres?|3) (?:quarters|quarts|quarti|(?:cuartos|quartos)(?= de hora))"
+FOR_TEXT2NUM = {
+    "veintidos": "veintidós",
+    "veintitres": "veintitrés",
+    "veintiseis": "veintiséis",
+    r"prima(?= d)": "innanzi",  # before, not the first
+    "centesimi": "centimes",
+}
+# Between a word for before and the time, or for until and the time.
+LEADING = (
+    r"(?: (?:an?|un|1|the|about|around|at|de|del|della|dell'|delle|di|d'|do|da|das|a|al|all'|alle|ao|as|aux?|"
+    r"le|la|las|les|l'|el|os|o|than|que))*"
+)
+RANGE = r"(?<![\d-])(\d\d?(?:[:h]\d\d|h)?)[-–—](\d\d?(?:[:h]\d\d|h)?)(?![\d-])"  # 8-10
 ARTICLE = r"(?:une?|una|uno|uma?|one)"
 PEOPLE = r"person|pessoa|adult|enfant|nin[oa]|bambin|crianca|bebe|neonato|child|kid|guest|baby"
 GREETING = r"\b(?:good|buen[oa]s?|buon[oa]?|bo[am]|bonne?) ?(?:morning|afternoon|evening|\w+)"
@@ -38,20 +52,21 @@ def fold(text: str, language: str) -> str:
         said = re.sub(rf"\b{weekday}s?\b", f"weekday{'abcdefg'[number]}", said)
     said = re.sub(rf"\b(?:{words.half})\b", "½", said)
     said = re.sub(rf"\b(?:{words.quarter})\b", "¼", said)
-    for bare, accented in ACCENTED.items():
-        said = re.sub(rf"\b{bare}\b", accented, said)
-    said = re.sub(r"\b(all|l)'", r"\1' ", said)
+    for written, meant in FOR_TEXT2NUM.items():
+        said = re.sub(rf"\b{written}\b", meant, said)
+    said = re.sub(r"\b(all|dall|dell|l)'", r"\1' ", said)
     digits: str = alpha2digit(said, language, 0)
     return " ".join(re.sub(r"(?<=\d)[ºª]", "", digits).split())
 
 
 def plain(text: str) -> str:
-    """In lower case, without accents, and without punctuation but in 19:30 and 2.50."""
+    """In lower case, without accents, and without punctuation but in 19:30, 2.50 and 8–10."""
     said = unicodedata.normalize("NFD", text.lower().replace("’", "'"))
     said = "".join(letter for letter in said if not unicodedata.combining(letter))
     said = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", said)
     said = re.sub(r"(?<=\d)(?=[ap]m\b)", " ", said)
-    return " ".join(re.sub(r"[^\w\s:+'.,]|[.,:](?!\d)|(?<!\d)[.,:]", " ", said).split())
+    said = re.sub(RANGE, r"\1–\2", said)
+    return " ".join(re.sub(r"[^\w\s:+'.,–]|(?<!\d)–|–(?!\d)|[.,:](?!\d)|(?<!\d)[.,:]", " ", said).split())
 
 
 def day(text: str, language: str, today: date) -> date | None:
@@ -187,7 +202,9 @@ def clock(
     for pattern in words.ahead:
         if (match := re.search(pattern, said)) and _minutes(match) < A_DAY:
             return (now + timedelta(minutes=_minutes(match))).time().replace(second=0, microsecond=0)
-    found, said = ({(int(said), 0, said[0] == "0")}, "") if _hour_alone(said) else _times(said, words)
+    found, said, _ = (
+        ({(int(said), 0, said[0] == "0")}, "", False) if _hour_alone(said) else _times(said, words)
+    )
     if len(found) != 1 or re.search(rf"\b(?:{words.choice})\b", said):
         return None
     hour, minute, exact = found.pop()
@@ -195,6 +212,8 @@ def clock(
     if exact or hour > 12:
         return time(total // 60, total % 60)
     total %= 720
+    if re.search(rf"\b(?:{words.night})\b", said) and total < SMALL_HOURS:
+        return _at(total)
     for told in (said, re.sub(GREETING, " ", fold(heard, language))):
         if re.search(rf"\b(?:{words.later})\b", told):
             return _at(total + 720)
@@ -212,20 +231,35 @@ def _hour_alone(said: str) -> bool:
     return said.isdigit() and int(said) <= 24
 
 
-def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str]:
-    """Hours, minutes and whether the hour can be no other, and `said` without them."""
+def bounded(text: str, language: str) -> bool:
+    """Whether `text` names times only as the ends of what is meant: "before ten", "between two and three"."""
+    found, _, ends = _times(fold(text, language), LANGUAGES[language])
+    return ends and not found
+
+
+def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str, bool]:
+    """Hours, minutes and whether the hour can be no other; `said` without them; whether others were ends."""
     found = set()
-    for phrase, clock_says in (words.noon, (words.midnight, "00:00")):
-        said = re.sub(rf"\b(?:{phrase})\b", clock_says, said)
+    for phrase, hour in ((words.noon, NOON), (words.midnight, 24)):
+        said = re.sub(rf"\b(?:{phrase})\b", words.sharp.format(hour), said)
+    open_ended = re.search(rf"\b(?:{words.open_ended})\b", said) is not None
+    ends = open_ended
+    for pattern in (r"\d[\d:h]*–\d[\d:h]*", *words.ranges):
+        said, ranges = re.subn(pattern, " ", said)
+        ends = ends or ranges > 0
     for pattern in (DIGITAL, *words.clock):
         for match in list(re.finditer(pattern, said)):
             groups = match.groupdict()
             hour, minute = int(groups["h"]), _part_of_hour(groups.get("m") or "0")
             if groups.get("minus"):
                 minute = -_part_of_hour(groups["minus"])
-            found.add((hour, minute, groups["h"].startswith("0")))
+            first = min(match.start(name) for name, value in groups.items() if value)
+            if open_ended or re.search(rf"\b(?:{words.bound}){LEADING} ?$", match.string[:first]):
+                ends = True
+            else:
+                found.add((hour, minute, groups["h"].startswith("0")))
             said = said.replace(match[0], " ", 1)
-    return found, said
+    return found, said, ends
 
 
 def _at(minutes: int) -> time:
@@ -283,7 +317,7 @@ def dialled(text: str, language: str) -> str:
     said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
     for word, times in words.repeated.items():
         said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
-    return " ".join(fold(said, language).replace(PAUSE, " ").split())
+    return " ".join(fold(said, language).replace(PAUSE, " ").replace("–", " ").split())
 
 
 def without_dialled(text: str, language: str, fewest: int) -> str:

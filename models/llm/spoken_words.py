@@ -1,7 +1,7 @@
 """The words with which callers say days, times and numbers, in each language that is read.
 
 Written as `models.llm.spoken` folds them: in lower case, without accents and hyphens, numbers as digits, the
-words for a half and a quarter as "½" and "¼".
+words for a half, a quarter and three of them as "½", "¼" and "¾".
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NUMBER = r"½|¼|\d{1,3}"
-HOUR = r"(?P<h>[01]?\d|2[0-4])(?!\d)"
-MINUTE = r"(?P<m>½|¼|[0-5]?\d)(?!\d)"
+NOON = 36  # o'clock, for it is noon whatever else is said
+HOUR = rf"(?P<h>[01]?\d|2[0-4]|{NOON})(?!\d)"
+MINUTE = r"(?P<m>½|¼|¾|[0-5]?\d)(?!\d)"
 EARLIER = r"(?P<minus>¼|[0-5]?\d)(?!\d)"
+# One of the two times of a range, and a number and its unit in one.
+_PARTS = r"[½¼¾]|\d[\d:h]*|h|heures?|horas?|ore|o|clock|o'clock|[ap]m|past|et|y|e|un|moins|menos|meno|le"
+MOMENT = rf"(?:[½¼] (?:past|to) )?\d[\d:h]*(?: (?:{_PARTS}))*"
 UNITS = (  # of `ahead`, in minutes
     dict.fromkeys(("minute", "minuto", "minut"), 1)
     | dict.fromkeys(("hour", "heure", "hora", "or"), 60)
@@ -36,9 +40,14 @@ class Words:
     days: dict[str, int]
     morning: str
     later: str  # noon to midnight
-    noon: tuple[str, str]  # and how the clock says it
+    night: str  # after which twelve is midnight
+    noon: str
     midnight: str
+    sharp: str  # how the clock says a whole hour
     clock: tuple[str, ...]
+    ranges: tuple[str, ...]  # of times, of which none is meant alone
+    bound: str  # before a time that isn't meant itself
+    open_ended: str  # behind such a time
     ahead: tuple[str, ...]
     dates: tuple[str, ...]
     next_week: str  # with a weekday: the one in the calendar week that follows
@@ -66,18 +75,31 @@ ENGLISH = Words(
     },
     morning=r"am|morning|breakfast",
     later=r"pm|afternoon|evening|tonight|night|lunch|lunchtime|dinner|supper",
-    noon=(r"noon|midday", "12 o clock"),
-    midnight=r"midnight|12 at night",
+    night=r"at night",
+    noon=r"(?:12 )?(?:noon|midday)",
+    midnight=r"(?:12 )?midnight",
+    sharp="{} o clock",
     clock=(
         rf"{MINUTE}(?: minutes?)? (?:past|after) {HOUR}",
-        # "From seven to nine" is no time, nor is "seven to nine".
-        r"(?<!from )(?<!between )(?P<minus>¼|5|10|15|20|25|[0-5]?\d(?= minutes?))(?!\d)(?: minutes?)? "
+        r"(?P<minus>¼|5|10|15|20|25|[0-5]?\d(?= minutes?))(?!\d)(?: minutes?)? "
         rf"(?:to|before|till) {HOUR}",
+        rf"(?P<minus>¼) of {HOUR}",
         rf"(?P<m>½) {HOUR}",
-        rf"{HOUR} (?P<m>[1-5]\d)(?! ?(?:people|persons|of us))(?!\d)",
+        rf"{HOUR} (?:o clock )?(?P<m>[1-5]\d)(?! ?(?:people|persons|of us))(?!\d)",
         rf"{HOUR} ?(?=o[ ']?clock|[ap]m\b|in the|at night|tonight)",
-        rf"\b(?:at|around|about|from|before|after) {HOUR}(?! (?:people|persons|guests|adults|kids|of us))",
+        r"\b(?:at|around|about|from|before|after|until|till|by|later than|earlier than) "
+        rf"{HOUR}(?! (?:people|persons|guests|adults|kids|of us))",
     ),
+    ranges=(
+        rf"\bbetween (?:a )?{MOMENT} (?:and|to|or) (?:a )?{MOMENT}",
+        rf"\bfrom (?:a )?{MOMENT} (?:to|till|until|through) (?:a )?{MOMENT}",
+        # "Ten to eleven" is a time, and "seven to nine" none.
+        rf"(?<![½¼\d] )(?<!\d)(?!(?:5|10|15|20|25) to){MOMENT} to {MOMENT}"
+        r"(?! (?:people|persons|guests|adults|kids|of us))",
+    ),
+    bound=r"before|after|until|till|by|past|(?:later|earlier) than",
+    open_ended=r"(?:or|and) (?:later|earlier|after|before|onwards?)|onwards?"
+    r"|at the (?:latest|earliest|soonest)|at (?:latest|earliest)",
     ahead=(
         rf"\bin (?P<n>{NUMBER}|an?) ?(?:an )?(?P<unit>minute|hour|day|week)s?\b",
         r"\b(?P<n>\d+|an?) (?P<unit>day|week)s? from (?:now|today)\b",
@@ -127,13 +149,22 @@ FRENCH = Words(
     },
     morning=r"matin",
     later=r"soir|apres midi|diner|dejeuner",
-    noon=(r"(?<!apres )midi", "12 heures"),
+    night=r"de la nuit",
+    noon=r"(?<!apres )midi",
     midnight=r"minuit",
+    sharp="{} heures",
     clock=(
-        rf"{HOUR} ?h(?:eures?)? ?(?:et )?{MINUTE}",
-        rf"{HOUR} ?h(?:eures?)? moins (?:le )?{EARLIER}",
+        rf"{HOUR} ?h(?:eures?)? ?(?:et )?(?:1 |un )?{MINUTE}(?! ?h)",
+        rf"{HOUR} ?h(?:eures?)? moins (?:le |1 |un )?{EARLIER}",
         rf"{HOUR} ?(?:h|heures?)\b",
     ),
+    ranges=(
+        rf"\bentre {MOMENT} et {MOMENT}",
+        rf"(?<!table )(?:\bde |\bd'|^){MOMENT} (?:a|jusqu'a) {MOMENT}(?! personne)",
+        rf"\b\d\d? ?h(?:eures?)?(?: [½¼\d]+)? (?:a|jusqu'a) {MOMENT}",
+    ),
+    bound=r"avant|apres|jusqu'(?:a|au)?|a partir|passe|plus (?:tard|tot)",
+    open_ended=r"(?:ou|et) (?:plus tard|apres|avant|plus tot)|au plus (?:tard|tot)|passees?",
     ahead=(rf"\bd'?(?:ans|ici) (?P<n>{NUMBER}) ?(?P<unit>minute|heure|jour|semaine)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})(?:er|e|eme)? (?P<mon>MONTH)\b",
@@ -157,7 +188,7 @@ FRENCH = Words(
 )
 
 SPANISH = Words(
-    half=r"media",
+    half=r"medi[ao]",
     quarter=r"cuarto",
     weekdays="lunes martes miercoles jueves viernes sabado domingo",
     months="enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
@@ -166,18 +197,28 @@ SPANISH = Words(
         r"(?<!la )(?<!de )manana(?! por la manana\b.*manana)": 1,
         r"hoy|esta (?:noche|tarde|manana)": 0,
     },
-    morning=r"(?:de|por|en|esta) la manana|esta manana",
+    morning=r"(?:de|por|en|esta) la manana|esta manana|madrugada",
     later=r"tarde|noche|cena|comida",
-    noon=(r"mediodia", "las 12"),
-    midnight=r"medianoche|½ noche",
+    night=r"de la noche",
+    noon=r"(?:las 12 )?(?:del? )?(?:mediodia|½ dia)",
+    midnight=r"(?:las 12 )?(?:de la )?(?:medianoche|½ noche)",
+    sharp="las {}",
     clock=(
-        rf"{HOUR} y {MINUTE}",
-        rf"{HOUR} menos {EARLIER}",
-        rf"{EARLIER} para las? {HOUR}",
+        rf"{HOUR} y (?:1 |un )?{MINUTE}",
+        rf"{HOUR} menos (?:1 |un )?{EARLIER}",
+        rf"{EARLIER} para (?:el )?las? {HOUR}",
         rf"\blas? {HOUR} (?P<m>[1-5]\d)(?!\d)",
         rf"\blas? {HOUR}(?! person)",
         rf"{HOUR} ?(?=horas\b|de la (?:manana|tarde|noche))",
     ),
+    ranges=(
+        rf"\bentre (?:las? )?{MOMENT} y (?:el )?(?:las? )?{MOMENT}",
+        rf"\b(?:de|desde) las? {MOMENT} (?:a|hasta) (?:el )?las? {MOMENT}",
+        rf"(?<!mesa )\b(?:de|desde) {MOMENT} (?:a|hasta) {MOMENT}(?! person)",
+        rf"\blas? {MOMENT} (?:a|hasta) las? {MOMENT}",
+    ),
+    bound=r"antes|despues|hasta|a partir|pasad[oa]s?|mas (?:tarde|temprano)",
+    open_ended=r"(?:o|y) (?:mas tarde|despues|antes)|en adelante|como (?:muy )?(?:tarde|pronto)|a mas tardar",
     ahead=(rf"\b(?:dentro de|en) (?P<n>{NUMBER}|una?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
@@ -208,16 +249,26 @@ ITALIAN = Words(
     },
     morning=r"mattina|mattino|stamattina",
     later=r"pomeriggio|sera|stasera|notte|cena|pranzo",
-    noon=(r"mezzogiorno", "le 12"),
-    midnight=r"mezzanotte",
+    night=r"di notte",
+    noon=r"(?:le 12 (?:di )?)?mezzogiorno",
+    midnight=r"(?:le 12 (?:di )?)?mezzanotte",
+    sharp="le {}",
     clock=(
         rf"{HOUR} e (?:1 |un )?{MINUTE}",
         rf"{HOUR} meno (?:1 |un )?{EARLIER}",
-        rf"(?:1 |un )?{EARLIER} alle {HOUR}",
-        rf"\b(?:alle|le|ore|verso le) {HOUR} (?P<m>[1-5]\d)(?!\d)",
-        rf"\b(?:alle|le|ore|all'?|l') ?{HOUR}(?! person)",
+        r"(?:1 |un )?(?P<minus>¼|5|10|15|20|25|[0-5]?\d(?= minuti))(?!\d)(?: minuti)? "
+        rf"(?:alle|all'|al|a) ?(?:le )?{HOUR}",
+        rf"\b(?:alle|le|ore|dalle|verso le) {HOUR} (?P<m>[1-5]\d)(?!\d)",
+        rf"\b(?:alle|le|ore|dalle|(?<=innanzi )delle|all'?|l'|dall'|(?<=innanzi )dell') ?{HOUR}(?! person)",
         rf"{HOUR} ?(?=di (?:sera|mattina|notte)|del (?:mattino|pomeriggio))",
     ),
+    ranges=(
+        rf"\b(?:tra|fra) (?:le |l' ?)?{MOMENT} e (?:le |l' ?)?{MOMENT}",
+        rf"\b(?:dalle|dall'|da) ?(?:le )?{MOMENT} (?:(?:fino )?(?:alle|all'|al|a)) ?(?:le )?"
+        rf"{MOMENT}(?! person)",
+    ),
+    bound=r"innanzi|dopo|fino|entro|a partire|piu tardi|oltre",
+    open_ended=r"(?:o|e) (?:piu tardi|dopo|prima)|in poi|in avanti|al piu (?:tardi|presto)|passat[ae]",
     ahead=(rf"\b(?:tra|fra) (?P<n>{NUMBER}|un[ao']?) ?(?P<unit>minut|or|giorn|settiman)[aeio]\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? (?:di )?(?P<mon>MONTH)\b",
@@ -241,7 +292,7 @@ ITALIAN = Words(
 )
 
 PORTUGUESE = Words(
-    half=r"meia",
+    half=r"mei[ao]",
     quarter=r"quarto",
     weekdays=(
         r"segunda(?:.feira)? terca(?:.feira)? quarta(?:.feira)? quinta(?:.feira)? sexta(?:.feira)? "
@@ -253,20 +304,29 @@ PORTUGUESE = Words(
         r"amanha": 1,
         r"hoje|esta (?:noite|tarde|manha)": 0,
     },
-    morning=r"manha",
+    morning=r"manha|madrugada",
     later=r"tarde|noite|jantar|almoco",
-    noon=(r"meio dia", "12 horas"),
-    midnight=r"½ noite",
+    night=r"da noite",
+    noon=r"(?:as )?(?:12 (?:horas )?do )?½ dia",
+    midnight=r"(?:as )?(?:12 (?:horas )?da )?½ noite",
+    sharp="{} horas",
     clock=(
-        rf"{EARLIER} para (?:as|a|o) {HOUR}",
-        rf"{HOUR}(?: horas?)? e {MINUTE}",
-        rf"{HOUR} menos {EARLIER}",
+        rf"(?:1 |um )?{EARLIER} (?:para|pra) (?:as|a|o) {HOUR}",
+        rf"{HOUR}(?: horas?)? e (?:1 |um )?{MINUTE}",
+        rf"{HOUR}(?: horas?)? menos (?:1 |um )?{EARLIER}",
         rf"{HOUR} ?h(?:oras?)? ?{MINUTE}",
         rf"{HOUR} ?(?:h|horas?)\b",
-        rf"\b(?:as|a|pelas) {HOUR} (?P<m>[1-5]\d)(?!\d)",
-        rf"\b(?:as|a|pelas) {HOUR}(?! pessoa)",
+        rf"\b(?:d?as|d?a|pelas) {HOUR} (?P<m>[1-5]\d)(?!\d)",
+        rf"\b(?:d?as|d?a|pelas) {HOUR}(?! pessoa)",
         rf"{HOUR} ?(?=da (?:manha|tarde|noite))",
     ),
+    ranges=(
+        rf"\bentre (?:[ao]s? )?{MOMENT} e (?:[ao]s? )?{MOMENT}",
+        rf"\b(?:das|da|desde as) {MOMENT} (?:(?:ate )?(?:as?|ao?)|ate) {MOMENT}",
+        rf"(?<!mesa )\bde {MOMENT} (?:a|ate) {MOMENT}(?! pessoa)",
+    ),
+    bound=r"antes|depois|apos|ate|a partir|passad[ao]s?|mais (?:tarde|cedo)",
+    open_ended=r"(?:ou|e) (?:mais tarde|depois|antes)|em diante|no (?:maximo|minimo)|o mais tardar",
     ahead=(rf"\b(?:daqui a|dentro de|em) (?P<n>{NUMBER}|uma?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",

@@ -132,8 +132,8 @@ pt|sexta, aliás, sábado|2026-03-14
 
 TIMES = """
 en|Have past two.|14:30
-en|seven to nine|!nothing
-en|from seven to nine|!range
+en|seven to nine|!vague
+en|from seven to nine|!vague
 en|ten to eleven|10:50
 en|seven minutes to nine|!range
 en|F past 2|14:30
