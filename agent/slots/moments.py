@@ -12,7 +12,7 @@ from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 
 from agent.slots.slot import Problem, settled
-from agent.slots.words import code_of, words_of
+from agent.slots.words import SlotWords, code_of, plain_pattern, words_of
 from models.llm import spoken
 from models.llm.spoken_words import LANGUAGES
 from models.reading.language import Language
@@ -235,30 +235,41 @@ class Duration:
     def _read(self, words: str, language: str) -> timedelta | Problem:
         code, known = code_of(language), words_of(language)
         said = spoken.fold(words, code)
-        said = re.sub(rf"\b(?:{known.three_quarters})\b", "45 min", said)
-        said = re.sub(rf"(?:{known.half_hour})\b", "30 min", said)
-        said = re.sub(
-            rf"\b(?:an?|une?|una|un'|uma) ?(?={known.hour}\b|{known.minute}\b|{known.day}\b)", "1 ", said
-        )
-        total, count = 0.0, 0
-        for unit, minutes in ((known.day, 1440), (known.hour, 60), (known.minute, 1)):
+        said = re.sub(rf"(?:{known.part_of_hour})\b", _minutes, said)
+        said = re.sub(r"\b(\d+)h(\d\d)\b", r"\1 h \2", said)
+        units = rf"{known.week}|{known.day}|{known.hour}|{known.minute}"
+        said = re.sub(rf"\b(?:an?|une?|una|un'|uma) ?(?=(?:{plain_pattern(units)})\b)", "1 ", said)
+        if not re.search(rf"[\d½] ?(?:{plain_pattern(units)})\b", said):
+            return Problem("nothing")
+        if spoken.either(said, code):
+            return Problem("vague")
+        total = 0.0
+        for unit, minutes in ((known.week, 10080), (known.day, 1440), (known.hour, 60), (known.minute, 1)):
             half = rf"({known.and_half})"
-            pattern = rf"(\d+(?:[.,]\d+)?)(?: ?{half})? ?{_plain(unit)}\b(?: {half}(?! ?min))?"
+            pattern = rf"(\d+(?:[.,]\d+)?)(?: ?{half})? ?(?:{plain_pattern(unit)})\b(?: {half}(?! ?min))?"
             for match in re.finditer(pattern, said):
                 number = float(match[1].replace(",", "."))
                 total += (number + (0.5 if match[2] or match[3] else 0)) * minutes
-                count += 1
-        if not count:
-            return Problem("nothing")
-        if re.search(rf"\b\d+ (?:{LANGUAGES[code].choice}) \d+\b", said):
-            return Problem("vague")
+        total += _beside_hours(said, known)
         length = timedelta(minutes=round(total))
         return length if self.least <= length <= self.most else Problem("range", (length,))
 
 
-def _plain(pattern: str) -> str:
-    """The pattern for words that `spoken.fold` made plain."""
-    return pattern.replace("í", "i")
+def _minutes(part_of_hour: re.Match[str]) -> str:
+    fraction = next((one for one in part_of_hour[0] if one in spoken.FRACTIONS), "½")
+    return f"{spoken.FRACTIONS[fraction] * 60:.0f} min"
+
+
+def _beside_hours(said: str, known: SlotWords) -> int:
+    """The minutes that are named without that word: "an hour thirty", "two hours less a quarter"."""
+    hour, people = plain_pattern(known.hour), plain_pattern(known.people)
+    amount = rf"(?:an? |une? |1 |le |um )?(?P<of>[¼¾]|[1-5]\d|5)(?![\d.,]| ?(?:{people}|{known.minute}\b))"
+    match = re.search(rf"\d ?{hour} (?:(?:and|et|y|e) |(?P<less>{known.less}) )?{amount}", said)
+    if match is None:
+        return 0
+    fraction = spoken.FRACTIONS.get(match["of"])
+    minutes = round(fraction * 60) if fraction else int(match["of"])
+    return -minutes if match["less"] else minutes
 
 
 def _hour(words: str, language: str) -> str | None:

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import ClassVar
 
 import phonenumbers
-from babel.numbers import format_currency, get_territory_currencies
+from babel.numbers import format_currency, get_decimal_symbol, get_territory_currencies
 
 from agent.slots.slot import Problem, settled
-from agent.slots.words import code_of, words_of
+from agent.slots.words import code_of, plain_pattern, words_of
 from models.llm import spoken
 from models.llm.spoken_words import LANGUAGES
 from models.reading.language import Language
@@ -47,7 +47,7 @@ class Count:
         known, code = words_of(language), code_of(language)
         said = spoken.without_moments(words, code)
         counts = "|".join(LANGUAGES[code].counts)
-        people = rf"(?:\w+ )?{_plain(known.people)}"
+        people = rf"(?:\w+ )?{plain_pattern(known.people)}"
         more = rf"(?: (?:{LANGUAGES[code].added}) \d+ {people})*"
         cue = (
             rf"\d+ {people}{more}|(?:{known.party}) (?:just |about |the |a )*"
@@ -75,11 +75,6 @@ class Count:
         if number != int(number):
             return Problem("invalid")
         return int(number) if self.least <= number <= self.most else Problem("range", (int(number),))
-
-
-def _plain(pattern: str) -> str:
-    """The pattern for words that `spoken.fold` made plain."""
-    return pattern.translate(str.maketrans("ñçãí", "ncai"))
 
 
 @dataclass(frozen=True)
@@ -128,12 +123,14 @@ class Amount:
             named.remove("USD")
         if len(named) > 1:
             return Problem("several", tuple(named))
-        said = spoken.fold(re.sub(r"(?<=\d),(?=\d{3}\b)", "", re.sub(r"[$€£]", " ", lowered)), code)
+        said = spoken.fold(_without_thousands(re.sub(r"r?[$€£]", " ", lowered), language), code)
         cents = re.search(rf"(\d+) (?:{_CENTS})", said)
         numbers = re.findall(r"\d+(?:[.,]\d+)?", said)
         if not numbers:
             return Problem("nothing")
         values = [Decimal(one.replace(",", ".")) for one in numbers]
+        if spoken.either(said, code):
+            return Problem("several", tuple(values))
         match values:
             case [only]:
                 amount = only / 100 if cents else only
@@ -145,6 +142,18 @@ class Amount:
             amount += Decimal("0.5")
         currency = named[0] if named else self.currency or _currency(language)
         return Money(amount, currency) if self.least <= amount <= self.most else Problem("range", (amount,))
+
+
+def _without_thousands(words: str, language: str) -> str:
+    """Without what stands between thousands: 1,500, and 1.500 where a comma is before the decimals."""
+    signs = (
+        ", \xa0\u202f"
+        if get_decimal_symbol(Language(language).tag.replace("-", "_")) == "."
+        else "., \xa0\u202f"
+    )
+    return re.sub(
+        rf"(?<![\d.,])\d{{1,3}}(?:[{signs}]\d{{3}})+(?!\d)", lambda match: re.sub(r"\D", "", match[0]), words
+    )
 
 
 def _currency(language: str) -> str:

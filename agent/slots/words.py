@@ -22,8 +22,9 @@ class SlotWords:
     hour: str
     day: str
     and_half: str
-    half_hour: str
-    three_quarters: str
+    week: str
+    part_of_hour: str  # "½", "¼" or "¾" of one
+    less: str
     at: str  # in an e-mail address
     dot: str
     dash: str
@@ -68,8 +69,9 @@ ENGLISH = SlotWords(
     hour=r"(?:hours?|hrs?)",
     day=r"days?",
     and_half=r"and (?:an? )?½",
-    half_hour=r"½(?: an?)? (?:hour|1 hour)",
-    three_quarters=r"3 (?:quarters|¼)(?: of)? (?:an )?(?:1 )?hour",
+    week=r"weeks?",
+    part_of_hour=r"(?:an? |1 )?[½¼¾](?: of)?(?: an?| 1)? hour",
+    less=r"less|minus",
     at=r"at(?: sign)?",
     dot=r"(?:dot|point|period|full stop)",
     dash=r"(?:dash|hyphen|minus)",
@@ -154,8 +156,9 @@ FRENCH = SlotWords(
     hour=r"(?:heures?|h)",
     day=r"jours?",
     and_half=r"et ½",
-    half_hour=r"(?:une |1 )?½ ?heure",
-    three_quarters=r"3 (?:quarts|¼) d'? ?heure",
+    week=r"semaines?",
+    part_of_hour=r"(?:une |un |1 )?[½¼¾] ?(?:d'? ?)?heure",
+    less=r"moins",
     at=r"(?:arobase|at|chez)",
     dot=r"point",
     dash=r"(?:tiret|trait d'union)",
@@ -183,8 +186,9 @@ SPANISH = SlotWords(
     hour=r"horas?",
     day=r"días?",
     and_half=r"y ½",
-    half_hour=r"½ hora",
-    three_quarters=r"3 (?:cuartos|quartos|¼) de hora",
+    week=r"semanas?",
+    part_of_hour=r"(?:un |una |1 )?[½¼¾] (?:de )?hora",
+    less=r"menos",
     at=r"arroba",
     dot=r"punto",
     dash=r"(?:gui[oó]n)",
@@ -213,8 +217,9 @@ ITALIAN = SlotWords(
     hour=r"or[ae]",
     day=r"giorn[oi]",
     and_half=r"e ½",
-    half_hour=r"(?:½|mezz'?) ?ora",
-    three_quarters=r"3 ¼i? d'? ?ora",
+    week=r"settiman[ae]",
+    part_of_hour=r"(?:un |1 )?(?:[½¼¾] ?(?:d'? ?)?ora|mezz' ?ora)",
+    less=r"meno",
     at=r"(?:chiocciola|at)",
     dot=r"punto",
     dash=r"(?:trattino|meno)",
@@ -242,8 +247,9 @@ PORTUGUESE = SlotWords(
     hour=r"horas?",
     day=r"dias?",
     and_half=r"e ½",
-    half_hour=r"½ hora",
-    three_quarters=r"3 (?:cuartos|quartos|¼) de hora",
+    week=r"semanas?",
+    part_of_hour=r"(?:um |uma |1 )?[½¼¾] (?:de )?hora",
+    less=r"menos",
     at=r"arroba",
     dot=r"ponto",
     dash=r"(?:h[ií]fen|traço)",
@@ -268,3 +274,8 @@ def code_of(language: str) -> str:
 
 def words_of(language: str) -> SlotWords:
     return _KNOWN[code_of(language)]
+
+
+def plain_pattern(pattern: str) -> str:
+    """The pattern for words that `spoken.fold` made plain."""
+    return pattern.translate(str.maketrans("ñçãí", "ncai"))

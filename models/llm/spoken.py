@@ -50,6 +50,7 @@ def fold(text: str, language: str) -> str:
     said = plain(text[:LONGEST])
     for number, weekday in enumerate(words.weekdays.split()):  # before numbers: some are ordinals besides
         said = re.sub(rf"\b{weekday}s?\b", f"weekday{'abcdefg'[number]}", said)
+    said = re.sub(rf"\b{THREE_QUARTERS}\b", "¾", said)
     said = re.sub(rf"\b(?:{words.half})\b", "½", said)
     said = re.sub(rf"\b(?:{words.quarter})\b", "¼", said)
     for written, meant in FOR_TEXT2NUM.items():
@@ -278,7 +279,7 @@ def number(text: str, language: str) -> float | None:
     said = fold(_without_articles(said, words, language), language)
     said = re.sub(rf"(?<=\d)(.*?\b(?:{words.added})) (?:{words.one}) (?=[a-z])", r"\1 1 ", said)
     found = list(re.finditer(r"\d+(?:[.,]\d+)?", said))
-    if not found:
+    if not found or either(said, language):
         return None
     between = [said[one.end() : other.start()] for one, other in pairwise(found)]
     values = [float(one[0].replace(",", ".")) for one in found]
@@ -287,6 +288,16 @@ def number(text: str, language: str) -> float | None:
     if not any(gap.strip() for gap in between) and all(len(one[0]) == 1 for one in found):
         return float("".join(one[0] for one in found))  # an order's number
     return None
+
+
+def either(said: str, language: str) -> bool:
+    """Whether folded words name numbers of which none is settled: "20 or 30", "between 20 and 30"."""
+    words = LANGUAGES[language]
+    few = r"(?: [^\W\d]+'?){0,3}"
+    return bool(
+        re.search(rf"\d–\d|\b(?:{words.between}){few} \d[\d.,]*{few} (?:{words.added}){few} \d", said)
+        or re.search(rf"\d{few} (?:{words.choice}|{words.to}){few} \d", said)
+    )
 
 
 def _without_articles(said: str, words: Words, language: str) -> str:

@@ -53,6 +53,8 @@ class Words:
     next_week: str  # with a weekday: the one in the calendar week that follows
     vague: str  # a day or time that can't be read, or one that is over
     choice: str  # two values of which neither is settled
+    between: str  # two numbers, the ends of what may be meant
+    to: str
     added: str  # between numbers that are counted together
     one: str  # a person, after `added`
     counts: dict[str, int]  # phrases that are a number
@@ -113,6 +115,8 @@ ENGLISH = Words(
     next_week=r"next week|next",
     vague=r"yesterday|last|ago|weeks?|month|weekend|not",
     choice=r"or",
+    between=r"between",
+    to=r"to|till|until",
     added=r"and|plus|with",
     one=r"an?|1",
     counts={
@@ -173,6 +177,8 @@ FRENCH = Words(
     next_week=r"de la semaine prochaine|en huit|en 8",
     vague=r"hier|derniere?|passee?|il y a|semaines?|mois|week end|pas",
     choice=r"ou",
+    between=r"entre",
+    to=r"a|jusqu'a",
     added=r"et|plus|avec",
     one=r"une?|1",
     counts={
@@ -227,6 +233,8 @@ SPANISH = Words(
     next_week=r"de la (?:semana que viene|proxima semana)",
     vague=r"ayer|pasad[oa]|hace|semanas?|mes|fin de semana|no",
     choice=r"o|u",
+    between=r"entre",
+    to=r"a|hasta",
     added=r"y|mas|con",
     one=r"una?|1",
     counts={r"(?:solo|solamente) yo": 1, r"mi (?:mujer|marido|esposa|esposo) y yo": 2, r"yo(?= y)": 1},
@@ -277,6 +285,8 @@ ITALIAN = Words(
     next_week=r"della (?:settimana prossima|prossima settimana)",
     vague=r"ieri|scors[ao]|passat[ao]|fa|settiman[ae]|mese|non",
     choice=r"o|oppure",
+    between=r"tra|fra",
+    to=r"a|alle|fino a",
     added=r"e|piu|con",
     one=r"un[ao]?|1",
     counts={
@@ -335,6 +345,8 @@ PORTUGUESE = Words(
     next_week=r"da (?:semana que vem|proxima semana)",
     vague=r"ontem|passad[ao]|ha|semanas?|mes|fim de semana|nao",
     choice=r"ou",
+    between=r"entre",
+    to=r"a|ate",
     added=r"e|mais|com",
     one=r"uma?|1",
     counts={
