@@ -33,16 +33,19 @@ _VAGUE = {
     "it": r"settiman[ae]|fine settimana|mese|presto|qualsiasi",
     "pt": r"semanas?|fim de semana|mes|breve|qualquer",
 }
-# "First" and no first of the month, and which of several.
-_NO_DAY = {
-    "en": r"(?:\d(?:st|nd|rd|th)|first|second|third|fourth|last|other) (?:one|1)\b"
-    r"|first (?:thing|of all|available|free|slot|time|appointment)"
-    r"|(?<!.)first (?!of|please|then|is|works|would|if|at|in|and|or)\w+"  # "Thursday, please", misheard
-}
-# "Monday the seventh", misheard.
+# Behind a weekday. "Monday the seventh" is heard as "Monday or 7".
 _OF_MONTH = {
-    "en": r"\bweekday[a-g] (?:or|of|the) (\d\d?)\b(?! ?(?:[:.]\d|[ap]\.? ?m\b|o'clock|people|of us))"
+    "en": r"(?:(?:the|(?P<misheard>or|of)) )?",
+    "fr": r"(?:le )?",
+    "es": r"(?:(?:el )?dia |el )?",
+    "it": r"(?:il )?",
+    "pt": r"(?:dia )?",
 }
+_NO_DATE = (  # behind that number
+    r"\d| ?(?:[:.]?\d|h(?:\b|\d)|[ap]m\b|o'? ?clock|heures?\b|horas?\b|ore\b|in the\b|[½¼]|[eyo] |"
+    r"ou |et |or |d[ae] (?:la )?(?:manha|manana|tarde|noite|noche)\b|di (?:sera|mattina)\b)"
+)
+LAST_HOUR = 12  # that may be meant by a number behind a weekday: "Friday seven"
 FEW_WORDS = 5  # around an hour
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _NUMERIC = re.compile(r"(?<![\d:.,/])(\d{1,2})[/.](\d{1,2})(?:[/.](\d{4}|\d\d))?(?![\d:/])")
@@ -82,15 +85,18 @@ class Date:
         numeric, rest = _numeric(words, language, today)
         if numeric is not None:
             return self._fitting({numeric}, today)
-        if code in _NO_DAY:
-            rest = re.sub(rf"\b(?:{_NO_DAY[code]})\b", " ", rest.strip(), flags=re.IGNORECASE)
         dates, weekdays = spoken.days(_YEAR.sub(" ", rest), code, today)
         if len(dates) == 1 and weekdays:
             if not any(one.weekday() == day.weekday() for one in dates for day in weekdays):
                 return Problem("contradiction", tuple(sorted(dates | weekdays)))
             weekdays = set()
-        elif not dates and len(weekdays) == 1 and (number := re.search(_OF_MONTH.get(code, "(?!)"), said)):
-            weekdays = {_numbered(weekdays.pop(), int(number[1]))}
+        elif not dates and len(weekdays) == 1 and (number := _numbering(said, code)):
+            day, certain = weekdays.pop(), number[1]
+            following = (day + timedelta(weeks=weeks) for weeks in range(5))
+            numbered = next((one for one in following if one.day == number[0]), None)
+            if numbered is None and certain:
+                return Problem("contradiction", (day,))
+            weekdays = {numbered or day}
         if (year := _YEAR.search(words)) and len(dates) == 1:
             dates = {_in_year(dates.pop(), int(year[1]))}
         found = dates or weekdays
@@ -133,10 +139,15 @@ def _day(year: int, month: int, number: int) -> date:
         return date.min  # there is none
 
 
-def _numbered(day: date, number: int) -> date:
-    """The next such weekday of that number in its month, or `day` where none is soon."""
-    following = (day + timedelta(weeks=weeks) for weeks in range(5))
-    return next((one for one in following if one.day == number), day)
+def _numbering(said: str, code: str) -> tuple[int, bool] | None:
+    """The number that a weekday has in its month, and whether it can mean nothing else."""
+    people = plain_pattern(words_of(code).people)
+    pattern = rf"\bweekday[a-g] {_OF_MONTH[code]}(?P<day>\d\d?)(?!{_NO_DATE}| ?{people})"
+    if not (match := re.search(pattern, said)):
+        return None
+    alone = match[0].endswith(f"{match[0].split()[0]} {match['day']}")
+    hour = code == "en" and alone and int(match["day"]) <= LAST_HOUR
+    return int(match["day"]), not (hour or match.groupdict().get("misheard"))
 
 
 def _in_year(day: date, year: int) -> date:

@@ -73,7 +73,7 @@ def plain(text: str) -> str:
 def day(text: str, language: str, today: date) -> date | None:
     """The day, from today on, that `text` names."""
     words = LANGUAGES[language]
-    found, rest = _days(fold(text, language), words, today)
+    found, rest = _days(_folded(text, language), words, today)
     if len(found) != 1 or re.search(rf"\b(?:{words.vague}|{words.choice})\b", rest):
         return None
     return found.pop()
@@ -81,12 +81,12 @@ def day(text: str, language: str, today: date) -> date | None:
 
 def names_day(text: str, language: str, today: date) -> bool:
     """Whether `text` names any day, for certain or not."""
-    return bool(_days(fold(text, language), LANGUAGES[language], today)[0])
+    return bool(_days(_folded(text, language), LANGUAGES[language], today)[0])
 
 
 def days(text: str, language: str, today: date) -> tuple[set[date], set[date]]:
     """All days that `text` names: those by date or by their distance, and those by weekday."""
-    words, said = LANGUAGES[language], fold(text, language)
+    words, said = LANGUAGES[language], _folded(text, language)
     named, said = _relative(said, words, today)
     dates, said = _dates(said, words, today)
     return named | dates, _weekdays(said, words, today)[0]
@@ -95,11 +95,18 @@ def days(text: str, language: str, today: date) -> tuple[set[date], set[date]]:
 def without_moments(text: str, language: str) -> str:
     """`text` folded, without the days and times that it names: their numbers count nothing else."""
     words = LANGUAGES[language]
-    said = fold(_without_articles(plain(text[:LONGEST]), words, language), language)
+    said = _folded(_without_articles(plain(text[:LONGEST]), words, language), language)
     said = _days(said, words, date(2000, 1, 1))[1]
     for pattern in words.ahead:
         said = re.sub(pattern, " ", said)
     return _times(said, words)[1]
+
+
+def _folded(text: str, language: str) -> str:
+    """`text` folded, without the ordinals and weekdays that are no days: "the second time"."""
+    words = LANGUAGES[language]
+    no_day = words.no_day.replace("MONTH", words.months.replace(" ", "|"))
+    return fold(re.sub(rf"\b(?:{no_day})", " ", plain(text[:LONGEST])), language)
 
 
 def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:

@@ -50,6 +50,7 @@ class Words:
     open_ended: str  # behind such a time
     ahead: tuple[str, ...]
     dates: tuple[str, ...]
+    no_day: str  # ordinals and weekdays that are none, in words that aren't folded but plain
     next_week: str  # with a weekday: the one in the calendar week that follows
     vague: str  # a day or time that can't be read, or one that is over
     choice: str  # two values of which neither is settled
@@ -112,6 +113,13 @@ ENGLISH = Words(
         r"\b(?P<mon>MONTH) (?:the )?(?P<d>\d{1,2})(?:st|nd|rd|th)?\b",
         r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)\b",
     ),
+    no_day=r"(?:(?:\d(?:st|nd|rd|th)|first|second|third|fourth|last|other) "
+    r"(?:one|1|times?|visits?|calls?|floor|attempt|try|person|name|line|half|class|hand|place|option|"
+    r"choice|opinion|street|avenue|anniversary|birthday|child|kid|number|message|question|"
+    r"available|free|slot|appointment|opening|thing|of all|off|up|come|week|day)"
+    r"|(?:an?|one|1|any|every|per|split) (?:second|sec)|at first|on the one hand"
+    # "Thursday, please", misheard
+    r"|^first (?!of|please|then|is|works|would|if|at|in|and|or)\w+)\b",
     next_week=r"next week|next",
     vague=r"yesterday|last|ago|weeks?|month|weekend|not",
     choice=r"or",
@@ -174,7 +182,9 @@ FRENCH = Words(
         r"\b(?P<d>\d{1,2})(?:er|e|eme)? (?P<mon>MONTH)\b",
         r"\ble (?P<d>\d{1,2})(?:er)?\b(?! ?h)",
     ),
-    next_week=r"de la semaine prochaine|en huit|en 8",
+    no_day=r"(?:1er|premier) (?:rendez|creneau|jour|disponible|libre|qui|que|venu|etage|coup|passage|contact|"
+    r"enfant|appel|essai|choix|horaire|moment|temps|lieu)\w*",
+    next_week=r"(?:de |pour |a )?(?:la )?semaine (?:prochaine|qui vient)|en huit|en 8",
     vague=r"hier|derniere?|passee?|il y a|semaines?|mois|week end|pas",
     choice=r"ou",
     between=r"entre",
@@ -230,7 +240,10 @@ SPANISH = Words(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
         r"\b(?:el|el dia|dia) (?P<d>\d{1,2})\b",
     ),
-    next_week=r"de la (?:semana que viene|proxima semana)",
+    no_day=r"(?:(?:primer|segund|tercer|cuart|quint|ultim)[oa] (?:vez|piso|planta|opcion|llamada|cita|visita|"
+    r"lugar|hora|persona|linea|intento)|(?:primer|tercer)(?! (?:de|del|dia del mes)\b)|un segundo)\b",
+    next_week=r"(?:de |en |para )?(?:la )?(?:semana (?:que viene|proxima|siguiente)|"
+    r"(?:proxima|siguiente) semana)",
     vague=r"ayer|pasad[oa]|hace|semanas?|mes|fin de semana|no",
     choice=r"o|u",
     between=r"entre",
@@ -282,7 +295,11 @@ ITALIAN = Words(
         r"\b(?P<d>\d{1,2})º? (?:di )?(?P<mon>MONTH)\b",
         r"\b(?:il|giorno) (?P<d>\d{1,2})º?\b",
     ),
-    next_week=r"della (?:settimana prossima|prossima settimana)",
+    no_day=r"(?:un |il )(?:secondo|terzo|quarto|quinto|ultimo)\b(?! (?:di|MONTH))|il primo (?:appuntamento|"
+    r"posto|giorno|disponibile|libero|orario|piano|turno|che|figlio|utile)|"
+    r"(?:prim|second|terz|quart|quint)[ao] (?:volta|cosa|persona|chiamata|visita|opzione|fila|linea|piano)|"
+    r"(?:la )?prima di tutto",
+    next_week=r"(?:della |la |nella )?(?:settimana (?:prossima|che viene)|prossima settimana)",
     vague=r"ieri|scors[ao]|passat[ao]|fa|settiman[ae]|mese|non",
     choice=r"o|oppure",
     between=r"tra|fra",
@@ -342,7 +359,9 @@ PORTUGUESE = Words(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
         r"\bdia (?P<d>\d{1,2})º?\b",
     ),
-    next_week=r"da (?:semana que vem|proxima semana)",
+    no_day=r"(?:primeir|segund|terceir|quart|quint|sext)a (?:vez|opcao|pessoa|chamada|ligacao|parte|consulta|"
+    r"visita|tentativa|mensagem|filha|via|casa|rua|linha|pergunta|fila|mao)\b",
+    next_week=r"(?:d[ae] |na |para )?(?:a )?(?:semana que vem|(?:proxima|outra) semana|semana seguinte)",
     vague=r"ontem|passad[ao]|ha|semanas?|mes|fim de semana|nao",
     choice=r"ou",
     between=r"entre",
