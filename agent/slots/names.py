@@ -25,18 +25,39 @@ _ALPHABET = {
 _LETTER = r"[^\W\d_]"
 _ADDRESS = re.compile(r"[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _FEWEST_LETTERS = 2
+_WORDS = {"en": "ai", "fr": "aày", "es": "aeouy", "it": "aàeèoi", "pt": "aàeéo"}  # of one letter
 FEWEST_SPELLED = 3  # letters that are spelling in any sentence
 _RUN_OF_LETTERS = re.compile(r"(?<![\w'-])[A-Z]{3,}(?![\w'])")  # as one spells them to a recognizer
 # What stands around a name and is none. "Will" and "May" are names.
 _NO_NAMES = {
     "en": r"the|a|an|my|name|is|it|it's|i|i'm|am|this|that|would|be|under|for|booking|reservation|table|and|"
-    r"on|at|of|in|to|last|first|surname|spelled|spelt|that's|you|can|just|mr|mrs|ms|miss|put|down|with|as|call|me",
-    "fr": r"le|la|les|un|une|mon|nom|est|c'est|je|suis|m'appelle|au|de|pour|et|prénom|monsieur|madame|mettez",
-    "es": r"el|la|un|una|mi|nombre|es|soy|me|llamo|a|de|para|y|apellido|señor|señora|ponga",
-    "it": r"il|la|un|una|mio|nome|è|sono|mi|chiamo|a|di|per|e|cognome|signor|signora|metta",
-    "pt": r"o|a|um|uma|meu|nome|é|sou|me|chamo|de|para|e|sobrenome|senhor|senhora|ponha",
+    r"on|at|of|in|to|last|first|surname|spelled|spelt|that's|you|can|just|mr|mrs|ms|miss|dr|doctor|put|down|"
+    r"with|as|call|me",
+    "fr": r"le|la|les|un|une|mon|nom|est|c'est|je|suis|m'appelle|au|de|pour|et|prénom|monsieur|madame|"
+    r"docteur|dr|mettez",
+    "es": r"el|la|un|una|mi|nombre|es|soy|me|llamo|a|de|para|y|apellido|señor|señora|doctora?|dra?|ponga",
+    "it": r"il|la|un|una|mio|nome|è|sono|mi|chiamo|a|di|per|e|cognome|signor|signora|dottor|dottoressa|"
+    r"metta",
+    "pt": r"o|a|um|uma|meu|nome|é|sou|me|chamo|de|para|e|sobrenome|senhor|senhora|doutora?|dra?|ponha",
 }
-_PARTICLES = r"van|von|der|den|de|la|le|du|da|di|del|dos|el|al|bin|mac|mc|ter|ten"
+_PARTICLES = (
+    r"van|von|der|den|de|la|le|les|lo|los|las|du|da|das|di|del|della|dello|delle|degli|dei|do|dos|el|al|bin|"
+    r"ibn|ben|mac|mc|ter|ten|st\.?|san"
+)
+_TITLES = (
+    r"(?:mrs?|ms|miss|dra?|doctora?|docteur|monsieur|madame|señora?|signora?|dottor|dottoressa|senhora?|"
+    r"doutora?)\.?"
+)
+_ARTICLES = r"(?:el|la|le|o|a|the)"  # before a name, rather than in it
+_OF = r"(?:de|di)"
+_BETWEEN = {"es": "y", "pt": "e"}  # two of one person's names
+# Whoever says so may go on with something else than a name: "je suis libre", "soy de Madrid".
+_NO_NAME = re.compile(
+    r"(?:not|from|here|free|available|looking|calling|about|just|still|new|sorry|sure|afraid|"
+    r"libre|disponible|désolée?|client|cliente|nouveau|nouvelle|de|à|au|en|pour|pas|"
+    r"nuev[oa]|liber[oa]|disponibile|nuov[oa]|di|in|al|livre|disponível|nov[oa]|em)$",
+    re.IGNORECASE,
+)
 MAX_NAME_WORDS = 4
 
 
@@ -60,6 +81,8 @@ def spelled(words: str, language: str) -> tuple[str, str]:
             for match in re.finditer(pattern, run[0], re.IGNORECASE)
         ).upper()
         nato_alone = not re.search(rf"(?<![\w'-]){_LETTER}(?![\w'])", run[0])
+        if len(letters) == _FEWEST_LETTERS and set(letters.lower()) <= set(_WORDS[code_of(language)]):
+            continue  # "é o João"
         if len(letters) > max(len(best), 2 if nato_alone else _FEWEST_LETTERS - 1):
             best, rest = letters, f"{words[: run.start()]} {words[run.end() :]}"
     return best, rest
@@ -119,21 +142,36 @@ class Name:
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
         known = words_of(language)
-        if not (match := re.search(known.introduced, words, re.IGNORECASE)):
-            return None
-        value = _name(re.split(_PAUSE, words[match.end() :].lstrip(" ,:"))[0], language, capitals=True)
-        tail, _ = spelled(words[match.end() :], language)
-        if isinstance(value, str) and tail:
-            value = _with_spelling(value, tail)
-        if isinstance(value, Problem) or any(spoken.days(value, code_of(language), now.date())):
-            return None  # "it's for Friday"
-        return value
+        for match in re.finditer(known.introduced, words, re.IGNORECASE):
+            behind = words[match.end() :].lstrip(" ,:")
+            may = re.fullmatch(known.may_introduce, match[0], re.IGNORECASE)
+            if may and not _begins_with_capital(behind):
+                continue
+            value = _name(re.split(_PAUSE, behind)[0], language, capitals=True)
+            tail, _ = spelled(words[match.end() :], language)
+            if isinstance(value, str) and tail:
+                value = _with_spelling(value, tail)
+            if not isinstance(value, Problem) and not any(
+                spoken.days(value, code_of(language), now.date())
+            ):  # "it's for Friday"
+                return value
+        return None
 
     def say(self, value: str, *, language: str) -> str:
         return value
 
 
-_PAUSE = r"[,.;:!?](?:\s|$)|\s(?:and|for|at|on|i|i'd|i'm|my|et|y|e|pour|para|per)\s"
+_PAUSE = (
+    r"(?<!\bSt)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bDra)[,.;:!?](?:\s|$)"
+    r"|\s(?:and|for|at|on|i|i'd|i'm|my|et|pour|para|per)\s|\s[ye]\s(?![^\W\d_a-zà-ÿ])"
+)
+
+
+def _begins_with_capital(words: str) -> bool:
+    """Whether a name stands there, behind "la señora" perhaps, and no other word."""
+    before = re.compile(rf"(?:{_ARTICLES}|{_TITLES})$", re.IGNORECASE)
+    first = next((word for word in words.split() if word[0].isupper() or not before.match(word)), "")
+    return first[:1].isupper()
 
 
 def _name(words: str, language: str, *, capitals: bool = False) -> str | Problem:
@@ -141,20 +179,58 @@ def _name(words: str, language: str, *, capitals: bool = False) -> str | Problem
     letters, rest = spelled(words, language)
     if match := re.search(known.introduced, rest, re.IGNORECASE):
         rest = rest[match.end() :]
+    if _says_else(words, match, known):
+        return Problem("nothing")
     rest = re.sub(known.polite, " ", rest, flags=re.IGNORECASE)
     rest = re.sub(r"(?<![\w'-])([\w'-]+)[,.;] (?=\1(?![\w'-]))", "", rest, flags=re.IGNORECASE)
-    said = [word.strip('.,;:!?"') for word in rest.split()]
-    none = re.compile(rf"(?:{_NO_NAMES[code]})$", re.IGNORECASE)
-    names = [w for w in said if w and not re.search(r"\d", w) and w.isprintable() and re.search(_LETTER, w)]
-    names = [word for word in names if not none.match(word)]
-    if capitals and any(word[0].isupper() for word in names):  # what else stands there isn't the name
-        names = [w for w in names if w[0].isupper() or re.fullmatch(_PARTICLES, w)]
-    if len(names) > MAX_NAME_WORDS:
+    said = [word if word == "St." else word.strip('.,;:!?"') for word in rest.split()]
+    said = [w for w in said if w and not re.search(r"\d", w) and w.isprintable() and re.search(_LETTER, w)]
+    names = _without_others(said, code, capitals)
+    if sum(not re.fullmatch(_PARTICLES, word, re.IGNORECASE) for word in names) > MAX_NAME_WORDS:
         return Problem("vague")
-    name = " ".join(_cased(word) for word in names)
+    name = " ".join(_cased(word, first=not at) for at, word in enumerate(names))
     if letters:
         return _with_spelling(name, letters)
     return name or Problem("nothing")
+
+
+def _says_else(words: str, introduced: re.Match[str] | None, known: SlotWords) -> bool:
+    """Whether they say of themselves what is no name: "I am free Tuesday", "soy de Madrid"."""
+    begins = re.match(rf"\W*(?:{known.may_introduce})\b", words, re.IGNORECASE)
+    if begins is None and (introduced is None or not re.fullmatch(known.may_introduce, introduced[0], re.I)):
+        return False
+    behind = words[begins.end() :] if begins else ""
+    if introduced and not begins:
+        behind = words.partition(introduced[0])[2]
+    first = next(iter(behind.strip(" ,:").split()), "").strip(".,;:!?")
+    return not first[:1].isupper() and _NO_NAME.match(first) is not None
+
+
+def _without_others(said: list[str], code: str, capitals: bool) -> list[str]:
+    """The words that are a name's, particles among them. With `capitals` only what has one, if any has."""
+    none = re.compile(rf"(?:{_NO_NAMES[code]})$", re.IGNORECASE)
+    capitals = capitals and any(w[0].isupper() for w in said if not none.match(w))
+    names: list[str] = []
+    for at in reversed(range(len(said))):
+        word, before = said[at], said[:at]
+        if _is_particle(word):
+            named = any(not none.match(one) or _is_particle(one) for one in before)
+            leads = named or word[0].isupper() or bool(names and _is_particle(names[0]))
+            belongs = leads or not re.fullmatch(rf"{_ARTICLES}|{_OF}", word)
+            taken = belongs and bool(names or not none.match(word))
+        elif word.lower() == _BETWEEN.get(code):
+            taken = bool(names and before) and not none.match(before[-1])
+        else:
+            taken = not (none.match(word) or (capitals and word[0].islower()))
+            if names and re.fullmatch(_TITLES, word, re.IGNORECASE):
+                break  # the article before it isn't the name's
+        if taken:
+            names.insert(0, word)
+    return names
+
+
+def _is_particle(word: str) -> bool:
+    return re.fullmatch(_PARTICLES, word, re.IGNORECASE) is not None
 
 
 def _with_spelling(name: str, letters: str) -> str:
@@ -177,11 +253,12 @@ def _bare(word: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-def _cased(word: str) -> str:
-    if re.fullmatch(_PARTICLES, word):
+def _cased(word: str, *, first: bool = False) -> str:
+    if re.fullmatch(r"van|von|de|da|di|du|del|dos|das|do" if first else rf"{_PARTICLES}|[ye]", word):
         return word
     if (word.isupper() and len(word) > 2) or word.islower():
-        return "-".join(part.capitalize() for part in word.split("-"))
+        # O'Brien, D'Angelo
+        return re.sub(r"(?:^|-|(?<=^[odl])')[^\W\d_]", lambda part: part[0].upper(), word.lower())
     return word
 
 

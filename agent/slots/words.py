@@ -15,6 +15,7 @@ class SlotWords:
     taken_back: str  # at the end: what went before is nothing; "Friday, no?" is a question
     denied: str  # what is expressly not meant
     introduced: str  # a name follows
+    may_introduce: str  # one of these, or anything else that is said of oneself
     polite: str  # around any answer
     people: str  # a count of people stands before this
     party: str  # and behind this
@@ -61,6 +62,7 @@ ENGLISH = SlotWords(
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
     r"under the name(?: of)?|"
     r"in the name of|i am called|they call me|it'?s for|(?:hi|hello),? (?:this is|i'?m|it'?s))\b",
+    may_introduce=r"(?:(?:hi|hello),? )?(?:this is|i'?m|i am|it'?s|it'?s for)",
     polite=r"\b(?:please|thanks|thank you|speaking|here|um+|uh+|er+|well|yeah|yes|okay|ok|sure|hi|hello|so)"
     r"\b",
     people=r"(?:people|persons?|guests?|adults?|of us|pax|seats?|kids|children|friends)\b",
@@ -149,6 +151,7 @@ FRENCH = SlotWords(
     r"[^,.;]*?(?=,|\.|;|$|\bmais\b)"
     r"|[^,.;]*\bje (?:ne )?peux pas\b[^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
+    may_introduce=r"je suis|ici|c'est pour",
     polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
     people=r"(?:personnes?|adultes?|enfants?|couverts?|amis)\b",
     party=r"\b(?:pour|on (?:est|sera)|nous (?:sommes|serons))",
@@ -179,6 +182,7 @@ SPANISH = SlotWords(
     denied=r"\b(?:no|en vez de|en lugar de|menos|excepto)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)"
     r"|[^,.;]*\bno puedo\b[^,.;]*?(?=,|\.|;|$|\bpero\b)",
     introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
+    may_introduce=r"soy|es para",
     polite=r"\b(?:por favor|gracias|eh+|em+|hola|sí|buen[oa]s(?: días| tardes)?|bueno|pues)\b",
     people=r"(?:personas?|adultos?|niños?|comensales|amigos)\b",
     party=r"\b(?:para|somos|seremos)",
@@ -209,7 +213,8 @@ ITALIAN = SlotWords(
     denied=r"\b(?:non(?! (?:prima|dopo|oltre|più))|invece di|tranne)(?: il| la| alle| per)? "
     r"[^,.;]*?(?=,|\.|;|$|\bma\b)"
     r"|[^,.;]*\bnon posso\b[^,.;]*?(?=,|\.|;|$|\bma\b)",
-    introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome di|a nome|parla|è per)\b",
+    introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome(?: (?-i:di)\b)?|parla|è per)\b",
+    may_introduce=r"sono|parla|è per",
     polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",
     people=r"(?:persone?|adulti?|bambini|coperti|amici)\b",
     party=r"\b(?:per|siamo(?: in)?|saremo(?: in)?)",
@@ -240,6 +245,7 @@ PORTUGUESE = SlotWords(
     denied=r"\b(?:não|em vez de|exceto|menos)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)"
     r"|[^,.;]*\bnão (?:posso|consigo|dá)\b[^,.;]*?(?=,|\.|;|$|\bmas\b)",
     introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",
+    may_introduce=r"sou|aqui é|é para",
     polite=r"\b(?:por favor|obrigad[oa]|é+|hum+|olá|oi|sim|bom dia|boa tarde|então|bem)\b",
     people=r"(?:pessoas?|adultos?|crianças?|lugares|amigos)\b",
     party=r"\b(?:para|somos|seremos|vamos ser)",
