@@ -288,25 +288,32 @@ def _email(words: str, language: str) -> str | Problem:
         said = re.sub(rf"[\s,]+{pattern}[\s,]+", sign, said)
     if "@" not in said:
         return Problem("nothing")
-    said = re.sub(r"\s*([@._-])\s*", r"\1", said)
+    said = re.sub(r"^.*(?<!\w)[èé] ", "", said)  # "è mario"
+    said = _bare(re.sub(r"\s*([@._-])\s*", r"\1", said))
     local, _, domain = said.rpartition("@")
     name = _joined(local, known, language, code)
-    host = re.split(r"[\s,!?]", domain.strip())[0].rstrip(".")
+    host = "".join(_up_to_dotted(re.sub(r"[,!?]", " ", domain).split())).rstrip(".")
     address = _ADDRESS.search(f"{name}@{host}")
     return address[0] if address else Problem("invalid")
 
 
+def _up_to_dotted(words: list[str]) -> list[str]:
+    """The words of a domain: "g mail.com"."""
+    return words[: next((at for at, word in enumerate(words, 1) if "." in word), 1)]
+
+
 def _joined(local: str, known: SlotWords, language: str, code: str) -> str:
     """The part before the at: the last word, with what is spelled or counted before it."""
-    digits = alpha2digit(re.sub(r"[.,](?=\s)", " ", local), code, 0)
-    words = digits.split()
+    as_one = re.search(rf"\b(?:{known.as_one})\b", local)
+    local = re.sub(r"[.,](?=\s)", " ", local[: as_one.start()] if as_one else local)
+    words: list[str] = alpha2digit(local, code, 0).split()
     taken: list[str] = []
     for word in reversed(words):
         if taken and not (
-            len(taken[-1]) == 1 or taken[-1].isdigit() or len(word) == 1 or "." in taken[-1][:1]
+            as_one or len(taken[-1]) == 1 or taken[-1].isdigit() or len(word) == 1 or "." in taken[-1][:1]
         ):
             break
-        if re.fullmatch(r"is|it's|that's|email|address|est|es|è|é|my|to|at", word):
+        if re.fullmatch(r"is|it's|that's|e?mail|address|est|es|my|to|at|adresse|correo", word):
             break
         taken.append(word)
     joined = " ".join(reversed(taken))

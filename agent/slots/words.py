@@ -30,6 +30,7 @@ class SlotWords:
     dot: str
     dash: str
     underscore: str
+    as_one: str  # behind the words before the at
     as_in: str  # between a letter and the word that spells it
     double: str
     ordinals: tuple[str, ...]  # the first, the second ... of what was offered
@@ -78,6 +79,7 @@ ENGLISH = SlotWords(
     dot=r"(?:dot|point|period|full stop)",
     dash=r"(?:dash|hyphen|minus)",
     underscore=r"(?:underscore|under score)",
+    as_one=r"(?:all )?(?:as )?one word|all together|no spaces?",
     as_in=r"(?:as in|for|like|like in|as for|is for)",
     double=r"double",
     ordinals=(r"first|1st", r"second|2nd", r"third|3rd", r"fourth|4th"),
@@ -165,7 +167,8 @@ FRENCH = SlotWords(
     at=r"(?:arobase|at|chez)",
     dot=r"point",
     dash=r"(?:tiret|trait d'union)",
-    underscore=r"(?:tiret bas|underscore|souligné)",
+    underscore=r"(?:tiret (?:du )?bas|underscore|souligné)",
+    as_one=r"tout attache|en un (?:seul )?mot",
     as_in=r"(?:comme|comme dans|de)",
     double=r"(?:double|deux)",
     ordinals=(r"premi(?:er|ère)", r"deuxième|seconde?", r"troisième", r"quatrième"),
@@ -197,6 +200,7 @@ SPANISH = SlotWords(
     dot=r"punto",
     dash=r"(?:gui[oó]n)",
     underscore=r"gui[oó]n bajo",
+    as_one=r"todo junto",
     as_in=r"(?:de|como|como en)",
     double=r"doble",
     ordinals=(r"primer[oa]?", r"segund[oa]", r"tercer[oa]?", r"cuart[oa]"),
@@ -229,6 +233,7 @@ ITALIAN = SlotWords(
     dot=r"punto",
     dash=r"(?:trattino|meno)",
     underscore=r"(?:trattino basso|underscore)",
+    as_one=r"tutto attaccato|tutto unito",
     as_in=r"(?:come|di)",
     double=r"(?:doppi[ao])",
     ordinals=(r"prim[oa]", r"second[oa]", r"terz[oa]", r"quart[oa]"),
@@ -260,6 +265,7 @@ PORTUGUESE = SlotWords(
     dot=r"ponto",
     dash=r"(?:h[ií]fen|traço)",
     underscore=r"(?:underline|sublinhado|underscore)",
+    as_one=r"tudo junto",
     as_in=r"(?:de|como|como em)",
     double=r"(?:dois|duplo)",
     ordinals=(r"primeir[oa]", r"segund[oa]", r"terceir[oa]", r"quart[oa]"),
