@@ -28,6 +28,10 @@ _HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizer
 _LISTED = re.compile(r"(?:\b\w+, ){4}")
 _MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")  # and before it:
 _DIGITS_BEFORE = re.compile(r"\d(?:\W+\w+){1,2}\W*\Z")
+_ENDS = re.compile(  # digits that correct the last ones
+    r"\W*(?:(?:it|it's|that|that's|the|last|ends?|ending|in|with|at|end|is|are|please|c'est|a|la|fin|les|derniers?|"
+    r"chiffres|digits?|es|al|final|los|ultimos|e|alla|fine|le|ultime|no|os)\b\W*|\d\W*)*"
+)
 FEWEST_FOUND = 7  # digits in a row that can only be a telephone number
 FEWEST_CORRECTING = 3  # digits, of another number
 
@@ -171,9 +175,10 @@ class Phone:
     kind: ClassVar[str] = "phone"
 
     def read(self, words: str, *, language: str, now: datetime) -> str | Problem:
-        _, *corrected = re.split(words_of(language).corrected, spoken.dialled(words, code_of(language)))
-        if corrected and FEWEST_CORRECTING <= sum(map(str.isdigit, corrected[-1])) < FEWEST_FOUND:
-            return Problem("short")  # what went before is wrong, and the right one isn't whole yet
+        said, correcting = _corrected(spoken.dialled(words, code_of(language)), language)
+        if correcting:  # what went before is wrong, and the right one isn't whole yet, but for its end
+            right = _with_end(said, correcting)
+            return self._read(right, language) if right else Problem("short")
         return settled(words, language, lambda said: self._read(said, language))
 
     def find(self, words: str, *, language: str, now: datetime) -> str | Problem | None:
@@ -183,10 +188,11 @@ class Phone:
         longest = max(reversed(runs), key=lambda run: len(run[0]), default=None)
         if longest is None or len(longest[0].replace(" ", "")) < FEWEST_FOUND:
             return None
-        corrected = re.split(words_of(language).corrected, said[longest.end() :])[1:]
-        if sum(map(str.isdigit, "".join(corrected))) >= FEWEST_CORRECTING:
+        whole = longest[0]
+        correcting = _corrected(whole + said[longest.end() :], language)[1]
+        if correcting and not (whole := _with_end(whole, correcting)):
             return None  # the right one isn't whole yet
-        value = self.read(longest[0], language=language, now=now)
+        value = self.read(whole, language=language, now=now)
         if isinstance(value, str) and not value.startswith("+"):
             before, behind = said[: longest.start()], said[longest.end() :]
             if _DIGITS_BEFORE.search(before) or _MORE_DIGITS.match(behind):
@@ -238,3 +244,22 @@ class Phone:
                 return Problem("long")
             case _:
                 return Problem("invalid")
+
+
+def _corrected(said: str, language: str) -> tuple[str, str]:
+    """The last whole number in what is dialled, and the fewer digits that correct it, or none."""
+    *before, last = re.split(plain_pattern(words_of(language).corrected), said)
+    digits = re.sub(r"\D", "", last)
+    few = len(digits) < FEWEST_CORRECTING  # "make that three o'clock"
+    if not before or len(digits) >= FEWEST_FOUND or (few and not _ENDS.fullmatch(last)):
+        return said, ""
+    whole = (one for one in reversed(before) if len(re.findall(r"\d", one)) >= FEWEST_FOUND)
+    return next(whole, before[-1]), digits
+
+
+def _with_end(said: str, digits: str) -> str:
+    """The number with these as its last digits; none where more than one differs: others may be meant."""
+    end = re.sub(r"\D", "", said)[-len(digits) :]
+    if len(digits) < 2 or sum(one != other for one, other in zip(end, digits, strict=False)) != 1:
+        return ""
+    return re.sub(rf"(?:\d\D*){{{len(digits)}}}$", digits, said)

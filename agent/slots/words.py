@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -290,4 +291,5 @@ def words_of(language: str) -> SlotWords:
 
 def plain_pattern(pattern: str) -> str:
     """The pattern for words that `spoken.fold` made plain."""
-    return pattern.translate(str.maketrans("ñçãí", "ncai"))
+    decomposed = unicodedata.normalize("NFD", pattern)
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

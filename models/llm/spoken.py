@@ -21,6 +21,9 @@ PAUSE = "pausepause"
 LONGEST = 400  # characters; nobody needs more to say a day
 # An hour without "in the evening" is the one within these, when people are asked to come or to call.
 WAKING = (time(10), time(21, 59))
+# "Nine hundred one two three" isn't 901, 2, 3 where it is dialled.
+HUNDREDS = r"(?<=\bhundred)(?= +(?:0|one|two|three|four|five|six|seven|eight|nine|double|triple)\b)"
+MOST_DIGITS = 15  # of a number that counts anything
 A_DAY = 1440  # minutes
 SMALL_HOURS = 300  # minutes: "two at night" is before five
 DIGITAL = r"\b(?P<h>[01]?\d|2[0-4])[:h](?P<m>[0-5]\d)\b"
@@ -286,7 +289,7 @@ def number(text: str, language: str) -> float | None:
     said = fold(_without_articles(said, words, language), language)
     said = re.sub(rf"(?<=\d)(.*?\b(?:{words.added})) (?:{words.one}) (?=[a-z])", r"\1 1 ", said)
     found = list(re.finditer(r"\d+(?:[.,]\d+)?", said))
-    if not found or either(said, language):
+    if not found or either(said, language) or max(len(one[0]) for one in found) > MOST_DIGITS:
         return None
     between = [said[one.end() : other.start()] for one, other in pairwise(found)]
     values = [float(one[0].replace(",", ".")) for one in found]
@@ -333,8 +336,9 @@ def dialled(text: str, language: str) -> str:
     # text2num would make twenty-seven of "twenty, seven".
     words, said = LANGUAGES[language], plain(re.sub(r"[,;](?!\d)", f" {PAUSE} ", text[:LONGEST]))
     said = re.sub(rf"\b(?:{words.zero})\b", " 0 ", said)
+    said = re.sub(HUNDREDS, f" {PAUSE}", said)
     for word, times in words.repeated.items():
-        said = re.sub(rf"\b{word} (\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
+        said = re.sub(rf"\b{word}\s+(\w+)", lambda m, n=times: " ".join([m[1]] * n), said)  # type: ignore[misc]
     return " ".join(fold(said, language).replace(PAUSE, " ").replace("–", " ").split())
 
 
