@@ -25,6 +25,10 @@ _CURRENCIES = {
 }
 _CENTS = r"cents?|centimes?|céntimos?|centesimi|centavos?|pence|p\b"
 _HESITATION = re.compile(r"\b(?:oh?|uh),", re.IGNORECASE)  # "uh", as recognizers take it for a zero
+_ABOUT = re.compile(
+    r"^\W*(?:about|around|roughly|maybe|probably|environ|vers|unos|unas|circa|cerca de|uns|umas)\s+",
+    re.IGNORECASE,
+)
 _LISTED = re.compile(r"(?:\b\w+, ){4}")
 _MORE_DIGITS = re.compile(r"\W*(?:\w+\W+){1,2}\d")  # and before it:
 _DIGITS_BEFORE = re.compile(r"\d(?:\W+\w+){1,2}\W*\Z")
@@ -52,10 +56,11 @@ class Count:
         said = spoken.without_moments(words, code)
         counts = "|".join(LANGUAGES[code].counts)
         people = rf"(?:\w+ )?{plain_pattern(known.people)}"
-        more = rf"(?: (?:{LANGUAGES[code].added}) \d+ {people})*"
+        one = rf"(?:\d+|{LANGUAGES[code].one})"
+        more = rf"(?: (?:{LANGUAGES[code].added}) {one} (?:{people}|bab(?:y|ies)|bebes?|neonat[oi]))*"
         cue = (
             rf"\d+ {people}{more}|(?:{known.party}) (?:just |about |the |a )*"
-            rf"(?:\d+|{counts})\b(?! ?(?:st|nd|rd|th|min|hour))(?: {people}{more})?"
+            rf"(?:\d+|{counts})\b(?! ?(?:st|nd|rd|th|min|hour))(?: {people})?{more}"
         )
         if not (match := re.search(cue, spoken.fold(said, code))):
             return None
@@ -71,6 +76,7 @@ class Count:
 
     def _read(self, words: str, language: str) -> int | Problem:
         code = code_of(language)
+        words = _ABOUT.sub("", words)
         said = words if spoken.bare(words, code) else spoken.without_moments(words, code)
         number = spoken.number(said, code)
         if number is None:

@@ -42,6 +42,11 @@ LEADING = (
     r"le|la|las|les|l'|el|os|o|than|que))*"
 )
 RANGE = r"(?<![\d-])(\d\d?(?:[:h]\d\d|h)?)[-–—](\d\d?(?:[:h]\d\d|h)?)(?![\d-])"  # 8-10
+PLURAL = r"\b(?:un[ao]s|umas|uns) (?=\w)"  # "some six people"
+DAYS_OF = (  # the first day in "du 17 au 19 mars"
+    r"\b(\d\d?)(?= ?(?:–|to|and|or|au|et|ou|al|a|y|e|o) ?(?:the |le |el |il |dia )?\d\d?"
+    r"( of| de| di)? (MONTH)\b)"
+)
 ARTICLE = r"(?:une?|una|uno|uma?|one)"
 PEOPLE = r"person|pessoa|adult|enfant|nin[oa]|bambin|crianca|bebe|neonato|child|kid|guest|baby"
 GREETING = r"\b(?:good|buen[oa]s?|buon[oa]?|bo[am]|bonne?) ?(?:morning|afternoon|evening|\w+)"
@@ -312,6 +317,7 @@ def either(said: str, language: str) -> bool:
 
 def _without_articles(said: str, words: Words, language: str) -> str:
     """`said` without the "une" of "une table", which text2num takes for a number."""
+    said = re.sub(PLURAL, "", said)
 
     def article(match: re.Match[str]) -> str:
         counts = (
