@@ -82,6 +82,8 @@ class Date:
         said = spoken.fold(words, code)
         if re.search(rf"\b(?:{_OVER[code]})\b", said):
             return Problem("past")
+        if spoken.bounded_day(words, code):
+            return Problem("vague")
         numeric, rest = _numeric(words, language, today)
         if numeric is not None:
             return self._fitting({numeric}, today)

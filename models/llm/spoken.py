@@ -39,7 +39,7 @@ FOR_TEXT2NUM = {
 # Between a word for before and the time, or for until and the time.
 LEADING = (
     r"(?: (?:an?|un|1|the|about|around|at|de|del|della|dell'|delle|di|d'|do|da|das|a|al|all'|alle|ao|as|aux?|"
-    r"le|la|las|les|l'|el|os|o|than|que))*"
+    r"le|la|las|les|l'|el|il|os|o|dia|giorno|than|que))*"
 )
 RANGE = r"(?<![\d-])(\d\d?(?:[:h]\d\d|h)?)[-–—](\d\d?(?:[:h]\d\d|h)?)(?![\d-])"  # 8-10
 PLURAL = r"\b(?:un[ao]s|umas|uns) (?=\w)"  # "some six people"
@@ -100,6 +100,16 @@ def days(text: str, language: str, today: date) -> tuple[set[date], set[date]]:
     return named | dates, _weekdays(said, words, today)[0]
 
 
+def bounded_day(text: str, language: str) -> bool:
+    """Whether `text` names a day that isn't meant itself: "before Friday", "the Friday after next"."""
+    words, said = LANGUAGES[language], _folded(text, language)
+    for phrase in words.weeks_on:
+        said = re.sub(phrase.replace("WEEKDAY", "weekday[a-g]"), " ", said)
+    months = words.months.replace(" ", "|")
+    named = rf"weekday[a-g]|\d\d?(?:st|nd|rd|th)\b|\d\d? (?:of |de |di )?(?:{months})\b|(?:{months}) \d"
+    return re.search(rf"\b(?:(?:{words.bound}){LEADING} (?:{named})|after next\b)", said) is not None
+
+
 def without_moments(text: str, language: str) -> str:
     """`text` folded, without the days and times that it names: their numbers count nothing else."""
     words = LANGUAGES[language]
@@ -143,8 +153,10 @@ def _relative(said: str, words: Words, today: date) -> tuple[set[date], str]:
 def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
     """The calendar days, and `said` without them."""
     found, next_month = set(), re.search(rf"\b(?:{words.next_month})\b", said)
+    months = words.months.replace(" ", "|")
+    said = re.sub(DAYS_OF.replace("MONTH", months), r"\1\2 \3", said)
     for pattern in words.dates:
-        for match in re.finditer(pattern.replace("MONTH", words.months.replace(" ", "|")), said):
+        for match in re.finditer(pattern.replace("MONTH", months), said):
             groups = match.groupdict()
             month = next(
                 (n for n, name in enumerate(words.months.split(), 1) if name == groups.get("mon")), None

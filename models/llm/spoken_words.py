@@ -72,9 +72,11 @@ ENGLISH = Words(
     weekdays="monday tuesday wednesday thursday friday saturday sunday",
     months="january february march april may june july august september october november december",
     days={
-        r"day after tomorrow": 2,
+        r"(?:an?|1) week tomorrow|tomorrow week": 8,
+        r"(?:in )?an? fortnight(?: (?:today|from (?:now|today)))?|in an? couple of weeks": 14,
+        r"in an? couple of days|day after tomorrow": 2,
         r"tomorrow": 1,
-        r"today|tonight|this (?:morning|afternoon|evening)": 0,
+        r"(?<!week )(?<!weeks )today|tonight|this (?:morning|afternoon|evening)": 0,
     },
     morning=r"am|morning|breakfast",
     later=r"pm|afternoon|evening|tonight|night|lunch|lunchtime|dinner|supper",
@@ -105,7 +107,7 @@ ENGLISH = Words(
     r"|at the (?:latest|earliest|soonest)|at (?:latest|earliest)",
     ahead=(
         rf"\bin (?P<n>{NUMBER}|an?) ?(?:an )?(?P<unit>minute|hour|day|week)s?\b",
-        r"\b(?P<n>\d+|an?) (?P<unit>day|week)s? from (?:now|today)\b",
+        r"\b(?P<n>\d+|an?) (?P<unit>day|week)s? (?:from (?:now|today)|today)\b",
     ),
     dates=(
         # "Fine, December second" is heard as "five December 2nd".
