@@ -252,6 +252,7 @@ class Duration:
         said = re.sub(r"\b(\d+)h(\d\d)\b", r"\1 h \2", said)
         units = rf"{known.week}|{known.day}|{known.hour}|{known.minute}"
         said = re.sub(rf"\b(?:an?|une?|una|un'|uma) ?(?=(?:{plain_pattern(units)})\b)", "1 ", said)
+        said = re.sub(rf"(?<!\d)(?<!\d )\b(?={plain_pattern(known.hour)} {known.and_half})", "1 ", said)
         if not re.search(rf"[\d½] ?(?:{plain_pattern(units)})\b", said):
             return Problem("nothing")
         if spoken.either(said, code):

@@ -270,6 +270,7 @@ def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str, bo
     found = set()
     for phrase, hour in ((words.noon, NOON), (words.midnight, 24)):
         said = re.sub(rf"\b(?:{phrase})\b", words.sharp.format(hour), said)
+    said = re.sub(r"(?<=[a-z\d] )(?:0|zero) (\d)(?! ?\d)", r"0\1", said)  # "ten zero five"
     open_ended = re.search(rf"\b(?:{words.open_ended})\b", said) is not None
     ends = open_ended
     for pattern in (r"\d[\d:h]*–\d[\d:h]*", *words.ranges):

@@ -6,7 +6,7 @@ words for a half, a quarter and three of them as "½", "¼" and "¾".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NUMBER = r"½|¼|\d{1,3}"
 NOON = 36  # o'clock, for it is noon whatever else is said
@@ -60,10 +60,11 @@ class Words:
     one: str  # a person, after `added`
     counts: dict[str, int]  # phrases that are a number
     zero: str
-    sounds_like: dict[str, str]  # digits of a telephone number, as recognizers take them for other words
     repeated: dict[str, int]
     next_month: str  # with the number of a day
-    weeks_on: dict[str, int]  # phrases in which a WEEKDAY is one so many weeks later
+    # Digits of a telephone number, as recognizers take them for other words.
+    sounds_like: dict[str, str] = field(default_factory=dict)
+    weeks_on: dict[str, int] = field(default_factory=dict)  # phrases with a WEEKDAY that is so much later
 
 
 ENGLISH = Words(
@@ -90,7 +91,7 @@ ENGLISH = Words(
         rf"(?:to|before|till) {HOUR}",
         rf"(?P<minus>¼) of {HOUR}",
         rf"(?P<m>½) {HOUR}",
-        rf"{HOUR} (?:o clock )?(?P<m>[1-5]\d)(?! ?(?:people|persons|of us))(?!\d)",
+        rf"{HOUR} (?:o clock )?(?P<m>[0-5]\d)(?! ?(?:people|persons|of us))(?!\d)",
         rf"{HOUR} ?(?=o[ ']?clock|[ap]m\b|in the|at night|tonight)",
         r"\b(?:at|around|about|from|before|after|until|till|by|later than|earlier than) "
         rf"{HOUR}(?! (?:people|persons|guests|adults|kids|of us))",
@@ -163,8 +164,8 @@ FRENCH = Words(
         r"demain": 1,
         r"aujourd'?hui|ce soir|cet apres midi|ce midi|ce matin": 0,
     },
-    morning=r"matin",
-    later=r"soir|apres midi|diner|dejeuner",
+    morning=r"mat(?:in|inee)?",
+    later=r"soir|soiree|apres midi|aprem|diner|dejeuner",
     night=r"de la nuit",
     noon=r"(?<!apres )midi",
     midnight=r"minuit",
@@ -204,7 +205,6 @@ FRENCH = Words(
         r"moi(?= et)": 1,
     },
     zero=r"zero",
-    sounds_like={},
     repeated={"double": 2},
     next_month=r"mois prochain",
     weeks_on={r"\bWEEKDAY en 8\b": 1, r"\bWEEKDAY en 15\b": 2},
@@ -230,9 +230,9 @@ SPANISH = Words(
         rf"{HOUR} y (?:1 |un )?{MINUTE}",
         rf"{HOUR} menos (?:1 |un )?{EARLIER}",
         rf"{EARLIER} para (?:el )?las? {HOUR}",
-        rf"\blas? {HOUR} (?P<m>[1-5]\d)(?!\d)",
+        rf"\blas? {HOUR} (?P<m>[0-5]\d)(?!\d)",
         rf"\blas? {HOUR}(?! person)",
-        rf"{HOUR} ?(?=horas\b|de la (?:manana|tarde|noche))",
+        rf"{HOUR} ?(?=horas\b|de la (?:manana|tarde|noche|madrugada))",
     ),
     ranges=(
         rf"\bentre (?:las? )?{MOMENT} y (?:el )?(?:las? )?{MOMENT}",
@@ -267,10 +267,8 @@ SPANISH = Words(
         r"(?:un )?par": 2,
     },
     zero=r"cero",
-    sounds_like={},
     repeated={"doble": 2},
     next_month=r"mes que viene|proximo mes",
-    weeks_on={},
 )
 
 ITALIAN = Words(
@@ -294,7 +292,7 @@ ITALIAN = Words(
         rf"{HOUR} meno (?:1 |un )?{EARLIER}",
         r"(?:1 |un )?(?P<minus>¼|5|10|15|20|25|[0-5]?\d(?= minuti))(?!\d)(?: minuti)? "
         rf"(?:alle|all'|al|a) ?(?:le )?{HOUR}",
-        rf"\b(?:alle|le|ore|dalle|verso le) {HOUR} (?P<m>[1-5]\d)(?!\d)",
+        rf"\b(?:alle|le|ore|dalle|verso le) {HOUR} (?P<m>[0-5]\d)(?!\d)",
         rf"\b(?:alle|le|ore|dalle|(?<=innanzi )delle|all'?|l'|dall'|(?<=innanzi )dell') ?{HOUR}(?! person)",
         rf"{HOUR} ?(?=di (?:sera|mattina|notte)|del (?:mattino|pomeriggio))",
     ),
@@ -330,10 +328,8 @@ ITALIAN = Words(
         r"(?:un )?paio": 2,
     },
     zero=r"zero",
-    sounds_like={},
     repeated={"doppio": 2},
     next_month=r"mese prossimo|prossimo mese",
-    weeks_on={},
 )
 
 PORTUGUESE = Words(
@@ -361,9 +357,9 @@ PORTUGUESE = Words(
         rf"{HOUR}(?: horas?)? menos (?:1 |um )?{EARLIER}",
         rf"{HOUR} ?h(?:oras?)? ?{MINUTE}",
         rf"{HOUR} ?(?:h|horas?)\b",
-        rf"\b(?:d?as|d?a|pelas) {HOUR} (?P<m>[1-5]\d)(?!\d)",
+        rf"\b(?:d?as|d?a|pelas) {HOUR} (?P<m>[0-5]\d)(?!\d)",
         rf"\b(?:d?as|d?a|pelas) {HOUR}(?! pessoa)",
-        rf"{HOUR} ?(?=da (?:manha|tarde|noite))",
+        rf"{HOUR}(?: em ponto)? ?(?=da (?:manha|tarde|noite|madrugada))",
     ),
     ranges=(
         rf"\bentre (?:[ao]s? )?{MOMENT} e (?:[ao]s? )?{MOMENT}",
@@ -398,7 +394,6 @@ PORTUGUESE = Words(
     sounds_like={r"½|\bmeia\b": "6"},  # half a dozen
     repeated={"duplo": 2},
     next_month=r"mes que vem|proximo mes",
-    weeks_on={},
 )
 
 LANGUAGES = {"en": ENGLISH, "fr": FRENCH, "es": SPANISH, "it": ITALIAN, "pt": PORTUGUESE}
