@@ -60,6 +60,7 @@ ENGLISH = SlotWords(
     taken_back=_taken_back("oh", "no", "wait"),
     denied=r"\b(?:not(?! (?:before|after|until|till|later|earlier))|instead of|rather than|except|"
     r"any day but)(?: on| at| for)?(?: the)? [^,.;]*?(?=,|\.|;|$|\bbut\b)|"
+    r"(?:(?<![^,.;])|(?=\bbut\b))"
     r"[^,.;]*\b(?:can't(?! (?:wait|we|i|you)\b)|cannot|(?:doesn't|won't) work)\b[^,.;]*?(?=,|\.|;|$|\bbut\b)",
     introduced=r"\b(?:my name(?:'s| is| would be)|my last name is|the name(?:'s| is)|name of|"
     r"under the name(?: of)?|"
@@ -153,7 +154,7 @@ FRENCH = SlotWords(
     taken_back=_taken_back("oh", "non", "attendez"),
     denied=r"\b(?:pas(?! (?:avant|après|plus))|au lieu de|sauf)(?: le| la| à| pour)? "
     r"[^,.;]*?(?=,|\.|;|$|\bmais\b)"
-    r"|[^,.;]*\bje (?:ne )?peux pas\b[^,.;]*?(?=,|\.|;|$|\bmais\b)",
+    r"|(?:(?<![^,.;])|(?=\bmais\b))[^,.;]*\bje (?:ne )?peux pas\b[^,.;]*?(?=,|\.|;|$|\bmais\b)",
     introduced=r"(?:\b(?:je m'appelle|mon nom est|c'est au nom de|au nom de|je suis|ici|c'est pour)\b)",
     may_introduce=r"je suis|ici|c'est pour",
     polite=r"\b(?:s'il vous pla[iî]t|merci|euh+|bonjour|oui|alors|voilà|à l'appareil)\b",
@@ -185,7 +186,7 @@ SPANISH = SlotWords(
     retracted=r"\b(?:perdón|digo|quiero decir)\b",
     taken_back=_taken_back("ay", "no", "espere"),
     denied=r"\b(?:no|en vez de|en lugar de|menos|excepto)(?: el| la| a| para) [^,.;]*?(?=,|\.|;|$|\bsino\b)"
-    r"|[^,.;]*\bno puedo\b[^,.;]*?(?=,|\.|;|$|\bpero\b)",
+    r"|(?:(?<![^,.;])|(?=\bpero\b))[^,.;]*\bno puedo\b[^,.;]*?(?=,|\.|;|$|\bpero\b)",
     introduced=r"\b(?:me llamo|mi nombre es|soy|a nombre de|de parte de|es para)\b",
     may_introduce=r"soy|es para",
     polite=r"\b(?:por favor|gracias|eh+|em+|hola|sí|buen[oa]s(?: días| tardes)?|bueno|pues)\b",
@@ -218,7 +219,7 @@ ITALIAN = SlotWords(
     taken_back=_taken_back("oh", "no", "aspetti"),
     denied=r"\b(?:non(?! (?:prima|dopo|oltre|più))|invece di|tranne)(?: il| la| alle| per)? "
     r"[^,.;]*?(?=,|\.|;|$|\bma\b)"
-    r"|[^,.;]*\bnon posso\b[^,.;]*?(?=,|\.|;|$|\bma\b)",
+    r"|(?:(?<![^,.;])|(?=\bma\b))[^,.;]*\bnon posso\b[^,.;]*?(?=,|\.|;|$|\bma\b)",
     introduced=r"\b(?:mi chiamo|il mio nome è|sono|a nome(?: (?-i:di)\b)?|parla|è per)\b",
     may_introduce=r"sono|parla|è per",
     polite=r"\b(?:per favore|per piacere|grazie|eh+|ehm+|buongiorno|buonasera|sì|salve|allora|ecco)\b",
@@ -250,7 +251,7 @@ PORTUGUESE = SlotWords(
     retracted=r"\b(?:desculpe|aliás|quer dizer|quero dizer|digo)\b",
     taken_back=_taken_back("ah", "não", "espere"),
     denied=r"\b(?:não|em vez de|exceto|menos)(?: o| a| às| para) [^,.;]*?(?=,|\.|;|$|\bmas\b)"
-    r"|[^,.;]*\bnão (?:posso|consigo|dá)\b[^,.;]*?(?=,|\.|;|$|\bmas\b)",
+    r"|(?:(?<![^,.;])|(?=\bmas\b))[^,.;]*\bnão (?:posso|consigo|dá)\b[^,.;]*?(?=,|\.|;|$|\bmas\b)",
     introduced=r"\b(?:meu nome é|eu me chamo|me chamo|chamo-me|sou|em nome de|no nome de|aqui é|é para)\b",
     may_introduce=r"sou|aqui é|é para",
     polite=r"\b(?:por favor|obrigad[oa]|é+|hum+|olá|oi|sim|bom dia|boa tarde|então|bem)\b",

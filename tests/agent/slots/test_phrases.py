@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -37,3 +38,14 @@ def test_what_is_read(kind: str, language: str, words: str, expected: str) -> No
     read = slot.find if kind.endswith("?") else slot.read
     value = read(words, language=language, now=NOW)
     assert ("" if value is None else written(value)) == expected
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "es", "it", "pt"])
+def test_what_is_denied_is_found_in_time_that_grows_with_the_words(language: str) -> None:
+    def took(words: str) -> float:
+        begun = perf_counter()
+        KINDS["name"].read(words, language=language, now=NOW)
+        return perf_counter() - begun
+
+    short, long = (min(took("a b " * times) for _ in range(3)) for times in (200, 2000))
+    assert long < 40 * short  # the square would be 100
