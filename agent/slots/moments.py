@@ -82,8 +82,9 @@ class Date:
         said = spoken.fold(words, code)
         if re.search(rf"\b(?:{_OVER[code]})\b", said):
             return Problem("past")
-        if spoken.bounded_day(words, code):
-            return Problem("vague")
+        if (unbounded := spoken.without_bounded_days(words, code)) is not None:
+            meant = self._read(unbounded, language, today)  # "away until Tuesday, but the third is fine"
+            return Problem("vague") if meant == Problem("nothing") else meant
         numeric, rest = _numeric(words, language, today)
         if numeric is not None:
             return self._fitting({numeric}, today)

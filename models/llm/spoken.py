@@ -100,14 +100,19 @@ def days(text: str, language: str, today: date) -> tuple[set[date], set[date]]:
     return named | dates, _weekdays(said, words, today)[0]
 
 
-def bounded_day(text: str, language: str) -> bool:
-    """Whether `text` names a day that isn't meant itself: "before Friday", "the Friday after next"."""
-    words, said = LANGUAGES[language], _folded(text, language)
+def without_bounded_days(text: str, language: str) -> str | None:
+    """`text` folded, without the days that aren't meant themselves: "before Friday", "the Friday after next".
+
+    None where it names none of these.
+    """
+    words, said = LANGUAGES[language], _folded(re.sub(r"[,.;!?](?=\s)", f" {PAUSE} ", text), language)
     for phrase in words.weeks_on:
         said = re.sub(phrase.replace("WEEKDAY", "weekday[a-g]"), " ", said)
     months = words.months.replace(" ", "|")
     named = rf"weekday[a-g]|\d\d?(?:st|nd|rd|th)\b|\d\d? (?:of |de |di )?(?:{months})\b|(?:{months}) \d"
-    return re.search(rf"\b(?:(?:{words.bound}){LEADING} (?:{named})|after next\b)", said) is not None
+    bounded = rf"\b(?:(?:{words.bound}){LEADING} (?:{named})|(?:weekday[a-g] )?after next\b)"
+    rest, count = re.subn(bounded, " ", said)
+    return rest if count else None
 
 
 def without_moments(text: str, language: str) -> str:
