@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import count
 from string import Formatter
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema_rs
 
@@ -61,7 +61,9 @@ def checks(schema: Mapping[str, Any]) -> Callable[[Arguments], Arguments]:
     """What raises WrongArguments where arguments don't fit the schema. Raises ValueError where it is none."""
     try:
         # Masked, since what is told of them is kept, and they may be secret.
-        validator = jsonschema_rs.validator_for({"additionalProperties": False, **schema}, mask="it")
+        validator = jsonschema_rs.validator_for(
+            {"additionalProperties": False, **schema}, mask="it", retriever=_not_fetched
+        )
     except jsonschema_rs.ValidationError as error:
         raise ValueError(f"its schema is none: {error.message}") from None
 
@@ -75,3 +77,8 @@ def checks(schema: Mapping[str, Any]) -> Callable[[Arguments], Arguments]:
         return dict(arguments)
 
     return check
+
+
+def _not_fetched(_: str) -> NoReturn:
+    """A stranger's schema may refer to any address, or to a file."""
+    raise ValueError("nothing is fetched for it")
