@@ -12,14 +12,15 @@ import jsonschema_rs
 from agent.tools.tool import Arguments, WrongArguments
 
 MOST_NODES = 10_000
+_VALUES = ("const", "default", "enum", "examples")  # are no schemas, whatever they look like
 
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema without references, titles, and null where a value may be left out.
 
     Small models, and those that read arguments off the caller's words, know only such. What refers to itself
-    stays as it is from there on. Raises ValueError where references make it too large: a few of them can name
-    each other to any size.
+    has but its type from there on. Raises ValueError where it is no schema, or references make it too large:
+    a few of them can name each other to any size.
     """
     definitions, nodes = schema.get("$defs", {}), count(1)
 
@@ -31,7 +32,9 @@ def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(node, Mapping):
             return node
         name = str(node.get("$ref", "")).removeprefix("#/$defs/")
-        if name in definitions and name not in within:
+        if name in within:
+            return {key: one for key, one in definitions[name].items() if key in ("type", "description")}
+        if name in definitions:
             rest = {key: one for key, one in node.items() if key != "$ref"}
             return resolved({**definitions[name], **rest}, within | {name})
         options = [one for one in node.get("anyOf", ()) if one != {"type": "null"}]
@@ -41,12 +44,17 @@ def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
         return {
             key: {one: resolved(about, within) for one, about in value.items()}
             if key == "properties"
+            else value
+            if key in _VALUES
             else resolved(value, within)
             for key, value in node.items()
             if key not in ("title", "$defs")
         }
 
-    found: dict[str, Any] = resolved(schema, frozenset())
+    try:
+        found: dict[str, Any] = resolved(schema, frozenset())
+    except (AttributeError, TypeError):  # something in it isn't of the type that it has in a schema
+        raise ValueError("its schema is none") from None
     return found
 
 

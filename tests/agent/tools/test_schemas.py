@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.tools.schemas import checks
+from agent.tools.schemas import checks, plain
 
 
 async def test_a_schema_has_nothing_fetched(tmp_path: Path) -> None:
@@ -30,3 +30,36 @@ async def test_a_schema_has_nothing_fetched(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=r"its schema is none: .* nothing is fetched for it"):
                 await asyncio.to_thread(checks, schema)
     assert not asked
+
+
+def test_what_refers_to_itself_is_plain_from_there_on() -> None:
+    menu = {
+        "type": "object",
+        "description": "A menu.",
+        "properties": {"title": {"type": "string"}, "part": {"$ref": "#/$defs/Menu"}},
+    }
+    schema = plain({"properties": {"menu": {"$ref": "#/$defs/Menu"}}, "$defs": {"Menu": menu}})
+    part = {"type": "object", "description": "A menu."}
+    menu["properties"] = {"title": {"type": "string"}, "part": part}
+    assert schema == {"properties": {"menu": menu}}
+    given = {"menu": {"title": "Lunch", "part": {"part": {}}}}
+    assert checks(schema)(given) == given
+
+
+def test_values_in_it_are_no_schemas() -> None:
+    schema = {"properties": {"page": {"default": {"title": "Home", "properties": 3}}}}
+    assert plain(schema) == schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": None},
+        {"type": "object", "properties": {"a": {"anyOf": True}}},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": True}},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": []},
+    ],
+)
+def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="its schema is none"):
+        checks(plain(schema))
