@@ -60,7 +60,9 @@ def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def require_arguments(template: str, schema: Mapping[str, Any]) -> None:
     """Raises ValueError where a template has something in braces that is no argument's name."""
-    for _, name, *_ in Formatter().parse(template):
+    for _, name, specification, conversion in Formatter().parse(template):
+        if specification or conversion:
+            raise ValueError(f"'{template}' may have only names in its braces")
         if name is not None and name not in schema.get("properties", {}):
             raise ValueError(f"{{{name}}} in '{template}' is none of its arguments")
 

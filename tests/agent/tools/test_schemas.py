@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.tools.schemas import checks, plain
+from agent.tools.schemas import checks, plain, require_arguments
 
 
 async def test_a_schema_has_nothing_fetched(tmp_path: Path) -> None:
@@ -63,3 +63,9 @@ def test_values_in_it_are_no_schemas() -> None:
 def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="its schema is none"):
         checks(plain(schema))
+
+
+@pytest.mark.parametrize("question", ["For {day:%A}?", "For {day!r}?"])
+def test_a_question_has_only_names_in_its_braces(question: str) -> None:
+    with pytest.raises(ValueError, match="may have only names in its braces"):
+        require_arguments(question, {"properties": {"day": {"type": "string"}}})
