@@ -37,6 +37,7 @@ Chunks = AsyncGenerator[ChatCompletionChunk, None]
 Run = Callable[[str, Arguments, Arguments], Awaitable[Outcome]]  # given arguments, and as they are shown
 Likely = Callable[[str, str], Awaitable[Sequence[str]]]  # of a tool, for an argument
 NAME = "flow"  # of the model that answers
+MOST_CHARACTERS = 2000  # of what an act brought
 
 logger = logging.getLogger("offhook.call")
 
@@ -161,10 +162,9 @@ class FlowEngine:
 
     async def _acted(self, call: Call) -> Result:
         outcome = await self._run(call.tool, call.arguments, call.shown)
-        told = outcome.told
-        values = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
+        told = replace(outcome, result=outcome.whole).told
         status = FAILED if outcome.error else str(told.get("status", "done"))
-        return Result(call.key, status, values, _moments(told.get("offers")))
+        return Result(call.key, status, _sayable(told), _moments(told.get("offers")))
 
     async def answer(self, messages: Sequence[Message], ask: Callable[[], Chunks]) -> Chunks:
         """Say and do what is next; `ask` has the language model answer. Raises ModelFailed."""
@@ -281,6 +281,17 @@ class FlowEngine:
         calls = chunk.choices[0].delta.tool_calls if chunk.choices else None
         name = calls[0].function.name if calls and calls[0].function else None
         return name if name in self._flow.tasks else None
+
+
+def _sayable(told: Mapping[str, Any]) -> Mapping[str, str]:
+    """What may be said of it; of more than that, and than a model reads, the shortest."""
+    values = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
+    room, kept = MOST_CHARACTERS, set[str]()
+    for name in sorted(values, key=lambda name: len(values[name])):
+        room -= len(name) + len(values[name])
+        if room >= 0:
+            kept.add(name)
+    return {name: value for name, value in values.items() if name in kept}
 
 
 def _moments(offered: Any) -> tuple[datetime, ...]:

@@ -85,9 +85,13 @@ class Tool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call: `result`, as JSON has it, or `error`, a sentence."""
+    """What came of a call: `result`, as JSON has it, or `error`, a sentence.
+
+    A long `result` is cut to what a model may be told of it; `whole` is for code.
+    """
 
     result: Any = None
+    whole: Any = None
     error: str = ""
     seconds: float = 0.0
     answers: bool = True

@@ -159,9 +159,10 @@ class Toolbox:
         try:
             async with asyncio.timeout(tool.timeout_s):
                 result = await tool.run(tool.check(arguments), call)
-            if isinstance(result, Done):
-                return Outcome({"status": result.status}, answers=result.answers)
-            return Outcome(self._cut(to_jsonable_python(result)), answers=tool.answers)
+            answers = result.answers if isinstance(result, Done) else tool.answers
+            told = {"status": result.status} if isinstance(result, Done) else result
+            whole = to_jsonable_python(told)
+            return Outcome(self._cut(whole), whole=whole, answers=answers)
         except WrongArguments as error:
             return Outcome(error=f"{WRONG}{error}", wrong_arguments=True)
         except ToolFailed as error:

@@ -25,10 +25,11 @@ def persona(flow: Flow | None = None) -> Persona:
 
 
 class Restaurant:
-    """`full` are times at which there is no table; an act takes `takes_s`."""
+    """`full` are times at which there is no table, told with a `remark`; an act takes `takes_s`."""
 
-    def __init__(self, *, full: tuple[str, ...] = (), takes_s: float = 0.0) -> None:
+    def __init__(self, *, full: tuple[str, ...] = (), remark: str = "", takes_s: float = 0.0) -> None:
         self.full = full
+        self.remark = remark
         self.takes_s = takes_s
         self.asked: list[Mapping[str, Any]] = []
         self.booked: list[Mapping[str, Any]] = []
@@ -46,7 +47,9 @@ class Restaurant:
 
     async def _find(self, arguments: Arguments, _: CallFacts) -> Mapping[str, Any]:
         self.asked.append(arguments)
-        return {"status": "full", "free": "nine"} if arguments["time"] in self.full else {"status": "free"}
+        if arguments["time"] in self.full:
+            return {"remark": self.remark, "status": "full", "free": "nine"}
+        return {"status": "free"}
 
     async def _book(self, arguments: Arguments, _: CallFacts) -> Mapping[str, Any]:
         await asyncio.sleep(self.takes_s)

@@ -123,6 +123,12 @@ async def test_a_time_that_is_full_is_asked_for_again() -> None:
     assert [one["time"] for one in nora.asked] == ["19:00", "21:00"]
 
 
+async def test_what_a_tool_says_at_length_is_not_taken_for_done() -> None:
+    nora = Restaurant(full=("19:00",), remark="x" * 5000)
+    (heard,) = await talk("A table for two on Friday at seven.", at=nora)
+    assert heard == "At 7:00 PM we're full; nine would be possible. At what time?"
+
+
 async def test_the_same_is_booked_once_however_often_it_is_agreed_to() -> None:
     nora = Restaurant()
     wish = "A table for four on Friday at seven please, my name is Ann, 212 555 0123."

@@ -69,7 +69,9 @@ async def test_wrong_arguments_keep_it_from_running() -> None:
 async def test_a_huge_answer_is_cut() -> None:
     box = Toolbox([tool("x" * 5000), tool([["y"] * 5000], name="list_all")], result_characters=100)
     assert (await box.call("look_up", {}, call=CALL)).result == "x" * 100 + CUT
-    assert len((await box.call("list_all", {}, call=CALL)).result) == 100 + len(CUT)
+    outcome = await box.call("list_all", {}, call=CALL)
+    assert len(outcome.result) == 100 + len(CUT)
+    assert outcome.whole == [["y"] * 5000]
 
 
 async def test_what_fails_is_logged_without_what_the_caller_said(caplog: pytest.LogCaptureFixture) -> None:
