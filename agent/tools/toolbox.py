@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from agent.tools.builtin import BUILTIN, builtin_tools
 from agent.tools.functions import Module, load_functions
@@ -156,22 +156,27 @@ class Toolbox:
         tool = self.tool(name)
         if tool is None:
             return Outcome(error=f"There is no tool {name[:60]}.")
+        deadline = asyncio.timeout(tool.timeout_s)
         try:
-            async with asyncio.timeout(tool.timeout_s):
+            async with deadline:
                 result = await tool.run(tool.check(arguments), call)
             answers = result.answers if isinstance(result, Done) else tool.answers
             told = {"status": result.status} if isinstance(result, Done) else result
-            whole = to_jsonable_python(told)
+            whole = from_json(to_json(told, inf_nan_mode="null"))
             return Outcome(self._cut(whole), whole=whole, answers=answers)
         except WrongArguments as error:
             return Outcome(error=f"{WRONG}{error}", wrong_arguments=True)
         except ToolFailed as error:
             return Outcome(error=str(error))
-        except TimeoutError:
-            return Outcome(error=f"It took longer than {tool.timeout_s:g} s, and was given up.")
         except PydanticSerializationError:
             logger.exception("call %s: the tool %s returned what JSON can't hold", call.id, name)
-        except Exception:  # a user's code may raise anything
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            logger.exception("call %s: what the tool %s waited for was cancelled", call.id, name)
+        except (Exception, SystemExit):  # a user's code may raise anything
+            if deadline.expired():
+                return Outcome(error=f"It took longer than {tool.timeout_s:g} s, and was given up.")
             logger.exception("call %s: the tool %s failed", call.id, name)
         return Outcome(error="It failed.")
 

@@ -41,6 +41,11 @@ def persona(*tools: str) -> Persona:
         (ToolFailed("The kitchen is closed."), {"error": "The kitchen is closed."}, True),
         (ValueError("secret"), {"error": "It failed."}, True),
         (object(), {"error": "It failed."}, True),
+        ("half a pair: \ud83d", {"error": "It failed."}, True),
+        ({"share": float("nan")}, {"share": None}, True),
+        (TimeoutError(), {"error": "It failed."}, True),
+        (SystemExit(1), {"error": "It failed."}, True),
+        (asyncio.CancelledError(), {"error": "It failed."}, True),
     ],
 )
 async def test_what_the_model_is_told(result: Any, told: object, answers: bool) -> None:
