@@ -72,7 +72,7 @@ def load_functions(folder: Path, before: Mapping[Path, Module] | None = None) ->
     which names the file and the line.
     """
     found = dict[Path, Module]()
-    for path in sorted(folder.glob("[!_]*.py")):
+    for path in sorted(folder.glob("[!._]*.py")):
         status = path.stat()
         stamp, known = (status.st_mtime_ns, status.st_size), (before or {}).get(path)
         if known and known.stamp == stamp:
@@ -100,7 +100,7 @@ def _imported(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ConfigError(f"The tools in {path} can't be read: line {error.lineno}: {error.msg}.") from error
-    except Exception as error:  # it may raise anything
+    except (Exception, SystemExit) as error:  # it may raise anything
         lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
         where = f"line {lines[-1]}: " if lines else ""
         raise ConfigError(

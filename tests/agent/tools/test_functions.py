@@ -105,6 +105,7 @@ def test_wrong_arguments_are_told_without_what_was_given(tmp_path: Path) -> None
         ("x = 1\nasync def f(:\n", 2, "invalid syntax"),
         ("\nimport nothing_like_this\n", 2, "ModuleNotFoundError"),
         ("def g():\n    return 1 / 0\ng()\n", 2, "ZeroDivisionError"),
+        ("import sys\nsys.exit()\n", 2, "SystemExit"),
         ("async def f(a: int): pass\n", 1, "no docstring"),
         ('async def f(a):\n    """Do it."""\n', 1, "its parameter a must have a name and a type"),
         ('async def f(*a: int):\n    """Do it."""\n', 1, "its parameter a must have a name and a type"),
@@ -130,6 +131,12 @@ def test_a_bad_module_is_told_with_its_file_and_line(tmp_path: Path, text: str, 
     assert str(tmp_path / "bad.py") in said
     assert f"line {line}: " in said
     assert why in said
+
+
+def test_what_editors_and_systems_leave_there_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "._order.py").write_bytes(b"\0\5\26\7")
+    (tmp_path / ".#order.py").symlink_to("somebody@somewhere.1234")  # an Emacs that edits it
+    assert not loaded(tmp_path)
 
 
 def test_without_a_folder_there_are_none(tmp_path: Path) -> None:
