@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
@@ -31,6 +31,14 @@ def _host(value: str) -> str:
                 "a list, each a host's name, an IP address or a network such as 192.168.0.0/16"
             ) from None
         return value.lower()
+
+
+def _network(host: str) -> IPv4Network | IPv6Network | None:
+    """None of a name."""
+    try:
+        return ip_network(host)
+    except ValueError:
+        return None
 
 
 class ArgumentSettings(Section):
@@ -167,8 +175,7 @@ class ToolSettings(Section):
     def lists_address(self, address: str) -> bool:
         """Whether it is in `hosts` as an address or in a network. Raises ValueError where it is none."""
         ip = ip_address(address)
-        networks = (ip_network(one) for one in self.hosts if one[0].isdigit() or ":" in one)
-        return any(ip in network for network in networks)
+        return any(ip in network for one in self.hosts if (network := _network(one)))
 
     @model_validator(mode="after")
     def _hosts_listed(self) -> Self:

@@ -262,6 +262,12 @@ def test_what_cannot_be_right_is_refused(tool: dict[str, str], hosts: tuple[str,
     assert why in str(wrong.value)
 
 
+async def test_a_name_that_begins_with_a_digit_is_one(server: FaultyServer) -> None:
+    server.answers["a"] = response('"here"')
+    outcome = await ask(server, "a", hosts=("3cx.example.com", "127.0.0.0/8"))
+    assert outcome.told == {"result": "here"}
+
+
 async def test_what_is_told_of_a_wrong_argument_does_not_have_it(server: FaultyServer) -> None:
     outcome = await ask(server, "a", {"pin": "one two"}, arguments={"pin": {"pattern": r"^\d+$"}})
     assert outcome.wrong_arguments
