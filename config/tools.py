@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from string import Formatter
@@ -41,6 +42,9 @@ def _network(host: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
+_READ: Mapping[str, Callable[[str], str | int | float]] = {"string": str, "integer": int, "number": float}
+
+
 class ArgumentSettings(Section):
     type: Literal["string", "integer", "number", "boolean"] = Field("string", description="As JSON has it.")
     description: str = Field("", max_length=300, description="What it is, for the model.")
@@ -52,6 +56,19 @@ class ArgumentSettings(Section):
     format: Literal["date", "time", "date-time", "phone", "email"] | None = Field(
         None, description="What a string is; ISO 8601 for the first three."
     )
+
+    @property
+    def choices(self) -> list[str | int | float]:
+        """The enum's, as JSON has them."""
+        return [_READ[self.type](one) for one in self.enum]
+
+    @model_validator(mode="after")
+    def _choices_of_its_type(self) -> Self:
+        try:
+            self.choices  # noqa: B018
+        except (KeyError, ValueError):  # a boolean has no need of one
+            raise ValueError(f"a mapping in which an enum has only values of its type, {self.type}") from None
+        return self
 
 
 class HttpToolSettings(Section):

@@ -98,6 +98,8 @@ class HttpTools:
                 if answer.status_code not in _REDIRECTS:
                     return await _read(answer, tool.max_bytes)
                 to = url.join(answer.headers.get("Location", ""))
+            except httpx2.InvalidURL:
+                raise ToolFailed("The server redirects to what is no address.") from None
             finally:
                 await answer.aclose()
             if method != "GET" and answer.status_code != 303:
@@ -180,7 +182,7 @@ def _text(value: Any) -> str:
 
 def _property(about: ArgumentSettings) -> dict[str, Any]:
     said = about.model_dump(exclude_none=True, exclude_defaults=True, exclude={"required"})
-    return {"type": about.type, **said, **({"enum": list(about.enum)} if about.enum else {})}
+    return {"type": about.type, **said, **({"enum": about.choices} if about.enum else {})}
 
 
 def _is_public(address: str) -> bool:

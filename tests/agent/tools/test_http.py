@@ -268,6 +268,32 @@ async def test_a_name_that_begins_with_a_digit_is_one(server: FaultyServer) -> N
     assert outcome.told == {"result": "here"}
 
 
+async def test_a_redirect_to_no_address_is_told(server: FaultyServer) -> None:
+    server.answers["a"] = response(status="302 Found", Location="http://[::1")
+    outcome = await ask(server, "a")
+    assert outcome.error == "The server redirects to what is no address."
+
+
+async def test_one_of_a_few_numbers(server: FaultyServer) -> None:
+    server.answers["rooms"] = response('"free"')
+    arguments = {"floor": {"type": "integer", "enum": ["1", "2"]}}
+    assert (await ask(server, "rooms/{floor}", {"floor": 2}, arguments=arguments)).told == {"result": "free"}
+    assert (await ask(server, "rooms/{floor}", {"floor": 3}, arguments=arguments)).wrong_arguments
+    with pytest.raises(ValidationError, match=r"an enum has only values of its type, integer"):
+        ToolSettings.model_validate(
+            {
+                "http": {
+                    "a": {
+                        "description": "a",
+                        "url": "http://a.example",
+                        "arguments": {"floor": {"type": "integer", "enum": ["ground"]}},
+                    }
+                },
+                "hosts": ["a.example"],
+            }
+        )
+
+
 async def test_what_is_told_of_a_wrong_argument_does_not_have_it(server: FaultyServer) -> None:
     outcome = await ask(server, "a", {"pin": "one two"}, arguments={"pin": {"pattern": r"^\d+$"}})
     assert outcome.wrong_arguments
