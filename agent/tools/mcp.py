@@ -183,9 +183,11 @@ class McpServer:
                 yield client
             return
         headers = {"Authorization": f"Bearer {wanted.token.get_secret_value()}"} if wanted.token else {}
+        # A call is given up before its answer is, which would end the session.
+        patience = httpx2.Timeout(CONNECT_S, read=CONNECT_S + wanted.timeout_s)
         async with (
             httpx2.AsyncClient(
-                headers=headers, timeout=CONNECT_S, transport=BoundedTransport(wanted.max_bytes)
+                headers=headers, timeout=patience, transport=BoundedTransport(wanted.max_bytes)
             ) as http,
             Client(
                 streamable_http_client(wanted.url, http_client=http, max_sse_event_size=wanted.max_bytes),

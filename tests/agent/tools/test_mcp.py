@@ -193,6 +193,15 @@ async def test_a_call_that_takes_too_long_is_given_up_and_others_go_on(tmp_path:
         assert (await slow).error == "It took longer than 0.5 s, and was given up."
 
 
+async def test_a_call_over_http_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.tools.mcp.CONNECT_S", 1.0)
+    port = free_port()
+    server = {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": 20, "tools": ["slow"]}
+    async with over_http(tmp_path, port), having(tmp_path, shop=server) as box:
+        await until(lambda: "shop_slow" in box)
+        assert (await box.call("shop_slow", {}, call=CALL)).result == "Done."
+
+
 async def test_an_interruption_cancels_only_what_reads(tmp_path: Path) -> None:
     async with having(tmp_path, shop=stdio(tmp_path, timeout_s=20)) as box:
         on: dict[str, Tool] = {tool.name: tool for tool in box.tools}
