@@ -148,6 +148,8 @@ class McpServer:
                     self._tried.set()
                     await self._watch(client)
             except Exception as error:  # whatever a server does, calls go on
+                if (task := asyncio.current_task()) and task.cancelling():
+                    raise asyncio.CancelledError from error  # which anyio loses beside other errors
                 self._error = _why(error)
             finally:
                 self._client = None

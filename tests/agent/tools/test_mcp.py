@@ -12,19 +12,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx2
 import pytest
+from mcp.types import ListToolsResult
 from pydantic import ValidationError
 
 from agent.tools.bounded import BoundedTransport
-from agent.tools.mcp import FAILED, GONE
+from agent.tools.mcp import FAILED, GONE, McpServer
 from agent.tools.relay import refusal
 from agent.tools.tool import CallFacts, Outcome, Tool
 from agent.tools.toolbox import CUT, Toolbox, toolbox
 from config.errors import ConfigError
 from config.persona import Persona, load_persona
-from config.tools import ToolSettings
+from config.tools import McpServerSettings, ToolSettings
 from tests.peers import free_port
 from tests.waiting import until
 
@@ -200,6 +202,23 @@ async def test_a_call_over_http_has_its_own_time(tmp_path: Path, monkeypatch: py
     async with over_http(tmp_path, port), having(tmp_path, shop=server) as box:
         await until(lambda: "shop_slow" in box)
         assert (await box.call("shop_slow", {}, call=CALL)).result == "Done."
+
+
+async def test_it_ends_though_its_server_is_lost_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def lost_at_the_end(_: McpServer) -> AsyncIterator[Any]:
+        client = AsyncMock()
+        client.list_tools.return_value = ListToolsResult(tools=[])
+        try:
+            yield client
+        except asyncio.CancelledError:  # in the place of which anyio raises what a task of its own did
+            raise ConnectionError from None
+
+    monkeypatch.setattr(McpServer, "_session", lost_at_the_end)
+    server = McpServer("shop", McpServerSettings(url="http://127.0.0.1:1/mcp"))
+    await server.start()
+    async with asyncio.timeout(DEADLINE_S):
+        await server.close()
 
 
 async def test_an_interruption_cancels_only_what_reads(tmp_path: Path) -> None:
