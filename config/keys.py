@@ -32,6 +32,11 @@ class Key:
         return SecretStr in _members(self.field.annotation)
 
     @property
+    def hides(self) -> bool:
+        """Whether it is a secret, or a mapping of names to such."""
+        return self.secret or SecretStr in get_args(self.field.annotation)
+
+    @property
     def file_key(self) -> str:
         """The key that names a file holding this secret."""
         return f"{self.name}_file"

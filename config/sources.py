@@ -282,10 +282,11 @@ def _sentence(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
         return str(ours or error["msg"])
     item = given[name]
     allowed = str(ours) if ours else item.key.allowed()
-    own = item.key.items.model_fields.get(location[-1]) if item.key.items else None
+    fields = item.key.items.model_fields if item.key.items else {}
+    secret = any(Key("", fields[part]).hides for part in location if part in fields)
     # What isn't known may be a password by another name, or one without its name.
     unknown = error["type"] in ("extra_forbidden", "model_type")
-    if item.key.secret or (own and Key("", own).secret) or unknown:
+    if item.key.secret or secret or unknown:
         return f"{item.origin.of(name)} can't be used; it must be {allowed}."
     return f"{item.origin.of(name)} is {_shown(error['input'])}; it must be {allowed}."
 

@@ -118,7 +118,7 @@ def _text(value: object) -> str:
         case tuple():
             return ", ".join(map(_text, value)) or "-"
         case dict():
-            return ", ".join(f"{name}={item}" for name, item in value.items()) or "-"
+            return ", ".join(f"{name}={_text(item)}" for name, item in value.items()) or "-"
         case _:
             return without_credentials(str(value)) or "-"
 

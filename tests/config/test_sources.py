@@ -350,6 +350,11 @@ class TestListsOfMappings:
         assert said.startswith("OFFHOOK_SIP__ACCOUNTS can't be used; it must be a mapping")
         assert "48151623" not in said
 
+    def test_a_secret_among_others_is_not_shown(self) -> None:
+        write("tools: {mcp: {shop: {command: [shop], env: {PIN: [hush], my-key: hush}}}}")
+        said = refused()
+        assert said.startswith("tools.mcp in offhook.yaml can't be used; it must be a mapping")
+
     @pytest.mark.parametrize("section", ["auth", "registrar"])
     def test_a_password_without_its_key_is_not_shown(self, section: str) -> None:
         write(f"sip: {{{section}: {{users: {{alice: hunter22}}}}}}")

@@ -132,6 +132,10 @@ def test_credentials_in_a_url_are_never_shown(monkeypatch: pytest.MonkeyPatch) -
         shown, _ = offhook("config", "show", "llm.url", *options)
         assert "http://gpu-box/v1" in shown
         assert "hush" not in shown
+    Path("mine.yaml").write_text("tools: {mcp: {shop: {url: 'http://me:hush@a.example/mcp'}}}")
+    shown, _ = offhook("config", "show", "tools.mcp", "--config", "mine.yaml")
+    assert "http://a.example/mcp" in shown
+    assert "hush" not in shown
     monkeypatch.setenv("OFFHOOK_LLM__URL", "ftp://me:" + "hush" * 20 + "@gpu-box/v1")
     _, error = offhook("config", "show", status=2)
     assert "ftp://gpu-box/v1" in error
