@@ -77,7 +77,7 @@ def read_secret(path: Path, key: str) -> str:
 def read_text(path: Path, what: str) -> str:
     path = path.expanduser()
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # as Windows begins it, or plain
     except FileNotFoundError:
         raise ConfigError(f"{what} {path} doesn't exist.") from None
     except IsADirectoryError:

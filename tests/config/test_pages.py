@@ -47,6 +47,13 @@ def test_it_stands_beside_the_personas_file(tmp_path: Path, folder: Path) -> Non
         assert knowledge.pages == (Page("b", "# B"), Page("more/a", "Ä", markdown=False))
 
 
+def test_a_mark_that_windows_begins_files_with_is_none_of_the_text(tmp_path: Path, folder: Path) -> None:
+    (folder / "b.md").write_text("# B", encoding="utf-8-sig")
+    knowledge = load_persona(str(persona(tmp_path))).knowledge
+    assert knowledge is not None
+    assert knowledge.pages[0].text == "# B"
+
+
 def test_a_page_that_changed_makes_another_persona(tmp_path: Path, folder: Path) -> None:
     file = str(persona(tmp_path))
     before = load_persona(file)
