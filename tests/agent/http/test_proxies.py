@@ -103,6 +103,12 @@ async def test_the_page_s_own_origin_behind_a_proxy_that_renames(
     assert (await client.get("/api/v1/who", headers=headers)).status_code == status
 
 
+async def test_a_page_of_no_origin_is_no_page_of_ours(serve: Serve) -> None:
+    client = await served(serve, api_key=KEY, trusted_proxies=["127.0.0.1"])
+    answer = await client.get("/api/v1/who", headers={"Origin": "null", "X-API-Key": KEY})
+    assert answer.status_code == 403
+
+
 async def test_carriers_come_through_a_proxy_without_the_key(serve: Serve) -> None:
     client = await served(serve, api_key=KEY)
     answer = await client.post("/api/v1/carriers/twilio/answer", headers=BY_DEFAULT["Caddy"])
