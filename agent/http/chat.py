@@ -85,7 +85,10 @@ class Chat:
         busy, or the model fails.
         """
         conversation = answer.conversation
-        await self._require_room(text)
+        try:
+            await self._require_room(text)
+        except ModelError as error:
+            raise ProblemError(503, f"{error} GET /health says more.") from error
         _require_idle(conversation)  # another may have begun meanwhile
         with self._admission():
             conversation.answering = True

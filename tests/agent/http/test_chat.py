@@ -21,6 +21,7 @@ from agent.http.chat import Chat
 from agent.http.text import chat_router
 from config.llm import LlmSettings
 from config.settings import Settings, TextSettings
+from models.errors import ModelAway
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeEndpoint, FakeLlm, FakeModels, ScriptedLlm
 from tests.waiting import until
@@ -251,6 +252,20 @@ async def test_model_trouble_has_its_statuses(running: Running) -> None:
     loading = await running.ask("Hi")
     assert (loading.status_code, loading.headers["Retry-After"]) == (503, "5")
     assert running.admission.at_work == 0
+
+
+async def test_a_model_that_cannot_count_is_told_over_the_websocket_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: str) -> int:
+        raise ModelAway("The language model is being started again.")
+
+    running.llm.endpoint.room = 100
+    monkeypatch.setattr(running.llm.endpoint, "count", away)
+    async with running.socket() as socket:
+        await socket.send(json.dumps({"text": "Hi"}))
+        error = await receive(socket)
+    assert (error["type"], error["status"]) == ("error", 503)
 
 
 @pytest.mark.parametrize("text", ["word " * 80, "字" * 110])
