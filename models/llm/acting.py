@@ -17,7 +17,9 @@ from models.llm.acts import ActExample, Tool
 from models.llm.primers import Primers
 from models.llm.understand import DEADLINE_S, Question
 
-CHOICE_S = 3.0  # then it is an answer in words
+# Then it is an answer in words. A busy machine needs some seconds, in which the caller is told to wait: a
+# wish that is talked past costs them more.
+CHOICE_S = 8.0
 FILL_S = 15.0
 FILL_TOKENS = 160
 

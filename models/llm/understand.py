@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from models.llm.act_examples import FILLED, REWORDED
 
-DEADLINE_S = 4.0
+DEADLINE_S = 8.0  # as for the choice of a tool
 COPY_TOKENS = 120
 LONGEST = 120  # characters of what is copied
 
