@@ -41,6 +41,11 @@ _OF_MONTH = {
     "it": r"(?:il )?",
     "pt": r"(?:dia )?",
 }
+# As which the first ten are heard behind "Monday the".
+_ORDINALS_HEARD = {
+    "en": "thirst|fast seconds? bird|turd force|fort|forth fist|fit sick|six service|servant|savage ate|aid "
+    "night|knife tent|tense|tend"
+}
 _NO_DATE = (  # behind that number
     r"\d| ?(?:[:.]?\d|h(?:\b|\d)|[ap]m\b|o'? ?clock|heures?\b|horas?\b|ore\b|in the\b|[½¼]|[eyo] |"
     r"ou |et |or |d[ae] (?:la )?(?:manha|manana|tarde|noite|noche)\b|di (?:sera|mattina)\b)"
@@ -145,12 +150,16 @@ def _day(year: int, month: int, number: int) -> date:
 def _numbering(said: str, code: str) -> tuple[int, bool] | None:
     """The number that a weekday has in its month, and whether it can mean nothing else."""
     people = plain_pattern(words_of(code).people)
+    heard = said
+    for number, sounds in enumerate(_ORDINALS_HEARD.get(code, "").split(), 1):
+        said = re.sub(rf"(?<=\bweekday[a-g] the )(?:{sounds})\b", str(number), said)
     pattern = rf"\bweekday[a-g] {_OF_MONTH[code]}(?P<day>\d\d?)(?!{_NO_DATE}| ?{people})"
     if not (match := re.search(pattern, said)):
         return None
     alone = match[0].endswith(f"{match[0].split()[0]} {match['day']}")
     hour = code == "en" and alone and int(match["day"]) <= LAST_HOUR
-    return int(match["day"]), not (hour or match.groupdict().get("misheard"))
+    misheard = said != heard or match.groupdict().get("misheard")
+    return int(match["day"]), not (hour or misheard)
 
 
 def _in_year(day: date, year: int) -> date:
