@@ -7,11 +7,11 @@ so that its sound is ready when the turn ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from pipecat.frames.frames import (
     Frame,
     LLMFullResponseStartFrame,
-    TextFrame,
     TTSAudioRawFrame,
     UserStoppedSpeakingFrame,
 )
@@ -44,10 +44,13 @@ class AnswerGate(FrameProcessor):
             await self.push_frame(passed, way)
 
 
-class Tap(FrameProcessor):
-    """Tells `note` of each text of a kind that passes."""
+F = TypeVar("F", bound=Frame)
 
-    def __init__(self, kind: type[TextFrame], note: Callable[[str], None]) -> None:
+
+class Tap(FrameProcessor, Generic[F]):
+    """Tells `note` of each frame of a kind that passes."""
+
+    def __init__(self, kind: type[F], note: Callable[[F], None]) -> None:
         super().__init__(enable_direct_mode=True)
         self._kind = kind
         self._note = note
@@ -55,5 +58,5 @@ class Tap(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, self._kind) and direction is FrameDirection.DOWNSTREAM:
-            self._note(frame.text)
+            self._note(frame)
         await self.push_frame(frame, direction)

@@ -48,6 +48,7 @@ from agent.turn.lexicon import lexicon
 from agent.turn.listener import Listener
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
+from agent.turn.tasks import Interrupted
 from config.persona import Persona
 from config.settings import Settings
 from models.errors import ModelError
@@ -375,8 +376,9 @@ def build(
             tts,
             AnswerGate(conversation),
             call.output(),
-            Tap(TTSTextFrame, conversation.agent_words.append),
+            Tap(TTSTextFrame, lambda word: conversation.agent_words.append(word.text)),
             assistant,
+            Tap(Interrupted, lambda _: listener.interrupted()),
         ]
     )
     return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys, tools, flow)

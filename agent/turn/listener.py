@@ -35,7 +35,7 @@ from agent.turn.commands import Command, Do, Purpose
 from agent.turn.machine import TurnMachine
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
-from agent.turn.tasks import Latest, Outbox
+from agent.turn.tasks import Interrupted, Latest, Orders, Outbox
 from agent.turn.transcriber import Transcriber
 from agent.watchdog import Watchdog
 from models.errors import ModelError
@@ -86,6 +86,7 @@ class Listener(FrameProcessor):
             uninterruptible=answering.persona.uninterruptible,
         )
         self._kept_from = 0  # so many messages of the context aren't about the caller's latest turn
+        self._orders = Orders(self._carry_out)
         self._outbox = Outbox(self)
         self._hearing = {purpose: Latest(self) for purpose in Purpose}
         self._judging = {purpose: Latest(self) for purpose in Purpose}
@@ -110,6 +111,10 @@ class Listener(FrameProcessor):
         if self._conversation.takes_back:
             self._forget_answer()
         self._tell(events.AgentDone(text, cut_off))
+
+    def interrupted(self) -> None:
+        """What was heard of the answer that the caller cut off stands in the context."""
+        asyncio.get_running_loop().call_soon(self._orders.go_on)  # behind `agent_done`, which has a task
 
     def answer_sounds(self) -> None:
         """The answer to the caller's latest turn begins to be heard."""
@@ -143,6 +148,7 @@ class Listener(FrameProcessor):
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
         self._tell(events.Plain.LAST_WORD)
+        self._orders.go_on()
         self._deaf = True
         await self._stop_tasks()
         self._playout.resume()
@@ -185,8 +191,7 @@ class Listener(FrameProcessor):
 
     def _tell(self, event: events.Event) -> None:
         if not self._deaf:
-            for command in self._machine.handle(event, self._now):
-                self._carry_out(command)
+            self._orders.give(self._machine.handle(event, self._now))
 
     def _hear(self, pcm: bytes) -> None:
         pcm, changes = self._voice.process(pcm, self._now)
@@ -287,6 +292,8 @@ class Listener(FrameProcessor):
             case Do.TAKE_FLOOR:
                 self._conversation.answer_lost()
                 self._outbox.send(ProposedUserStartedSpeakingFrame())
+                self._outbox.send(Interrupted())
+                self._orders.wait()  # or the answer to what follows would be begun without what was heard
             case commands.Commit():
                 self._commit(command)
             case commands.Drop(had_floor):
@@ -329,6 +336,7 @@ class Listener(FrameProcessor):
         self._transcriber.end()
 
     async def _stop_tasks(self) -> None:
+        self._orders.stop()
         self._conversation.give_back()
         await self._reader.stop()
         for work in (*self._hearing.values(), *self._judging.values(), self._watching):

@@ -4,11 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, SystemFrame
 from pipecat.processors.frame_processor import FrameProcessor
+
+from agent.turn.commands import Command
+
+INTERRUPTION_DEADLINE_S = 0.5  # takes milliseconds
+
+
+class Interrupted(SystemFrame):
+    """Comes to the end of the pipeline behind the interruption that went before it."""
+
+
+class Orders:
+    """Commands, carried out one after the other."""
+
+    def __init__(self, carry_out: Callable[[Command], None]) -> None:
+        self._carry_out = carry_out
+        self._commands: deque[Command] = deque()
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def give(self, commands: Iterable[Command]) -> None:
+        self._commands += commands
+        while self._commands and not self._waiting:
+            self._carry_out(self._commands.popleft())
+
+    def wait(self) -> None:
+        """All that follow wait for `go_on`, though not for long."""
+        self._waiting = asyncio.get_running_loop().call_later(INTERRUPTION_DEADLINE_S, self.go_on)
+
+    def go_on(self) -> None:
+        if self._waiting:
+            self._waiting.cancel()
+            self._waiting = None
+            self.give(())
+
+    def stop(self) -> None:
+        """What still waits isn't carried out."""
+        self._commands.clear()
+        self.go_on()
 
 
 class Latest:

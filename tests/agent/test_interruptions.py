@@ -139,6 +139,45 @@ def test_a_greeting_may_be_uninterruptible_too_and_what_follows_isnt() -> None:
     assert later.turns[2][2]
 
 
+def told(outcome: Outcome) -> list[tuple[str, str]]:
+    """What the model was told of the conversation, as it was asked last."""
+    roles = {"user": "caller", "assistant": "agent"}
+    return [(roles[one["role"]], one["content"]) for one in outcome.contexts[-1] if one["role"] in roles]
+
+
+def said(outcome: Outcome) -> list[tuple[str, str]]:
+    """All but the last answer."""
+    return [(speaker, text) for speaker, text, _ in outcome.turns[:-1]]
+
+
+def test_an_answer_begun_ahead_knows_what_was_heard_of_the_one_that_is_cut_off() -> None:
+    outcome = counting(Says(5.5, 6.5, "And on Sundays?"))
+    assert outcome.turns[2] == ("agent", "one two three four five six", True)
+    assert told(outcome) == said(outcome)
+
+
+def test_an_answer_begun_ahead_knows_what_was_heard_of_the_greeting() -> None:
+    persona = PERSONA.model_copy(update={"greeting": "Hello there, this is the longest greeting of all."})
+    outcome = converse([Says(1.0, 1.8, "I want to speak to somebody.")], lasts=6, persona=persona)
+    assert outcome.turns[0] == ("agent", "Hello there, this", True)
+    assert told(outcome) == said(outcome)
+
+
+def test_what_is_typed_over_an_answer_stands_behind_what_was_heard_of_it() -> None:
+    keys = [(5.0, InputDTMFFrame(button=KeypadEntry.POUND))]
+    outcome = converse([COUNT], {COUNT.text: LONG}, lasts=9, keys=keys)
+    assert callers(outcome) == [COUNT.text, "DTMF: #"]
+    assert outcome.turns[2][2]
+    assert told(outcome) == said(outcome)
+
+
+def test_an_answer_that_a_false_start_cost_stays_unknown() -> None:
+    script = [Says(2.0, 3.5, "A table please."), Says(4.2, 4.9, "For two people.")]
+    outcome = converse(script, {"A table please.": LONG}, lasts=9)
+    assert told(outcome) == said(outcome)
+    assert callers(outcome) == ["A table please. For two people."]
+
+
 def pressed(*at: float) -> list[tuple[float, InputDTMFFrame]]:
     return [(time, InputDTMFFrame(button=KeypadEntry.ONE)) for time in at]
 
