@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from pipecat.frames.frames import (
@@ -18,7 +17,7 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
     AssistantTurnStoppedMessage,
     LLMAssistantAggregator,
@@ -302,6 +301,12 @@ def build(
         conversation.tool_called(END_CALL.name, {})  # as if the model had been asked
         on_goodbye()
 
+    def so_far() -> LLMContext:
+        """As the context will be if the agent is cut off now: with what was heard of its answer."""
+        heard = assistant.aggregation_string()
+        cut_off: list[LLMContextMessage] = [{"role": "assistant", "content": heard}] if heard else []
+        return LLMContext([*context.messages, *cut_off], context.tools, context.tool_choice)
+
     listener = Listener(
         call.playout,
         conversation,
@@ -310,9 +315,9 @@ def build(
         call_id=call.info.id,
         context=context,
         reader=Reader(
-            end_probability=partial(llm.end_probability, context),
-            read_ahead=partial(llm.read_ahead, context),
-            get_ready=partial(llm.get_ready, context),
+            end_probability=lambda words: llm.end_probability(so_far(), words),
+            read_ahead=lambda: llm.read_ahead(so_far()),
+            get_ready=lambda words: llm.get_ready(so_far(), words),
         ),
         speculation=speculation,
         bridge=bridge,

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
 
 from agent.sound.voice import CallerVoice
 from config.persona import Persona, PersonaTurn
+from models.llm.service import CallLlmService
 from tests.agent.conversation_kit import PERSONA, WORD_S, Outcome, Says, answers, callers, converse
 from tests.agent.scripted_llm import ScriptedEndpoint
 from transports.playout import SAMPLE_RATE_HZ
@@ -154,6 +156,20 @@ def test_an_answer_begun_ahead_knows_what_was_heard_of_the_one_that_is_cut_off()
     outcome = counting(Says(5.5, 6.5, "And on Sundays?"))
     assert outcome.turns[2] == ("agent", "one two three four five six", True)
     assert told(outcome) == said(outcome)
+
+
+def test_whether_words_over_an_answer_are_all_is_asked_behind_what_was_heard_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
+
+    async def end_probability(_: CallLlmService, context: LLMContext, words: str) -> float:
+        asked[words] = context.messages[-1]
+        return 0.95
+
+    monkeypatch.setattr(CallLlmService, "end_probability", end_probability)
+    counting(Says(5.5, 6.5, "And on Sundays?"))
+    assert asked["And on Sundays?"] == {"role": "assistant", "content": "one two three four five six"}
 
 
 def test_an_answer_begun_ahead_knows_what_was_heard_of_the_greeting() -> None:
