@@ -187,7 +187,7 @@ def llm_service(
         now = answering() if answering else persona
         return words.agrees(text, *now.agreeing, lexicon(now.language_code))
 
-    def again(messages: Sequence[Any]) -> str | None:
+    def again(messages: Sequence[Any]) -> str:
         return _asked_again(messages, answering() if answering else persona)
 
     toolbox = toolbox or Toolbox()
@@ -211,12 +211,12 @@ def llm_service(
     return service, runner, guide
 
 
-def _asked_again(messages: Sequence[Any], persona: Persona) -> str | None:
-    """What was heard of the agent since the caller's turn before, where they only ask to hear it again."""
+def _asked_again(messages: Sequence[Any], persona: Persona) -> str:
+    """What the caller heard last, where they only ask to hear it again."""
     last, *before = reversed([{}, *(one for one in messages if isinstance(one, dict))])
     asks = flow_lexicon(persona.language).asks_again
     if last.get("role") != "user" or not asks(str(last.get("content"))):
-        return None
+        return ""
     for one in before:
         role, said = one.get("role"), str(one.get("content") or "")
         if role == "user":

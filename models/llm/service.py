@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from models.llm.language_model import Llm
 
 Chunks = AsyncGenerator[ChatCompletionChunk, None]
-# What callers who only ask to hear it again have heard since their turn before; None of any others.
-Again = Callable[[Sequence[Any]], str | None]
+# What callers who only ask to hear it again heard last; "" of any others.
+Again = Callable[[Sequence[Any]], str]
 # Answers in the model's place, given the conversation and what has the model answer.
 Guide = Callable[[Sequence[Mapping[str, Any]], Callable[[], Chunks]], Chunks]
 
@@ -94,10 +94,8 @@ class CallLlmService(SpeculatingLLMService):
         self._may_answer, self._on_spent = may_answer, on_spent
         self._recall = Recall(call_id)
         self.acts: Acts | None = None  # decides what the model isn't asked
-        self.again: Again = lambda messages: None
-        # Answers, whole, behind what the caller had said: less was heard of one that is cut off, and how much
-        # isn't known yet where the next one is begun ahead.
-        self._written: deque[tuple[list[str], str]] = deque(maxlen=8)
+        self.again: Again = lambda messages: ""
+        self._written: deque[str] = deque(maxlen=8)  # whole: less was heard of one that is cut off
         self._became = False  # somebody else, of another language
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
@@ -313,28 +311,26 @@ class CallLlmService(SpeculatingLLMService):
                 brevity=lambda: Brevity(language=self._brief.language, before=before),
             )
         messages = [one for one in context.messages if isinstance(one, dict)]
-        return self._noted(self.guide(messages, ask) if self.guide else ask(), _turns(messages))
+        return self._noted(self.guide(messages, ask) if self.guide else ask())
 
     def _said_again(self, messages: Sequence[Any]) -> str:
         """What is said again in the place of a bundled model, which drops half of it; larger ones may find
         other words."""
-        heard = self.again(messages) if self._bundled_answers else None
-        if heard is None:
-            return ""
-        words, turns = _words(heard), _turns(messages)[:-1]
-        for behind, whole in reversed(self._written):
-            if _words(whole)[: len(words)] == words if words else behind == turns:
+        heard = self.again(messages) if self._bundled_answers else ""
+        words = _words(heard)
+        for whole in reversed(self._written):
+            if words and _words(whole)[: len(words)] == words:
                 return whole
         return "" if self._became else heard
 
-    async def _noted(self, answer: Chunks, turns: list[str]) -> Chunks:
+    async def _noted(self, answer: Chunks) -> Chunks:
         said = list[str]()
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 said += [one.delta.content or "" for one in chunk.choices]
                 yield chunk
         if text := "".join(said):
-            self._written.append((turns, text))
+            self._written.append(text)
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
@@ -437,11 +433,6 @@ async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
 async def _said(text: str) -> Chunks:
     yield completion_chunk("again", "", {"content": text})
     yield completion_chunk("again", "", {}, finish_reason="stop")
-
-
-def _turns(messages: Sequence[Any]) -> list[str]:
-    """The caller's."""
-    return [str(one["content"]) for one in messages if isinstance(one, dict) and one["role"] == "user"]
 
 
 def _words(text: str) -> list[str]:
