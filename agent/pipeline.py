@@ -183,12 +183,14 @@ def llm_service(
     asks of a call.
     """
 
-    def agrees(text: str) -> bool:
-        now = answering() if answering else persona
-        return words.agrees(text, *now.agreeing, lexicon(now.language_code))
+    def now() -> Persona:
+        return answering() if answering else persona
 
-    def again(messages: Sequence[Any]) -> str:
-        return _asked_again(messages, answering() if answering else persona)
+    def agrees(text: str) -> bool:
+        return words.agrees(text, *now().agreeing, lexicon(now().language_code))
+
+    def asks_again(text: str) -> bool:
+        return flow_lexicon(now().language).asks_again(text)
 
     toolbox = toolbox or Toolbox()
     service = llm.service(call.id, brief(persona, toolbox), **asks)
@@ -198,12 +200,12 @@ def llm_service(
         toolbox,
         call,
         conversation,
-        confirmation=Confirmation(agrees),
+        confirmation=Confirmation(agrees, asks_again),
         wait=wait,
         may_run=may_run,
     )
     service.acts = runner
-    service.again = again
+    service.again = lambda messages: _asked_again(messages, asks_again, now().idle_prompts)
     if llm.tools or persona.flow:
         runner.become(persona)
     guide = FlowGuide(service, context, runner, call, toolbox.now)
@@ -211,17 +213,16 @@ def llm_service(
     return service, runner, guide
 
 
-def _asked_again(messages: Sequence[Any], persona: Persona) -> str:
+def _asked_again(messages: Sequence[Any], asks: Callable[[str], bool], idle_prompts: Sequence[str]) -> str:
     """What the caller heard last, where they only ask to hear it again."""
     last, *before = reversed([{}, *(one for one in messages if isinstance(one, dict))])
-    asks = flow_lexicon(persona.language).asks_again
     if last.get("role") != "user" or not asks(str(last.get("content"))):
         return ""
     for one in before:
         role, said = one.get("role"), str(one.get("content") or "")
         if role == "user":
             break
-        if role == "assistant" and said and not words.is_one_of(said, persona.idle_prompts):
+        if role == "assistant" and said and not words.is_one_of(said, idle_prompts):
             return said
     return ""
 

@@ -27,15 +27,15 @@ class Asked:
 
 
 class Confirmation:
-    """One call's. Only the turn of a caller who has heard the question agrees, the next one, and only if it
-    says nothing else.
+    """One call's. Only the turn of a caller who has heard the question agrees, and only if it says nothing
+    else: the next one, or the one behind turns that asked to hear it again.
 
     What was said is read off the context, so that a turn which is taken back and goes on counts as a whole.
     """
 
-    def __init__(self, agrees: Callable[[str], bool]) -> None:
-        """`agrees`: whether somebody who says this, and only this, agrees."""
-        self._agrees = agrees
+    def __init__(self, agrees: Callable[[str], bool], asks_again: Callable[[str], bool]) -> None:
+        """Whether somebody who says this, and only this, agrees, or asks to hear it again."""
+        self._agrees, self._asks_again = agrees, asks_again
         self._asked: Asked | None = None
 
     def ask(self, tool: Tool, arguments: Arguments, messages: Messages) -> str:
@@ -47,7 +47,9 @@ class Confirmation:
     def agreed(self, messages: Messages) -> Asked | None:
         """What the caller's last words allow to be done."""
         asked, turns = self._asked, _caller_turns(messages)
-        if asked is None or len(turns) != asked.turns + 1 or not self._agrees(turns[-1]):
+        if asked is None or len(turns) <= asked.turns or not self._agrees(turns[-1]):
+            return None
+        if not all(map(self._asks_again, turns[asked.turns : -1])):
             return None
         return asked if words_heard(asked.question, _heard(messages)) >= asked.counts else None
 

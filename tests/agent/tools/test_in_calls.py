@@ -18,6 +18,7 @@ from config.persona import Persona
 from config.primer import lessons
 from config.settings import Settings
 from tests.agent.conversation_kit import PERSONA, Outcome, Says, answers, callers, converse
+from tests.agent.scripted_llm import ScriptedEndpoint
 
 FILLER = lessons("en").filler
 BOOKS = Says(2.0, 3.5, "Book me a table for four.")
@@ -191,6 +192,15 @@ def test_only_the_next_turn_agrees_and_only_once() -> None:
     assert booking.begun == []
     first, second = Says(9.0, 10.0, "Yes."), Says(16.0, 17.0, "Yes, yes.")
     booking.converse([BOOKS, first, second], {BOOKS.text: CALL, **TOLD}, lasts=24)
+    assert booking.begun == [{"people": 4}]
+
+
+def test_a_yes_agrees_to_a_question_that_was_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedEndpoint, "kind", "bundled")
+    again, yes = Says(9.0, 10.0, "Could you repeat that?"), Says(15.0, 16.0, "Yes.")
+    booking = Booking(options=CONFIRMED)
+    outcome = booking.converse([BOOKS, again, yes], {BOOKS.text: CALL, **TOLD}, lasts=22)
+    assert answers(outcome) == [PERSONA.greeting, QUESTION, QUESTION, "Your table is booked."]
     assert booking.begun == [{"people": 4}]
 
 
