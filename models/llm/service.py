@@ -18,6 +18,8 @@ from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
     LLMContextFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
     StartFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -95,7 +97,7 @@ class CallLlmService(SpeculatingLLMService):
         self._recall = Recall(call_id)
         self.acts: Acts | None = None  # decides what the model isn't asked
         self.again: Again = lambda messages: ""
-        self._written: deque[str] = deque(maxlen=8)  # whole: less was heard of one that is cut off
+        self._written: deque[str] = deque(maxlen=8)  # answers: less was heard of one that is cut off
         self._became = False  # somebody else, of another language
         self._slot: int | None = None
         self._priming: asyncio.Task[None] | None = None
@@ -149,6 +151,13 @@ class CallLlmService(SpeculatingLLMService):
             if isinstance(last, dict) and not self._is_wanted(str(last.get("content"))):
                 return
         await super().process_frame(frame, direction)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, LLMFullResponseStartFrame):
+            self._written.append("")
+        elif isinstance(frame, LLMTextFrame) and self._written:
+            self._written[-1] += frame.text
+        await super().push_frame(frame, direction)
 
     async def run_function_calls(self, function_calls: Sequence[FunctionCallFromLLM]) -> None:
         if self._turn_stands is not None:
@@ -311,7 +320,7 @@ class CallLlmService(SpeculatingLLMService):
                 brevity=lambda: Brevity(language=self._brief.language, before=before),
             )
         messages = [one for one in context.messages if isinstance(one, dict)]
-        return self._noted(self.guide(messages, ask) if self.guide else ask())
+        return self.guide(messages, ask) if self.guide else ask()
 
     def _said_again(self, messages: Sequence[Any]) -> str:
         """What is said again in the place of a bundled model, which drops half of it; larger ones may find
@@ -322,15 +331,6 @@ class CallLlmService(SpeculatingLLMService):
             if words and _words(whole)[: len(words)] == words:
                 return whole
         return "" if self._became else heard
-
-    async def _noted(self, answer: Chunks) -> Chunks:
-        said = list[str]()
-        async with aclosing(answer) as chunks:
-            async for chunk in chunks:
-                said += [one.delta.content or "" for one in chunk.choices]
-                yield chunk
-        if text := "".join(said):
-            self._written.append(text)
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None

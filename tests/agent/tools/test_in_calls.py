@@ -204,6 +204,16 @@ def test_a_yes_agrees_to_a_question_that_was_said_again(monkeypatch: pytest.Monk
     assert booking.begun == [{"people": 4}]
 
 
+def test_a_question_that_was_cut_off_is_said_again_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedEndpoint, "kind", "bundled")
+    over, yes = Says(6.2, 7.2, "Sorry, what did you say?"), Says(13.0, 14.0, "Yes.")
+    booking = Booking(options=CONFIRMED)
+    outcome = booking.converse([BOOKS, over, yes], {BOOKS.text: CALL, **TOLD}, lasts=20)
+    assert outcome.turns[2] == ("agent", "Shall I book", True)
+    assert answers(outcome)[2:] == [QUESTION, "Your table is booked."]
+    assert booking.begun == [{"people": 4}]
+
+
 def test_a_yes_that_goes_on_is_none() -> None:
     yes, more = Says(9.0, 9.6, "Yes."), Says(10.2, 11.5, "But for five.")
     booking = Booking(options=CONFIRMED)
