@@ -173,14 +173,15 @@ def llm_service(
     answering: Callable[[], Persona] | None = None,
     wait: Callable[[], Awaitable[None]] | None = None,
     may_run: Callable[[], bool] = lambda: True,
+    on_silent: Callable[[], None] = lambda: None,
     **asks: Any,
 ) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
     """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
     the persona's flow.
 
     `context` is offered those of `toolbox` that the persona has; `answering` says who answers now, where that
-    may change; `wait` is run while a tool is, and `may_run` asked before; `asks` is what the service
-    asks of a call.
+    may change; `wait` is run while a tool is, `may_run` asked before, and `on_silent` called behind one that
+    isn't answered; `asks` is what the service asks of a call.
     """
 
     def now() -> Persona:
@@ -203,6 +204,7 @@ def llm_service(
         confirmation=Confirmation(agrees, asks_again),
         wait=wait,
         may_run=may_run,
+        on_silent=on_silent,
     )
     service.acts = runner
     service.again = lambda messages: _asked_again(messages, asks_again, now().idle_prompts)
@@ -272,6 +274,7 @@ def build(
         answering=lambda: answering.persona,
         wait=wait,
         may_run=limits.tool_call,
+        on_silent=lambda: listener.acted(),
         about=about_call(persona, call.info),
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,

@@ -51,9 +51,10 @@ class ToolRunner:
         confirmation: Confirmation,
         wait: Callable[[], Awaitable[None]] | None = None,
         may_run: Callable[[], bool] = lambda: True,
+        on_silent: Callable[[], None] = lambda: None,
     ) -> None:
         """`wait` is run while a tool is, and says something where that takes long. `may_run` is asked before
-        each."""
+        each, and `on_silent` called behind one of which the model has nothing to say."""
         self._service = service
         self._context = context
         self._toolbox = toolbox
@@ -62,6 +63,7 @@ class ToolRunner:
         self._confirmation = confirmation
         self._wait = wait
         self._may_run = may_run
+        self._on_silent = on_silent
         self._box = Toolbox()
         self._running: set[asyncio.Task[Outcome]] = set()
 
@@ -109,6 +111,7 @@ class ToolRunner:
             await params.result_callback(
                 {"error": TOO_MANY}, properties=FunctionCallResultProperties(run_llm=False)
             )
+            self._on_silent()
             return
         tool = self._box.tool(name)
         if tool and tool.confirm and not self._confirmation.take(name, arguments, params.context.messages):
@@ -118,6 +121,8 @@ class ToolRunner:
         await params.result_callback(
             dict(outcome.told), properties=FunctionCallResultProperties(run_llm=outcome.answers)
         )
+        if not outcome.answers:
+            self._on_silent()
 
     async def _ask(self, tool: Tool, params: FunctionCallParams) -> None:
         try:

@@ -77,6 +77,7 @@ class Plain(Enum):
     AGENT_SOUNDS = auto()  # the answer to the caller's latest turn begins to be heard
     ANSWER_LOST = auto()  # the answer that was owed failed
     ANSWER_ACTS = auto()  # it calls a tool: what it answers can't be taken back any more
+    ANSWER_ACTED = auto()  # and has nothing to say of what came of it
     LAST_WORD = auto()  # the agent has it: whatever comes from the caller now is ignored
 
 

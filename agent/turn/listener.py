@@ -134,6 +134,10 @@ class Listener(FrameProcessor):
             await asyncio.sleep(LOOK_AGAIN_S)
         self._tell(events.Plain.ANSWER_ACTS)
 
+    def acted(self) -> None:
+        """A tool that was called has left nothing to be said."""
+        self._tell(events.Plain.ANSWER_ACTED)
+
     async def bridge_tool(self) -> None:
         """While a tool runs, say that it takes long, where no answer is awaited whose wait is bridged."""
         machine = self._machine

@@ -125,6 +125,8 @@ class TurnMachine:
                 self.agent.lose()
             case events.Plain.ANSWER_ACTS, _:
                 self.agent.acts()
+            case events.Plain.ANSWER_ACTED, _:
+                self.agent.done()
             case events.Plain.LAST_WORD, Utterance() as utterance:
                 self._drop(utterance)
             case events.Typed(text), _ if self._uninterruptible:
@@ -285,7 +287,7 @@ class TurnMachine:
         self._uninterruptible = max(0, self._uninterruptible - 1)
         self._judge.agent_said(done.text)
         if not done.cut_off:  # or the caller has the floor already
-            self._answered(self.agent.lose())
+            self._answered(self.agent.done())
         self._do([Do.READ_AHEAD])  # now the line is quiet
         while self._typed and not self._uninterruptible:
             self._take_typed(self._typed.popleft())

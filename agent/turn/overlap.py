@@ -47,7 +47,14 @@ class AgentFloor:
 
     def acts(self) -> None:
         if self.owed:
-            self.owed.acts = True
+            self.owed.acts = self.owed.goes_on = True
+
+    def done(self) -> Owed | None:
+        """A turn of the agent's is over. Returns what it answered, unless that is answered further."""
+        if self.owed and self.owed.goes_on:
+            self.owed.goes_on = False
+            return None
+        return self.lose()
 
     def stands_in_s(self, now: float) -> float:
         """How soon the turn that is answered will be over for good, if the caller says nothing more."""

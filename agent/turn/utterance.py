@@ -93,3 +93,4 @@ class Owed:
     probability: float  # that it was over
     sounds_since: float | None = None
     acts: bool = False  # what it did is done
+    goes_on: bool = False  # what was said up to there is only its first part

@@ -131,6 +131,21 @@ def test_an_interruption_lets_a_tool_finish_that_must() -> None:
     assert outcome.left == []
 
 
+@pytest.mark.parametrize("first", ["", "Let me see."])
+@pytest.mark.parametrize("takes_s", [1.0, 5.0])
+def test_a_cough_over_a_tool_or_behind_it_costs_no_answer(first: str, takes_s: float) -> None:
+    booking = Booking(takes_s, {"on_interruption": "cancel"})
+    replies = {BOOKS.text: f"{first} {CALL}", BOOKED: "!slow Your table is booked."}
+    outcome = booking.converse([BOOKS, Says(6.7, 7.1, "")], replies)
+    assert answers(outcome)[-1] == "Your table is booked."
+    assert len(booking.done) == 1
+
+
+def test_what_comes_of_a_tool_that_needs_no_answer_isnt_waited_for() -> None:
+    outcome = Booking(options={"answers": False}).converse([BOOKS], {BOOKS.text: CALL}, lasts=50)
+    assert [text for _, text in outcome.spoken] == [PERSONA.greeting]
+
+
 @pytest.mark.parametrize(("ends", "done"), [("cancel", 0), ("finish", 1)])
 def test_a_caller_who_hangs_up_over_a_tool(ends: str, done: int) -> None:
     booking = Booking(3.0, {"on_interruption": ends})
