@@ -283,9 +283,9 @@ def build(
         on_spent=limits.spent,
     )
 
-    async def bridge(text: str) -> None:
+    async def bridge(text: str, wanted: Callable[[], bool]) -> None:
         # Straight into the playout: on its way through the pipeline it would wait for whatever doesn't move.
-        if call.playout.speaking or not text:
+        if call.playout.speaking or not text or not wanted():
             return
         voice, language = answering.persona.voice, answering.persona.language
         said: list[bytes] = []
@@ -296,7 +296,7 @@ def build(
                     said += [part.pcm async for part in parts]
         except (ModelError, TimeoutError):
             return
-        if not call.playout.speaking:
+        if not call.playout.speaking and wanted():
             conversation.bridge_begins()
             call.playout.write(b"".join(said))
             call.playout.mark(conversation.bridge_ends)

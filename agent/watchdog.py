@@ -14,6 +14,8 @@ LATE_WORDS_S = 3.5  # that a turn is over is known only with its words
 LOOK_AGAIN_S = 0.1
 AGAIN_S = 10.0  # after a tool that takes even longer
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
+# Says a text, if that is still wanted once its sound is there.
+Bridge = Callable[[str, Callable[[], bool]], Awaitable[None]]
 
 
 def bridges(persona: Persona, turn: TurnSettings) -> list[tuple[int, str]]:
@@ -33,7 +35,7 @@ class Watchdog:
         *,
         due: Callable[[], bool],
         quiet: Callable[[], bool],
-        bridge: Callable[[str], Awaitable[None]],
+        bridge: Bridge,
         acts: Callable[[], bool],
         give_up: Callable[[ModelLate], Awaitable[None]],
     ) -> None:
@@ -53,14 +55,13 @@ class Watchdog:
             waited_s = after_ms / 1000
             if not self._due():
                 return
-            if self._quiet():
-                await self._bridge(text)
+            await self._bridge(text, self._silent)
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
         while self._due():
             if not self._quiet():  # they may have begun another turn, or only coughed
                 await asyncio.sleep(LOOK_AGAIN_S)
             elif self._acts():
-                await self._bridge(self._answering.persona.longer)
+                await self._bridge(self._answering.persona.longer, self._silent)
                 await asyncio.sleep(AGAIN_S)
             else:
                 await self._give_up(ModelLate(f"No answer within {turn.answer_timeout_s:.0f} s."))
@@ -73,11 +74,12 @@ class Watchdog:
         for after_ms, text in bridges(self._answering.persona, self._answering.turn):
             await asyncio.sleep(after_ms / 1000 - waited_s)
             waited_s = after_ms / 1000
-            if alone():
-                await self._bridge(text)
+            await self._bridge(text, alone)
 
     async def late_words(self, pauses: Callable[[], bool]) -> None:
         """From a question to the recognizer until it is answered, or cancelled."""
         await asyncio.sleep(LATE_WORDS_S)
-        if pauses():
-            await self._bridge(self._answering.persona.longer)
+        await self._bridge(self._answering.persona.longer, pauses)
+
+    def _silent(self) -> bool:
+        return self._due() and self._quiet()

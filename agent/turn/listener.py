@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -37,7 +37,7 @@ from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
 from agent.turn.tasks import Interrupted, Latest, Orders, Outbox
 from agent.turn.transcriber import Transcriber
-from agent.watchdog import Watchdog
+from agent.watchdog import Bridge, Watchdog
 from models.errors import ModelError
 from models.expected import Expected
 from models.pool import ModelPool
@@ -64,7 +64,7 @@ class Listener(FrameProcessor):
         context: LLMContext,
         reader: Reader,
         speculation: Speculation,
-        bridge: Callable[[str], Awaitable[None]],
+        bridge: Bridge,
         acts: Callable[[], bool],
         on_goodbye: Callable[[], None],
         expected: Callable[[], Expected],

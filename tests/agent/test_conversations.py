@@ -22,6 +22,7 @@ from config.settings import CallSettings, Settings
 from config.turn import TurnSettings
 from models.llm.service import CallLlmService
 from models.pipecat_internals import ForgettingGate
+from tests.agent import conversation_kit
 from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
 from transports.call import CallGone, EndReason
 
@@ -412,6 +413,17 @@ def test_a_filler_bridges_a_slow_answer_and_is_no_part_of_it() -> None:
     assert outcome.at("agent starts", 1) - 3.5 == pytest.approx(1.25, abs=0.15)
     assert outcome.at("agent starts", 2) - 3.5 > 3.0
     assert answers(outcome) == ["Hello there.", "It is sunny."]
+
+
+def test_a_filler_whose_sound_comes_late_isnt_said_over_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation_kit, "TTS_S", 1.0)
+    settings = Settings(turn=TurnSettings(filler="One moment.", filler_after_ms=2500))
+    script = [Says(2.0, 3.5, "What is the weather like?"), Says(6.5, 9.0, "I mean the weather of today.")]
+    outcome = converse(
+        script, {"What is the weather like?": "!slow !slow Sunny."}, settings=settings, lasts=12
+    )
+    assert [text for _, text in outcome.spoken] == ["Hello there.", "One moment.", "Okay then."]
+    assert outcome.at("agent starts", 1) > 9.0
 
 
 def test_no_filler_bridges_a_quick_answer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -51,8 +52,9 @@ class Waiting:
     def _hears(self, what: str) -> None:
         self.heard.append((round(asyncio.get_running_loop().time() - self._since, 1), what))
 
-    async def _bridge(self, text: str) -> None:
-        self._hears(text)
+    async def _bridge(self, text: str, wanted: Callable[[], bool]) -> None:
+        if wanted():
+            self._hears(text)
 
     async def _give_up(self, late: ModelLate) -> None:
         self._hears("gave up")
