@@ -47,6 +47,14 @@ class OrderedTTSService(TTSService):
         super().__init__(**settings)
         # Typed as Pipecat's own aggregator there, but used through the base class only.
         self._text_aggregator = aggregator  # type: ignore[assignment]
+        self._making = self._failed = ""  # contexts
+
+    async def _apply_force_complete(self, context_id: str) -> None:
+        """Pipecat takes words that didn't come for said, also where the voice has failed, or is only slow."""
+        if context_id == self._failed:
+            self._aggregated_frame_sequencer.force_complete(context_id, 0)
+        elif context_id != self._making:
+            await super()._apply_force_complete(context_id)
 
     async def tts_process_generator(
         self, context_id: str, generator: AsyncGenerator[Frame | None, None]

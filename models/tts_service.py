@@ -80,7 +80,7 @@ class VoiceTTSService(OrderedTTSService):
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Speak `text` piece by piece. A model's failure is pushed upstream as an ErrorFrame."""
         await self.start_tts_usage_metrics(text)
-        at_s = 0.0
+        at_s, self._making = 0.0, context_id
         opening, self._context_begun = self._context_begun != context_id, context_id
         if opening:
             self._before = ""
@@ -102,8 +102,10 @@ class VoiceTTSService(OrderedTTSService):
                     at_s += len(speech.pcm) / (_BYTES_PER_SAMPLE * SAMPLE_RATE_HZ)
             except ModelError as error:
                 logger.error(f"Call {self._call_id}: {error}")
+                self._failed = context_id
                 yield ErrorFrame(error=str(error), exception=error)
                 return
+        self._making = ""
 
     async def _in_time(self, parts: AsyncGenerator[Speech, None]) -> Speech | None:
         """The next part; None behind the last. Raises ModelLate where it takes too long.

@@ -65,6 +65,8 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
                 "_stamp_segment_announcement",
                 "_stamp_llm_response_frame",
                 "_record_context_audio_outcome",
+                "_apply_force_complete",
+                "_aggregated_frame_sequencer",
             ],
         ),
         ("pipecat", SpeculationGate, ["_drop_held"]),

@@ -426,6 +426,15 @@ def test_a_filler_whose_sound_comes_late_isnt_said_over_the_caller(monkeypatch: 
     assert outcome.at("agent starts", 1) > 9.0
 
 
+@pytest.mark.parametrize(("reply", "heard"), [("Mumble.", []), ("Stammer on and on.", ["Stammer"])])
+def test_what_the_voice_fails_to_say_was_not_said(reply: str, heard: list[str]) -> None:
+    script = [Says(2.0, 3.5, "What now?"), Says(20.0, 21.0, "And now?")]
+    outcome = converse(script, {"What now?": reply}, lasts=24)
+    assert answers(outcome)[1:-1] == [*heard, PERSONA.again]
+    known = [one["content"] for one in outcome.contexts[-1] if one["role"] == "assistant"]
+    assert known == answers(outcome)[:-1]
+
+
 def test_no_filler_bridges_a_quick_answer() -> None:
     settings = Settings(turn=TurnSettings(filler="One moment.", filler_after_ms=1000))
     outcome = converse([Says(2.0, 3.5, "What is the weather like?")], lasts=6, settings=settings)
