@@ -25,6 +25,7 @@ from agent.call_control import CallControl
 from agent.consultation import Dial
 from agent.conversation import Action, CallState, Conversation, Problem, ToolCall, Turn
 from agent.floor import Heard
+from agent.heard import words_heard, words_of
 from agent.limits import Limits
 from agent.observer import Observer, Recorded
 from agent.pipeline import CallPipeline
@@ -281,11 +282,13 @@ class CallSession:
     def _notice(self) -> list[Frame]:
         """Said before all else. Whoever has heard it may be recorded, if it says so."""
         notice = self.persona.notice
-        return [TTSSpeakFrame(notice), Heard(self._announced)] if notice else []
+        return [TTSSpeakFrame(notice), Heard(lambda: self._announced(notice))] if notice else []
 
-    def _announced(self) -> None:
-        self.monitor.announce()
-        self._on_changed()
+    def _announced(self, notice: str) -> None:
+        heard = " ".join(turn.text for turn in self.turns)
+        if words_heard(notice, heard) == len(words_of(notice)):  # and the voice hasn't failed in it
+            self.monitor.announce()
+            self._on_changed()
 
     def _last_words(self, farewell: str | None) -> Sequence[Frame]:
         return [TTSSpeakFrame(farewell)] if farewell else []

@@ -21,7 +21,7 @@ from agent.session import CallSession
 from config.keypad import Keypad
 from config.persona import Persona
 from config.settings import TestNumber
-from tests.agent.conversation_kit import PERSONA, WORD_S, FakeCall, Says, converse
+from tests.agent.conversation_kit import PERSONA, WORD_S, FakeCall, Says, answers, converse
 from transports.call import EndReason
 
 ANNOUNCEMENT = "You are recorded."
@@ -99,6 +99,14 @@ def test_not_where_nothing_was_announced(kept: Kept, says: str | None, number: T
 
 def test_who_hangs_up_over_the_announcement_isnt_recorded(kept: Kept) -> None:
     converse([], lasts=0.5, recordings=kept)
+    assert not kept.path.exists()
+
+
+@pytest.mark.parametrize("announcement", ["Mumble.", "Stammer on and on."])
+def test_not_where_the_voice_fails_in_the_announcement(kept: Kept, announcement: str) -> None:
+    persona = PERSONA.model_copy(update={"notice": announcement})
+    outcome = converse([], lasts=14, recordings=kept, persona=persona)
+    assert PERSONA.again in answers(outcome)
     assert not kept.path.exists()
 
 
