@@ -39,7 +39,7 @@ class Dial(Protocol):
 
 def about(persona: Persona, turns: Sequence[Turn]) -> str:
     """What a colleague is told of a caller: their own last words, and nothing that was made of them."""
-    said = [turn.text for turn in turns if turn.speaker == "caller" and not turn.text.startswith("DTMF:")]
+    said = [turn.text for turn in turns if turn.speaker == "caller" and "DTMF:" not in turn.text]
     words = " ".join(said[-TURNS:])
     if len(words) > CHARACTERS:
         words = words[-CHARACTERS:].partition(" ")[2]

@@ -23,7 +23,7 @@ Heard SPLIT      -            settle           settle             settle        
 Heard nothing    -            it failed. For PAUSE without a candidate, and for SPLIT: drop -> QUIET; else -
 Judged           -            -                wait               speculate, if   speculate, wait
                                                                   surely all
-Typed            commit       commit -> QUIET (each)
+Typed            commit       commit -> QUIET (each)                (both: with the words so far)
 Agent...         -            told who has the floor, and what the caller was asked
 
 Until the agent has been heard out, where that is wanted, nobody comes from VOICE to FLOOR, and what is
@@ -32,7 +32,6 @@ typed waits.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ class TurnMachine:
         self._hearing = Hearing(answering, self._judge, speculation, every_ms=look_every_ms)
         self._uninterruptible = uninterruptible
         self._utterance: Utterance | None = None
-        self._typed: deque[str] = deque()
+        self._typed: list[str] = []
         self._line = events.Tick(0.0)
         self._now = 0.0
         self._commands: list[Command] = []
@@ -225,6 +224,7 @@ class TurnMachine:
             pause_ms = (utterance.onset - continued.speech_end) * 1000
             self._judge.patience.resumed(pause_ms, continued.probability)
             utterance.settled = utterance.taken_back = continued.text
+            utterance.words = utterance.whole(utterance.words or "")
             utterance.interrupts, utterance.candidate = False, None
             self._do([Do.TAKE_BACK])
         else:
@@ -277,6 +277,10 @@ class TurnMachine:
             self._judge.patience.answered(owed.probability)
 
     def _take_typed(self, text: str) -> None:
+        """With what they have said by now, which nobody would answer else."""
+        utterance = self._utterance
+        if utterance and utterance.has_floor:
+            text = f"{utterance.words or utterance.settled} {text}".strip()
         self._do(self._speculation.withdraw())
         self._do([Do.TAKE_FLOOR])
         self._commit(text, self._now)
@@ -289,5 +293,6 @@ class TurnMachine:
         if not done.cut_off:  # or the caller has the floor already
             self._answered(self.agent.done())
         self._do([Do.READ_AHEAD])  # now the line is quiet
-        while self._typed and not self._uninterruptible:
-            self._take_typed(self._typed.popleft())
+        if self._typed and not self._uninterruptible:
+            typed, self._typed = self._typed, []
+            self._take_typed(" ".join(typed))

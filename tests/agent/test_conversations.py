@@ -23,7 +23,16 @@ from config.turn import TurnSettings
 from models.llm.service import CallLlmService
 from models.pipecat_internals import ForgettingGate
 from tests.agent import conversation_kit
-from tests.agent.conversation_kit import PERSONA, FakeCall, Outcome, Says, answers, callers, converse
+from tests.agent.conversation_kit import (
+    PERSONA,
+    FakeCall,
+    Outcome,
+    Says,
+    answers,
+    callers,
+    converse,
+    pressed,
+)
 from transports.call import CallGone, EndReason
 
 LONG = "one two three four five six seven eight nine ten eleven twelve."
@@ -433,6 +442,21 @@ def test_what_the_voice_fails_to_say_was_not_said(reply: str, heard: list[str]) 
     assert answers(outcome)[1:-1] == [*heard, PERSONA.again]
     known = [one["content"] for one in outcome.contexts[-1] if one["role"] == "assistant"]
     assert known == answers(outcome)[:-1]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        [Says(2.0, 3.5, "My number is", completeness=0.05)],
+        [Says(2.0, 2.5, "My number is"), Says(3.0, 3.6, "this one:", completeness=0.05)],
+    ],
+    ids=["a pause", "a false start"],
+)
+def test_what_was_said_before_keys_were_pressed_counts(says: list[Says]) -> None:
+    outcome = converse(says, {"My number is": LONG}, lasts=8, keys=pressed(3.8, "7#"))
+    assert callers(outcome) == [" ".join([*(one.text for one in says), "DTMF: 7#"])]
+    known = [one["content"] for one in outcome.contexts[-1] if one["role"] == "user"]
+    assert known == callers(outcome)
 
 
 def test_no_filler_bridges_a_quick_answer() -> None:

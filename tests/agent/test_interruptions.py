@@ -214,6 +214,14 @@ def test_keys_pressed_during_a_notice_are_taken_behind_it() -> None:
     assert answers(outcome)[-1] == "Okay then."
 
 
+def test_all_that_is_typed_during_a_notice_is_answered_at_once() -> None:
+    persona = PERSONA.model_copy(update={"notice": NOTICE})
+    keys = [(at, InputDTMFFrame(button=KeypadEntry.POUND)) for at in (0.4, 0.9)]
+    outcome = converse([], lasts=6, keys=keys, persona=persona)
+    assert callers(outcome) == ["DTMF: # DTMF: #"]
+    assert outcome.contexts[-1][-1]["content"] == "DTMF: # DTMF: #"
+
+
 def test_a_persona_may_ask_for_more_words() -> None:
     persona = PERSONA.model_copy(update={"turn": PersonaTurn(barge_in_min_words=3)})
     assert not counting(Says(5.5, 6.0, "Next please."), persona=persona).turns[2][2]
