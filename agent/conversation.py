@@ -212,13 +212,14 @@ class Conversation:
             self._caller_began = self._taken_back.began
         self._changed()
 
-    def give_back(self) -> None:
-        """What went on with it came to nothing: the turn was said, though it isn't answered."""
+    def give_back(self) -> Turn | None:
+        """What went on with it came to nothing: the turn, which was said, though it isn't answered."""
         self._caller_began = None
-        if self._taken_back:
-            self.turns.append(self._taken_back)
-            self._taken_back = None
+        turn, self._taken_back = self._taken_back, None
+        if turn:
+            self.turns.append(turn)
             self._changed()
+        return turn
 
     @property
     def takes_back(self) -> bool:

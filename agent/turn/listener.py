@@ -302,7 +302,8 @@ class Listener(FrameProcessor):
                 self._commit(command)
             case commands.Drop(had_floor):
                 self._end_utterance()
-                self._conversation.give_back()
+                if turn := self._conversation.give_back():
+                    self._context.add_message({"role": "user", "content": turn.text})
                 self._conversation.caller_goes_on()
                 if self._playout.held:
                     self._playout.resume()

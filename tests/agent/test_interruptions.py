@@ -6,16 +6,20 @@ twelve from about 3.7 s on, 0.3 s a word.
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 import numpy as np
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 
+from agent.session import CallSession
 from agent.sound.voice import CallerVoice
 from config.persona import Persona, PersonaTurn
 from models.llm.service import CallLlmService
-from tests.agent.conversation_kit import PERSONA, WORD_S, Outcome, Says, answers, callers, converse
+from tests.agent.conversation_kit import PERSONA, WORD_S, FakeCall, Outcome, Says, answers, callers, converse
 from tests.agent.scripted_llm import ScriptedEndpoint
 from transports.playout import SAMPLE_RATE_HZ
 
@@ -192,6 +196,24 @@ def test_an_answer_that_a_false_start_cost_stays_unknown() -> None:
     outcome = converse(script, {"A table please.": LONG}, lasts=9)
     assert told(outcome) == said(outcome)
     assert callers(outcome) == ["A table please. For two people."]
+
+
+def test_a_turn_that_was_taken_back_in_vain_stays_said() -> None:
+    script = [
+        Says(2.0, 3.5, "A table please."),
+        Says(4.2, 5.7, "For two people."),
+        Says(8.0, 9.0, "What did I want?"),
+    ]
+
+    def during(session: CallSession, _: FakeCall) -> None:
+        for at, muted in ((5.0, True), (7.0, False)):  # before it is known what they go on with
+            mute = partial(session.control.mute, caller=muted, agent=False)
+            asyncio.get_running_loop().call_later(at, mute)
+
+    outcome = converse(script, {"A table please.": LONG}, lasts=11, during=during)
+    assert outcome.false_starts == 1
+    assert callers(outcome) == ["A table please.", "What did I want?"]
+    assert told(outcome) == said(outcome)
 
 
 def pressed(*at: float) -> list[tuple[float, InputDTMFFrame]]:
