@@ -192,6 +192,48 @@ async def test_a_codec_whose_name_is_no_text_is_passed_over() -> None:
         await heard_both_ways(caller, answer, reception)
 
 
+ODD = {
+    "two ports": lambda sdp: re.sub(r"m=audio (\d+)", r"m=audio \1/2", sdp),
+    "a multicast address's lifetime": lambda sdp: sdp.replace("127.0.0.1\r\nt", "127.0.0.1/127\r\nt"),
+    "two spaces in c=": lambda sdp: sdp.replace("c=IN IP4 ", "c=IN IP4  "),
+    "an empty c=": lambda sdp: re.sub("c=.*", "c=", sdp),
+    "two spaces in m=": lambda sdp: sdp.replace("m=audio ", "m=audio  "),
+    "tabs": lambda sdp: sdp.replace(" ", "\t"),
+    "indented": lambda sdp: sdp.replace("\r\n", "\r\n "),
+    "spaces behind lines": lambda sdp: sdp.replace("\r\n", " \r\n"),
+    "bare line feeds": lambda sdp: sdp.replace("\r\n", "\n"),
+    "only what is of use": lambda sdp: re.sub(r"(?m)^[vost]=.*\r\n", "", sdp),
+    "another version": lambda sdp: sdp.replace("v=0", "v= 1"),
+    "in capitals": lambda sdp: sdp.replace("m=audio", "m=AUDIO"),
+    "in small letters": lambda sdp: sdp.replace("RTP/AVP", "rtp/avp").replace("IN IP4", "in ip4"),
+    "a codec without a clock": lambda sdp: sdp + "a=rtpmap:13 CN\r\na=rtpmap:0\r\n",
+    "parameters of nothing": lambda sdp: sdp + "a=fmtp:101\r\na=fmtp:\r\n",
+    "bandwidth in fractions": lambda sdp: sdp.replace("t=", "b=AS:64.5\r\nb=\r\nt="),
+    "attributes without a value": lambda sdp: sdp + "a=rtcp\r\na=ptime\r\n",
+    "lines that are none": lambda sdp: sdp + "junk\r\n=\r\nx\r\n",
+    "media of no words": lambda sdp: sdp + "m=video\r\nm=\r\nm=x-1 5 TCP/MSRP *\r\n",
+}
+
+
+@pytest.mark.parametrize("oddly", ODD)
+async def test_an_offer_that_is_oddly_written(oddly: str) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await call(caller, ODD[oddly](caller.sdp()))
+        assert answer.status == 200
+        await heard_both_ways(caller, answer, reception)
+
+
+@pytest.mark.parametrize("name", ["opus/48000", "OPUS/48000/1", "opus/48000/2"])
+async def test_opus_always_has_two_channels(name: str) -> None:
+    reception = Reception()
+    async with sip_server(reception) as server, phone(server) as caller:
+        answer = await call(caller, caller.sdp(formats="96 101") + f"a=rtpmap:96 {name}\r\n")
+        assert answer.status == 200
+        assert "a=rtpmap:96 opus/48000/2" in answer.text
+        await heard_both_ways(caller, answer, reception)
+
+
 async def test_an_offer_without_anything_understood_is_declined() -> None:
     async with sip_server(Reception()) as server, phone(server) as caller:
         answer = await call(caller, caller.sdp(formats="18"))

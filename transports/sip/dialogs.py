@@ -290,6 +290,7 @@ class Dialogs:
         description = sdp.of_body(content_type, request.body)
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
+        description = sdp.plain(description)
         try:
             clear, dialog.secured = secured(description, self._media_encryption, dialog.secured, source)
             mended = sdp.mended(clear, source=source, reaches=self._reaches)

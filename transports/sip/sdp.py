@@ -15,6 +15,8 @@ _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 _MOST_BOUNDARIES = 32  # of parts, which may be in one another
 _MOST_PARAMETERS = 500  # of their headers, and of codecs
 _LINE_BYTES = 2000  # RFC 5322 2.1.1 allows 1,000
+_HIGHEST_PORT = 65_535
+_RTPMAP_AS_SENT = re.compile(r"rtpmap: ?(\S+) ([^/\s]+) ?/ ?(\d+)(?: ?/ ?(\d+))?")
 _CANDIDATE = re.compile(r"a=candidate:\S+ (\d+) (\S+) (\d+) (\S+) (\d+) typ ", re.IGNORECASE)
 
 
@@ -62,6 +64,50 @@ def of_body(content_type: str, body: bytes) -> bytes | None:
             payload = part.get_payload(decode=True)
             return payload if isinstance(payload, bytes) else None
     return None
+
+
+def plain(sdp: bytes) -> bytes:
+    """The description in the words that the stack knows, and without what it would turn it down for."""
+    lines = (" ".join(line.split()) for line in _lines(sdp))
+    kept = (_plain(line[0], line[2:].strip()) for line in lines if line[1:2] == "=")
+    return text_of([[line for line in kept if line]])
+
+
+def _plain(kind: str, value: str) -> str:
+    """A line; empty for one that isn't needed, or says nothing."""
+    words = value.split()
+    if kind == "v":
+        return "v=0"
+    if kind == "m":
+        medium, port, profile, *formats = [*words, *("x", "0", "RTP/AVP")[len(words) :]]
+        name = re.sub("[^a-z]", "", medium.lower()) or "x"
+        return " ".join([f"m={name}", str(_port(port)), profile.upper(), *formats])
+    if kind == "c":  # RFC 4566 5.7: what is behind a slash is for multicast
+        if [word.upper() for word in words[:2]] not in (["IN", "IP4"], ["IN", "IP6"]) or len(words) < 3:
+            return ""
+        return f"c=IN {words[1].upper()} {words[2].partition('/')[0]}"
+    if kind == "b":
+        return f"b={value}" if re.fullmatch(r"[^:\s]+:[0-9]+", value) else ""
+    return _plain_attribute(value) if kind == "a" else f"{kind}={value}"
+
+
+def _plain_attribute(value: str) -> str:
+    name = value.partition(":")[0].rstrip().lower()
+    if name in set(Direction):
+        return f"a={name}"
+    if name == "rtpmap":
+        found = _RTPMAP_AS_SENT.fullmatch(value)
+        if not found:
+            return ""
+        # RFC 7587 7: two channels, always; some leave them out.
+        channels = "2" if found[2].lower() == "opus" else found[4]
+        return f"a=rtpmap:{found[1]} {found[2]}/{found[3]}" + (f"/{channels}" if channels else "")
+    if name == "rtcp" and not re.fullmatch("rtcp: ?[0-9]+( .*)?", value):
+        return ""
+    if name == "fmtp":
+        format, _, parameters = value.partition(":")[2].strip().partition(" ")
+        return f"a=fmtp:{format} {parameters}" if parameters else ""
+    return f"a={value}"
 
 
 def direction(sdp: bytes) -> Direction:
@@ -175,8 +221,13 @@ def text_of(parts: list[list[str]]) -> bytes:
 
 
 def port_of(media: str) -> int:
-    port = media.split()[1].partition("/")[0] if len(media.split()) > 1 else ""
-    return int(port) if port.isdecimal() else 0
+    return _port(media.split()[1]) if len(media.split()) > 1 else 0
+
+
+def _port(text: str) -> int:
+    """The first of several; 0 for none that there is."""
+    port = text.partition("/")[0]
+    return int(port) if re.fullmatch("[0-9]{1,5}", port) and int(port) <= _HIGHEST_PORT else 0
 
 
 def address_of(lines: list[str]) -> str:
