@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import socket
 import struct
@@ -84,6 +85,47 @@ async def test_what_policy_refuses_gets_488(policy: str) -> None:
             assert ("a=crypto" in answer.text) is (policy == "required")
             await soon(reception.connected.get())
             await caller.bye()
+
+
+@pytest.mark.parametrize("keys_first", [True, False])
+@pytest.mark.parametrize("policy", ["off", "required"])
+async def test_of_two_offers_of_the_same_sound_policy_chooses(policy: str, keys_first: bool) -> None:
+    """As PJSIP has it where encryption is optional there."""
+    reception = Reception()
+    async with sip_server(reception, media_encryption=policy) as server, phone(server) as caller:
+        head, _, plain = caller.sdp().partition("m=audio ")
+        before = caller.profile, caller.attributes
+        Sdes(caller)
+        encrypted = caller.sdp().partition("m=audio ")[2]
+        if policy == "off":
+            caller.profile, caller.attributes = before
+        both = [encrypted, plain] if keys_first else [plain, encrypted]
+        chosen = both.index(encrypted if policy == "required" else plain)
+        for _ in range(2):
+            answer = await caller.ask("INVITE", head + "".join(f"m=audio {one}" for one in both))
+            caller.ack(answer)
+            assert answer.status == 200
+            media = re.findall(r"^m=(\S+) (\d+) (\S+)", answer.text, re.MULTILINE)
+            assert [kind for kind, _, _ in media] == ["audio", "audio"]
+            assert [port == "0" for _, port, _ in media] == [chosen == 1, chosen == 0]
+            assert [profile for _, _, profile in media] == [one.split()[1] for one in both]
+            both[1 - chosen] = re.sub(r"^\d+", "0", both[1 - chosen])  # as it is offered from now on
+        call = await soon(reception.connected.get())
+        assert call.info.encryption == ("sdes" if policy == "required" else "")
+        await call.hold()
+        async with asyncio.timeout(5):
+            while not (offer := await caller.receive()).startswith("INVITE"):
+                pass
+        assert len(re.findall("^m=audio ", offer, re.MULTILINE)) == 2
+        caller.answer_request(offer, body=answer_to(offer, caller.sdp()))
+        await caller.bye()
+
+
+def answer_to(offer: str, sdp: str) -> str:
+    """With as many media as were offered; `sdp` is of the one that has a port."""
+    head, _, medium = sdp.partition("m=audio ")
+    ports = re.findall(r"^m=audio (\d+)", offer, re.MULTILINE)
+    return head + "".join("m=audio 0 RTP/AVP 0\r\n" if p == "0" else f"m=audio {medium}" for p in ports)
 
 
 async def test_each_call_of_one_server_is_encrypted_as_it_was_offered() -> None:

@@ -189,6 +189,8 @@ class Dialogs:
             return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
+        if (body := sdp.with_refused(message.body)) != message.body:
+            message = message.with_body(body, message.header("Content-Type"))
         if not message.status and not (dialog.secured and dialog.secured.encryption):
             message = self._private(message)
         if 200 <= message.status < 300:
@@ -290,16 +292,18 @@ class Dialogs:
         description = sdp.of_body(content_type, request.body)
         if description is None:
             return Reply(415, "Unsupported Media Type", (("Accept", "application/sdp, multipart/mixed"),))
-        description = sdp.plain(description)
-        try:
-            clear, dialog.secured = secured(description, self._media_encryption, dialog.secured, source)
-            mended = sdp.mended(clear, source=source, reaches=self._reaches)
-        except NotAcceptable:
-            return Reply(488, "Not Acceptable Here")
-        says = Agreement(sdp.direction(description), sdp.audio_port(description) == 0)
-        if not says.muted and sdp.codecs(description).isdisjoint(dialog.codecs):
-            return Reply(488, "Not Acceptable Here")  # the stack would agree on telephone-event alone
-        return request.with_body(mended, "application/sdp"), says
+        for choice in sdp.choices(sdp.plain(description)):
+            try:
+                clear, agreed = secured(choice, self._media_encryption, dialog.secured, source)
+                mended = sdp.mended(clear, source=source, reaches=self._reaches)
+            except NotAcceptable:
+                continue
+            says = Agreement(sdp.direction(choice), sdp.audio_port(choice) == 0)
+            # The stack would agree on telephone-event alone.
+            if says.muted or not sdp.codecs(choice).isdisjoint(dialog.codecs):
+                dialog.secured = agreed
+                return request.with_body(mended, "application/sdp"), says
+        return Reply(488, "Not Acceptable Here")
 
     def _acknowledged(self, dialog: Dialog, request: Message, source: Ip) -> Message | Reply | None:
         if request.method == "PRACK":

@@ -29,7 +29,7 @@ _HINT = re.compile(r"WSH=\d+", re.IGNORECASE)
 _PLAIN = {"RTP/AVP", "RTP/AVPF"}
 _SDES = {*_PLAIN, "RTP/SAVP", "RTP/SAVPF"}  # RFC 8643 has keys in a profile that doesn't demand them
 _DTLS = {"RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
-_AUDIO_LINE = re.compile(rb"^(m=audio \d+) RTP/AVP ", re.MULTILINE)
+_AUDIO_LINE = re.compile(rb"^(m=audio [1-9]\d*) RTP/AVP ", re.MULTILINE)
 _FINGERPRINT, _SETUP = "a=fingerprint:", "a=setup:"
 
 

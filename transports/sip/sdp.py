@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 Ip = IPv4Address | IPv6Address
 _STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
+_REFUSED = "m=refused"  # what the stack sees in the place of an `m=audio` that it isn't to look at
+_MOST_AUDIO = 8  # of which one is looked for that can be answered
 _MOST_BOUNDARIES = 32  # of parts, which may be in one another
 _MOST_PARAMETERS = 500  # of their headers, and of codecs
 _LINE_BYTES = 2000  # RFC 5322 2.1.1 allows 1,000
@@ -108,6 +110,32 @@ def _plain_attribute(value: str) -> str:
         format, _, parameters = value.partition(":")[2].strip().partition(" ")
         return f"a=fmtp:{format} {parameters}" if parameters else ""
     return f"a={value}"
+
+
+def choices(sdp: bytes) -> Iterator[bytes]:
+    """The description with each of its audio media in turn, and the others refused in their places.
+
+    Some offer the same sound twice, with and without encryption.
+    """
+    session, media = sections(sdp)
+    audio = [one for one in media if one[0].startswith("m=audio ")]
+    offered = [one for one in audio if port_of(one[0])] or audio[:1]
+    if len(audio) < 2:
+        yield sdp
+        return
+    for chosen in offered[:_MOST_AUDIO]:
+        kept = [one if one is chosen or one not in audio else _refused(one) for one in media]
+        yield text_of([session, *kept])
+
+
+def _refused(audio: list[str]) -> list[str]:
+    profile = audio[0].split()[2:3] or ["RTP/AVP"]
+    return [f"{_REFUSED} 0 {profile[0]} 0"]
+
+
+def with_refused(sdp: bytes) -> bytes:
+    """What the stack says to one of `choices`, as the peer is to see it."""
+    return sdp.replace(f"{_REFUSED} ".encode(), b"m=audio ")
 
 
 def direction(sdp: bytes) -> Direction:
