@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from hashlib import md5
 from pathlib import Path
@@ -120,6 +121,76 @@ async def test_an_answer_that_cannot_be_taken_up_is_hung_up(monkeypatch: pytest.
         called.reply(await called.request_of("BYE"), "200 OK")
         assert await soon(dialling.stopped) is EndReason.TRANSPORT_FAILURE
         await soon(dialling.over.wait())
+
+
+ODD_ANSWERS = {
+    "feedback": lambda sdp: sdp.replace("RTP/AVP", "RTP/AVPF"),
+    "a name": lambda sdp: sdp.replace("c=IN IP4 127.0.0.1", "c=IN IP4 phone.example"),
+    "a multicast address's lifetime": lambda sdp: sdp.replace("127.0.0.1\r\nt", "127.0.0.1/127\r\nt"),
+    "two spaces": lambda sdp: sdp.replace("c=IN IP4 ", "c=IN IP4  "),
+}
+
+
+@pytest.mark.parametrize("oddly", ODD_ANSWERS)
+async def test_an_answer_that_is_oddly_written(oddly: str) -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "200 OK", ODD_ANSWERS[oddly](called.sdp()))
+        await called.request_of("ACK")
+        called.start_rtp(SipAnswer(0, invite))
+        await soon(dialling.answered.wait())
+        await packets(called, 10)
+        await call.hold()
+        held = await called.request_of("INVITE")
+        called.reply(held, "200 OK", ODD_ANSWERS[oddly](called.sdp("recvonly")))
+        await called.request_of("ACK")
+        await packets(called, 10)
+        await called.bye()
+        assert await soon(dialling.stopped) is EndReason.CALLED_HANGUP
+
+
+@pytest.mark.parametrize("rings_first", [False, True])
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        ("AVP 0 101", "AVP 18 101"),
+        ("AVP 0 101", "AVP 101"),
+        (r"m=audio \d+", "m=audio 0"),
+        ("RTP/AVP", "RTP/SAVP"),
+        (r"IN IP4 127.0.0.1\r\nt", r"IN IP6 2001:db8::1\r\nt"),
+        ("(?s).*", ""),
+        ("(?s).*", "nothing of the kind"),
+    ],
+)
+async def test_an_answer_that_cannot_be_used_is_hung_up_and_told(
+    pattern: str, instead: str, rings_first: bool
+) -> None:
+    async with dialler() as server, callee() as called:
+        _, dialling = await dial(server, called.address)
+        answer = re.sub(pattern, instead, called.sdp(), count=1)
+        invite = await called.invited()
+        if rings_first:
+            called.reply(invite, "183 Session Progress", answer)
+        called.reply(invite, "200 OK", answer)
+        called.reply(await called.request_of("BYE"), "200 OK")
+        assert called.seen == ["INVITE", "ACK", "BYE"]
+        await soon(dialling.over.wait())
+        assert dialling.gone
+        assert str(dialling.gone).startswith("It answered with nothing that we offered")
+        assert await soon(dialling.stopped) is EndReason.NOT_REACHED
+        assert not dialling.answered.is_set()
+
+
+async def test_an_answer_may_come_before_the_called_party_does() -> None:
+    async with dialler() as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        called.reply(invite, "183 Session Progress", called.sdp())
+        called.reply(invite, "200 OK")
+        await called.request_of("ACK")
+        await soon(dialling.answered.wait())
+        await call.hangup()
 
 
 async def test_the_called_party_hangs_up() -> None:

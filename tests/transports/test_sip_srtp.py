@@ -117,7 +117,9 @@ async def test_of_two_offers_of_the_same_sound_policy_chooses(policy: str, keys_
             while not (offer := await caller.receive()).startswith("INVITE"):
                 pass
         assert len(re.findall("^m=audio ", offer, re.MULTILINE)) == 2
-        caller.answer_request(offer, body=answer_to(offer, caller.sdp()))
+        caller.answer_request(offer, body=answer_to(offer, caller.sdp("recvonly")))
+        assert (await caller.ask("OPTIONS")).status == 200
+        assert caller.requests == ["INVITE", "ACK"]
         await caller.bye()
 
 

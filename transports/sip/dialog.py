@@ -46,6 +46,9 @@ class Dialog:
     late: bool = False  # the offer is ours, and not answered yet
     account: str = ""  # by which the call came
     came_from: str = ""  # the address of who calls, also where proxies of ours are between
+    offer: bytes = b""  # the last SDP of ours that was sent as one
+    described: bool = False  # by an answer to it that can be used
+    unusable: bool = False  # as is the answer to the first
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything
     refers: bool = False  # we have asked the peer to call somebody else

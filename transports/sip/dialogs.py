@@ -15,7 +15,7 @@ from config.sip import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
 from transports.sip.dialog import Agreement, Dialog, DialogEvent
-from transports.sip.encryption import answering, keyless, mediaenc_of_offer, secured
+from transports.sip.encryption import Encryption, answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, Reply, parameter
 from transports.sip.parties import Parties, parties
 from transports.sip.referral import Referral, Replaces
@@ -67,7 +67,7 @@ class Dialogs:
         self._permits = permits
         self._dialogs: dict[str, Dialog] = {}
         self._dialling: list[str] = []  # URIs: whoever else is to be invited isn't
-        self._early: set[str] = set()  # Call-IDs that were responded to before we were told of them
+        self._early: dict[str, Dialog] = {}  # that were begun, and that we weren't told of yet
         self.unavailable_s: int | None = None  # while no call is taken: when to try again
         self.ready = True  # as OPTIONS tells it, to whoever chooses among several of us
 
@@ -84,8 +84,9 @@ class Dialogs:
 
     def begin(self, uri: str, call_id: str, who: Parties) -> Dialog:
         """One that we began by dialling."""
-        dialog = self._dialogs[call_id] = self._dialog(who, "")
-        dialog.responded = call_id in self._early
+        early = self._early.pop(call_id, None)
+        dialog = self._dialogs[call_id] = early if early else self._dialog(who, "")
+        dialog.parties = who
         self.dialled(uri)
         return dialog
 
@@ -142,25 +143,52 @@ class Dialogs:
 
     def responded(self, response: bytes) -> None:
         """Note that a response came."""
-        call_id = call_id_of(response)
-        if dialog := self._dialogs.get(call_id):
+        if dialog := self._begun(call_id_of(response)):
             dialog.responded = True
             dialog.on_event(DialogEvent.RESPONDED)
-            if accepted := _accepted(response):
-                self._answered(dialog, accepted)
+            if _accepts(response):
                 dialog.on_event(DialogEvent.REFRESHED)
-        elif self._dialling:
-            self._early.add(call_id)
 
-    def _answered(self, dialog: Dialog, response: Message) -> None:
-        """Where the peer has asked for nothing itself, whether it holds is in its answers."""
-        if dialog.tag or not response.body:
-            return
-        description = sdp.of_body(response.header("Content-Type"), response.body)
-        if description and sdp.audio_port(description):
-            direction = sdp.direction(description)
-            if direction is not dialog.agreed.direction:
-                dialog.agree(replace(dialog.agreed, direction=direction))
+    def _begun(self, call_id: str) -> Dialog | None:
+        return self._dialogs.get(call_id) or self._early.get(call_id)
+
+    def answered(self, response: Message, source: Ip) -> Message | None:
+        """A response to an INVITE or UPDATE of ours with SDP that the stack understands; None: as it is."""
+        dialog = self._begun(response.header("Call-ID"))
+        if dialog is None or not (dialog.offer or response.body):
+            return None
+        final, first = response.status >= 200, bool(dialog.offer) and dialog.tags is None
+        description = sdp.of_body(response.header("Content-Type") or "application/sdp", response.body)
+        try:
+            if description is None:
+                if first and final and not dialog.described:  # else it is what was said before
+                    raise NotAcceptable
+                return None
+            choice = next(sdp.choices(sdp.plain(description)))
+            clear = self._fitting(dialog.offer, choice, source) if first else choice
+            mended = sdp.mended(clear, source=source, reaches=self._reaches)
+        except NotAcceptable:
+            if not first:
+                return None
+            if final:
+                dialog.unusable = True
+                dialog.on_event(DialogEvent.UNANSWERED)
+            return response.with_body(_NO_ANSWER if final else b"", "application/sdp")
+        dialog.described = True
+        direction = sdp.direction(choice)
+        # Where the peer has asked for nothing itself, whether it holds is in its answers.
+        if final and not dialog.tag and sdp.audio_port(choice) and direction is not dialog.agreed.direction:
+            dialog.agree(replace(dialog.agreed, direction=direction))
+        return response.with_body(sdp.in_profile_of(dialog.offer, mended), "application/sdp")
+
+    def _fitting(self, offer: bytes, answer: bytes, source: Ip) -> bytes:
+        """The first answer, if it is one to the offer, in clear words. Raises NotAcceptable."""
+        clear, agreed = secured(answer, self._media_encryption, None, source)
+        offered = Encryption.SDES if b"a=crypto:" in offer else Encryption.NONE
+        common = sdp.codecs(answer) & sdp.codecs(offer) - {"telephone-event"}
+        if not common or not sdp.audio_port(answer) or agreed.encryption not in (offered, Encryption.NONE):
+            raise NotAcceptable
+        return clear
 
     def sent(self, message: Message) -> Message | None:
         """What goes out in the place of a message of the stack's; None: nothing."""
@@ -171,7 +199,12 @@ class Dialogs:
             if dialog is None and message.uri.partition(";")[0] not in self._dialling:
                 logger.error("an INVITE that nobody asked for was not sent")
                 return None
+            if dialog is None:
+                dialog = self._early.setdefault(
+                    message.header("Call-ID"), self._dialog(Parties("", "", ""), "")
+                )
             message = self._private(message)
+            dialog.offer = message.body
             # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
             return _without(message, "Supported", "timer")
         if dialog is None:
@@ -193,6 +226,8 @@ class Dialogs:
             message = message.with_body(body, message.header("Content-Type"))
         if not message.status and not (dialog.secured and dialog.secured.encryption):
             message = self._private(message)
+        if not message.status and message.body:
+            dialog.offer = message.body
         if 200 <= message.status < 300:
             if dialog.asked and dialog.asked[0] == message.header("CSeq"):
                 (_, agreement), dialog.asked = dialog.asked, None
@@ -384,15 +419,14 @@ def _tags(sent: Message) -> tuple[str, str]:
     return parameter(sent.header(ours), "tag"), parameter(sent.header(theirs), "tag") or "0"
 
 
-def _accepted(response: bytes) -> Message | None:
+def _accepts(response: bytes) -> bool:
     """A 2xx to an INVITE or UPDATE, which refreshes the session, whoever is the refresher (RFC 4028 10)."""
     if not response.startswith(b"SIP/2.0 2"):  # most are provisional, or refuse: not worth parsing
-        return None
+        return False
     try:
-        message = Message.parse(response)
+        return Message.parse(response).method in ("INVITE", "UPDATE")
     except ValueError:
-        return None
-    return message if message.method in ("INVITE", "UPDATE") else None
+        return False
 
 
 def _tells_failure(notify: Message) -> bool:

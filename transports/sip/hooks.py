@@ -1,4 +1,4 @@
-"""Where SIP messages pass us inside the C stack: requests on their way in, everything on its way out.
+"""Where SIP messages pass us inside the C stack: requests and answers on their way in, all on its way out.
 
 A listener of ours stands in libre's list right behind its transaction layer: it sees each request once,
 decoded, over UDP and TCP, before the stack answers it. A request that is to be another is decoded anew from
@@ -52,6 +52,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "list_unlink": (None, [_pointer]),
     "list_insert_after": (None, [_pointer, _pointer, _pointer, _pointer]),
+    "list_prepend": (None, [_pointer, _pointer, _pointer]),
     "mbuf_alloc": (_pointer, [_size]),
     "mbuf_write_mem": (_int, [_pointer, _text, _size]),
     "mem_ref": (_pointer, [_pointer]),
@@ -81,11 +82,14 @@ class MessageHooks:
         *,
         hears: Callable[[Peer], bool],
         on_request: Callable[[Message, Peer], Message | Reply | None],
+        on_answer: Callable[[Message, Ip], Message | None],
         on_send: Callable[[Message, Ip], Message | None],
         on_refused: Callable[[str], None],
         making_call: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         """What comes from whom it doesn't hear goes no further, and isn't answered.
+
+        `on_answer` sees what may answer an offer of ours, and gives another response in its place, or None.
 
         Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
         `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
@@ -94,6 +98,7 @@ class MessageHooks:
         """
         self._hears = hears
         self._on_request, self._on_send, self._on_refused = on_request, on_send, on_refused
+        self._on_answer = on_answer
         self._making_call = making_call
         # Small calls keep the GIL: to get it back from a busy loop costs more than they do.
         small = ctypes.PyDLL(str(_native.__file__))
@@ -103,10 +108,11 @@ class MessageHooks:
         self._callbacks = (
             _LISTENER(self._request),
             _LISTENER(lambda *_: True),
+            _LISTENER(self._response),
             _UDP_SEND(lambda _err, peer, mbuf, _: self._sending(mbuf, at(SocketAddress, peer))),
             _TCP_SEND(lambda _err, mbuf, connection: self._sending(mbuf, self._peer_of(connection))),
         )
-        self._listener = 0
+        self._listener = self._first = 0  # of requests, and of responses
         self._connections: dict[int, int] = {}  # TCP connections, and our helper on each
         self._require_layout()
         self._install()
@@ -119,7 +125,7 @@ class MessageHooks:
 
     def _install(self) -> None:
         sip = self._small["uag_sip"]()
-        on_request, on_stray = self._callbacks[:2]
+        on_request, on_stray, on_response = self._callbacks[:3]
         listener = _pointer()
         if self._small["sip_listen"](ctypes.byref(listener), sip, True, on_request, None):
             raise SipError("the SIP stack has no room for a listener.")
@@ -133,6 +139,13 @@ class MessageHooks:
         self._small["list_insert_after"](listeners, transactions, listener, listener)
         # Responses that belong to nothing; the stack would print what they say.
         self._small["sip_listen"](None, sip, False, on_stray, None)
+        first = _pointer()
+        if self._small["sip_listen"](ctypes.byref(first), sip, False, on_response, None):
+            raise SipError("the SIP stack has no room for a listener.")
+        at(Listener, first.value).lsnrp = None
+        self._small["list_unlink"](first)
+        self._small["list_prepend"](listeners, first, first)
+        self._first = first.value or 0
         self._listener = listener.value or 0
 
     def attach(self) -> None:
@@ -141,7 +154,7 @@ class MessageHooks:
         for transport in udp_transports(small["uag_sip"]()):
             if not small["udp_helper_find"](transport.sock, _LAYER):
                 small["udp_rxsz_set"](transport.sock, _LARGEST)
-                small["udp_register_helper"](None, transport.sock, _LAYER, self._callbacks[2], None, None)
+                small["udp_register_helper"](None, transport.sock, _LAYER, self._callbacks[3], None, None)
 
     def _request(self, pointer: int, _arg: int) -> bool:
         """Whether the request is done with, and no other listener is to see it."""
@@ -166,6 +179,21 @@ class MessageHooks:
             self._say(pointer, Reply(500, "Server Internal Error"))
             return True
 
+    def _response(self, pointer: int, _arg: int) -> bool:
+        """Whether another was handed on in its place."""
+        try:
+            msg = at(SipMessage, pointer)
+            if not 100 < msg.scode < 300 or piece(msg.cseq.met) not in (b"INVITE", b"UPDATE"):
+                return False
+            answer = self._on_answer(Message.parse(text_of(msg)), ip_address(msg.src.packed))
+            if answer is None:
+                return False
+            self._hand_on(msg, self._decoded(bytes(answer)), self._first)
+        except Exception:
+            logger.exception("a SIP response could not be looked at")
+            return False
+        return True
+
     def _say(self, msg: int, reply: Reply) -> None:
         headers = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
         text = f"{headers}Content-Length: 0\r\n\r\n".encode()
@@ -179,20 +207,20 @@ class MessageHooks:
         begins = request.method == "INVITE" and not request.in_dialog
         try:
             with self._making_call(call_id) if begins else nullcontext():
-                self._hand_on(msg, self._decoded(bytes(request)))
+                self._hand_on(msg, self._decoded(bytes(request)), self._listener)
         finally:
             if begins and not self._small["uag_call_find"](call_id.encode()):
                 self._on_refused(call_id)
 
-    def _hand_on(self, msg: SipMessage, other: int) -> None:
-        """Have the listeners behind ours see `other`, which is released."""
+    def _hand_on(self, msg: SipMessage, other: int, own: int) -> None:
+        """Have the listeners behind our `own` see `other`, which is released."""
         small, new = self._small, at(SipMessage, other)
         new.src, new.dst, new.tp, new.sock = msg.src, msg.dst, msg.tp, small["mem_ref"](msg.sock)
-        element = at(Listener, self._listener).le.next
+        element = at(Listener, own).le.next
         while element:
             listener = at(Listener, element)
             element = listener.le.next
-            if listener.req and _LISTENER(listener.msgh)(other, listener.arg):
+            if listener.req == msg.req and _LISTENER(listener.msgh)(other, listener.arg):
                 break
         small["mem_deref"](other)
 
@@ -244,7 +272,7 @@ class MessageHooks:
                 self._small["mem_deref"](one)
                 del self._connections[known]
         registered = _pointer()
-        on_tcp = self._callbacks[3]
+        on_tcp = self._callbacks[4]
         if self._small["tcp_register_helper"](
             ctypes.byref(registered), connection, _LAYER_TCP, None, on_tcp, None, connection
         ):

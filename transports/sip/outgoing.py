@@ -47,6 +47,7 @@ _SENTENCES = {
     603: "The call was declined.",
     604: "Nobody has that number or name anywhere.",
 }
+_UNUSABLE = "It answered with nothing that we offered (sip.codecs, sip.media_encryption)."
 _REFUSED = "Protocol error"  # by us, in the handshake of TLS
 _ERRORS = {
     "Destination address required": "No address is known for its host.",
@@ -106,6 +107,8 @@ class OutgoingCall(MovingCall):
         self._rings = False
         self._moved_to = ""
         self.failure: Failure | None = None  # once it has ended without an answer
+        if self._dialog.unusable:
+            self._on_dialog_event(DialogEvent.UNANSWERED)
 
     async def answer(self) -> None:
         try:
@@ -134,6 +137,9 @@ class OutgoingCall(MovingCall):
     def _on_dialog_event(self, event: DialogEvent) -> None:
         if event is DialogEvent.RESPONDED:
             self._responded.set()
+        elif event is DialogEvent.UNANSWERED and not self._stopped:
+            self._reason = EndReason.NOT_REACHED
+            self.failure = Failure(self._reason, 0, _UNUSABLE)
         super()._on_dialog_event(event)
 
     def _on_event(self, event: StackEvent) -> None:
@@ -155,6 +161,8 @@ class OutgoingCall(MovingCall):
         await super()._connected()
 
     def _reason_of(self, text: str) -> EndReason:
+        if not self._established and self.failure:
+            return self.failure.reason
         if not self._established:
             self.failure = Failure.of(text, self._moved_to)
             certificate = self._stack.tls.refused.get(self._host)

@@ -138,6 +138,15 @@ def with_refused(sdp: bytes) -> bytes:
     return sdp.replace(f"{_REFUSED} ".encode(), b"m=audio ")
 
 
+def in_profile_of(offer: bytes, answer: bytes) -> bytes:
+    """The answer with the profile that was offered, whatever it says; the stack takes no other."""
+    profiles = [one[0].split()[2] for one in (audio_of(sections(offer)[1]),) if one and port_of(one[0])]
+    session, media = sections(answer)
+    if (audio := audio_of(media)) and profiles:
+        audio[0] = re.sub(r"^(m=audio \d+) \S+", rf"\1 {profiles[0]}", audio[0])
+    return text_of([session, *media])
+
+
 def direction(sdp: bytes) -> Direction:
     """The direction of the (first) audio, with what RFC 2543 and a port of 0 say in other ways."""
     session, media = sections(sdp)

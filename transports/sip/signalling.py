@@ -73,6 +73,7 @@ class Signalling:
                 library,
                 hears=lambda peer: peer.protocol == UDP or self._passes_tcp(peer.address),
                 on_request=self._received,
+                on_answer=self._dialogs.answered,
                 on_send=self._sent,
                 on_refused=self._dialogs.forget,
                 making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
