@@ -182,6 +182,32 @@ async def test_an_answer_that_cannot_be_used_is_hung_up_and_told(
         assert not dialling.answered.is_set()
 
 
+async def test_who_answers_may_send_by_payload_types_of_their_own() -> None:
+    """RFC 3264 6.1: theirs are what they want to be sent, and some send so as well."""
+    async with dialler(codecs=["opus", "pcmu"]) as server, callee() as called:
+        call, dialling = await dial(server, called.address)
+        invite = await called.invited()
+        assert "a=rtpmap:120 " not in invite
+        assert "a=rtpmap:121 " not in invite
+        called.formats = "120 121"
+        called.attributes = ("rtpmap:120 opus/48000/2", "rtpmap:121 telephone-event/8000")
+        called.silent = True
+        keys: asyncio.Queue[str] = asyncio.Queue()
+
+        async def pressed(_: CallTransport, key: str) -> None:
+            keys.put_nowait(key)
+
+        call.add_event_handler("on_dtmf_event", pressed)
+        await called.accept()
+        await soon(dialling.answered.wait())
+        silence = b"\xf8\xff\xfe"  # 20 ms of it
+        called.inject += [called.header(120) + silence for _ in range(50)]
+        called.inject += [called.header(121, stamp=0x5000) + bytes((5, 0x80, 3, 0x20)) for _ in range(3)]
+        assert await soon(keys.get()) == "5"
+        assert ((await call.media_stats()).packets_received or 0) >= 40
+        await call.hangup()
+
+
 async def test_an_answer_may_come_before_the_called_party_does() -> None:
     async with dialler() as server, callee() as called:
         call, dialling = await dial(server, called.address)

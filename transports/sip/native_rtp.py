@@ -172,9 +172,11 @@ class StackRtp:
             if not stream:
                 return None
             media = self._lib.stream_sdpmedia(stream)
+            # RFC 3264 6.1: who answers names what they want to be sent, and some send by those, too.
             formats = {
                 fmt.pt: RtpFormat(fmt.name.decode().lower(), fmt.srate)
-                for fmt in self._formats(media, local=True)
+                for local in (False, True)
+                for fmt in self._formats(media, local=local)
                 if fmt.sup and fmt.name
             }
             remote = self._lib.sdp_media_raddr(media)
