@@ -118,9 +118,31 @@ async def test_it_may_be_tried_again() -> None:
         assert await soon(reception.ended.get()) is EndReason.TRANSFERRED
 
 
-async def test_who_hangs_up_meanwhile_has_hung_up() -> None:
+@pytest.mark.parametrize("rings", [False, True])
+async def test_who_accepts_and_hangs_up_has_put_themselves_through(rings: bool) -> None:
+    """As PBXs do, which then tell nothing more."""
     async with transferring() as (reception, caller, task, refer):
         caller.answer_request(refer.text, status="202 Accepted")
+        if rings:
+            await tell(caller, "SIP/2.0 180 Ringing")
+        await caller.bye()
+        caller.ended.set()
+        await soon(task)
+        assert await soon(reception.ended.get()) is EndReason.TRANSFERRED
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+async def test_who_hangs_up_meanwhile_has_hung_up(accepts: bool) -> None:
+    async with transferring() as (reception, caller, task, refer):
+        if accepts:
+            caller.answer_request(refer.text, status="202 Accepted")
+            await tell(caller, "SIP/2.0 486 Busy Here", "terminated;reason=noresource")
+            with pytest.raises(TransferFailed, match="486"):
+                await soon(task)
+            await caller.bye()
+            caller.ended.set()
+            assert await soon(reception.ended.get()) is EndReason.CALLER_HANGUP
+            return
         await caller.bye()
         caller.ended.set()
         with pytest.raises(TransferFailed, match="hung up"):

@@ -187,7 +187,11 @@ class SipCall(CallTransport):
             there = self._reach(to) if isinstance(to, str) else to
         except Unreached as error:
             raise TransferFailed(str(error)) from None
-        await refer(self._stack, self._call, there, timeout_s)
+        try:
+            await refer(self._stack, self._call, there, timeout_s)
+        except TransferFailed:
+            if self._stopped is not EndReason.TRANSFERRED:
+                raise
 
     def fileno(self) -> int:
         assert self._sockets
@@ -383,7 +387,9 @@ class SipCall(CallTransport):
         if text == TRANSFERRED or text.endswith(_REPLACED):
             return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
-            return EndReason.CALLER_HANGUP
+            # Many PBXs hang up once they have taken the transfer on, and tell nothing of how it went.
+            gone = self._dialog.transferring and self._dialog.handed_over
+            return EndReason.TRANSFERRED if gone else EndReason.CALLER_HANGUP
         logger.info("call %s closed by the stack: %s", self.info.id, text)
         return EndReason.CALLER_GONE
 

@@ -126,6 +126,7 @@ class Dialogs:
             case "INFO" if dialog:
                 return _key(request)
             case "NOTIFY" if dialog and dialog.refers:
+                dialog.handed_over &= not re.match(rb"\s*SIP/2.0 [3-6]", request.body)
                 return None
             case "REFER" if dialog:
                 return self._referred(dialog, request, source)
@@ -146,8 +147,11 @@ class Dialogs:
         if dialog := self._begun(call_id_of(response)):
             dialog.responded = True
             dialog.on_event(DialogEvent.RESPONDED)
-            if _accepts(response):
-                dialog.on_event(DialogEvent.REFRESHED)
+            match _accepted(response):
+                case "INVITE" | "UPDATE":  # the session is refreshed, whoever is the refresher (RFC 4028 10)
+                    dialog.on_event(DialogEvent.REFRESHED)
+                case "REFER":
+                    dialog.handed_over = dialog.blindly
 
     def _begun(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id) or self._early.get(call_id)
@@ -218,7 +222,7 @@ class Dialogs:
         if message.method == "NOTIFY" and _tells_failure(message):
             dialog.referral = None
         if message.method == "REFER" and not message.status:
-            dialog.refers = True
+            dialog.refers, dialog.blindly = True, "?" not in message.header("Refer-To")
             return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message
@@ -419,14 +423,14 @@ def _tags(sent: Message) -> tuple[str, str]:
     return parameter(sent.header(ours), "tag"), parameter(sent.header(theirs), "tag") or "0"
 
 
-def _accepts(response: bytes) -> bool:
-    """A 2xx to an INVITE or UPDATE, which refreshes the session, whoever is the refresher (RFC 4028 10)."""
+def _accepted(response: bytes) -> str:
+    """The method that a 2xx accepts; empty for any other response."""
     if not response.startswith(b"SIP/2.0 2"):  # most are provisional, or refuse: not worth parsing
-        return False
+        return ""
     try:
-        return Message.parse(response).method in ("INVITE", "UPDATE")
+        return Message.parse(response).method
     except ValueError:
-        return False
+        return ""
 
 
 def _tells_failure(notify: Message) -> bool:

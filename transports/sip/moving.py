@@ -63,7 +63,7 @@ class MovingCall(SipCall):
             return
         if self._moving:
             raise TransferFailed("The caller's side is putting us through to somebody else.")
-        self._dialog.transferring = True
+        self._dialog.transferring, self._dialog.handed_over = True, False
         try:
             await super().transfer(to._leg if isinstance(to, MovingCall) else to, timeout_s=timeout_s)
         finally:
