@@ -87,6 +87,7 @@ class Consultation:
 
         call.add_event_handler(call.connected_event, on_connected)
         call.add_event_handler(call.stopped_event, on_stopped)
+        failure = CallGone("Calling them failed.", EndReason.TRANSPORT_FAILURE)
         try:
             await self._unless_over(call.answer())
             await self._unless_over(connected.wait(), CONNECT_S)
@@ -94,12 +95,14 @@ class Consultation:
             heard = asyncio.Event()
             call.playout.mark(heard.set)
             await self._unless_over(heard.wait(), HEARD_S)
-        except CallGone as gone:
             if not self._heard.done():
-                self._heard.set_exception(gone)
+                self._heard.set_result(call)
+        except CallGone as gone:
+            failure = gone
             return
-        if not self._heard.done():
-            self._heard.set_result(call)
+        finally:  # whatever happened: somebody waits for it
+            if not self._heard.done():
+                self._heard.set_exception(failure)
         await self._over.wait()
 
     async def _unless_over(self, work: Awaitable[T], deadline_s: float | None = None) -> T:
