@@ -26,7 +26,7 @@ _BINS = slice(LOWEST_HZ * _FFT // SAMPLE_RATE_HZ, HIGHEST_HZ * _FFT // SAMPLE_RA
 
 
 class BeepDetector:
-    """Tells each beep once, at its end."""
+    """Tells each beep once, at its end, by its tones in Hz."""
 
     def __init__(self) -> None:
         self._window = np.hanning(_WINDOW).astype(np.float32)
@@ -39,21 +39,22 @@ class BeepDetector:
         """Whether a beep sounds that is long enough to be one."""
         return self._hops * _HOP_S >= SHORTEST_S
 
-    def feed(self, samples: Samples) -> bool:
-        """Whether a beep ended within the next `samples`, mono at 16 kHz."""
+    def feed(self, samples: Samples) -> Tones:
+        """The beep that ended within the next `samples`, mono at 16 kHz; empty if none did."""
         signal = np.concatenate((self._rest, samples))
-        ended, start = False, 0
+        ended: Tones = ()
+        start = 0
         while start + _WINDOW <= len(signal):
-            ended |= self._hop(self._tones_in(signal[start : start + _WINDOW]))
+            ended = self._hop(self._tones_in(signal[start : start + _WINDOW])) or ended
             start += _HOP
         self._rest = signal[start:]
         return ended
 
-    def _hop(self, tones: Tones) -> bool:
+    def _hop(self, tones: Tones) -> Tones:
         if tones and _same(tones, self._tones):
             self._hops += 1
-            return False
-        ended = self.sounding
+            return ()
+        ended = self._tones if self.sounding else ()
         self._tones, self._hops = tones, bool(tones)
         return ended
 

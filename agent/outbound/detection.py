@@ -50,8 +50,8 @@ class Ear:
         """Take s16le mono PCM at 16 kHz. Returns what is to be understood now; mostly nothing."""
         machine = self._machine
         self.heard_s += len(pcm) / 2 / SAMPLE_RATE_HZ
-        if self._beeps.feed(np.frombuffer(pcm, np.int16)):
-            machine.beeped(self.heard_s)
+        if beep := self._beeps.feed(np.frombuffer(pcm, np.int16)):
+            machine.beeped(beep, self.heard_s)
         for probability in self._activity.process(pcm):
             machine.heard(_CHUNK_S, probability >= _SPEAKS and not self._beeps.sounding, self.heard_s)
         if machine.verdict:

@@ -2,11 +2,13 @@
 
 Pipecat's VoicemailDetector asks a language model for every piece of the transcript and decides when the
 greeting is over: of a long one too late, and it knows no beeps. A person says little and waits; a machine
-goes on. What is said decides where the time doesn't yet, and a beep decides for good.
+goes on. What is said decides where the time doesn't yet, and a beep decides for good; but not one of a
+network's own tones before anybody has spoken, as where the call is passed on and rings, or is busy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from agent.outbound import phrases
@@ -20,6 +22,9 @@ PATIENCE_S = 4.0  # with a person who goes on
 SILENT_S = 3.0  # behind a greeting: there will be no beep
 AFTER_BEEP_S = 0.25
 LONGEST_GREETING_S = 60.0
+NETWORK_HZ = 630.0  # ringing and busy tones are lower: 350 to 480 Hz, and North America's 620
+RINGS_AGAIN_S = 7.0  # at most, from the end of a ring to the end of the next
+LONGEST_RINGING_S = 60.0
 
 _WORDS_AT_S = (1.4, 2.3, 3.1)  # of speech without a pause
 
@@ -35,6 +40,7 @@ class AnsweringMachine:
 
     def __init__(self) -> None:
         self.verdict: Verdict | None = None
+        self._answered = 0.0  # behind the last ring
         self._spoken_s = 0.0  # in all
         self._began: float | None = None  # when the first speech did
         self._spoke = 0.0  # when it was heard last
@@ -60,7 +66,7 @@ class AnsweringMachine:
         if due:
             self._asked = due[-1]
             return True
-        if not self._last_asked and now >= LAST_WORDS_S:
+        if not self._last_asked and now - self._answered >= LAST_WORDS_S:
             self._last_asked = True
             return True
         if not self._pause_asked and now - self._spoke >= 0.3:
@@ -73,14 +79,18 @@ class AnsweringMachine:
         self._text = text
         self._decide(now)
 
-    def beeped(self, now: float) -> None:
-        """A beep has ended."""
+    def beeped(self, hz: Sequence[float], now: float) -> None:
+        """A beep of one or two tones has ended."""
+        if self._began is None and max(hz) <= NETWORK_HZ:
+            if now < LONGEST_RINGING_S:
+                self._answered = now
+            return
         self._beep = now
         self.verdict = Verdict.MACHINE
 
     def awaits_us(self, now: float) -> bool:
         """Whether a person has answered, and has said what they wanted to."""
-        waits = now - self._spoke >= SHORT_PAUSE_S or now >= DECIDED_S + PATIENCE_S
+        waits = now - self._spoke >= SHORT_PAUSE_S or now - self._answered >= DECIDED_S + PATIENCE_S
         return self.verdict in (Verdict.HUMAN, Verdict.UNKNOWN) and waits
 
     def may_leave_message(self, now: float) -> bool:
@@ -95,7 +105,7 @@ class AnsweringMachine:
         if self.verdict:
             return
         if self._began is None:
-            if now >= DECIDED_S:
+            if now - self._answered >= (RINGS_AGAIN_S if self._answered else DECIDED_S):
                 self.verdict = Verdict.UNKNOWN
             return
         asks = phrases.HUMAN.search(self._text)
@@ -107,7 +117,7 @@ class AnsweringMachine:
             lasted <= GREETING_S and pause >= GREETING_PAUSE_S
         ):
             self.verdict = Verdict.HUMAN
-        elif now >= DECIDED_S:
+        elif now - self._answered >= DECIDED_S:
             goes_on = pause < SHORT_PAUSE_S and self._spoken_s >= LONG_S
             lives = asks or phrases.TIME_OF_DAY.search(self._text)
             self.verdict = Verdict.MACHINE if goes_on and not lives else Verdict.HUMAN

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.outbound.beeps import BeepDetector
+from agent.outbound.detection import Ear
 from agent.outbound.machine import AFTER_BEEP_S, DECIDED_S, SILENT_S, AnsweringMachine, Verdict
+from models.silero import SileroModel
 from tests.agent.outbound.greetings import RATE_HZ, Beep, Samples, over_the_line, silence, tone
 
 STEP_S = 0.032
@@ -84,7 +86,7 @@ def test_a_person_who_goes_on_is_let_finish() -> None:
 
 def test_who_is_taken_for_a_person_and_beeps_is_a_machine() -> None:
     line = Line().waits(0.3).says(3.2, "Good morning, Acme plumbers").says(1.5)
-    line.machine.beeped(line.now)
+    line.machine.beeped((1000,), line.now)
     assert line.verdict is Verdict.MACHINE
 
 
@@ -97,14 +99,14 @@ def test_nobody_says_anything() -> None:
 def test_the_message_comes_after_the_beep() -> None:
     line = Line().waits(0.3).says(5.0).waits(1.0)
     assert line.verdict is Verdict.MACHINE
-    line.machine.beeped(line.now)
+    line.machine.beeped((1000,), line.now)
     assert not line.machine.may_leave_message(line.now)
     assert line.machine.may_leave_message(line.now + AFTER_BEEP_S)
 
 
 def test_a_beep_within_the_greeting_is_not_its_end() -> None:
     line = Line().waits(0.3).says(4.0)
-    line.machine.beeped(line.now)
+    line.machine.beeped((1000,), line.now)
     line.says(2.0)
     assert not line.machine.may_leave_message(line.now + AFTER_BEEP_S)
 
@@ -128,6 +130,61 @@ def test_it_is_always_decided_in_time(parts: list[tuple[bool, float]]) -> None:
     for speech, seconds in parts:
         line.hears(seconds, speech=speech)
         assert line.verdict is not None or line.now < DECIDED_S + STEP_S
+
+
+CADENCES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # Tones in Hz, and how long they sound and don't, in seconds.
+    "American ringing": ((440, 480), (2, 4)),
+    "European ringing": ((425,), (1, 4)),
+    "French ringing": ((440,), (1.5, 3.5)),
+    "Swedish ringing": ((425,), (1, 5)),
+    "British ringing": ((400, 450), (0.4, 0.2, 0.4, 2)),
+    "American busy": ((480, 620), (0.5, 0.5)),
+    "European busy": ((425,), (0.5, 0.5)),
+    "British busy": ((400,), (0.375, 0.375)),
+    "congestion": ((480, 620), (0.25, 0.25)),
+}
+
+
+def sounds(name: str, seconds: float) -> Samples:
+    hz, lengths = CADENCES[name]
+    once = np.concatenate([silence(s) if nth % 2 else tone(Beep(hz, s)) for nth, s in enumerate(lengths)])
+    return np.tile(once, round(seconds / sum(lengths)) or 1)
+
+
+def verdict_of(sound: Samples) -> Verdict | None:
+    ear = Ear(SileroModel().voice_activity())
+    line = over_the_line(sound)
+    for start in range(0, len(line) - 319, 320):
+        ear.hear(line[start : start + 320].tobytes())
+    return ear.verdict
+
+
+@pytest.mark.parametrize("name", CADENCES)
+def test_what_the_network_sounds_is_no_machine(name: str) -> None:
+    assert verdict_of(sounds(name, 12)) is None
+    assert verdict_of(np.concatenate((sounds(name, 6), silence(8)))) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("name", CADENCES)
+def test_ringing_without_end_is_given_up(name: str) -> None:
+    assert verdict_of(sounds(name, 70)) is Verdict.UNKNOWN
+
+
+def test_a_beep_alone_is_a_machine() -> None:
+    assert verdict_of(np.concatenate((silence(1), tone(Beep((1000,), 0.4)), silence(0.5)))) is Verdict.MACHINE
+
+
+@pytest.mark.parametrize("speech_s", [0.4, 3.9])
+def test_who_answers_behind_the_ringing_is_judged_as_anyone(speech_s: float) -> None:
+    line = Line()
+    line.machine.beeped((425,), 0.1)
+    for _ in range(3):
+        line.waits(5.0).machine.beeped((425,), line.now)
+    line.waits(0.3).says(speech_s).waits(0.7)
+    assert line.verdict is (Verdict.HUMAN if speech_s < 1 else Verdict.MACHINE)
+    line.machine.beeped((425,), line.now)
+    assert line.verdict is Verdict.MACHINE
 
 
 def beeps(sound: Samples) -> list[float]:
