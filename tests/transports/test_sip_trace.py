@@ -149,4 +149,7 @@ def test_no_call_id_takes_long_to_find() -> None:
     began = time.thread_time()
     assert trace.call_id_of(b"OPTIONS sip:a@b SIP/2.0\r\nCall-ID:" + b" " * 8000 + b"\r\n") == ""
     assert time.thread_time() - began < 0.1
+    assert trace.call_id_of(b"Call-ID:\r\n a@b\r\n") == "a@b"
+    assert trace.call_id_of(b"Call-ID: \n\t  \r\n a@b\r\n") == "a@b"
+    assert trace.call_id_of(b"Call-ID:\r\ni: a@b\r\n") == "a@b"
     assert trace.call_id_of(b"i:\t a b \r\nCall-ID: c\r\n") == "a b"

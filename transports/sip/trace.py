@@ -36,7 +36,7 @@ _NAME = re.compile(
 )
 _ORIGIN = re.compile(r"^o=\S+", re.MULTILINE)
 _CONTENT_LENGTH = re.compile(r"^((?:content-length|l)[ \t]*:[ \t]*)\d+", _LINE)
-_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s][^\r\n]*)", _LINE)
+_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*+(?:\r?\n[ \t]++)*+([^\s][^\r\n]*)", _LINE)
 _END_OF_HEAD = re.compile(r"\r?\n\r?\n")
 
 
