@@ -369,6 +369,8 @@ async def test_transfers_leave_nothing_behind() -> None:
     ("refer_to", "to", "replaces"),
     [
         ("sip:a@b", "sip:a@b", ""),
+        ("sip:a@b;user=phone ; x=y", "sip:a@b", ""),
+        (r'"A \"B\" <c>, \\" < sip:a@b > ; x=y', "sip:a@b", ""),
         ("<sip:a@b;transport=tcp>;method=INVITE", "sip:a@b;transport=tcp", ""),
         ("<sip:a@b;user=phone;transport=tcp>", "sip:a@b;transport=tcp", ""),
         ("<sip:a@b?replaces=c%3Bto-tag%3Dd%3Bfrom-tag%3De>", "sip:a@b", "c%3Bto-tag%3Dd%3Bfrom-tag%3De"),
@@ -381,7 +383,17 @@ def test_whom_a_refer_names(refer_to: str, to: str, replaces: str) -> None:
 
 @pytest.mark.parametrize(
     "refer_to",
-    ["", "<>", "<a> <b>", "<sip:a@b?Replaces=c>", "<sip:a@b?Replaces=c%0D%0AX:y%3Bto-tag%3Dd>", "a b"],
+    [
+        "",
+        "<>",
+        "<a> <b>",
+        "<a b>",
+        "a;b,c",
+        '"a\\" <b>',
+        "<sip:a@b?Replaces=c>",
+        "<sip:a@b?Replaces=c%0D%0AX:y%3Bto-tag%3Dd>",
+        "a b",
+    ],
 )
 def test_what_is_no_refer_to(refer_to: str) -> None:
     with pytest.raises(ValueError, match="no "):

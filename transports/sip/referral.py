@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-_REFER_TO = re.compile(r'(?:"[^"]*"\s*|[^"<>]*)<(?P<uri>[^<>]+)>(?:;[^<>]*)?|(?P<bare>[^<>;?,\s]+)')
+# Without brackets, parameters are the header's, and there are no headers (RFC 3261 20).
+_REFER_TO = re.compile(
+    r'(?:"(?:\\.|[^"\\])*+"\s*|[^"<>]*)<\s*(?P<uri>[^<>\s]+)\s*>(?:\s*;[^<>]*)?'
+    r"|(?P<bare>[^<>;?,\s]+)(?:\s*;[^<>?,]*)?"
+)
 _USER_PARAMETER = re.compile(r";user=(?:phone|ip)(?=;|$)", re.IGNORECASE)
 
 
