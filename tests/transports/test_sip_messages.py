@@ -27,7 +27,10 @@ SDP = (
 
 def invite(*headers: tuple[str, str], body: bytes = SDP) -> Message:
     content = (("Content-Type", "application/sdp"),) if body else ()
-    fixed = (("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>"), ("Call-ID", "1"), ("CSeq", "1 INVITE"))
+    fixed = (
+        *(("From", "<sip:jo@x>;tag=1"), ("To", "<sip:a@b>"), ("Call-ID", "1"), ("CSeq", "1 INVITE")),
+        ("Contact", "<sip:jo@x>"),
+    )
     return Message("INVITE sip:a@b SIP/2.0", (*fixed, *headers, *content), body)
 
 
@@ -315,6 +318,23 @@ def test_a_call_id_that_names_no_call_is_bad(call_id: str) -> None:
     outcome = dialogs.received(invite().replace("Call-ID", call_id), PEER)
     assert outcome == Reply(400, "Bad Request")
     assert dialogs.find(call_id) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("From", "<sip:jo@x>"), ("Contact", None), ("Contact", "*"), ("Contact", "<tel:+1>")],
+)
+def test_who_cant_be_answered_within_the_call_is_told_that_it_is_their_fault(
+    header: str, value: str | None
+) -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    assert dialogs.received(invite().replace(header, value), PEER) == Reply(400, "Bad Request")
+
+
+def test_a_content_type_may_have_spaces() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    spaced = invite().replace("Content-Type", "Application / SDP ; x=y")
+    assert isinstance(dialogs.received(spaced, PEER), Message)
 
 
 def test_a_second_invite_of_the_same_call_is_a_loop() -> None:

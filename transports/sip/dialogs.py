@@ -17,13 +17,14 @@ from transports.sip.accounts import Account
 from transports.sip.dialog import Agreement, Dialog, DialogEvent
 from transports.sip.encryption import Encryption, answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, Reply, parameter
-from transports.sip.parties import Parties, parties
+from transports.sip.parties import Parties, parties, uri_of
 from transports.sip.referral import Referral, Replaces
 from transports.sip.sdp import Ip, NotAcceptable
 from transports.sip.session_timer import MIN_SE_S, TooSmall, asked_for
 from transports.sip.trace import call_id_of
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
+_SIP = re.compile("sips?:", re.IGNORECASE)
 _LEFT_TO_THE_STACK = {"BYE", "UPDATE", "PRACK", "ACK"}
 _KNOWN = {"MESSAGE", "NOTIFY", "SUBSCRIBE", "PUBLISH", "REGISTER"}
 _LONGEST_CALL_ID = 512  # baresip-python doesn't tell one of 3,000 characters whole
@@ -261,7 +262,10 @@ class Dialogs:
 
     def _invited(self, request: Message, source: Ip) -> Message | Reply:
         call_id = request.header("Call-ID")
-        if not call_id.isascii() or len(call_id) > _LONGEST_CALL_ID:
+        tag = parameter(request.header("From"), "tag")
+        # Where it begins a dialog, RFC 3261 8.1.1 and 12.1.1 want both; the stack would say 500.
+        whole = tag and any(_SIP.match(uri_of(one)) for one in request.values("Contact")[:1])
+        if not whole or not call_id.isascii() or len(call_id) > _LONGEST_CALL_ID:
             return Reply(400, "Bad Request")
         if self.unavailable_s is not None:
             return Reply(503, "Service Unavailable", (("Retry-After", str(self.unavailable_s)),))
@@ -274,7 +278,6 @@ class Dialogs:
         contact = account.agent.user if account else ""
         who = parties(request, trusted=trusted, contact=contact, headers=self.headers)
         private = request.header("Via").upper().startswith("SIP/2.0/TLS")
-        tag = parameter(request.header("From"), "tag")
         dialog = self._dialog(who, tag)
         dialog.private, dialog.came_from = private, str(source)
         if account:

@@ -47,7 +47,7 @@ class Candidate:
 
 def of_body(content_type: str, body: bytes) -> bytes | None:
     """The SDP in a request's body, which may be one of several parts; None if there is none."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = "".join(content_type.partition(";")[0].split()).lower()
     if kind == "application/sdp":
         return body or None
     if not kind.startswith("multipart/"):
