@@ -100,6 +100,17 @@ def test_no_invite_takes_long(what: str) -> None:
     assert time.thread_time() - began < 0.05
 
 
+@pytest.mark.parametrize("line", [b"m=audio 1 RTP/SAVP 0\r\n", b"a=fmtp:1 x\r\n", b"c=IN IP4 1.2.3.4\r\n"])
+@pytest.mark.parametrize("first", [True, False])
+def test_no_description_takes_long(line: bytes, first: bool) -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: True, reaches=lambda _: False)
+    several, many = b"m=audio 1 RTP/AVP 18\r\n" * 4, line * (HUGE // len(line))
+    request = invite(body=SDP.partition(b"m=")[0] + (many + several if first else several + many))
+    began = time.thread_time()
+    dialogs.received(request, PEER)
+    assert time.thread_time() - began < 0.1
+
+
 def test_no_key_takes_long() -> None:
     dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: True, reaches=lambda _: False)
     dialogs.received(invite(), PEER)

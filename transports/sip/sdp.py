@@ -13,7 +13,7 @@ Ip = IPv4Address | IPv6Address
 _STATIC = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 6
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 _REFUSED = "m=refused"  # what the stack sees in the place of an `m=audio` that it isn't to look at
-_MOST_AUDIO = 8  # of which one is looked for that can be answered
+_MOST_AUDIO, _MOST_MEDIA = 4, 32  # among which one is looked for that can be answered
 _MOST_BOUNDARIES = 32  # of parts, which may be in one another
 _MOST_PARAMETERS = 500  # of their headers, and of codecs
 _LINE_BYTES = 2000  # RFC 5322 2.1.1 allows 1,000
@@ -120,7 +120,7 @@ def choices(sdp: bytes) -> Iterator[bytes]:
     session, media = sections(sdp)
     audio = [one for one in media if one[0].startswith("m=audio ")]
     offered = [one for one in audio if port_of(one[0])] or audio[:1]
-    if len(audio) < 2:
+    if len(audio) < 2 or len(media) > _MOST_MEDIA:
         yield sdp
         return
     for chosen in offered[:_MOST_AUDIO]:
