@@ -22,6 +22,7 @@ class Backoff:
         self._stable_s = stable_s
         self._give_up_after = give_up_after
         self._ready_at: float | None = None
+        self._next_s = 0.0
         self.failures = 0
 
     @property
@@ -36,9 +37,8 @@ class Backoff:
     def failed(self, now: float) -> float:
         """The process died, or didn't come up. Returns the seconds to wait before the next try."""
         if self._ready_at is not None and now - self._ready_at >= self._stable_s:
-            self.failures = 0
+            self.failures, self._next_s = 0, 0.0
         self._ready_at = None
         self.failures += 1
-        if self.failures == 1:
-            return 0.0
-        return min(self._longest_s, self._first_s * 2.0 ** (self.failures - 2))
+        wait_s, self._next_s = self._next_s, min(self._longest_s, 2 * self._next_s or self._first_s)
+        return wait_s

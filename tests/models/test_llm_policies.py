@@ -23,6 +23,11 @@ def test_waits_double_up_to_the_longest() -> None:
     assert [backoff.failed(0.0) for _ in range(6)] == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]
 
 
+def test_waiting_goes_on_for_days() -> None:
+    backoff = Backoff(longest_s=10.0)
+    assert {backoff.failed(0.0) for _ in range(20_000)} >= {0.0, 10.0}
+
+
 def test_crashes_in_a_row_are_hopeless_and_a_long_life_forgives_them() -> None:
     backoff = Backoff(stable_s=30.0, give_up_after=2)
     backoff.failed(0.0)
