@@ -288,7 +288,9 @@ class Lane:
 
     def _work(self) -> None:
         # Threads that the models start inherit it: a packet is never late because a model thinks.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < NICENESS:  # less nice than it is, only root may be
+            os.setpriority(os.PRIO_PROCESS, thread, NICENESS)
         while True:
             with self._changed:
                 while not (job := self._next()) and not self._closed:

@@ -1,9 +1,11 @@
 import asyncio
 import gc
+import os
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -69,6 +71,22 @@ async def test_returns_what_the_work_returns(lane: Lane) -> None:
     name = await lane.run("a", lambda: threading.current_thread().name)
     assert name == "lane-test"
     assert lane.stats.done == 1
+
+
+async def test_works_in_a_process_that_is_nicer() -> None:
+    """Who isn't root can't take that back."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def made() -> Lane:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)  # of this thread, and of its own
+        return Lane("test")
+
+    with ThreadPoolExecutor(1) as thread:
+        lane = thread.submit(made).result()
+    assert await lane.run("a", niceness) == 15
+    await lane.close()
 
 
 async def test_calls_take_turns(lane: Lane) -> None:
