@@ -48,6 +48,7 @@ class OllamaModel:
         briefs: Sequence[Brief],
         max_calls: int,
     ) -> None:
+        """`http` stays its owner's to close."""
         self.url = url
         self.model = model
         self.device = ""
@@ -105,9 +106,6 @@ class OllamaModel:
             return False
         self._loaded_at = time.monotonic()
         return True
-
-    async def close(self) -> None:
-        """The client is shared, and closed by its owner."""
 
     async def _find(self) -> None:
         name = named(self.model, await self._ollama.models())

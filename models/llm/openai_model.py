@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
 from config.llm import LlmSettings
@@ -20,7 +20,6 @@ from models.llm.brief import Brief
 from models.llm.dialect import Dialect
 from models.llm.endpoint import Kind
 from models.llm.probe import thinks_first
-from models.llm.where import mounts
 
 QUESTION_S = 3.0
 TRIAL_S = 30.0
@@ -40,10 +39,12 @@ class OpenAiModel:
         url: str,
         model: str,
         settings: LlmSettings,
+        http: httpx2.AsyncClient,
         *,
         api_key: str | None,
         briefs: Sequence[Brief],
     ) -> None:
+        """`http` stays its owner's to close."""
         self.url = url
         self.model = model
         self.device = ""
@@ -58,10 +59,8 @@ class OpenAiModel:
             api_key=api_key or "none",
             base_url=url,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(
-                mounts=mounts(url),
-                timeout=httpx2.Timeout(None, connect=QUESTION_S),
-            ),
+            timeout=httpx2.Timeout(None, connect=QUESTION_S),
+            http_client=http,
         )
 
     @property
@@ -104,9 +103,6 @@ class OpenAiModel:
 
     async def still_loaded(self) -> bool:
         return True
-
-    async def close(self) -> None:
-        await self._client.close()
 
     async def _try(self) -> None:
         """A conversation as they begin, to see what of it is refused, and to have the first persona read."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from loguru import logger
+from openai import DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 
 from config.llm import LlmEndpointSettings, LlmSettings
@@ -52,7 +53,6 @@ class Driver(Protocol):
 
     def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]: ...
     async def still_loaded(self) -> bool: ...
-    async def close(self) -> None: ...
 
 
 class RemoteEndpoint(Endpoint):
@@ -85,7 +85,8 @@ class RemoteEndpoint(Endpoint):
         self._named_by = named_by
         self._briefs = briefs
         self._max_calls = max_calls
-        self._http = httpx2.AsyncClient(timeout=10.0, mounts=mounts(where.url))
+        # One for all drivers: answers outlive the one that they were asked of.
+        self._http = DefaultAsyncHttpxClient(timeout=10.0, mounts=mounts(where.url))
         self._driver: Driver | None = None
         self._beating: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -112,7 +113,7 @@ class RemoteEndpoint(Endpoint):
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
-        await self._forget_driver()
+        self._driver = None
         await self._http.aclose()
         self._set("down", self.last_error)
 
@@ -179,7 +180,7 @@ class RemoteEndpoint(Endpoint):
             await driver.get_ready(idle=self.calls == 0, on_loading=lambda what: self._set("loading", what))
         except ModelError as error:
             if isinstance(error, ModelAway):  # what comes back may be another server
-                await self._forget_driver()
+                self._driver = None
             self._set("down", str(error))
             return
         self.wanted = True  # it was there: from now on it is missed
@@ -219,14 +220,10 @@ class RemoteEndpoint(Endpoint):
             self._where.url.rstrip("/"),
             self._where.model,
             self._settings,
+            self._http,
             api_key=key,
             briefs=self._briefs,
         )
-
-    async def _forget_driver(self) -> None:
-        if self._driver is not None:
-            driver, self._driver = self._driver, None
-            await driver.close()
 
     def _set(self, state: Any, error: str | None) -> None:
         if state != self.state:

@@ -73,11 +73,14 @@ class FakeOpenAI:
         self.script_of = script_of
         self.requests: list[dict[str, Any]] = []
         self.refuses_trials = False
+        self.busy = False  # so that it doesn't tell its models
         self.app = FastAPI()
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
 
-    async def models(self) -> dict[str, Any]:
+    async def models(self) -> Response | dict[str, Any]:
+        if self.busy:
+            return Response(status_code=429)
         return {"object": "list", "data": [{"id": "scripted", "object": "model"}]}
 
     async def complete(self, request: Request) -> Response:

@@ -10,7 +10,8 @@ import pytest
 from models.errors import ModelFailed
 from models.llm.language_model import Llm
 from tests.models.fake_openai import Raw, Refuse, Say, Strict, scripted
-from tests.models.quirks import QUIRKS, Quirk, asked_with, deltas
+from tests.models.quirks import QUIRKS, Quirk, asked_with, choice, deltas
+from tests.waiting import until
 
 AGAIN = "Sorry?"
 END_CALL = {"type": "function", "function": {"name": "end_call", "description": "Hang up.", "parameters": {}}}
@@ -81,6 +82,18 @@ async def test_a_server_that_says_when_isn_t_asked_before() -> None:
         with pytest.raises(ModelFailed, match="is busy"):
             await answered(llm)
         assert len(fake.requests) == 1
+
+
+async def test_answers_go_on_while_a_server_is_too_busy_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.llm.remote.BEAT_S", 0.05)
+    words = ["We", " are", " open."]
+    async with scripted(Raw([choice({"content": word}) for word in words], pause_s=0.5)) as (llm, fake):
+        answer = asyncio.create_task(answered(llm))
+        await until(lambda: bool(fake.requests))
+        fake.busy = True
+        await until(lambda: llm.state == "down")
+        assert not answer.done()
+        assert await answer == ("We are open.", [])
 
 
 async def test_a_busy_server_isn_t_asked_all_the_time() -> None:

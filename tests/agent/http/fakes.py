@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
@@ -174,7 +175,8 @@ class FakeEndpoint(Endpoint):
     def __init__(self, url: str = "http://127.0.0.1:1/v1", model: str = "tiny") -> None:
         super().__init__()
         self.url, self.model = url, model
-        self._server = OpenAiModel(url, model, LlmSettings(), api_key=None, briefs=())
+        self._http = httpx2.AsyncClient()
+        self._server = OpenAiModel(url, model, LlmSettings(), self._http, api_key=None, briefs=())
 
     def fit(self, params: Mapping[str, Any], *, keep: int, slot: int | None) -> dict[str, Any]:
         return {**params, "model": self.model}
@@ -188,7 +190,7 @@ class FakeEndpoint(Endpoint):
         return
 
     async def close(self) -> None:
-        await self._server.close()
+        await self._http.aclose()
 
 
 class FakeLlm:
