@@ -52,6 +52,7 @@ class OpenAiModel:
         self.calls_borne: int | None = None
         self.proven = False
         self.thinks_first = False
+        self._tells_ends = False  # by the reason why an answer has ended; not every server does
         self._briefs = briefs
         self._settings = settings
         self._dialect = Dialect()
@@ -80,6 +81,15 @@ class OpenAiModel:
             await self._try()
 
     async def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        ended = None
+        async with aclosing(self._streamed(params)) as chunks:
+            async for chunk in chunks:
+                ended = ended or _ends(chunk)
+                yield chunk
+        if self._tells_ends and ended is False:  # as where a gateway loses the server behind it
+            raise ModelAway(f"{self.url} ended an answer without a reason.")
+
+    async def _streamed(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         for _ in range(MOST_LESSONS):
             asked = self._dialect.apply(params)
             try:
@@ -118,13 +128,21 @@ class OpenAiModel:
         if first.tools:
             params["tools"] = list(first.tools)
         try:
-            async with asyncio.timeout(TRIAL_S), aclosing(self.chat(params)) as answer:
+            async with asyncio.timeout(TRIAL_S), aclosing(self._watched(params)) as answer:
                 async for _ in answer:
                     pass
         except TimeoutError:
             raise ModelAway(f"{self.url} takes more than {TRIAL_S:.0f} s to answer.") from None
-        self.thinks_first = await thinks_first(self.chat, self.model)
+        self.thinks_first = await thinks_first(self._watched, self.model)
         self.proven = True
+
+    async def _watched(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """An answer; and see whether the server tells its end."""
+        ended = False
+        async for chunk in self._streamed(params):
+            ended = ended or _ends(chunk)
+            yield chunk
+        self._tells_ends = ended
 
     @contextmanager
     def _told(self, *, nonsense: type[ModelFailed] = ModelFailed) -> Iterator[None]:
@@ -158,6 +176,10 @@ class OpenAiModel:
         if status >= 500:
             return ModelOverloaded(f"{self.url} failed (HTTP {status}).")
         return ModelFailed(f"{self.url} refuses the request (HTTP {status}).")
+
+
+def _ends(chunk: ChatCompletionChunk) -> bool:
+    return any(choice.finish_reason for choice in chunk.choices or ())
 
 
 class _Refused(ModelFailed):

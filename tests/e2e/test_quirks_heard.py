@@ -116,6 +116,7 @@ async def scripted(
 ) -> AsyncIterator[Scripted]:
     # Those two first: while they are loaded the fake would answer nobody.
     fake = FakeOpenAI()
+    fake.tells_ends = False  # nor do all of the quirks
     async with fake_served(fake.app) as url:
         settings = {
             "OFFHOOK_LLM__URL": f"{url}/v1",

@@ -48,6 +48,11 @@ class Raw:
     done: bool = True
     pause_s: float = 0.0  # between two
 
+    @property
+    def ends(self) -> bool:
+        """Whether it says so, as some servers never do."""
+        return any('"finish_reason": "' in data for data in self.data)
+
 
 @dataclass(frozen=True)
 class Strict:
@@ -73,6 +78,7 @@ class FakeOpenAI:
         self.script_of = script_of
         self.requests: list[dict[str, Any]] = []
         self.refuses_trials = False
+        self.tells_ends = True
         self.busy = False  # so that it doesn't tell its models
         self.app = FastAPI()
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
@@ -124,14 +130,17 @@ class FakeOpenAI:
                 await asyncio.Event().wait()
             if step.break_off:
                 raise ConnectionResetError("scripted")
-        yield event({}, finish_reason="stop")
+        yield event({}, finish_reason="stop" if self.tells_ends else None)
         yield b"data: [DONE]\n\n"
 
 
 @asynccontextmanager
-async def scripted(*script: Step, **settings: Any) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
+async def scripted(
+    *script: Step, tells_ends: bool = True, **settings: Any
+) -> AsyncIterator[tuple[Llm, FakeOpenAI]]:
     """The language model that all calls share, with such a server behind it."""
     fake = FakeOpenAI(*script)
+    fake.tells_ends = tells_ends
     async with served(fake.app) as url:
         llm = Llm(LlmSettings(url=f"{url}/v1", model="scripted", **settings), weights=None, environ={})
         try:

@@ -45,7 +45,8 @@ async def answered(llm: Llm, *, again: str = AGAIN) -> tuple[str, list[str]]:
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
 async def test_only_the_answer_comes_out(quirk: Quirk) -> None:
-    async with scripted(*quirk.script, first_token_timeout_s=2) as (llm, _):
+    tells_ends = not any(isinstance(step, Raw) and not step.ends for step in quirk.script)
+    async with scripted(*quirk.script, tells_ends=tells_ends, first_token_timeout_s=2) as (llm, _):
         said, called = await answered(llm)
     assert said == (f"{quirk.said} {AGAIN}".strip() if quirk.lost else quirk.said)
     assert called == list(quirk.called)
@@ -72,6 +73,15 @@ async def test_an_answer_without_words_is_asked_for_once_more(sent: Raw) -> None
             await answered(llm, again="")
 
 
+@pytest.mark.parametrize("done", [True, False])
+async def test_half_an_answer_isn_t_a_whole_one_though_its_stream_closes_in_order(done: bool) -> None:
+    half = Raw([choice({"content": "We are"})], done=done)
+    async with scripted(half) as (llm, _):
+        assert await answered(llm) == (f"We are {AGAIN}", [])
+    async with scripted(half, tells_ends=False) as (llm, _):  # nor of any other
+        assert await answered(llm) == ("We are", [])
+
+
 async def test_a_server_that_says_when_isn_t_asked_before() -> None:
     async with scripted(Refuse(429, retry_after="1"), Say(("Good day.",))) as (llm, fake):
         began = asyncio.get_running_loop().time()
@@ -87,7 +97,12 @@ async def test_a_server_that_says_when_isn_t_asked_before() -> None:
 async def test_answers_go_on_while_a_server_is_too_busy_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.llm.remote.BEAT_S", 0.05)
     words = ["We", " are", " open."]
-    async with scripted(Raw([choice({"content": word}) for word in words], pause_s=0.5)) as (llm, fake):
+    async with scripted(
+        Raw([choice({"content": word}) for word in words], pause_s=0.5), tells_ends=False
+    ) as (
+        llm,
+        fake,
+    ):
         answer = asyncio.create_task(answered(llm))
         await until(lambda: bool(fake.requests))
         fake.busy = True
