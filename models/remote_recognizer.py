@@ -22,8 +22,8 @@ from models.whisper import LONGEST_S, Recognizer
 
 
 class SegmentHeard(BaseModel):
-    avg_logprob: float = 0.0
-    no_speech_prob: float = 0.0
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
 
 
 class Beyond(BaseModel):
@@ -42,7 +42,7 @@ class Heard(BaseModel):
     text: str
     language: str | None = Field(None, description="A code (en), or its English name.")
     duration: float | None = None
-    segments: list[SegmentHeard] = []
+    segments: list[SegmentHeard] | None = []
     offhook: Beyond | None = None
 
 
@@ -164,9 +164,9 @@ class RemoteRecognizer(Remote[Recognizer]):
 
 
 def _transcript(heard: Heard, wanted: str | None, took_ms: float, network_ms: float) -> Transcript:
-    segments, beyond = heard.segments, heard.offhook or Beyond()
-    logprob = min((one.avg_logprob for one in segments), default=0.0)
-    no_speech = min((one.no_speech_prob for one in segments), default=0.0)
+    segments, beyond = heard.segments or (), heard.offhook or Beyond()
+    logprob = min((one.avg_logprob or 0.0 for one in segments), default=0.0)
+    no_speech = min((one.no_speech_prob or 0.0 for one in segments), default=0.0)
     text = "" if is_noise(heard.text, logprob, no_speech) else heard.text.strip()
     return Transcript(
         text,

@@ -133,6 +133,18 @@ async def test_what_a_server_hears_is_taken_for_words_alone() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [None, [{"text": WORDS, "avg_logprob": None, "no_speech_prob": None}], [{"no_speech_prob": None}]],
+)
+async def test_what_a_server_doesnt_know_may_be_null(segments: Any) -> None:
+    """As of vLLM's segments."""
+    said = {"text": WORDS, "language": "en", "duration": "2.1", "segments": segments, "words": None}
+    async with fake(said) as server, hearing(server) as recognizer:
+        heard = await transcribe(recognizer)
+    assert (heard.text, heard.avg_logprob, heard.no_speech_prob) == (WORDS, 0.0, 0.0)
+
+
 async def test_a_server_without_segments_is_asked_for_less() -> None:
     async with fake(400, {"text": WORDS}) as server, hearing(server) as recognizer:
         assert (await transcribe(recognizer)).text == WORDS
