@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import cache
 
 from babel import Locale
@@ -115,7 +116,7 @@ class RemoteRecognizer(Remote[Recognizer]):
         languages = heard.languages or Languages({heard.language: 1.0}, len(pcm) / 2 / SAMPLE_RATE_HZ)
         if (wanted := language(languages)) != heard.language:
             heard = await self._ask(pcm, wanted, hint, priority, guess=guess)
-        return heard
+        return replace(heard, languages=languages)
 
     async def _ask(
         self,

@@ -179,6 +179,7 @@ async def test_a_language_that_may_not_be_is_asked_for_again() -> None:
     assert [dict(languages.probabilities) for languages in seen] == [{"fr": 1.0}]
     assert [asked.get("language") for asked in server.asked] == [None, "en"]
     assert (heard.text, heard.language) == (WORDS, "en")
+    assert heard.languages == seen[0]
 
 
 async def test_a_key_is_sent_and_named_where_it_is_wrong() -> None:
