@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -199,7 +200,7 @@ class Catalog:
                 return self.install(model.name, progress)
             for file in model.hub_files:
                 if self._store.cached(model, file) is None:
-                    with hub.fetched(model.hub, file.name, self._store.folder(model)) as blocks:
+                    with closing(hub.fetched(model.hub, file.name, self._store.folder(model))) as blocks:
                         self._store.write(model, file, blocks, progress)
         return self._store.unpack(model, progress)
 

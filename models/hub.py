@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx2
@@ -18,13 +17,13 @@ _WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*", 
 _VOICES = "rhasspy/piper-voices"
 
 
-@contextmanager
-def fetched(hub: Hub, name: str, folder: Path) -> Iterator[Iterator[bytes]]:
-    """The contents of a file of a bundled model. A download that breaks off is resumed from `folder`."""
+def fetched(hub: Hub, name: str, folder: Path) -> Generator[bytes, None, None]:
+    """The contents of a file of a bundled model. A download that breaks off is resumed from `folder`, which
+    is one process's at a time."""
     if hub.web:
         with httpx2.stream("GET", f"{hub.web}/{name}", follow_redirects=True, timeout=10.0) as response:
             response.raise_for_status()
-            yield response.iter_bytes(BLOCK_BYTES)
+            yield from response.iter_bytes(BLOCK_BYTES)
         return
     from huggingface_hub import hf_hub_download
 
@@ -33,7 +32,8 @@ def fetched(hub: Hub, name: str, folder: Path) -> Iterator[Iterator[bytes]]:
     fetched = hf_hub_download(hub.repository, path, revision=hub.revision, local_dir=unfinished)
     try:
         with Path(fetched).open("rb") as file:
-            yield iter(lambda: file.read(BLOCK_BYTES), b"")
+            while block := file.read(BLOCK_BYTES):
+                yield block
     finally:
         shutil.rmtree(unfinished)
 

@@ -168,3 +168,9 @@ async def test_what_nobody_noted_is_unknown_until_it_is_fetched_again(catalog: C
     (path.with_suffix(".onnx.json")).unlink()
     with pytest.raises(WeightsError, match=r"onnx\.json is gone; fetch it again"):
         catalog.verify("fr_FR-siwis-medium")
+
+
+async def test_two_who_fetch_the_same_at_once_both_have_it(catalog: Catalog) -> None:
+    catalogs = [Catalog(catalog.cache, [speaker(b"thoughts", REPOSITORY)]) for _ in range(4)]
+    folders = await asyncio.gather(*(asyncio.to_thread(each.pull, "mind", "bundled") for each in catalogs))
+    assert [(folder / "mind.gguf").read_bytes() for folder in folders] == [b"thoughts"] * 4
