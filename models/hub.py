@@ -44,6 +44,8 @@ def fetch_whisper(name: str, folder: Path) -> list[Path]:
 
     repository = name if "/" in name else f"Systran/faster-whisper-{name}"
     snapshot_download(repository, local_dir=folder, allow_patterns=list(_WHISPER_FILES))
+    if not (folder / "model.bin").is_file():  # what is there of it is returned where the hub is away
+        raise FileNotFoundError(f"{repository} has no model.bin, or can't be reached.")
     return [path for pattern in _WHISPER_FILES for path in folder.glob(pattern)]
 
 

@@ -174,3 +174,17 @@ async def test_two_who_fetch_the_same_at_once_both_have_it(catalog: Catalog) -> 
     catalogs = [Catalog(catalog.cache, [speaker(b"thoughts", REPOSITORY)]) for _ in range(4)]
     folders = await asyncio.gather(*(asyncio.to_thread(each.pull, "mind", "bundled") for each in catalogs))
     assert [(folder / "mind.gguf").read_bytes() for folder in folders] == [b"thoughts"] * 4
+
+
+async def test_what_broke_off_isnt_taken_for_whole_while_the_hub_is_away(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = catalog.cache / "whisper" / "medium"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}")
+    with monkeypatch.context() as away:
+        away.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(WeightsError, match=r"^medium couldn't be fetched: "):
+            await asyncio.to_thread(catalog.pull, "medium", "speech-to-text")
+    await asyncio.to_thread(catalog.pull, "medium", "speech-to-text")
+    assert (folder / "model.bin").read_bytes() == b"weights"
