@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from loguru import logger
+
 from models.errors import WeightsError
 from models.files import write_whole
 
@@ -54,7 +56,10 @@ class Verified:
         """Remember a file that was just checked."""
         with self._lock:
             self._known[str(path)] = _identity(path, sha256)
-            write_whole(self._path, json.dumps(self._known).encode())
+            try:
+                write_whole(self._path, json.dumps(self._known).encode())
+            except OSError as error:  # it is checked again at the next start
+                logger.debug(f"{self._path} couldn't be written: {error}")
 
 
 def _identity(path: Path, sha256: str) -> list[object]:

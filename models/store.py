@@ -67,10 +67,13 @@ class Store:
         Raises WeightsError.
         """
         files = self._required(model)
-        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="weights") as workers:
-            paths = list(workers.map(lambda file: self._file(model, file, progress), files))
-        if len({path.parent for path in paths}) > 1:
-            return self._gathered(model, paths)
+        try:
+            with ThreadPoolExecutor(max_workers=4, thread_name_prefix="weights") as workers:
+                paths = list(workers.map(lambda file: self._file(model, file, progress), files))
+            if len({path.parent for path in paths}) > 1:
+                return self._gathered(model, paths)
+        except OSError as error:
+            raise WeightsError(f"{model.name} couldn't be put into {self.folder(model)}: {error}") from error
         return paths[0].parent
 
     def verify(self, model: Bundled, progress: Progress | None = None) -> None:

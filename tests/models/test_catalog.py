@@ -119,6 +119,17 @@ def test_what_a_killed_process_left_is_written_over(shelf: Catalog) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "settings.json"]
 
 
+def test_where_nothing_can_be_written(package: Path, tmp_path: Path) -> None:
+    """As on a full disk; nobody may keep root from writing."""
+    (tmp_path / "file").touch()
+    joined, (_, settings) = fake(), fake().files
+    single = replace(joined, name="single", files=(settings,), hub_files=(settings,))
+    shelf = Catalog(tmp_path / "file", [joined, single])
+    assert shelf.whisper("single") == package
+    with pytest.raises(WeightsError, match=r"^fake couldn't be put into .*/file/bundled/fake: .*Not a dir"):
+        shelf.whisper("fake")
+
+
 def test_all_who_need_it_at_once_get_it_whole(shelf: Catalog) -> None:
     catalogs = [Catalog(shelf.cache, [fake()]) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
