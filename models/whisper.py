@@ -265,12 +265,14 @@ class Recognizer:
     def _hear_halves(
         self, samples: Samples, wanted: str | LanguageChoice, expected: Expected, once: bool, effort: _Effort
     ) -> _Steps:
-        """Both in the language of the first."""
+        """Both in the language of the first, if that says anything."""
         expected = replace(expected, reads=None)  # which waits for all of it
         before, after = halves(samples)
         first = yield from self._hear(before, wanted, expected, once, effort)
         yield
-        second = yield from self._hear(after, first.language, expected, once, effort)
+        second = yield from self._hear(
+            after, first.language if first.text else wanted, expected, once, effort
+        )
         return joined([first, second])
 
     def _prepare(self) -> None:

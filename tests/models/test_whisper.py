@@ -137,6 +137,18 @@ async def test_the_language_is_detected_when_it_isnt_given(recognizer: Recognize
 
 
 @pytest.mark.models
+def test_a_language_isnt_told_by_the_noise_before_the_words(
+    recognizer: Recognizer, question: Samples
+) -> None:
+    """Of half a minute, the first half may be none."""
+    hiss = np.random.default_rng(1).normal(0, 1000, 16_000 * 14).astype(np.int16)
+    heard = recognizer.transcribe_now(np.concatenate((hiss, question)), None)
+    assert (heard.language, plain(heard.text)) == ("en", "what time do you open tomorrow")
+    assert heard.languages
+    assert heard.languages.audible_s < 10
+
+
+@pytest.mark.models
 def test_a_click_has_a_language_too(recognizer: Recognizer) -> None:
     click = np.full(100, 3000, np.int16)  # less than a frame, by which it is told how long anything is heard
     heard = recognizer.transcribe_now(click, None)
