@@ -7,10 +7,10 @@ from models.repetition import plain
 # Real callers say some of these too, so they are dropped only when the model itself doubts that there was
 # speech.
 _HALLUCINATIONS = frozenset({
-    "bye", "gracias", "hmm", "i", "merci", "merci d avoir regarde cette video", "music", "oh", "okay", "so",
-    "sous titrage", "sous titres realises par la communaute d amara org", "subscribe", "thank you",
-    "thank you for watching", "thank you very much", "thanks", "thanks for watching", "the", "uh",
-    "untertitel", "vielen dank", "you",
+    "and", "bye", "e", "et", "gracias", "hmm", "i", "merci", "merci d avoir regarde cette video", "music",
+    "oh", "okay", "so", "sous titrage", "sous titres realises par la communaute d amara org", "subscribe",
+    "thank you", "thank you for watching", "thank you very much", "thanks", "thanks for watching", "the",
+    "uh", "und", "untertitel", "vielen dank", "y", "you",
 })  # fmt: skip
 
 

@@ -12,6 +12,13 @@ def test_thank_you_is_believed_of_who_says_it(logprob: float, no_speech: float, 
     assert is_noise("Thank you.", logprob, no_speech) == dropped
 
 
+@pytest.mark.parametrize("word", ["and", "e", "et", "und", "y", "the", "so"])
+def test_a_word_that_says_nothing_is_one_of_noise(word: str) -> None:
+    """Breath in Italian scores -2.32, and 0.52 for no speech."""
+    assert is_noise(word, -2.32, 0.52)
+    assert not is_noise(word, -0.3, 0.1)
+
+
 def test_words_that_nothing_fits_are_noise() -> None:
     assert is_noise("and", -2.69, 0.57)
     assert not is_noise("Tomorrow.", -2.0, 0.24)
