@@ -32,7 +32,7 @@ class Addresses:
             re.IGNORECASE,
         )
         known = [
-            *{*language.common["units"], *table.get("units", {})}.difference(NEED_SPACE),
+            *language.units.difference(NEED_SPACE),
             *(str(each) for each in table.get("scales", {}) if str(each) not in ("B", "K", "m", "T")),
         ]
         self._measured = re.compile(

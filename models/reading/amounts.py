@@ -1,4 +1,4 @@
-"""Amounts: money, percentages, measures, fractions, ordinals, sums, and numbers by themselves."""
+"""Amounts: money, percentages, measures, ordinals, sums, and numbers by themselves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from models.reading.rules import (
     DASH,
     NEED_SPACE,
     SPACE,
+    START,
     Rule,
     alternatives,
     ending,
@@ -17,7 +18,6 @@ from models.reading.rules import (
 )
 
 _PLURAL = re.compile(r"[a-z]{3,}(?<!s)s\b(?<!\bwas)(?<!\bdoes)(?<!\bthis)(?<!\bhas)")
-_START = r"(?<![\w.,])"
 _MINUS = r"(?:(?<![\w.)%])(?P<neg>[-−–]))?"
 _INITIAL = "[BKmT]"  # a scale behind a currency only: "4B" is a room
 _OF_YEARS = re.compile(r"\b(?:in|year|since|until|im Jahr|seit)\s$", re.IGNORECASE)
@@ -35,7 +35,7 @@ class Amounts:
         table = language.table
         self._number = number_pattern(spaced=language.code not in ("en", "hi", "zh", "ja", "ko"))
         self._scales = {str(key): str(value) for key, value in table.get("scales", {}).items()}
-        self._units = alternatives({*language.common["units"], *table.get("units", {})})
+        self._units = alternatives(language.units)
         self._signs: dict[str, str] = language.common["signs"]
         self._codes = language.common["currency_codes"].split()
         self._per = {str(key): str(value) for key, value in table.get("per", {}).items()}
@@ -54,7 +54,7 @@ class Amounts:
         return [
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?:{currency}){SPACE}?(?P<num>{number}){SPACE}?{DASH}{SPACE}?"
+                    rf"{START}{_MINUS}(?:{currency}){SPACE}?(?P<num>{number}){SPACE}?{DASH}{SPACE}?"
                     rf"(?:{signs}|{codes})?{SPACE}?(?P<num2>{number})(?:{SPACE}?(?P<scale>{scale})(?!\w))?(?![\d])"
                 ),
                 self._money,
@@ -67,24 +67,24 @@ class Amounts:
                 self._money,
             ),
             (
-                re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<sign>€|£|\$)(?P<cents>\d\d)(?!\d)"),
+                re.compile(rf"{START}(?P<num>\d+){SPACE}?(?P<sign>€|£|\$)(?P<cents>\d\d)(?!\d)"),
                 self._money,
             ),
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?P<num>{spaced})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
+                    rf"{START}{_MINUS}(?P<num>{spaced})(?:{SPACE}?(?P<scale>{scale})(?:{SPACE}(?:de|di|d['’]))?)?"
                     rf"{SPACE}?{currency}(?:{SPACE}(?P<told>{codes}))?(?P<plus>\+)?(?!\w)"
                 ),
                 self._money,
             ),
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?P<num>{number}){SPACE}?"
+                    rf"{START}{_MINUS}(?P<num>{number}){SPACE}?"
                     rf"(?P<name>{alternatives(self._names)})(?!\w)"
                 ),
                 self._money,
             ),
-            (re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
+            (re.compile(rf"{START}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
         ]
 
     def measures(self) -> list[Rule]:
@@ -98,43 +98,26 @@ class Amounts:
         ]
 
     def numbers(self) -> list[Rule]:
-        table, number, units = self.language.table, self._number, self._units
+        table, number = self.language.table, self._number
         scale = alternatives(self._scales)
-        measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³])(?P<dot>\.(?!\w))?)?"
         rules: list[Rule] = [
+            (re.compile(rf"{START}(?P<num>{number})[xX](?!\w)"), self._times),
+            (re.compile(rf"{START}(?P<num>\d+)\^(?P<power>\d+)(?!\w)"), self._power),
             (
-                re.compile(
-                    rf"{_START}(?P<num>\d+|\d\d?[.,]\d)/(?P<of>5|10|20|100)(?![\d/])(?!{SPACE}?(?:{units})(?!\w))"
-                ),
-                self._mark,
-            ),
-            (re.compile(rf"{_START}(?P<num>{number})[xX](?!\w)"), self._times),
-            (re.compile(rf"{_START}(?P<num>\d+)\^(?P<power>\d+)(?!\w)"), self._power),
-            (
-                re.compile(rf"{_START}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛]){measured}"),
-                self._vulgar,
-            ),
-            (
-                re.compile(
-                    rf"{_START}(?:(?P<whole>\d+){SPACE})?(?P<top>\d{{1,2}})[/⁄](?P<bottom>\d{{1,2}})(?![\d/]){measured}"
-                ),
-                self._fraction,
-            ),
-            (
-                re.compile(rf"{_START}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"),
+                re.compile(rf"{START}(?P<num>\d+){SPACE}?(?P<mark>{table['ordinals']})(?![\w])"),
                 self._ordinal,
             ),
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?P<num>{number}){SPACE}?(?!{_INITIAL}(?!\w))(?P<scale>{scale})(?![\w])"
+                    rf"{START}{_MINUS}(?P<num>{number}){SPACE}?(?!{_INITIAL}(?!\w))(?P<scale>{scale})(?![\w])"
                 ),
                 self._scaled,
             ),
             (re.compile(r"(?<!\w)['’](?P<num>\d\d)(?P<decade>s)?(?!\w)"), self._short_year),
-            (re.compile(rf"{_START}(?P<num>\d+(?:\.\d+)?)(?P<mark>[\"″])(?!\w)"), self._inches),
+            (re.compile(rf"{START}(?P<num>\d+(?:\.\d+)?)(?P<mark>[\"″])(?!\w)"), self._inches),
             (
                 re.compile(
-                    rf"{_START}{_MINUS}(?P<num>{number}|\.\d+)(?P<decade>['’]?s)?(?P<plus>\+)?(?![^\W²³])"
+                    rf"{START}{_MINUS}(?P<num>{number}|\.\d+)(?P<decade>['’]?s)?(?P<plus>\+)?(?![^\W²³])"
                 ),
                 self._plain,
             ),
@@ -157,18 +140,18 @@ class Amounts:
         number, units = self._number, self._units
         return [
             (
-                re.compile(rf"{_START}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
+                re.compile(rf"{START}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
                 self._feet,
             ),
             (
                 re.compile(
-                    rf"{_START}(?P<feet>\d+){SPACE}?ft\.?{SPACE}(?P<inches>\d\d?){SPACE}?in(?:\.|(?!\w))"
+                    rf"{START}(?P<feet>\d+){SPACE}?ft\.?{SPACE}(?P<inches>\d\d?){SPACE}?in(?:\.|(?!\w))"
                 ),
                 self._feet,
             ),
             (
                 re.compile(
-                    rf"{_START}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
+                    rf"{START}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
                     rf"(?:{SPACE}?[x×]{SPACE}?(?P<num3>{number}))?(?:{SPACE}?(?P<unit>{units})(?!\w))?(?!\w)"
                 ),
                 self._by,
@@ -283,56 +266,12 @@ class Amounts:
             said += "."
         return f"{lang.word('minus')} {said}" if match["neg"] else said
 
-    def _mark(self, match: re.Match[str], before: str) -> str | None:
-        """Eight out of ten; a fifth is a fraction unless it can't be one."""
-        lang = self.language
-        whole, part = lang.parse(match["num"])
-        if int(whole) > int(match["of"]) or (match["of"] == "5" and not part):
-            return None
-        return f"{lang.number(whole, part)} {lang.word('out_of')} {lang.number(match['of'])}"
-
     def _times(self, match: re.Match[str], before: str) -> str:
         return f"{self.language.number(*self.language.parse(match['num']))} {self.language.word('times')}"
 
     def _power(self, match: re.Match[str], before: str) -> str:
         base, power = (self.language.number(each) for each in match.group("num", "power"))
         return f"{base} {self.language.word('power')} {power}"
-
-    def _of_unit(self, fraction: str, match: re.Match[str]) -> str:
-        """A fraction, with the unit of which it is one."""
-        unit = match["unit"] and self.language.unit(match["unit"], one=not match["whole"])
-        if not unit:
-            return fraction
-        of = self.language.table.get("of")
-        half = fraction in self.language.table["signs"].get("½", "")
-        said = f"{fraction} {of} {unit}" if of and not match["whole"] and not half else f"{fraction} {unit}"
-        return f"{said}." if match["dot"] and ends_sentence(match.string, match.end()) else said
-
-    def _vulgar(self, match: re.Match[str], before: str) -> str:
-        lang = self.language
-        named: str = lang.table["signs"][match["vulgar"]]
-        if not match["whole"]:
-            return self._of_unit(named, match)
-        if match["vulgar"] == "½":
-            named = lang.table.get("a_half", named)
-        return self._of_unit(f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {named}", match)
-
-    def _fraction(self, match: re.Match[str], before: str) -> str | None:
-        lang = self.language
-        top, bottom = int(match["top"]), int(match["bottom"])
-        row = lang.table.get("fractions", {}).get(bottom)
-        if not row or not 0 < top < bottom or match["top"][0] == "0":
-            if lang.in_digits or match["whole"]:
-                return None
-            return f"{lang.number(match['top'])} {lang.word('over')} {lang.number(match['bottom'])}"
-        feminine = lang.feminine(row[0])
-        said = f"{lang.cardinal(top, feminine=feminine, noun=True)} {row[0 if top == 1 else 1]}"
-        counted = match["whole"] or (lang.code in ("es", "it", "pt") and match.string[match.end() :].strip())
-        if counted and (top, bottom) == (1, 2):
-            said = lang.table.get("a_half", said)
-        if match["whole"]:
-            said = f"{lang.cardinal(int(match['whole']))} {lang.word('and')} {said}"
-        return self._of_unit(said, match)
 
     def _ordinal(self, match: re.Match[str], before: str) -> str | None:
         number, mark = int(match["num"]), match["mark"]

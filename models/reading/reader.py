@@ -10,6 +10,7 @@ from functools import lru_cache
 from models.reading.addresses import Addresses
 from models.reading.amounts import Amounts
 from models.reading.dates import Dates
+from models.reading.fractions import Fractions
 from models.reading.language import Language
 from models.reading.plain import plain
 from models.reading.words import Words
@@ -53,6 +54,7 @@ class Reader:
                 *amounts.money(),
                 *amounts.sizes(),
                 *amounts.measures(),
+                *Fractions(self._language).rules(),
                 *amounts.numbers(),
                 *self._words.others(dates.months),
             ]

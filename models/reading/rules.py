@@ -14,6 +14,7 @@ Rule = tuple[re.Pattern[str], Say]
 
 NEED_SPACE = ("A", "B", "J", "N", "s")  # units that are a code's last letter where no space is before them
 SPACE = r"[ \u00a0\u202f\u2009]"
+START = r"(?<![\w.,])"
 DASH = r"[-–—−‑]"
 # Behind a number with a full stop, which is an ordinal then and marks no item of a list.
 COUNTED = r"(?:Jan|Feb|Mär|Apr|Mai|Ju[nl]|Aug|Sep|Okt|Nov|Dez|bis\b)"
