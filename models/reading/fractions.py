@@ -14,6 +14,7 @@ class Fractions:
 
     def rules(self) -> list[Rule]:
         units = alternatives(self.language.units)
+        half = rf"{START}(?:(?P<whole>\d+)(?:{SPACE}|(?=½)))?(?:1[/⁄]2(?![\d/])|½)"
         measured = rf"(?:{SPACE}?(?P<unit>{units})(?![\w/²³])(?P<dot>\.(?!\w))?)?"
         return [
             (
@@ -21,6 +22,13 @@ class Fractions:
                     rf"{START}(?P<num>\d+|\d\d?[.,]\d)/(?P<of>5|10|20|100)(?![\d/])(?!{SPACE}?(?:{units})(?!\w))"
                 ),
                 self._mark,
+            ),
+            (
+                re.compile(
+                    rf"{half}(?:{SPACE}?(?P<unit>{units})(?![\w/²³])(?P<dot>\.(?!\w))?"
+                    rf"|{SPACE}(?P<noun>[^\W\d_]+)(?![\w'’-]))"
+                ),
+                self._half,
             ),
             (
                 re.compile(rf"{START}(?P<whole>\d+)?{SPACE}?(?P<vulgar>[½¼¾⅓⅔⅛]){measured}"),
@@ -41,6 +49,40 @@ class Fractions:
         if int(whole) > int(match["of"]) or (match["of"] == "5" and not part):
             return None
         return f"{lang.number(whole, part)} {lang.word('out_of')} {lang.number(match['of'])}"
+
+    def _half(self, match: re.Match[str], before: str) -> str | None:
+        """Of something that is feminine, or is known: what is masculine elsewhere is said word by word."""
+        lang, whole = self.language, match["whole"]
+        forms: dict[str, str] = lang.table.get("half", {})
+        noun = match["noun"] or lang.unit(match["unit"], one=whole in (None, "1"))
+        if not forms or noun is None:
+            return None
+        gender = self._gender(noun.split()[0])
+        told = match["unit"] or (
+            re.fullmatch(forms["nouns"], noun) if "nouns" in forms else gender == "feminine"
+        )
+        if not told:
+            return None
+        if whole:
+            number = lang.cardinal(int(whole), feminine=gender == "feminine" and lang.code != "de", noun=True)
+            said = forms[f"more_{gender}"].format(whole=number, noun=noun)
+        else:
+            preceding = (before + match.string[: match.start()]).rstrip().lower()
+            given = re.search(rf"(?<!\w)(?:{forms.get('given_by', '(?!)')})$", preceding)
+            elided = "elided" in forms and noun[0] in "aeiou"
+            form = "elided" if elided else f"given_{gender}" if given else gender
+            said = forms[form].format(noun=noun)
+            if re.search(r"(?<!\w)(?:une?|ein(?:e[mnr]?)?)$", preceding):
+                said = re.sub(r"^(?:un|ein)\w*\s", "", said)
+        return f"{said}." if match["dot"] and ends_sentence(match.string, match.end()) else said
+
+    def _gender(self, noun: str) -> str:
+        forms = self.language.table["half"]
+        if "neuter" in forms:
+            genders = ("masculine", "feminine")
+            found = (each for each in genders if re.fullmatch(forms[f"{each}_nouns"], noun))
+            return next(found, "neuter")
+        return "feminine" if self.language.feminine(noun) else "masculine"
 
     def _of_unit(self, fraction: str, match: re.Match[str]) -> str:
         """A fraction, with the unit of which it is one."""
