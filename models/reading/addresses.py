@@ -63,6 +63,10 @@ class Addresses:
             (re.compile(r"(?<![\w@])@(?P<name>[A-Za-z_]\w+)"), self._handle),
         ]
 
+    def combinations(self) -> list[Rule]:
+        """What would else be dates."""
+        return [(re.compile(r"(?<![\w.,/-])\d{1,2}(?:-\d{1,2}){2}(?![\w-]|[.,]\d)"), self._combination)]
+
     def in_digits(self) -> list[Rule]:
         town = r"(?=[A-ZÀ-Þ][a-zà-ÿ])"
         postcodes = "|".join(each.replace("{space}", SPACE) for each in _POSTCODES)
@@ -242,6 +246,14 @@ class Addresses:
 
     def _spelled(self, part: str) -> str:
         return self.language.letters(part)
+
+    def _combination(self, match: re.Match[str], before: str) -> str | None:
+        preceding = before + match.string[: match.start()]
+        found = self._code_words.search(preceding)
+        opens = found and (found["word"] or "").lower().startswith(
+            ("combi", "combo", "cod", "kod", "cód", "kombi", "pin")
+        )
+        return self._chain(match, before) if opens and self._linked(preceding) else None
 
     def _chain(self, match: re.Match[str], before: str) -> str:
         """Numbers that hyphens join, of which each by itself is small, or a code's part."""

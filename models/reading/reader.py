@@ -46,6 +46,7 @@ class Reader:
             self._rules = [
                 *addresses.web(),
                 *dates.times(),
+                *addresses.combinations(),
                 *dates.numeric(),
                 *dates.named(),
                 *words,
