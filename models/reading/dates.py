@@ -85,13 +85,20 @@ class Dates:
 
     def weekdays(self) -> list[Rule]:
         full = list(self.language.locale.days["format"]["wide"].values())
-        any_day = alternatives({*self._weekdays, *full, *map(str.capitalize, full), *self.months})
+        names = {*self._weekdays, *full, *map(str.capitalize, full)}
+        days, any_day = alternatives(names), alternatives({*names, *self.months})
         return [
             (
                 re.compile(
                     rf"(?<![\w])(?P<name>{any_day})\.?{SPACE}?{DASH}{SPACE}?(?P<last>{any_day})(?!\w)\.?"
                 ),
                 self._range,
+            ),
+            (
+                re.compile(rf"(?<![\w/])(?:(?:{days})\.?/)+(?:{days})(?![\w/])"),
+                lambda match, _: ", ".join(
+                    self._weekdays.get(day, day) for day in re.findall(r"\w+", match[0])
+                ),
             ),
             (
                 re.compile(
