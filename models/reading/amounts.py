@@ -33,7 +33,7 @@ class Amounts:
     def __init__(self, language: Language) -> None:
         self.language = language
         table = language.table
-        self._number = number_pattern(spaced=language.code not in ("en", "hi", "zh", "ja", "ko"))
+        self._number = number_pattern(spaced=language.spaces_group)
         self._scales = {str(key): str(value) for key, value in table.get("scales", {}).items()}
         self._units = alternatives(language.units)
         self._signs: dict[str, str] = language.common["signs"]
@@ -135,29 +135,6 @@ class Amounts:
             ]
         return rules
 
-    def sizes(self) -> list[Rule]:
-        """What a measure's pattern would take a part of."""
-        number, units = self._number, self._units
-        return [
-            (
-                re.compile(rf"{START}(?P<feet>\d)['’′]{SPACE}?(?P<inches>\d\d?)(?:\"|”|″|'')"),
-                self._feet,
-            ),
-            (
-                re.compile(
-                    rf"{START}(?P<feet>\d+){SPACE}?ft\.?{SPACE}(?P<inches>\d\d?){SPACE}?in(?:\.|(?!\w))"
-                ),
-                self._feet,
-            ),
-            (
-                re.compile(
-                    rf"{START}(?P<num>{number}){SPACE}?[x×]{SPACE}?(?P<num2>{number})"
-                    rf"(?:{SPACE}?[x×]{SPACE}?(?P<num3>{number}))?(?:{SPACE}?(?P<unit>{units})(?!\w))?(?!\w)"
-                ),
-                self._by,
-            ),
-        ]
-
     def _money(self, match: re.Match[str], before: str) -> str | None:
         groups = match.groupdict()
         lang = self.language
@@ -227,23 +204,6 @@ class Amounts:
         code = "GBP" if match["cent"] == "p" else "EUR"
         _, _, one, several = lang.currency(code)
         return f"{lang.cardinal(int(match['num']), noun=True)} {one if match['num'] == '1' else several}"
-
-    def _feet(self, match: re.Match[str], before: str) -> str | None:
-        if self.language.code != "en":
-            return None
-        feet, inches = (self.language.cardinal(int(each)) for each in match.group("feet", "inches"))
-        ends = match[0].endswith(".") and ends_sentence(match.string, match.end())
-        return f"{feet} foot {inches}" + ("." if ends else "")
-
-    def _by(self, match: re.Match[str], before: str) -> str:
-        lang = self.language
-        numbers = [lang.number(*lang.parse(each)) for each in match.group("num", "num2", "num3") if each]
-        word = "by" if match["unit"] or match["num3"] or " " not in match[0] else "times"
-        if "×" in match[0] and " " in match[0]:
-            word = "times"
-        said = f" {lang.word(word)} ".join(numbers)
-        unit = lang.unit(match["unit"], one=False) if match["unit"] else None
-        return f"{said} {unit}" if unit else said
 
     def _measure(self, match: re.Match[str], before: str) -> str | None:
         lang, unit = self.language, match["unit"]

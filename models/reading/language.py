@@ -43,6 +43,7 @@ class Language:
         self.tag = f"{code}-{self.region}" if self.region else code
         self.table = _table(code if self.known else "other")
         self.common = _table("common")
+        self.spaces_group = code not in ("en", "hi", "zh", "ja", "ko")  # digits of a number
         self.units = frozenset({*self.common["units"], *self.table.get("units", {})})  # their symbols
         self.locale = _locale(self.tag) or _locale(code) or Locale("en")
         self.scripts = _SCRIPTS.get(code, ("LATIN",) if self.known else ("",))

@@ -13,6 +13,7 @@ from models.reading.dates import Dates
 from models.reading.fractions import Fractions
 from models.reading.language import Language
 from models.reading.plain import plain
+from models.reading.sizes import Sizes
 from models.reading.words import Words
 
 _TOKEN = re.compile(r"\S+")
@@ -41,7 +42,7 @@ class Reader:
         dates, amounts = Dates(self._language), Amounts(self._language)
         self._months = dates.months
         if self._language.known:
-            addresses = Addresses(self._language)
+            addresses, sizes = Addresses(self._language), Sizes(self._language)
             words = [*dates.weekdays(), *self._words.abbreviated()]
             self._rules = [
                 *addresses.web(),
@@ -50,10 +51,11 @@ class Reader:
                 *dates.numeric(),
                 *dates.named(),
                 *words,
+                *sizes.in_one_word(),
                 *addresses.in_digits(),
                 *addresses.in_letters(),
                 *amounts.money(),
-                *amounts.sizes(),
+                *sizes.sizes(),
                 *amounts.measures(),
                 *Fractions(self._language).rules(),
                 *amounts.numbers(),
