@@ -90,6 +90,7 @@ class Addresses:
             ),
             (re.compile(rf"(?<![\w-])(?:{postcodes})(?![\w-])"), self._groups),
             (re.compile(rf"(?<![\w.,-])(?:{_REGISTERED})(?![\w-])"), self._chain),
+            (re.compile(r"(?<![\w-])[A-ZÄÖÜ]{1,3}-[A-Z]{1,2}[ -]?\d{1,4}[EH]?(?!\w)"), self._plate),
             (re.compile(r"(?<![\w.,-])\d+(?:-\d+){2,}(?![\w-]|[.,]\d)"), self._chain),
             (re.compile(rf"(?<![\w.,-])\d{{4,5}}(?={SPACE}{town})(?<=\d{{5}})"), self._town),
             (re.compile(r"(?<![\w-])\d{4}-\d{3}(?![\w-])"), self._portuguese),
@@ -246,6 +247,10 @@ class Addresses:
 
     def _spelled(self, part: str) -> str:
         return self.language.letters(part)
+
+    def _plate(self, match: re.Match[str], before: str) -> str | None:
+        """A German car's."""
+        return self._groups(match, before) if self.language.code == "de" else None
 
     def _combination(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]

@@ -87,6 +87,10 @@ class Amounts:
             (re.compile(rf"{START}(?P<num>\d+){SPACE}?(?P<cent>¢|ct|p(?!\.))(?!\w)"), self._cents),
         ]
 
+    def decades(self) -> list[Rule]:
+        decade = self.language.table.get("decade") or "(?!)"
+        return [(re.compile(rf"{START}(?P<num>\d{{1,4}})(?P<decade>{decade})(?!\w)"), self._decade)]
+
     def measures(self) -> list[Rule]:
         return [
             (
@@ -204,6 +208,12 @@ class Amounts:
         code = "GBP" if match["cent"] == "p" else "EUR"
         _, _, one, several = lang.currency(code)
         return f"{lang.cardinal(int(match['num']), noun=True)} {one if match['num'] == '1' else several}"
+
+    def _decade(self, match: re.Match[str], before: str) -> str:
+        """80er, or a Zehner."""
+        number, lang = int(match["num"]), self.language
+        said = lang.year(number) if len(match["num"]) == 4 else lang.cardinal(number)
+        return said + match["decade"]
 
     def _measure(self, match: re.Match[str], before: str) -> str | None:
         lang, unit = self.language, match["unit"]

@@ -68,7 +68,7 @@ class Fractions:
             said = forms[f"more_{gender}"].format(whole=number, noun=noun)
         else:
             preceding = (before + match.string[: match.start()]).rstrip().lower()
-            given = re.search(rf"(?<!\w)(?:{forms.get('given_by', '(?!)')})$", preceding)
+            given = re.search(rf"(?<!\w)(?:eine[mnr]|{lang.table.get('given_by', '(?!)')})$", preceding)
             elided = "elided" in forms and noun[0] in "aeiou"
             form = "elided" if elided else f"given_{gender}" if given else gender
             said = forms[form].format(noun=noun)

@@ -52,6 +52,7 @@ class Reader:
                 *dates.named(),
                 *words,
                 *sizes.in_one_word(),
+                *amounts.decades(),
                 *addresses.in_digits(),
                 *addresses.in_letters(),
                 *amounts.money(),

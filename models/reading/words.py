@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from models.reading.language import Language
-from models.reading.rules import DASH, SPACE, Rule, Say, alternatives
+from models.reading.rules import DASH, SPACE, Rule, Say, alternatives, ends_sentence
 
 _ROMAN = r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
@@ -58,6 +58,14 @@ class Words:
                 (re.compile(r"(?<!\w)Dr\.(?=\s+[A-Z])"), self._drive),
             ]
             first.reverse()
+        if endings := self.language.table.get("endings"):
+            first.insert(
+                0,
+                (
+                    re.compile(rf"(?<![^\W\d_])(?P<head>[^\W\d_]+-?)(?P<end>{alternatives(endings)})(?!\w)"),
+                    self._ending,
+                ),
+            )
         return first
 
     def others(self, months: Iterable[str]) -> list[Rule]:
@@ -121,6 +129,11 @@ class Words:
                 said += "."
         return said
 
+    def _ending(self, match: re.Match[str], before: str) -> str:
+        """Of a word: "Hauptstr."."""
+        said = match["head"] + str(self.language.table["endings"][match["end"]])
+        return said if match.string[match.end() :].strip("\"'”’») ") else f"{said}."
+
     def _saint_or_street(self, match: re.Match[str], before: str) -> str:
         text = match.string
         preceding = (before + text[: match.start()]).split()
@@ -140,10 +153,34 @@ class Words:
 
     def _roman_ordinal(self, match: re.Match[str], before: str) -> str | None:
         number = _roman(match["roman"])
-        if number is None or self.language.code in ("en", "de", "hi"):
+        if self.language.code == "de" and number is not None:
+            return self._german_ruler(number, match, before)
+        if number is None or self.language.code in ("en", "hi"):
             return None
         feminine = bool(re.fullmatch(self.language.table.get("feminine_ordinals") or "(?!)", match["mark"]))
         return self.language.ordinal(number, feminine=feminine)
+
+    def _german_ruler(self, number: int, match: re.Match[str], before: str) -> str | None:
+        """ "Ludwig XIV.", and "das Schloss Ludwigs XIV."."""
+        table = self.language.table
+        named = re.search(
+            rf"(?:(?<!\w)(?P<of>{table['given_by']})\s)?(?:(?P<she>{table['names_of_queens']})|{table['names_of_ordinals']})(?P<s>s?)\s$",
+            before + match.string[: match.start()],
+        )
+        if not named:
+            return None
+        other = named["of"] or named["s"]
+        article = (
+            ("der" if other else "die")
+            if named["she"]
+            else "des"
+            if named["s"]
+            else "dem"
+            if other
+            else "der"
+        )
+        ends = ends_sentence(match.string, match.end())
+        return f"{article} {self.language.ordinal(number)}{'n' if other else ''}" + ("." if ends else "")
 
     def _roman(self, match: re.Match[str], before: str) -> str | None:
         lang, table = self.language, self.language.table
