@@ -63,10 +63,13 @@ class Primers:
             f"{self.child.url}/completion", json=request, timeout=PRIME_DEADLINE_S
         )
         answer.raise_for_status()
-        part = f"{state.name}.{os.getpid()}"
-        if await self._did(slot, "save", part):
-            (state.parent / part).replace(state)
-            _forget_oldest(state.parent)
+        part = state.with_name(f"{state.name}.{os.getpid()}")
+        try:
+            if await self._did(slot, "save", part.name):
+                part.replace(state)
+                _forget_oldest(state.parent)
+        finally:
+            part.unlink(missing_ok=True)  # what fitted onto a full disk
 
     async def _did(self, slot: int, action: str, name: str) -> bool:
         answer = await self.child.http.post(

@@ -1,0 +1,29 @@
+"""What slots know, kept for later starts: where it can't be kept, only speed is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx2
+
+from models.llm.primers import Primers
+from tests.models.llama import answered_by
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_a_full_disk_keeps_nothing_of_a_state_that_doesnt_fit(tmp_path: Path) -> None:
+    def full(request: httpx2.Request) -> httpx2.Response:
+        """As llama.cpp does then."""
+        if request.url.params.get("action") != "save":
+            return httpx2.Response(200, json={})
+        (tmp_path / json.loads(request.content)["filename"]).write_bytes(b"half of it")
+        return httpx2.Response(500, json={"error": {"message": "Unable to save slot"}})
+
+    async with answered_by(full) as child:
+        child.states = tmp_path
+        await Primers(child).prime(0, "You are kind.")
+        assert names(tmp_path) == []
