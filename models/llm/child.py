@@ -93,13 +93,18 @@ class LlamaChild:
             trust_env=False,  # no proxy
             timeout=30.0,
         )
-        self._temporary = tempfile.TemporaryDirectory(prefix="offhook-llm-") if states is None else None
+        self._temporary = _temporary() if states is None else None
         self.states = states or Path(self._temporary.name if self._temporary else "")
 
     async def start(self) -> None:
         """Begin to load; `wait_ready` tells when it is done."""
         if self._task is None:
-            self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:  # only later starts would have been quicker for it
+                logger.debug(f"{self.states} couldn't be made: {error}")
+                self._temporary = _temporary()
+                self.states = Path(self._temporary.name)
             self._task = asyncio.create_task(self._supervise(), name="llama-child")
 
     async def wait_ready(self, timeout_s: float) -> None:
@@ -242,3 +247,7 @@ class LlamaChild:
         async with self._changed:
             self.state = state
             self._changed.notify_all()
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="offhook-llm-")

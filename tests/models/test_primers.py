@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 
+from models.llm.child import LlamaChild
 from models.llm.primers import Primers
 from tests.models.llama import answered_by
 
@@ -27,3 +28,13 @@ async def test_a_full_disk_keeps_nothing_of_a_state_that_doesnt_fit(tmp_path: Pa
         child.states = tmp_path
         await Primers(child).prime(0, "You are kind.")
         assert names(tmp_path) == []
+
+
+async def test_a_folder_that_cant_be_made_is_replaced_for_the_time_being(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    child = LlamaChild(tmp_path / "none.gguf", states=tmp_path / "file" / "prompts")
+    await child.start()
+    states = child.states
+    assert states.is_dir()
+    await child.close()
+    assert not states.exists()
