@@ -46,15 +46,15 @@ def word_ends(
     some are several: then `phonemes_in`, the number of phonemes that a word has by itself, tells where to
     look for its end.
     """
-    if not words:
-        return []
+    if not words or not phonemes:
+        return [0] * len(words)
     times = list(accumulate(duration for _, duration in phonemes))
     breaks = [i for i, (phoneme, _) in enumerate(phonemes) if phoneme == " " and _parts_words(phonemes, i)]
     if len(breaks) + 1 == len(words):
         inner = [times[i] for i in breaks]
     else:
         inner = _estimated(words, phonemes, times, breaks, phonemes_in)
-    return [*inner, times[-1] if times else 0]
+    return [*inner, times[-1]]
 
 
 def _estimated(

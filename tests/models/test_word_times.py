@@ -58,3 +58,8 @@ def test_an_amount_ends_with_the_last_of_its_words() -> None:
     assert [each.written for each in read] == ["Pay", "$12.50", "on", "3/4 😊", "please."]
     behind = ["peɪ ", "sɛnts ", "ɑn ", "fɔrθ ", "pliz."]
     assert ends == [10 * (said.index(each) + len(each)) for each in behind]
+
+
+def test_what_has_no_sound_ends_at_once() -> None:
+    """As espeak-ng has none for ① and ②."""
+    assert word_ends(["①", "②"], [], lambda _: 1) == [0, 0]
