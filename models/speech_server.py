@@ -151,6 +151,8 @@ class SpeechServer:
                 except (ModelFailed, httpx2.TransportError) as error:
                     pause_s = retries.after(error, time.monotonic())
                     if pause_s is None:
+                        if isinstance(error, ModelOverloaded) and error.retry_after_s is None:
+                            raise ModelAway(str(error)) from None  # for so long, it is as good as that
                         raise
                     await asyncio.sleep(pause_s)
         except BaseException:

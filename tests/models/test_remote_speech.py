@@ -196,6 +196,17 @@ async def test_one_that_is_busy_is_asked_again() -> None:
     assert len(server.asked) == 2
 
 
+async def test_one_that_stays_busy_is_left_alone_until_a_trial_succeeds() -> None:
+    """As a gateway is whose server has gone: each turn of a caller would wait for it."""
+    here = Here()
+    async with fake(502) as server, hearing(server, here, timeout_s=0.5) as recognizer:
+        assert (await transcribe(recognizer)).text == "heard here"
+        assert recognizer.state == "degraded"
+        server.answers = [{"text": WORDS}]
+        await until(lambda: recognizer.state == "ready")
+        assert (await transcribe(recognizer)).text == WORDS
+
+
 async def test_one_that_is_late_is_left_alone_until_a_trial_succeeds() -> None:
     async with fake({"text": WORDS}) as server, hearing(server, timeout_s=0.2) as recognizer:
         answers, server.answers = server.answers, [NEVER]
