@@ -335,11 +335,14 @@ class ModelPool:
         self._speaking.weights_bytes = voices.weights_bytes
         self._speaking.note = self.devices.notes.get("tts.device")
         self._speaking.lane = voices.lane
-        for name in loaded:  # numbers, which are read in every language
-            speech = await voices.synthesize("1, 2, 3.", voice=name, call_id="warm-up")
-            if not speech.words:
-                await voices.close()
-                raise WeightsError(f"The voice {name} doesn't speak.")
+        try:
+            for name in loaded:  # numbers, which are read in every language
+                speech = await voices.synthesize("1, 2, 3.", voice=name, call_id="warm-up")
+                if not speech.words:
+                    raise WeightsError(f"The voice {name} doesn't speak.")
+        except ModelError:
+            await voices.close()
+            raise
         return voices
 
     async def _load_vad(self, run: _Run) -> None:

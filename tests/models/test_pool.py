@@ -3,6 +3,7 @@ import hashlib
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from models.catalog import Catalog
 from models.errors import ModelFailed, WeightsError
 from models.lanes import Lane
 from models.pool import ComponentHealth, ModelPool, speech_model
+from models.speech import Speech
 from tests.models.conftest import VOICE
 from tests.weights import CACHE
 
@@ -116,3 +118,22 @@ async def test_a_part_whose_work_doesnt_end_is_down_and_says_why(monkeypatch: py
     assert "recognizer has been at one piece of work" in (hearing.last_error or "")
     let_go.set()
     await lane.close()
+
+
+async def test_a_voice_that_fails_at_once_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where a server speaks, the start goes on without it."""
+
+    class Broken:
+        engine, device, precision, weights = "none", "cpu", "float32", tmp_path
+
+        def synthesize(self, *_: Any, **__: Any) -> Speech:
+            raise ValueError("broken")
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr("models.pool.load_voices", lambda *_, **__: {VOICE: Broken()})
+    with pytest.raises(ModelFailed, match="voices failed: ValueError"):
+        await pool()._load_local_voices(asyncio.to_thread)
+    started = set(threading.enumerate()) - before
+    assert not [thread.name for thread in started if thread.name.startswith("lane")]
