@@ -36,6 +36,7 @@ from models.word_times import spoken_words
 RATE_HZ = 24_000  # of OpenAI's samples, where an answer doesn't say another
 LONGEST_S = 300  # of sound for the longest text; a server that goes on has lost itself
 _RATES_HZ = range(4_000, 400_000)  # beyond them the resampler fails, or hangs
+_FILES = (b"RIFF", b"ID3", b"OggS", b"fLaC")  # what begins with these isn't samples
 _TRIAL = "One, two, three."
 _PER_CHARACTER = SAMPLE_RATE_HZ // 15  # people say so many in a second
 _PART_BYTES = SAMPLE_RATE_HZ // 50 * 2
@@ -248,7 +249,13 @@ async def _parts(answer: httpx2.Response) -> AsyncIterator[_Delta]:
                 yield said
         return
     rate_hz = int(rate) if (rate := kind.partition("rate=")[2].partition(";")[0]).isdigit() else RATE_HZ
+    begun = False
     async for chunk in answer.aiter_bytes():
+        if not begun and (
+            chunk.startswith(_FILES) or (kind.startswith("audio/mpeg") and chunk[:1] == b"\xff")
+        ):
+            raise ModelFailed(f"{answer.url} answers with a file instead of samples (pcm).")
+        begun = True
         yield rate_hz, chunk, None
 
 

@@ -291,6 +291,23 @@ async def test_places_that_are_told_are_kept() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("audio/mpeg", b"\xff\xfb\x90"),
+        ("audio/pcm", b"ID3\x04"),
+        ("audio/wav", b"RIFF"),
+        ("audio/ogg", b"OggS"),
+    ],
+)
+async def test_a_file_isnt_played_as_samples(kind: str, head: bytes) -> None:
+    """Some servers know MP3 alone, whatever they are asked for: played as it is, that is noise."""
+    noise = np.random.default_rng(1).bytes(40_000)
+    async with fake(Response(head + noise, media_type=kind)) as server, speaking(server) as voices:
+        with pytest.raises(ModelFailed, match="answers with a file instead of samples"):
+            await parts(voices, "Hello.")
+
+
 async def test_samples_that_are_cut_between_events_are_whole() -> None:
     sound = tone(0.5, SAMPLE_RATE_HZ)
     heard = []
