@@ -6,12 +6,15 @@ import re
 import unicodedata
 
 MOST_REPEATED = 5
+_WORD = re.compile(r"[\w\u0900-\u0963\u0966-\u0dff]+")  # the vowels of India's scripts are marks
 
 
 def plain(text: str) -> str:
     """The words alone: lower case, without accents and marks."""
     letters = unicodedata.normalize("NFKD", text.lower())
-    return " ".join(re.findall(r"\w+", "".join(c for c in letters if not unicodedata.combining(c))))
+    return " ".join(
+        _WORD.findall("".join(c for c in letters if _WORD.match(c) or not unicodedata.combining(c)))
+    )
 
 
 def _period(words: list[str]) -> int:
@@ -30,7 +33,7 @@ def repeats(text: str) -> bool:
 
 def once_only(text: str) -> str:
     """The text, in which a phrase at the end that is repeated more than a caller would stands once."""
-    found = list(re.finditer(r"\w+", text))
+    found = list(_WORD.finditer(text))
     words = [plain(word[0]) for word in found]
     for period in range(1, len(words) // MOST_REPEATED + 1):
         start = len(words) - 1

@@ -309,6 +309,11 @@ def test_no_weights(tmp_path: Path) -> None:
     ("text", "repeats", "once"),
     [
         ("What time?", False, "What time?"),
+        ("मैं में", False, "मैं में"),
+        ("की का के को कि", False, "की का के को कि"),
+        ("नहीं, नहीं, नहीं।", True, "नहीं, नहीं, नहीं।"),
+        ("हाँ " * 6, True, "हाँ"),
+        ("Déjà deja, déjà.", True, "Déjà deja, déjà."),
         ("No, no, no.", True, "No, no, no."),
         ("Bye. " * 9, True, "Bye."),
         ("Who are you? " * 6 + "Who are", True, "Who are you?"),
