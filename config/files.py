@@ -50,10 +50,15 @@ def names_a_path(text: str) -> bool:
     return text.startswith(("/", "./", "../", "~")) or text.endswith(".onnx")
 
 
+def parse_yaml(text: str) -> Any:
+    """What it holds; leaves are text or None. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """The file's mapping; leaves are text, None or lists of those. `what` names the file in errors."""
     try:
-        content = yaml.load(read_text(path, what), Loader=_Loader)
+        content = parse_yaml(read_text(path, what))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

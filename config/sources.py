@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ConfigError
-from config.files import names_a_path, read_secret, read_yaml
+from config.files import names_a_path, parse_yaml, read_secret, read_yaml
 from config.keys import KEYS, NAMED, PREFIX, RENAMED, SECRET_FILES, Key, suggest, variable_of
 from config.redaction import without_credentials
 from config.settings import Settings
@@ -211,7 +211,7 @@ def _structured(value: Any) -> Any:
     """Mappings, in a list or by name, as YAML or JSON has them; other text as it is, to be refused."""
     if isinstance(value, str):
         with suppress(yaml.YAMLError):
-            return yaml.safe_load(value)
+            return parse_yaml(value)
     return value
 
 

@@ -341,7 +341,20 @@ class TestListsOfMappings:
         monkeypatch.setenv("OFFHOOK_LLM__FALLBACKS", "[{url: 'http://a', model: m, api_key: hush}]")
         assert load(None, {}).settings.llm.fallbacks[0].model == "m"
 
-    @pytest.mark.parametrize("secret", ["secret: 48151623", "password: 48151623", "secret: [48151623]"])
+    def test_digits_without_quotes_are_text_in_one_line_as_in_a_file(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OFFHOOK_SIP__ACCOUNTS", "{desk: {server: a.example, user: 0100, secret: 0200}}")
+        monkeypatch.setenv("OFFHOOK_ROUTES", '[{"called": "0100", "max_duration_s": 60, "persona": "no"}]')
+
+        settings = load(None, {}).settings
+
+        desk = settings.sip.accounts["desk"]
+        assert (desk.user, desk.secret and desk.secret.get_secret_value()) == ("0100", "0200")
+        assert settings.routes[0].called == ("0100",)
+        assert (settings.routes[0].persona, settings.routes[0].max_duration_s) == ("no", 60)
+
+    @pytest.mark.parametrize("secret", ["password: 48151623", "secret: [48151623]"])
     def test_a_secret_that_is_refused_is_not_shown(
         self, secret: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
