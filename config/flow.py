@@ -27,6 +27,7 @@ SlotKind = Literal[
     "phone", "date", "time", "duration", "email", "name", "amount", "count", "choice", "text"
 ]  # fmt: skip
 
+MOST_DAYS = 36_500  # that a date may be ahead
 GAP = "..."  # in the words of a task
 END = "end"  # the task is done
 HANG_UP = "hang_up"
@@ -48,11 +49,29 @@ Words = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 
 
-_BOUNDS: Mapping[str, Callable[[str], object]] = {
-    "date": int,
-    "time": time.fromisoformat,
-    "count": int,
-    "amount": Decimal,
+def _days(text: str) -> int:
+    if not 0 <= (days := int(text)) <= MOST_DAYS:
+        raise ValueError
+    return days
+
+
+def _time_of_day(text: str) -> time:
+    if (value := time.fromisoformat(text)).tzinfo:
+        raise ValueError  # it can't be compared with what callers say
+    return value
+
+
+def _amount(text: str) -> Decimal:
+    if not (value := Decimal(text)).is_finite():
+        raise ValueError
+    return value
+
+
+_BOUNDS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "date": (_days, f"must be a number of days, {MOST_DAYS} at most"),
+    "time": (_time_of_day, "must be a time of day such as 18:00"),
+    "count": (int, "must be a whole number"),
+    "amount": (_amount, "must be a number"),
 }
 
 
@@ -86,16 +105,17 @@ class Slot(Section):
 
     @model_validator(mode="after")
     def _has_bounds(self) -> Self:
-        read: Callable[[str], object] | None = _BOUNDS.get(self.kind)
+        known = _BOUNDS.get(self.kind)
         for name, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
             if bound is None:
                 continue
-            if read is None or (self.kind == "date" and name == "minimum"):
+            if known is None or (self.kind == "date" and name == "minimum"):
                 raise ValueError(f"has a {name}, which its kind, {self.kind}, can't have")
+            read, allowed = known
             try:
                 read(bound)
             except (ValueError, ArithmeticError):
-                raise ValueError(f"has {bound} for its {name}, which is no {self.kind}") from None
+                raise ValueError(f"has {bound} for its {name}, which {allowed}") from None
         return self
 
 

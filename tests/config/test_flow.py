@@ -45,6 +45,18 @@ def test_templates_leave_out_what_is_not_known() -> None:
         (lambda c: c["slots"]["day"].update(choices={"a": "b"}), "slots.day in here must have choices"),
         (lambda c: c["slots"]["time"].update(minimum="noon"), "slots.time in here has noon for its"),
         (
+            lambda c: c["slots"]["time"].update(maximum="18:00Z"),
+            "has 18:00Z for its maximum, which must be a time of day such as 18:00",
+        ),
+        (
+            lambda c: c["slots"]["day"].update(maximum="3000000"),
+            "has 3000000 for its maximum, which must be a number of days, 36500 at most",
+        ),
+        (
+            lambda c: c["slots"]["name"].update(kind="amount", minimum="NaN"),
+            "has NaN for its minimum, which must be a number",
+        ),
+        (
             lambda c: c["slots"]["name"].update(maximum="9"),
             "slots.name in here has a maximum, which its kind",
         ),
