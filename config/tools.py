@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+import idna
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from config.accounts import AccountName
@@ -27,11 +29,17 @@ def _host(value: str) -> str:
     try:
         return str(ip_network(value, strict=False)) if "/" in value else str(ip_address(value))
     except ValueError:
-        if "/" in value or ":" in value or not value:
-            raise ValueError(
-                "a list, each a host's name, an IP address or a network such as 192.168.0.0/16"
-            ) from None
-        return value.lower()
+        with suppress(ValueError):
+            if value and not set(value) & set("/:"):
+                return _ascii(value)
+        raise ValueError(
+            "a list, each a host's name, an IP address or a network such as 192.168.0.0/16"
+        ) from None
+
+
+def _ascii(host: str) -> str:
+    """As it goes over the wire: xn--bcher-kva.example for Bücher.example. Raises ValueError."""
+    return host.lower() if host.isascii() else idna.encode(host.lower()).decode("ascii")
 
 
 def _network(host: str) -> IPv4Network | IPv6Network | None:
@@ -182,10 +190,8 @@ class ToolSettings(Section):
 
     def reaches(self, host: str) -> bool:
         """Whether requests may go to a host of this name, or with this address."""
-        if host.lower() in self.hosts:
-            return True
         try:
-            return self.lists_address(host)
+            return _ascii(host) in self.hosts or self.lists_address(host)
         except ValueError:
             return False
 

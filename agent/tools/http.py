@@ -85,15 +85,16 @@ class HttpTools:
     ) -> Any:
         method: str = tool.method
         for _ in range(MOST_REDIRECTS + 1):
-            address = await self._address(url)
-            request = self._client(url.host).build_request(
+            host = url.raw_host.decode("ascii")
+            address = await self._address(url.scheme, host, url.port)
+            request = self._client(host).build_request(
                 method,
                 url.copy_with(host=address),
                 headers={**headers, "Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"},
-                extensions={"sni_hostname": url.host},
+                extensions={"sni_hostname": host},
                 **content,
             )
-            answer = await self._client(url.host).send(request, stream=True)
+            answer = await self._client(host).send(request, stream=True)
             try:
                 if answer.status_code not in _REDIRECTS:
                     return await _read(answer, tool.max_bytes)
@@ -111,14 +112,12 @@ class HttpTools:
             url, method, content = to, "GET", {}
         raise ToolFailed("The server redirects again and again.")
 
-    async def _address(self, url: httpx2.URL) -> str:
+    async def _address(self, scheme: str, host: str, port: int | None) -> str:
         """One of the host's that may be reached. Connecting to it, nobody can put another in its place."""
-        if url.scheme not in ("http", "https") or not self._settings.reaches(url.host):
+        if scheme not in ("http", "https") or not self._settings.reaches(host):
             raise ToolFailed("The server redirects to a host that isn't allowed.")
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                url.host, url.port or 0, type=socket.SOCK_STREAM
-            )
+            found = await asyncio.get_running_loop().getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
         except OSError:
             raise ToolFailed("The server's name isn't known.") from None
         for *_, sockaddr in found:

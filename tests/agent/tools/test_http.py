@@ -253,6 +253,7 @@ async def test_a_name_with_a_private_address_needs_that_listed(server: FaultySer
         ({"url": "https://api.example.com/{"}, ("api.example.com",), "whole pairs of braces"),
         ({"confirm": "Shall I book {room:d}?"}, ("api.example.com",), "only names in its braces"),
         ({}, ("http://api.example.com",), "a host's name, an IP address or a network"),
+        ({}, ("b\u00fc_cher.example",), "a host's name, an IP address or a network"),
     ],
 )
 def test_what_cannot_be_right_is_refused(tool: dict[str, str], hosts: tuple[str, ...], why: str) -> None:
@@ -266,6 +267,25 @@ async def test_a_name_that_begins_with_a_digit_is_one(server: FaultyServer) -> N
     server.answers["a"] = response('"here"')
     outcome = await ask(server, "a", hosts=("3cx.example.com", "127.0.0.0/8"))
     assert outcome.told == {"result": "here"}
+
+
+@pytest.mark.parametrize("host", ["xn--bcher-kva.example", "Bücher.example"])
+@pytest.mark.parametrize("listed", ["xn--bcher-kva.example", "bücher.example"])
+async def test_a_name_with_other_letters_is_one_name(
+    server: FaultyServer, host: str, listed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+
+    async def look_up(name: str, port: int, **_: Any) -> list[Any]:
+        looked_up.append(name)
+        return [(0, 0, 0, "", ("127.0.0.1", port))]
+
+    server.answers["a"] = response('"here"')
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    outcome = await ask(server, "a", host=host, hosts=(listed, "127.0.0.0/8"))
+    assert outcome.told == {"result": "here"}
+    assert looked_up[0] == "xn--bcher-kva.example"
+    assert f"host: xn--bcher-kva.example:{server.port}" in server.asked[0].lower()
 
 
 async def test_a_redirect_to_no_address_is_told(server: FaultyServer) -> None:
