@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing, closing, nullcontext
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from agent.events import ALIVE_EVERY_S, Event, Events, Kind, Lagged, Reader, Relayed, TooManyReaders
@@ -100,11 +100,7 @@ def events_router(events: Events, nodes: Nodes | None = None) -> APIRouter:
             reader = events.follow(session, elsewhere=whole is not None)
         except TooManyReaders:
             raise ProblemError(503, _FULL) from None
-        return StreamingResponse(
-            _sse(reader, whole, request.scope),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return _Following(reader, _sse(reader, whole, request.scope))
 
     @router.websocket("/api/v1/events")
     async def messages(socket: WebSocket, session: Session = None, over: Over = "own") -> None:
@@ -154,23 +150,39 @@ async def until_gone(socket: WebSocket) -> None:
         return
 
 
-async def _sse(reader: Reader, nodes: Nodes | None, scope: Scope) -> AsyncIterator[str]:
-    with closing(reader):
-        async with _others(nodes, reader, scope):
-            yield ": here from now on\n\n"
-            while True:
-                try:
-                    async with asyncio.timeout(ALIVE_EVERY_S):
-                        event = await reader.next()
-                except TimeoutError:
-                    yield ": alive\n\n"
-                    continue
-                except Lagged:
-                    yield f'event: error\ndata: {{"detail": "{_LAGGED}"}}\n\n'
-                    return
-                if event is None:
-                    return
-                yield f"event: {event.kind}\ndata: {_text(event)}\n\n"
+class _Following(StreamingResponse):
+    """Follows no more once it is over, wherever it is broken off: its texts may not have begun by then."""
+
+    def __init__(self, reader: Reader, texts: AsyncGenerator[str, None]) -> None:
+        super().__init__(
+            texts,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._reader, self._texts = reader, texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with closing(self._reader):
+            async with aclosing(self._texts):
+                await super().__call__(scope, receive, send)
+
+
+async def _sse(reader: Reader, nodes: Nodes | None, scope: Scope) -> AsyncGenerator[str, None]:
+    async with _others(nodes, reader, scope):
+        yield ": here from now on\n\n"
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE_EVERY_S):
+                    event = await reader.next()
+            except TimeoutError:
+                yield ": alive\n\n"
+                continue
+            except Lagged:
+                yield f'event: error\ndata: {{"detail": "{_LAGGED}"}}\n\n'
+                return
+            if event is None:
+                return
+            yield f"event: {event.kind}\ndata: {_text(event)}\n\n"
 
 
 def _others(nodes: Nodes | None, reader: Reader, scope: Scope) -> AbstractAsyncContextManager[None]:

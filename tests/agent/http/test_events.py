@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 import websockets
+from starlette.types import Message, Scope
 
 from agent import events as module
 from agent import workers
@@ -25,6 +27,21 @@ from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
 from tests.waiting import until
 from transports.call import EndReason, MediaStats
+
+_ASKED: Scope = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.3"},
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "http",
+    "path": "/api/v1/events",
+    "raw_path": b"/api/v1/events",
+    "query_string": b"",
+    "root_path": "",
+    "headers": [(b"host", b"localhost")],
+    "client": ("127.0.0.1", 1),
+    "server": ("127.0.0.1", 8080),
+}
 
 
 @pytest.fixture
@@ -112,6 +129,35 @@ async def test_a_call_that_is_over_has_no_more(client: httpx2.AsyncClient, event
         with pytest.raises(websockets.ConnectionClosedOK):
             await asyncio.wait_for(socket.recv(), 15)
     assert not events._readers
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+async def test_who_leaves_while_something_is_sent_follows_no_more(events: Events, sent: int) -> None:
+    app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), events=events)
+    messages: list[Message] = []
+    stuck, left = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+        if len(messages) > sent:
+            stuck.set()
+            await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    answering = asyncio.create_task(app(_ASKED, receive, send))
+    await until(lambda: bool(events._readers))
+    ended(events, begun(events))
+    await asyncio.wait_for(stuck.wait(), 15)
+    gc.disable()  # which ends what was never ended
+    try:
+        left.set()
+        await answering
+        assert not events._readers
+    finally:
+        gc.enable()
 
 
 async def test_a_websocket_has_the_same(client: httpx2.AsyncClient, events: Events) -> None:
