@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx2
 from pydantic_core import from_json
 
 from agent.tools.http import tls
 from agent.tools.relay import refusal
+
+END_S = 3.0  # that the end of a session may take, for which nobody wants to wait
 
 
 class BoundedTransport(httpx2.AsyncHTTPTransport):
@@ -20,6 +24,10 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
         self._max_bytes = max_bytes
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        async with asyncio.timeout(END_S if request.method == "DELETE" else None):
+            return await self._answer(request)
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
         request.headers["Accept-Encoding"] = "identity"
         answer = await super().handle_async_request(request)
         packed = answer.headers.get("Content-Encoding", "identity").lower() != "identity"

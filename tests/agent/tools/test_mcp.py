@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -219,6 +221,49 @@ async def test_it_ends_though_its_server_is_lost_at_that_moment(monkeypatch: pyt
     await server.start()
     async with asyncio.timeout(DEADLINE_S):
         await server.close()
+
+
+async def test_it_ends_though_its_server_never_answers_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.tools.bounded.END_S", 0.2)
+    results = {
+        "initialize": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "shop", "version": "1"},
+        },
+        "tools/list": {"tools": []},
+    }
+    asked_to_end = asyncio.Event()
+
+    async def answer(reads: asyncio.StreamReader, writes: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reads.readuntil(b"\r\n\r\n")).decode().lower()
+            if head.startswith("delete"):
+                asked_to_end.set()
+                await reads.read()
+            told = re.search(r"content-length: (\d+)", head)
+            request = json.loads(await reads.readexactly(int(told[1])) if told else "{}")
+            body, status = b"", "202 Accepted" if told else "405 Method Not Allowed"
+            if "id" in request:
+                known = results.get(request["method"])
+                said = {"result": known} if known else {"error": {"code": -32601, "message": "unknown"}}
+                body, status = json.dumps({"jsonrpc": "2.0", "id": request["id"], **said}).encode(), "200 OK"
+            writes.write(
+                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nMcp-Session-Id: a\r\n"
+                f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            await writes.drain()
+        writes.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        server = McpServer("shop", McpServerSettings(url=f"http://127.0.0.1:{port}/mcp"))
+        await server.start()
+        assert server.health([], []).state == "ready"
+        async with asyncio.timeout(DEADLINE_S):
+            await server.close()
+    assert asked_to_end.is_set()
 
 
 async def test_an_interruption_cancels_only_what_reads(tmp_path: Path) -> None:
