@@ -231,6 +231,9 @@ class McpServer:
                     tools.append(self._tool(declared))
                 except ValueError as error:
                     refused.append(f"its tool {declared.name[:60]} can't be used: {error}")
+        had = {declared.name for declared in found}
+        absent = [name for name in self._settings.confirm if name not in had]
+        refused += [f"confirm names {name}, which it doesn't have" for name in absent]
         self.tools, self._refused = tools, refused
         for reason in refused:
             logger.warning("the MCP server %s: %s", self._name, reason)

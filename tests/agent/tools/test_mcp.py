@@ -289,6 +289,16 @@ async def test_only_what_is_named_is_had_and_secrets_reach_it(tmp_path: Path) ->
         assert (await box.call("shop_secret", {}, call=CALL)).result == "s3cret"
 
 
+async def test_a_question_before_a_tool_that_is_not_there_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = stdio(tmp_path, tools=["greet"], confirm={"gret": "Shall I?", "greet": "Shall I greet {name}?"})
+    async with having(tmp_path, shop=server) as box:
+        told = "confirm names gret, which it doesn't have"
+        assert [part.last_error for part in box.health([])] == [told]
+        assert f"the MCP server shop: {told}" in caplog.messages
+
+
 async def test_a_name_that_others_have_stays_theirs(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "own.py").write_text(
