@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from openai.types.chat import ChatCompletionChunk
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agent.http.access import OPERATE, READ
 from agent.http.problems import ProblemError, responses
@@ -19,8 +20,19 @@ from models.errors import ModelAway, ModelBusy, ModelError, ModelLate
 from models.llm.brevity import Brevity, last_answer
 from models.pool import ModelPool
 
+T = TypeVar("T")
+
 LIKEST_SLOT = -1  # llama.cpp's: the one whose conversation begins like this one, which it needn't read again
 _PASSED_ON = {"messages", "temperature", "max_tokens", "tools", "tool_choice"}
+
+
+def _is_text(value: T) -> T:
+    """JSON can have half of a surrogate pair, which no server is sent."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which is no text") from None
+    return value
 
 
 class CompletionRequest(BaseModel):
@@ -28,13 +40,13 @@ class CompletionRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    messages: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
+    messages: Annotated[list[dict[str, Any]], AfterValidator(_is_text)] = Field(min_length=1, max_length=1000)
     model: str = ""
     stream: bool = False
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1, le=4096)
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Any = None
+    tools: Annotated[list[dict[str, Any]] | None, AfterValidator(_is_text)] = None
+    tool_choice: Annotated[Any, AfterValidator(_is_text)] = None
 
 
 def openai_chat_router(pool: ModelPool, language: str) -> APIRouter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -198,6 +199,20 @@ async def test_a_bundled_model_says_that_it_takes_no_tools() -> None:
         )
     assert refused.status_code == 400
     assert "takes no tools here" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("where", ["messages", "tools", "tool_choice"])
+async def test_half_of_a_surrogate_pair_is_refused(where: str) -> None:
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello."}]}
+    half = {"type": "function", "text": "\ud83d"}
+    async with serving() as (pool, url), client(url) as http:
+        body = json.dumps(asked | {where: half if where == "tool_choice" else [half]})
+        refused = await http.post(
+            "/chat/completions", content=body, headers={"Content-Type": "application/json"}
+        )
+    assert refused.status_code == 422
+    assert f"{where}: Value error, it has half of a surrogate pair" in refused.json()["error"]["message"]
+    assert pool.asked == []
 
 
 async def test_what_is_refused_says_why() -> None:
