@@ -153,6 +153,10 @@ class FlowEngine:
             "slots": slots,
         }
 
+    def has(self, key: str) -> bool:
+        """Whether the act of this key is one of its."""
+        return key in self._calls
+
     async def act(self, key: str) -> Result:
         """What came of an act, which is begun only once. It goes on where nobody waits for it any more."""
         if key not in self._acts:

@@ -39,6 +39,9 @@ class FlowGuide:
         self._runner = runner
         self._call = call
         self._engine: FlowEngine | None = None
+        self._engines: list[
+            FlowEngine
+        ] = []  # all that there were, some of whose acts may still be to be done
         service.guide = self._answer
 
     def become(self, persona: Persona) -> None:
@@ -55,6 +58,7 @@ class FlowGuide:
             now=self._now,
             begun=any(message["role"] == "user" for message in self._messages),
         )
+        self._engines.append(self._engine)
         for name in self._engine.tools:
             self._service.register_function(name, self._use)
 
@@ -77,8 +81,9 @@ class FlowGuide:
 
     async def _use(self, params: FunctionCallParams) -> None:
         """Interruptions don't end an act; what came of it is told behind them."""
-        assert self._engine is not None
-        result = await self._engine.act(act_key(params.tool_call_id))
+        key = act_key(params.tool_call_id)
+        engine = next(one for one in reversed(self._engines) if one.has(key))
+        result = await engine.act(key)
         await params.result_callback(
             {"status": result.status, **result.values}, properties=FunctionCallResultProperties(run_llm=True)
         )
