@@ -286,9 +286,27 @@ def _sentence(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
     secret = any(Key("", fields[part]).hides for part in location if part in fields)
     # What isn't known may be a password by another name, or one without its name.
     unknown = error["type"] in ("extra_forbidden", "model_type")
-    if item.key.secret or secret or unknown:
-        return f"{item.origin.of(name)} can't be used; it must be {allowed}."
-    return f"{item.origin.of(name)} is {_shown(error['input'])}; it must be {allowed}."
+    given_as, where = item.origin.of(name), _within(item.key, location[name.count(".") + 1 :], error)
+    if where and error["type"] == "missing":
+        return f"{given_as} lacks {where}; it must be {allowed}."
+    if item.key.secret or secret or unknown or (where and isinstance(error["input"], Mapping)):
+        return f"{given_as} can't be used{where and f', because of {where}'}; it must be {allowed}."
+    if where:
+        field = fields.get(where.rpartition(".")[2])
+        allowed = Key(where, field).allowed() if field and not ours else allowed
+        return f"{given_as} has {_shown(error['input'])} for {where}; it must be {allowed}."
+    return f"{given_as} is {_shown(error['input'])}; it must be {allowed}."
+
+
+def _within(key: Key, parts: list[str], error: ErrorDetails) -> str:
+    """Where in a key's mappings it is wrong: desk.transport. What has no value may be a password itself."""
+    if (
+        key.items is None
+        or "[key]" in parts
+        or (error["type"] == "extra_forbidden" and error["input"] is None)
+    ):
+        return ""
+    return ".".join(parts)
 
 
 def _shown(value: object) -> str:

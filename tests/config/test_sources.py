@@ -360,20 +360,52 @@ class TestListsOfMappings:
     ) -> None:
         monkeypatch.setenv("OFFHOOK_SIP__ACCOUNTS", f"{{office: {{server: a.example, user: b, {secret}}}}}")
         said = refused()
-        assert said.startswith("OFFHOOK_SIP__ACCOUNTS can't be used; it must be a mapping")
+        key = secret.partition(":")[0]
+        assert said.startswith(
+            f"OFFHOOK_SIP__ACCOUNTS can't be used, because of office.{key}; it must be a mapping"
+        )
         assert "48151623" not in said
 
     def test_a_secret_among_others_is_not_shown(self) -> None:
         write("tools: {mcp: {shop: {command: [shop], env: {PIN: [hush], my-key: hush}}}}")
         said = refused()
-        assert said.startswith("tools.mcp in offhook.yaml can't be used; it must be a mapping")
+        assert said.startswith("tools.mcp in offhook.yaml can't be used, because of shop.env.PIN; it must be")
+        assert "hush" not in said
 
     @pytest.mark.parametrize("section", ["auth", "registrar"])
     def test_a_password_without_its_key_is_not_shown(self, section: str) -> None:
         write(f"sip: {{{section}: {{users: {{alice: hunter22}}}}}}")
         said = refused()
-        assert said.startswith(f"sip.{section}.users in offhook.yaml can't be used; it must be a mapping")
+        assert said.startswith(
+            f"sip.{section}.users in offhook.yaml can't be used, because of alice; it must be a mapping"
+        )
         assert "hunter22" not in said
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("sip: {accounts: {desk: {user: 7}}}", "sip.accounts in offhook.yaml lacks desk.server; it must"),
+            (
+                "sip: {accounts: {desk: {server: a.example, user: 7, transport: ip}}}",
+                "sip.accounts in offhook.yaml has 'ip' for desk.transport; it must be one of udp, tcp or",
+            ),
+            (
+                "routes: [{persona: en}, {caled: 600, persona: en}]",
+                "routes in offhook.yaml can't be used, because of 1.caled; it must be a list",
+            ),
+            (
+                "tools: {hosts: [a], http: {look: {description: b, url: 'http://a/{c}'}}}",
+                "tools.http in offhook.yaml can't be used, because of look; it must be a mapping in which",
+            ),
+            (
+                "sip: {accounts: {desk: {server: a.example, user: 7, hunter22}}}",
+                "sip.accounts in offhook.yaml can't be used; it must be a mapping",
+            ),
+        ],
+    )
+    def test_what_is_wrong_within_is_named(self, text: str, problem: str) -> None:
+        write(text)
+        assert refused().startswith(problem)
 
     def test_text_is_refused_with_what_it_must_be(self) -> None:
         assert refused(llm__fallbacks="http://a").endswith(
