@@ -35,6 +35,7 @@ app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     add_completion=True,
+    rich_markup_mode="markdown",  # the others break lines where the source does
     pretty_exceptions_show_locals=False,  # they hold secrets and what callers said
     context_settings={"help_option_names": ["-h", "--help"]},
 )

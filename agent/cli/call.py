@@ -85,8 +85,9 @@ def call(
     http.api_key must be set. Exits 0 when the call was answered, 3 when it is busy, 4 when nobody answers, 5
     when it is declined, 6 when it fails otherwise, and 1 when the server doesn't call.
 
-    Examples: offhook call 600 --say "Your table is ready.";
-    offhook call sip:600@192.0.2.10 --play news.wav --hang-up
+    Examples:
+    - offhook call 600 --say "Your table is ready."
+    - offhook call sip:600@192.0.2.10 --play news.wav --hang-up
     """
     http = load_settings(config, settings).settings.http
     wanted: dict[str, Any] = {

@@ -62,8 +62,9 @@ def create(
 
     It works at once, also on a server that runs. Exits 1 if the name is taken.
 
-    Examples: offhook keys create grafana --scope read; offhook keys create desk --scope operate --scope
-    listen --expires 90d
+    Examples:
+    - offhook keys create grafana --scope read
+    - offhook keys create desk --scope operate --scope listen --expires 90d
     """
     from agent.records.keys import NameTaken
 

@@ -57,8 +57,10 @@ def trace(
     callers pressed are never shown. Reads http.api_key from the settings, as `offhook serve` does. Exits 1 if
     the server can't be reached or has nothing of that call.
 
-    Examples: offhook sip trace | tail -40; offhook sip trace 9f2c51d07a3e --full;
-    offhook sip trace 9f2c51d07a3e --pcap call.pcap
+    Examples:
+    - offhook sip trace | tail -40
+    - offhook sip trace 9f2c51d07a3e --full
+    - offhook sip trace 9f2c51d07a3e --pcap call.pcap
     """
     http = load_settings(config, settings).settings.http
     messages = _get(http, url, "trace", {"call": call, "numbers": numbers})["messages"]

@@ -31,6 +31,15 @@ def test_help_lists_the_commands() -> None:
     assert "Show and check the settings." in shown
 
 
+def test_help_breaks_lines_where_the_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in offhook("serve", "--help")[0].splitlines()]
+    at = next(number for number, line in enumerate(lines) if line.startswith("SIGTERM"))
+    assert lines[at + 1].endswith("reads the settings again.")
+    lines = [line.strip() for line in offhook("sip", "trace", "--help")[0].splitlines()]
+    assert "\u2022 offhook sip trace | tail -40" in lines
+
+
 def test_version() -> None:
     assert offhook("--version")[0].startswith("offhook")
 
