@@ -38,7 +38,7 @@ class Api:
                     _fail(_detail(answer, base))
                 yield answer
         except httpx2.HTTPError as error:
-            _fail(f"no server answers at {base}: {error}. Name it with --url.")
+            _fail(f"no server answers at {base}: {str(error).rstrip('.')}. Name it with --url.")
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def api(http: HttpSettings, url: str | None) -> Iterator[Api]:
     """Of the server at `url`, or of the one that the settings make."""
     import httpx2
 
-    base = (url or _own_url(http)).rstrip("/")
+    base = _base(url) if url else _own_url(http)
     headers = {"X-API-Key": http.api_key.get_secret_value()} if http.api_key else {}
     # Its own certificate, on this machine, is nobody's to vouch for.
     with httpx2.Client(
@@ -65,6 +65,12 @@ def _detail(answer: httpx2.Response, base: str) -> str:
 def _fail(sentence: str) -> NoReturn:
     typer.echo(f"offhook: {sentence}", err=True)
     raise typer.Exit(1) from None
+
+
+def _base(url: str) -> str:
+    """Of what may be an address alone, or the API's own."""
+    whole = url if "://" in url else f"http://{url}"
+    return whole.rstrip("/").removesuffix("/api/v1")
 
 
 def _own_url(http: HttpSettings) -> str:

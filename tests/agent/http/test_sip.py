@@ -150,6 +150,16 @@ async def test_what_there_is_no_trace_of_is_said(client: httpx2.AsyncClient) -> 
     assert result.stderr == "offhook: the server keeps no messages of nobody.\n"
 
 
+@pytest.mark.parametrize("url", ["{host}", "http://{host}/api/v1/"])
+async def test_a_server_may_be_named_by_its_address_or_its_api(client: httpx2.AsyncClient, url: str) -> None:
+    given = url.format(host=client.base_url.netloc.decode())
+    environment = {"OFFHOOK_HTTP__API_KEY": KEY}
+    result = await asyncio.to_thread(
+        CliRunner().invoke, offhook, ["sip", "bans", "--url", given], env=environment
+    )
+    assert result.stdout == "Nobody is banned.\n"
+
+
 async def test_no_server_is_said() -> None:
     result = CliRunner().invoke(offhook, ["sip", "bans", "--url", f"http://127.0.0.1:{free_port()}"])
     assert result.exit_code == 1
