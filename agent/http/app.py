@@ -25,6 +25,7 @@ from agent.http.control import control_router
 from agent.http.elsewhere import OthersCalls
 from agent.http.events import events_router
 from agent.http.guard import ApiKeyGuard, BodyLimit, HostGuard, OriginGuard, guarded
+from agent.http.heads import Heads
 from agent.http.keyring import Keyring
 from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
@@ -156,6 +157,7 @@ def create_app(
     # The last one added is asked first.
     if elsewhere or nodes:
         app.add_middleware(OthersCalls, elsewhere=elsewhere, nodes=nodes)
+    app.add_middleware(Heads)
     app.add_middleware(BodyLimit, default_bytes=BODY_BYTES, by_path=_BODY_BYTES | (body_bytes or {}))
     if settings.http.api_key is not None:
         keyring = Keyring(api_key or settings.http.api_key.get_secret_value, Keys(past) if past else None)

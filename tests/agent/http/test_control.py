@@ -12,6 +12,7 @@ import websockets
 from fastapi import APIRouter
 
 from agent.conversation import Turn
+from agent.events import Events
 from agent.http.app import BODY_BYTES, create_app
 from agent.http.server import HttpServer, ListenError
 from config.settings import HttpSettings, Settings
@@ -238,6 +239,16 @@ async def test_a_call_that_doesnt_end_in_time_is_ending(
     call.ends = False
     assert (await client.delete(f"/api/v1/sessions/{call.info.id}")).status_code == 202
     assert (await client.get(f"/api/v1/sessions/{call.info.id}")).json()["state"] == "ending"
+
+
+async def test_head_is_answered_as_get_but_for_what_never_ends(serve: Serve) -> None:
+    app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), events=Events())
+    client = await serve(app)
+    for path in ("/livez", "/readyz", "/health", "/nothing", "/api/v1/sessions"):
+        head, whole = await client.head(path), await client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+    assert (await client.head("/api/v1/events")).status_code == 405
 
 
 async def test_unknown_paths_and_methods_are_problems(client: httpx2.AsyncClient) -> None:
