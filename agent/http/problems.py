@@ -106,7 +106,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        detail = "; ".join(_sentence(item) for item in error.errors()) + ". See /docs."
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if isinstance(error.body, bytes) and not kind.endswith("json"):
+            detail = "Send the body as JSON, with Content-Type: application/json. See /docs."
+        else:
+            detail = "; ".join(_sentence(item) for item in error.errors()) + ". See /docs."
         return _openai_error(422, detail) if request.url.path.startswith("/v1/") else problem(422, detail)
 
     @app.exception_handler(ClientDisconnect)

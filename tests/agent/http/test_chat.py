@@ -81,6 +81,15 @@ async def test_json_answer(running: Running) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", ""])
+async def test_json_that_isnt_sent_as_such_is_told(running: Running, kind: str) -> None:
+    answer = await running.client.post(
+        "/api/v1/chat", content=b'{"text": "Hello."}', headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "Send the body as JSON, with Content-Type: application/json. See /docs."
+
+
 async def test_a_conversation_goes_on(running: Running) -> None:
     first = (await running.ask("One?")).json()
     await running.ask("Two?", conversation=first["conversation"])
