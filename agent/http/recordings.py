@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from agent.http.access import ADMIN, LISTEN, OPERATE, Asking
 from agent.http.call_control import possible
@@ -29,6 +31,25 @@ class Peaks(BaseModel):
 
     caller: list[float] = Field(examples=[[0.0, 0.21, 0.4]])
     agent: list[float] = Field(examples=[[0.35, 0.0, 0.02]])
+
+
+class _AsItWas(FileResponse):
+    """No more than the length that it tells, though the file grows meanwhile."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left = 0
+
+        async def cut(message: Message) -> None:
+            nonlocal left
+            if message["type"] == "http.response.start":
+                left = int(Headers(raw=message["headers"])["content-length"])
+            else:
+                body = message["body"][:left]
+                left -= len(body)
+                message = {**message, "body": body}
+            await send(message)
+
+        await super().__call__(scope, receive, cut)
 
 
 def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
@@ -57,7 +78,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
 
         While the call goes on, it is what the file has by then.
         """
-        return FileResponse(await kept(id), media_type="audio/flac")
+        return _AsItWas(await kept(id), media_type="audio/flac")
 
     @router.get(
         "/peaks", summary="Its outline, to be drawn", dependencies=[LISTEN], responses=responses(404, 422)

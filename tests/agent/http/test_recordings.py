@@ -91,6 +91,22 @@ async def test_a_player_takes_it_in_ranges(
     assert (await client.get(url, headers={"Range": "bytes=99999999-"})).status_code == 416
 
 
+async def test_one_that_grows_is_had_as_it_was(
+    client: httpx2.AsyncClient, recorder: Recorder, settings: Settings
+) -> None:
+    talk = await recorded(recorder, settings)
+    path = settings.state_dir / "recordings" / f"{talk.info.id}.flac"
+    path.write_bytes(before := os.urandom(32_000_000))  # more than waits on the way
+    async with client.stream("GET", f"/api/v1/sessions/{talk.info.id}/recording") as answer:
+        whole = answer.aiter_bytes(65_536)
+        got = bytearray(await anext(whole))
+        with path.open("ab") as file:
+            file.write(b"more")
+        async for part in whole:
+            got += part
+    assert got == before
+
+
 async def test_a_session_says_where_it_is_and_where_each_turn_begins(
     client: httpx2.AsyncClient, recorder: Recorder, settings: Settings
 ) -> None:
