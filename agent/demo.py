@@ -21,10 +21,12 @@ from agent.http.speech import transcribe
 from agent.server import Server
 from agent.session import CallSession
 from bench import metrics
+from bench.caller.impair import load_wav
 from bench.caller.recording import read_agent
 from bench.caller.script import Hangup, Play, Script, Step, Wait
 from bench.material import MaterialError, Speaker, write_wav
 from bench.subjects import ROOT, free_port
+from config.errors import ConfigError
 from config.persona import Persona
 from config.settings import Settings
 from transports.playout import SAMPLE_RATE_HZ
@@ -105,6 +107,17 @@ class CallerVoice:
     async def close(self) -> None:
         if self._speaker is not None:
             await self._speaker.close()
+
+
+def require_sound(paths: Sequence[Path]) -> None:
+    """Raises ConfigError where one can't be played."""
+    for path in paths:
+        try:
+            load_wav(path)
+        except OSError as error:
+            raise ConfigError(f"{path} can't be asked: {error.strerror}.") from None
+        except (ValueError, EOFError, wave.Error):
+            raise ConfigError(f"{path} can't be asked; it must be a WAV file (mono, 16 bit).") from None
 
 
 async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) -> Demo:

@@ -41,10 +41,15 @@ def demo(
     loaded = load_settings(config, settings, {"persona": persona, "log.level": "warning"})
     require_one_onnxruntime()
     personas = load_personas(loaded.settings)
-    raise typer.Exit(asyncio.run(_demo(loaded.settings, personas, question or [], wav)))
+    asked: list[str | Path] = [Path(text) if text.endswith(".wav") else text for text in question or ()]
+    if recordings := [one for one in asked if isinstance(one, Path)]:
+        from agent.demo import require_sound
+
+        require_sound(recordings)
+    raise typer.Exit(asyncio.run(_demo(loaded.settings, personas, asked, wav)))
 
 
-async def _demo(settings: Settings, personas: Personas, questions: list[str], wav: Path) -> int:
+async def _demo(settings: Settings, personas: Personas, questions: list[str | Path], wav: Path) -> int:
     console = Console()
     with console.status("Starting ...") as status:
         from agent import logs
@@ -59,8 +64,7 @@ async def _demo(settings: Settings, personas: Personas, questions: list[str], wa
         try:
             await server.start(lambda what: status.update(f"Loading ... {what}"))
             status.update("Calling ...")
-            asked = [Path(text) if text.endswith(".wav") else text for text in questions]
-            result = await make_call(server, asked or default_questions(server.persona), wav)
+            result = await make_call(server, questions or default_questions(server.persona), wav)
         except (ModelError, SipError) as error:
             console.print(f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             return 1
