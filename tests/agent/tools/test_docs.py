@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from agent.tools.tool import CallFacts
 from agent.tools.toolbox import Toolbox, toolbox
-from config.tools import ToolSettings
+from config.sources import load
 
 DOCS = (Path(__file__).parents[3] / "docs" / "tools.md").read_text()
 
@@ -23,10 +21,11 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def box(tmp_path: Path) -> Toolbox:
     (tmp_path / "orders.py").write_text(blocks("python")[0])
-    settings: dict[str, Any] = {"folder": tmp_path}
-    for block in blocks("yaml"):
-        settings |= yaml.safe_load(block)["tools"]
-    return toolbox(ToolSettings.model_validate(settings))
+    (tmp_path / "crm").write_text("secret")
+    file = tmp_path / "offhook.yaml"
+    tools = "".join(block.removeprefix("tools:\n") for block in blocks("yaml"))
+    file.write_text(f"tools:\n  folder: {tmp_path}\n" + tools.replace("/run/secrets", str(tmp_path)))
+    return toolbox(load(file, {}).settings.tools)
 
 
 async def test_the_functions_do_what_is_said(box: Toolbox) -> None:
