@@ -1,4 +1,4 @@
-"""Hears the caller: carries the turn machine's decisions out.
+"""Hears the caller: tells the turn machine what happens, whose decisions the executor carries out.
 
 To the rest of the pipeline this is a speech-to-text service with turn detection of its own: it proposes
 where turns begin and end, and sends the words ahead as soon as the caller may be done.
@@ -12,30 +12,24 @@ from collections.abc import Callable
 
 from pipecat.frames.frames import (
     CancelFrame,
-    EagerEndOfTurnCancelFrame,
-    EagerTranscriptionFrame,
     EndFrame,
     Frame,
     InputAudioRawFrame,
-    InterimTranscriptionFrame,
-    ProposedUserStartedSpeakingFrame,
-    ProposedUserStoppedSpeakingFrame,
     TranscriptionFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
-from pipecat.utils.time import time_now_iso8601
 
 from agent.answering import Answering
 from agent.conversation import Conversation
 from agent.sound.activity import Change
 from agent.sound.voice import CallerVoice
-from agent.turn import commands, events
-from agent.turn.commands import Command, Do, Purpose
+from agent.turn import events
+from agent.turn.commands import Purpose
+from agent.turn.executor import Executor
 from agent.turn.machine import TurnMachine
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
-from agent.turn.tasks import Interrupted, Latest, Orders, Outbox
 from agent.turn.transcriber import Transcriber
 from agent.watchdog import Bridge, Watchdog
 from models.errors import ModelError
@@ -76,7 +70,7 @@ class Listener(FrameProcessor):
         self._playout = playout
         self._conversation = conversation
         self._answering, self._reader, self._speculation = answering, reader, speculation
-        self._call_id, self._context, self._on_goodbye = call_id, context, on_goodbye
+        self._call_id = call_id
         self._transcriber = Transcriber(pool, call_id=call_id, language=answering.hears, expected=expected)
         self._voice = CallerVoice(pool, playout, echo_guard=answering.turn.echo_guard)
         self._machine = TurnMachine(
@@ -85,11 +79,6 @@ class Listener(FrameProcessor):
             look_every_ms=LOOK_EVERY_BESIDE_A_MODEL_MS if pool.llm.reads_along else LOOK_EVERY_MS,
             uninterruptible=answering.persona.uninterruptible,
         )
-        self._kept_from = 0  # so many messages of the context aren't about the caller's latest turn
-        self._orders = Orders(self._carry_out)
-        self._outbox = Outbox(self)
-        self._hearing = {purpose: Latest(self) for purpose in Purpose}
-        self._judging = {purpose: Latest(self) for purpose in Purpose}
         self._watchdog = Watchdog(
             answering,
             due=lambda: self._machine.agent.answer_is_due,
@@ -98,7 +87,21 @@ class Listener(FrameProcessor):
             acts=acts,
             give_up=lambda late: self.push_error(str(late), exception=late),
         )
-        self._watching = Latest(self)
+        self._executor = Executor(
+            self,
+            voice=self._voice,
+            transcriber=self._transcriber,
+            transcribe=self._transcribe,
+            reader=reader,
+            ask_completeness=self._ask_completeness,
+            playout=playout,
+            conversation=conversation,
+            answering=answering,
+            context=context,
+            watchdog=self._watchdog,
+            on_goodbye=on_goodbye,
+            call_id=call_id,
+        )
         self._deaf = self._muted = False
 
     @property
@@ -109,12 +112,12 @@ class Listener(FrameProcessor):
     def agent_done(self, text: str, *, cut_off: bool) -> None:
         """The agent's turn is over, of which the caller heard `text`."""
         if self._conversation.takes_back:
-            self._forget_answer()
+            self._executor.forget_answer()
         self._tell(events.AgentDone(text, cut_off))
 
     def interrupted(self) -> None:
         """What was heard of the answer that the caller cut off stands in the context."""
-        asyncio.get_running_loop().call_soon(self._orders.go_on)  # behind `agent_done`, which has a task
+        asyncio.get_running_loop().call_soon(self._executor.go_on)  # behind `agent_done`, which has a task
 
     def answer_sounds(self) -> None:
         """The answer to the caller's latest turn begins to be heard."""
@@ -152,9 +155,9 @@ class Listener(FrameProcessor):
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
         self._tell(events.Plain.LAST_WORD)
-        self._orders.go_on()
+        self._executor.go_on()
         self._deaf = True
-        await self._stop_tasks()
+        await self._executor.stop()
         self._playout.resume()
 
     # Pipecat.
@@ -180,12 +183,12 @@ class Listener(FrameProcessor):
                 self._tell(events.Typed(frame.text))
             return
         if isinstance(frame, EndFrame | CancelFrame):
-            await self._stop_tasks()
+            await self._executor.stop()
         await self.push_frame(frame, direction)
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        await self._stop_tasks()
+        await self._executor.stop()
 
     # What the machine is told.
 
@@ -195,7 +198,7 @@ class Listener(FrameProcessor):
 
     def _tell(self, event: events.Event) -> None:
         if not self._deaf:
-            self._orders.give(self._machine.handle(event, self._now))
+            self._executor.give(self._machine.handle(event, self._now))
 
     def _hear(self, pcm: bytes) -> None:
         pcm, changes = self._voice.process(pcm, self._now)
@@ -252,101 +255,3 @@ class Listener(FrameProcessor):
 
     async def _ask_completeness(self, number: int, text: str) -> None:
         self._tell(events.Judged(number, await self._reader.completeness(text)))
-
-    # What it wants done.
-
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case commands.Transcribe(number, purpose, afresh):
-                if afresh:
-                    self._transcriber.forget()
-                self._hearing[purpose].start(self._transcribe(number, purpose))
-            case commands.AskCompleteness(number, purpose, text):
-                self._judging[purpose].start(self._ask_completeness(number, text))
-            case commands.Dismiss(purpose):
-                self._hearing[purpose].cancel()
-                self._judging[purpose].cancel()
-            case commands.GetReady(text):
-                self._reader.get_ready(text)
-            case Do.READ_AHEAD:
-                self._reader.read_ahead()
-            case Do.HOLD:
-                self._playout.hold()
-            case Do.RESUME:
-                self._playout.resume()
-            case commands.Interim(text):
-                self._outbox.send(InterimTranscriptionFrame(text, "", time_now_iso8601()))
-            case commands.Speculate(text, ahead):
-                if ahead:
-                    self._conversation.caller_paused(self._now)
-                self._conversation.answer_begun()
-                self._outbox.send(EagerTranscriptionFrame(text, "", time_now_iso8601()))
-            case Do.WITHDRAW:
-                self._conversation.answer_withdrawn()
-                self._outbox.send(EagerEndOfTurnCancelFrame)
-            case commands.SpeakIn(language):
-                self._answering.become(language)
-                logger.info("call %s goes on in %s", self._call_id, language)
-            case commands.Settle(number, transcript):
-                self._answering.turn_over(transcript.languages)
-                self._transcriber.settle(number)
-            case Do.TAKE_BACK:
-                self._conversation.take_back()
-                self._forget_answer()
-            case Do.TAKE_FLOOR:
-                self._conversation.answer_lost()
-                self._outbox.send(ProposedUserStartedSpeakingFrame())
-                self._outbox.send(Interrupted())
-                self._orders.wait()  # or the answer to what follows would be begun without what was heard
-            case commands.Commit():
-                self._commit(command)
-            case commands.Drop(had_floor):
-                self._end_utterance()
-                if turn := self._conversation.give_back():
-                    self._context.add_message({"role": "user", "content": turn.text})
-                self._conversation.caller_goes_on()
-                if self._playout.held:
-                    self._playout.resume()
-                if had_floor:
-                    self._outbox.send(ProposedUserStoppedSpeakingFrame())
-
-    def _commit(self, turn: commands.Commit) -> None:
-        if (candidate := turn.candidate) is not None:
-            self._voice.turn_over()
-            self._answering.turn_over(candidate.transcript.languages)
-        else:
-            self._conversation.caller_paused(turn.speech_end)
-        self._end_utterance()
-        self._conversation.turn_over(turn.speech_end)
-        if self._conversation.takes_back:
-            self._forget_answer()
-        why = candidate.verdict.told if candidate and candidate.verdict else {}
-        self._conversation.caller_said(turn.text, end_of_turn=why)
-        if turn.goodbye:
-            self._on_goodbye()
-            return
-        self._kept_from = len(self._context.messages)
-        self._outbox.send(TranscriptionFrame(turn.text, "", time_now_iso8601(), finalized=True))
-        self._outbox.send(ProposedUserStoppedSpeakingFrame())
-        self._watching.start(self._watchdog.watch())
-
-    def _forget_answer(self) -> None:
-        """What the context holds of a turn that went on, and of its answer; instructions stay."""
-        messages = self._context.messages
-        instructions = [one for one in messages[self._kept_from :] if _is_instruction(one)]
-        self._context.set_messages([*messages[: self._kept_from], *instructions])
-
-    def _end_utterance(self) -> None:
-        self._voice.end()
-        self._transcriber.end()
-
-    async def _stop_tasks(self) -> None:
-        self._orders.stop()
-        self._conversation.give_back()
-        await self._reader.stop()
-        for work in (*self._hearing.values(), *self._judging.values(), self._watching):
-            await work.stop()
-
-
-def _is_instruction(message: object) -> bool:
-    return isinstance(message, dict) and message.get("role") == "system"
