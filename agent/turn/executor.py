@@ -74,6 +74,10 @@ class Executor:
         """The interruption for which commands wait is through."""
         self._orders.go_on()
 
+    def finish(self) -> None:
+        """Carry out at once all that waits."""
+        self._orders.finish()
+
     async def stop(self) -> None:
         """Do nothing more, and wait for what is under way to be cancelled."""
         self._orders.stop()

@@ -155,7 +155,7 @@ class Listener(FrameProcessor):
     async def stop_listening(self) -> None:
         """Let the agent have the last word: whatever comes from the caller now is ignored."""
         self._tell(events.Plain.LAST_WORD)
-        self._executor.go_on()
+        self._executor.finish()
         self._deaf = True
         await self._executor.stop()
         self._playout.resume()

@@ -125,7 +125,7 @@ class TurnMachine:
             case events.Plain.ANSWER_ACTS, _:
                 self.agent.acts()
             case events.Plain.ANSWER_ACTED, _:
-                self.agent.done()
+                self.agent.acted()
             case events.Plain.LAST_WORD, Utterance() as utterance:
                 self._drop(utterance)
             case events.Typed(text), _ if self._uninterruptible:

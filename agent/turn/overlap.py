@@ -56,6 +56,11 @@ class AgentFloor:
             return None
         return self.lose()
 
+    def acted(self) -> None:
+        """A tool has left nothing to be said. It may be one of a turn before, over which the caller spoke."""
+        if self.owed and self.owed.acts:
+            self.done()
+
     def stands_in_s(self, now: float) -> float:
         """How soon the turn that is answered will be over for good, if the caller says nothing more."""
         return max(0.0, self.owed.speech_end + GOES_ON_S - now) if self.owed else 0.0

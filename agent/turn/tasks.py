@@ -42,6 +42,11 @@ class Orders:
             self._waiting = None
             self.give(())
 
+    def finish(self) -> None:
+        """Wait for nothing more."""
+        while self._waiting:
+            self.go_on()
+
     def stop(self) -> None:
         """What still waits isn't carried out."""
         self._commands.clear()

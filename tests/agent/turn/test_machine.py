@@ -442,6 +442,15 @@ def test_an_answer_that_was_heard_to_its_end_isnt_taken_back() -> None:
     assert Do.TAKE_BACK not in call.ticks(0.5)
 
 
+def test_a_tool_of_a_turn_before_doesnt_end_the_wait_for_this_one() -> None:
+    call = answered(sounds_after_s=None)
+    call.tell(Plain.ANSWER_ACTS)  # and runs on, without a word at its end
+    call.asks("And where are you?")
+    assert call.machine.awaits_answer
+    call.tell(Plain.ANSWER_ACTED)
+    assert call.machine.awaits_answer
+
+
 def test_a_false_start_teaches_patience() -> None:
     call = Call()
     patience = call.machine._judge.patience

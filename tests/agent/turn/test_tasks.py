@@ -39,3 +39,20 @@ def test_what_follows_an_interruption_waits_for_it_though_not_for_long(
         (after_s, Do.READ_AHEAD),
         (after_s, Do.WITHDRAW),
     ]
+
+
+def test_at_the_end_nothing_waits() -> None:
+    done: list[Command] = []
+
+    async def main() -> None:
+        def carry_out(command: Command) -> None:
+            done.append(command)
+            if command is Do.TAKE_FLOOR:
+                orders.wait()
+
+        orders = Orders(carry_out)
+        orders.give([Do.TAKE_FLOOR, Do.HOLD, Do.TAKE_FLOOR, Do.RESUME])
+        orders.finish()
+
+    run(main)
+    assert done == [Do.TAKE_FLOOR, Do.HOLD, Do.TAKE_FLOOR, Do.RESUME]
