@@ -198,8 +198,12 @@ class Events:
         for (since, one, shift), until in zip(parts, ends, strict=True):
             length = self._length(one)
             longest = max(length, *lengths.values(), timedelta(0))
-            earliest = begin - longest - shift - _ZONES_APART
-            for at in rules.between(earliest, end - shift + _ZONES_APART, inc=True):
+            try:
+                earliest = begin - longest - shift - _ZONES_APART
+                latest = end - shift + _ZONES_APART
+            except OverflowError:  # moved out of the calendar
+                continue
+            for at in rules.between(earliest, latest, inc=True):
                 if since <= at < until:
                     yield one, self._local((at + shift).replace(tzinfo=own)), lengths.get(at, length)
 

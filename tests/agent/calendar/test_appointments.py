@@ -355,6 +355,27 @@ async def test_all_later_ones_of_others_recurring_events_are_moved(tmp_path: Pat
         assert (await desk.free(datetime(2026, 4, day, hour))).status == status, (day, hour)
 
 
+async def test_what_is_moved_out_of_the_calendar_leaves_what_is_before_it(tmp_path: Path) -> None:
+    written(
+        tmp_path / "calendar.ics",
+        """BEGIN:VEVENT
+        UID:lunch
+        DTSTART:20260306T100000
+        DURATION:PT30M
+        RRULE:FREQ=WEEKLY
+        END:VEVENT
+        BEGIN:VEVENT
+        UID:lunch
+        RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T100000
+        DTSTART:99991231T100000
+        DURATION:PT30M
+        END:VEVENT""",
+    )
+    desk = made(tmp_path)
+    assert (await desk.free(datetime(2026, 3, 13, 10))).status == "taken"
+    assert (await desk.free(datetime(2026, 3, 20, 10))).status == "free"
+
+
 @pytest.mark.parametrize("until", ["20260320T085959Z", "20260313"])
 async def test_others_events_recur_until_then_and_stay_as_they_are(tmp_path: Path, until: str) -> None:
     rule = f"FREQ=WEEKLY;UNTIL={until}"
