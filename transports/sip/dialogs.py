@@ -85,8 +85,9 @@ class Dialogs:
 
     def begin(self, uri: str, call_id: str, who: Parties) -> Dialog:
         """One that we began by dialling."""
-        early = self._early.pop(call_id, None)
+        early = self._early.get(call_id)  # the SIP thread may look for it meanwhile
         dialog = self._dialogs[call_id] = early if early else self._dialog(who, "")
+        self._early.pop(call_id, None)
         dialog.parties = who
         self.dialled(uri)
         return dialog
@@ -182,7 +183,12 @@ class Dialogs:
         dialog.described = True
         direction = sdp.direction(choice)
         # Where the peer has asked for nothing itself, whether it holds is in its answers.
-        if final and not dialog.tag and sdp.audio_port(choice) and direction is not dialog.agreed.direction:
+        if (
+            final
+            and not dialog.heard_of
+            and sdp.audio_port(choice)
+            and direction is not dialog.agreed.direction
+        ):
             dialog.agree(replace(dialog.agreed, direction=direction))
         return response.with_body(sdp.in_profile_of(dialog.offer, mended), "application/sdp")
 
@@ -329,6 +335,7 @@ class Dialogs:
         return message
 
     def _described(self, dialog: Dialog, request: Message, source: Ip) -> tuple[Message, Agreement] | Reply:
+        dialog.heard_of = True
         """A request with the SDP in its body made one that the stack takes, and what that says."""
         content_type = request.header("Content-Type") or "application/sdp"
         description = sdp.of_body(content_type, request.body)

@@ -91,7 +91,7 @@ class MessageHooks:
 
         `on_answer` sees what may answer an offer of ours, and gives another response in its place, or None.
 
-        Both last get a Call-ID. `making_call` is entered while the stack makes a call of an INVITE, and
+        `making_call` gets the Call-ID of an INVITE and is entered while the stack makes a call of it, and
         `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
 
         Raises SipError if the library isn't laid out as known.

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -78,7 +79,8 @@ class KernelFilter:
             known = self._guard.unban(source_of(address.partition("/")[0]))
         except ValueError:
             return False
-        self.apply()
+        with suppress(OSError):  # no file is left: the next look does it
+            self.apply()
         return known
 
     def close(self) -> None:

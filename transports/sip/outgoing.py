@@ -137,7 +137,7 @@ class OutgoingCall(MovingCall):
     def _on_dialog_event(self, event: DialogEvent) -> None:
         if event is DialogEvent.RESPONDED:
             self._responded.set()
-        elif event is DialogEvent.UNANSWERED and not self._stopped:
+        elif event is DialogEvent.UNANSWERED and not (self._stopped or self._established):
             self._reason = EndReason.NOT_REACHED
             self.failure = Failure(self._reason, 0, _UNUSABLE)
         super()._on_dialog_event(event)
