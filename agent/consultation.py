@@ -39,8 +39,8 @@ class Dial(Protocol):
 
 def about(persona: Persona, turns: Sequence[Turn]) -> str:
     """What a colleague is told of a caller: their own last words, and nothing that was made of them."""
-    said = [turn.text for turn in turns if turn.speaker == "caller" and "DTMF:" not in turn.text]
-    words = " ".join(said[-TURNS:])
+    said = (turn.text.partition("DTMF:")[0].strip() for turn in turns if turn.speaker == "caller")  # keys
+    words = " ".join([text for text in said if text][-TURNS:])
     if len(words) > CHARACTERS:
         words = words[-CHARACTERS:].partition(" ")[2]
     says = persona.says

@@ -46,6 +46,7 @@ logger = logging.getLogger("offhook.call")
 CONNECT_DEADLINE_S = 32.0
 HALF_OPEN_S = 2.0  # so long the answer was sent three times
 GOODBYE_DEADLINE_S = 12.0
+ANNOUNCED = 0.9  # of a notice's words, as they were heard
 CHARACTER_S = 0.1  # at most, of slow speech
 MOVED = "You have been put through: somebody else speaks from now on, who hasn't heard what was said."
 
@@ -285,8 +286,9 @@ class CallSession:
         return [TTSSpeakFrame(notice), Heard(lambda: self._announced(notice))] if notice else []
 
     def _announced(self, notice: str) -> None:
-        heard = " ".join(turn.text for turn in self.turns)
-        if words_heard(notice, heard) == len(words_of(notice)):  # and the voice hasn't failed in it
+        heard = " ".join(turn.text for turn in self.turns if turn.speaker == "agent")
+        # As much as a voice that hasn't failed in it gives, which may write the last word in another way.
+        if words_heard(notice, heard) >= ANNOUNCED * len(words_of(notice)):
             self.monitor.announce()
             self._on_changed()
 

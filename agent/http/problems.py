@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from models.errors import ModelBusy, ModelError, ModelFailed, ModelUnloaded
+from models.errors import ModelBusy, ModelError, ModelFailed, ModelUnloaded, WeightsError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,7 +36,7 @@ class ProblemError(HTTPException):
 
 def of_model(error: ModelError) -> ProblemError:
     """What whoever asked a model for something is told of its failure."""
-    if isinstance(error, ModelUnloaded):
+    if isinstance(error, ModelUnloaded | WeightsError):
         return ProblemError(503, f"{error} GET /health says more.", headers={"Retry-After": "5"})
     if isinstance(error, ModelBusy):
         return ProblemError(503, str(error), headers={"Retry-After": "1"})

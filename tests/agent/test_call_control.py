@@ -542,6 +542,7 @@ def test_what_a_colleague_is_told() -> None:
 
     assert told("My oven is broken.", "Reception, please.") == TOLD
     assert told("DTMF: ***") == RECEPTIONIST.says.announcing
+    assert told("My oven is broken.", "Reception, please. DTMF: 5#") == TOLD
     assert told("no", "I have {braces}, see.").endswith("I have {braces}, see.")
     assert len(told("word " * 200)) < 320
 
