@@ -46,7 +46,8 @@ ENGLISH = Lexicon(
         Intent.REPEAT: _any(
             """(?:say|repeat) (?:that|it|the question|what you (?:just )?said)
             (?:can|could|would) you repeat/what was that/what did you (?:just )?say/what was the question
-            (?:didn't|couldn't) (?:quite )?(?:hear|catch|get) (?:that|you|it)/say again
+            (?:didn't (?:quite )?(?:hear|catch|get)|couldn't (?:quite )?(?:hear|catch)) (?:that|you|it)
+            say again
             i beg your pardon/one more time"""
         ),
         Intent.BACK: _any("go back/step back/back up/back to the (?:last|previous)/previous question"),

@@ -33,14 +33,18 @@ _VAGUE = {
     "it": r"settiman[ae]|fine settimana|mese|presto|qualsiasi",
     "pt": r"semanas?|fim de semana|mes|breve|qualquer",
 }
-# Behind a weekday. "Monday the seventh" is heard as "Monday or 7".
+# Between a weekday and its number. "Monday the seventh" is heard as "Monday or 7".
 _OF_MONTH = {
-    "en": r"(?:(?:the|(?P<misheard>or|of)) )?",
-    "fr": r"(?:le )?",
-    "es": r"(?:(?:el )?dia |el )?",
-    "it": r"(?:il )?",
-    "pt": r"(?:dia )?",
+    "en": r"(?:the|(?P<misheard>or|of)) ",
+    "fr": r"le ",
+    "es": r"(?:(?:el )?dia|el) ",
+    "it": r"il ",
+    "pt": r"dia ",
 }
+# Behind a number that is the weekday's without such a word, and counts nothing: "mardi 18 à dix heures".
+_BEHIND_DATE = (
+    r" ?$| (?:at|for|please|would|is|if|a|al|alle|aux?|as|por|per|pour|para|s'il|si|se|va|est|es|e)\b"
+)
 # As which the first ten are heard behind "Monday the".
 _ORDINALS_HEARD = {
     "en": "thirst|fast seconds? bird|turd force|fort|forth fist|fit sick|six service|servant|savage ate|aid "
@@ -50,6 +54,7 @@ _NO_DATE = (  # behind that number
     r"\d| ?(?:[:.]?\d|h(?:\b|\d)|[ap]m\b|o'? ?clock|heures?\b|horas?\b|ore\b|in the\b|[½¼]|[eyo] |"
     r"ou |et |or |d[ae] (?:la )?(?:manha|manana|tarde|noite|noche)\b|di (?:sera|mattina)\b)"
 )
+MOST_DAYS = 31  # of a month
 LAST_HOUR = 12  # that may be meant by a number behind a weekday: "Friday seven"
 FEW_WORDS = 5  # around an hour
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
@@ -151,13 +156,14 @@ def _numbering(said: str, code: str) -> tuple[int, bool] | None:
     """The number that a weekday has in its month, and whether it can mean nothing else."""
     people = plain_pattern(words_of(code).people)
     heard = said
-    for number, sounds in enumerate(_ORDINALS_HEARD.get(code, "").split(), 1):
-        said = re.sub(rf"(?<=\bweekday[a-g] the )(?:{sounds})\b", str(number), said)
-    pattern = rf"\bweekday[a-g] {_OF_MONTH[code]}(?P<day>\d\d?)(?!{_NO_DATE}| ?{people})"
-    if not (match := re.search(pattern, said)):
+    for ordinal, sounds in enumerate(_ORDINALS_HEARD.get(code, "").split(), 1):
+        said = re.sub(rf"(?<=\bweekday[a-g] the )(?:{sounds})\b", str(ordinal), said)
+    number = rf"(?P<day>\d\d?)(?!{_NO_DATE}| ?{people})"
+    led = re.search(rf"\bweekday[a-g] {_OF_MONTH[code]}{number}", said)
+    match = led or re.search(rf"\bweekday[a-g] {number}(?={_BEHIND_DATE})", said)
+    if match is None or int(match["day"]) > MOST_DAYS:
         return None
-    alone = match[0].endswith(f"{match[0].split()[0]} {match['day']}")
-    hour = code == "en" and alone and int(match["day"]) <= LAST_HOUR
+    hour = not led and int(match["day"]) <= LAST_HOUR
     misheard = said != heard or match.groupdict().get("misheard")
     return int(match["day"]), not (hour or misheard)
 

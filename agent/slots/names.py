@@ -48,12 +48,12 @@ _TITLES = (
     r"(?:mrs?|ms|miss|dra?|doctora?|docteur|monsieur|madame|señora?|signora?|dottor|dottoressa|senhora?|"
     r"doutora?)\.?"
 )
-_ARTICLES = r"(?:el|la|le|o|a|the)"  # before a name, rather than in it
+_ARTICLES = r"(?:el|la|le|il|lo|o|a|the)"  # before a name, rather than in it
 _OF = r"(?:de|di)"
 _BETWEEN = {"es": "y", "pt": "e"}  # two of one person's names
 # Whoever says so may go on with something else than a name: "je suis libre", "soy de Madrid".
 _NO_NAME = re.compile(
-    r"(?:not|from|here|free|available|looking|calling|about|just|still|new|sorry|sure|afraid|"
+    r"(?:not|from|here|free|available|looking|calling|about|just|new|sorry|sure|afraid|"
     r"libre|disponible|désolée?|client|cliente|nouveau|nouvelle|de|à|au|en|pour|pas|"
     r"nuev[oa]|liber[oa]|disponibile|nuov[oa]|di|in|al|livre|disponível|nov[oa]|em)$",
     re.IGNORECASE,

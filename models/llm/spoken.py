@@ -18,6 +18,7 @@ from text_to_num import alpha2digit
 from models.llm.spoken_words import LANGUAGES, NOON, UNITS, Words
 
 PAUSE = "pausepause"
+_PAUSES = re.compile(r"[,.;!?](?=\s)")
 LONGEST = 400  # characters; nobody needs more to say a day
 # An hour without "in the evening" is the one within these, when people are asked to come or to call.
 WAKING = (time(10), time(21, 59))
@@ -38,8 +39,8 @@ FOR_TEXT2NUM = {
 }
 # Between a word for before and the time, or for until and the time.
 LEADING = (
-    r"(?: (?:an?|un|1|the|about|around|at|de|del|della|dell'|delle|di|d'|do|da|das|a|al|all'|alle|ao|as|aux?|"
-    r"le|la|las|les|l'|el|il|os|o|dia|giorno|than|que))*"
+    r"(?: (?:an?|un|1|the|about|around|at|de|del|della|dell'|delle|di|d'|do|da|das|dalle|dall'|dal|"
+    r"a|al|all'|alle|ao|as|aux?|le|la|las|les|l'|el|il|os|o|dia|giorno|than|que))*"
 )
 RANGE = r"(?<![\d-])(\d\d?(?:[:h]\d\d|h)?)[-–—](\d\d?(?:[:h]\d\d|h)?)(?![\d-])"  # 8-10
 PLURAL = r"\b(?:un[ao]s|umas|uns) (?=\w)"  # "some six people"
@@ -105,7 +106,7 @@ def without_bounded_days(text: str, language: str) -> str | None:
 
     None where it names none of these.
     """
-    words, said = LANGUAGES[language], _folded(re.sub(r"[,.;!?](?=\s)", f" {PAUSE} ", text), language)
+    words, said = LANGUAGES[language], _folded(text, language, pauses=True)
     for phrase in words.weeks_on:
         said = re.sub(phrase.replace("WEEKDAY", "weekday[a-g]"), " ", said)
     months = words.months.replace(" ", "|")
@@ -125,11 +126,12 @@ def without_moments(text: str, language: str) -> str:
     return _times(said, words)[1]
 
 
-def _folded(text: str, language: str) -> str:
+def _folded(text: str, language: str, *, pauses: bool = False) -> str:
     """`text` folded, without the ordinals and weekdays that are no days: "the second time"."""
     words = LANGUAGES[language]
     no_day = words.no_day.replace("MONTH", words.months.replace(" ", "|"))
-    return fold(re.sub(rf"\b(?:{no_day})", " ", plain(text[:LONGEST])), language)
+    said = re.sub(rf"\b(?:{no_day})", " ", plain(_PAUSES.sub(f" {PAUSE} ", text[:LONGEST])))
+    return fold(said if pauses else said.replace(PAUSE, " "), language)
 
 
 def _days(said: str, words: Words, today: date) -> tuple[set[date], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 NUMBER = r"½|¼|\d{1,3}"
+LAST = r" \w+(?: \w+)? ?$"  # two words at most are left
 NOON = 36  # o'clock, for it is noon whatever else is said
 HOUR = rf"(?P<h>[01]?\d|2[0-4]|{NOON})(?!\d)"
 MINUTE = r"(?P<m>½|¼|¾|[0-5]?\d)(?!\d)"
@@ -100,11 +101,12 @@ ENGLISH = Words(
         rf"\bbetween (?:a )?{MOMENT} (?:and|to|or) (?:a )?{MOMENT}",
         rf"\bfrom (?:a )?{MOMENT} (?:to|till|until|through) (?:a )?{MOMENT}",
         # "Ten to eleven" is a time, and "seven to nine" none.
-        rf"(?<![½¼\d] )(?<!\d)(?!(?:5|10|15|20|25) to){MOMENT} to {MOMENT}"
+        rf"(?<![½¼\d] )(?<!\d)(?!(?:5|10|15|20|25) to){MOMENT} (?:to|till|until) {MOMENT}"
         r"(?! (?:people|persons|guests|adults|kids|of us))",
     ),
-    bound=r"before|after|until|till|by|past|(?:later|earlier) than",
-    open_ended=r"(?:or|and) (?:later|earlier|after|before|onwards?)|onwards?"
+    bound=r"before|after|until|till|past|(?:later|earlier) than"
+    r"|(?<!come )(?<!coming )(?<!stop )(?<!drop )(?<!swing )(?<!pop )(?<!pass )by",
+    open_ended=rf"(?:or|and(?={LAST})) (?:later|earlier|after|before|onwards?)|onwards?"
     r"|at the (?:latest|earliest|soonest)|at (?:latest|earliest)",
     ahead=(
         rf"\bin (?P<n>{NUMBER}|an?) ?(?:an )?(?P<unit>minute|hour|day|week)s?\b",
@@ -117,9 +119,9 @@ ENGLISH = Words(
         r"\b(?P<d>\d{1,2})(?:st|nd|rd|th)\b",
     ),
     no_day=r"(?:(?:\d(?:st|nd|rd|th)|first|second|third|fourth|last|other) "
-    r"(?:one|1|times?|visits?|calls?|floor|attempt|try|person|name|line|half|class|hand|place|option|"
-    r"choice|opinion|street|avenue|anniversary|birthday|child|kid|number|message|question|"
-    r"available|free|slot|appointment|opening|thing|of all|off|up|come|week|day)"
+    r"(?:one|1|times?|visits?|calls?|floor|attempt|try|person|name|line|half(?! past)|class|hand|place|"
+    r"option|choice|opinion|street|avenue|anniversary|birthday|child|kid|number|message|question|"
+    r"available|free|slot|appointment|opening|thing|of all|off|up|come|week|day(?! of))"
     r"|(?:an?|one|1|any|every|per|split) (?:second|sec)|at first|on the one hand"
     # "Thursday, please", misheard
     r"|^first (?!of|please|then|is|works|would|if|at|in|and|or)\w+)\b",
@@ -177,11 +179,13 @@ FRENCH = Words(
     ),
     ranges=(
         rf"\bentre {MOMENT} et {MOMENT}",
-        rf"(?<!table )(?:\bde |\bd'|^){MOMENT} (?:a|jusqu'a) {MOMENT}(?! personne)",
+        rf"(?<!table )(?<!groupe )(?<!reservation )(?:\bde |\bd'|^){MOMENT}"
+        rf" (?:a|jusqu'a) {MOMENT}(?! personne)",
         rf"\b\d\d? ?h(?:eures?)?(?: [½¼\d]+)? (?:a|jusqu'a) {MOMENT}",
     ),
     bound=r"avant|apres|jusqu'(?:a|au)?|a partir|passe|plus (?:tard|tot)",
-    open_ended=r"(?:ou|et) (?:plus tard|apres|avant|plus tot)|au plus (?:tard|tot)|passees?",
+    open_ended=rf"(?:ou|et(?={LAST})) (?:plus tard|apres|avant|plus tot)"
+    r"|au plus (?:tard|tot)|passees?",
     ahead=(rf"\bd'?(?:ans|ici) (?P<n>{NUMBER}) ?(?P<unit>minute|heure|jour|semaine)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})(?:er|e|eme)? (?P<mon>MONTH)\b",
@@ -241,7 +245,8 @@ SPANISH = Words(
         rf"\blas? {MOMENT} (?:a|hasta) las? {MOMENT}",
     ),
     bound=r"antes|despues|hasta|a partir|pasad[oa]s?|mas (?:tarde|temprano)",
-    open_ended=r"(?:o|y) (?:mas tarde|despues|antes)|en adelante|como (?:muy )?(?:tarde|pronto)|a mas tardar",
+    open_ended=rf"(?:o|y(?={LAST})) (?:mas tarde|despues|antes)"
+    r"|en adelante|como (?:muy )?(?:tarde|pronto)|a mas tardar",
     ahead=(rf"\b(?:dentro de|en) (?P<n>{NUMBER}|una?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
@@ -298,18 +303,20 @@ ITALIAN = Words(
     ),
     ranges=(
         rf"\b(?:tra|fra) (?:le |l' ?)?{MOMENT} e (?:le |l' ?)?{MOMENT}",
-        rf"\b(?:dalle|dall'|da) ?(?:le )?{MOMENT} (?:(?:fino )?(?:alle|all'|al|a)) ?(?:le )?"
+        rf"(?<!tavolo )(?<!gruppo )\b(?:dalle|dall'|da) ?(?:le )?{MOMENT}"
+        rf" (?:(?:fino )?(?:alle|all'|al|a)) ?(?:le )?"
         rf"{MOMENT}(?! person)",
     ),
     bound=r"innanzi|dopo|fino|entro|a partire|piu tardi|oltre",
-    open_ended=r"(?:o|e) (?:piu tardi|dopo|prima)|in poi|in avanti|al piu (?:tardi|presto)|passat[ae]",
+    open_ended=rf"(?:o|e(?={LAST})) (?:piu tardi|dopo|prima)"
+    r"|in poi|in avanti|al piu (?:tardi|presto)|passat[ae]",
     ahead=(rf"\b(?:tra|fra) (?P<n>{NUMBER}|un[ao']?) ?(?P<unit>minut|or|giorn|settiman)[aeio]\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? (?:di )?(?P<mon>MONTH)\b",
         r"\b(?:il|giorno) (?P<d>\d{1,2})º?\b",
     ),
-    no_day=r"(?:un |il )(?:secondo|terzo|quarto|quinto|ultimo)\b(?! (?:di|MONTH))|il primo (?:appuntamento|"
-    r"posto|giorno|disponibile|libero|orario|piano|turno|che|figlio|utile)|"
+    no_day=r"(?:un |il )(?:secondo|terzo|quarto|quinto|ultimo)\b(?! (?:di|MONTH|[a-z]+edi|sabato|domenica))|"
+    r"il primo (?:appuntamento|posto|giorno(?! di)|disponibile|libero|orario|piano|turno|che|figlio|utile)|"
     r"(?:prim|second|terz|quart|quint)[ao] (?:volta|cosa|persona|chiamata|visita|opzione|fila|linea|piano)|"
     r"(?:la )?prima di tutto",
     next_week=r"(?:della |la |nella )?(?:settimana (?:prossima|che viene)|prossima settimana)",
@@ -367,7 +374,8 @@ PORTUGUESE = Words(
         rf"(?<!mesa )\bde {MOMENT} (?:a|ate) {MOMENT}(?! pessoa)",
     ),
     bound=r"antes|depois|apos|ate|a partir|passad[ao]s?|mais (?:tarde|cedo)",
-    open_ended=r"(?:ou|e) (?:mais tarde|depois|antes)|em diante|no (?:maximo|minimo)|o mais tardar",
+    open_ended=rf"(?:ou|e(?={LAST})) (?:mais tarde|depois|antes)"
+    r"|em diante|no (?:maximo|minimo)|o mais tardar",
     ahead=(rf"\b(?:daqui a|dentro de|em) (?P<n>{NUMBER}|uma?) ?(?P<unit>minuto|hora|dia|semana)s?\b",),
     dates=(
         r"\b(?P<d>\d{1,2})º? de (?P<mon>MONTH)\b",
