@@ -278,6 +278,7 @@ def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str, bo
     for phrase, hour in ((words.noon, NOON), (words.midnight, 24)):
         said = re.sub(rf"\b(?:{phrase})\b", words.sharp.format(hour), said)
     said = re.sub(r"(?<=[a-z\d] )(?:0|zero) (\d)(?! ?\d)", r"0\1", said)  # "ten zero five"
+    said = re.sub(rf"\b(?=\d\d? (?:{PEOPLE}))", "| ", said)  # "midi douze personnes"
     open_ended = re.search(rf"\b(?:{words.open_ended})\b", said) is not None
     ends = open_ended
     for pattern in (r"\d[\d:h]*–\d[\d:h]*", *words.ranges):
@@ -295,7 +296,7 @@ def _times(said: str, words: Words) -> tuple[set[tuple[int, int, bool]], str, bo
             else:
                 found.add((hour, minute, groups["h"].startswith("0")))
             said = said.replace(match[0], " ", 1)
-    return found, said, ends
+    return found, said.replace("|", " "), ends
 
 
 def _at(minutes: int) -> time:
