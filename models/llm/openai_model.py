@@ -139,9 +139,10 @@ class OpenAiModel:
     async def _watched(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         """An answer; and see whether the server tells its end."""
         ended = False
-        async for chunk in self._streamed(params):
-            ended = ended or _ends(chunk)
-            yield chunk
+        async with aclosing(self._streamed(params)) as chunks:
+            async for chunk in chunks:
+                ended = ended or _ends(chunk)
+                yield chunk
         self._tells_ends = ended
 
     @contextmanager
