@@ -13,6 +13,12 @@ from models.reading.rules import DASH, SPACE, Rule, alternatives, ending, ends_s
 
 _START = r"(?<![\w.,/-])"
 _YEAR = r"(?:1[5-9]|20|21)\d\d"
+# What is behind a price or a measure, and behind no time.
+_COUNTS = (
+    r"[€$£%°]|[Ee]uro|EUR|CHF|Franken|Mio|Mill|k?[gm]\b|km\b|(?:pro|je|[Pp]rozent|Grad|Punkte|[Mm]al)\b"
+    r"|(?:Kilo|Zenti|Quadrat)?[Mm]et(?:er|ros?|ri)\b|Liter|Kilo|Gramm"
+    r"|(?:veces|unidades|puntos|litros|por|unità|volte|punti|litri|per)\b"
+)
 
 
 class Dates:
@@ -132,7 +138,9 @@ class Dates:
             )
         after = r"(?:\s?(?:Uhr|hs?\.?|heures|horas|ore|hrs|बजे)(?!\w))?" if code != "en" else ""
         if "dotted_after" in self._time:
-            no_price = r"(?!\w|[:,/]|\.\d|\s?(?:[€$£%°]|[Ee]uro|EUR|CHF|Franken|Mio|Mill|k?[gm]\b|km\b))"
+            no_price = (
+                rf"(?!\w|[:,/]|\.\d|(?:{SPACE}?(?:{DASH}|bis|und|[aey]){SPACE}?\d+[.,]\d\d)*\s?(?:{_COUNTS}))"
+            )
             rules.append(
                 (
                     re.compile(rf"{edge}{clock}\.(?P<m>[0-5]\d)(?P<after>{after}){no_price}"),
