@@ -274,12 +274,13 @@ class Dates:
         if self.language.code != "de":
             return None
         preceding = (before + match.string[: match.start()]).rstrip().lower()
+        told = rf"(?<!\w)(?:{self.language.table['before_date']})"
         expected = preceding[-1:] in ("", *",;:(-–") or re.search(
-            rf"(?<!\w)(?:{self.language.table['before_date']})$", preceding
+            rf"{told}$|(?:^|{told}\s)\d\d?\.\s?\d\d?\.\sund$", preceding
         )
-        ends = ends_sentence(match.string, match.end())
-        if ends and not (expected or preceding.endswith(self._days_of_week)):
+        if not (expected or preceding.endswith(self._days_of_week)):
             return None  # "Version 2.1."
+        ends = ends_sentence(match.string, match.end())
         said = self._date(int(match["a"]), int(match["b"]), None, before, match)
         return f"{said}." if said and ends else said
 
