@@ -19,6 +19,7 @@ _POSTCODES = (
 )
 _REGISTERED = r"\d{3}\.\d{3}\.\d{3}-\d\d|\d\d\.\d{3}\.\d{3}/\d{4}-\d\d"  # Brazilian taxpayers
 _PRONOUNCEABLE = re.compile(r"(?:[^aeiouy]{0,2}[aeiouy]{1,2})+[^aeiouy]{0,2}", re.IGNORECASE)
+_CAR = re.compile(r"(?:kennzeichen|auto|wagen|nummernschild)s?\b[^.!?\n]{0,40}$", re.IGNORECASE)
 _PARTS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")
 
 
@@ -250,7 +251,11 @@ class Addresses:
 
     def _plate(self, match: re.Match[str], before: str) -> str | None:
         """A German car's."""
-        return self._groups(match, before) if self.language.code == "de" else None
+        preceding = before + match.string[: match.start()]
+        told = re.search(r"\d{3}", match[0]) or _CAR.search(preceding)
+        if self.language.code != "de" or not told or match[0].startswith(("USB-", "DIN-", "CD-")):
+            return None
+        return self._groups(match, before)
 
     def _combination(self, match: re.Match[str], before: str) -> str | None:
         preceding = before + match.string[: match.start()]
