@@ -24,6 +24,7 @@ class Words:
                 if str(said).startswith("^"):
                     self._bound.add(each)
         self._before_number = _all_begun_anew(table.get("before_number", ()))
+        self._within = frozenset(table.get("within", ()))  # a sentence, and not at its beginning
         self._after_number = _all_begun_anew(table.get("after_number", ()))
         self._not_after_number = _all_begun_anew(table.get("not_after_number", ()))
         self._enders = _all_begun_anew(table.get("enders", ()))
@@ -118,6 +119,8 @@ class Words:
         following = rest.lstrip()
         if written in self._before_number and not following[:1].isdecimal():
             return None
+        if written in self._within and not re.search(r"[^\s.!?…¿¡]\s*$", before + text[: match.start()]):
+            return None  # "No. 10 minutos bastan."
         counted = bool(re.search(r"\d\s?$", text[: match.start()]))
         if (written in self._after_number and not counted) or (written in self._not_after_number and counted):
             return None
