@@ -9,6 +9,7 @@ from models.reading.language import Language
 from models.reading.rules import DASH, SPACE, Rule, Say, alternatives, ends_sentence
 
 _ROMAN = r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_NEAR = 50  # characters from the word that tells of a key
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
@@ -219,8 +220,14 @@ class Words:
 
     def _key(self, match: re.Match[str], before: str) -> str | None:
         """A telephone's, where one is to be pressed."""
-        lang = self.language
-        if not re.search(rf"(?<!\w)(?:{lang.table['key_words']})", before + match.string, re.IGNORECASE):
+        lang, following = self.language, match.string[match.end() :]
+        preceding = before + match.string[: match.start()]
+        if re.match(r"\s\d", following) and (match[0] == "#" or re.search(r"\d\s$", preceding)):
+            return None  # "5 * 3", "order # 5"
+        words = rf"(?<!\w)(?:{lang.table['key_words']})"
+        if not re.search(rf"{words}[\s\S]{{0,{_NEAR}}}$", preceding, re.IGNORECASE) and not re.match(
+            rf"\W+{words}", following, re.IGNORECASE
+        ):
             return None
         hash_name = lang.table.get("hash_in", {}).get(lang.region) or lang.word("hash")
         return f" {lang.word('star') if match[0] == '*' else hash_name} "
