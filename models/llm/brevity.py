@@ -24,6 +24,7 @@ _PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+\s*|\d{1,2}(?:[.)](?:\s+
 _MARKUP = re.compile("[*`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)")
 _END = re.compile(r"[.?!…।]+[\"'”’»)\]]*(?=\s|$)")
+_ABBREVIATED_YET = re.compile(r"·\s*\w{0,2}$")  # which the next word may yet show to be the end
 _CERTAIN = re.compile(r"[?!।]")
 _WORD = re.compile(r"\s+\S+(?=\s)")
 _REST_OF_END = re.compile(r"[.?!…।\"'”’»)\]]+")
@@ -188,8 +189,8 @@ def _sentence_end(text: str, language: str | None, *, ended: bool = False) -> tu
             return end, end
     if ended:
         return len(text), len(text)
-    abbreviated = len(marks.rstrip())  # which the next word may yet show to be the end
-    return 0, abbreviated if marks[:abbreviated].endswith("·") else len(text)
+    abbreviated = _ABBREVIATED_YET.search(marks)
+    return 0, abbreviated.start() + 1 if abbreviated else len(text)
 
 
 def _end_of(rest: str) -> int:

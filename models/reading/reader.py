@@ -13,6 +13,7 @@ from models.reading.dates import Dates
 from models.reading.fractions import Fractions
 from models.reading.language import Language
 from models.reading.plain import plain
+from models.reading.rules import alternatives
 from models.reading.sizes import Sizes
 from models.reading.words import Words
 
@@ -22,6 +23,9 @@ _SPACES = re.compile(r"\s+")
 # What espeak-ng would read aloud or take for phonemes.
 _UNSPOKEN = re.compile(r"[*_`#~<>|\[\]{}\\^=+@/\ue000-\uf8ff]")
 _STOPS = re.compile(r"[.!?…]")
+# Before a German ordinal; and behind one, where it isn't a month.
+_DETERMINER = r"(?i:am|vom|im|beim|zu[mr]|de[mnrs]|die|das|(?:dies|jed|jen|[dms]?ein|ihr|unser)e[mnrs]?)"
+_COUNTED = r"[a-zäöü]|\w{0,2}$|Stock|Etage|Klasse|Reihe"
 _STRAY = re.compile(r"\s+(?=[,.;:!?)\]]+(?:\s|$))")
 
 
@@ -72,9 +76,12 @@ class Reader:
             # Of which no more is known than names of currencies, units and months.
             self._rules = [*dates.numeric(), *amounts.money(), *amounts.measures()]
             self._without_digits = []
-        day = r"|(?<!\d)\d{1,2}\.(?=\s)" if self._language.code == "de" else ""
+        months = rf"(?:{alternatives(self._months)})"
+        counted = rf"{_DETERMINER}\s\d{{1,2}}\.(?=\s)|\d{{1,2}}\.(?=\s+(?:{months}|{_COUNTED}))"
+        day = rf"|(?<![\w.,:])(?:{counted})" if self._language.code == "de" else ""
         self._false_ends = re.compile(
             rf"(?:https?://|www\.)(?:\S*$|\S*[^\s.!?…])|(?<![\w.])(?:{self._words.bound})(?!\w)"
+            rf"|(?<![\w.])(?:{self._words.weekdays})(?=\s*(?:$|[^\sA-ZÀ-Þ]|[A-ZÀ-Þ]\w?$|{months}))"
             rf"|(?<![\w.])(?:{self._words.dotted})(?=\s+[a-zà-ÿ])|(?<![\w.])(?:{self._words.parted})|(?:^|\n)\s*\d{{1,2}}\.(?=\s){day}"
         )
 

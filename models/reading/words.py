@@ -33,7 +33,12 @@ class Words:
         bound = {*self._bound, *(each for each in self._before_number if each.endswith("."))}
         stopped = {each for each in bound if each.endswith(".")}
         numbering = alternatives(stopped & self._before_number)
-        self.bound = rf"{alternatives(stopped - self._before_number)}|(?:{numbering})(?=\s*(?:\d|$))"
+        days = {str(day) for day in table.get("weekdays", {}).values()}
+        weekdays = {each for each in stopped if self._said.get(each) in days}
+        self.bound = (
+            rf"{alternatives(stopped - self._before_number - weekdays)}|(?:{numbering})(?=\s*(?:\d|$))"
+        )
+        self.weekdays = alternatives(weekdays)
         self.dotted = alternatives(each for each in self._said if each.endswith("."))
         self.parted = "|".join(filter(None, map(_parted, self._said))) or "(?!)"
         self._binds = re.compile(rf"(?<![\w.])(?:{alternatives(bound)})\s*$")
