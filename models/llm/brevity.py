@@ -21,7 +21,13 @@ _ASTRAY = re.compile(r"```|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LIST_MARK = re.compile(rf"\s*(?:[-•–—*+#]+|\d{{1,2}}[.)])\s+(?!{COUNTED})")
 _PERHAPS_LIST_MARK = re.compile(r"\s*(?:[-•–—*+#]+\s*|\d{1,2}(?:[.)](?:\s+\w{0,3})?)?)?\s*")
 # Links and addresses stay: the voice says the former's text and reads the latter.
-_MARKUP = re.compile("[*`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+")
+# A telephone's key stays too: a star alone, or before digits that no other star closes.
+_STAR = r"(?<![^\s(\"“'`])\*"
+_MARKUP = re.compile(
+    rf"(?P<key>{_STAR}(?=\d+(?![\d*])|[\s.,;:!?)\"”'`]|$))"
+    "|[*`~|{}\\\\\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
+)
+_PERHAPS_KEY = re.compile(rf"{_STAR}\d*$")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[—–-](?=\s)")
 _END = re.compile(r"[.?!…।]+[\"'”’»)\]]*(?=\s|$)")
 _ABBREVIATED_YET = re.compile(r"·\s*\w{0,2}$")  # which the next word may yet show to be the end
@@ -56,6 +62,7 @@ class Brevity:
         self._known = {_plain(sentence) for sentence in sentences(before, language=language)}
         self._held = ""  # of a line's beginning, which may be a list's mark
         self._in_line = False
+        self._before = " "  # a space where a key's star may follow, or x
         self._last = ""  # the last character that was no space
         self._text = ""  # the sentence that is being written
         self._passed = 0  # characters of it
@@ -72,7 +79,7 @@ class Brevity:
         """What may still be spoken at the end; `cut_off` where the model didn't come to it."""
         if self.over:
             return ""
-        said = self._add(self._line_text(), ended=not cut_off)
+        said = self._add(self._line_text(ended=True), ended=not cut_off)
         if not self.over:
             said += self._cut()
         return said
@@ -82,15 +89,16 @@ class Brevity:
         spoken = ""
         for part in re.split(r"(\n)", piece):
             if part == "\n":
-                spoken += self._line_text()
+                spoken += self._line_text(ended=True)
                 self._in_line = False
+                self._before = " "
             else:
                 self._held += part
                 if self._in_line or not _PERHAPS_LIST_MARK.fullmatch(self._held):
                     spoken += self._line_text()
         return spoken
 
-    def _line_text(self) -> str:
+    def _line_text(self, *, ended: bool = False) -> str:
         text, self._held = self._held, ""
         if not self._in_line:
             if mark := _LIST_MARK.match(text):
@@ -100,7 +108,11 @@ class Brevity:
             if self._last:
                 text = (", " if self._last.isalnum() else " ") + text.lstrip()
             self._in_line = True
-        text = _MARKUP.sub("", text)
+        text = self._before + text
+        if not ended and (star := _PERHAPS_KEY.search(text)):
+            text, self._held = text[: star.start()], text[star.start() :]
+        self._before = " " if text[-1] in " \t(\"“'`" else "x"
+        text = _MARKUP.sub(lambda match: match["key"] or "", text)[1:]
         self._last = text.rstrip()[-1:] or self._last
         return text
 

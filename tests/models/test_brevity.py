@@ -48,7 +48,17 @@ def test_two_sentences_are_said(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Write to ann_b@example.com.", "See [our menu](https://example.com/a_b).", "It is 3 < 5."]
+    "text",
+    [
+        "Write to ann_b@example.com.",
+        "See [our menu](https://example.com/a_b).",
+        "It is 3 < 5.",
+        "Dial *67.",
+        "*67 hides it.",
+        "Press # or *.",
+        "Press * to go back",
+        "5 * 3 is 15.",
+    ],
 )
 def test_what_the_voice_reads_stays_as_it_is_written(text: str) -> None:
     assert in_all_pieces(text) == text
@@ -104,6 +114,9 @@ def test_what_belongs_to_an_end_begins_no_sentence(text: str) -> None:
         ("Paris.\n\n", "Paris."),
         ("- ", ""),
         ("1945 was the year", "1945 was the year"),
+        ("It's *very* good, **2** times.", "It's very good, 2 times."),
+        ("*67* is **67**.", "67 is 67."),
+        ("4* hotel", "4 hotel"),
     ],
 )
 def test_marks_aren_t_spoken(text: str, said: str) -> None:
