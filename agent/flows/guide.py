@@ -39,9 +39,8 @@ class FlowGuide:
         self._runner = runner
         self._call = call
         self._engine: FlowEngine | None = None
-        self._engines: list[
-            FlowEngine
-        ] = []  # all that there were, some of whose acts may still be to be done
+        # All that there were, some of whose acts may still be to be done.
+        self._engines: list[FlowEngine] = []
         service.guide = self._answer
 
     def become(self, persona: Persona) -> None:

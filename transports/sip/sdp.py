@@ -189,9 +189,8 @@ def mended(sdp: bytes, *, source: Ip, reaches: Callable[[Ip], bool]) -> bytes:
         return text_of([session, *media])
     address = _ip(address_of([*session, *audio]))
     if address is None:
-        session = [
-            line for line in session if not line.startswith("c=")
-        ]  # a name, which the stack can't read
+        # A name, which the stack can't read.
+        session = [line for line in session if not line.startswith("c=")]
         _move(audio, source, port_of(audio[0]))
     elif address.version != source.version and port_of(audio[0]):
         if candidate := _best_candidate(audio, source):
