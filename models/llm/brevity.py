@@ -59,7 +59,7 @@ class Brevity:
     def __init__(self, *, language: str | None = None, before: str = "") -> None:
         self.over = False
         self._language = language
-        self._known = {_plain(sentence) for sentence in sentences(before, language=language)}
+        self._known = {plain(sentence) for sentence in sentences(before, language=language)}
         self._held = ""  # of a line's beginning, which may be a list's mark
         self._in_line = False
         self._before = " "  # a space where a key's star may follow, or x
@@ -133,7 +133,7 @@ class Brevity:
                 return said + self._pass(min(decided, self._sure()))
             said += self._pass(end)
             self._words += len(self._text[:end].split())
-            self._known.add(_plain(self._text[:end]))
+            self._known.add(plain(self._text[:end]))
             self._sentences += 1
             self.over = self._sentences == SENTENCES or (ended and end == len(self._text))
             self._text, self._passed = self._text[end:], 0
@@ -160,7 +160,7 @@ class Brevity:
         )
 
     def _repeats(self, sentence: str) -> bool:
-        return bool(self._sentences) and _plain(sentence) in self._known
+        return bool(self._sentences) and plain(sentence) in self._known
 
     def _pass(self, end: int) -> str:
         passed, self._passed = self._text[self._passed : end], max(self._passed, end)
@@ -211,5 +211,6 @@ def _end_of(rest: str) -> int:
     return more.end() if more else 0
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
+    """Its words alone, by which one is found again."""
     return " ".join(re.findall(r"\w+", sentence.lower()))

@@ -80,14 +80,29 @@ class OpenAiModel:
         if not self.proven:
             await self._try()
 
-    async def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+    def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        return self._watched(params, self._require_end)
+
+    def _trial(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
+        return self._watched(params, self._note_end)
+
+    def _require_end(self, ended: bool | None) -> None:
+        if self._tells_ends and ended is False:  # as where a gateway loses the server behind it
+            raise ModelAway(f"{self.url} ended an answer without a reason.")
+
+    def _note_end(self, ended: bool | None) -> None:
+        self._tells_ends = bool(ended)
+
+    async def _watched(
+        self, params: Mapping[str, Any], told: Callable[[bool | None], None]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """An answer; `told` whether the server said that it ends, None where it said nothing at all."""
         ended = None
         async with aclosing(self._streamed(params)) as chunks:
             async for chunk in chunks:
                 ended = ended or _ends(chunk)
                 yield chunk
-        if self._tells_ends and ended is False:  # as where a gateway loses the server behind it
-            raise ModelAway(f"{self.url} ended an answer without a reason.")
+        told(ended)
 
     async def _streamed(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
         for _ in range(MOST_LESSONS):
@@ -128,22 +143,13 @@ class OpenAiModel:
         if first.tools:
             params["tools"] = list(first.tools)
         try:
-            async with asyncio.timeout(TRIAL_S), aclosing(self._watched(params)) as answer:
+            async with asyncio.timeout(TRIAL_S), aclosing(self._trial(params)) as answer:
                 async for _ in answer:
                     pass
         except TimeoutError:
             raise ModelAway(f"{self.url} takes more than {TRIAL_S:.0f} s to answer.") from None
-        self.thinks_first = await thinks_first(self._watched, self.model)
+        self.thinks_first = await thinks_first(self._trial, self.model)
         self.proven = True
-
-    async def _watched(self, params: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
-        """An answer; and see whether the server tells its end."""
-        ended = False
-        async with aclosing(self._streamed(params)) as chunks:
-            async for chunk in chunks:
-                ended = ended or _ends(chunk)
-                yield chunk
-        self._tells_ends = ended
 
     @contextmanager
     def _told(self, *, nonsense: type[ModelFailed] = ModelFailed) -> Iterator[None]:

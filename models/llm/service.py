@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -29,7 +28,7 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from models.errors import ModelFailed
 from models.knowledge.recall import Recall
 from models.llm import understand
-from models.llm.brevity import Brevity, last_answer
+from models.llm.brevity import Brevity, last_answer, plain
 from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.llm.discretion import Discretion, discreet
@@ -326,9 +325,9 @@ class CallLlmService(SpeculatingLLMService):
         """What is said again in the place of a bundled model, which drops half of it; larger ones may find
         other words."""
         heard = self.again(messages) if self._bundled_answers else ""
-        words = _words(heard)
+        words = plain(heard)
         for whole in reversed(self._written):
-            if words and _words(whole)[: len(words)] == words:
+            if words and f"{plain(whole)} ".startswith(f"{words} "):
                 return whole
         return "" if self._became else heard
 
@@ -433,10 +432,6 @@ async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
 async def _said(text: str) -> Chunks:
     yield completion_chunk("again", "", {"content": text})
     yield completion_chunk("again", "", {}, finish_reason="stop")
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
 
 
 def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:

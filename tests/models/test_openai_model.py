@@ -14,7 +14,7 @@ from config.llm import LlmSettings
 from models.llm.openai_model import OpenAiModel
 
 
-@pytest.mark.parametrize("ask", [OpenAiModel.chat, OpenAiModel._watched])
+@pytest.mark.parametrize("ask", [OpenAiModel.chat, OpenAiModel._trial])
 async def test_an_answer_that_is_left_is_closed_at_once(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
