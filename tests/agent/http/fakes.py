@@ -20,7 +20,7 @@ from agent.recordings.listener import Listener
 from agent.recordings.monitor import CantBeHeard
 from config.llm import LlmSettings
 from config.persona import Persona, load_persona
-from models.errors import ModelUnloaded, WeightsError
+from models.errors import ModelError, ModelUnloaded
 from models.lanes import Priority
 from models.llm.chain import Chain
 from models.llm.endpoint import Endpoint
@@ -298,7 +298,7 @@ class ToneVoices:
         priority: Priority,
     ) -> AsyncGenerator[FakeSpeech, None]:
         if voice == "nobody":
-            raise WeightsError("There is no voice named 'nobody'.")
+            raise ModelError("The voice nobody isn't loaded; loaded are: tone.")
         self.said.append(text)
         self.languages.append(language)
         self.priorities.append(priority)

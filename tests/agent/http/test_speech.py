@@ -99,7 +99,7 @@ async def test_the_persona_s_voice_reads_as_the_persona_and_another_in_its_own_l
 async def test_a_voice_that_isnt_there(client: httpx2.AsyncClient) -> None:
     response = await client.post("/api/v1/tts", json={"text": "Hi", "voice": "nobody"})
     assert response.status_code == 422
-    assert "no voice named" in response.json()["detail"]
+    assert "nobody isn't loaded" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
