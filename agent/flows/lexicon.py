@@ -17,6 +17,11 @@ _SENTENCE_END = re.compile(r"(?<=[.?!…])\s+")
 _Patterns = Mapping[Intent, str]
 
 
+def any_of(patterns: str) -> str:
+    """Any of these, a slash or the end of a line between."""
+    return "|".join(line.strip() for line in patterns.replace("\n", "/").split("/") if line.strip())
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """One language's."""

@@ -15,7 +15,8 @@ from itertools import pairwise
 
 from text_to_num import alpha2digit
 
-from models.llm.spoken_words import LANGUAGES, NOON, UNITS, Words
+from models.llm.spoken_words import LANGUAGES
+from models.llm.spoken_words.words import NOON, UNITS, Words
 
 PAUSE = "pausepause"
 _PAUSES = re.compile(r"[,.;!?](?=\s)")
@@ -109,7 +110,7 @@ def without_bounded_days(text: str, language: str) -> str | None:
     words, said = LANGUAGES[language], _folded(text, language, pauses=True)
     for phrase in words.weeks_on:
         said = re.sub(phrase.replace("WEEKDAY", "weekday[a-g]"), " ", said)
-    months = words.months.replace(" ", "|")
+    months = words.any_month
     named = rf"weekday[a-g]|\d\d?(?:st|nd|rd|th)\b|\d\d? (?:of |de |di )?(?:{months})\b|(?:{months}) \d"
     bounded = rf"\b(?:(?:{words.bound}){LEADING} (?:{named})|(?:weekday[a-g] )?after next\b)"
     rest, count = re.subn(bounded, " ", said)
@@ -129,7 +130,7 @@ def without_moments(text: str, language: str) -> str:
 def _folded(text: str, language: str, *, pauses: bool = False) -> str:
     """`text` folded, without the ordinals and weekdays that are no days: "the second time"."""
     words = LANGUAGES[language]
-    no_day = words.no_day.replace("MONTH", words.months.replace(" ", "|"))
+    no_day = words.no_day.replace("MONTH", words.any_month)
     said = re.sub(rf"\b(?:{no_day})", " ", plain(_PAUSES.sub(f" {PAUSE} ", text[:LONGEST])))
     return fold(said if pauses else said.replace(PAUSE, " "), language)
 
@@ -160,7 +161,7 @@ def _relative(said: str, words: Words, today: date) -> tuple[set[date], str]:
 def _dates(said: str, words: Words, today: date) -> tuple[set[date], str]:
     """The calendar days, and `said` without them."""
     found, next_month = set(), re.search(rf"\b(?:{words.next_month})\b", said)
-    months = words.months.replace(" ", "|")
+    months = words.any_month
     said = re.sub(DAYS_OF.replace("MONTH", months), r"\1\2 \3", said)
     for pattern in words.dates:
         for match in re.finditer(pattern.replace("MONTH", months), said):
