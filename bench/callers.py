@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import httpx2
 
-from bench.caller.api import api_headers
 from bench.caller.g711 import Law
 from bench.caller.script import Line, Script, Step, Transport
 from bench.metrics import CallLog
@@ -84,20 +83,19 @@ class ScriptCaller:
 
     async def call(self, steps: tuple[Step, ...], line: Line | None = None) -> Call:
         name = f"bench-{secrets.token_hex(4)}"
-        api = self._running.api
         with tempfile.TemporaryDirectory(prefix="offhook-call-") as folder:
             wav = self._keep / f"{self._transport}-{name}.wav" if self._keep else None
             script = Script(
                 transport=self._transport,
                 target=self._running.target,
-                api=api or "",
+                api=self._running.api or "",
                 caller=name,
                 codec=self._codec,
                 steps=steps,
                 line=line or Line(),
                 wav=wav,
             )
-            async with _watched(api, self._finder(name)) as seen:
+            async with _watched(self._running, self._finder(name)) as seen:
                 result = await _perform(script, Path(folder), self._running.environment)
         if result["outcome"] != "answered":
             what = f"{result['outcome']}: {result['status']} {result['reason']}".strip()
@@ -175,13 +173,13 @@ class _Seen:
 
 
 @contextlib.asynccontextmanager
-async def _watched(api: str | None, find: Callable[[list[dict[str, Any]]], str]) -> AsyncIterator[_Seen]:
+async def _watched(running: Running, find: Callable[[list[dict[str, Any]]], str]) -> AsyncIterator[_Seen]:
     """The session that `find` picks, as last seen before it went."""
     seen = _Seen()
-    if api is None:
+    if running.api is None:
         yield seen
         return
-    watching = asyncio.create_task(_watch(api, find, seen))
+    watching = asyncio.create_task(_watch(running.api, running.headers, find, seen))
     try:
         yield seen
     finally:
@@ -190,11 +188,11 @@ async def _watched(api: str | None, find: Callable[[list[dict[str, Any]]], str])
             await watching
 
 
-async def _watch(api: str, find: Callable[[list[dict[str, Any]]], str], seen: _Seen) -> None:
+async def _watch(
+    api: str, headers: dict[str, str], find: Callable[[list[dict[str, Any]]], str], seen: _Seen
+) -> None:
     session = ""
-    async with httpx2.AsyncClient(
-        base_url=api, headers=api_headers(), trust_env=False, timeout=5.0
-    ) as client:
+    async with httpx2.AsyncClient(base_url=api, headers=headers, trust_env=False, timeout=5.0) as client:
         while True:
             with contextlib.suppress(httpx2.HTTPError):
                 if not session:

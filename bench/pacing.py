@@ -7,10 +7,10 @@ import asyncio
 import httpx2
 
 from bench import metrics
-from bench.caller.api import api_headers
 from bench.caller.script import Hangup, Step, Wait
 from bench.callers import Call
 from bench.results import Metric, ScenarioResult
+from bench.subjects import Running
 from bench.workbench import Bench
 
 SILENT_CALLS = 10
@@ -22,15 +22,15 @@ LOOKED_AT_S = 6.0  # and nobody is asked yet whether they are still there
 async def pacing(bench: Bench) -> ScenarioResult:
     """Ten calls in which nobody speaks: their packets, and what they cost the server."""
     steps = (Wait(timeout_s=SILENT_S), Hangup())
-    api = bench.api if await _vitals(bench.api) else None
-    if api:
+    server = bench.running if await _vitals(bench.running) else None
+    if server:
         await _at_once(bench, steps)  # what the first calls allocate for good isn't a call's share
-    before = await _vitals(api)
+    before = await _vitals(server)
     calling = asyncio.create_task(_at_once(bench, steps))
     await asyncio.sleep(SETTLED_S)
-    early = await _vitals(api)
+    early = await _vitals(server)
     await asyncio.sleep(LOOKED_AT_S)
-    late = await _vitals(api)
+    late = await _vitals(server)
     calls = await calling
     paces = [pace for call in calls if (pace := metrics.pacing(call.log)) is not None]
     worst = max((pace.p99_ms for pace in paces), default=None)
@@ -56,12 +56,12 @@ async def _at_once(bench: Bench, steps: tuple[Step, ...]) -> list[Call]:
     return await asyncio.gather(*(bench.caller.call(steps) for _ in range(SILENT_CALLS)))
 
 
-async def _vitals(api: str | None) -> dict[str, float] | None:
+async def _vitals(server: Running | None) -> dict[str, float] | None:
     """The server's process as its /health tells it, if it has one."""
-    if api is None:
+    if server is None or server.api is None:
         return None
     async with httpx2.AsyncClient(
-        base_url=api, headers=api_headers(), trust_env=False, timeout=5.0
+        base_url=server.api, headers=server.headers, trust_env=False, timeout=5.0
     ) as client:
         told = await client.get("/health")
         return dict(told.json()["process"]) if told.status_code == 200 else None

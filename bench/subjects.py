@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import socket
@@ -18,12 +19,18 @@ from typing import Literal, Protocol
 import httpx2
 import yaml
 
+from bench.caller.api import API_KEY, api_headers
 from bench.caller.script import Transport
 from bench.texts import LONG_GREETING
+from config.settings import Settings
+from config.sources import load
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 40.0
 TWILIO_TOKEN = "OFFHOOK_CARRIERS__TWILIO__SECRET"
+ACCOUNTS = "OFFHOOK_SIP__ACCOUNTS"
+NOBODY = "192.0.2.1"  # RFC 5737
+MOST_CALLS = 20  # of the scenarios at once, at least
 ROOT = Path(__file__).resolve().parents[1]
 
 PersonaName = Literal["default", "talker"]
@@ -37,12 +44,17 @@ class SubjectError(Exception):
 class Running:
     """Where to call, and where to ask about the calls, if anywhere.
 
-    `environment` is what a caller needs to know besides: Twilio's auth token.
+    `environment` is what a caller needs to know besides its own: the API key, Twilio's auth token.
     """
 
     target: str
     api: str | None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its API wants of whoever asks."""
+        return api_headers({**os.environ, **self.environment})
 
 
 class Subject(Protocol):
@@ -84,9 +96,12 @@ class Target:
 class OffhookServer:
     """`offhook serve` in its own process, on free loopback ports, with the settings that hold here."""
 
-    def __init__(self, config: Path | None, persona: str = "en", keep: Path | None = None) -> None:
-        """What the server prints is kept in the folder `keep`, if one is given."""
+    def __init__(
+        self, config: Path | None, persona: str = "en", keep: Path | None = None, calls: int = 0
+    ) -> None:
+        """It bears so many `calls`. What it prints is kept in the folder `keep`, if one is given."""
         self.name = "offhook"
+        self._calls = calls
         self._config = config
         self._persona = persona
         self._keep = keep
@@ -102,25 +117,27 @@ class OffhookServer:
     async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:
         sip_port, http_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
         api = f"http://127.0.0.1:{http_port}"
-        secret = {TWILIO_TOKEN: secrets.token_hex(16)} if "twilio" in transports else {}
+        secret = {API_KEY: secrets.token_hex(16)}
+        if "twilio" in transports:
+            secret[TWILIO_TOKEN] = secrets.token_hex(16)
         command = [sys.executable, "-c", "from agent.cli import app; app()", "serve"]
         if self._config is not None:
             command += ["--config", str(self._config)]
+        settings = load(self._config, {}).settings
         with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
-            environment = {
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
-                "OFFHOOK_STATE_DIR": folder,
-                "OFFHOOK_SIP__HOST": "127.0.0.1",
-                "OFFHOOK_CALL__MAX_CALLS": os.environ.get("OFFHOOK_CALL__MAX_CALLS", "20"),
-                "OFFHOOK_SIP__PORT": str(sip_port),
-                "OFFHOOK_HTTP__HOST": "127.0.0.1",
-                "OFFHOOK_HTTP__PORT": str(http_port),
-                **_settings(transports, api),
-                **self._besides,
-                **secret,
-            }
+            environment = _environment(
+                {
+                    "OFFHOOK_PERSONA": persona_file(self._persona, persona, Path(folder)),
+                    "OFFHOOK_SIP__PORT": str(sip_port),
+                    "OFFHOOK_HTTP__PORT": str(http_port),
+                    "OFFHOOK_CALL__MAX_CALLS": str(max(MOST_CALLS, self._calls, settings.call.wanted or 0)),
+                    **_loopback(),
+                    **_nobodys(settings, folder),
+                    **_settings(transports, api),
+                    **self._besides,
+                    **secret,
+                }
+            )
             log = (self._keep or Path(folder)) / f"server-{persona}.log"
             async with process(command, environment, log) as server:
                 await _ready(f"{api}/readyz", server, log)
@@ -130,8 +147,10 @@ class OffhookServer:
 class OffhookApart(OffhookServer):
     """The same on a node without weights: the models are in a process of `offhook models serve`."""
 
-    def __init__(self, config: Path | None, persona: str = "en", keep: Path | None = None) -> None:
-        super().__init__(config, persona, keep)
+    def __init__(
+        self, config: Path | None, persona: str = "en", keep: Path | None = None, calls: int = 0
+    ) -> None:
+        super().__init__(config, persona, keep, calls)
         self.name = "offhook (models apart)"
 
     @contextlib.asynccontextmanager
@@ -142,14 +161,15 @@ class OffhookApart(OffhookServer):
         if self._config is not None:
             command += ["--config", str(self._config)]
         with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
-            environment = {
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "OFFHOOK_STATE_DIR": folder,
-                "OFFHOOK_HTTP__HOST": "127.0.0.1",
-                "OFFHOOK_HTTP__PORT": str(port),
-                "OFFHOOK_HTTP__API_KEY": key,
-            }
+            environment = _environment(
+                {
+                    "OFFHOOK_STATE_DIR": folder,
+                    "OFFHOOK_HTTP__HOST": "127.0.0.1",
+                    "OFFHOOK_HTTP__PORT": str(port),
+                    "OFFHOOK_HTTP__TLS": "false",
+                    API_KEY: key,
+                }
+            )
             log = (self._keep or Path(folder)) / f"models-{persona}.log"
             async with process(command, environment, log) as models:
                 await _ready(f"{url}/readyz", models, log)
@@ -161,6 +181,47 @@ class OffhookApart(OffhookServer):
                     }
                 async with super().running(persona, transports) as running:
                     yield running
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The process's with `own` in it, and nothing that sets the same: no secret's file, no single account."""
+    kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in own}
+    if ACCOUNTS in own:
+        kept = {name: value for name, value in kept.items() if not name.startswith(f"{ACCOUNTS}__")}
+    return {**kept, "PYTHONPATH": str(ROOT), **own}
+
+
+def _loopback() -> dict[str, str]:
+    """So that the bench's callers get through, whatever is set, and its questions over HTTP."""
+    return {
+        "OFFHOOK_SIP__ENABLED": "true",
+        "OFFHOOK_SIP__HOST": "127.0.0.1",
+        "OFFHOOK_SIP__USERS": "[]",
+        "OFFHOOK_SIP__ALLOW": "127.0.0.0/8",
+        "OFFHOOK_SIP__TLS": "false",
+        "OFFHOOK_SIP__TLS_CERT": "null",
+        "OFFHOOK_SIP__TLS_KEY": "null",
+        "OFFHOOK_SIP__MEDIA_ENCRYPTION": "optional",
+        "OFFHOOK_CALL__MAX_PER_SOURCE": "null",
+        "OFFHOOK_HTTP__ENABLED": "true",
+        "OFFHOOK_HTTP__HOST": "127.0.0.1",
+        "OFFHOOK_HTTP__TLS": "false",
+    }
+
+
+def _nobodys(settings: Settings, folder: str) -> dict[str, str]:
+    """So that nothing reaches the records, webhooks, nodes and providers of a server with these settings."""
+    away: dict[str, object] = {"server": NOBODY, "proxy": None, "registers": False, "addresses": []}
+    accounts = {name: {"user": one.user, **away} for name, one in settings.sip.accounts.items()}
+    return {
+        "OFFHOOK_STATE_DIR": folder,
+        "OFFHOOK_RECORDS__URL": f"sqlite:///{folder}/calls.db",
+        "OFFHOOK_RECORDINGS__FOLDER": f"{folder}/recordings",
+        "OFFHOOK_WEBHOOK__CALLS": "false",
+        "OFFHOOK_CLUSTER__ENABLED": "false",
+        "OFFHOOK_TELEMETRY__OTLP_ENDPOINT": "null",
+        ACCOUNTS: json.dumps(accounts),
+    }
 
 
 def _settings(transports: Sequence[Transport], api: str) -> dict[str, str]:

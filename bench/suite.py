@@ -102,7 +102,7 @@ async def _run(
                 told(f"skipped, since it means nothing over {transport}")
                 continue
             told("begins")
-            bench = Bench(caller, said.material, said.strangers, plan.turns, plan.calls, told, running.api)
+            bench = Bench(caller, said.material, said.strangers, plan.turns, plan.calls, told, running)
             try:
                 results[transport].append(await scenario.run(bench))
             except CallFailed as error:

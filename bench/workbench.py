@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.callers import Caller
 from bench.material import Material
 from bench.strangers import Strangers
+from bench.subjects import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Bench:
     turns: int
     calls: int
     say: Callable[[str], None]
-    api: str | None = None  # the server's control API, if it has one
+    running: Running | None = None  # whose API is asked, if it has one
 
     def share(self, part: float, least: int = 4) -> int:
         return max(least, round(self.turns * part))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 
 API_KEY = "OFFHOOK_HTTP__API_KEY"
 
 
-def api_headers() -> dict[str, str]:
+def api_headers(environment: Mapping[str, str]) -> dict[str, str]:
     """The API key from the environment, if there is one."""
-    key = os.environ.get(API_KEY, "")
+    key = environment.get(API_KEY, "")
     return {"Authorization": f"Bearer {key}"} if key else {}

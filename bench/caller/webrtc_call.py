@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import time
 from typing import Any
@@ -51,7 +52,10 @@ class _Call:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         peer.on("connectionstatechange", lambda: self._take_state(peer.connectionState))
         http = httpx2.AsyncClient(
-            base_url=self._script.api, headers=api_headers(), trust_env=False, timeout=HTTP_TIMEOUT_S
+            base_url=self._script.api,
+            headers=api_headers(os.environ),
+            trust_env=False,
+            timeout=HTTP_TIMEOUT_S,
         )
         try:
             async with http:
