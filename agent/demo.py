@@ -29,6 +29,7 @@ from bench.subjects import ROOT, free_port
 from config.errors import ConfigError
 from config.persona import Persona
 from config.settings import Settings
+from models.catalog import Catalog
 from transports.playout import SAMPLE_RATE_HZ
 
 CALL_DEADLINE_S = 30.0  # and as much again for each question
@@ -87,11 +88,11 @@ def loopback(settings: Settings) -> Settings:
 class CallerVoice:
     """Speaks with the bench's English voices in turn; other languages are left to the server's own voice."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
         self.folder = folder
         self._spoken = 0
         try:
-            self._speaker: Speaker | None = Speaker(folder)
+            self._speaker: Speaker | None = Speaker(folder, catalog)
         except MaterialError:
             self._speaker = None
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from bench import texts
 from bench.caller.impair import clip
 from bench.seen import Seen
-from config.settings import Settings
 from models.catalog import Catalog
 from models.errors import WeightsError
 from models.piper import Voice
@@ -58,11 +57,12 @@ class MaterialError(Exception):
 class Speaker:
     """Speaks sentences: with Piper where the bundled voice is, and with flite's voices where that is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
         """Raises MaterialError without any voice."""
+        self.catalog = catalog
         self._folder = folder
         self._flite = shutil.which("flite")
-        self._piper = _bundled_voice()
+        self._piper = _bundled_voice(catalog)
         piper = (PIPER_VOICE,) if self._piper else ()
         self.voices: tuple[str, ...] = piper + (FLITE_VOICES if self._flite else ())
         if not self.voices:
@@ -92,9 +92,9 @@ class Speaker:
             await self._piper.close()
 
 
-def _bundled_voice() -> Voices | None:
+def _bundled_voice(catalog: Catalog) -> Voices | None:
     try:
-        path = Catalog(Settings().cache_dir).voice(PIPER_VOICE)
+        path = catalog.voice(PIPER_VOICE)
     except WeightsError:
         return None
     return Voices({PIPER_VOICE: Voice(PIPER_VOICE, path, device="cpu")})

@@ -26,8 +26,6 @@ from bench.material import (
 )
 from bench.seen import Seen
 from bench.sentences import RATE_HZ, Aligner, Audio, Sentence, Word, boundaries, paused, split
-from config.settings import Settings
-from models.catalog import Catalog
 from models.errors import WeightsError
 
 ALIGNING = "base"  # tells which language a recording is in, as tiny.en doesn't
@@ -171,7 +169,7 @@ class Strangers:
     async def _aligned(self, audio: Audio, language: str | None = None) -> tuple[str, list[Word]]:
         if self._aligner is None:
             try:
-                weights = Catalog(Settings().cache_dir).whisper(ALIGNING)
+                weights = self._speaker.catalog.whisper(ALIGNING)
             except WeightsError as error:
                 raise MaterialError(f"The ends of words can't be found: {error}") from error
             self._aligner = await asyncio.to_thread(Aligner, weights)

@@ -237,9 +237,11 @@ def _settings(transports: Sequence[Transport], api: str) -> dict[str, str]:
 class StockBot:
     """`bench/stock/bot.py`: Pipecat's own services and turn-taking on the same weights."""
 
-    def __init__(self, variant: Literal["smart-turn", "timeout"]) -> None:
+    def __init__(self, variant: Literal["smart-turn", "timeout"], config: Path | None) -> None:
+        """`config`: the settings file of the offhook that it is compared with."""
         self.name = f"stock ({variant})"
         self._variant = variant
+        self._config = config
 
     def can_be(self, persona: PersonaName) -> bool:
         return True
@@ -259,6 +261,8 @@ class StockBot:
                 "--sip-port", str(sip_port),
                 "--http-port", str(http_port),
             ]  # fmt: skip
+            if self._config is not None:
+                command += ["--config", str(self._config)]
             log = Path(folder) / "bot.log"
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             async with process(command, environment, log) as bot:

@@ -19,6 +19,7 @@ from bench.seen import Seen
 from bench.strangers import Strangers
 from bench.subjects import PersonaName, Running, Subject, SubjectError
 from bench.workbench import Bench
+from models.catalog import Catalog
 
 PERSONAS: tuple[PersonaName, ...] = ("default", "talker")
 
@@ -48,10 +49,10 @@ class Sounds:
 
 
 @contextlib.asynccontextmanager
-async def sounds(seed: int) -> AsyncIterator[Sounds]:
+async def sounds(seed: int, catalog: Catalog) -> AsyncIterator[Sounds]:
     """Raises MaterialError without a voice."""
     with tempfile.TemporaryDirectory(prefix="offhook-material-") as folder:
-        speaker = await asyncio.to_thread(Speaker, Path(folder))
+        speaker = await asyncio.to_thread(Speaker, Path(folder), catalog)
         seen = Seen.by_the_fit()
         try:
             yield Sounds(Material(Path(folder), speaker, seen), Strangers(Path(folder), speaker, seen, seed))

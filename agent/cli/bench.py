@@ -42,7 +42,7 @@ def bench(
     codec: Annotated[
         Literal["pcmu", "pcma"] | None, typer.Option(help="What is offered over SIP: pcmu if absent.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings of the server that is started.")] = None,
+    config: ConfigFile = None,
     seed: Annotated[
         int | None, typer.Option(help="Draws the callers' pauses; one is drawn, and told, if absent.")
     ] = None,
@@ -73,7 +73,9 @@ def bench(
     from bench.subjects import OffhookApart, OffhookServer, StockBot, Subject, SubjectError, Target
     from bench.suite import Plan, measure, sounds
     from bench.table import show
+    from models.catalog import Catalog
 
+    catalog = Catalog(load_settings(config, None).settings.cache_dir)
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
@@ -89,19 +91,21 @@ def bench(
     transports = tuple(one for one in EVERY if one in (transport or ("sip",)))
     if "sip" not in transports and (codec or stock):
         _fail(f"{'--codec' if codec else '--stock'} is for calls over SIP: add --transport sip")
+    drawn = secrets.randbelow(10_000) if seed is None else seed
     plan = Plan(turns, calls, tuple(only or ()), transports, codec or "pcmu", keep)
     try:
         earlier = from_json(compare) if compare else []
-        subjects: list[Subject] = [Target(target, api) if target or api else OffhookServer(config, keep=keep)]
+        started = OffhookServer(config, keep=keep, calls=calls)
+        subjects: list[Subject] = [Target(target, api) if target or api else started]
         for name in transports:
             if not subjects[0].serves(name):
                 _fail(
                     f"--transport {name} of a running server needs {'--target' if name == 'sip' else '--api'}"
                 )
         if stock:
-            subjects += [StockBot("smart-turn"), StockBot("timeout")]
+            subjects += [StockBot("smart-turn", config), StockBot("timeout", config)]
         if apart:
-            subjects.append(OffhookApart(config, keep=keep))
+            subjects.append(OffhookApart(config, keep=keep, calls=calls))
         with console.status("…") as status:
 
             def say(text: str) -> None:
@@ -110,7 +114,7 @@ def bench(
                     console.print(text, highlight=False)
 
             async def measured() -> list[Run]:
-                async with sounds(secrets.randbelow(10_000) if seed is None else seed) as said:
+                async with sounds(drawn, catalog) as said:
                     return [run for subject in subjects for run in await measure(subject, plan, said, say)]
 
             runs = asyncio.run(measured())

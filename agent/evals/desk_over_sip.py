@@ -26,6 +26,7 @@ from bench.material import MaterialError, Speaker, write_wav
 from config.answering import Personas
 from config.persona import Persona
 from config.settings import Settings
+from models.catalog import Catalog
 from models.errors import WeightsError
 
 CALL_DEADLINE_S = 300.0
@@ -52,7 +53,7 @@ async def over_sip(
         settings = loopback(settings).model_copy(update={"calendar": calendar, "state_dir": folder})
         desk = appointments(calendar, folder)
         try:
-            speaker = Speaker(folder)
+            speaker = Speaker(folder, Catalog(settings.cache_dir))
         except MaterialError as error:
             raise WeightsError(str(error)) from error
         server = Server(settings, Personas((persona,)))

@@ -19,6 +19,7 @@ from agent.tools.builtin import END_CALL
 from config.answering import Personas
 from config.persona import Persona
 from config.settings import Settings
+from models.catalog import Catalog
 
 # What is heard is transcribed from 8 kHz, which mishears names and numbers; half of the words must be there.
 HEARD = 0.5
@@ -46,7 +47,7 @@ async def call(
             by_persona.setdefault(who.model_dump_json(), []).append((result, found, scenario, who))
     model = "nothing"
     with tempfile.TemporaryDirectory(prefix="offhook-eval-") as scratch:
-        voice = CallerVoice(Path(scratch))
+        voice = CallerVoice(Path(scratch), Catalog(settings.cache_dir))
         try:
             for group in by_persona.values():
                 say(f"{group[0][1].name}: starting")

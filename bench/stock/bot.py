@@ -45,6 +45,7 @@ from pipecat.workers.runner import WorkerRunner
 from config.persona import Persona, load_persona
 from config.settings import Settings
 from config.sip import SipSettings
+from config.sources import load
 from models.catalog import Catalog
 from models.llm.brief import Brief
 from models.llm.language_model import Llm
@@ -163,7 +164,7 @@ def _openai(llm: Llm) -> tuple[str, str]:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    settings, persona = Settings(), load_persona(arguments.persona)
+    settings, persona = load(arguments.config, {}).settings, load_persona(arguments.persona)
     weights = await asyncio.to_thread(Weights.find, settings, persona)
     catalog = Catalog(settings.cache_dir)
     llm = Llm(settings.llm, weights=catalog.language_model, states=catalog.prompts)
@@ -215,6 +216,7 @@ def _api(bot: StockBot) -> FastAPI:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A plain Pipecat bot on the same weights and the same line.")
     parser.add_argument("--turns", choices=("smart-turn", "timeout"), default="smart-turn")
+    parser.add_argument("--config", type=Path, help="the settings that offhook has")
     parser.add_argument("--persona", default="en", help="a name, or a path")
     parser.add_argument("--sip-port", type=int, default=5080)
     parser.add_argument("--http-port", type=int, default=5081, help="where it says that it is ready")

@@ -48,6 +48,8 @@ from bench.strangers import Strangers
 from bench.subjects import OffhookServer, Running, StockBot, Subject, Target, persona_file
 from bench.table import show
 from bench.workbench import Bench
+from config.settings import Settings
+from models.catalog import Catalog
 from tests.bench.scripted_agent import ScriptedAgent
 
 TURN = TurnRecord("What <time> is it?", 380.0, False, {"end_of_turn": 200.0, "first_audio": 180.0})
@@ -156,7 +158,7 @@ def test_who_can_be_called_how() -> None:
         return [transport for transport in EVERY if subject.serves(transport)]
 
     assert served(OffhookServer(None)) == ["sip", "webrtc", "twilio"]
-    assert served(StockBot("timeout")) == ["sip"]
+    assert served(StockBot("timeout", None)) == ["sip"]
     assert served(Target("127.0.0.1:5060")) == ["sip"]
     assert served(Target(None, "http://127.0.0.1:8080")) == ["webrtc", "twilio"]
 
@@ -221,7 +223,7 @@ needs_voice = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is
 
 @pytest.fixture
 async def speaker(tmp_path: Path) -> AsyncIterator[Speaker]:
-    speaker = Speaker(tmp_path)
+    speaker = Speaker(tmp_path, Catalog(Settings().cache_dir))
     yield speaker
     await speaker.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from bench import subjects
 from bench.caller.script import Transport
-from bench.subjects import OffhookServer, Running, Subject
+from bench.subjects import OffhookServer, Running, StockBot, Subject
 from config.settings import Settings
 from config.sources import load
 
@@ -132,3 +133,30 @@ async def test_what_the_environment_has_of_the_operator_is_not_handed_on(
     assert settings.records.url is not None
     assert settings.records.url.get_secret_value().startswith("sqlite:///")
     assert settings.sip.accounts["desk"].server == "192.0.2.1"
+
+
+async def test_plain_pipecat_has_the_settings_of_what_it_is_compared_with(
+    tmp_path: Path, started: Started
+) -> None:
+    await started.by(StockBot("timeout", tmp_path / "a.yaml"))
+    at = started.command.index("--config")
+    assert started.command[at + 1] == str(tmp_path / "a.yaml")
+
+
+async def test_plain_pipecat_takes_the_weights_that_the_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.stock import bot
+
+    class Found(Exception):
+        pass
+
+    def find(settings: Settings, _: object) -> bot.Weights:
+        raise Found(settings.stt.model, settings.llm.model)
+
+    (tmp_path / "a.yaml").write_text("stt: {model: base}\n")
+    monkeypatch.setenv("OFFHOOK_LLM__MODEL", "qwen3")
+    monkeypatch.setattr(bot.Weights, "find", find)
+    with pytest.raises(Found) as found:
+        await bot.serve(argparse.Namespace(config=tmp_path / "a.yaml", persona="en"))
+    assert found.value.args == ("base", "qwen3")
