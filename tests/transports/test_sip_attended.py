@@ -93,7 +93,24 @@ async def test_a_caller_that_tells_nothing() -> None:
         assert reception.ended.empty()
 
 
-async def test_a_caller_who_hangs_up_meanwhile() -> None:
+@pytest.mark.parametrize("first", ["caller", "colleague"])
+async def test_a_caller_that_tells_nothing_and_takes_our_place(first: str) -> None:
+    """As PBXs do, which hang up as soon as they have accepted."""
+    async with consulting() as (reception, caller, colleague, dialling, task, refer):
+        caller.answer_request(refer.text, status="202 Accepted")
+        colleague.cseq = 1
+        one, other = (caller, colleague) if first == "caller" else (colleague, caller)
+        await one.bye()
+        assert reception.ended.empty()
+        await other.bye()
+        caller.ended.set()
+        await soon(task)
+        assert await soon(reception.ended.get()) is EndReason.TRANSFERRED
+        assert await soon(dialling.stopped) is EndReason.CALLED_HANGUP
+
+
+async def test_a_caller_who_hangs_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transports.sip.moving.BYE_S", 0.3)
     async with consulting() as (reception, caller, _, _, task, refer):
         caller.answer_request(refer.text, status="202 Accepted")
         await caller.bye()

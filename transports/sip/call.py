@@ -45,6 +45,7 @@ SAME_KEY_S = 0.5
 KEY_GAP_MS = 120  # Q.24 says 40 at least; some gateways want more
 TRANSACTION_S = 32.0  # RFC 3261 17.1.1.2: then an INVITE that nothing answered is given up
 PRACK_TIMEOUT_S = 32.0  # RFC 3262 3: then the stack gives up
+HANGUPS = (EndReason.CALLER_HANGUP, EndReason.CALLED_HANGUP)
 # What the stack says when the peer or we have made another offer, or answered one.
 _RENEGOTIATING = (
     *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_HOLD, Event.CALL_RESUME),
@@ -99,6 +100,7 @@ class SipCall(CallTransport):
         self._silences = 0
         self._asked_at: float | None = None  # whether the peer is there, which hasn't said anything since
         self._outdated = self._catching_up = False  # with what was agreed
+        self._replaced: SipCall | None = None  # the call in which the peer is asked to take our place
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_key: tuple[tuple[str, bool], float] = ("", False), 0.0
         self.send_delay_s = SEND_DELAY_S
@@ -117,6 +119,11 @@ class SipCall(CallTransport):
     @property
     def over(self) -> bool:
         return self._stopped is not None
+
+    @property
+    def left(self) -> bool:
+        """Whether the peer has hung up."""
+        return self._stopped in HANGUPS
 
     @property
     def on_hold(self) -> bool:
@@ -187,11 +194,7 @@ class SipCall(CallTransport):
             there = self._reach(to) if isinstance(to, str) else to
         except Unreached as error:
             raise TransferFailed(str(error)) from None
-        try:
-            await refer(self._stack, self._call, there, timeout_s)
-        except TransferFailed:
-            if self._stopped is not EndReason.TRANSFERRED:
-                raise
+        await refer(self._stack, self._call, there, timeout_s)
 
     def fileno(self) -> int:
         assert self._sockets
@@ -388,7 +391,7 @@ class SipCall(CallTransport):
             return EndReason.TRANSFERRED
         if text.startswith(_ENDED_BY_PEER):
             # Many PBXs hang up once they have taken the transfer on, and tell nothing of how it went.
-            gone = self._dialog.transferring and self._dialog.handed_over
+            gone = self._dialog.transferring and self._dialog.handed_over and not self._replaced
             return EndReason.TRANSFERRED if gone else EndReason.CALLER_HANGUP
         logger.info("call %s closed by the stack: %s", self.info.id, text)
         return EndReason.CALLER_GONE

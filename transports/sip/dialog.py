@@ -54,8 +54,7 @@ class Dialog:
     responded: bool = False  # the peer, to anything
     refers: bool = False  # we have asked the peer to call somebody else
     transferring: bool = False  # and it isn't known what came of it
-    blindly: bool = False  # and they aren't called by us as well
-    handed_over: bool = False  # then: the peer has agreed, and told of no failure
+    handed_over: bool = False  # the peer has agreed to that, and told of no failure
     referral: Referral | None = None  # whom the peer has asked us to call
     quiet: bool = False  # provisional responses would have to be reliable, and can't be
     on_event: Callable[[DialogEvent], object] = field(default=lambda _: None)

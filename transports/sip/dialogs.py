@@ -153,7 +153,7 @@ class Dialogs:
                 case "INVITE" | "UPDATE":  # the session is refreshed, whoever is the refresher (RFC 4028 10)
                     dialog.on_event(DialogEvent.REFRESHED)
                 case "REFER":
-                    dialog.handed_over = dialog.blindly
+                    dialog.handed_over = True
 
     def _begun(self, call_id: str) -> Dialog | None:
         return self._dialogs.get(call_id) or self._early.get(call_id)
@@ -229,7 +229,7 @@ class Dialogs:
         if message.method == "NOTIFY" and _tells_failure(message):
             dialog.referral = None
         if message.method == "REFER" and not message.status:
-            dialog.refers, dialog.blindly = True, "?" not in message.header("Refer-To")
+            dialog.refers = True
             return _referring(message)
         if message.method not in ("INVITE", "UPDATE"):
             return message

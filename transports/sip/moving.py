@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Callable, Coroutine
@@ -11,10 +12,10 @@ from baresip.errors import BaresipError
 from baresip.events import Event, StackEvent
 
 from transports.call import CallTransport, EndReason, MediaStats, TransferFailed
-from transports.sip.call import SipCall
+from transports.sip.call import HANGUPS, SipCall
 from transports.sip.referral import Referral
 
-BYE_S = 10.0  # which who has put us through has to hang up in
+BYE_S = 10.0  # which who has put us through has to hang up in, or whose call with us was replaced
 _PHRASES = {180: "Ringing", 200: "OK", 404: "Not Found", 480: "Temporarily Unavailable", 486: "Busy Here"}
 _OF_A_CALLER = {
     EndReason.CALLED_HANGUP: EndReason.CALLER_HANGUP,
@@ -32,6 +33,7 @@ class MovingCall(SipCall):
         self._follow = follow
         self._moving = self._moved = False
         self._next: Self | None = None  # the call with whom the peer has put us through to
+        self._found_out: asyncio.Event | None = None  # whether who has hung up took our place in a call
         super().__init__(*args, **named)
 
     @property
@@ -63,11 +65,18 @@ class MovingCall(SipCall):
             return
         if self._moving:
             raise TransferFailed("The caller's side is putting us through to somebody else.")
+        there = to._leg if isinstance(to, MovingCall) else to
+        self._replaced = there if isinstance(there, SipCall) else None
         self._dialog.transferring, self._dialog.handed_over = True, False
         try:
-            await super().transfer(to._leg if isinstance(to, MovingCall) else to, timeout_s=timeout_s)
+            await super().transfer(there, timeout_s=timeout_s)
+        except TransferFailed:
+            if self._found_out:
+                await self._found_out.wait()
+            if self._stopped is not EndReason.TRANSFERRED:
+                raise
         finally:
-            self._dialog.transferring = False
+            self._dialog.transferring, self._replaced = False, None
 
     def expect(self, there: Self) -> bool:
         """Whom the peer has us call is being called; whether that is still wanted."""
@@ -146,5 +155,24 @@ class MovingCall(SipCall):
     def _tell_stopped(self, reason: EndReason) -> None:
         if self._moving:
             self.playout.hold("peer")  # until it is known whether the call goes on
+        elif self._replaced and self._dialog.handed_over and reason in HANGUPS:
+            self._found_out = asyncio.Event()
+            self._start(self._find_out(self._replaced, self._found_out, reason))
         elif not self._moved:
             super()._tell_stopped(reason)
+
+    async def _find_out(self, there: SipCall, found_out: asyncio.Event, reason: EndReason) -> None:
+        """Whether who has hung up has taken our place: the other end of that call hangs up then, too."""
+        over = asyncio.Event()
+
+        async def on_stopped(*_: object) -> None:
+            over.set()
+
+        there.add_event_handler(there.stopped_event, on_stopped)
+        if not there.over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), BYE_S)
+        if there.left:
+            self._stopped = reason = EndReason.TRANSFERRED
+        found_out.set()
+        super()._tell_stopped(reason)
