@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 from tests.sip_caller import Caller, SipAnswer
@@ -12,15 +13,20 @@ from tests.sip_caller import Caller, SipAnswer
 class Callee(Caller):
     """`invited` waits for a call; `say` and `heard` are as a caller's once it was accepted."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", *, tcp: bool = False) -> None:
         super().__init__((host, 0), host, name="callee")
+        self._listener: socket.socket | None = None
+        if tcp:
+            self.sip.close()
+            self._listener = self.sip = socket.create_server((host, 0))
+            self.sip.setblocking(False)
         self.invite_text = ""
         self.seen: list[str] = []  # methods of the requests that came
 
     @property
     def address(self) -> str:
         host, port = self.sip.getsockname()
-        return f"sip:600@{host}:{port}"
+        return f"sip:600@{host}:{port}{';transport=tcp' if self._listener else ''}"
 
     async def request_of(self, method: str, timeout_s: float = 20.0) -> str:
         """The next request of that method; others are answered 200."""
@@ -36,6 +42,9 @@ class Callee(Caller):
                 self.reply(text, "200 OK")
 
     async def invited(self) -> str:
+        if self._listener and not self.tcp:
+            self.sip, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+            self.tcp = True
         self.invite_text = await self.request_of("INVITE")
         head = SipAnswer(0, self.invite_text)
         contact = head.header("Contact").partition("<sip:")[2].partition(">")[0].partition("@")[2]
@@ -57,9 +66,13 @@ class Callee(Caller):
         host, port = self.sip.getsockname()
         content = "Content-Type: application/sdp\r\n" if body else ""
         text = (
-            f"SIP/2.0 {status}\r\n{tagged}\r\n{headers}Contact: <sip:600@{host}:{port}>\r\n{content}"
+            f"SIP/2.0 {status}\r\n{tagged}\r\n{headers}"
+            f"Contact: <sip:600@{host}:{port}{self._parameter}>\r\n{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
+        if self.tcp:
+            self.send(text)
+            return
         via = SipAnswer(0, request).header("Via").split()[1].partition(";")[0]  # a proxy's, if there is one
         self.sip.sendto(text.encode(), (via.partition(":")[0], int(via.partition(":")[2])))
 
@@ -69,10 +82,15 @@ class Callee(Caller):
         await self.request_of("ACK")
         self.start_rtp(SipAnswer(0, self.invite_text))
 
+    def close(self) -> None:
+        super().close()
+        if self._listener:
+            self._listener.close()
+
 
 @contextlib.asynccontextmanager
-async def callee() -> AsyncIterator[Callee]:
-    called = Callee()
+async def callee(*, tcp: bool = False) -> AsyncIterator[Callee]:
+    called = Callee(tcp=tcp)
     try:
         yield called
     finally:

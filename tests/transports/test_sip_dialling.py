@@ -446,12 +446,13 @@ async def test_nobody_else_is_dialled() -> None:
                 await dial(server, to)
 
 
-async def test_an_invite_that_nobody_permitted_does_not_leave() -> None:
-    async with dialler() as server, callee() as called:
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_an_invite_that_nobody_permitted_does_not_leave(tcp: bool) -> None:
+    async with dialler() as server, callee(tcp=tcp) as called:
         agent = server._agents[""]
         await agent.dial(called.address)
         with pytest.raises(TimeoutError):
-            await called.request_of("INVITE", timeout_s=1)
+            await soon(called.invited(), 1)
 
 
 async def test_a_call_that_has_to_be_encrypted_is() -> None:
@@ -500,10 +501,12 @@ def over_tls() -> dict[str, AccountSettings]:
     return {"pbx": AccountSettings(server="127.0.0.1", user="us", transport="tls", registers=False)}
 
 
-async def test_keys_are_not_sent_where_others_can_read_them() -> None:
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_keys_are_not_sent_where_others_can_read_them(tcp: bool) -> None:
     """The account is over TLS, and who is dialled by it isn't."""
-    async with dialler(accounts=over_tls()) as server, callee() as called:
-        call, dialling = await dial(server, f"{called.address};transport=udp", account="pbx")
+    async with dialler(accounts=over_tls()) as server, callee(tcp=tcp) as called:
+        to = called.address if tcp else f"{called.address};transport=udp"
+        call, dialling = await dial(server, to, account="pbx")
         invite = await called.invited()
         assert "a=crypto" not in invite
         assert " RTP/AVP " in invite

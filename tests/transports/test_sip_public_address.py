@@ -13,8 +13,10 @@ from config.section import PRIVATE_NETWORKS
 from config.sip import SipSettings
 from tests.peers import Reception, sip_server
 from tests.registrar import contacts
-from tests.sip_caller import Caller
+from tests.sip_callee import callee
+from tests.sip_caller import Caller, SipAnswer
 from tests.transports.sip_calls import soon
+from tests.transports.test_sip_dialling import dial, dialler
 from tests.waiting import until
 from transports.sip import door, public_address
 from transports.sip.message import Message
@@ -125,3 +127,13 @@ async def test_a_caller_outside_is_answered_with_it(tcp: bool, monkeypatch: pyte
             assert (await caller.bye()).status == 200
         finally:
             caller.close()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_whom_we_call_outside_is_told_it(tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "PRIVATE_NETWORKS", ())
+    async with dialler(public_address=PUBLIC) as server, callee(tcp=tcp) as called:
+        await dial(server, called.address)
+        invite = SipAnswer(0, await called.invited())
+        assert f"@{PUBLIC}:" in invite.header("Contact")
+        assert f"c=IN IP4 {PUBLIC}\r\n" in invite.text

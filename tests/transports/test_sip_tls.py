@@ -156,6 +156,7 @@ async def calls(server: SipServer, uri: str) -> None:
     """A call out, that nobody answers."""
     assert server._runtime
     agent = await UserAgent.create(server._runtime, "<sip:offhook@127.0.0.1>;regint=0")
+    server._dialogs.dial(uri.partition(";")[0])
     await agent.dial(uri)
 
 

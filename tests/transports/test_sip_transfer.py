@@ -10,8 +10,10 @@ import pytest
 
 from tests.peers import Reception, sip_server
 from tests.process import resident_mb
+from tests.sip_callee import callee
 from tests.sip_caller import Caller, SipAnswer, dialled
 from tests.transports.sip_calls import soon
+from tests.transports.test_sip_dialling import dial, dialler
 from tests.transports.test_sip_robustness import settled_footprint
 from transports.call import CallTransport, EndReason, TransferFailed
 
@@ -156,6 +158,23 @@ async def test_news_of_a_transfer_that_nobody_asked_for_is_refused() -> None:
         await soon(reception.connected.get())
         assert (await tell(caller, "SIP/2.0 200 OK", "terminated")).status == 405
         assert reception.ended.empty()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_whom_we_called_is_put_through(tcp: bool) -> None:
+    async with dialler() as server, callee(tcp=tcp) as called:
+        call, dialling = await dial(server, called.address)
+        assert "timer" not in await called.invited()
+        await called.accept()
+        await soon(dialling.answered.wait())
+        task = asyncio.create_task(call.transfer(TARGET, timeout_s=10))
+        refer = SipAnswer(0, await called.request_of("REFER"))
+        assert refer.header("Refer-To") == f"<{TARGET}>"
+        called.reply(refer.text, "202 Accepted")
+        assert (await tell(called, "SIP/2.0 200 OK", "terminated;reason=noresource")).status == 200
+        await soon(task)
+        called.reply(await called.request_of("BYE"), "200 OK")
+        assert await soon(dialling.stopped) is EndReason.TRANSFERRED
 
 
 FAILS = "486 Busy Here", "603 Decline", ""  # the last tells nothing

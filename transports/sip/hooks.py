@@ -23,14 +23,17 @@ from transports.sip.libre import (
     TCP,
     TLS,
     Buffer,
+    Connection,
     Helper,
     List,
     ListElement,
     Listener,
+    Sip,
     SipMessage,
     SocketAddress,
     at,
     declare,
+    elements,
     piece,
     text_of,
     udp_transports,
@@ -45,11 +48,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_call_find": (_pointer, [_text]),
     "sip_listen": (_int, [_pointer, _pointer, ctypes.c_bool, _pointer, _pointer]),
     "sip_msg_decode": (_int, [_pointer, _pointer]),
-    "sip_msg_tcpconn": (_pointer, [_pointer]),
     "sip_treplyf": (
         _int,
         [_pointer, _pointer, _pointer, _pointer, ctypes.c_bool, ctypes.c_uint16, _text, _text, _text],
     ),
+    "hash_list": (_pointer, [_pointer, ctypes.c_uint32]),
+    "sa_hash": (ctypes.c_uint32, [_pointer, _int]),
+    "sa_cmp": (ctypes.c_bool, [_pointer, _pointer, _int]),
     "list_unlink": (None, [_pointer]),
     "list_insert_after": (None, [_pointer, _pointer, _pointer, _pointer]),
     "list_prepend": (None, [_pointer, _pointer, _pointer]),
@@ -69,6 +74,7 @@ _TCP_SEND = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, _pointer, _pointer)
 _LAYER = 0
 _LAYER_TCP = 1  # above TLS, which is at 0
 _LARGEST = 65_536
+_WHOLE = 3  # enum sa_flag: address and port
 
 logger = logging.getLogger("offhook.sip")
 
@@ -163,8 +169,6 @@ class MessageHooks:
             peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)
             if not self._hears(peer):
                 return True
-            if msg.tp in (TCP, TLS):
-                self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
                 outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):
@@ -262,8 +266,22 @@ class MessageHooks:
             logger.exception("a SIP message was sent as it was")
         return False
 
+    def sending(self, protocol: int, address: int) -> None:
+        """Have our helper on the connection to a `struct sa` before something is sent on it."""
+        if protocol not in (TCP, TLS):
+            return
+        small, sip = self._small, self._small["uag_sip"]()
+        there = small["hash_list"](at(Sip, sip).ht_conn, small["sa_hash"](address, _WHOLE))
+        for data in elements(at(List, there).head):
+            connection = at(Connection, data)
+            if connection.sip != sip:  # never follow the pointers of another layout
+                raise SipError(OTHER_BUILD)
+            same = small["sa_cmp"](ctypes.byref(connection.paddr), address, _WHOLE)
+            if same and connection.tc and bool(connection.sc) == (protocol == TLS):
+                self._watch_connection(connection.tc)
+
     def _watch_connection(self, connection: int) -> None:
-        """Have our helper on a TCP connection. Each is kept until its connection is seen to be gone."""
+        """Each helper is kept until its connection is seen to be gone."""
         helper = self._connections.get(connection)
         if helper and at(Helper, helper).le.list:
             return

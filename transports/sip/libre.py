@@ -139,6 +139,40 @@ class SipMessage(ctypes.Structure):
     )
 
 
+class Sip(ctypes.Structure):
+    """`struct sip`, up to its connections."""
+
+    _fields_ = (
+        *((name, List) for name in ("transpl", "lsnrl", "reql")),
+        *((name, _pointer) for name in ("ht_ctrans", "ht_strans", "ht_strans_mrg", "ht_conn")),
+    )
+
+
+class Timer(ctypes.Structure):
+    _fields_ = (
+        ("le", ListElement),
+        *((name, _pointer) for name in ("lock", "th", "arg")),
+        ("jfs", ctypes.c_uint64),
+        ("file", _pointer),
+        ("line", _int),
+    )
+
+
+class Connection(ctypes.Structure):
+    """`struct sip_conn`, a connection of TCP or TLS, up to what tells that it is one."""
+
+    _fields_ = (
+        ("he", ListElement),
+        ("ql", List),
+        ("kal", List),
+        ("tmr", Timer),
+        ("tmr_ka", Timer),
+        ("laddr", SocketAddress),
+        ("paddr", SocketAddress),
+        *((name, _pointer) for name in ("sc", "tc", "mb", "sip")),
+    )
+
+
 class Listener(ctypes.Structure):
     _fields_ = (
         ("le", ListElement),

@@ -55,7 +55,7 @@ class Signalling:
         self._on_abandoned = on_abandoned
         self.stack: Stack | None = None
         self.addresses: AbstractSet[str] = set()  # that are listened on
-        self._tap = Tap(guard.received, self._traced)
+        self._tap = Tap(guard.received, self._traced, self._sending)
         self._hooks: MessageHooks | None = None
 
     @property
@@ -102,6 +102,10 @@ class Signalling:
             self._worker.sending(message)
         outgoing = self._dialogs.sent(message)
         return outgoing and self._door.told(outgoing, peer, self.addresses)
+
+    def _sending(self, protocol: int, address: int) -> None:
+        if self._hooks:
+            self._hooks.sending(protocol, address)
 
     def _traced(self, message: Traced) -> None:
         self._guard.traced(message)

@@ -45,11 +45,13 @@ class Tap:
         self,
         received: Callable[[Source, bytes], bool],
         traced: Callable[[Traced], None],
+        sending: Callable[[int, int], None],
     ) -> None:
-        """Both are called on the SIP thread.
+        """All are called on the SIP thread.
 
         `received(source, datagram)` says whether to drop what came by UDP; `traced` is told of every message,
-        whatever it came by, before it is acted on.
+        whatever it came by, before it is acted on; `sending(protocol, address)` of each that is about to
+        leave, by an enum sip_transp and a `struct sa`.
         """
         self._received = _RECEIVED(
             lambda source, buffer, _: received(_source(source), Buffer.from_address(buffer).content)
@@ -59,6 +61,8 @@ class Tap:
             sent: bool, protocol: int, source: int, destination: int, message: int, size: int, _: int
         ) -> None:
             local, remote = (source, destination) if sent else (destination, source)
+            if sent:
+                sending(protocol, destination)
             raw = ctypes.string_at(message, size)
             traced(
                 Traced(sent, _PROTOCOLS[protocol], _endpoint(local), _endpoint(remote), _source(remote), raw)
