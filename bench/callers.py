@@ -10,7 +10,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ POLL_S = 0.5
 
 
 class CallFailed(Exception):
-    """The caller wasn't answered, or couldn't call."""
+    """The caller wasn't answered, couldn't call, or heard nothing that could be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,17 @@ class Call:
 class Caller(Protocol):
     async def call(self, steps: tuple[Step, ...], line: Line | None = None) -> Call:
         """Raises CallFailed."""
+
+
+async def together(calls: Iterable[Awaitable[Call]]) -> list[Call]:
+    """All at once. Raises what one of them raised once all are over, so that none disturbs what follows."""
+    made = await asyncio.gather(*calls, return_exceptions=True)
+    over = []
+    for call in made:
+        if isinstance(call, BaseException):
+            raise call
+        over.append(call)
+    return over
 
 
 class ScriptCaller:
@@ -194,7 +205,7 @@ async def _watch(
     session = ""
     async with httpx2.AsyncClient(base_url=api, headers=headers, trust_env=False, timeout=5.0) as client:
         while True:
-            with contextlib.suppress(httpx2.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError, ValueError):  # as of a proxy's page
                 if not session:
                     session = find((await client.get("/api/v1/sessions")).json().get("sessions", []))
                 else:

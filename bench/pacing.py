@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import httpx2
 
 from bench import metrics
 from bench.caller.script import Hangup, Step, Wait
-from bench.callers import Call
+from bench.callers import Call, CallFailed, together
 from bench.results import Metric, ScenarioResult
 from bench.subjects import Running
 from bench.workbench import Bench
@@ -33,7 +34,9 @@ async def pacing(bench: Bench) -> ScenarioResult:
     late = await _vitals(server)
     calls = await calling
     paces = [pace for call in calls if (pace := metrics.pacing(call.log)) is not None]
-    worst = max((pace.p99_ms for pace in paces), default=None)
+    if len(paces) < len(calls):
+        raise CallFailed(f"{len(calls) - len(paces)} of {len(calls)} calls heard nothing")
+    worst = max(pace.p99_ms for pace in paces)
     lost = sum(pace.lost for pace in paces)
     found = [
         Metric("p99", "packet gap in ten silent calls, p99", worst, "ms", len(paces), 25),
@@ -53,7 +56,7 @@ async def pacing(bench: Bench) -> ScenarioResult:
 
 
 async def _at_once(bench: Bench, steps: tuple[Step, ...]) -> list[Call]:
-    return await asyncio.gather(*(bench.caller.call(steps) for _ in range(SILENT_CALLS)))
+    return await together(bench.caller.call(steps) for _ in range(SILENT_CALLS))
 
 
 async def _vitals(server: Running | None) -> dict[str, float] | None:
@@ -63,5 +66,7 @@ async def _vitals(server: Running | None) -> dict[str, float] | None:
     async with httpx2.AsyncClient(
         base_url=server.api, headers=server.headers, trust_env=False, timeout=5.0
     ) as client:
-        told = await client.get("/health")
-        return dict(told.json()["process"]) if told.status_code == 200 else None
+        with contextlib.suppress(httpx2.HTTPError, ValueError, KeyError):  # as of a proxy's page
+            told = await client.get("/health")
+            return dict(told.json()["process"]) if told.status_code == 200 else None
+    return None

@@ -84,6 +84,8 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
+    """`failed`: it couldn't be measured, and the note says why."""
+
     name: str
     title: str
     metrics: list[Metric]
@@ -92,6 +94,11 @@ class ScenarioResult:
     timelines: list[Timeline] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pauses: list[PauseRecord] = field(default_factory=list)
+    failed: bool = False
+
+    @classmethod
+    def not_measured(cls, name: str, why: str) -> ScenarioResult:
+        return cls(name, name, [], notes=[f"not measured: {why}"], failed=True)
 
 
 @dataclass(frozen=True, slots=True)

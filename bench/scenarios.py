@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bench import asking, metrics
 from bench.asking import ask, converse, findings, median, timeline
 from bench.caller.script import Echo, Hangup, Line, Play, Step, Transport, Wait
-from bench.callers import Call
+from bench.callers import Call, CallFailed, together
 from bench.hesitating import hesitant_caller, hesitation
 from bench.material import Sound
 from bench.pacing import pacing
@@ -23,6 +23,7 @@ from bench.workbench import Bench
 
 ECHO_DELAYS_MS = (50, 100, 200, 300, 400)
 EVERY: tuple[Transport, ...] = ("sip", "webrtc", "twilio")
+SHORTEST_GREETING_S = 5.0
 OVER_RTP: tuple[Transport, ...] = ("sip", "webrtc")
 
 
@@ -113,17 +114,19 @@ async def barge_in(bench: Bench) -> ScenarioResult:
             stop_ms = turn.barge_in_stop_ms
             timelines.append(timeline(call.log, turn.label, turn.first_speech, turn.last_speech, stop_ms))
         bench.say(f"{len(stops) + missed} interruptions")
+    if not stops:
+        raise CallFailed(f"none of {missed} interruptions met the agent speaking")
     distribution = metrics.Distribution.of(stops)
     found = [
         Metric(
             "stop_median",
             "barge-in stop, median",
-            distribution.median if stops else None,
+            distribution.median,
             "ms",
             len(stops),
             200,
         ),
-        Metric("stop_p95", "barge-in stop, p95", distribution.p95 if stops else None, "ms", len(stops), 300),
+        Metric("stop_p95", "barge-in stop, p95", distribution.p95, "ms", len(stops), 300),
     ]
     notes = [f"{missed} fell into a pause of the agent's and don't count"] if missed else []
     kept = sorted(timelines, key=lambda one: one.stop_ms)
@@ -141,6 +144,8 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
         Hangup(),
     )
     whole_s = metrics.heard_s((await bench.caller.call(hear_out)).log)
+    if whole_s < SHORTEST_GREETING_S:
+        raise CallFailed(f"of the undisturbed greeting {whole_s:.1f} s were heard, too little to disturb it")
     bench.say(f"the undisturbed greeting lasts {whole_s:.1f} s")
     sounds = await bench.material.nothings(bench.share(5 / 3))
     per_call = max(1, int((whole_s - 5) / 2.5))
@@ -158,8 +163,8 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
             return await bench.caller.call(hear_out, Line(echo=Echo(gain_db=-15, delay_ms=delay_ms)))
 
     parts = [sounds[start : start + per_call] for start in range(0, len(sounds), per_call)]
-    calls = await asyncio.gather(*(disturbed(part) for part in parts))
-    echoes = await asyncio.gather(*(echoed(delay_ms) for delay_ms in ECHO_DELAYS_MS))
+    calls = await together(disturbed(part) for part in parts)
+    echoes = await together(echoed(delay_ms) for delay_ms in ECHO_DELAYS_MS)
     kinds = sorted({sound.kind for sound in sounds})
     met = [one for call in calls for one in metrics.disturbances(call.log, kinds)]
     stopped_by_echo = sum(metrics.longest_silence_s(call.log) > metrics.NATURAL_PAUSE_S for call in echoes)
@@ -189,7 +194,8 @@ async def false_interruption(bench: Bench) -> ScenarioResult:
 async def greeting(bench: Bench) -> ScenarioResult:
     steps = (Wait(until="speaking", for_ms=100, timeout_s=10), Hangup())
     values = []
-    for _ in range(bench.share(1 / 6)):
+    made = bench.share(1 / 6)
+    for _ in range(made):
         call = await bench.caller.call(steps)
         if (ms := metrics.greeting_ms(call.log)) is not None:
             values.append(ms)
@@ -206,6 +212,7 @@ async def greeting(bench: Bench) -> ScenarioResult:
             len(values),
             500,
         ),
+        Metric("unheard", "greetings not heard", made - len(values), "count", made, 0),
     ]
     return ScenarioResult("greeting", "Greeting", found, samples={"greeting": values})
 
@@ -233,7 +240,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
     sizes = sorted({size for size in (2, 4) if size < bench.calls} | {bench.calls})
     for size in sizes:
         sounds = await bench.material.questions(size * 3)
-        calls = await asyncio.gather(*(_together(bench, sounds[start::size], start) for start in range(size)))
+        calls = await together(_one_of(bench, sounds[start::size], start) for start in range(size))
         records = asking.records(calls)
         notes += findings(calls)
         found += _latency_metrics(f"{size} calls: ", records, len(sounds), 1500 if size == 4 else None)
@@ -248,7 +255,7 @@ async def many_calls(bench: Bench) -> ScenarioResult:
     return ScenarioResult("many-calls", "Calls at once", found, notes=notes)
 
 
-async def _together(bench: Bench, sounds: Sequence[Sound], place: int) -> Call:
+async def _one_of(bench: Bench, sounds: Sequence[Sound], place: int) -> Call:
     steps = [Wait(timeout_s=3 + 0.3 * place), *(step for sound in sounds for step in ask(sound)), Hangup()]
     return await bench.caller.call(tuple(steps))
 

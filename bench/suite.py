@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.caller.g711 import Law
 from bench.caller.script import Transport
 from bench.callers import CallFailed, ScriptCaller
-from bench.material import Material, Speaker
+from bench.material import Material, MaterialError, Speaker
 from bench.results import Machine, Run, ScenarioResult, beside_sip
 from bench.scenarios import SCENARIOS, Scenario
 from bench.seen import Seen
@@ -60,10 +60,12 @@ async def sounds(seed: int, catalog: Catalog) -> AsyncIterator[Sounds]:
             await speaker.close()
 
 
-async def measure(subject: Subject, plan: Plan, said: Sounds, say: Callable[[str], None]) -> list[Run]:
-    """One run for each transport that the subject serves.
+async def measure(
+    subject: Subject, plan: Plan, said: Sounds, say: Callable[[str], None], tell: Callable[[str], None]
+) -> list[Run]:
+    """One run for each transport that the subject serves; what fails in it fails alone.
 
-    Raises SubjectError if the subject doesn't start or doesn't answer.
+    `say` is shown while it lasts, and what `tell` is given stays.
     """
     transports = [one for one in plan.transports if subject.serves(one)]
     results: dict[Transport, list[ScenarioResult]] = {transport: [] for transport in transports}
@@ -72,11 +74,15 @@ async def measure(subject: Subject, plan: Plan, said: Sounds, say: Callable[[str
         scenarios = plan.scenarios(persona)
         if scenarios and not subject.can_be(persona):
             skipped = ", ".join(one.name for one in scenarios)
-            say(f"skipped, since they need a persona of their own: {skipped}")
+            tell(f"skipped, since they need a persona of their own: {skipped}")
         elif scenarios and transports:
             say(f"{subject.name} starts")
-            async with subject.running(persona, transports) as running:
-                await _run(scenarios, running, said, plan, results, say)
+            try:
+                async with subject.running(persona, transports) as running:
+                    await _run(scenarios, running, said, plan, results, say, tell)
+            except SubjectError as error:
+                for found in results.values():
+                    found += [ScenarioResult.not_measured(one.name, str(error)) for one in scenarios]
     runs = [Run(subject.name, transport, found, machine) for transport, found in results.items()]
     sip = next((run for run in runs if run.transport == "sip"), None)
     return [beside_sip(run, sip) for run in runs]
@@ -89,6 +95,7 @@ async def _run(
     plan: Plan,
     results: dict[Transport, list[ScenarioResult]],
     say: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> None:
     """Each scenario over one transport after the other, so that the figures compare."""
     callers = {transport: ScriptCaller(running, transport, plan.codec, plan.keep) for transport in results}
@@ -100,11 +107,12 @@ async def _run(
                 say(f"{name}: {text}")
 
             if transport not in scenario.transports:
-                told(f"skipped, since it means nothing over {transport}")
+                tell(f"{name}: skipped, since it means nothing over {transport}")
                 continue
             told("begins")
             bench = Bench(caller, said.material, said.strangers, plan.turns, plan.calls, told, running)
             try:
-                results[transport].append(await scenario.run(bench))
-            except CallFailed as error:
-                raise SubjectError(f"{name}: a call failed: {error}") from error
+                result = await scenario.run(bench)
+            except (CallFailed, MaterialError) as error:
+                result = ScenarioResult.not_measured(scenario.name, str(error))
+            results[transport].append(result)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.columns import Column, columns, own, results, rows
-from bench.results import Metric, Run
+from bench.results import Metric, Run, ScenarioResult
 
 
 def show(console: Console, runs: Sequence[Run], earlier: Sequence[Run]) -> None:
@@ -36,11 +37,20 @@ def show(console: Console, runs: Sequence[Run], earlier: Sequence[Run]) -> None:
     for group in results(mine):
         for run, result in group:
             title = f"{result.title} over {run.transport}" if len(mine) > 1 else result.title
-            for note in result.notes:
-                console.print(f"[yellow]{title}:[/yellow] {note}", highlight=False)
+            _notes(console, title, result)
+    for run in runs:
+        if run not in mine:
+            for result in run.scenarios:
+                if result.failed:
+                    _notes(console, f"{result.title} of {run.subject}", result)
     console.print(f"[dim]{first.machine}[/dim]", highlight=False)
     if first.machine.busy:
         console.print(f"[yellow]{first.machine.busy}[/yellow]", highlight=False)
+
+
+def _notes(console: Console, title: str, result: ScenarioResult) -> None:
+    for note in result.notes:
+        console.print(f"[yellow]{title}:[/yellow] {escape(note)}", highlight=False)
 
 
 def _cells(column: Column, scenario: str, key: str) -> list[str]:

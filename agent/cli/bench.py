@@ -70,7 +70,7 @@ def bench(
     from bench.report import page
     from bench.results import Run, UnreadableRun, from_json, to_json
     from bench.scenarios import EVERY, SCENARIOS
-    from bench.subjects import OffhookApart, OffhookServer, StockBot, Subject, SubjectError, Target
+    from bench.subjects import OffhookApart, OffhookServer, StockBot, Subject, Target
     from bench.suite import Plan, measure, sounds
     from bench.table import show
     from models.catalog import Catalog
@@ -83,8 +83,9 @@ def bench(
     for name in only or ():
         if name not in known:
             _fail(f"--only {name}: there are {', '.join(known)}")
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+    for folder in (keep, json_out and json_out.parent, html and html.parent):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     for name in transport or ():
         if name not in EVERY:
             _fail(f"--transport {name}: there are {', '.join(EVERY)}")
@@ -102,6 +103,11 @@ def bench(
                 _fail(
                     f"--transport {name} of a running server needs {'--target' if name == 'sip' else '--api'}"
                 )
+        for one in SCENARIOS:
+            if one.name in plan.only and not subjects[0].can_be(one.persona):
+                _fail(f"--only {one.name} needs a greeting of its own, which a running server isn't given")
+            if one.name in plan.only and not set(transports) & set(one.transports):
+                _fail(f"--only {one.name} means nothing over {', '.join(transports)}")
         if stock:
             subjects += [StockBot("smart-turn", config), StockBot("timeout", config)]
         if apart:
@@ -113,18 +119,24 @@ def bench(
                 if not console.is_terminal:
                     console.print(text, highlight=False)
 
+            def tell(text: str) -> None:
+                console.print(text, highlight=False, markup=False)
+
             async def measured() -> list[Run]:
                 async with sounds(drawn, catalog) as said:
-                    return [run for subject in subjects for run in await measure(subject, plan, said, say)]
+                    found = [await measure(subject, plan, said, say, tell) for subject in subjects]
+                return [run for runs in found for run in runs]
 
             runs = asyncio.run(measured())
-    except (SubjectError, MaterialError, UnreadableRun) as error:
+    except (MaterialError, UnreadableRun) as error:
         _fail(str(error))
     show(console, runs, earlier)
     if json_out is not None:
         json_out.write_text(to_json(runs))
     if html is not None:
         html.write_text(page(runs, earlier))
+    if failed := [f"{one.name} of {run.subject}" for run in runs for one in run.scenarios if one.failed]:
+        _fail(f"not measured: {', '.join(failed)}")
     results = [result for run in own(runs) for result in run.scenarios]
     if any(metric.met is False for result in results for metric in result.metrics):
         raise typer.Exit(1)
