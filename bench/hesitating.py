@@ -162,13 +162,18 @@ def false_start_metrics(pauses: Sequence[PauseRecord]) -> list[Metric]:
 
 
 def half_metrics(first: Sequence[PauseRecord], second: Sequence[PauseRecord]) -> list[Metric]:
-    """False starts in the two halves of calls, and how much of the first's rate is left in the second."""
+    """False starts in the two halves of calls, and how much of the first's rate is left in the second.
+
+    A first half without any counts as one with one, so that any number in the second isn't as good as none.
+    """
     found = [
         _share("first_half", "false starts in the first half of a call", first),
         _share("second_half", "false starts in the second half", second),
     ]
     before, after = found[0].value, found[1].value
-    left = 100 * after / before if before and after is not None else None
+    left = None
+    if before is not None and after is not None:
+        left = 100 * after / max(before, 100 / len(first))
     return [*found, Metric("left", "second half against the first", left, "%", len(first) + len(second), 50)]
 
 

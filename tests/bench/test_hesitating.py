@@ -179,7 +179,9 @@ def test_no_false_start_has_no_figures() -> None:
     [
         ([True, True, False, False], [True, False, False, False], 50.0, True),
         ([True, False], [True, True], 200.0, False),
-        ([False], [True], None, None),
+        ([False, False], [True, False], 100.0, False),
+        ([False], [False], 0.0, True),
+        ([], [True], None, None),
     ],
 )
 def test_the_second_half_of_a_call_against_the_first(
