@@ -62,6 +62,7 @@ def bench(
 
     import asyncio
     import secrets
+    import signal
 
     from rich.console import Console
 
@@ -123,6 +124,10 @@ def bench(
                 console.print(text, highlight=False, markup=False)
 
             async def measured() -> list[Run]:
+                # As Ctrl-C: what was started ends with it.
+                asyncio.get_running_loop().add_signal_handler(
+                    signal.SIGTERM, signal.raise_signal, signal.SIGINT
+                )
                 async with sounds(drawn, catalog) as said:
                     found = [await measure(subject, plan, said, say, tell) for subject in subjects]
                 return [run for runs in found for run in runs]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +26,7 @@ from bench.material import Material, Sound
 from bench.metrics import CallLog
 from bench.results import Metric, ScenarioResult, from_json
 from bench.scenarios import Scenario
-from bench.subjects import OffhookServer, Running, StockBot, SubjectError, Target
+from bench.subjects import ROOT, OffhookServer, Running, StockBot, SubjectError, Target
 from bench.suite import Plan, Sounds, measure
 from bench.table import show
 from bench.workbench import Bench
@@ -232,3 +234,42 @@ async def test_a_subject_that_does_not_start_fails_alone(monkeypatch: pytest.Mon
     show(console, [mine, *found], [])
     assert [one.failed for one in found[0].scenarios] == [True]
     assert "whole of stock (timeout): not measured: It ended with code 1: [Errno 98]" in console.export_text()
+
+
+KILLED = """
+import asyncio, contextlib, os, sys
+from pathlib import Path
+from bench import suite, subjects
+
+@contextlib.asynccontextmanager
+async def sounds(*_):
+    yield None
+
+async def measure(*_):
+    sleeper = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+    async with subjects.process(sleeper, dict(os.environ), Path("log")):
+        await asyncio.sleep(600)
+
+suite.sounds, suite.measure = sounds, measure
+from agent.cli import app
+app(["bench"])
+"""
+
+
+async def test_what_a_killed_bench_has_started_ends_with_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    bench = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, cwd=tmp_path, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    log = tmp_path / "log"
+    try:
+        await until(lambda: log.is_file() and log.read_text().endswith("\n"))
+        pid = int(log.read_text())
+        bench.terminate()
+        await asyncio.wait_for(bench.wait(), 30)
+    finally:
+        if bench.returncode is None:
+            bench.kill()
+            await bench.wait()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
