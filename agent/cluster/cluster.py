@@ -276,8 +276,8 @@ class Cluster:
             return
         if not await self._try(self._requests.write()):
             self._requests.away()
-        if self._held:
-            await self._try(self._held.write(anew=self._was_lost))
+        if self._held is None or await self._try(self._held.write(anew=self._was_lost)):
+            self._was_lost = False
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
             self._forgot_s = time.monotonic()
@@ -309,8 +309,8 @@ class Cluster:
             if not self._first:
                 logger.info("the nodes can tell each other again")
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
-        self._was_lost = seen.was_lost
-        if seen.was_lost:
+        self._was_lost |= seen.was_lost
+        if self._was_lost:  # until all is as it was, though the heartbeat may have been all that came through
             await self._go_on()
 
     async def _go_on(self) -> None:

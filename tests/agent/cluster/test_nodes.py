@@ -119,6 +119,28 @@ async def test_who_was_taken_for_dead_goes_on(node: Node, database: Postgres) ->
     assert states(other)["stalled"] == ("ready", True)
 
 
+async def test_who_was_taken_for_dead_goes_on_also_where_the_database_fails_meanwhile(
+    node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, other = node("stalled"), node("other")
+    await up(stalled, other)
+    talk = stalled.call()
+    await written(stalled)
+    silence(database, "stalled")
+    await other.cluster.look()
+    with monkeypatch.context() as failing:
+
+        async def fail() -> list[str]:
+            raise OSError
+
+        failing.setattr(stalled.cluster._store, "closed_by_others", fail)
+        await stalled.cluster.look()
+    assert row(database, talk) == ("node_lost", True)
+    await stalled.cluster.look()
+    assert row(database, talk) == (None, False)
+    assert not stalled.cluster._was_lost
+
+
 async def test_nobody_is_taken_for_dead_by_who_was_away(
     node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
