@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent import version
 from agent.cluster.node import (
     BEAT_S,
-    OVER,
     SILENT_S,
     Heartbeat,
     Node,
@@ -89,6 +88,7 @@ class Cluster:
         self._twin = self._was_lost = False
         self._first = True
         self._forgot_s = -FORGET_EVERY_S
+        self._down: set[str] = set()  # nodes of which nothing is left to take over
         self._task: asyncio.Task[None] | None = None
         self.nodes: Sequence[Node] = ()  # as they last were, this one among them
 
@@ -324,11 +324,15 @@ class Cluster:
         """Only who could hear the others for as long as they are silent."""
         if time.monotonic() - self._heard_s < SILENT_S:
             return
+        self._down &= {node.name for node in self.nodes if node.state == "down"}
         for node in self.nodes:
-            if node.name == self.name or node.alive or node.state in OVER:
+            if node.name in (self.name, *self._down) or not node.silent or node.state == "lost":
                 continue
             ids = await self._store.bury(node.name)
-            logger.error("node %s is silent: %d calls are lost", node.name, len(ids))
+            if node.state == "down":
+                self._down.add(node.name)
+            if ids or node.state != "down":
+                logger.error("node %s is silent: %d calls are lost", node.name, len(ids))
             at = datetime.now(UTC).isoformat()
             for id in ids:
                 event = {"type": "ended", "session": id, "at": at, "cause": NODE_LOST}

@@ -182,6 +182,25 @@ async def test_what_is_posted_of_lost_calls_is_posted_by_whoever_closed_them(
     assert posted == ["node_lost"]
 
 
+async def test_what_a_node_had_to_post_that_is_down_is_posted_by_another(
+    node: Node, database: Postgres
+) -> None:
+    """It may never be started again, as a pod that isn't needed any more."""
+    down, one = node("down"), node("one")
+    await up(down, one)
+    open_still = down.call()
+    await written(down)
+    await down.cluster.close()
+    run(database, "INSERT INTO deliveries VALUES ('earlier', 'down', now(), now(), 3)")
+    await one.cluster.look()
+    assert run(database, "SELECT node FROM deliveries") == [("down",)]  # which may be at it yet
+    silence(database, "down")
+    await one.cluster.look()
+    assert run(database, "SELECT node FROM deliveries") == [("one",)]
+    assert row(database, open_still) == ("node_lost", True)
+    assert states(one)["down"] == ("down", False)
+
+
 async def test_a_second_process_by_the_same_name_is_told_of(node: Node) -> None:
     one, twin = node("one"), node("one")
     await up(one, twin)
