@@ -444,6 +444,7 @@ class Server:
 
     async def _close_records(self, ids: Sequence[str]) -> None:
         """Of calls whose process died."""
+        self.metrics.lost(len(ids))
         if self.recorder:
             await self.recorder.close_lost(ids)
         if self.sessions.held:

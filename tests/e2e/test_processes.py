@@ -155,6 +155,8 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert await recorded(http, lost) == "process_died"
         answers = [(await caller.bye()).status for caller in callers]
         assert sorted(answers) == [200, 481]
+        counted = r'^offhook_calls_total{cause="process_died",process="1",transport="sip"} 1.0$'
+        assert re.search(counted, (await http.get("/metrics")).text, re.MULTILINE)
         assert (await http.get("/readyz")).status_code == 200  # the others take calls
 
         assert (ill := await other(http))["state"] == "degraded"
