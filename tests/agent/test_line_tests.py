@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from typing import Any
 
+import loguru
 import numpy as np
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
@@ -137,6 +138,17 @@ def test_the_tone_and_the_sweep_have_the_stated_level() -> None:
         assert at == pytest.approx(hz, rel=0.05)
     again = part(outcome, start + 22, start + 23).astype(float)
     assert np.abs(np.fft.rfft(again)).argmax() == pytest.approx(TONE_HZ, abs=1)
+
+
+def test_who_hangs_up_during_the_tone_s_greeting_is_gone() -> None:
+    errors: list[str] = []
+    sink = loguru.logger.add(lambda line: errors.append(str(line)), level="ERROR")
+    try:
+        outcome = converse([], number="tone", lasts=1.0)
+    finally:
+        loguru.logger.remove(sink)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert errors == []
 
 
 def test_each_key_is_read_back_once_in_its_order() -> None:
