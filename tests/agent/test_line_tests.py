@@ -172,9 +172,21 @@ def test_what_was_heard_is_said_back_and_how_sure() -> None:
         number="repeat",
         lasts=start + 14,
     )
-    heard = EN.heard.format(text="Two tickets, please.", percent=80)
+    heard = f"{EN.heard.format(text='Two tickets, please.')} {EN.sure.format(percent=80)}"
     assert " ".join(spoken(outcome)) == f"{EN.greetings['repeat']} {heard} {EN.nothing_heard}"
     assert [turn[1] for turn in outcome.turns if turn[0] == "caller"] == ["Two tickets, please."]
+
+
+def test_of_what_a_server_heard_that_tells_no_probability_no_percentage_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unsure(*_: object, **__: object) -> Transcript:
+        return Transcript("Hello?", "en", None, 0.0, 100.0)
+
+    monkeypatch.setattr(FakeModels, "_transcribe", unsure)
+    start = greeted("repeat")
+    outcome = converse([Says(start, start + 1, "Hello?")], number="repeat", lasts=start + 8)
+    assert " ".join(spoken(outcome)) == f"{EN.greetings['repeat']} {EN.heard.format(text='Hello?')}"
 
 
 @pytest.mark.parametrize("hangs", [False, True])
