@@ -280,14 +280,13 @@ class Server:
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
 
-    async def _recertify(self) -> str | None:
+    async def _recertify(self) -> None:
         assert self.sip
         assert self.sip_certificate
         try:
             await self.sip.certify(self.sip_certificate.chain)
         except (OSError, SipError) as error:
-            return f"SIP keeps the old certificate: {error}"
-        return None
+            logger.warning("SIP keeps the old certificate: %s", error)
 
     def _app(self) -> FastAPI:
         settings = self.settings
@@ -444,7 +443,6 @@ class Server:
 
     async def _close_records(self, ids: Sequence[str]) -> None:
         """Of calls whose process died."""
-        self.metrics.lost(len(ids))
         if self.recorder:
             await self.recorder.close_lost(ids)
         if self.sessions.held:

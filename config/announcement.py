@@ -19,8 +19,7 @@ class Announcements(Section):
     greetings: Mapping[str, Text]  # by test number: what it does
     star: Text
     pound: Text
-    heard: Text  # {text}
-    sure: Text  # {percent}, behind it
+    heard: Text  # {text} {percent}
     nothing_heard: Text
     not_recognized: Text  # the recognizer failed
     took: Text  # {ms} {parts}

@@ -132,6 +132,22 @@ async def test_both_sides_hear_each_other(network: None) -> None:
         assert agent.connected == 1
 
 
+async def test_an_empty_datagram_from_anyone_ends_no_connection(network: None) -> None:
+    async with serving(FakeAgent(greeting_s=30)) as endpoint:
+        browser = Browser()
+        answer = await endpoint.call(await browser.offer())
+        await browser.take(answer.sdp)
+        await until(lambda: browser.peak() > 7000)
+        candidate = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", answer.sdp)
+        assert candidate
+        with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b"", (candidate[1], int(candidate[2])))
+        browser.heard.clear()
+        await until(lambda: len(browser.heard) > 25)
+        assert browser.pc.connectionState == "connected"
+        await browser.close()
+
+
 async def test_opus_is_agreed_on_even_where_it_is_offered_last(network: None) -> None:
     async with serving(FakeAgent()) as endpoint:
         browser = Browser()

@@ -16,6 +16,18 @@ sctp.USERDATA_MAX_LENGTH = 1100
 GATHER_S = 1.5
 aioice.Connection.get_component_candidates.__defaults__ = (GATHER_S,)
 
+_take_data = aioice.Connection.data_received
+
+
+def _take_no_empty_data(self: aioice.Connection, data: bytes, component: int) -> None:
+    if data:
+        _take_data(self, data, component)
+
+
+# aiortc looks at the first byte of each datagram, whoever sent it. An empty one has none, and would close the
+# connection by an IndexError.
+aioice.Connection.data_received = _take_no_empty_data  # type: ignore[method-assign]
+
 
 class _Tap:
     def __init__(self, sink: Callable[[Any], None]) -> None:
