@@ -148,6 +148,19 @@ async def test_an_empty_datagram_from_anyone_ends_no_connection(network: None) -
         await browser.close()
 
 
+async def test_a_browser_that_tells_no_addresses_is_found_by_its_checks(network: None) -> None:
+    async with serving(FakeAgent()) as endpoint:
+        browser = Browser()
+        offer = re.sub(r"(a=candidate:\S+ \d udp \d+) \S+", r"\1 0f6c.local", await browser.offer())
+        assert "0f6c.local" in offer
+        assert "a=end-of-candidates" in offer
+        answer = await endpoint.call(offer)
+        await endpoint.add_candidate(answer.token, "", "0", 0)
+        await browser.take(answer.sdp)
+        await until(lambda: browser.peak() > 7000)
+        await browser.close()
+
+
 async def test_opus_is_agreed_on_even_where_it_is_offered_last(network: None) -> None:
     async with serving(FakeAgent()) as endpoint:
         browser = Browser()

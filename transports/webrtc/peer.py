@@ -81,7 +81,7 @@ class Peer:
     async def accept(self, offer: str) -> str:
         """Take the offer (again, to renegotiate); returns the answer. Raises OfferError."""
         try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(_without_names(offer), "offer"))
+            await self._pc.setRemoteDescription(RTCSessionDescription(_with_addresses(offer), "offer"))
             for transceiver in self._pc.getTransceivers():
                 if transceiver.kind == "audio":
                     if transceiver.sender.track is not self._track:
@@ -98,12 +98,15 @@ class Peer:
         return str(self._pc.localDescription.sdp)
 
     async def add_candidate(self, candidate: str, sdp_mid: str, sdp_mline_index: int) -> None:
-        """Take a trickled candidate; an empty one ends them. Raises OfferError."""
+        """Take a trickled candidate. Raises OfferError.
+
+        An empty one, which says that there are no more, is passed over: aioice gives up for good then where
+        those before it were names.
+        """
         self._candidates += 1
         if self._candidates > MAX_CANDIDATES:
             raise OfferError("Too many ICE candidates.")
         if not candidate:
-            await self._pc.addIceCandidate(None)
             return
         try:
             parsed = candidate_from_sdp(candidate.removeprefix("candidate:"))
@@ -171,13 +174,19 @@ def _credentials(offer: str) -> set[str]:
     return {line for line in offer.splitlines() if line.startswith("a=ice-ufrag:")}
 
 
-def _without_names(offer: str) -> str:
-    """The offer less candidates that are names: resolving them would ask the network (mDNS)."""
+def _with_addresses(offer: str) -> str:
+    """The offer less candidates that are names, which resolving would ask the network for (mDNS).
+
+    Also less the word that these were all: see `Peer.add_candidate`.
+    """
     lines = offer.splitlines()
     kept = [
         line
         for line in lines
-        if not line.startswith("a=candidate:") or (len(parts := line.split()) > 4 and _is_address(parts[4]))
+        if line != "a=end-of-candidates"
+        and (
+            not line.startswith("a=candidate:") or (len(parts := line.split()) > 4 and _is_address(parts[4]))
+        )
     ]
     return "\r\n".join(kept) + "\r\n"
 
