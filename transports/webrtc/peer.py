@@ -43,6 +43,8 @@ def check_offer(offer: str) -> None:
     dtls, ice = audio[0].dtls, audio[0].ice
     if dtls is None or not dtls.fingerprints or ice is None or ice.usernameFragment is None:
         raise OfferError("The offer has no DTLS fingerprint or no ICE credentials.")
+    if sum(len(m.ice_candidates) for m in media) > MAX_CANDIDATES:
+        raise OfferError("Too many ICE candidates.")
 
 
 class Peer:

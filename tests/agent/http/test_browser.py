@@ -19,6 +19,7 @@ from agent.http.webrtc import webrtc_router
 from config.settings import WebRtcSettings
 from transports.call import CallRefused, CallTransport
 from transports.webrtc.endpoint import WebRtcEndpoint
+from transports.webrtc.peer import MAX_CANDIDATES
 
 # What Chromium offers for a microphone, less what doesn't matter here.
 OFFER = "\r\n".join(
@@ -168,6 +169,11 @@ async def test_a_browser_dials_whom_it_likes(
         ("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "exactly one audio section"),
         (OFFER.replace("opus/48000/2", "PCMU/8000"), "Opus"),
         (OFFER.replace("a=fingerprint", "a=nothing"), "DTLS fingerprint"),
+        (
+            OFFER
+            + "".join(f"a=candidate:1 1 udp 1 192.0.2.1 {n} typ host\r\n" for n in range(MAX_CANDIDATES + 1)),
+            "Too many",
+        ),
     ],
 )
 async def test_a_useless_offer_is_a_bad_request(client: httpx2.AsyncClient, sdp: str, why: str) -> None:
