@@ -40,6 +40,8 @@ def check_offer(offer: str) -> None:
         raise OfferError("The offer must have exactly one audio section.")
     if not any(codec.mimeType.lower() == "audio/opus" for codec in audio[0].rtp.codecs):
         raise OfferError("The offer must have Opus audio.")
+    if audio[0].direction in ("sendonly", "inactive"):
+        raise OfferError(f"The offer is {audio[0].direction}, so that nobody would hear the agent.")
     dtls, ice = audio[0].dtls, audio[0].ice
     if dtls is None or not dtls.fingerprints or ice is None or ice.usernameFragment is None:
         raise OfferError("The offer has no DTLS fingerprint or no ICE credentials.")

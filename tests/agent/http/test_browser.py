@@ -169,6 +169,8 @@ async def test_a_browser_dials_whom_it_likes(
         ("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "exactly one audio section"),
         (OFFER.replace("opus/48000/2", "PCMU/8000"), "Opus"),
         (OFFER.replace("a=fingerprint", "a=nothing"), "DTLS fingerprint"),
+        (OFFER.replace("sendrecv", "sendonly"), "sendonly"),
+        (OFFER.replace("sendrecv", "inactive"), "inactive"),
         (
             OFFER
             + "".join(f"a=candidate:1 1 udp 1 192.0.2.1 {n} typ host\r\n" for n in range(MAX_CANDIDATES + 1)),
