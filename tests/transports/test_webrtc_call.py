@@ -270,6 +270,17 @@ async def test_a_browser_that_comes_back_goes_on_with_its_call(network: None) ->
         await second.close()
 
 
+async def test_an_offer_that_breaks_in_the_middle_is_refused(network: None) -> None:
+    agent = FakeAgent()
+    async with serving(agent) as endpoint:
+        browser = Browser()
+        offer = re.sub("a=group:BUNDLE .*", "a=group:BUNDLE nope 0", await browser.offer())
+        with pytest.raises(OfferError, match="can't be answered"):
+            await endpoint.call(offer)
+        await until(lambda: agent.ended == [EndReason.TRANSPORT_FAILURE])
+        await browser.close()
+
+
 async def test_a_call_that_ends_while_it_is_answered_leaves_nothing(network: None, mute_stun: str) -> None:
     agent = FakeAgent()
     async with serving(agent, stun=(mute_stun,)) as endpoint:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,14 @@ from transports.reorder import VoicePacket
 from transports.webrtc import aiortc_internals
 from transports.webrtc.audio import SpeechTrack
 
+logger = logging.getLogger("offhook.webrtc")
+
 CLOSE_DEADLINE_S = 2.0
 FLUSH_DEADLINE_S = 0.3
 MAX_BACKLOG_BYTES = 256 * 1024
 MAX_CANDIDATES = 100
+
+_closing: set[asyncio.Task[None]] = set()  # the loop holds its tasks weakly
 
 
 class OfferError(ValueError):
@@ -151,9 +156,11 @@ class Peer:
             self._channel.on("bufferedamountlow", sent.set)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(sent.wait(), FLUSH_DEADLINE_S)
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await self._pc.close()
+        closing = asyncio.create_task(self._pc.close())
+        _closing.add(closing)
+        closing.add_done_callback(_closed)
+        # A TURN server that doesn't answer takes longer, and half closed it would leave tasks behind.
+        await asyncio.wait({closing}, timeout=CLOSE_DEADLINE_S)
         self._track.stop()
 
     def _tap(self, receiver: Any) -> None:
@@ -172,6 +179,12 @@ class Peer:
         unsent, self._unsent = self._unsent, []
         for text in unsent:
             channel.send(text)
+
+
+def _closed(closing: asyncio.Task[None]) -> None:
+    _closing.discard(closing)
+    if not closing.cancelled() and (error := closing.exception()):
+        logger.debug("a connection closed badly: %r", error)
 
 
 def _credentials(offer: str) -> set[str]:
