@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -266,6 +267,27 @@ async def test_a_browser_that_comes_back_goes_on_with_its_call(network: None) ->
         assert agent.connected == 1
         assert len(agent.live) == 1
         assert not agent.ended
+        await first.close()
+        await second.close()
+
+
+async def test_nothing_is_said_into_a_connection_that_another_replaces(
+    network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = FakeAgent(greeting_s=30)
+    async with serving(agent) as endpoint:
+        first, second = Browser(), Browser()
+        token = await first.call(endpoint)
+        await until(lambda: first.peak() > 7000)
+        (call,) = agent.live
+        offer = await second.offer()
+        await first.vanish()
+        for _ in range(2):  # more than is on its way at once, so that closing takes its time
+            await call.send_message(rtvi("bot-tts-text", {"text": "unread " * 5000}))
+        await endpoint.reconnect(token, offer)
+        monkeypatch.setattr(call.playout, "pull", pull := Mock(return_value=bytes(640)))
+        await until(lambda: not call._closing)  # type: ignore[attr-defined]
+        pull.assert_not_called()
         await first.close()
         await second.close()
 

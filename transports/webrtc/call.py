@@ -146,7 +146,7 @@ class WebRtcCall(CallTransport):
 
     async def _connect(self, offer: str) -> str:
         """Raises OfferError, or CallGone if the call is over by then."""
-        track = SpeechTrack(self._pull)
+        track = SpeechTrack(lambda samples: self._pull(peer, samples))
         peer = Peer(
             self._ice_servers,
             track,
@@ -169,7 +169,9 @@ class WebRtcCall(CallTransport):
             closing.add_done_callback(self._closing.discard)
         return answer
 
-    def _pull(self, samples: int) -> bytes:
+    def _pull(self, peer: Peer, samples: int) -> bytes:
+        if peer is not self._peer:  # it closes, and nobody is behind it any more
+            return bytes(samples * 2)
         now = time.monotonic()
         if silence := self._speech.fill(now):
             self._queue(silence)
