@@ -292,6 +292,22 @@ async def test_nothing_is_said_into_a_connection_that_another_replaces(
         await second.close()
 
 
+async def test_each_connection_has_credentials_of_its_own(
+    network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(FakeAgent()) as endpoint:
+        monkeypatch.setattr(endpoint, "ice_servers", asked := Mock(return_value=[]))
+        first, second = Browser(), Browser()
+        token = await first.call(endpoint)
+        await until(lambda: first.peak() > 7000)
+        assert asked.call_count == 1
+        await second.call(endpoint, token)
+        await until(lambda: second.pc.connectionState == "connected")
+        assert asked.call_count == 2
+        await first.close()
+        await second.close()
+
+
 async def test_an_offer_that_breaks_in_the_middle_is_refused(network: None) -> None:
     agent = FakeAgent()
     async with serving(agent) as endpoint:

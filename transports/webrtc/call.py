@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCIceServer
@@ -66,7 +67,10 @@ class WebRtcCall(CallTransport):
 
     carries_messages = True
 
-    def __init__(self, info: CallInfo, offer: str, ice_servers: list[RTCIceServer], gone_s: float) -> None:
+    def __init__(
+        self, info: CallInfo, offer: str, ice_servers: Callable[[], list[RTCIceServer]], gone_s: float
+    ) -> None:
+        """`ice_servers` is asked for each connection: a TURN server's credentials end before a long call."""
         super().__init__(info, Playout())
         self._offer = offer
         self._ice_servers = ice_servers
@@ -148,7 +152,7 @@ class WebRtcCall(CallTransport):
         """Raises OfferError, or CallGone if the call is over by then."""
         track = SpeechTrack(lambda samples: self._pull(peer, samples))
         peer = Peer(
-            self._ice_servers,
+            self._ice_servers(),
             track,
             on_packet=self._take_packet,
             on_message=self._take_message,

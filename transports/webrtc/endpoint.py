@@ -60,7 +60,7 @@ class WebRtcEndpoint:
                 encryption="dtls-srtp",
             ),
             offer,
-            own_ice_servers(self.ice_servers()),
+            lambda: own_ice_servers(self.ice_servers()),
             self._settings.gone_s,
         )
         run = asyncio.create_task(self._run(token, call))
