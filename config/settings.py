@@ -6,6 +6,7 @@ file, the environment and flags.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -36,8 +37,25 @@ def _address_or_localhost(value: str) -> str:
     return value if value == "localhost" else as_address(value)
 
 
+def _stun_uri(value: str) -> str:
+    if not re.fullmatch(r"stun:[^\s:?@\[\]]+(:[0-9]{1,5})?", value):
+        raise ValueError("a list, each as stun:stun.example.org:3478, with a name or an IPv4 address")
+    return value
+
+
+def _turn_uri(value: str) -> str:
+    if not re.fullmatch(r"turns?:[^\s:?@\[\]]+(:[0-9]{1,5})?(\?transport=(udp|tcp))?", value):
+        raise ValueError(
+            "a list, each as turn:turn.example.org:3478?transport=udp, with a name or an IPv4 address"
+        )
+    return value
+
+
 # Validators' messages go on from "it must be".
 HttpHost = Annotated[str, AfterValidator(_address_or_localhost)]
+# As aiortc takes them, and browsers.
+StunUri = Annotated[str, AfterValidator(_stun_uri)]
+TurnUri = Annotated[str, AfterValidator(_turn_uri)]
 Device = Literal["auto", "cpu", "cuda"]
 TestNumber = Literal["echo", "tone", "keys", "repeat", "latency", "quality"]
 
@@ -168,11 +186,19 @@ class HttpSettings(Section):
 
 class WebRtcSettings(Section):
     enabled: bool = Field(True, description="Take calls from browsers.")
-    stun: tuple[str, ...] = Field((), description="STUN servers, e.g. stun:stun.example.org:3478.")
-    turn: tuple[str, ...] = Field((), description="TURN servers, e.g. turn:turn.example.org:3478.")
+    stun: tuple[StunUri, ...] = Field((), description="STUN servers, e.g. stun:stun.example.org:3478.")
+    turn: tuple[TurnUri, ...] = Field((), description="TURN servers, e.g. turn:turn.example.org:3478.")
     turn_secret: SecretStr | None = Field(None, description="coturn's static-auth-secret.")
     turn_ttl_s: int = Field(3600, ge=60, le=86400, description="How long TURN credentials hold.")
     gone_s: float = Field(10.0, ge=2, le=60, description="A silent browser is gone after this long.")
+
+    @model_validator(mode="after")
+    def _secret_for_turn(self) -> Self:
+        if self.turn and not self.turn_secret:
+            raise ValueError(
+                "webrtc.turn is set without webrtc.turn_secret; browsers use TURN with a password only."
+            )
+        return self
 
 
 class LineTestSettings(Section):

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from config.settings import CallSettings, HttpSettings, Settings
+from config.settings import CallSettings, HttpSettings, Settings, WebRtcSettings
 from config.sip import SipSettings
 from config.turn import TurnSettings
 
@@ -67,6 +67,39 @@ def test_carriers_and_proxies_need_a_key() -> None:
     Settings.model_validate({"carriers": carriers, "http": {"api_key": "k" * 16}})
     with pytest.raises(ValidationError, match=r"http\.trusted_proxies .* http\.api_key must be set"):
         HttpSettings(trusted_proxies=("127.0.0.1",))
+
+
+@pytest.mark.parametrize(
+    "stun",
+    [
+        "stun.example.org:3478",
+        "stun:[2001:db8::1]:3478",
+        "stun:stun.example.org?transport=udp",
+        "stun:a b",
+        "turn:turn.example.org",
+    ],
+)
+def test_a_stun_server_is_named_as_browsers_take_it(stun: str) -> None:
+    with pytest.raises(ValidationError, match="as stun:stun"):
+        WebRtcSettings(stun=(stun,))
+
+
+@pytest.mark.parametrize("turn", ["turn.example.org", "turn:a.example?transport=tls", "stun:a.example"])
+def test_a_turn_server_is_named_as_browsers_take_it(turn: str) -> None:
+    with pytest.raises(ValidationError, match="as turn:turn"):
+        WebRtcSettings(turn=(turn,), turn_secret=SecretStr("north"))
+
+
+def test_stun_and_turn_servers_stand_for_themselves() -> None:
+    stun = ("stun:192.0.2.1", "stun:stun.example.org:3478")
+    turn = ("turn:turn.example.org", "turns:turn.example.org:5349?transport=tcp")
+    settings = WebRtcSettings(stun=stun, turn=turn, turn_secret=SecretStr("north"))
+    assert (settings.stun, settings.turn) == (stun, turn)
+
+
+def test_a_turn_server_needs_its_secret() -> None:
+    with pytest.raises(ValidationError, match=r"webrtc\.turn is set without webrtc\.turn_secret"):
+        WebRtcSettings(turn=("turn:turn.example.org",))
 
 
 def test_a_certificate_comes_with_its_key() -> None:

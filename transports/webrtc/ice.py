@@ -35,15 +35,11 @@ def ice_servers(settings: WebRtcSettings, *, now: float, user: str) -> list[IceS
     servers: list[IceServer] = []
     if settings.stun:
         servers.append({"urls": list(settings.stun)})
-    if settings.turn:
-        turn: IceServer = {"urls": list(settings.turn)}
-        if settings.turn_secret:
-            turn["username"], turn["credential"] = turn_credentials(
-                settings.turn_secret.get_secret_value(),
-                expires_at=int(now) + settings.turn_ttl_s,
-                user=user,
-            )
-        servers.append(turn)
+    if settings.turn and settings.turn_secret:
+        username, credential = turn_credentials(
+            settings.turn_secret.get_secret_value(), expires_at=int(now) + settings.turn_ttl_s, user=user
+        )
+        servers.append({"urls": list(settings.turn), "username": username, "credential": credential})
     return servers
 
 
