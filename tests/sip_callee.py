@@ -67,7 +67,7 @@ class Callee(Caller):
         content = "Content-Type: application/sdp\r\n" if body else ""
         text = (
             f"SIP/2.0 {status}\r\n{tagged}\r\n{headers}"
-            f"Contact: <sip:600@{host}:{port}{self._parameter}>\r\n{content}"
+            f"Contact: <sip:600@{self.contact or host}:{port}{self._parameter}>\r\n{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
         if self.tcp:

@@ -88,7 +88,7 @@ class MessageHooks:
         *,
         hears: Callable[[Peer], bool],
         on_request: Callable[[Message, Peer], Message | Reply | None],
-        on_answer: Callable[[Message, Ip], Message | None],
+        on_answer: Callable[[Message, Peer], Message | None],
         on_send: Callable[[Message, Ip], Message | None],
         on_refused: Callable[[str], None],
         making_call: Callable[[str], AbstractContextManager[None]],
@@ -166,7 +166,7 @@ class MessageHooks:
         """Whether the request is done with, and no other listener is to see it."""
         try:
             msg = at(SipMessage, pointer)
-            peer = Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)
+            peer = _sender(msg)
             if not self._hears(peer):
                 return True
             try:
@@ -189,7 +189,7 @@ class MessageHooks:
             msg = at(SipMessage, pointer)
             if not 100 < msg.scode < 300 or piece(msg.cseq.met) not in (b"INVITE", b"UPDATE"):
                 return False
-            answer = self._on_answer(Message.parse(text_of(msg)), ip_address(msg.src.packed))
+            answer = self._on_answer(Message.parse(text_of(msg)), _sender(msg))
             if answer is None:
                 return False
             self._hand_on(msg, self._decoded(bytes(answer)), self._first)
@@ -317,3 +317,7 @@ class MessageHooks:
         self._small["mem_deref"](pointer)
         if seen != (True, None, 7, b"OPTIONS", b"f", b"4", text):
             raise SipError(OTHER_BUILD)
+
+
+def _sender(msg: SipMessage) -> Peer:
+    return Peer(ip_address(msg.src.packed), msg.src.port, msg.tp)

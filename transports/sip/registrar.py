@@ -101,7 +101,7 @@ class Registrar:
                     )
                 bound.pop(uri, None)
                 if expires_s:
-                    bound[uri] = Binding(uri, _reached(uri, peer), now + expires_s)
+                    bound[uri] = Binding(uri, reached(uri, peer), now + expires_s)
             kept = list(bound.values())[-self._settings.max_bindings :]
             self._bindings[user] = {one.contact: one for one in kept}
             if not kept:
@@ -123,7 +123,7 @@ class Registrar:
         return list(live.values())
 
 
-def _reached(contact: str, peer: Peer) -> str:
+def reached(contact: str, peer: Peer) -> str:
     """A contact's URI at the address that it came from, whatever it says: behind NAT it doesn't know better.
 
     Nor is anybody called elsewhere for having been named in a Contact.

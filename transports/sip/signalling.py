@@ -15,6 +15,7 @@ from transports.sip.hooks import MessageHooks
 from transports.sip.libre import UDP
 from transports.sip.limits import source_of
 from transports.sip.message import Message, Reply
+from transports.sip.nat import with_contact
 from transports.sip.native import Stack
 from transports.sip.registrar import Peer
 from transports.sip.sdp import Ip
@@ -73,7 +74,7 @@ class Signalling:
                 library,
                 hears=lambda peer: peer.protocol == UDP or self._passes_tcp(peer.address),
                 on_request=self._received,
-                on_answer=self._dialogs.answered,
+                on_answer=self._answered,
                 on_send=self._sent,
                 on_refused=self._dialogs.forget,
                 making_call=lambda call_id: srtp.calls_made_with(self._dialogs.mediaenc(call_id)),
@@ -95,7 +96,13 @@ class Signalling:
         reply = self._door.received(request, sender, passed_on=passed_on)
         if reply and reply.status == 200:
             self._on_login()
+        if request.method in ("INVITE", "UPDATE") and not passed_on:
+            request = with_contact(request, peer)
         return reply or self._dialogs.received(request, sender.address)
+
+    def _answered(self, response: Message, peer: Peer) -> Message | None:
+        reached = with_contact(response, peer)
+        return self._dialogs.answered(reached, peer.address) or (reached if reached != response else None)
 
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         if self._worker:
