@@ -48,7 +48,7 @@ class Dialog:
     came_from: str = ""  # the address of who calls, also where proxies of ours are between
     offer: bytes = b""  # the last SDP of ours that was sent as one
     heard_of: bool = False  # by SDP in a request of the peer's
-    described: bool = False  # by an answer to it that can be used
+    described: bytes = b""  # by the last answer to it that can be used
     unusable: bool = False  # as is the answer to the first
     codecs: tuple[str, ...] = ()  # that may be agreed on, best first
     responded: bool = False  # the peer, to anything

@@ -167,9 +167,12 @@ class Dialogs:
         description = sdp.of_body(response.header("Content-Type") or "application/sdp", response.body)
         try:
             if description is None:
-                if first and final and not dialog.described:  # else it is what was said before
+                if not (first and final):
+                    return None
+                if not dialog.described:
                     raise NotAcceptable
-                return None
+                # It is what was said before, which the stack forgets by a 180.
+                return response.with_body(dialog.described, "application/sdp")
             choice = next(sdp.choices(sdp.plain(description)))
             clear = self._fitting(dialog.offer, choice, source) if first else choice
             mended = sdp.mended(clear, source=source, reaches=self._reaches)
@@ -180,7 +183,7 @@ class Dialogs:
                 dialog.unusable = True
                 dialog.on_event(DialogEvent.UNANSWERED)
             return response.with_body(_NO_ANSWER if final else b"", "application/sdp")
-        dialog.described = True
+        dialog.described = sdp.in_profile_of(dialog.offer, mended)
         direction = sdp.direction(choice)
         # Where the peer has asked for nothing itself, whether it holds is in its answers.
         if (
@@ -190,7 +193,7 @@ class Dialogs:
             and direction is not dialog.agreed.direction
         ):
             dialog.agree(replace(dialog.agreed, direction=direction))
-        return response.with_body(sdp.in_profile_of(dialog.offer, mended), "application/sdp")
+        return response.with_body(dialog.described, "application/sdp")
 
     def _fitting(self, offer: bytes, answer: bytes, source: Ip) -> bytes:
         """The first answer, if it is one to the offer, in clear words. Raises NotAcceptable."""
@@ -217,7 +220,9 @@ class Dialogs:
             message = self._private(message)
             dialog.offer = message.body
             # RFC 4028 7.1: otherwise the peer may leave it to us to refresh the session, without our knowing.
-            return _without(message, "Supported", "timer")
+            message = _without(message, "Supported", "timer")
+            # The stack is mute behind a reliable 183 and a 180, and follows no other fork than the first.
+            return _without(message, "Supported", "100rel")
         if dialog is None:
             return message
         if (message.method, message.status // 100) in (("INVITE", 2), ("ACK", 0)):
