@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from agent.conversation import LatencyTrace
 from agent.observer import Observed, Observer
+from agent.records.database import PROCESS_DIED
 from agent.tools.builtin import BUILTIN
 from transports.call import EndReason, MediaStats
 
@@ -90,6 +91,10 @@ class Metrics(Observer):
             self._voice_to_voice.labels(call.info.transport).observe(trace.voice_to_voice_ms / 1000)
         for stage, ms in trace.parts_ms().items():
             self._stage.labels(stage).observe(ms / 1000)
+
+    def lost(self, calls: int) -> None:
+        """So many have ended with another process that counted them until then."""
+        self._ended.labels("sip", PROCESS_DIED).inc(calls)
 
     def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
         transport = call.info.transport

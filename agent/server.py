@@ -280,13 +280,14 @@ class Server:
     def _keep(self, certificate: Certificate) -> None:
         self._keeping.append(asyncio.create_task(certificate.keep(), name="certificate"))
 
-    async def _recertify(self) -> None:
+    async def _recertify(self) -> str | None:
         assert self.sip
         assert self.sip_certificate
         try:
             await self.sip.certify(self.sip_certificate.chain)
         except (OSError, SipError) as error:
-            logger.warning("SIP keeps the old certificate: %s", error)
+            return f"SIP keeps the old certificate: {error}"
+        return None
 
     def _app(self) -> FastAPI:
         settings = self.settings
@@ -443,6 +444,7 @@ class Server:
 
     async def _close_records(self, ids: Sequence[str]) -> None:
         """Of calls whose process died."""
+        self.metrics.lost(len(ids))
         if self.recorder:
             await self.recorder.close_lost(ids)
         if self.sessions.held:

@@ -54,18 +54,25 @@ class Certificate:
         """`name` is its component's in health. Raises TlsError."""
         now = now or dt.datetime.now(dt.UTC)
         self._name = name
-        self.on_change: Callable[[], Awaitable[None]] | None = None
+        self.on_change: Callable[[], Awaitable[str | None]] | None = None  # returns why it isn't taken
         self._own = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._cert, self._key = settings.tls_cert.expanduser(), settings.tls_key.expanduser()
         else:
             self._own = cache_dir.expanduser() / "tls"
-            self._cert, self._key = self_signed(self._own, now=now)
+            try:
+                self._cert, self._key = self_signed(self._own, now=now)
+            except OSError as exc:
+                raise TlsError(
+                    f"A certificate can't be written to {self._own}: {exc.strerror or exc}. "
+                    "Make cache_dir writable, or name files with tls_cert and tls_key."
+                ) from exc
         self._loaded = self._stamp()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._ends = self._load(self.context)
+        self._served = self._load(self.context)
         self._error: str | None = None
+        self._not_taken: str | None = None
 
     async def keep(self) -> None:
         """Look for changes, until cancelled."""
@@ -75,15 +82,17 @@ class Certificate:
 
     async def look(self) -> None:
         """Take what has changed."""
-        if self.refresh(dt.datetime.now(dt.UTC)) and self.on_change:
-            await self.on_change()
+        if (self.refresh(dt.datetime.now(dt.UTC)) or self._not_taken) and self.on_change:
+            before, self._not_taken = self._not_taken, await self.on_change()
+            if self._not_taken not in (None, before):
+                logger.warning("%s", self._not_taken)
 
     def refresh(self, now: dt.datetime) -> bool:
         """Whether the files were loaded, since they aren't what was; one of our own is renewed in time.
 
         Files that can't be used, such as a new certificate whose key isn't there yet, leave the old pair.
         """
-        if self._own is not None and self._ends - now <= RENEW_BEFORE:
+        if self._own is not None and not _good_at(self._served, now):
             try:
                 self_signed(self._own, now=now)
             except OSError as error:  # once there is room again, it is renewed
@@ -91,17 +100,21 @@ class Certificate:
                 return False
         stamp = self._stamp()
         if stamp == self._loaded:
+            self._error = None
             return False
-        self._loaded = stamp
         try:
             self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-            self._ends = self._load(self.context)
+            self._served = self._load(self.context)
         except TlsError as error:
             self._fail(str(error))
-        else:
-            self._error = None
-            logger.info("the %s has changed; the new one ends on %s", self._name, self._ends.date())
-        return self._error is None
+            return False  # and tried again, since what was wrong may not have been in the files
+        self._loaded, self._error = stamp, None
+        logger.info("the %s has changed; the new one ends on %s", self._name, self._ends.date())
+        return True
+
+    @property
+    def _ends(self) -> dt.datetime:
+        return self._served.not_valid_after_utc
 
     def _fail(self, why: str) -> None:
         if why != self._error:
@@ -111,7 +124,7 @@ class Certificate:
     def health(self, now: dt.datetime | None = None) -> ComponentHealth:
         """`degraded`, with what to do, where it ends within two weeks or a new one can't be used."""
         days = (self._ends - (now or dt.datetime.now(dt.UTC))) / dt.timedelta(days=1)
-        error = self._error
+        error = self._error or self._not_taken
         if days <= RENEW_BEFORE.days and error is None:
             when = f"ends in {days:.0f} days" if days > 0 else f"ended on {self._ends.date()}"
             error = f"The certificate {self._cert} {when}. Renew it; the new one is taken without a restart."
@@ -123,11 +136,11 @@ class Certificate:
         """PEM: the certificate, what it is signed by, its key."""
         return self._cert.read_bytes() + b"\n" + self._key.read_bytes()
 
-    def _load(self, context: ssl.SSLContext) -> dt.datetime:
-        """When it ends. Raises TlsError."""
+    def _load(self, context: ssl.SSLContext) -> x509.Certificate:
+        """Raises TlsError."""
         try:
             context.load_cert_chain(self._cert, self._key)
-            return x509.load_pem_x509_certificate(self._cert.read_bytes()).not_valid_after_utc
+            return x509.load_pem_x509_certificate(self._cert.read_bytes())
         except (OSError, ssl.SSLError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else None
             raise TlsError(
@@ -200,10 +213,15 @@ def _still_good(
         return False
     return (
         key.public_key() == certificate.public_key()
-        and certificate.not_valid_after_utc - now > RENEW_BEFORE
+        and _good_at(certificate, now)
         and names <= set(known.get_values_for_type(x509.DNSName))
         and addresses <= {str(a) for a in known.get_values_for_type(x509.IPAddress)}
     )
+
+
+def _good_at(certificate: x509.Certificate, now: dt.datetime) -> bool:
+    """Also none of the future's, which a clock made that was ahead."""
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEW_BEFORE
 
 
 def _own_names() -> set[str]:

@@ -57,7 +57,7 @@ async def work(link: Link, launch: Launch) -> int:
     except SipDied:
         await server.close(drain_s=0)
         return EXIT_SIP_DIED
-    await server.close(drain_s=settings.call.drain_s)
+    await server.close(drain_s=server.settings.call.drain_s)
     return 0
 
 

@@ -46,18 +46,24 @@ async def converse(bench: Bench, sounds: Sequence[Sound], line: Line | None = No
 
 
 def records(calls: Sequence[Call]) -> list[TurnRecord]:
-    return [
-        TurnRecord(turn.label, turn.voice_to_voice_ms, turn.talked_over, stages(turn, call.agent_turns))
-        for call in calls
-        for turn in metrics.turns(call.log)
-    ]
+    found = []
+    for call in calls:
+        turns = metrics.turns(call.log)
+        untils = [*(turn.last_speech for turn in turns[1:]), float("inf")]
+        for turn, until in zip(turns, untils, strict=False):
+            told = stages(turn, call.agent_turns, until)
+            found.append(TurnRecord(turn.label, turn.voice_to_voice_ms, turn.talked_over, told))
+    return found
 
 
-def stages(turn: metrics.Turn, told: Sequence[AgentTurn]) -> dict[str, float]:
-    """The server's account of this turn: the first answer that it wrote down after the caller was done."""
+def stages(turn: metrics.Turn, told: Sequence[AgentTurn], until: float) -> dict[str, float]:
+    """The server's account of this turn: the first answer that it wrote down after the caller was done.
+
+    From `until` on, when the caller is done with the next turn, the answers are that one's.
+    """
     if turn.voice_to_voice_ms is None:
         return {}
-    later = (one.stages for one in told if one.at > turn.last_speech and one.stages)
+    later = (one.stages for one in told if turn.last_speech < one.at < until and one.stages)
     return next(later, {})
 
 

@@ -19,7 +19,8 @@ class Announcements(Section):
     greetings: Mapping[str, Text]  # by test number: what it does
     star: Text
     pound: Text
-    heard: Text  # {text} {percent}
+    heard: Text  # {text}
+    sure: Text  # {percent}, behind it
     nothing_heard: Text
     not_recognized: Text  # the recognizer failed
     took: Text  # {ms} {parts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 _HEAVY_BYTES = 400_000_000  # Whisper small is 484 MB, base 145 MB
 _FEWEST_CORES = 4  # for a heavy one: it has one to itself while the language model and the voice work
 _MEMORY_PER_BYTE = 1.5  # while it is loaded, and converted to int8
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def overtaxed(weights_bytes: int, cores: int, available_bytes: int | None) -> str | None:
@@ -27,8 +29,14 @@ def overtaxed(weights_bytes: int, cores: int, available_bytes: int | None) -> st
     return None
 
 
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
+    """Those that the process may run on, and no more than a container or a unit has the time of."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for cgroup in _limiting(cgroups, own):
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            quota, period = map(int, (cgroup / "cpu.max").read_text().split())
+            cores = min(cores, max(1, math.ceil(quota / period)))
+    return cores
 
 
 def cpu_model() -> str:
@@ -41,18 +49,31 @@ def cpu_model() -> str:
 
 
 def available_memory_bytes(
-    proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
+    proc: Path = Path("/proc/meminfo"), cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP
 ) -> int | None:
-    """What can be had without swapping, by the machine and a container's limit. None where neither says."""
+    """What can be had without swapping, by the machine and the limits of a container or a unit.
+
+    None where none of them says.
+    """
     found = []
     with suppress(OSError, LookupError, ValueError):
         fields = dict(line.split(":", 1) for line in proc.read_text().splitlines())
         found.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    with suppress(OSError, ValueError):  # "max" where there is no limit
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-        found.append(limit - used + _given_back(cgroup))
+    for cgroup in _limiting(cgroups, own):
+        with suppress(OSError, ValueError):
+            limit = int((cgroup / "memory.max").read_text())
+            used = int((cgroup / "memory.current").read_text())
+            found.append(limit - used + _given_back(cgroup))
     return min(found, default=None)
+
+
+def _limiting(cgroups: Path, own: Path) -> list[Path]:
+    """The control group (version 2) of this process, and those above it, whose limits hold as well."""
+    names: tuple[str, ...] = ()  # a container sees its own as the topmost
+    with suppress(OSError, StopIteration):
+        line = next(line for line in own.read_text().splitlines() if line.startswith("0::/"))
+        names = Path(line.removeprefix("0::/")).parts
+    return [cgroups.joinpath(*names[:depth]) for depth in range(len(names), -1, -1)]
 
 
 def _given_back(cgroup: Path) -> int:

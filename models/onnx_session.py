@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
+from models.capacity import usable_cores
 from models.errors import ModelError
 
 # Convolutions of each new length are tried in every way unless told otherwise, and texts are of every length.
@@ -49,7 +49,7 @@ def multiplies_bytes(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
+    options.intra_op_num_threads = threads or min(4, usable_cores())
     options.inter_op_num_threads = 1
     # It plans memory for each shape that comes, and texts are of every length: 70 MB after 200 of them.
     options.enable_mem_pattern = False

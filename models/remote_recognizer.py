@@ -166,9 +166,9 @@ class RemoteRecognizer(Remote[Recognizer]):
 
 def _transcript(heard: Heard, wanted: str | None, took_ms: float, network_ms: float) -> Transcript:
     segments, beyond = heard.segments or (), heard.offhook or Beyond()
-    logprob = min((one.avg_logprob or 0.0 for one in segments), default=0.0)
+    logprob = min((one.avg_logprob for one in segments if one.avg_logprob is not None), default=None)
     no_speech = min((one.no_speech_prob or 0.0 for one in segments), default=0.0)
-    text = "" if is_noise(heard.text, logprob, no_speech) else heard.text.strip()
+    text = "" if is_noise(heard.text, logprob or 0.0, no_speech) else heard.text.strip()
     return Transcript(
         text,
         _code(heard.language) or wanted or "en",

@@ -22,7 +22,8 @@ LanguageChoice = Callable[[Languages], str]
 class Transcript:
     """What was heard; `text` is empty for silence and noise.
 
-    The log probabilities are those of all tokens, on average, and of the last word. `languages` is
+    The log probabilities are those of all tokens, on average, and of the last word; the former is None where
+    a server doesn't tell it. `languages` is
     what `language` was chosen by; None where it was given. `finished` is the probability that who sounds
     like this has said it all, `sings` that they sing; None where no weights were fitted for the model.
     `network_ms` is what a server's answer took besides its work, where it tells that.
@@ -30,7 +31,7 @@ class Transcript:
 
     text: str
     language: str
-    avg_logprob: float
+    avg_logprob: float | None
     no_speech_prob: float
     decode_ms: float
     word_logprob: float = 0.0
@@ -46,7 +47,7 @@ def joined(parts: Sequence[Transcript]) -> Transcript:
     return replace(
         said[0],
         text=" ".join(part.text for part in said),
-        avg_logprob=min(part.avg_logprob for part in said),
+        avg_logprob=min((part.avg_logprob for part in said if part.avg_logprob is not None), default=None),
         no_speech_prob=min(part.no_speech_prob for part in said),
         word_logprob=said[-1].word_logprob,
         finished=said[-1].finished,

@@ -56,7 +56,7 @@ class Playout:
         self._fade_in = False
         self._last_word = 0
         self._sounding = False
-        self._closed = False
+        self.closed = False  # nobody pulls any more
         self.on_pulled: Callable[[], None] | None = None
         self.on_sounding: Callable[[], None] | None = None
         self.on_cut: Callable[[], None] | None = None
@@ -78,7 +78,7 @@ class Playout:
 
     def write(self, pcm: bytes) -> None:
         """Queue speech: s16le mono PCM at 16 kHz."""
-        if pcm and not self._closed:
+        if pcm and not self.closed:
             samples = np.frombuffer(pcm, np.int16)
             self._queue.append(samples)
             self._queued += len(samples)
@@ -168,7 +168,7 @@ class Playout:
 
     def close(self) -> None:
         """Nobody pulls any more: forget what is queued, and take nothing new."""
-        self._closed = True
+        self.closed = True
         self._holds.clear()
         self._fade_out = False
         self._queue.clear()

@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent import version
 from agent.cluster.node import (
     BEAT_S,
-    OVER,
     SILENT_S,
     Heartbeat,
     Node,
@@ -89,6 +88,7 @@ class Cluster:
         self._twin = self._was_lost = False
         self._first = True
         self._forgot_s = -FORGET_EVERY_S
+        self._down: set[str] = set()  # nodes of which nothing is left to take over
         self._task: asyncio.Task[None] | None = None
         self.nodes: Sequence[Node] = ()  # as they last were, this one among them
 
@@ -276,8 +276,8 @@ class Cluster:
             return
         if not await self._try(self._requests.write()):
             self._requests.away()
-        if self._held:
-            await self._try(self._held.write(anew=self._was_lost))
+        if self._held is None or await self._try(self._held.write(anew=self._was_lost)):
+            self._was_lost = False
         await self._try(self._bury_silent())
         if time.monotonic() - self._forgot_s > FORGET_EVERY_S and await self._try(self._store.forget()):
             self._forgot_s = time.monotonic()
@@ -309,8 +309,8 @@ class Cluster:
             if not self._first:
                 logger.info("the nodes can tell each other again")
         self.nodes, self._twin, self._first, self._error = seen.nodes, seen.twin, False, None
-        self._was_lost = seen.was_lost
-        if seen.was_lost:
+        self._was_lost |= seen.was_lost
+        if self._was_lost:  # until all is as it was, though the heartbeat may have been all that came through
             await self._go_on()
 
     async def _go_on(self) -> None:
@@ -324,11 +324,15 @@ class Cluster:
         """Only who could hear the others for as long as they are silent."""
         if time.monotonic() - self._heard_s < SILENT_S:
             return
+        self._down &= {node.name for node in self.nodes if node.state == "down"}
         for node in self.nodes:
-            if node.name == self.name or node.alive or node.state in OVER:
+            if node.name in (self.name, *self._down) or not node.silent or node.state == "lost":
                 continue
             ids = await self._store.bury(node.name)
-            logger.error("node %s is silent: %d calls are lost", node.name, len(ids))
+            if node.state == "down":
+                self._down.add(node.name)
+            if ids or node.state != "down":
+                logger.error("node %s is silent: %d calls are lost", node.name, len(ids))
             at = datetime.now(UTC).isoformat()
             for id in ids:
                 event = {"type": "ended", "session": id, "at": at, "cause": NODE_LOST}

@@ -53,8 +53,12 @@ class Node(Heartbeat):
     silent_s: float = 0.0  # by the database's clock
 
     @property
+    def silent(self) -> bool:
+        return self.silent_s >= SILENT_S
+
+    @property
     def alive(self) -> bool:
-        return self.state not in OVER and self.silent_s < SILENT_S
+        return self.state not in OVER and not self.silent
 
 
 def strays(nodes: Iterable[Node]) -> list[str]:

@@ -66,18 +66,26 @@ class Store:
         """This node ends, and has no calls any more."""
         async with self._database.session() as session:
             mine = (_NODES.c.name == self.name) & (_NODES.c.instance == instance)
-            await session.execute(update(_NODES).where(mine).values(state="down", calls=0))
+            await session.execute(update(_NODES).where(mine).values(state="down", calls=0, beat=_NOW))
 
     async def bury(self, name: str) -> list[str]:
-        """Close the calls of a node that is silent; returns their ids. Whoever comes first does it."""
+        """Close the calls of a node that is silent, and take over what it has to post.
+
+        Of one that is down, too: it may not have come to either. Returns the calls' ids. Whoever comes
+        first does it.
+        """
         silent = _NODES.c.beat < _NOW - timedelta(seconds=SILENT_S)
-        dead = select(_NODES.c.beat).where(_NODES.c.name == name, _NODES.c.state.not_in(OVER), silent)
+        dead = select(_NODES.c.beat, _NODES.c.state).where(
+            _NODES.c.name == name, _NODES.c.state != "lost", silent
+        )
         last = select(func.max(Turn.at)).where(Turn.call_id == Call.id).scalar_subquery()
         async with self._database.session() as session:
             found = (await session.execute(dead.with_for_update(skip_locked=True))).first()
             if found is None:
                 return []
-            await session.execute(update(_NODES).where(_NODES.c.name == name).values(state="lost", calls=0))
+            if found.state != "down":
+                lost = update(_NODES).where(_NODES.c.name == name).values(state="lost", calls=0)
+                await session.execute(lost)
             closed = await session.scalars(
                 update(Call)
                 .where(Call.node == name, Call.ended.is_(None))

@@ -44,6 +44,7 @@ def metrics_router(
             oldest.add_metric([part.name], part.oldest_s)
         yield from (state, queued, oldest)
         yield _gauge("accepting", "1 if a new call would be answered.", value=calls.accepting[0])
+        yield _gauge("draining", "1 while new calls are refused, as asked.", value=calls.draining)
         yield _gauge("max_calls", "Calls that are taken at once.", value=calls.admission.max_calls)
         yield _gauge("banned_sources", "Addresses that the SIP line ignores.", value=len(bans()))
         lag_ms = pulse.vitals().loop_lag_p99_ms

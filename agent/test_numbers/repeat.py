@@ -1,4 +1,4 @@
-"""`repeat`: what the recognizer heard is said back, and how sure it was."""
+"""`repeat`: what the recognizer heard is said back, and how sure it was, where that is known."""
 
 from __future__ import annotations
 
@@ -77,5 +77,8 @@ class Repeat(LineTest):
             await self.say(self._says.nothing_heard)
             return
         self._conversation.caller_said(heard.text)
-        percent = round(100 * math.exp(heard.avg_logprob))
-        await self.say(self._says.heard.format(text=heard.text, percent=percent))
+        said = self._says.heard.format(text=heard.text)
+        if heard.avg_logprob is not None:
+            percent = round(100 * math.exp(heard.avg_logprob))
+            said = f"{said} {self._says.sure.format(percent=percent)}"
+        await self.say(said)

@@ -33,7 +33,7 @@ class Tone(LineTest):
         self._call.playout.interrupt()
 
     def _again(self) -> None:
-        if not self._over:
+        if not (self._over or self._call.playout.closed):  # there each mark is reached at once
             self._call.playout.write(cycle())
             self._call.playout.mark(self._again)
 

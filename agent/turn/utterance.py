@@ -81,7 +81,7 @@ class Utterance:
         return f"{self.taken_back} {text}".strip()
 
     def heard(self, transcript: Transcript) -> None:
-        self.words, self.logprob = self.whole(transcript.text), transcript.avg_logprob
+        self.words, self.logprob = self.whole(transcript.text), transcript.avg_logprob or 0.0
 
 
 @dataclass

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from typing import Any
 
+import loguru
 import numpy as np
 import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
@@ -139,6 +140,17 @@ def test_the_tone_and_the_sweep_have_the_stated_level() -> None:
     assert np.abs(np.fft.rfft(again)).argmax() == pytest.approx(TONE_HZ, abs=1)
 
 
+def test_who_hangs_up_during_the_tone_s_greeting_is_gone() -> None:
+    errors: list[str] = []
+    sink = loguru.logger.add(lambda line: errors.append(str(line)), level="ERROR")
+    try:
+        outcome = converse([], number="tone", lasts=1.0)
+    finally:
+        loguru.logger.remove(sink)
+    assert outcome.reason is EndReason.CALLER_HANGUP
+    assert errors == []
+
+
 def test_each_key_is_read_back_once_in_its_order() -> None:
     keys = press((0.5, "1"), (4.0, "*"), (4.1, "#"), (4.2, "4"), (4.3, "4"))
     outcome = converse([], number="keys", keys=keys, lasts=8)
@@ -160,9 +172,21 @@ def test_what_was_heard_is_said_back_and_how_sure() -> None:
         number="repeat",
         lasts=start + 14,
     )
-    heard = EN.heard.format(text="Two tickets, please.", percent=80)
+    heard = f"{EN.heard.format(text='Two tickets, please.')} {EN.sure.format(percent=80)}"
     assert " ".join(spoken(outcome)) == f"{EN.greetings['repeat']} {heard} {EN.nothing_heard}"
     assert [turn[1] for turn in outcome.turns if turn[0] == "caller"] == ["Two tickets, please."]
+
+
+def test_of_what_a_server_heard_that_tells_no_probability_no_percentage_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unsure(*_: object, **__: object) -> Transcript:
+        return Transcript("Hello?", "en", None, 0.0, 100.0)
+
+    monkeypatch.setattr(FakeModels, "_transcribe", unsure)
+    start = greeted("repeat")
+    outcome = converse([Says(start, start + 1, "Hello?")], number="repeat", lasts=start + 8)
+    assert " ".join(spoken(outcome)) == f"{EN.greetings['repeat']} {EN.heard.format(text='Hello?')}"
 
 
 @pytest.mark.parametrize("hangs", [False, True])

@@ -35,6 +35,19 @@ def test_a_certificate_near_its_end_is_renewed(tmp_path: Path) -> None:
     assert self_signed(tmp_path, now=NOW + dt.timedelta(days=390))[0].read_bytes() != first
 
 
+def test_a_certificate_of_a_clock_that_was_ahead_is_made_anew(tmp_path: Path) -> None:
+    first = Certificate(HttpSettings(tls=True), tmp_path, now=NOW + dt.timedelta(days=300))
+    assert first.refresh(NOW)
+    served = x509.load_pem_x509_certificate((tmp_path / "tls" / "cert.pem").read_bytes())
+    assert served.not_valid_before_utc < NOW
+
+
+def test_a_folder_that_cant_be_written_to_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TlsError, match="Make cache_dir writable"):
+        Certificate(HttpSettings(tls=True), tmp_path / "file")
+
+
 def test_a_damaged_certificate_is_made_anew(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path, now=NOW)
     key.write_text("nothing")
@@ -85,6 +98,42 @@ async def test_a_changed_certificate_is_served_without_a_restart(tmp_path: Path)
     assert certificate.health(NOW).last_error is None
     assert await served_number(server.port) != first
     await server.stop(1)
+
+
+def test_one_that_couldnt_be_read_is_taken_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever mends that may change no file: its owner alone, or how many are open."""
+    certificate = given(tmp_path)
+    self_signed(tmp_path, now=NOW + dt.timedelta(days=390))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ssl.SSLContext, "load_cert_chain", refuse)
+        assert not certificate.refresh(NOW)
+    assert "Permission denied" in (certificate.health(NOW).last_error or "")
+    assert certificate.refresh(NOW)
+    assert certificate.health(NOW).last_error is None
+
+
+async def test_one_that_isnt_taken_is_offered_again(tmp_path: Path) -> None:
+    certificate = given(tmp_path)
+    outcomes: list[str | None] = [None, "SIP keeps the old certificate: no."]
+
+    async def take() -> str | None:
+        return outcomes.pop()
+
+    certificate.on_change = take
+    await certificate.look()
+    assert len(outcomes) == 2
+    self_signed(tmp_path, now=NOW + dt.timedelta(days=390))
+    await certificate.look()
+    assert certificate.health(NOW).last_error == "SIP keeps the old certificate: no."
+    await certificate.look()
+    assert certificate.health(NOW).last_error is None
+    assert not outcomes
 
 
 async def test_a_peer_that_only_opens_tls_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import svg
+from bench import asking, svg
 from bench.asking import stages
 from bench.caller.script import Hangup
-from bench.callers import AgentTurn, CallFailed, ScriptCaller
+from bench.callers import AgentTurn, Call, CallFailed, ScriptCaller
 from bench.columns import columns, rows
 from bench.material import (
     Material,
@@ -51,6 +51,7 @@ from bench.workbench import Bench
 from config.settings import Settings
 from models.catalog import Catalog
 from tests.bench.scripted_agent import ScriptedAgent
+from tests.bench.test_metrics import call
 
 TURN = TurnRecord("What <time> is it?", 380.0, False, {"end_of_turn": 200.0, "first_audio": 180.0})
 RUN = Run(
@@ -257,8 +258,15 @@ def test_the_servers_account_of_a_turn_is_the_first_after_it() -> None:
     turn = Turn("q", "question", 8.0, 10.0, 10.4, False, False, None)
     greeting, other = AgentTurn(5.0, "Hello", {}), AgentTurn(9.0, "Yes", {"end_of_turn": 300.0})
     mine = AgentTurn(11.0, "No", {"end_of_turn": 210.0, "first_audio": 170.0})
-    assert stages(turn, [greeting, other, mine]) == mine.stages
-    assert stages(turn, []) == {}
+    assert stages(turn, [greeting, other, mine], 20.0) == mine.stages
+    assert stages(turn, [], 20.0) == {}
+
+
+def test_the_servers_account_of_the_next_turn_is_not_this_ones() -> None:
+    log = call([((8, 10), "question"), ((18, 20), "question")], [(10.4, 11), (20.4, 21)], end=25)
+    again, answer = AgentTurn(11.0, "Say it again?", {}), AgentTurn(21.0, "Yes.", {"end_of_turn": 210.0})
+    found = asking.records([Call(log, [], agent_turns=[again, answer])])
+    assert [record.stages for record in found] == [{}, answer.stages]
 
 
 @needs_voice

@@ -48,6 +48,16 @@ def test_the_image_has_all_that_a_wheel_is_made_of() -> None:
     assert {f"!{package}/" for package in packages} <= set(kept)
 
 
+def test_the_image_takes_the_pip_that_knows_what_it_is_asked() -> None:
+    """Python's own images have an older one: --group is of 25.1, --build-constraint of 25.3."""
+    _, *stages = re.split(r"^FROM ", (DEPLOY / "docker" / "Dockerfile").read_text(), flags=re.MULTILINE)
+    newer = [re.search(r"^[^#\n]*--(?:build-constraint|group)", stage, re.MULTILINE) for stage in stages]
+    assert all(newer)
+    for stage, first in zip(stages, newer, strict=True):
+        assert first
+        assert "--constraint constraints.txt --upgrade pip" in stage[: first.start()]
+
+
 def test_compose_knows_what_is_asked_of_it() -> None:
     checked = run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
     assert checked.returncode == 0, checked.stdout

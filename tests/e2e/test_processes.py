@@ -27,10 +27,11 @@ TWO = {"OFFHOOK_SIP__PROCESSES": "2", "OFFHOOK_CALL__DRAIN_S": "3"}
 
 
 @contextlib.contextmanager
-def scripted(folder: Path, **environment: str) -> Iterator[Served]:
-    """A server whose models are scripted."""
+def scripted(folder: Path, *, without: str = "", **environment: str) -> Iterator[Served]:
+    """A server whose models are scripted, and that doesn't get one variable of those that tests set."""
     environment = {"OFFHOOK_CALL__MAX_CALLS": "20", **environment}
-    running = Served(folder, environment, [sys.executable, "-m", "tests.scripted_server"])
+    program = ["env", f"--unset={without}"] if without else []
+    running = Served(folder, environment, [*program, sys.executable, "-m", "tests.scripted_server"])
     try:
         assert until(running.ready, START_S), running.log.read_text()
         yield running
@@ -155,6 +156,8 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert await recorded(http, lost) == "process_died"
         answers = [(await caller.bye()).status for caller in callers]
         assert sorted(answers) == [200, 481]
+        counted = r'^offhook_calls_total{cause="process_died",process="1",transport="sip"} 1.0$'
+        assert re.search(counted, (await http.get("/metrics")).text, re.MULTILINE)
         assert (await http.get("/readyz")).status_code == 200  # the others take calls
 
         assert (ill := await other(http))["state"] == "degraded"
@@ -167,17 +170,38 @@ async def test_a_process_that_dies_costs_its_own_calls_alone(server: Served) -> 
         assert len(sessions) == 2
 
 
-async def test_settings_that_are_read_again_hold_in_all_processes(server: Served, tmp_path: Path) -> None:
-    (tmp_path / "offhook.yaml").write_text("sip: {users: [reception]}\nrecordings: {listening: true}\n")
+async def reload(server: Served, file: Path, text: str) -> None:
+    """Until the settings, which know other users alone, hold in the other process that had others."""
+    async with httpx2.AsyncClient(base_url=server.url, timeout=30) as http:
+        await ready(http)
+    file.write_text(text)  # noqa: ASYNC240
     server.process.send_signal(signal.SIGHUP)
-    address = ("127.0.0.1", server.sip)
-    async with asyncio.timeout(30), phone(address, user="reception") as here:
+    async with asyncio.timeout(30):
         while True:  # a first call goes to the other process
-            async with phone(address) as caller:
+            async with phone(("127.0.0.1", server.sip), user="nobody") as caller:
                 if (await caller.call()).status == 404:
                     break
                 await caller.bye()
+
+
+async def test_settings_that_are_read_again_hold_in_all_processes(server: Served, tmp_path: Path) -> None:
+    text = "sip: {users: [reception]}\nrecordings: {listening: true}\n"
+    await reload(server, tmp_path / "offhook.yaml", text)
+    async with phone(("127.0.0.1", server.sip), user="reception") as here:
         assert (await here.call()).status == 200
+
+
+async def test_each_process_sees_its_calls_out_as_it_was_told_last(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.yaml"
+    file.write_text("call: {drain_s: 600, idle_prompt_s: 600}\n")
+    environment = {"OFFHOOK_SIP__PROCESSES": "2", "OFFHOOK_CONFIG": str(file)}
+    with scripted(tmp_path, without="OFFHOOK_CALL__DRAIN_S", **environment) as server:
+        await reload(server, file, "call: {drain_s: 0, idle_prompt_s: 600}\nsip: {users: [agent]}\n")
+        async with two_calls(server) as callers:
+            server.process.terminate()
+            for caller in callers:
+                await soon(caller.serve(), 40)
+                assert caller.requests == ["BYE"]
 
 
 async def test_a_refused_reload_is_refused_by_a_process_that_starts_later(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from models.capacity import available_memory_bytes, overtaxed, usable_cores
@@ -18,6 +20,15 @@ def test_a_heavy_model_wants_cores_and_memory() -> None:
 
 def test_a_light_one_is_at_home_anywhere() -> None:
     assert overtaxed(BASE, 1, 1) is None
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("200000", 2), ("150000", 2), ("20000", 1), ("max", 8)])
+def test_a_containers_share_of_the_processor_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    (tmp_path / "cpu.max").write_text(f"{quota} 100000\n")
+    assert usable_cores(tmp_path, tmp_path / "own") == cores
 
 
 def test_this_machine_has_both() -> None:

@@ -142,7 +142,7 @@ async def test_what_a_server_doesnt_know_may_be_null(segments: Any) -> None:
     said = {"text": WORDS, "language": "en", "duration": "2.1", "segments": segments, "words": None}
     async with fake(said) as server, hearing(server) as recognizer:
         heard = await transcribe(recognizer)
-    assert (heard.text, heard.avg_logprob, heard.no_speech_prob) == (WORDS, 0.0, 0.0)
+    assert (heard.text, heard.avg_logprob, heard.no_speech_prob) == (WORDS, None, 0.0)
 
 
 async def test_a_server_without_segments_is_asked_for_less() -> None:

@@ -55,3 +55,15 @@ def test_memory_is_what_the_machine_or_the_container_leaves(tmp_path: Path) -> N
     assert available_memory_bytes(proc, cgroup) == 600_000
     (cgroup / "memory.stat").write_text("anon 300000\ninactive_file 90000\n")
     assert available_memory_bytes(proc, cgroup) == 690_000
+
+
+def test_the_limits_of_a_unit_and_of_all_above_it_hold(tmp_path: Path) -> None:
+    nowhere, own, unit = tmp_path / "meminfo", tmp_path / "own", tmp_path / "system.slice/offhook.service"
+    unit.mkdir(parents=True)
+    own.write_text("1:name=systemd:/elsewhere\n0::/system.slice/offhook.service\n")
+    for folder, limit, used in ((unit, "max", 100), (unit.parent, "900", 200), (tmp_path, "2000", 300)):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text(str(used))
+    assert available_memory_bytes(nowhere, tmp_path, own) == 700
+    (unit / "memory.max").write_text("500")
+    assert available_memory_bytes(nowhere, tmp_path, own) == 400

@@ -119,6 +119,28 @@ async def test_who_was_taken_for_dead_goes_on(node: Node, database: Postgres) ->
     assert states(other)["stalled"] == ("ready", True)
 
 
+async def test_who_was_taken_for_dead_goes_on_also_where_the_database_fails_meanwhile(
+    node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, other = node("stalled"), node("other")
+    await up(stalled, other)
+    talk = stalled.call()
+    await written(stalled)
+    silence(database, "stalled")
+    await other.cluster.look()
+    with monkeypatch.context() as failing:
+
+        async def fail() -> list[str]:
+            raise OSError
+
+        failing.setattr(stalled.cluster._store, "closed_by_others", fail)
+        await stalled.cluster.look()
+    assert row(database, talk) == ("node_lost", True)
+    await stalled.cluster.look()
+    assert row(database, talk) == (None, False)
+    assert not stalled.cluster._was_lost
+
+
 async def test_nobody_is_taken_for_dead_by_who_was_away(
     node: Node, database: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +180,25 @@ async def test_what_is_posted_of_lost_calls_is_posted_by_whoever_closed_them(
     await until(lambda: posted)
     await deliveries.close()
     assert posted == ["node_lost"]
+
+
+async def test_what_a_node_had_to_post_that_is_down_is_posted_by_another(
+    node: Node, database: Postgres
+) -> None:
+    """It may never be started again, as a pod that isn't needed any more."""
+    down, one = node("down"), node("one")
+    await up(down, one)
+    open_still = down.call()
+    await written(down)
+    await down.cluster.close()
+    run(database, "INSERT INTO deliveries VALUES ('earlier', 'down', now(), now(), 3)")
+    await one.cluster.look()
+    assert run(database, "SELECT node FROM deliveries") == [("down",)]  # which may be at it yet
+    silence(database, "down")
+    await one.cluster.look()
+    assert run(database, "SELECT node FROM deliveries") == [("one",)]
+    assert row(database, open_still) == ("node_lost", True)
+    assert states(one)["down"] == ("down", False)
 
 
 async def test_a_second_process_by_the_same_name_is_told_of(node: Node) -> None:

@@ -36,11 +36,22 @@ class Node:
     def __init__(self, name: str) -> None:
         self.name = name
         self.ready = True
+        self.asked = 0  # whether it is
         self.port = free_port()
-        self.app = Starlette(routes=[Route("/readyz", self._readyz), Route("/{path:path}", self._who)])
+        self.app = Starlette(
+            routes=[
+                Route("/readyz", self._readyz),
+                Route("/livez", self._livez),
+                Route("/{path:path}", self._who),
+            ]
+        )
 
     async def _readyz(self, _: Request) -> Response:
+        self.asked += 1
         return Response(status_code=200 if self.ready else 503)
+
+    async def _livez(self, _: Request) -> Response:
+        return Response()
 
     async def _who(self, request: Request) -> Response:
         headers = request.headers
@@ -122,6 +133,16 @@ async def test_a_browser_stays_with_the_node_that_has_its_call(tmp_path: Path) -
         assert await asked(third) == "b"
         for _ in range(3):
             assert (await asked(at_a), await asked(at_b)) == ("a", "b")
+
+
+async def test_where_no_node_takes_calls_one_answers_all_the_same(tmp_path: Path) -> None:
+    """As where all are full: operators hang up, and carriers are told that all lines are busy."""
+    async with serving(Node("a")) as a, serving(Node("b")) as b, haproxy(tmp_path, a, b) as client:
+        a.ready = b.ready = False
+        asked = a.asked, b.asked
+        await until(lambda: a.asked - asked[0] > 3 and b.asked - asked[1] > 3)
+        answers = [(await client.get("/api/v1/sessions")).text[-1:] for _ in range(4)]
+        assert {*answers} == {"a", "b"}
 
 
 def test_a_node_has_as_long_to_answer_as_among_the_nodes() -> None:

@@ -128,6 +128,13 @@ async def test_a_call_is_counted(client: httpx2.AsyncClient, metrics: Metrics) -
     assert found["offhook_rtp_jitter_seconds_sum", "sip"] == pytest.approx(0.004)
 
 
+async def test_calls_that_a_process_took_along_are_counted(
+    client: httpx2.AsyncClient, metrics: Metrics
+) -> None:
+    metrics.lost(2)
+    assert (await samples(client))["offhook_calls_total", "process_died", "sip"] == 2
+
+
 async def test_nobody_is_on_the_line_before_the_first_call(client: httpx2.AsyncClient) -> None:
     assert (await samples(client))["offhook_live_calls", "sip"] == 0
 
@@ -139,6 +146,7 @@ async def test_the_parts_are_looked_up(client: httpx2.AsyncClient) -> None:
     states = ("starting", "ready", "draining", "down", "silent", "lost")
     assert [found["offhook_nodes", state] for state in states] == [0, 1, 0, 0, 1, 1]
     assert found[("offhook_accepting",)] == 1
+    assert found[("offhook_draining",)] == 0
     assert found[("offhook_max_calls",)] == 20
     assert found[("offhook_gpu_utilisation_ratio",)] == 0.4
     assert found[("process_resident_memory_bytes",)] > 0
@@ -216,14 +224,20 @@ async def test_promtool_takes_the_configuration() -> None:
     assert status == 0, said
 
 
-async def check_alert(folder: Path, alert: str, series: Mapping[str, float], *, fires: bool) -> None:
-    """With these series, for ten minutes as they are. Leaves out what the alert is told with."""
+async def check_alert(folder: Path, alert: str, series: Mapping[str, float | str], *, fires: bool) -> None:
+    """With these series: ten minutes of them, or as they are for so long.
+
+    Leaves out what the alert is told with.
+    """
     rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
     (rule,) = (rule for rule in rules["groups"][0]["rules"] if rule["alert"] == alert)
     rules["groups"][0]["rules"] = [rule | {"expr": f"count({rule['expr']})", "annotations": {}}]
     (folder / "alerts.yaml").write_text(yaml.safe_dump(rules))
     found = [{"exp_labels": rule["labels"]}] if fires else []
-    given = [{"series": name, "values": f"{value:g}x10"} for name, value in series.items()]
+    given = [
+        {"series": name, "values": value if isinstance(value, str) else f"{value:g}x10"}
+        for name, value in series.items()
+    ]
     case = {
         "interval": "1m",
         "input_series": given,
@@ -247,6 +261,25 @@ async def test_who_refuses_calls_with_free_lines_is_told_of(
     await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=fires)
     series['offhook_accepting{instance="a"}'] = 1
     await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=False)
+
+
+@pytest.mark.peers
+async def test_who_drains_isnt_told_of_as_who_refuses_calls(tmp_path: Path) -> None:
+    series = {
+        'offhook_accepting{instance="a"}': 0,
+        'offhook_max_calls{instance="a"}': 20,
+        'offhook_draining{instance="a"}': 1,
+    }
+    await check_alert(tmp_path, "OffhookRefusesCalls", series, fires=False)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("starts", "fires"), [("0 1 2 3x7", True), ("0 1 2x8", False)])
+async def test_a_process_that_dies_again_and_again_is_told_of(
+    tmp_path: Path, starts: str, fires: bool
+) -> None:
+    series = {'process_start_time_seconds{job="offhook",instance="a",process="2"}': starts}
+    await check_alert(tmp_path, "OffhookDies", series, fires=fires)
 
 
 @pytest.mark.peers
@@ -313,7 +346,8 @@ async def test_every_expression_finds_what_it_asks_for(
         names = set(await ask(asked, "/label/__name__/values"))
         for expression in expressions():
             await ask(asked, "/query", query=expression)
-            used = set(re.findall(r"\b(?:offhook|process)_\w+", expression))
+            named = re.sub(r'"[^"]*"', "", expression)  # no value of a label
+            used = set(re.findall(r"\b(?:offhook|process)_\w+", named))
             assert used <= names, expression
         firing = await ask(asked, "/rules")
-        assert len(firing["groups"][0]["rules"]) == 10
+        assert len(firing["groups"][0]["rules"]) == 12
