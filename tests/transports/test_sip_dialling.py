@@ -403,14 +403,21 @@ async def test_early_media_is_not_heard() -> None:
         assert stats.packets_received
 
 
-@pytest.mark.parametrize("where", ["sip:700@192.0.2.1", "sip:%37@127.0.0.1", "sip:700@127.0.0.1"])
-async def test_a_redirection_is_told_and_not_followed(where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("sip:700@192.0.2.1", "sip:700@192.0.2.1"),
+        ("sip:%37@127.0.0.1", "sip:%37@127.0.0.1"),
+        ("sip:700@127.0.0.1;user=phone", "sip:700@127.0.0.1"),
+    ],
+)
+async def test_a_redirection_is_told_and_not_followed(where: str, told: str) -> None:
     async with dialler() as server, callee() as called:
         call, dialling = await dial(server, called.address)
         called.reply(await called.invited(), "302 Moved", headers=f"Contact: <{where}>\r\n")
         assert await soon(dialling.stopped) is EndReason.NOT_REACHED
         assert call.failure
-        assert (call.failure.status, call.failure.moved_to) == (302, where)
+        assert (call.failure.status, call.failure.moved_to) == (302, told)
 
 
 async def test_the_called_party_holds_and_refreshes() -> None:

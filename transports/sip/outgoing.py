@@ -17,6 +17,7 @@ from transports.call import CallGone, EndReason
 from transports.sip.call import TRANSACTION_S
 from transports.sip.dialog import DialogEvent
 from transports.sip.moving import MovingCall
+from transports.sip.referral import USER_PARAMETER
 
 _STATUS = re.compile(r"([3-6]\d\d) ?(.*)", re.DOTALL)
 _LONGEST_PHRASE = 60
@@ -147,7 +148,7 @@ class OutgoingCall(MovingCall):
             self._rings = True
             self._start(self.fire("on_dialout_ringing", event.event is Event.CALL_PROGRESS))
         elif event.event is Event.CALL_REDIRECT:
-            self._moved_to = (event.text or "").partition(",")[2]
+            self._moved_to = USER_PARAMETER.sub("", (event.text or "").partition(",")[2])
         super()._on_event(event)
 
     async def _connected(self) -> None:

@@ -11,7 +11,7 @@ _REFER_TO = re.compile(
     r'(?:"(?:\\.|[^"\\])*+"\s*|[^"<>]*)<\s*(?P<uri>[^<>\s]+)\s*>(?:\s*;[^<>]*)?'
     r"|(?P<bare>[^<>;?,\s]+)(?:\s*;[^<>?,]*)?"
 )
-_USER_PARAMETER = re.compile(r";user=(?:phone|ip)(?=;|$)", re.IGNORECASE)
+USER_PARAMETER = re.compile(r";user=(?:phone|ip)(?=;|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Referral:
                 replaces = unquote(value, errors="strict")
         if replaces and not _REPLACES.fullmatch(replaces):
             raise ValueError("no dialog")
-        return cls(_USER_PARAMETER.sub("", uri), quote(replaces, safe=""), cseq)
+        return cls(USER_PARAMETER.sub("", uri), quote(replaces, safe=""), cseq)
 
 
 @dataclass(frozen=True, slots=True)
