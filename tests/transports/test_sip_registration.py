@@ -96,6 +96,8 @@ def test_a_password_that_is_wrong_is_tried_rarely() -> None:
     stale = ("WWW-Authenticate", f"{CHALLENGE}, stale=true")
     assert one.answered(said("401 Unauthorized", ("WWW-Authenticate", CHALLENGE)), CONTACT, 9) == 0
     assert one.answered(said("401 Unauthorized", stale), CONTACT, 9) == 0
+    assert one.answered(said("401 Unauthorized", stale), CONTACT, 9) >= 60  # where each is too old
+    assert [one.answered(said("401 Unauthorized", stale), CONTACT, 9) for _ in range(2)] == [0, 0]
     one.answered(granted(600), CONTACT, 9)
     assert (one.state(9), one.last_error) == (State.REGISTERED, None)
 

@@ -42,7 +42,7 @@ class Registration:
         self._cseq = 0
         self._expires_s = account.expires_s
         self._authorization: tuple[str, str] | None = None  # the header that answers the last challenge
-        self._answered = False  # a challenge, since the last final answer
+        self._answered = 0  # challenges, since the last final answer
         self._failures = 0
         self._refreshes_until: float | None = None
         self.last_error: str | None = None
@@ -82,7 +82,7 @@ class Registration:
         """Note a final answer, where `contact` is the user of ours; in how many seconds to send again."""
         match response.status:
             case status if 200 <= status < 300:
-                self._answered = False
+                self._answered = 0
                 self._failures, self.last_error = 0, None
                 granted = _granted(response, contact, self._expires_s)
                 self._refreshes_until = now + granted
@@ -92,9 +92,9 @@ class Registration:
             case 423 if (least := response.header("Min-Expires")).isdecimal():
                 if self._expires_s < int(least) <= _LONGEST_S:
                     self._expires_s = int(least)
-                    self._answered = False  # what is asked next is challenged anew
+                    self._answered = 0  # what is asked next is challenged anew
                     return 0.0
-        self._answered = False
+        self._answered = 0
         refused = response.status in (401, 403, 404, 407)
         reason = "".join(c for c in response.start.split(" ", 2)[2][:80] if c.isprintable())
         return self._failed(self._why(response.status, reason), _after(response), refused=refused)
@@ -104,7 +104,7 @@ class Registration:
 
         `certificate` says why the server's was refused, if it was.
         """
-        self._answered = False
+        self._answered = 0
         return self._failed(certificate or self._why_silent(error), 0.0)
 
     def _failed(self, why: str, wait_s: float, *, refused: bool = False) -> float:
@@ -115,12 +115,12 @@ class Registration:
         return max(longest * (0.5 + self._chance() / 2), wait_s)
 
     def _meets(self, response: Message) -> bool:
-        """Whether there is an answer to a challenge that wasn't given yet."""
+        """Whether there is an answer to a challenge that wasn't given yet: two, where a nonce is too old."""
         name = "WWW-Authenticate" if response.status == 401 else "Proxy-Authenticate"
         secret = self._account.secret
         for own, challenge in response.headers:
             stale = parameters(challenge).get("stale", "").lower() == "true"
-            if own.lower() != name.lower() or secret is None or (self._answered and not stale):
+            if own.lower() != name.lower() or secret is None or self._answered > stale:
                 continue
             try:
                 header = answer(
@@ -132,7 +132,7 @@ class Registration:
                 )
             except Unanswerable:
                 continue
-            self._answered = True
+            self._answered += 1
             self._authorization = "Authorization" if response.status == 401 else "Proxy-Authorization", header
             return True
         return False
