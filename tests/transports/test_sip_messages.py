@@ -160,6 +160,25 @@ def test_a_parameter() -> None:
     assert parameter("1800", "refresher") == ""
 
 
+@pytest.mark.parametrize(
+    ("address", "tag"),
+    [
+        ('<sip:a@b>;tag=1;x=">"', "1"),
+        ('<sip:a@b>;x="a>b" ; Tag = "1"', "1"),
+        ('<sip:a@b>;x="a;tag=2";tag=1', "1"),
+        ('<sip:a@b>;x="\\";tag=2";tag=1', "1"),
+        ('sip:a@b;x="<y>";tag=1', "1"),
+        ('"A>;tag=2" <sip:a@b>;tag=1', "1"),
+        ('"A;tag=2" <sip:a@b>', ""),
+        ('"A <sip:a@b>;tag=1', "1"),  # the stack minds no quote that nobody closes
+        ("<sip:a@b>;x\x0b;tag\xa0=2;tag=1", "1"),
+        ("<sip:a@b>;lr;tag=1", "1"),
+    ],
+)
+def test_quotes_hide_what_is_in_them(address: str, tag: str) -> None:
+    assert parameter(address, "tag") == tag
+
+
 def test_the_address_that_an_invite_came_to_is_announced() -> None:
     mended = sdp.mended(SDP, source=PEER, reaches=lambda _: False)
     # As the stack looks for an address to choose its own by, and as it reads where to send to.

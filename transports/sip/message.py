@@ -25,6 +25,13 @@ _UNFOLDED = re.compile(r"\r?\n[ \t]+")
 # What stands between commas: neither in quotes nor in angle brackets; those that nobody closes go on to the
 # end, so that no header takes long.
 _VALUE = re.compile(r'(?:"(?:\\.|[^"\\])*+"?|<[^>]*>?|[^,"<])++', re.DOTALL)
+# As the stack has them: no white space but blanks and tabs.
+_ADDRESS = re.compile(r'[ \t]*+(?:"(?:\\.|[^"\\])*+"|[^<;]*+)[ \t]*+<[^>]*+>', re.DOTALL)
+_PARAMETER = re.compile(
+    r'[^;"]*+;[ \t]*+(?P<name>[^;=,"\ \t]*+)[ \t]*+'
+    r'(?:=[ \t]*+(?:"(?P<quoted>(?:\\.|[^"\\])*+)"|(?P<plain>[^;,"\ \t]*+)))?',
+    re.DOTALL,
+)
 _ONCE = ("from", "to", "call-id", "cseq")  # of two, the stack takes the other than we do
 _MOST_HEADERS = 256  # each look for one goes through them all
 
@@ -122,8 +129,13 @@ class Reply:
 
 def parameter(value: str, name: str) -> str:
     """A parameter of a header's value, behind what stands in angle brackets; empty if it isn't there."""
-    found = re.search(rf';\s*{name}\s*=\s*"?([^;,"\s]+)', value.rpartition(">")[2], re.IGNORECASE)
-    return found[1] if found else ""
+    address = _ADDRESS.match(value)
+    start = address.end() if address else 0
+    while found := _PARAMETER.match(value, start):
+        if found["name"].lower() == name:
+            return found["quoted"] or found["plain"] or ""
+        start = found.end()
+    return ""
 
 
 def _same(one: str, other: str) -> bool:
