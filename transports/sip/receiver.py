@@ -75,6 +75,8 @@ class Receiver:
         self._ssrc: int | None = None
         self._left: tuple[int, float] | None = None  # the SSRC before, and until when late ones are ignored
         self._order: ReorderBuffer[RtpPacket] = ReorderBuffer()
+        self._keys_ssrc: int | None = None  # of a gateway whose keys are a source beside the voice
+        self._keys_order: ReorderBuffer[RtpPacket] = ReorderBuffer()
         self._waiting_since: float | None = None
         self._decoders: dict[int, Decoder] = {}
         self._concealer = Concealer()
@@ -132,7 +134,7 @@ class Receiver:
 
     def due(self, now: float) -> bool:
         """Whether there is something to read though nothing has arrived: silence, or what waited too long."""
-        return now - self._sound_at >= STARVED_S or self._order.waiting
+        return now - self._sound_at >= STARVED_S or self._waiting
 
     def read(self, now: float) -> tuple[bytes, str]:
         """What one packet that has arrived makes due: s16le mono PCM at 16 kHz, and the keys pressed."""
@@ -224,8 +226,10 @@ class Receiver:
         due: list[RtpPacket] = []
         if packet.ssrc != self._ssrc:
             fmt = self._formats.get(packet.payload_type)
-            if fmt and fmt.codec == TELEPHONE_EVENT:  # of a gateway whose keys are a source beside the voice
-                return [packet]
+            if fmt and fmt.codec == TELEPHONE_EVENT:
+                if packet.ssrc != self._keys_ssrc:
+                    self._keys_ssrc, self._keys_order = packet.ssrc, ReorderBuffer()
+                return self._keys_order.add(packet)
             if self._left and packet.ssrc == self._left[0] and now < self._left[1]:
                 return []
             due = self._order.give_up()
@@ -238,14 +242,18 @@ class Receiver:
         self._packets += 1
         return due + self._order.add(packet)
 
+    @property
+    def _waiting(self) -> bool:
+        return self._order.waiting or self._keys_order.waiting
+
     def _overdue(self, now: float) -> list[RtpPacket]:
-        if not self._order.waiting:
+        if not self._waiting:
             self._waiting_since = None
         elif self._waiting_since is None:
             self._waiting_since = now
         elif now - self._waiting_since >= MAX_WAIT_S:
             self._waiting_since = None
-            return self._order.give_up()
+            return self._order.give_up() + self._keys_order.give_up()
         return []
 
     def _note_silent(self, packet: RtpPacket) -> None:
