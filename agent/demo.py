@@ -29,6 +29,7 @@ from bench.subjects import ROOT, free_port
 from config.errors import ConfigError
 from config.persona import Persona
 from config.settings import Settings
+from config.telemetry import TelemetrySettings
 from models.catalog import Catalog
 from transports.playout import SAMPLE_RATE_HZ
 
@@ -78,11 +79,18 @@ def loopback(settings: Settings) -> Settings:
             "users": (),
             "allow": ("127.0.0.0/8",),
             "codecs": ("pcmu",),
+            "tls": False,
+            "tls_cert": None,
+            "tls_key": None,
+            "media_encryption": "optional",
+            "accounts": {},  # a running server is logged in with them
+            "processes": 1,
         }
     )
     http = settings.http.model_copy(update={"enabled": False})
     records = settings.records.model_copy(update={"enabled": False})  # nobody's calls
-    return settings.model_copy(update={"sip": sip, "http": http, "records": records})
+    update = {"sip": sip, "http": http, "records": records, "telemetry": TelemetrySettings()}
+    return settings.model_copy(update=update)
 
 
 class CallerVoice:

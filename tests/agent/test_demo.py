@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from agent.conversation import Turn
 from agent.demo import Answer, answers, loopback
 from bench import metrics
+from config.accounts import AccountSettings
 from config.persona import load_persona
 from config.settings import Settings
 from config.sip import SipSettings
+from config.telemetry import TelemetrySettings
 
 PERSONA = load_persona("en")
 UNIX_S = 1_000_000.0
@@ -74,6 +77,23 @@ def test_a_latency_that_is_unknown_is_nobody_else_s() -> None:
 
 
 def test_the_demo_s_caller_gets_through_whatever_is_set() -> None:
-    sip = SipSettings(enabled=False, users=("reception",), allow=("192.0.2.0/24",), codecs=("opus",))
+    sip = SipSettings(
+        enabled=False,
+        users=("reception",),
+        allow=("192.0.2.0/24",),
+        codecs=("opus",),
+        tls_cert=Path("cert.pem"),
+        tls_key=Path("key.pem"),
+        media_encryption="required",
+        processes=2,
+    )
     own = loopback(Settings(sip=sip)).sip
     assert (own.enabled, own.users, own.allow, own.codecs) == (True, (), ("127.0.0.0/8",), ("pcmu",))
+    assert (own.over_tls, own.media_encryption, own.processes) == (False, "optional", 1)
+
+
+def test_the_demo_keeps_away_from_the_server_beside_it() -> None:
+    account = AccountSettings(server="sip.example.com", user="100")
+    traces = TelemetrySettings(otlp_endpoint="http://127.0.0.1:4318")
+    own = loopback(Settings(sip=SipSettings(accounts={"desk": account}), telemetry=traces))
+    assert (own.sip.accounts, own.records.enabled, own.telemetry.otlp_endpoint) == ({}, False, None)
