@@ -246,10 +246,13 @@ async def _run_caller(script: Path, result: Path, *, deadline_s: float) -> None:
 
 
 async def arrival(server: Server) -> CallSession:
-    """The call, as soon as it is there."""
-    while not (live := server.sessions.live()):  # noqa: ASYNC110  # the directory tells of no arrivals
+    """The next call, as soon as it is there. One that was given up may still live."""
+    before = {session.info.id for session in server.sessions.live()}
+    while True:  # the directory tells of no arrivals
+        for session in server.sessions.live():
+            if session.info.id not in before:
+                return session
         await asyncio.sleep(POLL_S)
-    return live[0]
 
 
 async def _turns(server: Server, session: CallSession) -> Sequence[Turn]:
