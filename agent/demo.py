@@ -24,6 +24,7 @@ from bench import metrics
 from bench.caller.impair import load_wav
 from bench.caller.recording import read_agent
 from bench.caller.script import Hangup, Play, Script, Step, Wait
+from bench.callers import why_not
 from bench.material import MaterialError, Speaker, write_wav
 from bench.subjects import ROOT, free_port
 from config.errors import ConfigError
@@ -59,9 +60,10 @@ class Demo:
 
     turns: Sequence[Turn]
     answers: Sequence[Answer]  # one for each question
-    greeting_ms: float | None  # from the ACK to the first audible packet
-    wav: Path
+    greeting_ms: float | None = None  # from the ACK to the first audible packet
+    wav: Path | None = None
     tool_calls: Sequence[Sequence[ToolCall]] = ()  # what was called after each question
+    problem: str = ""  # why there was no call, or no recording
 
     @property
     def unanswered(self) -> list[int]:
@@ -161,8 +163,14 @@ async def make_call(server: Server, questions: Sequence[str | Path], wav: Path) 
             arriving.cancel()
         result = json.loads(result_file.read_text()) if result_file.exists() else {}
     nothing = [Answer() for _ in questions]
-    if result.get("outcome") != "answered" or not result["received"]:
-        return Demo(turns, nothing, None, wav)
+    if not result:
+        return Demo(turns, nothing, problem="The caller didn't come to its end.")
+    if result["outcome"] != "answered":
+        return Demo(turns, nothing, problem=f"The call wasn't answered: {why_not(result)}.")
+    if not result["received"]:
+        return Demo(turns, nothing, problem="Nothing came from the agent.")
+    if result["wav"] is None:
+        return Demo(turns, nothing, problem="; ".join(result["findings"]))
     log = metrics.CallLog.of(result)
     unix_s = time.time() - time.monotonic()
     heard = await _transcribe(server, wav, unix_s + min(log.sent_at[0], log.received_at[0]))

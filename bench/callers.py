@@ -109,8 +109,7 @@ class ScriptCaller:
             async with _watched(self._running, self._finder(name)) as seen:
                 result = await _perform(script, Path(folder), self._running.environment)
         if result["outcome"] != "answered":
-            what = f"{result['outcome']}: {result['status']} {result['reason']}".strip()
-            raise CallFailed("; ".join([what, *result["findings"]]))
+            raise CallFailed(why_not(result))
         agent_turns = [
             AgentTurn(_monotonic(turn["at"]), turn["text"], turn.get("ledger") or {})
             for turn in seen.transcript
@@ -152,6 +151,12 @@ class ScriptCaller:
             return ""
 
         return find
+
+
+def why_not(result: Mapping[str, Any]) -> str:
+    """Why the call of this result wasn't answered."""
+    what = f"{result['outcome']}: {result['status']} {result['reason']}".strip()
+    return "; ".join([what, *result["findings"]])
 
 
 async def _perform(script: Script, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:

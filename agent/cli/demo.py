@@ -13,6 +13,7 @@ from rich.table import Table
 
 from agent.cli.options import ConfigFile, PersonaName, Set, load_settings
 from config.answering import load_personas
+from config.errors import ConfigError
 from config.packages import require_one_onnxruntime
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def demo(
         from agent.demo import require_sound
 
         require_sound(recordings)
+    try:
+        wav.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{wav} can't be written: {error.strerror}.") from None
     raise typer.Exit(asyncio.run(_demo(loaded.settings, personas, asked, wav)))
 
 
@@ -86,6 +91,9 @@ def _show(console: Console, demo: Demo) -> None:
         text = turn.text + ("—" if turn.cut_off else "")
         table.add_row(turn.speaker.capitalize(), escape(text), note)
     console.print(table)
+    if demo.problem:
+        console.print(f"[red]{escape(demo.problem)}")
+        return
     if demo.greeting_ms is not None:
         console.print(
             f"[dim]Greeted {demo.greeting_ms:.0f} ms after the call was up; the figures at the answers are"

@@ -35,8 +35,13 @@ def run(script: Script) -> dict[str, Any]:
     call = _call_over(script)
     began = time.monotonic()
     outcome = call(script, media)
+    wav = None
     if script.wav is not None and media.recording.caller_audio:
-        write_stereo(script.wav, media.recording)
+        try:
+            write_stereo(script.wav, media.recording)
+            wav = str(script.wav)
+        except OSError as error:  # what was measured is worth more
+            outcome.findings.append(f"{script.wav} can't be written: {error.strerror}")
     return {
         **dataclasses.asdict(outcome),
         "transport": script.transport,
@@ -46,7 +51,7 @@ def run(script: Script) -> dict[str, Any]:
         "unreadable_packets": media.recording.unreadable,
         "sent": columns(media.recording.sent),
         "received": columns(media.recording.received),
-        "wav": str(script.wav) if script.wav else None,
+        "wav": wav,
     }
 
 

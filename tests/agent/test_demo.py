@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from agent.cli.demo import _show
 from agent.conversation import Turn
-from agent.demo import Answer, answers, loopback
+from agent.demo import Answer, answers, arrival, loopback, make_call
+from agent.server import Server
 from bench import metrics
+from bench.material import write_wav
 from config.accounts import AccountSettings
 from config.persona import load_persona
 from config.settings import Settings
 from config.sip import SipSettings
 from config.telemetry import TelemetrySettings
+from tests.bench.scripted_agent import ScriptedAgent
 
 PERSONA = load_persona("en")
 UNIX_S = 1_000_000.0
+
+
+class Sessions:
+    """Calls by their ids: each look at them finds the next row, the last one again and again."""
+
+    def __init__(self, *rows: Sequence[str]) -> None:
+        self._rows = list(rows)
+
+    def live(self) -> list[Any]:
+        ids = self._rows.pop(0) if len(self._rows) > 1 else self._rows[0]
+        return [SimpleNamespace(info=SimpleNamespace(id=id)) for id in ids]
+
+
+def server(port: int, *live: Sequence[str]) -> Server:
+    settings = Settings(sip=SipSettings(port=port))
+    return cast(Server, SimpleNamespace(settings=settings, sessions=Sessions(*live), persona=PERSONA))
 
 
 def asked(last_speech: float, answer_at: float | None) -> metrics.Turn:
@@ -97,3 +121,29 @@ def test_the_demo_keeps_away_from_the_server_beside_it() -> None:
     traces = TelemetrySettings(otlp_endpoint="http://127.0.0.1:4318")
     own = loopback(Settings(sip=SipSettings(accounts={"desk": account}), telemetry=traces))
     assert (own.sip.accounts, own.records.enabled, own.telemetry.otlp_endpoint) == ({}, False, None)
+
+
+async def test_a_call_that_is_refused_is_told_with_the_reason(tmp_path: Path) -> None:
+    with ScriptedAgent(status="488 Not Acceptable Here") as agent:
+        port = int(agent.target.rpartition(":")[2])
+        question = tmp_path / "a.wav"
+        write_wav(question, np.zeros(800, np.float32))
+        demo = await make_call(server(port, ()), [question], tmp_path / "call.wav")
+    assert demo.unanswered == [1]
+    console = Console(record=True, width=120)
+    _show(console, demo)
+    told = console.export_text()
+    assert "The call wasn't answered: refused: 488 Not Acceptable Here." in told
+    assert "Recorded to" not in told
+
+
+async def test_what_cannot_be_recorded_is_told_and_what_was_measured_kept(tmp_path: Path) -> None:
+    with ScriptedAgent(hangup_after_s=0.5) as agent:
+        port = int(agent.target.rpartition(":")[2])
+        demo = await make_call(server(port, ()), [], tmp_path / "missing" / "call.wav")
+    assert demo.problem == f"{tmp_path}/missing/call.wav can't be written: No such file or directory"
+
+
+async def test_a_call_that_was_given_up_is_not_the_next_one() -> None:
+    session = await arrival(server(5060, ["old"], ["old"], ["old", "new"]))
+    assert session.info.id == "new"
