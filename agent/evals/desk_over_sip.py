@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from agent.session import CallSession
 from bench.caller.prompting import ASKED, STEPS
 from bench.caller.script import Digits, Hangup, Play, Prompted, Script, Step, Wait
 from bench.material import MaterialError, Speaker, write_wav
+from bench.subjects import ROOT
 from config.answering import Personas
 from config.persona import Persona
 from config.settings import Settings
@@ -94,6 +96,7 @@ class _Call:
         script.write_text(Script(target=target, steps=steps).model_dump_json())
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.caller", str(script), str(self._folder / "result.json")),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
