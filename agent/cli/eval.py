@@ -14,10 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import ConfigFile, Set, load_settings
+from config.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from agent.evals.callers import CallerSet
     from agent.evals.results import SetResult
     from agent.evals.scenario import ScenarioSet
     from config.persona import Persona
@@ -72,17 +74,13 @@ def eval(
         from agent import logs
 
         logs.set_up(loaded.settings.log)
-        from agent.evals.callers import load_caller_sets, shard
         from agent.evals.desk_runs import run_callers
         from agent.evals.results import to_json, to_junit, write
         from agent.evals.runs import persona_for, personas_by_language
-        from agent.evals.scenario import load_sets
         from models.errors import ModelError
         from transports.sip.errors import SipError
 
-        callers = load_caller_sets(folder, only or ())
-        callers = shard(callers, part) if part else callers
-        sets = [] if callers else load_sets(folder, only or ())
+        callers, sets = _chosen(folder, only or (), part, persona or ())
         chosen = personas_by_language([loaded.settings.persona, *(persona or ())])
         for found in sets:
             for scenario in found.scenarios:
@@ -103,7 +101,35 @@ def eval(
     if junit:
         write(junit, to_junit(results))
     _show(console, model, results)
+    if not any(result.turns for result in results):
+        console.print("[red]Nothing was run.")
+        raise typer.Exit(2)
     raise typer.Exit(0 if all(result.passed for result in results) else 1)
+
+
+def _chosen(
+    folder: Path, only: Sequence[str], part: str | None, personas: Sequence[str]
+) -> tuple[list[CallerSet], list[ScenarioSet]]:
+    """The callers or the scenarios to run, whichever the folder has. Raises ConfigError."""
+    from agent.evals.callers import load_caller_sets, shard
+    from agent.evals.scenario import load_sets
+
+    found = load_caller_sets(folder)
+    if not found:
+        if part:
+            raise ConfigError(f"--part is for callers, and {folder} has scenarios.")
+        return [], load_sets(folder, only)
+    if len(found) < len(list(folder.glob("*.yaml"))):
+        raise ConfigError(f"{folder} has scenarios and callers; each kind needs a folder of its own.")
+    if personas:
+        raise ConfigError(f"--persona is for scenarios; the callers in {folder} name whom they call.")
+    callers = load_caller_sets(folder, only)
+    if not callers:
+        raise ConfigError(f"No caller matches --only {' '.join(only)}.")
+    callers = shard(callers, part) if part else callers
+    if not callers:
+        raise ConfigError(f"The part {part} has no caller; there are fewer than that.")
+    return callers, []
 
 
 async def _in_text(
