@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from agent.conversation import ToolCall
-from agent.evals.language import language_of, refuses
+from agent.evals.language import KNOWN, language_of, refuses
 from agent.evals.scenario import CallerTurn, Rules
 from agent.evals.words import clauses, folded, pattern, sentences, words
 
@@ -91,7 +91,9 @@ def _manner(rules: Rules, answer: str, language: str, previous: str) -> list[str
         failures += [
             f"can't be spoken: {what}" for what, found in _UNSPEAKABLE.items() if found.search(answer)
         ]
-    if rules.own_language and (other := language_of(answer)) not in (None, language):
+    # Of a language that isn't known an answer would surely be in another.
+    checked = rules.own_language and language in KNOWN
+    if checked and (other := language_of(answer)) not in (None, language):
         failures.append(f"is in another language: {other}")
     if repeated := repetition(answer):
         failures.append(f"repeats itself: {repeated}")

@@ -138,6 +138,12 @@ def test_short_answers_are_in_any_language(answer: str, language: str) -> None:
     assert language_of(answer) in (None, language)
 
 
+def test_an_answer_in_a_language_that_is_not_known_may_be_right() -> None:
+    answer = "Ми відчиняємо о дев'ятій ранку."
+    assert language_of(answer) == "ru"  # the nearest of those that are
+    assert not failures(answer, language="uk")
+
+
 def test_another_script_is_another_language_however_short() -> None:
     assert failures("你好。") == ["is in another language: zh"]
 
