@@ -49,7 +49,7 @@ class Line(Section):
 
     says: Text
     breaks_in: Text | None = None
-    after_ms: int = Field(1000, ge=100, le=20_000)
+    after_ms: int = Field(1000, ge=100, le=10_000)
 
 
 class Entry(Section):

@@ -39,9 +39,9 @@ class CallResult:
             for pair in self.said
             for who, text in zip(("Caller", "Agent"), pair, strict=True)
         ]
-        return TurnResult(
-            self.caller, 1, self.said[0][0] if self.said else "", "\n".join(words), self.failures
-        )
+        opened = self.said[0][0] if self.said else ""
+        took_ms = 1000 * self.took_s
+        return TurnResult(self.caller, 1, opened, "\n".join(words), self.failures, total_ms=took_ms)
 
 
 async def prepare(desk: Appointments, caller: Caller, conversation: Conversation) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +14,8 @@ from xml.etree import ElementTree
 from agent.conversation import ToolCall
 from agent.evals.callers import CallerSet
 from agent.evals.scenario import ScenarioSet
+
+_UNPRINTABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,15 @@ def to_junit(results: Sequence[SetResult]) -> bytes:
             skipped=str(len(result.skipped)),
             time=f"{sum(turn.total_ms or 0 for turn in result.turns) / 1000:.3f}",
         )
+        named = Counter[tuple[str, int]]()
         for turn in result.turns:
+            named[turn.scenario, turn.turn] += 1
+            again = named[turn.scenario, turn.turn]
             case = ElementTree.SubElement(
                 suite,
                 "testcase",
                 classname=f"{result.scenarios.file.stem}.{turn.scenario}",
-                name=f"{turn.turn}. {_printable(turn.caller)}",
+                name=f"{turn.turn}. {_printable(turn.caller)}" + (f" (run {again})" if again > 1 else ""),
                 time=f"{(turn.total_ms or 0) / 1000:.3f}",
             )
             if turn.failures:
@@ -118,5 +125,5 @@ def _plain(result: SetResult) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML can't hold."""
-    return "".join(character for character in text if character >= " " or character in "\t\n")
+    """Without the characters that XML can't hold."""
+    return _UNPRINTABLE.sub("", text)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from agent.conversation import ToolCall, Turn
 from agent.demo import Answer, tool_calls
+from agent.evals.desk import CallResult
 from agent.evals.over_sip import judged, sounds_like
 from agent.evals.results import SetResult, TurnResult, to_json, to_junit
 from agent.evals.runs import in_text
@@ -91,6 +92,16 @@ def test_junit_has_a_case_for_each_turn() -> None:
     assert failed is not None
     assert failed.get("message") == "says none of: x"
     assert failed.text == "Caller: And again?\nAgent: <Rome>"
+
+
+def test_junit_tells_runs_apart_and_holds_what_xml_cannot() -> None:
+    turn = TurnResult("one", 1, "Say\ufffe it\ud800.", "Paris.")
+    root = ElementTree.fromstring(to_junit([SetResult(a_set(PARIS), [turn, turn])]))
+    assert [case.get("name") for case in root.iter("testcase")] == ["1. Say it.", "1. Say it. (run 2)"]
+
+
+def test_a_call_s_case_has_its_time() -> None:
+    assert CallResult("one", [("Hello.", "Hi.")], took_s=1.5).turn.total_ms == 1500
 
 
 def test_json_has_everything() -> None:
