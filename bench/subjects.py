@@ -106,6 +106,7 @@ class OffhookServer:
         self._persona = persona
         self._keep = keep
         self._besides: Mapping[str, str] = {}  # settings
+        self._log = "server"
 
     def can_be(self, persona: PersonaName) -> bool:
         return True
@@ -138,7 +139,7 @@ class OffhookServer:
                     **secret,
                 }
             )
-            log = (self._keep or Path(folder)) / f"server-{persona}.log"
+            log = (self._keep or Path(folder)) / f"{self._log}-{persona}.log"
             async with process(command, environment, log) as server:
                 await _ready(f"{api}/readyz", server, log)
                 yield Running(f"127.0.0.1:{sip_port}", api, secret)
@@ -152,6 +153,7 @@ class OffhookApart(OffhookServer):
     ) -> None:
         super().__init__(config, persona, keep, calls)
         self.name = "offhook (models apart)"
+        self._log = "server-apart"
 
     @contextlib.asynccontextmanager
     async def running(self, persona: PersonaName, transports: Sequence[Transport]) -> AsyncIterator[Running]:

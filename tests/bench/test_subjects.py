@@ -13,7 +13,7 @@ import yaml
 
 from bench import subjects
 from bench.caller.script import Transport
-from bench.subjects import OffhookServer, Running, StockBot, Subject
+from bench.subjects import OffhookApart, OffhookServer, Running, StockBot, Subject
 from config.settings import Settings
 from config.sources import load
 
@@ -133,6 +133,14 @@ async def test_what_the_environment_has_of_the_operator_is_not_handed_on(
     assert settings.records.url is not None
     assert settings.records.url.get_secret_value().startswith("sqlite:///")
     assert settings.sip.accounts["desk"].server == "192.0.2.1"
+
+
+async def test_a_node_without_models_has_a_log_of_its_own(tmp_path: Path, started: Started) -> None:
+    logs = []
+    for subject in (OffhookServer(None, keep=tmp_path), OffhookApart(None, keep=tmp_path)):
+        await started.by(subject)
+        logs.append(started.log.name)
+    assert logs == ["server-default.log", "server-apart-default.log"]
 
 
 async def test_plain_pipecat_has_the_settings_of_what_it_is_compared_with(
