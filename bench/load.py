@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="that each of them lasts")
     parser.add_argument("--processes", type=int, default=1, help="of the server: sip.processes")
     args = parser.parse_args()
+    met: list[bool] = []
     _row("calls", "dropped", *_ANSWERED, *_APART, "heard s/min", "cores", "ms/s each", "MB", "then")
     for calls in args.calls:
         held = asyncio.run(hold(calls, args.seconds, args.processes))
@@ -204,7 +205,7 @@ def main() -> None:
             *(f"{held.cores:.2f}", f"{1000 * held.cores / calls:.1f}"),
             *(f"{held.minutes[0].memory_mb:.0f}", f"{held.minutes[-1].memory_mb:.0f}"),
         )
-        _verdict(held.missed)
+        met.append(_verdict(held.missed))
     _row("a second", "refused", *_ANSWERED, "cores", "ms each", "callers' ms", "MB more")
     for a_second in args.setups:
         came = asyncio.run(set_up(a_second, args.seconds, args.processes))
@@ -212,11 +213,14 @@ def main() -> None:
             *(f"{a_second:g}", f"{came.refused}", *_answered(came.setups_ms), f"{came.cores:.2f}"),
             *(f"{came.cpu_ms:.0f}", f"{came.callers_cpu_ms:.1f}", f"{came.more_mb:.0f}"),
         )
-        _verdict(came.missed)
+        met.append(_verdict(came.missed))
+    sys.exit(0 if all(met) else 1)
 
 
-def _verdict(missed: Sequence[str]) -> None:
+def _verdict(missed: Sequence[str]) -> bool:
+    """Whether all is as wanted, which is told."""
     print("  as wanted" if not missed else f"  missed: {'; '.join(missed)}", flush=True)
+    return not missed
 
 
 def _row(*cells: str) -> None:

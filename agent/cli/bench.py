@@ -157,7 +157,10 @@ def bench_models(
     settings: Set = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """Times each model alone, cold and warm, on each device, and says how many calls that bears."""
+    """Times each model alone, cold and warm, on each device, and says how many calls that bears.
+
+    Exit code 1 if a model fails.
+    """
     loaded = load_settings(config, settings).settings
 
     from rich.console import Console
@@ -181,11 +184,15 @@ def bench_models(
     ]
     if not wanted:
         _fail(f"no stage or model has {' or '.join(only or ())} in its name")
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
     with console.status("…") as status:
         timings = measure(wanted, runs, devices, status.update)
     show(console, timings, machine, devices)
     if json_out is not None:
         json_out.write_text(to_json(timings, machine, devices))
+    if any(timing.error for timing in timings):
+        raise typer.Exit(1)
 
 
 def _fail(sentence: str) -> NoReturn:
