@@ -112,7 +112,8 @@ def call(
             server.ask("DELETE", f"calls/{id}")
             ended = server.ask("GET", f"calls/{id}").json()
             _tell(ended)
-    raise typer.Exit(_EXITS.get(ended["reason"], 0))
+    answered = any(one["state"] == "answered" for one in ended["progress"])
+    raise typer.Exit(_EXITS.get(ended["reason"], 0 if answered else FAILED))
 
 
 def _watch(server: Api, id: str) -> dict[str, Any]:

@@ -424,6 +424,22 @@ async def test_the_command_tells_how_it_failed(serve: Serve, status: str, exit_c
         assert last.endswith(told)
 
 
+async def test_the_command_tells_of_a_call_that_was_hung_up_before_an_answer(serve: Serve) -> None:
+    async with line(serve) as on, callee() as called:
+        running = asyncio.create_task(run(on, called.address))
+        invite = await called.invited()
+        called.reply(invite, "180 Ringing")
+        cancelled = asyncio.create_task(called.request_of("CANCEL"))
+        ((id,),) = [[call["id"] for call in (await on.get("/api/v1/calls"))["calls"]]]
+        deleted = asyncio.create_task(on.client.delete(f"/api/v1/calls/{id}"))
+        called.reply(await cancelled, "200 OK")
+        called.reply(invite, "487 Request Terminated")
+        await deleted
+        result = await running
+        assert result.exit_code == 6, result.output
+        assert "operator hangup" in result.stdout.splitlines()[-1]
+
+
 async def test_the_command_plays_a_file(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "news.wav"
     file.write_bytes(wav(bytes(16_000)))
