@@ -261,6 +261,16 @@ PARTING = {
 # The answer to whether there is anything else.
 NO = {"en": ("no", "nope"), "fr": ("non",), "es": ("no",), "it": ("no",), "pt": ("não",)}
 
+# With what a question for a tool's arguments begins: left to itself the model asks in the language of the
+# tool's description, or tells the caller what it was told.
+ASKING = {
+    "en": "Of course. Could you tell me",
+    "fr": "Bien sûr. Pourriez-vous me dire",
+    "es": "Claro. ¿Podría decirme",
+    "it": "Certo. Potrebbe dirmi",
+    "pt": "Claro. Poderia me dizer",
+}
+
 # How arguments are written, shown on tools that nobody here has, so that no word of them is copied.
 FILLED = """\
 # Calls to a taxi firm, and what the caller said, word for word, null where they said nothing:

@@ -12,7 +12,7 @@ from loguru import logger
 from pydantic_core import from_json
 
 from models.llm import acts, slots
-from models.llm.act_examples import FILLED
+from models.llm.act_examples import ASKING, FILLED
 from models.llm.acts import ActExample, Tool
 from models.llm.primers import Primers
 from models.llm.understand import DEADLINE_S, Question
@@ -88,6 +88,11 @@ class Acting:
         self._now = now
         self._choosing: tuple[str, asyncio.Task[Tool | None]] | None = None
         self._awaited = 0  # by how many answers
+
+    @property
+    def asking(self) -> str:
+        """How a question for what a tool is missing begins; "" in a language that code doesn't know."""
+        return ASKING.get(self.language.partition("-")[0], "")
 
     async def prime(self, tools: Sequence[Mapping[str, Any]]) -> None:
         """Have the tools, as OpenAI describes them, read before the first call."""

@@ -81,7 +81,7 @@ async def _act(
     arguments, ask = await acting.fill(params, tool)
     if ask:
         messages = [*params["messages"], {"role": "system", "content": ask}]
-        async for chunk in _answer(child, {**params, "messages": messages}, brevity):
+        async for chunk in _answer(child, {**params, "messages": messages}, brevity, begun=acting.asking):
             yield chunk
         return
     call = tool_call(tool.name, arguments)
@@ -90,10 +90,11 @@ async def _act(
 
 
 async def _answer(
-    child: LlamaChild, params: Mapping[str, Any], brevity: Brevity | None
+    child: LlamaChild, params: Mapping[str, Any], brevity: Brevity | None, *, begun: str = ""
 ) -> AsyncGenerator[ChatCompletionChunk, None]:
+    """`begun`: the words with which the answer begins."""
     request = {
-        "prompt": prompt(params["messages"]),
+        "prompt": prompt(params["messages"]) + begun,
         "n_predict": params.get("max_tokens", -1),
         "temperature": params.get("temperature", 0.0),
         "stream": True,
@@ -105,6 +106,8 @@ async def _answer(
             raise ModelAway("The bundled language model is still loading.")
         if answer.status_code != 200:
             raise ModelFailed(f"The bundled language model answers HTTP {answer.status_code}.")
+        if begun:
+            yield _chunk(params["model"], {"content": brevity.take(begun) if brevity else begun})
         async for line in answer.aiter_lines():
             kind, _, data = line.partition(": ")
             if kind == "error":

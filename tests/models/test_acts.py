@@ -306,9 +306,10 @@ async def test_arguments_are_read_and_the_model_copies_only_the_others() -> None
 async def test_what_a_tool_still_needs_is_asked_for() -> None:
     fake = FakeLlama("book_table", copied={"name": None, "people": "twelve"})
     said, calls, reasons = await told(fake, user("a table on friday"))
-    assert (said, calls, reasons) == ("Yes.", [], ["stop"])
+    assert (said, calls, reasons) == ("Of course. Could you tell meYes.", [], ["stop"])
     asked = fake.prompts("stream")[-1]
     assert "To do it you must know: people. Ask the caller" in asked
+    assert asked.endswith("<|im_start|>assistant\nOf course. Could you tell me")
 
 
 async def test_the_question_is_not_cut_for_what_was_begun_before_the_choice() -> None:
@@ -321,7 +322,7 @@ async def test_the_question_is_not_cut_for_what_was_begun_before_the_choice() ->
         return fake(request)
 
     said, _, _ = await told(answer_first, user("a table on friday"), brevity=Brevity())
-    assert said == "Yes. Of course."  # as much of which was in the answer that was given up
+    assert said == "Of course. Could you tell meYes."  # as much of which was in the answer that was given up
 
 
 async def test_what_the_caller_said_before_counts() -> None:
