@@ -28,12 +28,14 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from models.errors import ModelFailed
 from models.knowledge.recall import Recall
 from models.llm import understand
+from models.llm.acts import caller_turns
 from models.llm.brevity import Brevity, last_answer, plain
 from models.llm.chunks import completion_chunk, tool_call
 from models.llm.completeness import clean
 from models.llm.discretion import Discretion, discreet
 from models.llm.foreign import neutral, neutral_message
 from models.llm.history import estimate, tokens
+from models.llm.sums import sum_of
 from models.pipecat_internals import SpeculatingLLMService
 
 if TYPE_CHECKING:
@@ -305,9 +307,9 @@ class CallLlmService(SpeculatingLLMService):
         if self.acts is not None and (decided := self.acts.decided(context.messages)):
             return self._call(*decided)
         ask: Callable[[], Chunks]
-        if again := self._said_again(context.messages):
+        if known := self._said_again(context.messages) or self._sum(context.messages):
             self._on_recalled(())
-            ask = partial(_said, again)
+            ask = partial(_said, known)
         else:
             before = last_answer(context.messages)
             params = await self._params(context)
@@ -330,6 +332,12 @@ class CallLlmService(SpeculatingLLMService):
             if words and f"{plain(whole)} ".startswith(f"{words} "):
                 return whole
         return "" if self._became else heard
+
+    def _sum(self, messages: Sequence[Any]) -> str:
+        """The answer to a sum in the place of a bundled model, which gets it wrong."""
+        said = [one for one in messages if isinstance(one, dict)]
+        asked = self._bundled_answers and said and said[-1].get("role") == "user"
+        return sum_of(caller_turns(said), self._brief.language) if asked else ""
 
     async def _params(
         self, context: LLMContext, primer: Sequence[Mapping[str, Any]] | None = None
@@ -430,8 +438,8 @@ async def _nothing() -> AsyncGenerator[ChatCompletionChunk, None]:
 
 
 async def _said(text: str) -> Chunks:
-    yield completion_chunk("again", "", {"content": text})
-    yield completion_chunk("again", "", {}, finish_reason="stop")
+    yield completion_chunk("known", "", {"content": text})
+    yield completion_chunk("known", "", {}, finish_reason="stop")
 
 
 def _instruction(message: Mapping[str, Any]) -> Mapping[str, Any]:

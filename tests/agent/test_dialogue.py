@@ -178,3 +178,20 @@ async def test_what_was_said_in_another_language_isnt_said_again() -> None:
     async with Dialogue(llm, WHO) as dialogue:
         dialogue._service.become(Brief(({"role": "system", "content": "Sois bref."},), "fr"))
         assert (await dialogue.answer(REPEAT)).text.strip() == "Okay then."
+
+
+@pytest.mark.usefixtures("bundled")
+async def test_a_sum_is_done_without_the_model_and_goes_on_in_the_next_turn() -> None:
+    llm, outcome = scripted()
+    async with Dialogue(llm, WHO) as dialogue:
+        assert (await dialogue.answer("What's seventeen times twenty-three?")).text == "17 times 23 is 391."
+        assert (await dialogue.answer("And if I add nine?")).text == "391 plus 9 is 400."
+        assert not outcome.contexts
+        assert (await dialogue.answer("Thank you.")).text.strip() == "Okay then."
+    assert outcome.contexts[-1][-2]["content"] == "391 plus 9 is 400."
+
+
+async def test_a_larger_model_does_sums_itself() -> None:
+    llm, _ = scripted()
+    async with Dialogue(llm, WHO) as dialogue:
+        assert (await dialogue.answer("What's two plus two?")).text.strip() == "Okay then."
