@@ -22,7 +22,9 @@ from agent.peer import Peer
 _OF_A_CALL = re.compile(r"/api/v1/sessions/(?P<id>\w+)(?P<recording>/recording)?(?:/[\w/]+)?", re.ASCII)
 _OUTGOING = re.compile(r"/api/v1/calls/(?P<id>\w+)(?:/[\w/]+)?", re.ASCII)
 _NO_CALLS = ("export",)
-_PASSED_ON = ("accept", "content-type")  # who asks, and by what name, was looked at here
+# Who asks, and by what name, was looked at here. Of a recording players ask for ranges.
+_PASSED_ON = ("accept", "content-type", "range", "if-range")
+_HANDED_BACK = ("content-length", "content-range", "accept-ranges", "etag", "last-modified", "retry-after")
 CONNECT_S = 5.0
 _GONE = "The process that had the call doesn't answer. Try again."
 _NEVER_SENT = (None, 1005, 1006)  # RFC 6455 7.4.1: that there was no code, or no close
@@ -84,8 +86,7 @@ class OthersCalls:
         said = StreamingResponse(answer.aiter_raw(), answer.status_code, media_type=kind)
         if kind is None:
             del said.headers["content-type"]
-        if length := answer.headers.get("content-length"):
-            said.headers["content-length"] = length
+        said.headers.update({name: answer.headers[name] for name in _HANDED_BACK if name in answer.headers})
         try:
             await said(scope, receive, send)
         finally:

@@ -46,6 +46,10 @@ class Other:
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         scopes = request.headers["X-Offhook-Scopes"]
         self.asked.append((request.method, request.url.path, scopes))
+        if "range" in request.headers:
+            part = {"Content-Range": "bytes 0-1/9", "Accept-Ranges": "bytes", "Content-Length": "2"}
+            part["ETag"] = request.headers["if-range"]
+            return httpx2.Response(206, content=self._body(), headers=part)
         return httpx2.Response(200, content=self._body())
 
     @staticmethod
@@ -73,6 +77,14 @@ async def test_it_is_asked_as_whoever_asks(client: httpx2.AsyncClient, other: Ot
     assert set(scopes.split(",")) == {"read", "operate", "listen", "admin"}
     assert (await client.get(CALL)).status_code == 401
     assert len(other.asked) == 1
+
+
+async def test_a_part_of_a_recording_may_be_asked_for(client: httpx2.AsyncClient, other: Other) -> None:
+    wanted = {"Range": "bytes=0-1", "If-Range": '"9f2c"'}
+    answer = await client.get(f"{CALL}/recording", headers=KEY | wanted)
+    assert (answer.status_code, answer.content) == (206, b"{}")
+    told = [answer.headers[name] for name in ("content-range", "accept-ranges", "content-length", "etag")]
+    assert told == ["bytes 0-1/9", "bytes", "2", '"9f2c"']
 
 
 @pytest.mark.parametrize("path", ["/../../reload", "/%2e%2e/reload", "/say%0d%0aX-A:%20b", "/say%3Fa"])
