@@ -220,13 +220,17 @@ class Cluster:
         headers: Mapping[str, str],
     ) -> None:
         following: dict[str, asyncio.Task[None]] = {}
+        missed: set[str] = set()
         try:
             while True:
                 alive = {node.name: node for node in self.others}
+                down = {node.name for node in self.nodes if node.state == "down"}
                 for name in following.keys() - alive.keys():
                     following.pop(name).cancel()
+                    if name not in down:  # which has told all
+                        missed.add(name)
                 for name in alive.keys() - following.keys():
-                    one = self._follow(alive[name], tell, on_gap, headers)
+                    one = self._follow(alive[name], tell, on_gap, headers, was_there=name in missed)
                     following[name] = asyncio.create_task(one, name=f"cluster-events-{name}")
                 await asyncio.sleep(BEAT_S)
         finally:
@@ -240,8 +244,9 @@ class Cluster:
         tell: Callable[[Event | Relayed], None],
         on_gap: Callable[[], None],
         headers: Mapping[str, str],
+        *,
+        was_there: bool,
     ) -> None:
-        was_there = False
         while True:
             with contextlib.suppress(httpx2.HTTPError):
                 timeout = httpx2.Timeout(None, connect=CONNECT_S, read=FOLLOWED_S)

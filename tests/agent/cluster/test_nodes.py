@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +266,39 @@ def test_shares_come_to_the_limit(limit: int) -> None:
     names = ["c", "a", "b"]
     assert sum(share(limit, name, names) for name in names) == limit
     assert share(1, "c", names) == 1
+
+
+async def test_whoever_follows_a_node_that_was_silent_for_long_is_told_so(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a network that was parted, in which its calls have gone on."""
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+
+    async def tell_of_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        writer.write(b'data: {"type": "started", "session": "9f2c51d07a3e"}\n\n')
+        await reader.read()
+        writer.close()
+
+    def followed() -> bool:
+        return any(task.get_name() == "cluster-events-other" for task in asyncio.all_tasks())
+
+    one, heard = node("one"), asyncio.Queue[str]()
+    told = Heartbeat("", "1", "c", "p", "ready", 0, 20)
+    async with await asyncio.start_server(tell_of_one, "127.0.0.1", 0) as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname())
+        there = Known(**{**asdict(told), "url": url, "name": "other"})
+        down = replace(there, state="down")
+        one.cluster.nodes = [there]
+        async with one.cluster.following(
+            lambda event: heard.put_nowait(event.id), lambda: heard.put_nowait("gap"), {}
+        ):
+            assert await heard.get() == "9f2c51d07a3e"
+            for away, first in ((down, "9f2c51d07a3e"), (replace(there, silent_s=60), "gap")):
+                one.cluster.nodes = [away]
+                await until(lambda: not followed())
+                one.cluster.nodes = [there]
+                assert await heard.get() == first
 
 
 async def test_a_node_whose_events_stopped_coming_is_asked_again(
