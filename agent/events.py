@@ -138,14 +138,15 @@ class Events(Observer):
         for reader in list(self._readers):
             reader.end(None)
 
-    def follow(self, id: str | None = None, *, elsewhere: bool = False) -> Reader:
+    def follow(self, id: str | None = None, *, elsewhere: bool = False, bounded: bool = True) -> Reader:
         """All calls' events from now on, or those of one call, until it has ended; none of one that has.
 
-        `elsewhere`: the reader is told by others, too, which may have the call. Raises TooManyReaders.
+        `elsewhere`: the reader is told by others, too, which may have the call. Who isn't `bounded` takes no
+        place of MOST_READERS. Raises TooManyReaders.
         """
-        if len(self._readers) >= MOST_READERS:
+        if bounded and sum(reader.bounded for reader in self._readers) >= MOST_READERS:
             raise TooManyReaders
-        reader = Reader(id, self._readers.discard)
+        reader = Reader(id, self._readers.discard, bounded=bounded)
         self._readers.add(reader)
         unknown = id is not None and id not in self._known.keys() | self._elsewhere
         if self._closed or (unknown and not elsewhere):
@@ -160,7 +161,8 @@ class Events(Observer):
 class Reader:
     """One that follows. Close it when nobody reads any more; who reads too slowly is given up by itself."""
 
-    def __init__(self, id: str | None, on_close: Callable[[Reader], None]) -> None:
+    def __init__(self, id: str | None, on_close: Callable[[Reader], None], *, bounded: bool = True) -> None:
+        self.bounded = bounded
         self._id = id
         self._on_close = on_close
         self._events: asyncio.Queue[Event | Relayed | Lagged | None] = asyncio.Queue()

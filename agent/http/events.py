@@ -18,7 +18,7 @@ from agent.events import ALIVE_EVERY_S, Event, Events, Kind, Lagged, Reader, Rel
 from agent.http.access import READ
 from agent.http.call_views import ActionView, ProblemView, ToolCallView, TurnView, recording_began, time_of
 from agent.http.contracts import Nodes
-from agent.http.elsewhere import asking
+from agent.http.elsewhere import asked_by_a_node, asking
 from agent.http.problems import ProblemError, responses
 from transports.call import CallInfo
 
@@ -96,8 +96,10 @@ def events_router(events: Events, nodes: Nodes | None = None) -> APIRouter:
         WebSocket at the same address has them as JSON messages.
         """
         whole = nodes if over == "all" else None
+        # Whoever follows all nodes has taken their place at the one that they asked.
+        bounded = not asked_by_a_node(request.scope)
         try:
-            reader = events.follow(session, elsewhere=whole is not None)
+            reader = events.follow(session, elsewhere=whole is not None, bounded=bounded)
         except TooManyReaders:
             raise ProblemError(503, _FULL) from None
         return _Following(reader, _sse(reader, whole, request.scope))

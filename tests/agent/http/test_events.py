@@ -7,6 +7,7 @@ import gc
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +19,12 @@ from starlette.types import Message, Scope
 from agent import events as module
 from agent import workers
 from agent.conversation import LatencyTrace
-from agent.events import Events
+from agent.events import Events, TooManyReaders
 from agent.http import events as http
 from agent.http.app import create_app
+from agent.peer import CLUSTER_KEY
 from config.settings import Settings
+from tests.agent.cluster.conftest import KEY, settings_of
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
 from tests.agent.records.conftest import Talk
@@ -232,6 +235,24 @@ async def test_readers_are_bounded(
                 await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1013
+
+
+async def test_who_follows_all_nodes_takes_a_place_at_one(
+    serve: Serve, events: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_READERS", 1)
+    settings = settings_of("one", "postgresql://host/db", tmp_path)
+    nodes: Any = SimpleNamespace(share=lambda rates: None)
+    app = create_app(settings=settings, calls=FakeCalls(), models=FakeModels(), events=events, nodes=nodes)
+    client = await serve(app)
+    async with (
+        client.stream("GET", "/api/v1/events", headers={CLUSTER_KEY: KEY}) as one,
+        client.stream("GET", "/api/v1/events", headers={CLUSTER_KEY: KEY}) as other,
+    ):
+        assert (one.status_code, other.status_code) == (200, 200)
+        events.follow()
+        with pytest.raises(TooManyReaders):
+            events.follow()
 
 
 async def test_a_quiet_stream_stays_alive(
