@@ -243,7 +243,8 @@ class Workers:
             await asyncio.wait({over}, timeout=LOOK_EVERY_S)
             if over.done():
                 return
-            missed = 0 if await self._look(one) else missed + 1
+            # One that ends stops HTTP first, and then writes down what it has.
+            missed = 0 if await self._look(one) or self._closing else missed + 1
 
     async def _look(self, one: _Worker) -> bool:
         """Whether it tells how it is."""
@@ -275,7 +276,7 @@ class Workers:
             self._events.relay(Relayed(event["type"], event["session"], text))
 
     async def _lose(self, ids: Sequence[str]) -> None:
-        if not ids or self._closing:
+        if not ids:
             return
         logger.error("%d calls are lost", len(ids))
         at = datetime.now(UTC).isoformat()
