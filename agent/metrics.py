@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from agent.conversation import LatencyTrace
 from agent.observer import Observed, Observer
-from agent.records.database import PROCESS_DIED
 from agent.tools.builtin import BUILTIN
 from transports.call import EndReason, MediaStats
 
@@ -92,9 +91,9 @@ class Metrics(Observer):
         for stage, ms in trace.parts_ms().items():
             self._stage.labels(stage).observe(ms / 1000)
 
-    def lost(self, calls: int) -> None:
+    def lost(self, calls: int, cause: str) -> None:
         """So many have ended with another process that counted them until then."""
-        self._ended.labels("sip", PROCESS_DIED).inc(calls)
+        self._ended.labels("sip", cause).inc(calls)
 
     def ended(self, call: Observed, reason: EndReason, stats: MediaStats) -> None:
         transport = call.info.transport

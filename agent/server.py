@@ -33,6 +33,7 @@ from agent.load import calibrate, load_of
 from agent.metrics import Metrics
 from agent.outbound.calls import OutboundCalls
 from agent.recordings.recordings import Recordings
+from agent.records.database import PROCESS_DIED
 from agent.records.deliveries import Deliveries
 from agent.records.held import HeldCalls
 from agent.records.recorder import Recorder
@@ -444,7 +445,7 @@ class Server:
 
     async def _close_records(self, ids: Sequence[str]) -> None:
         """Of calls whose process died."""
-        self.metrics.lost(len(ids))
+        self.metrics.lost(len(ids), PROCESS_DIED)
         if self.recorder:
             await self.recorder.close_lost(ids)
         if self.sessions.held:

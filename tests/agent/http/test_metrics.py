@@ -131,7 +131,7 @@ async def test_a_call_is_counted(client: httpx2.AsyncClient, metrics: Metrics) -
 async def test_calls_that_a_process_took_along_are_counted(
     client: httpx2.AsyncClient, metrics: Metrics
 ) -> None:
-    metrics.lost(2)
+    metrics.lost(2, "process_died")
     assert (await samples(client))["offhook_calls_total", "process_died", "sip"] == 2
 
 
