@@ -31,7 +31,7 @@ from agent.http.listening import listening_router
 from agent.http.metrics import metrics_router
 from agent.http.nodes import nodes_router
 from agent.http.problems import Problem
-from agent.http.proxies import ProxyGuard
+from agent.http.proxies import ProxyGuard, Unmapped
 from agent.http.recordings import recordings_router
 from agent.http.request_id import RequestId
 from agent.http.sessions import sessions_router
@@ -173,6 +173,7 @@ def create_app(
         app.add_middleware(HostGuard)
         app.add_middleware(ProxyGuard, paths=guarded)
     app.add_middleware(OriginGuard, proxies=settings.http.trusted_proxies)
+    app.add_middleware(Unmapped)
     app.add_middleware(RequestId)
     return app
 

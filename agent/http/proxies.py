@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from ipaddress import ip_address, ip_network
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +24,20 @@ def proxy_mark(scope: Scope) -> str | None:
             return str(name).title()
     # nginx adds no header by itself, and asks in HTTP/1.0, which browsers and curl gave up long ago.
     return "HTTP/1.0" if scope.get("http_version") == "1.0" else None
+
+
+class Unmapped:
+    """Knows IPv4 peers of an IPv6 socket by their IPv4 addresses, as proxies are named."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(KeyError, TypeError, ValueError):  # no peer, or no address
+            host, port = scope["client"]
+            if mapped := IPv6Address(host).ipv4_mapped:
+                scope["client"] = (str(mapped), port)
+        await self._app(scope, receive, send)
 
 
 class ProxyGuard:

@@ -94,6 +94,16 @@ async def test_a_trusted_proxy_is_believed(serve: Serve) -> None:
     assert who.json() == {"client": "203.0.113.9", "scheme": "https"}
 
 
+async def test_a_trusted_proxy_is_believed_on_an_ipv6_socket_too() -> None:
+    settings, router = application(api_key=KEY, trusted_proxies=["127.0.0.1"])
+    app = create_app(settings=settings, calls=FakeCalls(), models=FakeModels(), routers=[router])
+    transport = httpx2.ASGITransport(app, client=("::ffff:127.0.0.1", 1))
+    named = {"Origin": "https://phone.example", "X-Forwarded-Host": "phone.example"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        who = await client.get("/api/v1/who", headers={"X-API-Key": KEY, **BY_DEFAULT["Caddy"], **named})
+    assert who.json() == {"client": "203.0.113.9", "scheme": "https"}
+
+
 @pytest.mark.parametrize(("trusted", "status"), [((), 403), (("127.0.0.1",), 200)])
 async def test_the_page_s_own_origin_behind_a_proxy_that_renames(
     serve: Serve, trusted: tuple[str, ...], status: int
