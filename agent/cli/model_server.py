@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from config.packages import require_one_onnxruntime
 if TYPE_CHECKING:
     from config.answering import Personas
     from config.settings import Settings
+
+logger = logging.getLogger("offhook")
 
 
 def serve(
@@ -37,6 +41,11 @@ def serve(
     raise SystemExit(asyncio.run(_serve(loaded, load_personas(loaded))))
 
 
+def _tell_to_restart() -> None:
+    """Instead of ending, by which all nodes would lose their models."""
+    logger.warning("settings aren't read again here: restart it for those that have changed")
+
+
 async def _serve(settings: Settings, personas: Personas) -> int:
     began, console = time.monotonic(), Console(stderr=True)
     with console.status("Starting ...") as status:
@@ -48,6 +57,7 @@ async def _serve(settings: Settings, personas: Personas) -> int:
         from models.errors import ModelError
 
         logs.set_up(settings.log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _tell_to_restart)
         server, manager = ModelServer(settings, personas), ServiceManager()
 
         def on_progress(what: str) -> None:
