@@ -18,13 +18,16 @@ def fit(messages: Sequence[M], budget_tokens: int, *, keep: int = 0) -> list[M]:
     """Keep the first `keep` messages and as much of the end as fits the budget.
 
     Cuts in blocks of eight messages: cutting one message a turn would change the start of the prompt
-    every time, and the model would have to read all of it again. The last message always stays.
+    every time, and the model would have to read all of it again. The last message always stays, and what
+    came of a tool stands behind its call, without which servers refuse it.
     """
     fixed = sum(map(tokens, messages[:keep]))
     turns = messages[keep:]
     cut = 0
     while cut < len(turns) - 1 and fixed + sum(map(tokens, turns[cut:])) > budget_tokens:
         cut = min(cut + BLOCK, len(turns) - 1)
+    while cut and _get(turns[cut], "role") == "tool":
+        cut -= 1
     return [*messages[:keep], *turns[cut:]]
 
 

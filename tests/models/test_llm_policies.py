@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,20 @@ def test_history_is_cut_in_blocks_so_that_the_prompt_cache_survives_a_turn() -> 
 
 def test_history_keeps_the_last_message_even_if_it_does_not_fit() -> None:
     assert fit([{"role": "user", "content": "a" * 9999}], 10) == [{"role": "user", "content": "a" * 9999}]
+
+
+def test_history_begins_with_no_result_of_a_tool_whose_call_was_cut_away() -> None:
+    turn: list[dict[str, Any]] = [
+        {"role": "user", "content": "Book it." * 40},
+        {"role": "assistant", "tool_calls": [{"id": "1"}]},
+        {"role": "tool", "content": "Booked." * 40, "tool_call_id": "1"},
+        {"role": "assistant", "content": "It is booked." * 20},
+        {"role": "assistant", "content": "Are you there?"},
+    ]
+    messages = [{"role": "assistant", "content": "Hello."}, *turn * 10]
+    starts = [fit(messages[:n], 800)[0] for n in range(1, len(messages) + 1)]
+    assert starts.count(turn[1]) > 0
+    assert turn[2] not in starts
 
 
 def test_the_recognizer_s_punctuation_is_no_evidence() -> None:
