@@ -102,7 +102,8 @@ class Outcome:
         """What the model is told of it."""
         if self.error:
             return {"error": self.error}
-        return self.result if isinstance(self.result, dict) else {"result": self.result}
+        # Pipecat asks the model nothing about an empty one.
+        return self.result if isinstance(self.result, dict) and self.result else {"result": self.result}
 
 
 class _Filled(dict[str, Any]):

@@ -32,16 +32,17 @@ class Booking:
 
     seconds: float = 0.1
     options: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, str] = field(default_factory=lambda: {"booked": "yes"})
     begun: list[Arguments] = field(default_factory=list)
     done: list[Arguments] = field(default_factory=list)
     calls: list[CallFacts] = field(default_factory=list)
 
-    async def _run(self, arguments: Arguments, call: CallFacts) -> dict[str, str]:
+    async def _run(self, arguments: Arguments, call: CallFacts) -> Mapping[str, str]:
         self.begun.append(arguments)
         self.calls.append(call)
         await asyncio.sleep(self.seconds)
         self.done.append(arguments)
-        return {"booked": "yes"}
+        return self.result
 
     @staticmethod
     def _check(arguments: Arguments) -> Arguments:
@@ -82,6 +83,12 @@ def test_the_model_answers_from_what_a_tool_returns() -> None:
     facts = booking.calls[0]
     assert (facts.caller, facts.called, facts.persona, facts.language) == ("caller", "agent", "Test", "en")
     assert outcome.left == []
+
+
+def test_the_model_answers_also_where_a_tool_returns_nothing() -> None:
+    booking = Booking(result={})
+    outcome = booking.converse([BOOKS], {BOOKS.text: CALL, json.dumps({"result": {}}): "It is done."})
+    assert answers(outcome) == [PERSONA.greeting, "It is done."]
 
 
 def test_a_slow_tool_is_bridged_and_a_quick_one_is_not() -> None:
