@@ -141,7 +141,11 @@ class CallOutput(BaseOutputTransport):
         if direction is FrameDirection.UPSTREAM or isinstance(frame, SystemFrame | EndFrame):
             await super().push_frame(frame, direction)
         else:
-            self._playout.mark(lambda: self._heard.put_nowait(frame), word=isinstance(frame, TTSTextFrame))
+            self._playout.mark(
+                lambda: self._heard.put_nowait(frame),
+                word=isinstance(frame, TTSTextFrame),
+                kept=not frame.interruptible,
+            )
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         if frame.id >= self._cut_before:

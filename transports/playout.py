@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ _HISTORY = 2 * SAMPLE_RATE_HZ
 Samples = NDArray[np.int16]
 # A voice over the agent, a peer that holds the call, an operator who mutes the agent.
 Holder = Literal["voice", "peer", "operator"]
+
+
+class _Mark(NamedTuple):
+    end: int
+    word: bool
+    kept: bool
+    reached: Callable[[], None]
 
 
 class Playout:
@@ -48,7 +55,7 @@ class Playout:
         self._queue: deque[Samples] = deque()
         self._queued = 0  # samples in _queue
         self.position = 0
-        self._marks: deque[tuple[int, bool, Callable[[], None]]] = deque()
+        self._marks: deque[_Mark] = deque()
         self._history: deque[Samples] = deque()  # speech already pulled, to go back into
         self._remembered = 0  # samples in it
         self._holds: set[Holder] = set()
@@ -83,13 +90,13 @@ class Playout:
             self._queue.append(samples)
             self._queued += len(samples)
 
-    def mark(self, reached: Callable[[], None], *, word: bool = False) -> None:
+    def mark(self, reached: Callable[[], None], *, word: bool = False, kept: bool = False) -> None:
         """Call `reached` once all speech written so far has been pulled, and sent.
 
         A mark with `word` set is where `resume` goes back to. Marks that an interruption overtakes
-        are dropped.
+        are dropped, unless they are to be `kept`: those it reaches.
         """
-        self._marks.append((self.position + self._queued, word, reached))
+        self._marks.append(_Mark(self.position + self._queued, word, kept, reached))
         self.settle()
 
     def pull(self, samples: int) -> bytes:
@@ -151,12 +158,13 @@ class Playout:
         self._fade_in = True
 
     def interrupt(self) -> None:
-        """Fall silent with a fade, and forget what is left to say, its marks included."""
+        """Fall silent with a fade, and forget what is left to say; marks that are kept are reached."""
         if self.on_cut and not self._holds:
             self.on_cut()
         fade = self._take_quietly(_FADE_SAMPLES) if self.speaking or self._fade_out else None
         self._queue.clear()
         self._queued = 0
+        kept = [mark for mark in self._marks if mark.kept]
         self._marks.clear()
         self._holds.discard("voice")
         self._fade_in = False
@@ -165,6 +173,8 @@ class Playout:
             self._queued = len(fade)
             self._fade_out = True
         self._last_word = self.position + self._queued  # there is no going back behind it
+        for mark in kept:
+            mark.reached()
 
     def close(self) -> None:
         """Nobody pulls any more: forget what is queued, and take nothing new."""
@@ -218,8 +228,8 @@ class Playout:
         if not self._marks:
             return
         sent = self.position - self.unsent()
-        while self._marks and self._marks[0][0] <= sent:
-            end, word, reached = self._marks.popleft()
-            if word:
-                self._last_word = end
-            reached()
+        while self._marks and self._marks[0].end <= sent:
+            mark = self._marks.popleft()
+            if mark.word:
+                self._last_word = mark.end
+            mark.reached()

@@ -71,6 +71,18 @@ def test_an_interruption_fades_and_forgets(playout: Playout) -> None:
     assert playout.queued_ms == 0
 
 
+def test_an_interruption_reaches_the_marks_that_are_to_be_kept(playout: Playout) -> None:
+    heard: list[str] = []
+    playout.write(speech(100))
+    playout.mark(lambda: heard.append("word"), word=True)
+    playout.mark(lambda: heard.append("result"), kept=True)
+    pull(playout)
+    playout.interrupt()
+    assert heard == ["result"]
+    pull(playout)
+    assert heard == ["result"]
+
+
 def test_what_comes_after_an_interruption_is_whole(playout: Playout) -> None:
     playout.write(speech(100))
     pull(playout)

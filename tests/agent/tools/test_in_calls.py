@@ -138,6 +138,15 @@ def test_an_interruption_lets_a_tool_finish_that_must() -> None:
     assert outcome.left == []
 
 
+@pytest.mark.parametrize("start", [6.42, 6.46, 6.5])
+def test_what_a_tool_has_done_is_known_though_the_words_before_it_are_talked_over(start: float) -> None:
+    over = Says(start, start + 2.0, INTERRUPTS.text)
+    replies = {BOOKS.text: f"I will book that for you right now. {CALL}", **TOLD, **WEATHER}
+    outcome = Booking().converse([BOOKS, over], replies)
+    assert callers(outcome) == [BOOKS.text, over.text]
+    assert "booked" in str(outcome.contexts[-1])
+
+
 @pytest.mark.parametrize("first", ["", "Let me see."])
 @pytest.mark.parametrize("takes_s", [1.0, 5.0])
 def test_a_cough_over_a_tool_or_behind_it_costs_no_answer(first: str, takes_s: float) -> None:
