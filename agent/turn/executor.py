@@ -87,10 +87,11 @@ class Executor:
             await work.stop()
 
     def forget_answer(self) -> None:
-        """What the context holds of a turn that went on, and of its answer; instructions stay."""
+        """What the context holds of a turn that went on, and of its answer; instructions stay, and what
+        came meanwhile of tools that were called before."""
         messages = self._context.messages
-        instructions = [one for one in messages[self._kept_from :] if _is_instruction(one)]
-        self._context.set_messages([*messages[: self._kept_from], *instructions])
+        kept = [one for one in messages[self._kept_from :] if not _is_said(one)]
+        self._context.set_messages([*messages[: self._kept_from], *kept])
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -172,5 +173,7 @@ class Executor:
         self._transcriber.end()
 
 
-def _is_instruction(message: object) -> bool:
-    return isinstance(message, dict) and message.get("role") == "system"
+def _is_said(message: object) -> bool:
+    if not isinstance(message, dict):
+        return True
+    return message.get("role") in ("user", "assistant") and "tool_calls" not in message

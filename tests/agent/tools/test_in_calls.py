@@ -147,6 +147,15 @@ def test_what_a_tool_has_done_is_known_though_the_words_before_it_are_talked_ove
     assert "booked" in str(outcome.contexts[-1])
 
 
+def test_a_turn_that_goes_on_forgets_nothing_of_a_tool_that_was_called_before() -> None:
+    more = Says(10.1, 11.0, "in Rome, I mean.")
+    whole = f"{INTERRUPTS.text} {more.text}"
+    replies = {BOOKS.text: CALL, INTERRUPTS.text: "!slow It is sunny.", **TOLD}
+    outcome = Booking(5.0).converse([BOOKS, INTERRUPTS, more], replies)
+    assert callers(outcome) == [BOOKS.text, whole]
+    assert "booked" in str(outcome.contexts[-1])
+
+
 @pytest.mark.parametrize("first", ["", "Let me see."])
 @pytest.mark.parametrize("takes_s", [1.0, 5.0])
 def test_a_cough_over_a_tool_or_behind_it_costs_no_answer(first: str, takes_s: float) -> None:
