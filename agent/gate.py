@@ -11,6 +11,10 @@ from typing import Generic, TypeVar
 
 from pipecat.frames.frames import (
     Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallResultProperties,
     LLMFullResponseStartFrame,
     TTSAudioRawFrame,
     UserStoppedSpeakingFrame,
@@ -20,6 +24,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from agent.conversation import Conversation
 from models.pipecat_internals import ForgettingGate
 from models.tts_service import NETWORK_MS
+
+CANCELLED = "CANCELLED"  # as Pipecat has it
 
 
 class AnswerGate(FrameProcessor):
@@ -42,6 +48,36 @@ class AnswerGate(FrameProcessor):
             self._gate.begin_speculation(True)
         for passed, way in self._gate.process(frame, direction):
             await self.push_frame(passed, way)
+
+
+class CancelledTools(FrameProcessor):
+    """Settles tools that were cancelled in the words before them.
+
+    That they are overtakes that they run, which waits behind the words, and is ignored.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._called: set[str] = set()  # by the ids of their calls
+        self._cancelled: set[str] = set()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, FunctionCallCancelFrame) and frame.tool_call_id not in self._called:
+            self._cancelled.add(frame.tool_call_id)
+        elif isinstance(frame, FunctionCallInProgressFrame):
+            self._called.add(frame.tool_call_id)
+            if frame.tool_call_id in self._cancelled:
+                await self.push_frame(
+                    FunctionCallResultFrame(
+                        frame.function_name,
+                        frame.tool_call_id,
+                        frame.arguments,
+                        CANCELLED,
+                        properties=FunctionCallResultProperties(run_llm=False),
+                    )
+                )
 
 
 F = TypeVar("F", bound=Frame)

@@ -34,7 +34,7 @@ from agent.briefing import about_call, brief
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
 from agent.flows.languages import lexicon as flow_lexicon
-from agent.gate import AnswerGate, Tap
+from agent.gate import AnswerGate, CancelledTools, Tap
 from agent.limits import Limits
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
@@ -386,6 +386,7 @@ def build(
             AnswerGate(conversation),
             call.output(),
             Tap(TTSTextFrame, lambda word: conversation.agent_words.append(word.text)),
+            CancelledTools(),
             assistant,
             Tap(Interrupted, lambda _: listener.interrupted()),
         ]

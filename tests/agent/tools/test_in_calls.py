@@ -138,6 +138,17 @@ def test_an_interruption_lets_a_tool_finish_that_must() -> None:
     assert outcome.left == []
 
 
+@pytest.mark.parametrize("start", [5.3, 5.6, 5.9])
+def test_a_tool_is_cancelled_in_the_words_before_it(start: float) -> None:
+    booking = Booking(5.0, {"on_interruption": "cancel"})
+    over = Says(start, start + 2.0, INTERRUPTS.text)
+    replies = {BOOKS.text: f"Let me see what there is for you. {CALL}", **TOLD, **WEATHER}
+    outcome = booking.converse([BOOKS, over], replies)
+    assert (len(booking.begun), booking.done) == (1, [])
+    assert answers(outcome)[-1] == "It is sunny."
+    assert told(outcome) == ['"CANCELLED"']
+
+
 @pytest.mark.parametrize("start", [6.42, 6.46, 6.5])
 def test_what_a_tool_has_done_is_known_though_the_words_before_it_are_talked_over(start: float) -> None:
     over = Says(start, start + 2.0, INTERRUPTS.text)
