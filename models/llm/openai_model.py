@@ -73,6 +73,10 @@ class OpenAiModel:
             with self._told():
                 async with asyncio.timeout(QUESTION_S):
                     await self._client.models.list()
+        except ModelOverloaded as busy:
+            # Who asks to come back later is there; a gateway that doesn't may have lost the server behind it.
+            if not self.proven or busy.retry_after_s is None:
+                raise
         except ModelAway:
             raise
         except ModelFailed:  # not every server lists its models; what it refuses, the trial tells
@@ -177,6 +181,8 @@ class OpenAiModel:
         status = error.status_code
         if status in LATER_STATUS:
             after = retry_after_s(error.response.headers.get("retry-after"))
+            if status == 429 and after is None:
+                after = 0.0
             return ModelOverloaded(f"{self.url} is busy (HTTP {status}).", retry_after_s=after)
         if status in (400, 422):
             return _Refused(f"{self.url} refuses the request (HTTP {status}).", error.message)

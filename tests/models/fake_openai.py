@@ -79,14 +79,16 @@ class FakeOpenAI:
         self.requests: list[dict[str, Any]] = []
         self.refuses_trials = False
         self.tells_ends = True
-        self.busy = False  # so that it doesn't tell its models
+        self.refuses_models: Refuse | None = None
+        self.looks = 0  # at its models
         self.app = FastAPI()
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
 
     async def models(self) -> Response | dict[str, Any]:
-        if self.busy:
-            return Response(status_code=429)
+        self.looks += 1
+        if self.refuses_models:
+            return _refused(self.refuses_models, "models")
         return {"object": "list", "data": [{"id": "scripted", "object": "model"}]}
 
     async def complete(self, request: Request) -> Response:
@@ -103,10 +105,7 @@ class FakeOpenAI:
         if isinstance(step, Strict):
             step = Refuse(400, step.said) if step.refuses(asked) else step.answer
         if isinstance(step, Refuse):
-            # As some servers do, it repeats what it was asked.
-            error = {"error": {"message": step.said or f"Refused: {asked}"}}
-            headers = {"Retry-After": step.retry_after} if step.retry_after else None
-            return JSONResponse(error, status_code=step.status, headers=headers)
+            return _refused(step, asked)
         if isinstance(step, Raw):
             return StreamingResponse(self._raw(step), media_type="text/event-stream")
         return StreamingResponse(self._events(step), media_type="text/event-stream")
@@ -132,6 +131,13 @@ class FakeOpenAI:
                 raise ConnectionResetError("scripted")
         yield event({}, finish_reason="stop" if self.tells_ends else None)
         yield b"data: [DONE]\n\n"
+
+
+def _refused(step: Refuse, asked: object) -> Response:
+    # As some servers do, it repeats what it was asked.
+    error = {"error": {"message": step.said or f"Refused: {asked}"}}
+    headers = {"Retry-After": step.retry_after} if step.retry_after else None
+    return JSONResponse(error, status_code=step.status, headers=headers)
 
 
 @asynccontextmanager

@@ -105,10 +105,24 @@ async def test_answers_go_on_while_a_server_is_too_busy_for_more(monkeypatch: py
     ):
         answer = asyncio.create_task(answered(llm))
         await until(lambda: bool(fake.requests))
-        fake.busy = True
+        fake.refuses_models = Refuse(503)
         await until(lambda: llm.state == "down")
         assert not answer.done()
         assert await answer == ("We are open.", [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "state"),
+    [(Refuse(429), "ready"), (Refuse(503, retry_after="1"), "ready"), (Refuse(503), "down")],
+)
+async def test_a_server_that_asks_to_come_back_later_is_there(
+    refusal: Refuse, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.llm.remote.BEAT_S", 0.05)
+    async with scripted(Say(("Good day.",))) as (llm, fake):
+        fake.refuses_models, looks = refusal, fake.looks
+        await until(lambda: fake.looks > looks + 2)  # what came of the first is known
+        assert llm.state == state
 
 
 async def test_a_busy_server_isn_t_asked_all_the_time() -> None:
