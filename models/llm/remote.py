@@ -147,7 +147,8 @@ class RemoteEndpoint(Endpoint):
             raise ModelAway(self.last_error or f"{self.url} isn't ready.") from None
 
     def about_to_ask(self) -> None:
-        if self._driver is not None and self.state == "ready":
+        # Nothing is to be made ready behind OpenAI's API, and providers count what they are asked.
+        if self._driver is not None and self._driver.kind == "ollama" and self.state == "ready":
             self._wake.set()
 
     def failed(self, error: ModelFailed) -> None:

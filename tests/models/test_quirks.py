@@ -125,6 +125,15 @@ async def test_a_server_that_asks_to_come_back_later_is_there(
         assert llm.state == state
 
 
+async def test_a_server_isn_t_looked_at_for_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.llm.remote.BEAT_S", 60.0)
+    async with scripted(Say(("Good day.",))) as (llm, fake):
+        looks = fake.looks
+        llm.endpoint.about_to_ask()
+        assert await answered(llm) == ("Good day.", [])
+        assert fake.looks == looks
+
+
 async def test_a_busy_server_isn_t_asked_all_the_time() -> None:
     async with scripted(Refuse(503), first_token_timeout_s=2) as (llm, fake):
         with pytest.raises(ModelFailed, match="is busy"):
