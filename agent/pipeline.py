@@ -388,7 +388,7 @@ def build(
             Tap(TTSTextFrame, lambda word: conversation.agent_words.append(word.text)),
             CancelledTools(),
             assistant,
-            Tap(Interrupted, lambda _: listener.interrupted()),
+            Tap(Interrupted, listener.interrupted),
         ]
     )
     return CallPipeline(worker(parts, call, settings, keys), listener, user, assistant, keys, tools, flow)

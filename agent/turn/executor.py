@@ -70,9 +70,9 @@ class Executor:
         """Carry these out behind all that still wait."""
         self._orders.give(wanted)
 
-    def go_on(self) -> None:
-        """The interruption for which commands wait is through."""
-        self._orders.go_on()
+    def go_on(self, interrupted: Interrupted) -> None:
+        """This interruption is through, for which commands may wait."""
+        self._orders.go_on(interrupted)
 
     def finish(self) -> None:
         """Carry out at once all that waits."""
@@ -134,8 +134,9 @@ class Executor:
             case Do.TAKE_FLOOR:
                 self._conversation.answer_lost()
                 self._outbox.send(ProposedUserStartedSpeakingFrame())
-                self._outbox.send(Interrupted())
-                self._orders.wait()  # or the answer to what follows would be begun without what was heard
+                self._outbox.send(interrupted := Interrupted())
+                # Or the answer to what follows would be begun without what was heard of this one.
+                self._orders.wait(interrupted)
             case commands.Commit():
                 self._commit(command)
             case commands.Drop(had_floor):

@@ -30,6 +30,7 @@ from agent.turn.executor import Executor
 from agent.turn.machine import TurnMachine
 from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
+from agent.turn.tasks import Interrupted
 from agent.turn.transcriber import Transcriber
 from agent.watchdog import Bridge, Watchdog
 from models.errors import ModelError
@@ -115,9 +116,10 @@ class Listener(FrameProcessor):
             self._executor.forget_answer()
         self._tell(events.AgentDone(text, cut_off))
 
-    def interrupted(self) -> None:
+    def interrupted(self, frame: Interrupted) -> None:
         """What was heard of the answer that the caller cut off stands in the context."""
-        asyncio.get_running_loop().call_soon(self._executor.go_on)  # behind `agent_done`, which has a task
+        # Behind `agent_done`, which has a task.
+        asyncio.get_running_loop().call_soon(self._executor.go_on, frame)
 
     def answer_sounds(self) -> None:
         """The answer to the caller's latest turn begins to be heard."""

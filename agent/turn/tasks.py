@@ -26,31 +26,37 @@ class Orders:
         self._carry_out = carry_out
         self._commands: deque[Command] = deque()
         self._waiting: asyncio.TimerHandle | None = None
+        self._until: object = None
 
     def give(self, commands: Iterable[Command]) -> None:
         self._commands += commands
         while self._commands and not self._waiting:
             self._carry_out(self._commands.popleft())
 
-    def wait(self) -> None:
-        """All that follow wait for `go_on`, though not for long."""
-        self._waiting = asyncio.get_running_loop().call_later(INTERRUPTION_DEADLINE_S, self.go_on)
+    def wait(self, until: object) -> None:
+        """All that follow wait until `go_on` is told of just this, though not for long."""
+        self._until = until
+        self._waiting = asyncio.get_running_loop().call_later(INTERRUPTION_DEADLINE_S, self._go_on)
 
-    def go_on(self) -> None:
+    def go_on(self, reached: object) -> None:
+        if reached is self._until:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._waiting:
             self._waiting.cancel()
-            self._waiting = None
+            self._waiting = self._until = None
             self.give(())
 
     def finish(self) -> None:
         """Wait for nothing more."""
         while self._waiting:
-            self.go_on()
+            self._go_on()
 
     def stop(self) -> None:
         """What still waits isn't carried out."""
         self._commands.clear()
-        self.go_on()
+        self._go_on()
 
 
 class Latest:

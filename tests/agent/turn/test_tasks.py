@@ -24,11 +24,11 @@ def test_what_follows_an_interruption_waits_for_it_though_not_for_long(
         def carry_out(command: Command) -> None:
             done.append((round(loop.time() - began, 3), command))
             if command is Do.TAKE_FLOOR:
-                orders.wait()
+                orders.wait(Do.TAKE_FLOOR)
 
         orders = Orders(carry_out)
         orders.give([Do.HOLD, Do.TAKE_FLOOR, Do.READ_AHEAD])
-        loop.call_later(goes_on_s, orders.go_on)
+        loop.call_later(goes_on_s, orders.go_on, Do.TAKE_FLOOR)
         orders.give([Do.WITHDRAW])
         await asyncio.sleep(1.0)
 
@@ -48,7 +48,7 @@ def test_at_the_end_nothing_waits() -> None:
         def carry_out(command: Command) -> None:
             done.append(command)
             if command is Do.TAKE_FLOOR:
-                orders.wait()
+                orders.wait(Do.TAKE_FLOOR)
 
         orders = Orders(carry_out)
         orders.give([Do.TAKE_FLOOR, Do.HOLD, Do.TAKE_FLOOR, Do.RESUME])
@@ -56,3 +56,26 @@ def test_at_the_end_nothing_waits() -> None:
 
     run(main)
     assert done == [Do.TAKE_FLOOR, Do.HOLD, Do.TAKE_FLOOR, Do.RESUME]
+
+
+def test_what_comes_too_late_ends_no_later_wait() -> None:
+    done: list[tuple[float, Command]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def carry_out(command: Command) -> None:
+            done.append((round(loop.time() - began, 3), command))
+            if command is Do.TAKE_FLOOR:
+                orders.wait(awaited.pop(0))
+
+        awaited = ["first", "second"]
+        orders = Orders(carry_out)
+        orders.give([Do.TAKE_FLOOR, Do.TAKE_FLOOR, Do.READ_AHEAD])
+        loop.call_later(0.6, orders.go_on, "first")
+        loop.call_later(0.7, orders.go_on, "second")
+        await asyncio.sleep(1.0)
+
+    run(main)
+    assert done == [(0.0, Do.TAKE_FLOOR), (INTERRUPTION_DEADLINE_S, Do.TAKE_FLOOR), (0.7, Do.READ_AHEAD)]
