@@ -53,7 +53,7 @@ from config.settings import Settings
 from models.errors import ModelError
 from models.llm.language_model import Llm
 from models.llm.service import CallLlmService
-from models.pipecat_internals import BrowserMessages, TurnStop
+from models.pipecat_internals import BrowserMessages, TurnStop, wait_for_caller
 from models.pool import ModelPool
 from models.speech_text import pieces
 from models.tts_service import VoiceTTSService
@@ -173,7 +173,7 @@ def llm_service(
     answering: Callable[[], Persona] | None = None,
     wait: Callable[[], Awaitable[None]] | None = None,
     may_run: Callable[[], bool] = lambda: True,
-    on_silent: Callable[[], None] = lambda: None,
+    on_silent: Callable[[], Awaitable[None]] | None = None,
     **asks: Any,
 ) -> tuple[CallLlmService, ToolRunner, FlowGuide]:
     """The language model as it answers for `persona`, whether in sound or in text, what runs its tools, and
@@ -258,6 +258,10 @@ def build(
     async def wait() -> None:
         await listener.bridge_tool()
 
+    async def acted() -> None:
+        listener.acted()
+        await wait_for_caller(user)
+
     async def carry_out(name: str, arguments: Arguments) -> Done:
         if name != END_CALL.name:
             return await act(name, arguments)
@@ -274,7 +278,7 @@ def build(
         answering=lambda: answering.persona,
         wait=wait,
         may_run=limits.tool_call,
-        on_silent=lambda: listener.acted(),
+        on_silent=acted,
         about=about_call(persona, call.info),
         is_wanted=speculation.is_wanted,
         turn_stands=turn_stands,

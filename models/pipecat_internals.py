@@ -23,6 +23,7 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi import models as messages
@@ -162,6 +163,14 @@ class TurnStop(EagerUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await self._take_speculation()
         await super().cleanup()
+
+
+async def wait_for_caller(user: LLMUserAggregator) -> None:
+    """Nothing more is said to their turn: from now on they may be asked whether they are still there.
+
+    Pipecat waits for them by itself only where the agent has spoken.
+    """
+    await user._user_idle_controller.wait_for_user()
 
 
 TAKEN = ("client-ready", "send-text")  # keys and hanging up the wire sees to

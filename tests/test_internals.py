@@ -25,6 +25,7 @@ import baresip._events
 import baresip._native
 import baresip.call
 import pytest
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.tts_service import TTSService
@@ -72,6 +73,7 @@ PARTS: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("pipecat", SpeculationGate, ["_drop_held"]),
         ("pipecat", OpenAILLMService, ["_speculation_gate", "_process_context"]),
         ("pipecat", EagerUserTurnStopStrategy, ["_take_speculation"]),
+        ("pipecat", LLMUserAggregator, ["_user_idle_controller"]),
         ("pipecat", RTVIProcessor, ["_handle_message", "_handle_send_text", "_send_error_response"]),
     ],
     # Transports know nothing of models/, and nobody may import both ways.

@@ -51,7 +51,7 @@ class ToolRunner:
         confirmation: Confirmation,
         wait: Callable[[], Awaitable[None]] | None = None,
         may_run: Callable[[], bool] = lambda: True,
-        on_silent: Callable[[], None] = lambda: None,
+        on_silent: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`wait` is run while a tool is, and says something where that takes long. `may_run` is asked before
         each, and `on_silent` called behind one of which the model has nothing to say."""
@@ -109,9 +109,9 @@ class ToolRunner:
         name, arguments = params.function_name, params.arguments
         if not self._may_run():
             await params.result_callback(
-                {"error": TOO_MANY}, properties=FunctionCallResultProperties(run_llm=False)
+                {"error": TOO_MANY},
+                properties=FunctionCallResultProperties(run_llm=False, on_context_updated=self._on_silent),
             )
-            self._on_silent()
             return
         tool = self._box.tool(name)
         if tool and tool.confirm and not self._confirmation.take(name, arguments, params.context.messages):
@@ -119,10 +119,11 @@ class ToolRunner:
             return
         outcome = await self._run(tool, name, arguments)
         await params.result_callback(
-            dict(outcome.told), properties=FunctionCallResultProperties(run_llm=outcome.answers)
+            dict(outcome.told),
+            properties=FunctionCallResultProperties(
+                run_llm=outcome.answers, on_context_updated=None if outcome.answers else self._on_silent
+            ),
         )
-        if not outcome.answers:
-            self._on_silent()
 
     async def _ask(self, tool: Tool, params: FunctionCallParams) -> None:
         try:

@@ -54,8 +54,8 @@ class Booking:
         schema = FunctionSchema("book_table", "Book a table.", {"people": {"type": "integer"}}, ["people"])
         tool = Tool(schema, self._run, check=self._check, **self.options)
         persona: Persona = how.pop("persona", ASKS)
-        patient = Settings.model_validate({"call": {"idle_prompt_s": 60}})
-        return converse(script, replies, persona=persona, toolbox=Toolbox([tool]), settings=patient, **how)
+        settings = Settings.model_validate({"call": {"idle_prompt_s": how.pop("idle_prompt_s", 60)}})
+        return converse(script, replies, persona=persona, toolbox=Toolbox([tool]), settings=settings, **how)
 
 
 BOOKED = json.dumps({"booked": "yes"})
@@ -180,6 +180,13 @@ def test_a_cough_over_a_tool_or_behind_it_costs_no_answer(first: str, takes_s: f
 def test_what_comes_of_a_tool_that_needs_no_answer_isnt_waited_for() -> None:
     outcome = Booking(options={"answers": False}).converse([BOOKS], {BOOKS.text: CALL}, lasts=50)
     assert [text for _, text in outcome.spoken] == [PERSONA.greeting]
+
+
+@pytest.mark.parametrize("first", ["", "Let me see."])
+def test_who_says_nothing_behind_such_a_tool_is_asked_whether_they_are_there(first: str) -> None:
+    booking = Booking(2.0, {"answers": False})
+    outcome = booking.converse([BOOKS], {BOOKS.text: f"{first} {CALL}"}, lasts=30, idle_prompt_s=12)
+    assert answers(outcome)[-1] == PERSONA.idle_prompts[0]
 
 
 @pytest.mark.parametrize(("ends", "done"), [("cancel", 0), ("finish", 1)])
