@@ -311,23 +311,30 @@ class CallSession:
         await self._pipeline.worker.queue_frame(TTSSpeakFrame(text))
 
     async def _say_last(self, words: Sequence[Frame], running: asyncio.Task[None]) -> None:
-        """Say goodbye and let the pipeline run empty, but not for long."""
+        """Say goodbye behind what is being said, and let the pipeline run empty; neither takes for long."""
         characters = sum(len(frame.text) for frame in words if isinstance(frame, TTSSpeakFrame))
         await self._pipeline.listener.stop_listening()
         self.control.let_speak()
+        said = asyncio.Event()
+        await self._pipeline.worker.queue_frame(Heard(said.set))
+        if not await self._over(running, said, within_s=self.goodbye_deadline_s):
+            await self._pipeline.listener.broadcast_interruption()
         await self._pipeline.worker.queue_frames([*words, EndFrame()])
-        gone = asyncio.create_task(self._gone.wait())
-        try:
-            over, _ = await asyncio.wait(
-                {running, gone},
-                timeout=self.goodbye_deadline_s + CHARACTER_S * characters,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            gone.cancel()
-        if not over:
+        if not await self._over(running, within_s=self.goodbye_deadline_s + CHARACTER_S * characters):
             # Pipecat 1.14 sends nothing behind an EndFrame that is held up, a CancelFrame neither.
             await self._pipeline.listener.broadcast_interruption()
+
+    async def _over(self, running: asyncio.Task[None], *events: asyncio.Event, within_s: float) -> bool:
+        """Whether the call is over in time, or one of these came."""
+        waiting = [asyncio.create_task(event.wait()) for event in (self._gone, *events)]
+        try:
+            over, _ = await asyncio.wait(
+                {running, *waiting}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for one in waiting:
+                one.cancel()
+        return bool(over)
 
     async def _close(self, running: asyncio.Task[None]) -> None:
         """Leave nothing of the call, whatever state it is in."""

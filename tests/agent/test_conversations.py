@@ -316,6 +316,16 @@ def test_a_goodbye_that_is_held_up_leaves_nothing_behind() -> None:
     assert outcome.left == []
 
 
+def test_a_goodbye_is_heard_though_a_long_answer_goes_on() -> None:
+    settings = Settings(call=CallSettings(max_duration_s=10))
+    outcome = converse(
+        [Says(7.0, 8.0, "What now?")], {"What now?": "So it goes. " * 30}, lasts=60, settings=settings
+    )
+    assert outcome.reason is EndReason.MAX_DURATION
+    assert answers(outcome)[-1] == "Goodbye now."
+    assert outcome.left == []
+
+
 def test_a_late_answer_is_heard_behind_what_bridged_the_wait() -> None:
     settings = Settings(turn=TurnSettings(filler_after_ms=2500))
     replies = {"What now?": "!slow It is noon."}
