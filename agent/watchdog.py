@@ -12,6 +12,7 @@ from models.errors import ModelLate
 
 LATE_WORDS_S = 3.5  # that a turn is over is known only with its words
 LOOK_AGAIN_S = 0.1
+VOICE_S = 8.0  # by then a voice that says something has been understood; music may go on
 AGAIN_S = 10.0  # after a tool that takes even longer
 LONGER_MS = 5500  # nobody takes more silence than this for thinking
 # Says a text, if that is still wanted once its sound is there.
@@ -57,9 +58,11 @@ class Watchdog:
                 return
             await self._bridge(text, self._silent)
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
+        looks = round(VOICE_S / LOOK_AGAIN_S)
         while self._due():
-            if not self._quiet():  # they may have begun another turn, or only coughed
+            if looks and not self._quiet():  # they may have begun another turn, or only coughed
                 await asyncio.sleep(LOOK_AGAIN_S)
+                looks -= 1
             elif self._acts():
                 await self._bridge(self._answering.persona.longer, self._silent)
                 await asyncio.sleep(AGAIN_S)

@@ -32,7 +32,7 @@ from agent.turn.reader import Reader
 from agent.turn.speculation import Speculation
 from agent.turn.tasks import Interrupted
 from agent.turn.transcriber import Transcriber
-from agent.watchdog import Bridge, Watchdog
+from agent.watchdog import VOICE_S, Bridge, Watchdog
 from models.errors import ModelError
 from models.expected import Expected
 from models.pool import ModelPool
@@ -135,7 +135,10 @@ class Listener(FrameProcessor):
 
         Whoever waits is cancelled if it does.
         """
-        while self._machine.hears_voice or self._machine.agent.stands_in_s(self._now):  # noqa: ASYNC110
+        until = self._now + VOICE_S
+        while (  # noqa: ASYNC110
+            self._machine.agent.stands_in_s(self._now) or (self._machine.hears_voice and self._now < until)
+        ):
             await asyncio.sleep(LOOK_AGAIN_S)
         self._tell(events.Plain.ANSWER_ACTS)
 

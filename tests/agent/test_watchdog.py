@@ -81,6 +81,11 @@ def test_a_cough_doesnt_end_it(coughs_at_s: float, heard: Heard) -> None:
     assert watched(*cough) == heard
 
 
+def test_a_voice_that_says_nothing_isnt_waited_for_forever() -> None:
+    music = (19.0, {"quiet": False})
+    assert watched(music) == [(1.5, "Well,"), (5.5, LONGER), (28.0, "gave up")]
+
+
 def test_who_goes_on_at_the_deadline_isnt_told_that_it_failed() -> None:
     assert watched((19.5, {"quiet": False}), (20.5, {"due": False})) == [
         (1.5, "Well,"),

@@ -198,6 +198,12 @@ def test_a_caller_who_hangs_up_over_a_tool(ends: str, done: int) -> None:
     assert outcome.left == []
 
 
+def test_a_tool_is_called_though_music_goes_on() -> None:
+    booking = Booking()
+    booking.converse([BOOKS, Says(4.5, 30.0, "")], {BOOKS.text: CALL, **TOLD}, lasts=25)
+    assert booking.done == [{"people": 4}]
+
+
 def test_half_a_turn_calls_no_tool() -> None:
     half = Says(2.0, 3.5, "Book me a table for four")
     more = Says(4.0, 5.0, "no, for five.")
