@@ -12,6 +12,7 @@ from agent.flows.reading import TurnReader
 from agent.flows.slots import Slots
 from agent.flows.state import Intent, Reading, State
 from config.flow import Flow
+from config.persona import load_persona
 from tests.agent.flows.test_machine import flow
 
 NOW = datetime(2026, 12, 2, 10)  # a Wednesday
@@ -448,3 +449,21 @@ def test_all_that_is_wished_is_to_hear_it_again(language: str, words: str) -> No
 )
 def test_whatever_else_is_said_is_no_mere_wish_to_hear_it_again(language: str, words: str) -> None:
     assert not lexicon(language).asks_again(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ("I need appointment", "make_appointment"),
+        ("Please cancel the appointment on Friday", "drop_appointment"),
+        ("Can you move the appointment on Friday?", "change_appointment"),
+        ("What does an appointment cost?", ""),
+        ("When is the appointment?", ""),
+        ("I have a question about an appointment", ""),
+    ],
+)
+def test_what_callers_want_of_the_receptionist(words: str, task: str) -> None:
+    desk = load_persona("receptionist").flow
+    assert desk is not None
+    reader = TurnReader(desk, Slots(desk, "en"), lexicon("en"))
+    assert reader.read(State(), [], words, NOW).task == task
