@@ -39,7 +39,7 @@ class Primers:
 
     def __init__(self, child: LlamaChild) -> None:
         self.child = child
-        self._build = f"{version('xllamacpp')} {child.weights} {_sum(child.adapter)}"
+        self._build = f"{version('xllamacpp')} {_stamp(child.weights)} {_sum(child.adapter)}"
 
     async def prime(self, slot: int, primer: str) -> None:
         """Have `slot` know `primer`. Only speed is lost where that fails: the first answer then reads it."""
@@ -79,6 +79,15 @@ class Primers:
 
     def _name(self, primer: str) -> str:
         return hashlib.sha256(f"{self._build}\n{primer}".encode()).hexdigest()[:32]
+
+
+def _stamp(weights: Path) -> str:
+    """Changes with the file; a sum would read a gigabyte."""
+    try:
+        about = weights.stat()
+    except OSError:
+        return str(weights)
+    return f"{weights} {about.st_size} {about.st_mtime_ns}"
 
 
 def _sum(adapter: Path | None) -> str:

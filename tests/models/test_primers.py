@@ -38,3 +38,11 @@ async def test_a_folder_that_cant_be_made_is_replaced_for_the_time_being(tmp_pat
     assert states.is_dir()
     await child.close()
     assert not states.exists()
+
+
+def test_a_state_is_only_of_the_weights_that_made_it(tmp_path: Path) -> None:
+    weights = tmp_path / "some.gguf"
+    weights.write_bytes(b"one")
+    before = Primers(LlamaChild(weights, states=tmp_path))._name("You are kind.")
+    weights.write_bytes(b"other")
+    assert Primers(LlamaChild(weights, states=tmp_path))._name("You are kind.") != before
