@@ -237,7 +237,13 @@ class LlamaChild:
         transport.close()
 
     async def _drain(self, stderr: asyncio.StreamReader) -> None:
-        while line := await stderr.readline():
+        while True:
+            try:
+                line = await stderr.readline()
+            except ValueError:  # longer than a line may be; what there is of it is gone
+                continue
+            if not line:
+                return
             text = line.decode(errors="replace").rstrip()
             if text:
                 self._last_line = text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_a_state_is_only_of_the_weights_that_made_it(tmp_path: Path) -> None:
     before = Primers(LlamaChild(weights, states=tmp_path))._name("You are kind.")
     weights.write_bytes(b"other")
     assert Primers(LlamaChild(weights, states=tmp_path))._name("You are kind.") != before
+
+
+async def test_a_line_too_long_to_be_read_ends_no_reading(tmp_path: Path) -> None:
+    child, stderr = LlamaChild(tmp_path / "none.gguf", states=tmp_path), asyncio.StreamReader(limit=16)
+    stderr.feed_data(100 * b"x" + b"\nlast\n")
+    stderr.feed_eof()
+    await child._drain(stderr)
+    assert child._last_line == "last"
