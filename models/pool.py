@@ -47,7 +47,7 @@ class _Run(Protocol):
 class ComponentHealth:
     """One model at one moment. `state` is loading, ready, degraded, restarting, down or failed.
 
-    `note` says why a GPU that is there isn't used.
+    `note` says why a GPU that is there isn't used, or what went wrong earlier.
     """
 
     name: str

@@ -37,7 +37,9 @@ class ComponentView(BaseModel):
     model: str | None = Field(None, examples=["base"])
     last_error: str | None = None
     remedy: str | None = Field(None, description="What to do about it, where last_error doesn't say so.")
-    note: str | None = Field(None, description="Why a GPU that is there isn't used.")
+    note: str | None = Field(
+        None, description="Why a GPU that is there isn't used, or what went wrong before."
+    )
     queued: int = Field(0, description="Jobs that wait for this component.")
 
     @classmethod

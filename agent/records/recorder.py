@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 
 from alembic.util import CommandError
 from sqlalchemy import delete
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agent import conversation
@@ -35,9 +42,10 @@ SWEEP_EVERY_S = 3600.0
 FLUSH_S = 5.0  # at the end, for what isn't written yet
 MOST_WAITING = 1000  # calls that can't be written now
 _BATCH = 50
-_REMEDY = "Make state_dir writable, with room on its disk, or bring the server of records.url back."
-# What the database may have another time; anything else is wrong with what is to be written.
-_AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
+_REMEDY = (
+    "Make state_dir writable, with room on its disk, or bring the server of records.url back. "
+    "A calls.db that is damaged must be moved away, and offhook started again."
+)
 
 logger = logging.getLogger("offhook.records")
 
@@ -115,14 +123,14 @@ class Recorder(Observer):
         await self.database.close()
 
     def health(self) -> ComponentHealth:
-        state, error = ("ready" if self.database.opened else "loading"), self._error or None
+        state, error, remedy = ("ready" if self.database.opened else "loading"), None, None
+        note = f"{self._lost} calls' records were given up." if self._lost else None
         if self._error:
-            state = "degraded"
+            state, remedy = "degraded", _REMEDY
             error = f"{self._error} {self._queued} calls wait to be written; calls go on."
-            if self._lost:
-                error += f" {self._lost} calls' records were given up."
-        remedy = _REMEDY if self._error else None
-        return ComponentHealth("records", state, "", self.database.name, error, self._queued, remedy=remedy)
+            error, note = " ".join(filter(None, (error, note))), None
+        model = self.database.name
+        return ComponentHealth("records", state, "", model, error, self._queued, note=note, remedy=remedy)
 
     @property
     def _queued(self) -> int:
@@ -250,9 +258,9 @@ class Recorder(Observer):
         while batch := dict(islice(self._waiting.items(), _BATCH)):
             try:
                 await self._write(batch)
-            except _AWAY:
-                raise
-            except Exception:  # a driver may raise anything over what it can't write
+            except Exception as error:  # a driver may raise anything over what it can't write
+                if _is_away(error):
+                    raise
                 for id, snapshot in batch.items():
                     await self._write_alone(id, snapshot)
         await self._take_back()
@@ -282,9 +290,9 @@ class Recorder(Observer):
                     await self._deliver(session, id)
             except FileNotFoundError:  # somebody has tidied up
                 logger.warning("call %s: its record is gone from the disk", id)
-            except _AWAY:
-                raise
-            except Exception:  # as one that waits in memory
+            except Exception as error:  # as one that waits in memory
+                if _is_away(error):
+                    raise
                 logger.exception("call %s: its record can't be written and is given up", id)
                 self._lost += 1
             await asyncio.to_thread(self._aside.drop, id)
@@ -302,9 +310,9 @@ class Recorder(Observer):
     async def _write_alone(self, id: str, snapshot: _Snapshot) -> None:
         try:
             await self._write({id: snapshot})
-        except _AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if _is_away(error):
+                raise
             logger.exception("call %s: its record can't be written and is given up", id)
             self._waiting.pop(id, None)
             self._written.pop(id, None)
@@ -389,6 +397,15 @@ def _rows(
         {"call_id": call_id, "number": number, **columns(one)}
         for number, one in enumerate(islice(said, first, None), first)
     ]
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether it is the database that fails; otherwise what is to be written is wrong."""
+    if isinstance(error, ProgrammingError):  # of the server: a table or a right is missing
+        return getattr(error.orig, "sqlstate", None) is not None
+    # sqlite3 has no class of its own for a damaged file. A PostgreSQL that is read-only is an InternalError.
+    away = (OperationalError, InterfaceError, InternalError, OSError)
+    return type(error) is DatabaseError or isinstance(error, away)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -110,6 +111,41 @@ async def test_what_waits_when_the_server_stops_is_written_by_the_next(
     await until(lambda: again.health().queued == 0)
     assert await again.database.call(talk.info.id)
     await again.close()
+
+
+@pytest.mark.parametrize(
+    ("fails", "works"),
+    [
+        (
+            "ALTER ROLE offhook SET default_transaction_read_only = on",
+            "ALTER ROLE offhook RESET ALL",
+        ),
+        ("ALTER TABLE calls RENAME TO moved", "ALTER TABLE moved RENAME TO calls"),
+    ],
+)
+async def test_what_the_server_refuses_for_now_is_written_later(
+    settings: Settings, server: Postgres, fails: LiteralString, works: LiteralString
+) -> None:
+    """It is a standby, its disk is full, or somebody works at the tables."""
+    recorder = Recorder(settings)
+    await recorder.start()
+    engine = recorder.database._engine
+    assert engine
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(fails)
+        try:
+            await engine.dispose()
+            talk = Talk().recorded_by(recorder)
+            recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+            await until(lambda: len(files(settings)) == 1)
+            assert recorder.health().state == "degraded"
+        finally:
+            connection.execute(works)
+    await engine.dispose()
+    await until(lambda: recorder.health().queued == 0)
+    assert await recorder.database.call(talk.info.id)
+    await recorder.close()
 
 
 async def test_files_are_no_more_than_fit(

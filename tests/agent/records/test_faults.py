@@ -114,3 +114,25 @@ async def test_a_turn_goes_that_a_commit_in_doubt_had_written(
     recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
     assert await whole(recorder, talk) == []
     await recorder.close()
+
+
+async def test_a_damaged_file_costs_no_record_of_a_call_that_ends(tmp_path: Path) -> None:
+    recorder = Recorder(Settings(state_dir=tmp_path))
+    await recorder.start()
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_bytes,) = other.execute("PRAGMA page_size").fetchone()
+    whole = (tmp_path / "calls.db").read_bytes()
+    (tmp_path / "calls.db").write_bytes(whole[:page_bytes] + bytes(len(whole) - page_bytes))
+    talk = Talk().recorded_by(recorder)
+    recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+    await degraded(recorder, "malformed")
+    await recorder.close()
+    assert (tmp_path / "records" / f"{talk.info.id}.json").exists()
+    for name in ("calls.db", "calls.db-wal", "calls.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    again = Recorder(Settings(state_dir=tmp_path))
+    await again.start()
+    await until(lambda: again.health().queued == 0)
+    assert await again.database.call(talk.info.id)
+    await again.close()

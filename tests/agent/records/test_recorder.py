@@ -139,6 +139,7 @@ async def test_what_cant_be_written_is_told_without_its_words(
     recorder.ended(talk, EndReason.IDLE, MediaStats())
     await written(recorder)
     assert "given up" in caplog.text
+    assert recorder.health().note == "1 calls' records were given up."
     assert "1234" not in caplog.text
 
 
