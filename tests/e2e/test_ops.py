@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import soundfile
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from agent.cluster.node import Node, State
 from agent.http.call_views import Sessions, SessionView
@@ -266,6 +266,27 @@ async def test_the_key_is_asked_for_once_and_never_in_an_address(tmp_path: Path)
         assert not any("long" in url for url in asked)
         await site.sessions.drain(0)
         await live
+
+
+async def test_nothing_is_asked_with_a_key_that_was_refused(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=401, json={"detail": "That isn't a key of this server's."})
+
+    async with ops_site(tmp_path) as site, opened(None, tmp_path, site.url, **LOOKS["light"]) as page:
+        await page.clock.install()
+        await page.reload()
+        await expect(page.get_by_text("Nobody is on the line.")).to_be_visible()
+        await page.route(re.compile("/api/|/health"), refuse)
+        await page.clock.run_for(6000)
+        await expect(page.get_by_label("API key")).to_be_visible()
+        asked.clear()
+        await page.clock.run_for(20_000)
+        await page.evaluate("location.hash = '#/calls'")
+        await page.evaluate("fetch('api/last').then(() => 0)")
+        assert [url.rpartition("/")[2] for url in asked] == ["last"]
 
 
 class Nodes:

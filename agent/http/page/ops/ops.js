@@ -84,6 +84,8 @@ function refused(error) {
   if (error.status !== 401 && !(error.status === 403 && hasKey())) return false;
   if (asking) return true;
   asking = true;
+  leave?.abort(); // what asks again with a wrong key keeps the whole address waiting
+  $("main").replaceChildren();
   const field = h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true });
   const form = h("form", { class: "notice", submit: (event) => {
     event.preventDefault();
@@ -113,15 +115,12 @@ async function follow() {
 
 async function begin(focus = true) {
   await look();
-  if (asking) {
-    $("main").replaceChildren();
-    return;
-  }
+  if (asking) return;
   follow();
   await show(focus);
 }
 
-addEventListener("hashchange", () => show());
+addEventListener("hashchange", () => asking || show());
 setInterval(() => ($("clock").textContent = clock()), 1000);
 $("clock").textContent = clock();
 setInterval(() => document.hidden || asking || look(), HEALTH_MS);
