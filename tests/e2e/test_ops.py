@@ -210,6 +210,39 @@ async def test_a_turn_is_heard(tmp_path: Path, key: str | None) -> None:
             await shoot(page, "light-recording")
 
 
+async def test_a_recording_is_fetched_once_and_not_played_where_its_page_was_left(tmp_path: Path) -> None:
+    key = "a key that is long enough"
+    settings: dict[str, Any] = {"recordings": {"enabled": True}, "http": {"api_key": key}}
+    script = """
+        window.played = 0;
+        HTMLMediaElement.prototype.play = async () => {
+          window.played += 1;
+          throw new DOMException("no gesture", "NotAllowedError");
+        };
+    """
+    async with ops_site(tmp_path, **settings) as site:
+        await site.call("alice", TABLE, after_s=5)  # behind the announcement
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        async with opened(None, tmp_path, f"{site.url}#/calls", script=script, **LOOKS["light"]) as page:
+            await page.get_by_label("API key").fill(key)
+            await page.keyboard.press("Enter")
+            call = page.locator("a.row", has_text="alice")
+            play = page.locator(".player .play")
+            fetched: list[Route] = []
+            await page.route("**/recording", lambda route: fetched.append(route))  # and not answered yet
+            await call.click()
+            await play.click()
+            await play.click()
+            async with page.expect_event("requestfailed", lambda one: one.url.endswith("/recording")):
+                await page.get_by_role("link", name="Calls", exact=True).click()
+            assert len(fetched) == 1
+            assert await page.evaluate("window.played") == 0
+            await page.unroute("**/recording")
+            await call.click()
+            await play.click()
+            await expect(page.locator(".player").get_by_role("alert")).to_contain_text("press Play once more")
+
+
 async def test_by_keyboard_alone(tmp_path: Path) -> None:
     async with ops_site(tmp_path) as site:
         await site.call("alice", OPEN)

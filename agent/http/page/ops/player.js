@@ -10,6 +10,8 @@ export class Player extends EventTarget {
   now = null;
   #path;
   #turns;
+  #signal;
+  #loading = null;
   #peaks = { caller: [], agent: [] };
   #audio = h("audio", { preload: "metadata" });
   #canvas = h("canvas", { "aria-hidden": "true" });
@@ -25,6 +27,7 @@ export class Player extends EventTarget {
   constructor(path, call, signal) {
     super();
     this.#path = path;
+    this.#signal = signal;
     this.#turns = call.transcript.filter((turn) => turn.recorded_s != null).sort((a, b) => a.recorded_s - b.recorded_s);
     this.#at.max = call.recording.seconds;
     this.#play.addEventListener("click", () => (this.#audio.paused ? this.#start() : this.#audio.pause()));
@@ -55,24 +58,29 @@ export class Player extends EventTarget {
   }
 
   /** An element's own requests can't carry the key. */
-  async #source() {
-    if (this.#audio.src) return;
+  async #load() {
     this.#play.setAttribute("aria-busy", "true");
     try {
-      this.#audio.src = URL.createObjectURL(await (await request("GET", this.#path)).blob());
+      const response = await request("GET", this.#path, null, { signal: this.#signal });
+      const sound = await response.blob();
+      if (!this.#signal.aborted) this.#audio.src = URL.createObjectURL(sound);
     } finally {
       this.#play.removeAttribute("aria-busy");
+      this.#loading = null;
     }
   }
 
   async #start(from) {
     try {
-      await this.#source();
+      if (!this.#audio.src) await (this.#loading ??= this.#load());
+      if (this.#signal.aborted) return; // an element that is nowhere plays as well
       if (from !== undefined) this.#seek(from);
       await this.#audio.play();
       this.#failed.replaceChildren();
     } catch (error) {
-      this.#fail(error);
+      if (this.#signal.aborted) return;
+      // Some browsers forget that somebody pressed Play while it was fetched.
+      this.#fail(error.name === "NotAllowedError" ? new Error("It is here now: press Play once more.") : error);
     }
   }
 
