@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     event,
+    exists,
     func,
     make_url,
     or_,
@@ -41,6 +42,7 @@ PROCESS_DIED = "process_died"
 NODE_LOST = "node_lost"  # nobody heard of the machine any more
 _CONNECT_S = 5
 _BUSY_MS = 3000
+SWEPT_AT_ONCE = 200  # calls; what writes meanwhile waits for them
 _KEY = "of_"  # before the names of a row's key, which are its columns' otherwise
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 0x0FF400C  # PostgreSQL's lock for it, any number: nodes may start at the same time
@@ -172,15 +174,27 @@ class Database:
                 values = {"recording_bytes": known[0], "recording_s": known[1]} if known else gone
                 await session.execute(update(Call).where(Call.id == id).values(**values))
 
-    async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> int:
-        """Delete what is older than it may be; returns how many calls' records."""
-        words = select(Call.id).where(_over_by(now - timedelta(days=keep_words_days)))
+    async def sweep(self, now: datetime, *, keep_days: int, keep_words_days: int) -> tuple[int, bool]:
+        """Delete some of what is older than it may be.
+
+        Returns how many calls' records, and whether there may be more to delete.
+        """
+        old, older = (_over_by(now - timedelta(days=days)) for days in (keep_words_days, keep_days))
+        said = (Turn, ToolCall, Action, Problem)
+        rows = (exists().where(table.call_id == Call.id) for table in said)
+        words = or_(Call.summary.is_not(None), Call.flow.is_not(None), *rows)
         async with self.session() as session:
-            gone = await session.execute(delete(Call).where(_over_by(now - timedelta(days=keep_days))))
-            for table in (Turn, ToolCall, Action, Problem):
-                await session.execute(delete(table).where(table.call_id.in_(words)))
-            await session.execute(update(Call).where(Call.id.in_(words)).values(summary=None, flow=None))
-        return int(gone.rowcount)  # type: ignore[attr-defined]
+            some = select(Call.id).where(older).limit(SWEPT_AT_ONCE)
+            deleted = await session.execute(delete(core(Call)).where(Call.id.in_(some)))
+            gone = int(deleted.rowcount)  # type: ignore[attr-defined]
+            if gone == SWEPT_AT_ONCE:
+                return gone, True
+            some = select(Call.id).where(old, words).limit(SWEPT_AT_ONCE)
+            emptied = update(core(Call)).where(Call.id.in_(some)).values(summary=None, flow=None)
+            ids = list(await session.scalars(emptied.returning(core(Call).c.id)))
+            for table in said:
+                await session.execute(delete(core(table)).where(table.call_id.in_(ids)))
+        return gone, len(ids) == SWEPT_AT_ONCE
 
     def _connect(self) -> AsyncEngine:
         """What fails is told without its parameters: they are callers' words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -100,6 +101,7 @@ class Recorder(Observer):
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
         self._lost = 0
+        self._sweeps_at = time.monotonic()
         self._row = Columns(settings.records)
 
     async def start(self) -> None:
@@ -204,12 +206,11 @@ class Recorder(Observer):
     # Writing.
 
     async def _run(self) -> None:
-        swept = -SWEEP_EVERY_S
         while True:
             if not self.database.opened:
                 await self._try(self._open())
-            elif self._alone and time.monotonic() - swept > SWEEP_EVERY_S and await self._try(self._sweep()):
-                swept = time.monotonic()
+            elif self._alone and time.monotonic() >= self._sweeps_at:
+                await self._try(self._sweep())
             if self.database.opened and self._queued:
                 await self._try(self._flush())
             self._wake.clear()
@@ -217,11 +218,10 @@ class Recorder(Observer):
                 await self._put_aside()
                 await asyncio.sleep(RETRY_S)
             elif not self._queued:
-                try:
-                    async with asyncio.timeout(SWEEP_EVERY_S):
+                left_s = max(0.0, self._sweeps_at - time.monotonic()) if self._alone else None
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
                         await self._wake.wait()
-                except TimeoutError:
-                    continue
 
     async def _try(self, work: Awaitable[None]) -> bool:
         """Whether it could be done; the health says why not."""
@@ -247,9 +247,11 @@ class Recorder(Observer):
 
     async def _sweep(self) -> None:
         kept = self._settings
-        gone = await self.database.sweep(
+        gone, more = await self.database.sweep(
             datetime.now(UTC), keep_days=kept.keep_days, keep_words_days=kept.keep_words_days
         )
+        if not more:
+            self._sweeps_at = time.monotonic() + SWEEP_EVERY_S
         if gone:
             logger.info("deleted the records of %d calls, older than %d days", gone, kept.keep_days)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from agent.conversation import Action
+from agent.records import database
 from agent.records import recorder as module
 from agent.records.database import PROCESS_DIED, Database, core
 from agent.records.query import Query, cursor, place
@@ -245,6 +246,52 @@ async def test_words_go_before_records_do(recorder: Recorder) -> None:
     assert (call.turns, call.summary, call.flow) == ([], None, None)
     await sweep(91)
     assert await recorder.database.call(talk.info.id) is None
+
+
+async def test_a_sweep_writes_nothing_where_nothing_is_left_to_go(tmp_path: Path) -> None:
+    recorder = Recorder(Settings(state_dir=tmp_path))
+    await recorder.start()
+    talk = Talk().recorded_by(recorder)
+    talk.conversation.caller_said("Hello.")
+    await over(recorder, talk)
+    changes = []
+    for _ in range(3):
+        async with recorder.database.session() as session:
+            changes.append(await session.scalar(text("SELECT total_changes()")))
+        later = datetime.now(UTC) + timedelta(days=31)
+        assert await recorder.database.sweep(later, keep_days=90, keep_words_days=30) == (0, False)
+    assert changes[0] < changes[1] == changes[2]
+    await recorder.close()
+
+
+async def test_many_old_calls_go_one_portion_after_the_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SWEPT_AT_ONCE", 2)
+    recorder = Recorder(settings)
+    await recorder.start()
+    for _ in range(9):
+        talk = Talk().recorded_by(recorder)
+        talk.conversation.caller_said("Hello.")
+        recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+    await written(recorder)
+    async with recorder.database.session() as session:
+        calls = list(await session.scalars(select(Call)))
+        for call, days in zip(calls, [31] * 5 + [91] * 4, strict=True):
+            call.ended = datetime.now(UTC) - timedelta(days=days)
+    await recorder.close()
+    again = Recorder(settings)
+    await again.start()
+
+    async def swept() -> bool:
+        async with again.database.session() as session:
+            return not list(await session.scalars(select(Turn)))
+
+    async with asyncio.timeout(30):
+        while not await swept():  # noqa: ASYNC110 - in a database
+            await asyncio.sleep(0.01)
+    assert len(await again.database.page(Query())) == 5
+    await again.close()
 
 
 async def test_what_nobody_closes_goes_as_well(recorder: Recorder) -> None:
