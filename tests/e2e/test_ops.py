@@ -322,6 +322,41 @@ async def test_nothing_is_asked_with_a_key_that_was_refused(tmp_path: Path) -> N
         assert [url.rpartition("/")[2] for url in asked] == ["last"]
 
 
+async def test_a_server_that_is_cut_off_isnt_shown_as_ready(tmp_path: Path) -> None:
+    async with ops_site(tmp_path) as site, opened(None, tmp_path, site.url, **LOOKS["light"]) as page:
+        await expect(page.get_by_role("status")).to_contain_text("ready")
+        sooner = (
+            "const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real.call(AbortSignal, ms / 30)"
+        )
+        await page.evaluate(f"() => {{ {sooner} }}")
+        held: list[Route] = []
+        await page.route("**/health", lambda route: held.append(route))
+        await expect(page.get_by_role("status")).to_contain_text("no answer")
+        await expect(page.locator("#notices")).to_contain_text("Is it running")
+        await page.unroute("**/health")
+        await expect(page.get_by_role("status")).to_contain_text("ready")
+
+
+async def test_a_tab_that_nobody_looks_at_follows_nothing(tmp_path: Path) -> None:
+    hide = """(value) => {
+        Object.defineProperty(document, "hidden", { value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+
+    async with ops_site(tmp_path) as site, opened(None, tmp_path, site.url, **LOOKS["light"]) as page:
+        live = site.call("alice", OPEN, TABLE, ends=None)
+        await expect(row(page, "alice").locator(".words")).to_contain_text("noon")
+        async with page.expect_event("requestfailed", lambda one: "/events" in one.url):
+            await page.evaluate(hide, True)
+        await until(lambda: _true(len(site.sessions.live()[0].turns) >= 5))
+        async with page.expect_request("**/api/v1/events*"):
+            await page.evaluate(hide, False)
+        await expect(row(page, "alice").locator(".words")).to_contain_text("half past seven")
+        await expect(page.get_by_text("What is shown may be old")).to_be_hidden()
+        await site.sessions.drain(0)
+        await live
+
+
 class Nodes:
     """Five of a cluster, of which the second has a call, too."""
 

@@ -1,7 +1,9 @@
 // What both pages ask of the server. Everything is relative to where the page is, so that a proxy may put it
 // under a path of its own.
 
+export const ANSWER_MS = 15_000; // a connection may be gone without a word
 const KEY = "offhook.key";
+const AWAY = "The server doesn't answer. Is it running, and is this machine connected?";
 
 export class ApiError extends Error {
   constructor(status, detail) {
@@ -27,14 +29,18 @@ export async function request(method, path, body, options = {}) {
       method, headers, body: body && JSON.stringify(body), cache: "no-store", ...options,
     });
   } catch {
-    throw new ApiError(0, "The server doesn't answer. Is it running, and is this machine connected?");
+    throw new ApiError(0, AWAY);
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   throw new ApiError(response.status, problem.detail || `The server answered ${response.status}.`);
 }
 
+/** What the server answers, soon. Throws ApiError. */
 export async function ask(method, path, body, options) {
-  const response = await request(method, path, body, options);
-  return response.status === 204 ? null : response.json();
+  const response = await request(method, path, body, { signal: AbortSignal.timeout(ANSWER_MS), ...options });
+  if (response.status === 204) return null;
+  return response.json().catch(() => {
+    throw new ApiError(0, AWAY);
+  });
 }

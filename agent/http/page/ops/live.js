@@ -3,9 +3,9 @@
 import { ask } from "../http.js";
 import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
 import { TONES, clustered, failed, over, slow, who } from "./names.js";
+import { paced } from "./pacing.js";
 
 const TRUTH_MS = 5000; // states change without an event
-const SOON_MS = 500;
 const STATS_MS = 60_000;
 
 export async function show(page, { server, signal }) {
@@ -20,13 +20,18 @@ export async function show(page, { server, signal }) {
   const nobody = empty("Nobody is on the line.", "Calls appear here by themselves. To make one, dial in, or ",
     h("a", { href: "./" }, "call from this browser"), ".");
   const summary = h("dl", { class: "tiles", "aria-label": "Today" });
-  const lost = h("div", { hidden: true, class: "notice warn" }, h("p", null, "The live stream is interrupted. What is shown may be old; it is tried again."));
+  const why = h("p");
+  const lost = h("div", { hidden: true, class: "notice warn" }, why);
+  const away = h("p");
+  const silent = h("div", { hidden: true, class: "notice warn" }, away);
   const sick = h("div");
-  page.append(heading("Live calls"), lost, sick, summary, table, nobody);
+  page.append(heading("Live calls"), lost, silent, sick, summary, table, nobody);
 
   async function refresh() {
-    const { sessions } = await ask("GET", "api/v1/sessions?nodes=all");
+    const { sessions, unreachable } = await ask("GET", "api/v1/sessions?nodes=all");
     if (signal.aborted) return;
+    away.textContent = unreachable.length ? `No answer from ${unreachable.join(", ")}. Calls there are shown as they were last written, or not at all.` : "";
+    silent.hidden = !unreachable.length;
     table.classList.toggle("alone", !clustered(server.health));
     for (const [id, row] of rows) {
       if (sessions.some((call) => call.id === id)) continue;
@@ -36,6 +41,7 @@ export async function show(page, { server, signal }) {
     for (const call of sessions) {
       const row = rows.get(call.id) ?? newRow(call);
       fill(row, call);
+      if (call.turns && !said.has(call.id)) lastWords(call.id);
     }
     table.hidden = !sessions.length;
     nobody.hidden = !!sessions.length;
@@ -55,7 +61,6 @@ export async function show(page, { server, signal }) {
     row.dataset.since = call.since;
     rows.set(call.id, row);
     body.append(row);
-    if (call.turns && !said.has(call.id)) lastWords(call.id);
     return row;
   }
 
@@ -73,9 +78,10 @@ export async function show(page, { server, signal }) {
   }
 
   async function lastWords(id) {
-    said.set(id, null);
+    if (!said.has(id)) said.set(id, null);
     const detail = await ask("GET", `api/v1/sessions/${id}`).catch(() => null);
-    if (detail?.transcript.length) said.set(id, detail.transcript.at(-1));
+    const last = detail?.transcript.at(-1);
+    if (last && !(said.get(id)?.at > last.at)) said.set(id, last);
     soon();
   }
 
@@ -101,13 +107,7 @@ export async function show(page, { server, signal }) {
       tile(last ? `Voice to voice since ${hour(last.since)}` : "Voice to voice", ms(last?.voice_to_voice_median_ms), last ? `p95 ${ms(last.voice_to_voice_p95_ms)}` : ""));
   }
 
-  let waiting = null;
-  function soon() {
-    waiting ??= setTimeout(() => {
-      waiting = null;
-      if (!signal.aborted) refresh().catch(() => {});
-    }, SOON_MS);
-  }
+  const soon = paced(async () => signal.aborted || refresh());
 
   const every = (wait, work) => {
     const timer = setInterval(() => document.hidden || work(), wait);
@@ -118,8 +118,15 @@ export async function show(page, { server, signal }) {
     if (detail.type === "ended") said.delete(detail.session);
     soon();
   }, { signal });
-  server.addEventListener("here", () => { lost.hidden = true; soon(); }, { signal });
-  server.addEventListener("lost", () => (lost.hidden = false), { signal });
+  server.addEventListener("here", () => {
+    lost.hidden = true;
+    for (const [id, last] of said) if (last) lastWords(id); // more may have been said meanwhile
+    soon();
+  }, { signal });
+  server.addEventListener("lost", ({ detail }) => {
+    why.textContent = `${detail?.status ? detail.message : "The live stream is interrupted."} What is shown may be old; it is tried again.`;
+    lost.hidden = false;
+  }, { signal });
   server.addEventListener("health", summarize, { signal });
   every(TRUTH_MS, soon);
   every(STATS_MS, look);

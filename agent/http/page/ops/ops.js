@@ -25,6 +25,7 @@ const server = Object.assign(new EventTarget(), { health: null });
 let leave = null; // stops the view that is shown
 let stream = null;
 let asking = false; // for the key
+let looking = false;
 
 /** Where `#/view/id?filters` leads. */
 function place() {
@@ -61,12 +62,15 @@ async function show(focus = true) {
 }
 
 async function look() {
+  looking = true;
   try {
     server.health = await ask("GET", "health");
     if (!asking) $("notices").replaceChildren();
   } catch (error) {
     server.health = null;
     if (!refused(error) && $("notices").textContent !== error.message) $("notices").replaceChildren(trouble(error));
+  } finally {
+    looking = false;
   }
   tell(server.health);
   server.dispatchEvent(new Event("health"));
@@ -123,6 +127,7 @@ async function begin(focus = true) {
 addEventListener("hashchange", () => asking || show());
 setInterval(() => ($("clock").textContent = clock()), 1000);
 $("clock").textContent = clock();
-setInterval(() => document.hidden || asking || look(), HEALTH_MS);
-document.addEventListener("visibilitychange", () => document.hidden || asking || look());
+const lookAgain = () => document.hidden || asking || looking || look();
+setInterval(lookAgain, HEALTH_MS);
+document.addEventListener("visibilitychange", lookAgain);
 begin(false);
