@@ -357,6 +357,38 @@ async def test_a_tab_that_nobody_looks_at_follows_nothing(tmp_path: Path) -> Non
         await live
 
 
+async def test_a_call_ends_on_its_page_though_no_record_is_kept(tmp_path: Path) -> None:
+    async with (
+        ops_site(tmp_path, records={"enabled": False}) as site,
+        opened(None, tmp_path, site.url, **LOOKS["light"]) as page,
+    ):
+        live = site.call("alice", OPEN, ends=None)
+        await page.get_by_role("link", name="alice").click()
+        await expect(page.locator(".log")).to_contain_text("We open at noon.")
+        await site.sessions.live()[0].hangup()
+        await live
+        await expect(page.locator("main .pill")).to_have_text("Operator hung up")
+        await expect(page.get_by_role("button", name="Hang up…")).to_be_hidden()
+        await expect(page.get_by_text("There is no record of it")).to_be_visible()
+        await expect(page.locator(".log")).to_contain_text("We open at noon.")
+
+
+async def test_a_call_is_shown_before_its_recording_is(tmp_path: Path) -> None:
+    async with ops_site(tmp_path, recordings={"enabled": True}) as site:
+        await site.call("alice", TABLE, after_s=5)  # behind the announcement
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        async with opened(None, tmp_path, f"{site.url}#/calls", **LOOKS["light"]) as page:
+            held: list[Route] = []
+            await page.route("**/peaks*", lambda route: held.append(route))
+            await page.locator("a.row", has_text="alice").click()
+            await expect(page.locator(".log .caller")).to_contain_text("a table for two")
+            await held[0].abort()
+            await page.unroute("**/peaks*")
+            await page.get_by_role("button", name="Try again").click()
+            await expect(page.locator(".player canvas")).to_be_visible()
+            await expect(page.get_by_role("button", name="Play from").first).to_be_visible()
+
+
 class Nodes:
     """Five of a cluster, of which the second has a call, too."""
 

@@ -4,9 +4,9 @@ import { ask } from "../http.js";
 import { confirm } from "./dialog.js";
 import { full, h, heading, icon, length, ms, pill, seconds, trouble, words } from "./dom.js";
 import { STAGES, cause, clustered, slow, who } from "./names.js";
+import { paced } from "./pacing.js";
 import { Player } from "./player.js";
 
-const SOON_MS = 500;
 const TRUTH_MS = 5000;
 
 export async function show(page, { id, server, signal }) {
@@ -14,16 +14,40 @@ export async function show(page, { id, server, signal }) {
   const head = h("div");
   const actions = h("div", { class: "actions", role: "group", "aria-label": "Act on the call", hidden: true });
   const failed = h("div");
+  const gone = h("p", { class: "soft", hidden: true }, "The call is over. There is no record of it, or none yet.");
   const sound = h("div", { class: "sound" });
   let player = null; // once the call is over, where it was recorded
+  let hearing = null; // while its outlines are fetched
+  let recorded = false; // what is shown is what is kept of the call
   const log = h("ol", { class: "log" });
   const facts = h("dl", { class: "facts" });
   let call = null;
   let open = new Set(); // answers whose waterfall is open, by when they began
 
   async function refresh() {
-    call = await ask("GET", path);
-    if (signal.aborted) return;
+    let now;
+    try {
+      now = await ask("GET", path);
+    } catch (error) {
+      if (error.status === 404 && call) over({ ended: new Date().toISOString() });
+      if (call?.state === "ended") gone.hidden = false;
+      throw error;
+    }
+    if (signal.aborted || (call?.state === "ended" && now.state !== "ended")) return;
+    call = now;
+    recorded = call.state === "ended";
+    gone.hidden = true;
+    draw();
+  }
+
+  /** No more is known yet, and perhaps never, than what is shown. */
+  function over(how) {
+    if (signal.aborted || call.state === "ended") return;
+    call = { ...call, ...how, state: "ended" };
+    draw();
+  }
+
+  function draw() {
     const state = `${call.state} ${call.cause}`;
     if (head.dataset.state !== state) head.replaceChildren(title(call));
     head.dataset.state = state;
@@ -31,11 +55,11 @@ export async function show(page, { id, server, signal }) {
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
     const end = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
-    if (call.state === "ended" && call.recording && !player) await hear();
     log.replaceChildren(...happened(call, open, player));
     if (focused) log.querySelector(`[data-at="${focused}"] summary`)?.focus({ preventScroll: true });
     if (end && call.state !== "ended") scrollTo(0, document.documentElement.scrollHeight);
     act();
+    if (recorded && call.recording && !player) hearing ??= hear().finally(() => (hearing = null));
   }
 
   async function hear() {
@@ -43,11 +67,13 @@ export async function show(page, { id, server, signal }) {
     try {
       await made.load();
     } catch (error) {
-      sound.replaceChildren(h("p", { class: "soft" }, error.status === 404 ? "The recording isn't kept any more, or on another machine." : error.message));
+      sound.replaceChildren(error.status === 404 ? h("p", { class: "soft" }, "The recording isn't kept any more, or on another machine.") : trouble(error, draw));
       return;
     }
+    if (signal.aborted) return;
     player = made;
     sound.replaceChildren(player.element);
+    draw();
     player.addEventListener("turn", () => {
       for (const entry of log.children) entry.toggleAttribute("data-now", entry.dataset.at === player.now?.at);
     });
@@ -100,18 +126,16 @@ export async function show(page, { id, server, signal }) {
     }
   }
 
-  let waiting = null;
-  const soon = () => {
-    waiting ??= setTimeout(() => {
-      waiting = null;
-      if (!signal.aborted && call && call.state !== "ended") refresh().catch(() => {});
-    }, SOON_MS);
-  };
+  const soon = paced(async () => signal.aborted || !call || recorded || refresh());
 
-  page.append(head, actions, failed, sound, h("div", { class: "columns" },
+  page.append(head, actions, failed, gone, sound, h("div", { class: "columns" },
     h("section", { "aria-labelledby": "said" }, h("h2", { id: "said" }, "What was said"), log),
     h("aside", { "aria-labelledby": "about" }, h("h2", { id: "about" }, "The call"), facts)));
-  server.addEventListener("event", ({ detail }) => detail.session === id && soon(), { signal });
+  server.addEventListener("event", ({ detail }) => {
+    if (detail.session !== id) return;
+    if (detail.type === "ended" && call) over({ ended: detail.at, cause: detail.cause });
+    soon();
+  }, { signal });
   server.addEventListener("here", soon, { signal });
   const timer = setInterval(() => document.hidden || soon(), TRUTH_MS);
   const ticking = setInterval(() => {
