@@ -149,21 +149,22 @@ class Voicemail:
         return path if id in self._messages and path.is_file() else None
 
     def delete(self, id: str) -> bool:
-        """Forget a message; whether there was one."""
-        if self._messages.pop(id, None) is None:
+        """Forget a message; whether there was one. Raises OSError where it stays."""
+        message = self._messages.pop(id, None)  # first: what is written meanwhile goes as well
+        if message is None:
             return False
-        self._erase(id)
+        try:
+            self._erase(id)
+        except OSError:
+            self._messages[id] = message
+            raise
         return True
 
     async def forget(self, caller: str) -> int:
-        """Delete all of a caller's; returns how many."""
+        """Delete all of a caller's; returns how many. Raises OSError where one stays."""
         await self.look()
-        gone = [id for id, message in self._messages.items() if message.caller == caller]
-        for id in gone:
-            del self._messages[id]
-        for id in gone:
-            await asyncio.to_thread(self._erase, id)
-        return len(gone)
+        theirs = [message.id for message in self.messages if message.caller == caller]
+        return sum([await asyncio.to_thread(self.delete, id) for id in theirs])
 
     async def _keep(self, message: Message, writing: asyncio.Task[None]) -> None:
         await asyncio.shield(writing)

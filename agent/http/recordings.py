@@ -17,7 +17,7 @@ from agent.http.call_control import possible
 from agent.http.call_views import SessionView
 from agent.http.contracts import Calls
 from agent.http.problems import ProblemError, responses
-from agent.http.sessions import deletable, find
+from agent.http.sessions import RECORDINGS, deletable, find
 from agent.recordings.file import peaks
 from agent.recordings.recordings import Recordings
 
@@ -108,7 +108,7 @@ def recordings_router(calls: Calls, recordings: Recordings) -> APIRouter:
         await kept(id)
         if recordings.live(id):
             raise ProblemError(409, "The call is still being recorded. Hang up first.")
-        with deletable():
+        with deletable(*RECORDINGS):
             await recordings.delete([id])
         return Response(status_code=204)
 

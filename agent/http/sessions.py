@@ -224,12 +224,13 @@ def sessions_router(
         caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],
     ) -> Forgotten:
         """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
-        messages = await voicemail.forget(caller) if voicemail else 0
+        with deletable(*MESSAGES):
+            messages = await voicemail.forget(caller) if voicemail else 0
         with readable():
             heard = 0
             if past and recordings:  # before the records go, which say whose they are
                 ids = await past.ids_with(caller)
-                with deletable():
+                with deletable(*RECORDINGS):
                     heard = await recordings.delete(ids)
             known = await past.forget(caller) if past else 0
         return Forgotten(calls=known, messages=messages, recordings=heard)
@@ -278,14 +279,17 @@ def readable() -> Iterator[None]:
         raise ProblemError(503, "The records' database is away. GET /health says why.") from error
 
 
+RECORDINGS, MESSAGES = ("Recordings", "recordings.folder"), ("Messages", "messages in state_dir")
+
+
 @contextmanager
-def deletable() -> Iterator[None]:
-    """Raises ProblemError where the recordings' disk keeps what is to go."""
+def deletable(what: str, where: str) -> Iterator[None]:
+    """Raises ProblemError where the disk keeps what is to go."""
     try:
         yield
     except OSError as error:
-        why = f"Recordings can't be deleted: {error.strerror or error}."
-        raise ProblemError(503, f"{why} Let offhook write to their folder (recordings.folder).") from error
+        why = f"{what} can't be deleted: {error.strerror or error}."
+        raise ProblemError(503, f"{why} Let offhook write to their folder ({where}).") from error
 
 
 Page = list[Call]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from agent.http.access import LISTEN, OPERATE, READ
 from agent.http.contracts import Elsewhere
 from agent.http.problems import ProblemError, responses
+from agent.http.sessions import MESSAGES, deletable
 from agent.voicemail import Message, Voicemail, Way
 
 
@@ -64,11 +65,12 @@ def voicemail_router(voicemail: Voicemail, elsewhere: Elsewhere | None = None) -
         return FileResponse(path, media_type="audio/wav")
 
     @router.delete(
-        "/{id}", summary="Delete one", status_code=204, dependencies=[OPERATE], responses=responses(404)
+        "/{id}", summary="Delete one", status_code=204, dependencies=[OPERATE], responses=responses(404, 503)
     )
     async def delete(id: str) -> Response:
-        if not voicemail.delete(id):
-            raise _unknown(id)
+        with deletable(*MESSAGES):
+            if not voicemail.delete(id):
+                raise _unknown(id)
         return Response(status_code=204)
 
     return router

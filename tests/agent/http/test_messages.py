@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import httpx2
@@ -58,6 +60,23 @@ async def test_who_is_forgotten_has_left_no_message(
     answer = await client.delete("/api/v1/sessions?from=alice")
     assert answer.json() == {"calls": 0, "messages": 1, "recordings": 0}
     assert list((tmp_path / "messages").iterdir()) == []
+    await voicemail.close()
+
+
+async def test_a_message_that_the_disk_keeps_is_told_and_stays(
+    client: httpx2.AsyncClient, voicemail: Voicemail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    id = voicemail.take(bytes(32_000), CallInfo("sip", "alice", "600"), persona="Joe", language="en")
+    await until(lambda: voicemail.messages[0].text is not None)
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "unlink", unlink)
+        for what in (f"messages/{id}", "sessions?from=alice"):
+            assert_problem(await client.delete(f"/api/v1/{what}"), 503, "Read-only file system. Let offhook")
+        assert [message.id for message in voicemail.messages] == [id]
+    assert (await client.delete("/api/v1/sessions?from=alice")).json()["messages"] == 1
     await voicemail.close()
 
 
