@@ -447,7 +447,7 @@ class Server:
         """Of calls whose process died."""
         self.metrics.lost(len(ids), PROCESS_DIED)
         if self.recorder:
-            await self.recorder.close_lost(ids)
+            self.recorder.close_lost(ids)
         if self.sessions.held:
             await self.sessions.held.gone(ids)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +34,7 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.sql import Select
 
 from agent.records.query import Query
-from agent.records.tables import Action, Base, Call, Problem, ToolCall, Turn
+from agent.records.tables import Action, Base, Call, Delivery, Problem, ToolCall, Turn
 from config.errors import ConfigError
 from config.settings import Settings
 
@@ -64,6 +64,7 @@ class Database:
         # A file is one node's, whatever its host is called: a container's name changes.
         shared = self.url.get_backend_name() != "sqlite"
         self.node = settings.records.node or (socket.gethostname() if shared else "local")
+        self._delivers = settings.webhook.calls
         self._engine: AsyncEngine | None = None
         self.opened = False
 
@@ -97,12 +98,16 @@ class Database:
         """Of this node's calls; returns how many that were."""
         last = select(func.max(Turn.at)).where(Turn.call_id == Call.id).scalar_subquery()
         async with self.session() as session:
-            closed = await session.execute(
-                update(Call)
+            closed = await session.scalars(
+                update(core(Call))
                 .where(Call.node == self.node, Call.ended.is_(None), which)
                 .values(ended=func.coalesce(last, Call.began), cause=PROCESS_DIED)
+                .returning(core(Call).c.id)
             )
-        return int(closed.rowcount)  # type: ignore[attr-defined]
+            ids = list(closed)
+            for id in ids:
+                await self.deliver(session, id)
+        return len(ids)
 
     async def try_out(self) -> None:
         """Connect and ask something, changing nothing."""
@@ -135,6 +140,13 @@ class Database:
         there = await session.execute(_row_changed(rows), {**columns, **key})
         if not there.rowcount:  # type: ignore[attr-defined]
             await session.execute(rows.insert(), columns)
+
+    async def deliver(self, session: AsyncSession, id: str) -> None:
+        """Have the record of a call that is over posted, where records are."""
+        if self._delivers:
+            now = datetime.now(UTC)
+            due = {"call_id": id, "node": self.node, "since": now, "due": now, "tries": 0}
+            await self.put(session, Delivery, due)
 
     async def call(self, id: str) -> Call | None:
         """One that is over, with all that is known of it."""

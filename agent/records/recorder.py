@@ -30,7 +30,7 @@ from agent.observer import Observed, Observer
 from agent.records import aside
 from agent.records.columns import Columns, moment, recording, storable
 from agent.records.database import Database, core
-from agent.records.tables import Action, Call, Delivery, Problem, ToolCall, Turn
+from agent.records.tables import Action, Call, Problem, ToolCall, Turn
 from config.settings import Settings
 from models.pool import ComponentHealth
 from transports.call import EndReason, MediaStats
@@ -89,7 +89,6 @@ class Recorder(Observer):
         """
         self._alone = alone
         self._settings = settings.records
-        self._delivers = settings.webhook.calls
         self._models = models
         self.database = Database(settings)
         self._started = datetime.now(UTC)
@@ -97,6 +96,7 @@ class Recorder(Observer):
         self._written: dict[str, _Snapshot] = {}  # of calls that aren't over
         self._aside = aside.Aside(settings.state_dir / "records", inherits=alone)
         self._doubtful: set[str] = set()  # calls of which a commit that failed may have come through
+        self._orphans: set[str] = set()  # calls whose process died, and that aren't closed yet
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._error = ""
@@ -139,9 +139,10 @@ class Recorder(Observer):
         """Calls that aren't written."""
         return len(self._waiting) + len(self._aside)
 
-    async def close_lost(self, ids: Sequence[str]) -> None:
+    def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
-        await self._try(self.database.close_lost(ids))
+        self._orphans.update(ids)
+        self._wake.set()
 
     def began(self, call: Observed) -> None:
         used = {
@@ -211,7 +212,7 @@ class Recorder(Observer):
                 await self._try(self._open())
             elif self._alone and time.monotonic() >= self._sweeps_at:
                 await self._try(self._sweep())
-            if self.database.opened and self._queued:
+            if self.database.opened and (self._queued or self._orphans):
                 await self._try(self._flush())
             self._wake.clear()
             if self._error:
@@ -257,6 +258,9 @@ class Recorder(Observer):
 
     async def _flush(self) -> None:
         """Write what waits. Raises if the database is away."""
+        if orphans := list(self._orphans):
+            await self.database.close_lost(orphans)
+            self._orphans.difference_update(orphans)
         while batch := dict(islice(self._waiting.items(), _BATCH)):
             try:
                 await self._write(batch)
@@ -289,7 +293,7 @@ class Recorder(Observer):
                 record = await asyncio.to_thread(self._aside.get, id)
                 async with self.database.session() as session:
                     await aside.write(self.database, session, id, record)
-                    await self._deliver(session, id)
+                    await self.database.deliver(session, id)
             except FileNotFoundError:  # somebody has tidied up
                 logger.warning("call %s: its record is gone from the disk", id)
             except Exception as error:  # as one that waits in memory
@@ -335,7 +339,7 @@ class Recorder(Observer):
                 said = before.said if before else _Said()
                 await self._write_said(session, id, said, snapshot.said, doubtful=id in doubtful)
                 if snapshot.over:
-                    await self._deliver(session, id)
+                    await self.database.deliver(session, id)
         self._doubtful -= batch.keys()
         for id, snapshot in batch.items():
             self._written[id] = snapshot
@@ -343,12 +347,6 @@ class Recorder(Observer):
                 del self._waiting[id]
                 if snapshot.over:
                     del self._written[id]
-
-    async def _deliver(self, session: AsyncSession, id: str) -> None:
-        if self._delivers:
-            now = datetime.now(UTC)
-            due = {"call_id": id, "node": self.database.node, "since": now, "due": now, "tries": 0}
-            await self.database.put(session, Delivery, due)
 
     async def _write_said(
         self, session: AsyncSession, id: str, before: _Said, now: _Said, *, doubtful: bool

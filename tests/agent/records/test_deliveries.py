@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from agent.http.server import HttpServer
 from agent.records import deliveries as module
+from agent.records.database import PROCESS_DIED
 from agent.records.deliveries import Deliveries, Summarize
 from agent.records.recorder import Recorder
 from agent.records.tables import Call
@@ -168,6 +169,19 @@ async def test_what_couldnt_be_posted_is_posted_after_the_next_start(post: Post)
     await post.receive(receiver)
     await post.start()
     await until(lambda: {call["id"] for call in receiver.data} == made)
+    await post.stop()
+
+
+async def test_a_call_whose_process_died_is_posted(post: Post) -> None:
+    receiver = Receiver()
+    await post.receive(receiver)
+    await post.start()
+    talk = Talk().recorded_by(post.recorder)
+    await until(lambda: post.recorder.health().queued == 0)
+    await post.stop()
+    await post.start()
+    await until(lambda: len(receiver.got) == 1)
+    assert [(call["id"], call["cause"]) for call in receiver.data] == [(talk.info.id, PROCESS_DIED)]
     await post.stop()
 
 

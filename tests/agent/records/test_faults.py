@@ -91,6 +91,23 @@ async def test_a_locked_database_is_written_when_it_is_free(tmp_path: Path) -> N
     await recorder.close()
 
 
+async def test_calls_of_a_process_that_died_are_closed_when_the_database_is_free(tmp_path: Path) -> None:
+    recorder = Recorder(Settings(state_dir=tmp_path))
+    await recorder.start()
+    talk = Talk().recorded_by(recorder)
+    await until(lambda: recorder.health().queued == 0)
+    with closing(sqlite3.connect(tmp_path / "calls.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.close_lost([talk.info.id])
+        await degraded(recorder, "database is locked")
+        other.execute("ROLLBACK")
+    await until(lambda: recorder.health().state == "ready")
+    call = await recorder.database.call(talk.info.id)
+    assert call
+    assert call.cause == database.PROCESS_DIED
+    await recorder.close()
+
+
 async def test_a_turn_goes_that_a_commit_in_doubt_had_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
