@@ -41,7 +41,8 @@ class Query:
             calls = calls.where(Call.began < self.until)
         if self.after is not None:
             began, id = self.after
-            calls = calls.where(or_(Call.began < began, (Call.began == began) & (Call.id < id)))
+            # Without its first half the index isn't entered here, but walked from the newest call on.
+            calls = calls.where(Call.began <= began, or_(Call.began < began, Call.id < id))
         return calls.order_by(Call.began.desc(), Call.id.desc()).limit(self.limit)
 
     def behind(self, call: Call) -> Query:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import select, text, update
+from sqlalchemy.dialects import sqlite
 
 from agent.conversation import Action
 from agent.records import database
@@ -193,6 +194,23 @@ async def test_pages_and_filters(recorder: Recorder) -> None:
     late = await recorder.database.page(Query(caller="alice", since=since))
     assert [call.began.timestamp() for call in late] == [1_800_000_005.0]
     assert await recorder.database.page(Query(cause="drain")) == []
+
+
+async def test_a_later_page_begins_where_the_one_before_ended(tmp_path: Path) -> None:
+    """And isn't counted off from the newest call."""
+    recorder = Recorder(Settings(state_dir=tmp_path))
+    await recorder.start()
+    page = Query(after=(datetime.now(UTC), "9f2c51d07a3e")).narrow(
+        select(Call).where(Call.ended.is_not(None))
+    )
+    query = page.compile(dialect=sqlite.dialect())  # its values are unknown to the planner
+    assert query.positiontup
+    async with recorder.database.session() as session:
+        connection = await session.connection()
+        unknown = (None,) * len(query.positiontup)
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", unknown)
+    assert [step.detail for step in plan] == ["SEARCH calls USING INDEX calls_by_time (began<?)"]
+    await recorder.close()
 
 
 @pytest.mark.parametrize("text", ["", "x", "bm9wZQ==", "W10=", "WyJhIiwgImIiXQ=="])
