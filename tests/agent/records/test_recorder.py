@@ -435,6 +435,25 @@ async def test_what_an_earlier_offhook_wrote_is_brought_up_to_date(
     await recorder.close()
 
 
+async def test_bringing_it_up_to_date_can_be_done_again_where_it_broke_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks_off(*_: object, **__: object) -> None:
+        raise OSError("The disk is full.")
+
+    upgrade = command.upgrade
+    first = Database(settings)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(command, "upgrade", lambda config, _: upgrade(config, "0007"))
+        await first.connect()
+    with monkeypatch.context() as broken:
+        broken.setattr("alembic.op.create_table", breaks_off)
+        with pytest.raises(OSError, match="disk is full"):
+            await first.connect()
+    await first.connect()
+    await first.close()
+
+
 def test_a_database_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.records.database.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="pip install"):
