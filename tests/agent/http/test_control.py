@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import websockets
 from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
 
 from agent.conversation import Turn
 from agent.events import Events
@@ -20,6 +21,7 @@ from models.errors import ModelFailed
 from models.nvml import Gpu
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeComponent, FakeEndpoint, FakeModels
+from tests.waiting import until
 from transports.call import MediaStats
 
 
@@ -241,14 +243,34 @@ async def test_a_call_that_doesnt_end_in_time_is_ending(
     assert (await client.get(f"/api/v1/sessions/{call.info.id}")).json()["state"] == "ending"
 
 
-async def test_head_is_answered_as_get_but_for_what_never_ends(serve: Serve) -> None:
+async def test_head_is_answered_as_get(serve: Serve) -> None:
     app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), events=Events())
     client = await serve(app)
     for path in ("/livez", "/readyz", "/health", "/nothing", "/api/v1/sessions"):
         head, whole = await client.head(path), await client.get(path)
         assert (head.status_code, head.content) == (whole.status_code, b"")
         assert head.headers["Content-Type"] == whole.headers["Content-Type"]
-    assert (await client.head("/api/v1/events")).status_code == 405
+
+
+async def test_head_makes_no_more_of_a_body_than_its_beginning(serve: Serve) -> None:
+    events, made = Events(), []
+    app = create_app(settings=Settings(), calls=FakeCalls(), models=FakeModels(), events=events)
+
+    async def numbers() -> AsyncIterator[str]:
+        try:
+            for number in range(10_000):
+                yield f"{number}\n"
+                await asyncio.sleep(0)
+        finally:
+            made.append(number)
+
+    app.add_api_route("/numbers", lambda: StreamingResponse(numbers()))
+    client = await serve(app)
+    assert (await client.head("/numbers")).status_code == 200
+    await until(lambda: bool(made))
+    assert made[0] < 1000
+    assert (await client.head("/api/v1/events")).headers["Content-Type"].startswith("text/event-stream")
+    await until(lambda: not events._readers)
 
 
 async def test_unknown_paths_and_methods_are_problems(client: httpx2.AsyncClient) -> None:
