@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -387,6 +388,28 @@ async def test_a_call_is_shown_before_its_recording_is(tmp_path: Path) -> None:
             await page.get_by_role("button", name="Try again").click()
             await expect(page.locator(".player canvas")).to_be_visible()
             await expect(page.get_by_role("button", name="Play from").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "midnight", "hours"),
+    [
+        ("Asia/Kolkata", "2026-11-28T20:10:00Z", "2026-11-28T18:30:00.000Z", 3),
+        ("Europe/Berlin", "2026-10-25T09:00:00Z", "2026-10-24T22:00:00.000Z", 12),  # clocks have gone back
+    ],
+)
+async def test_today_begins_at_midnight(
+    tmp_path: Path, zone: str, now: str, midnight: str, hours: int
+) -> None:
+    look = LOOKS["light"] | {"timezone_id": zone}
+    async with ops_site(tmp_path) as site, opened(None, tmp_path, site.url, **look) as page:
+        await page.clock.set_fixed_time(now)
+        async with (
+            page.expect_request("**/api/v1/sessions?*") as sessions,
+            page.expect_request("**/api/v1/stats?*") as stats,
+        ):
+            await page.get_by_role("link", name="Calls", exact=True).click()
+        assert parse_qs(urlsplit((await sessions.value).url).query)["since"] == [midnight]
+        assert (await stats.value).url.endswith(f"?hours={hours}")
 
 
 class Nodes:

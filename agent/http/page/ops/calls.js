@@ -1,7 +1,7 @@
 // Calls that are over, with filters and pages.
 
 import { ask } from "../http.js";
-import { empty, h, heading, length, ms, pill, seconds, trouble, when, zone } from "./dom.js";
+import { empty, h, heading, length, midnight, ms, pill, seconds, trouble, when, zone } from "./dom.js";
 import { CAUSES, cause, clustered, over, slow, who } from "./names.js";
 
 const LIMIT = 50;
@@ -15,13 +15,14 @@ export async function show(page, { query, server, signal }) {
     transport: query.get("transport") ?? "",
     from: query.get("from") ?? "",
   };
-  const hours = span(chosen.period);
+  const since = begins(chosen.period);
+  const hours = since && nth(Date.now()) - nth(since) + 1; // the API counts by whole ones
   const results = h("div", { class: "results" });
   const causes = h("div", { class: "causes", role: "group", "aria-label": "Causes" });
   page.append(heading("Calls"), filters(chosen), causes, results);
 
   const asked = new URLSearchParams({ state: "ended", limit: LIMIT });
-  if (hours) asked.set("since", new Date(first(hours)).toISOString());
+  if (since) asked.set("since", new Date(since).toISOString());
   for (const name of ["cause", "transport", "from"]) if (chosen[name]) asked.set(name, chosen[name]);
   if (query.get("cursor")) asked.set("cursor", query.get("cursor"));
 
@@ -43,13 +44,13 @@ export async function show(page, { query, server, signal }) {
   await fill();
 }
 
-/** Hours from the beginning of a period on, this one among them; null for all. The API counts by whole hours. */
-function span(period) {
-  if (period === "all") return null;
-  return period === "today" ? new Date().getHours() + 1 : Number(period) || 24;
-}
+const nth = (time) => Math.floor(time / HOUR_MS);
 
-const first = (hours) => (Math.floor(Date.now() / HOUR_MS) - hours + 1) * HOUR_MS;
+/** When a period did, this hour being its last; null for all. */
+function begins(period) {
+  if (period === "all") return null;
+  return period === "today" ? midnight() : (nth(Date.now()) - (Number(period) || 24) + 1) * HOUR_MS;
+}
 
 function go(chosen, change) {
   const wanted = Object.entries({ ...chosen, ...change }).filter(([name, value]) => value && !(name === "period" && value === "today"));

@@ -37,6 +37,7 @@ export const empty = (title, ...text) => h("div", { class: "empty" }, h("p", nul
 // Times are this browser's. The clock in the header has the zone, as each time has when it is pointed at.
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
 const ZONED = new Intl.DateTimeFormat(undefined, {
@@ -47,10 +48,13 @@ export const zone = ZONED.formatToParts(new Date()).find((part) => part.type ===
 
 export function when(iso) {
   const date = new Date(iso);
-  const today = DAY.format(date) === DAY.format(new Date());
+  const today = date.toDateString() === new Date().toDateString();
+  const day = date.getFullYear() === new Date().getFullYear() ? DAY : DATE;
   return h("time", { datetime: iso, title: FULL.format(date) },
-    today ? TIME.format(date) : `${DAY.format(date)}, ${TIME.format(date)}`);
+    today ? TIME.format(date) : `${day.format(date)}, ${TIME.format(date)}`);
 }
+
+export const midnight = () => new Date().setHours(0, 0, 0, 0);
 
 export const hour = (iso) => HOUR.format(new Date(iso));
 export const full = (iso) => FULL.format(new Date(iso));

@@ -1,12 +1,13 @@
 // Who is on the line now.
 
 import { ask } from "../http.js";
-import { empty, h, heading, hour, length, ms, pill, seconds, words } from "./dom.js";
+import { empty, h, heading, hour, length, midnight, ms, pill, seconds, words } from "./dom.js";
 import { TONES, clustered, failed, over, slow, who } from "./names.js";
 import { paced } from "./pacing.js";
 
 const TRUTH_MS = 5000; // states change without an event
 const STATS_MS = 60_000;
+const HOUR_MS = 3_600_000;
 
 export async function show(page, { server, signal }) {
   const said = new Map(); // a call's last words, by its id
@@ -87,15 +88,15 @@ export async function show(page, { server, signal }) {
 
   let hours = []; // the last day's
   async function look() {
-    ({ hours } = await ask("GET", "api/v1/stats?hours=24").catch(() => ({ hours: [] })));
+    ({ hours } = await ask("GET", "api/v1/stats?hours=26").catch(() => ({ hours: [] })));
     if (!signal.aborted) summarize();
   }
 
   function summarize() {
     const found = server.health ? warnings(server.health) : [];
     if (found.map((one) => one.textContent).join("") !== sick.textContent) sick.replaceChildren(...found);
-    const midnight = new Date().setHours(0, 0, 0, 0);
-    const today = hours.filter((hour) => new Date(hour.since) >= midnight);
+    const first = midnight() - HOUR_MS; // not every zone's days begin with an hour
+    const today = hours.filter((hour) => new Date(hour.since) > first);
     const all = today.reduce((sum, hour) => sum + hour.calls, 0);
     const bad = today.reduce((sum, hour) => sum + Object.entries(hour.causes).reduce((n, [name, of]) => n + (failed(name) ? of : 0), 0), 0);
     const last = hours.findLast((hour) => hour.answers);
