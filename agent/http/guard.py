@@ -66,7 +66,10 @@ class ApiKeyGuard:
         await self._app(scope, receive, send)
 
     def _while_held(self, scope: Scope, send: Send) -> Send:
-        """Ends a stream once its key can't be used any more. What has a length ends by itself."""
+        """Ends what goes on for ever once its key can't be used any more.
+
+        An export ends by itself, and would look whole.
+        """
         given = self._given(Headers(scope=scope)) or ""
         looked_at, endless, over = time.monotonic(), True, False
 
@@ -75,7 +78,8 @@ class ApiKeyGuard:
             if over:
                 return
             if message["type"] == "http.response.start":
-                endless = "content-length" not in Headers(raw=message["headers"])
+                kind = Headers(raw=message["headers"]).get("content-type", "")
+                endless = kind.startswith("text/event-stream")
             elif endless and message["type"] in _STREAMED and time.monotonic() - looked_at >= LOOK_AGAIN_S:
                 looked_at = time.monotonic()
                 over = not await self._may_go_on(given)

@@ -21,11 +21,15 @@ from agent.http.app import create_app
 from agent.http.attempts import SOURCES, Rates
 from agent.http.keyring import Keyring, KeysAway, SpentKey, WrongKey
 from agent.records.keys import Keys
+from agent.records.query import Query
 from agent.records.recorder import Recorder
+from agent.records.tables import Call
 from config.settings import Settings
 from tests.agent.http.conftest import Serve
 from tests.agent.http.fakes import FakeCalls, FakeModels
+from tests.agent.records.conftest import Talk
 from tests.waiting import until
+from transports.call import EndReason, MediaStats
 
 CONFIGURED = "s3cret-s3cret-s3cret"
 
@@ -222,6 +226,31 @@ async def test_a_stream_ends_once_its_key_is_revoked(
         events.relay(Relayed("started", "b", "secret"))
         assert [line async for line in lines] == [""]
     await until(lambda: not events._readers)
+
+
+async def test_an_export_is_whole_though_its_key_is_revoked(
+    streaming: tuple[httpx2.AsyncClient, Events],
+    recorder: Recorder,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, _ = streaming
+    for _ in range(12):
+        talk = Talk().recorded_by(recorder)
+        recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+    await until(lambda: recorder.health().queued == 0)
+    key, _ = await keys.create("desk", ["read"])
+    page = recorder.database.page
+
+    async def revoked(query: Query, *, whole: bool = False) -> list[Call]:
+        if query.after:
+            await keys.revoke("desk")
+        return await page(query, whole=whole)
+
+    monkeypatch.setattr(recorder.database, "page", revoked)
+    answer = await client.get("/api/v1/sessions/export", headers={"X-API-Key": key})
+    assert len(answer.text.splitlines()) == 12
+    assert (await client.get("/health", headers={"X-API-Key": key})).status_code == 401
 
 
 async def test_a_websocket_ends_once_its_key_is_revoked(
