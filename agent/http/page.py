@@ -5,10 +5,11 @@ Static files that need nothing of any other host.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 _TYPES = {
@@ -55,6 +56,11 @@ def page_router(*, calls: bool = True) -> APIRouter:
 
 
 def _add(router: APIRouter, path: str, body: bytes, kind: str, headers: Mapping[str, str]) -> None:
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    tagged = {**headers, "ETag": tag}
+
     @router.get(path)
-    async def serve() -> Response:
-        return Response(body, media_type=kind, headers=headers)
+    async def serve(request: Request) -> Response:
+        if tag in request.headers.get("If-None-Match", ""):
+            return Response(status_code=304, headers=tagged)
+        return Response(body, media_type=kind, headers=tagged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -312,13 +313,11 @@ def _as_json_lines(page: Page) -> str:
 
 async def _csv_lines(first: Page, more: AsyncIterator[Page]) -> AsyncIterator[str]:
     written = io.StringIO()
-    table: csv.DictWriter[str] | None = None
+    table = csv.DictWriter(written, [field.alias or name for name, field in SessionView.model_fields.items()])
+    table.writeheader()
     async for page in _chained(first, more):
         for call in page:
             row = SessionView.of_record(call).model_dump(mode="json")
-            if table is None:
-                table = csv.DictWriter(written, list(row))
-                table.writeheader()
             table.writerow({name: _cell(value) for name, value in row.items()})
         yield written.getvalue()
         written.seek(0)
@@ -334,4 +333,5 @@ async def _chained(first: Page, more: AsyncIterator[Page]) -> AsyncIterator[Page
 def _cell(value: object) -> object:
     """What no spreadsheet takes for a formula: callers choose their names."""
     text = " ".join(value) if isinstance(value, list) else value
+    text = json.dumps(text) if isinstance(text, dict) else text
     return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

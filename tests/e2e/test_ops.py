@@ -354,8 +354,11 @@ async def test_a_tab_that_nobody_looks_at_follows_nothing(tmp_path: Path) -> Non
             await page.evaluate(hide, False)
         await expect(row(page, "alice").locator(".words")).to_contain_text("half past seven")
         await expect(page.get_by_text("What is shown may be old")).to_be_hidden()
+        await page.get_by_role("link", name="Calls", exact=True).click()
+        await expect(page.get_by_text("Those that end appear here.")).to_be_visible()
         await site.sessions.drain(0)
         await live
+        await expect(page.locator(".past-calls")).to_contain_text("alice")
 
 
 async def test_a_call_ends_on_its_page_though_no_record_is_kept(tmp_path: Path) -> None:
@@ -498,5 +501,6 @@ async def test_what_is_wrong_says_what_to_do(tmp_path: Path) -> None:
             await page.get_by_role("button", name="Take calls again").click()
             await expect(page.locator(".sentence")).to_contain_text("New calls are answered.")
             assert not site.sessions.draining
-            await page.goto(f"{site.url}#/call/nothing")
-            await expect(page.locator("main").get_by_role("alert")).to_contain_text("No live call has the id")
+            for no_id in ("%E0", "nothing"):
+                await page.goto(f"{site.url}#/call/{no_id}")
+                await expect(page.locator("main").get_by_role("alert")).to_contain_text(f"'{no_id}'")

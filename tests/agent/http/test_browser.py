@@ -83,6 +83,13 @@ async def test_the_page_comes_with_all_that_it_loads_and_from_nowhere_else(
         assert (await client.get(f"/{name}")).status_code == 200, name
 
 
+async def test_a_page_that_a_browser_has_isnt_sent_again(client: httpx2.AsyncClient) -> None:
+    page = await client.get("/docs/swagger-ui-bundle.js")
+    again = await client.get(page.url, headers={"If-None-Match": page.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await client.get(page.url, headers={"If-None-Match": '"another"'})).content == page.content
+
+
 # As published: https://registry.npmjs.org/uplot/-/uplot-1.6.32.tgz
 VENDORED = {
     "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",

@@ -103,6 +103,8 @@ async def test_export(client: httpx2.AsyncClient, recorder: Recorder) -> None:
     rows = list(csv.DictReader(table.splitlines()))
     assert [row["id"] for row in rows] == made[:1]
     assert rows[0]["from"] == "'=cmd()"  # no spreadsheet's formula
+    nobody = (await client.get("/api/v1/sessions/export?format=csv&from=nobody")).text
+    assert nobody.splitlines() == table.splitlines()[:1]
 
 
 async def test_forgetting_a_caller(client: httpx2.AsyncClient, recorder: Recorder) -> None:

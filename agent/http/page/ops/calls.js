@@ -3,6 +3,7 @@
 import { ask } from "../http.js";
 import { empty, h, heading, length, midnight, ms, pill, seconds, trouble, when, zone } from "./dom.js";
 import { CAUSES, cause, clustered, over, slow, who } from "./names.js";
+import { paced } from "./pacing.js";
 
 const LIMIT = 50;
 const HOUR_MS = 3_600_000;
@@ -26,6 +27,7 @@ export async function show(page, { query, server, signal }) {
   for (const name of ["cause", "transport", "from"]) if (chosen[name]) asked.set(name, chosen[name]);
   if (query.get("cursor")) asked.set("cursor", query.get("cursor"));
 
+  let none = false;
   async function fill() {
     try {
       const [{ sessions, next }, stats] = await Promise.all([
@@ -33,6 +35,7 @@ export async function show(page, { query, server, signal }) {
         hours && ask("GET", `api/v1/stats?hours=${hours}`).catch(() => null),
       ]);
       if (signal.aborted) return;
+      none = !sessions.length;
       causes.replaceChildren(...(stats ? counts(stats.hours, chosen) : []));
       results.replaceChildren(...(sessions.length ? [table(sessions, clustered(server.health)), pages(query, next)] : [nothing(chosen, query)]));
     } catch (error) {
@@ -41,6 +44,8 @@ export async function show(page, { query, server, signal }) {
       results.replaceChildren(trouble(error, fill));
     }
   }
+  const soon = paced(async () => signal.aborted || fill());
+  server.addEventListener("event", ({ detail }) => detail.type === "ended" && none && soon(), { signal });
   await fill();
 }
 

@@ -31,7 +31,11 @@ let looking = false;
 function place() {
   const [path, query] = location.hash.slice(1).split("?");
   const [, view, ...rest] = path.split("/");
-  return { view: view in VIEWS ? view : "live", id: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
+  let id = rest.join("/");
+  try {
+    id = decodeURIComponent(id);
+  } catch {} // no call has such an id
+  return { view: view in VIEWS ? view : "live", id, query: new URLSearchParams(query) };
 }
 
 async function show(focus = true) {
