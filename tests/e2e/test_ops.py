@@ -16,15 +16,18 @@ import httpx2
 import pytest
 import soundfile
 from playwright.async_api import Page, Route, expect
+from sqlalchemy import update
 
 from agent.cluster.node import Node, State
 from agent.http.call_views import Sessions, SessionView
 from agent.records.query import Query
+from agent.records.tables import Call
 from models.pool import ComponentHealth
 from tests.agent.http.fakes import FakeCalls
+from tests.agent.records.conftest import Talk
 from tests.e2e.browser import opened, until
 from tests.e2e.ops_site import SAID, Site, ops_site
-from transports.call import EndReason
+from transports.call import EndReason, MediaStats
 
 pytestmark = pytest.mark.peers
 expect.set_options(timeout=30_000)  # the machine may be busy
@@ -413,6 +416,35 @@ async def test_today_begins_at_midnight(
             await page.get_by_role("link", name="Calls", exact=True).click()
         assert parse_qs(urlsplit((await sessions.value).url).query)["since"] == [midnight]
         assert (await stats.value).url.endswith(f"?hours={hours}")
+
+
+async def test_what_else_is_kept_of_a_call_and_all_as_a_file(tmp_path: Path) -> None:
+    key = "a key that is long enough"
+    slots = {"day": "2026-11-30", "people": 4, "name": None}
+    flow = {"task": "book_table", "step": "what", "waits_for": "name", "slots": slots}
+    async with ops_site(tmp_path, http={"api_key": key}) as site:
+        talk = Talk(flow=flow).recorded_by(site.recorder)
+        talk.conversation.agent_said("We open at noon.", cut_off=False)
+        talk.turns[0].sources = ("hours: Opening hours",)
+        site.recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+        await until(lambda: _true(site.recorder.health().queued == 0), 60)
+        async with site.recorder.database.session() as session:
+            await session.execute(update(Call).values(summary="Alice asked when we open."))
+        async with opened(None, tmp_path, f"{site.url}#/calls?period=all", **LOOKS["phone"]) as page:
+            await page.get_by_label("API key").fill(key)
+            await page.keyboard.press("Enter")
+            for name, text in (("CSV", ",alice,"), ("JSON Lines", "We open at noon.")):
+                async with page.expect_download() as saved:
+                    await page.get_by_role("link", name=f"Export {name}").click()
+                file = await saved.value
+                assert text in (await file.path()).read_text()
+            assert await fits(page)
+            await page.locator("a.row", has_text="alice").click()
+            await expect(page.get_by_text("Alice asked when we open.")).to_be_visible()
+            await expect(page.locator(".log .agent")).to_contain_text("From hours: Opening hours")
+            await expect(page.locator(".facts")).to_contain_text("book table, what, waits for name")
+            await expect(page.locator(".facts")).to_contain_text("day: 2026-11-30; people: 4; name: left out")
+            assert await fits(page)
 
 
 class Nodes:

@@ -15,6 +15,7 @@ export async function show(page, { id, server, signal }) {
   const actions = h("div", { class: "actions", role: "group", "aria-label": "Act on the call", hidden: true });
   const failed = h("div");
   const gone = h("p", { class: "soft", hidden: true }, "The call is over. There is no record of it, or none yet.");
+  const summary = h("p", { class: "sentence", hidden: true });
   const sound = h("div", { class: "sound" });
   let player = null; // once the call is over, where it was recorded
   let hearing = null; // while its outlines are fetched
@@ -51,6 +52,8 @@ export async function show(page, { id, server, signal }) {
     const state = `${call.state} ${call.cause}`;
     if (head.dataset.state !== state) head.replaceChildren(title(call));
     head.dataset.state = state;
+    summary.textContent = call.summary;
+    summary.hidden = !call.summary;
     facts.replaceChildren(...about(call, clustered(server.health)));
     open = new Set([...log.querySelectorAll("details[open]")].map((details) => details.dataset.at));
     const focused = document.activeElement?.closest?.(".log [data-at]")?.dataset.at;
@@ -128,7 +131,7 @@ export async function show(page, { id, server, signal }) {
 
   const soon = paced(async () => signal.aborted || !call || recorded || refresh());
 
-  page.append(head, actions, failed, gone, sound, h("div", { class: "columns" },
+  page.append(head, actions, failed, gone, summary, sound, h("div", { class: "columns" },
     h("section", { "aria-labelledby": "said" }, h("h2", { id: "said" }, "What was said"), log),
     h("aside", { "aria-labelledby": "about" }, h("h2", { id: "about" }, "The call"), facts)));
   server.addEventListener("event", ({ detail }) => {
@@ -170,6 +173,8 @@ function about(call, several) {
     ["Node", several && call.node],
     ["Sound", [call.codec, call.encryption ? `encrypted (${call.encryption})` : "not encrypted"].filter(Boolean).join(", ")],
     ["Persona", `${call.persona} (${call.language})`],
+    ["Flow", call.flow && stands(call.flow)],
+    ["Understood", call.flow && Object.entries(call.flow.slots).map(([name, value]) => `${words(name)}: ${shown(value)}`).join("; ")],
     ["Answers", answers.length && `${answers.length}, median ${ms(answers[(answers.length - 1) >> 1])}, slowest ${ms(answers.at(-1))}`],
     ["MOS", quality.mos?.toFixed(2)],
     ["Packets lost", lost],
@@ -181,6 +186,12 @@ function about(call, several) {
   ];
   return facts.filter(([, value]) => value).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)));
 }
+
+function stands({ task, step, waits_for: slot }) {
+  return [task && words(task), step && words(step), slot && `waits for ${words(slot)}`].filter(Boolean).join(", ") || "between tasks";
+}
+
+const shown = (value) => (value === null ? "left out" : typeof value === "string" ? value : JSON.stringify(value));
 
 /** Everything in the order in which it happened. */
 function happened(call, open, player) {
@@ -227,6 +238,7 @@ function spoken(call, turn, most, open, player) {
   const made = entry(call, turn.at, turn.speaker, turn.speaker === "caller" ? "Caller" : "Agent",
     h("p", null, turn.text),
     why.length > 0 && h("p", { class: "why" }, why.join(" · ")),
+    turn.sources.length > 0 && h("p", { class: "why" }, `From ${turn.sources.join(" · ")}`),
     parts.length > 0 && waterfall(turn, parts, most, open));
   if (player && turn.recorded_s != null) {
     const at = length(seconds(call.since, call.recording.began) + turn.recorded_s);

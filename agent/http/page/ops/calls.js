@@ -1,6 +1,6 @@
 // Calls that are over, with filters and pages.
 
-import { ask } from "../http.js";
+import { ask, hasKey, request } from "../http.js";
 import { empty, h, heading, length, midnight, ms, pill, seconds, trouble, when, zone } from "./dom.js";
 import { CAUSES, cause, clustered, over, slow, who } from "./names.js";
 import { paced } from "./pacing.js";
@@ -20,11 +20,15 @@ export async function show(page, { query, server, signal }) {
   const hours = since && nth(Date.now()) - nth(since) + 1; // the API counts by whole ones
   const results = h("div", { class: "results" });
   const causes = h("div", { class: "causes", role: "group", "aria-label": "Causes" });
-  page.append(heading("Calls"), filters(chosen), causes, results);
 
-  const asked = new URLSearchParams({ state: "ended", limit: LIMIT });
-  if (since) asked.set("since", new Date(since).toISOString());
-  for (const name of ["cause", "transport", "from"]) if (chosen[name]) asked.set(name, chosen[name]);
+  const fitting = new URLSearchParams();
+  if (since) fitting.set("since", new Date(since).toISOString());
+  for (const name of ["cause", "transport", "from"]) if (chosen[name]) fitting.set(name, chosen[name]);
+  const failed = h("div");
+  page.append(heading("Calls", h("span", { class: "spacer" }), ...["csv", "jsonl"].map((format) => exported(format, fitting, failed))),
+    filters(chosen), failed, causes, results);
+
+  const asked = new URLSearchParams([["state", "ended"], ["limit", LIMIT], ...fitting]);
   if (query.get("cursor")) asked.set("cursor", query.get("cursor"));
 
   let none = false;
@@ -47,6 +51,24 @@ export async function show(page, { query, server, signal }) {
   const soon = paced(async () => signal.aborted || fill());
   server.addEventListener("event", ({ detail }) => detail.type === "ended" && none && soon(), { signal });
   await fill();
+}
+
+/** All that fit, as a file. A link's own request can't carry the key. */
+function exported(format, fitting, failed) {
+  const href = `api/v1/sessions/export?${new URLSearchParams([["format", format], ...fitting])}`;
+  const download = `calls.${format}`;
+  const save = async (event) => {
+    event.preventDefault();
+    try {
+      const url = URL.createObjectURL(await (await request("GET", href)).blob());
+      h("a", { href: url, download }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      failed.replaceChildren();
+    } catch (error) {
+      failed.replaceChildren(trouble(error));
+    }
+  };
+  return h("a", { class: "button", href, download, click: hasKey() && save }, format === "csv" ? "Export CSV" : "Export JSON Lines");
 }
 
 const nth = (time) => Math.floor(time / HOUR_MS);
