@@ -327,6 +327,7 @@ class Server:
             bans=lambda: self.sip.bans if self.sip else (),
             accounts=lambda: self.sip.accounts if self.sip else (),
             past=self.recorder.database if self.recorder else None,
+            owed=self.recorder.owes if self.recorder else lambda: False,
             metrics=self.metrics,
             events=self.events,
             elsewhere=self.workers,

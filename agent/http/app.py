@@ -91,6 +91,7 @@ def create_app(
     bans: Callable[[], Sequence[Ban]] = tuple,
     accounts: Callable[[], Sequence[Account]] = tuple,
     past: Database | None = None,
+    owed: Callable[[], bool] = lambda: False,
     metrics: Metrics | None = None,
     events: Events | None = None,
     voicemail: Voicemail | None = None,
@@ -102,6 +103,8 @@ def create_app(
     body_bytes: dict[str, int] | None = None,
 ) -> FastAPI:
     """The application: the control plane, text where there is a `persona`, and further `routers`.
+
+    `owed`: records of calls that are over have yet to come into `past`.
 
     `body_bytes` are the routers' limits, by path. `api_key` is asked for it with each request, where the
     settings have one. Raises ValueError where a route that is for keys says no scope.
@@ -120,7 +123,7 @@ def create_app(
     app.include_router(control_router(calls, models, listeners, pulse, bans, accounts, elsewhere))
     if metrics:
         app.include_router(metrics_router(metrics, calls, models, listeners, pulse, bans, elsewhere, nodes))
-    app.include_router(sessions_router(calls, past, voicemail, recordings, elsewhere, nodes))
+    app.include_router(sessions_router(calls, past, owed, voicemail, recordings, elsewhere, nodes))
     if nodes:
         app.include_router(nodes_router(nodes))
     app.include_router(stats_router(past))

@@ -7,8 +7,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -31,6 +31,7 @@ from agent.records.tables import Call
 from agent.voicemail import Voicemail
 
 HANGUP_WAIT_S = 3.0
+WRITTEN_WAIT_S = 3.0
 LOOK_UP_S, MOST_LIVE = 1.0, 1000
 # Calls read at once, for an export: what is made of a page takes the event loop, which calls need. 200 with
 # their words took 0.4 s.
@@ -95,6 +96,7 @@ Filter = Annotated[_Filter, Depends()]
 def sessions_router(
     calls: Calls,
     past: Database | None,
+    owed: Callable[[], bool],
     voicemail: Voicemail | None,
     recordings: Recordings | None,
     elsewhere: Elsewhere | None = None,
@@ -224,7 +226,17 @@ def sessions_router(
     async def forget(
         caller: Annotated[str, Query(alias="from", description="The caller.", min_length=1)],
     ) -> Forgotten:
-        """Delete all that is kept of past calls with them, whoever called, and the messages they left."""
+        """Delete all that is kept of past calls with them, whoever called, and the messages they left.
+
+        503 while records of calls have yet to come into the database: they may be theirs.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITTEN_WAIT_S):
+                while owed():  # noqa: ASYNC110 - mostly not for long
+                    await asyncio.sleep(0.02)
+        if owed():
+            detail = "Calls that are over wait to be written down, and may be theirs."
+            raise ProblemError(503, f"{detail} Ask again when GET /health says of records that none waits.")
         with deletable(*MESSAGES):
             messages = await voicemail.forget(caller) if voicemail else 0
         with readable():

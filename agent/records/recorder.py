@@ -139,6 +139,10 @@ class Recorder(Observer):
         """Calls that aren't written."""
         return len(self._waiting) + len(self._aside)
 
+    def owes(self) -> bool:
+        """Whether records of calls that are over aren't in the database yet."""
+        return bool(self._aside) or any(snapshot.over for snapshot in self._waiting.values())
+
     def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
         self._orphans.update(ids)

@@ -126,6 +126,33 @@ async def test_forgetting_a_caller(client: httpx2.AsyncClient, recorder: Recorde
     }
 
 
+async def test_nobody_is_forgotten_while_calls_wait_to_be_written(
+    serve: Serve, recorder: Recorder, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> None:
+        raise OSError("The database is away.")
+
+    monkeypatch.setattr("agent.http.sessions.WRITTEN_WAIT_S", 0.05)
+    monkeypatch.setattr("agent.records.recorder.RETRY_S", 0.05)
+    app = create_app(
+        settings=settings,
+        calls=FakeCalls(),
+        models=FakeModels(),
+        past=recorder.database,
+        owed=recorder.owes,
+    )
+    client = await serve(app)
+    with monkeypatch.context() as away:
+        away.setattr(recorder.database, "session", gone)
+        talk = Talk().recorded_by(recorder)
+        recorder.ended(talk, EndReason.CALLER_HANGUP, MediaStats())
+        await until(lambda: recorder.health().state == "degraded")
+        refused = await client.delete("/api/v1/sessions?from=alice")
+        assert (refused.status_code, "wait to be written" in refused.json()["detail"]) == (503, True)
+    await until(lambda: not recorder.owes())
+    assert (await client.delete("/api/v1/sessions?from=alice")).json()["calls"] == 1
+
+
 async def test_without_records(serve: Serve, calls: FakeCalls) -> None:
     client = await serve(create_app(settings=Settings(), calls=calls, models=FakeModels()))
     assert await ids(client) == []
