@@ -12,6 +12,7 @@ from transports.sip.dispatcher import Dispatcher
 from transports.sip.door import Door
 from transports.sip.guard import Guard
 from transports.sip.hooks import MessageHooks
+from transports.sip.legacy import as_sent
 from transports.sip.libre import UDP
 from transports.sip.limits import source_of
 from transports.sip.message import Message, Reply
@@ -107,6 +108,8 @@ class Signalling:
     def _sent(self, message: Message, peer: Ip) -> Message | None:
         if self._worker:
             self._worker.sending(message)
+        if message.status:
+            message = as_sent(message)
         outgoing = self._dialogs.sent(message)
         return outgoing and self._door.told(outgoing, peer, self.addresses)
 

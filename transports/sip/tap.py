@@ -1,4 +1,7 @@
-"""Sees what the C stack reads and sends: each datagram before it is parsed, each message behind that."""
+"""Sees what the C stack reads and sends: each datagram before it is parsed, each message behind that.
+
+Datagrams that the stack wouldn't read for their age become such that it does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transports.sip.errors import SipError
+from transports.sip.legacy import with_branch, without_empty_lines
 from transports.sip.libre import TCP, TLS, UDP, Buffer, SocketAddress, udp_transports
 from transports.sip.limits import Source
 
@@ -21,6 +25,7 @@ _TRACED = ctypes.CFUNCTYPE(None, ctypes.c_bool, _int, _pointer, _pointer, _point
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "udp_register_helper": (_int, [_pointer, _pointer, _int, _pointer, _RECEIVED, _pointer]),
     "udp_helper_find": (_pointer, [_pointer, _int]),
+    "mbuf_write_mem": (_int, [_pointer, ctypes.c_char_p, ctypes.c_size_t]),
     "sip_set_trace_handler": (None, [_pointer, _TRACED]),
 }
 
@@ -53,9 +58,20 @@ class Tap:
         whatever it came by, before it is acted on; `sending(protocol, address)` of each that is about to
         leave, by an enum sip_transp and a `struct sa`.
         """
-        self._received = _RECEIVED(
-            lambda source, buffer, _: received(_source(source), Buffer.from_address(buffer).content)
-        )
+
+        def on_datagram(source: int, address: int, _: int) -> bool:
+            buffer = Buffer.from_address(address)
+            datagram = buffer.content
+            text = without_empty_lines(datagram)
+            if received(_source(source), text):
+                return True
+            if (text := with_branch(text)) != datagram:
+                start = buffer.end = buffer.pos
+                self._write(address, text, len(text))
+                buffer.pos = start
+            return False
+
+        self._received = _RECEIVED(on_datagram)
 
         def on_message(
             sent: bool, protocol: int, source: int, destination: int, message: int, size: int, _: int
@@ -72,6 +88,7 @@ class Tap:
 
     def attach(self, library: ctypes.CDLL, sip: int) -> None:
         """On the SIP thread, once it listens, and again when it listens on more. Raises SipError."""
+        self._write = library.mbuf_write_mem
         for transport in udp_transports(sip):
             if library.udp_helper_find(transport.sock, _LAYER):
                 continue
