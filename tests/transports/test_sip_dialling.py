@@ -273,8 +273,9 @@ async def test_a_call_that_wants_a_password_that_we_lack(challenge: str) -> None
         assert await soon(dialling.stopped) is EndReason.UNAUTHORIZED
 
 
+@pytest.mark.parametrize("others", [{}, {"SHA-512-256": "0", "MD5": "1", "SHA-256": "2"}])
 @pytest.mark.parametrize("secret", ["right", "wrong"])
-async def test_an_account_logs_in_where_it_calls(secret: str) -> None:
+async def test_an_account_logs_in_where_it_calls(secret: str, others: dict[str, str]) -> None:
     async with callee() as called:
         trunk = AccountSettings(
             server=called.address.partition("@")[2],
@@ -285,7 +286,10 @@ async def test_an_account_logs_in_where_it_calls(secret: str) -> None:
         )
         async with dialler(accounts={"trunk": trunk}) as server:
             _, dialling = await dial(server, "600", account="trunk")
-            asks = 'Proxy-Authenticate: Digest realm="pbx", nonce="1", algorithm=MD5\r\n'
+            asks = "".join(
+                f'Proxy-Authenticate: Digest realm="pbx", nonce="{nonce}", algorithm={algorithm}\r\n'
+                for algorithm, nonce in (others or {"MD5": "1"}).items()
+            )
             invite = await called.invited()
             assert "From: <sip:1001@" in invite
             called.reply(invite, "407 Proxy Authentication Required", headers=asks)

@@ -15,6 +15,7 @@ from config.sip import MediaEncryption
 from transports.sip import sdp
 from transports.sip.accounts import Account
 from transports.sip.dialog import Agreement, Dialog, DialogEvent
+from transports.sip.digest import answerable, parameters
 from transports.sip.encryption import Encryption, answering, keyless, mediaenc_of_offer, secured
 from transports.sip.message import Message, Reply, parameter
 from transports.sip.parties import Parties, parties, uri_of
@@ -159,7 +160,12 @@ class Dialogs:
         return self._dialogs.get(call_id) or self._early.get(call_id)
 
     def answered(self, response: Message, source: Ip) -> Message | None:
-        """A response to an INVITE or UPDATE of ours with SDP that the stack understands; None: as it is."""
+        """A response to an INVITE or UPDATE of ours with SDP that the stack understands; None: as it is.
+
+        As is a response that asks for a password.
+        """
+        if response.status >= 300:
+            return _answerable(response)
         dialog = self._begun(response.header("Call-ID"))
         if dialog is None or not (dialog.offer or response.body):
             return None
@@ -430,6 +436,22 @@ def _referring(request: Message) -> Message:
     if ours:
         request = request.replace("Referred-By", f"<{ours[1]}>")
     return request.replace("Refer-To", f"<{target}>")
+
+
+def _answerable(response: Message) -> Message | None:
+    """With one challenge of each realm: the stack gives up at a second, and at a kind that it lacks."""
+    headers: list[tuple[str, str]] = []
+    realms: set[str] = set()
+    for name, value in response.headers:
+        if name.lower() in ("www-authenticate", "proxy-authenticate"):
+            realm = parameters(value).get("realm", "")
+            if realm in realms or not answerable(value):
+                continue
+            realms.add(realm)
+        headers.append((name, value))
+    if not realms or len(headers) == len(response.headers):
+        return None
+    return replace(response, headers=tuple(headers))
 
 
 def _tags(sent: Message) -> tuple[str, str]:

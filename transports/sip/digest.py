@@ -92,13 +92,20 @@ class Unanswerable(Exception):
     """A challenge of a kind that is not known here."""
 
 
+def answerable(challenge: str) -> bool:
+    asked = parameters(challenge)
+    qops = {one.strip() for one in asked.get("qop", "").split(",")}
+    known = asked.get("algorithm", "MD5").lower() in _HASHES
+    return known and bool(asked.get("nonce")) and not qops.isdisjoint(("auth", ""))
+
+
 def answer(challenge: str, *, user: str, password: str, method: str, uri: str, count: int = 1) -> str:
     """The value of the Authorization that meets a challenge. Raises Unanswerable."""
+    if not answerable(challenge):
+        raise Unanswerable
     asked = parameters(challenge)
     algorithm = asked.get("algorithm", "MD5")
     qops = [one.strip() for one in asked.get("qop", "").split(",")]
-    if algorithm.lower() not in _HASHES or not asked.get("nonce") or not {"auth", ""}.intersection(qops):
-        raise Unanswerable
     given = {"username": user, "realm": asked.get("realm", ""), "nonce": asked["nonce"], "uri": uri}
     plain = {"algorithm": algorithm}
     if "auth" in qops:

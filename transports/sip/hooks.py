@@ -95,7 +95,8 @@ class MessageHooks:
     ) -> None:
         """What comes from whom it doesn't hear goes no further, and isn't answered.
 
-        `on_answer` sees what may answer an offer of ours, and gives another response in its place, or None.
+        `on_answer` sees what may answer an offer of ours, or asks for a password, and gives another response
+        in its place, or None.
 
         `making_call` gets the Call-ID of an INVITE and is entered while the stack makes a call of it, and
         `on_refused` gets the Call-ID of an INVITE that the stack turned down by itself.
@@ -187,7 +188,8 @@ class MessageHooks:
         """Whether another was handed on in its place."""
         try:
             msg = at(SipMessage, pointer)
-            if not 100 < msg.scode < 300 or piece(msg.cseq.met) not in (b"INVITE", b"UPDATE"):
+            offers = piece(msg.cseq.met) in (b"INVITE", b"UPDATE")
+            if not (offers and 100 < msg.scode < 300) and msg.scode not in (401, 407):
                 return False
             answer = self._on_answer(Message.parse(text_of(msg)), _sender(msg))
             if answer is None:
