@@ -193,9 +193,11 @@ def _sum(turn: str, code: str, last: Fraction | None) -> tuple[str, Fraction | N
     if words is None or not any(one.isalnum() for one in turn) or len(turn) > _LONGEST:
         return "", None
     said = _with_operators(turn, words, code)
-    sum_ = rf"(?:(?:the|el|il|le|les|o|os) )?(?P<sum>{_NUMBER}(?: [-+*/%] {_NUMBER})+)"
-    asked = rf"(?:{_POLITE}(?:{words.asks}) |{words.goes_on}){sum_}(?: (?:{words.behind}))?"
-    if match := re.fullmatch(asked, said):
+    sum_ = rf"(?:(?:the|el|il|o) )?(?P<sum>{_NUMBER}(?: [-+*/%] {_NUMBER})+)(?: (?:{words.behind}))?"
+    asked = re.fullmatch(rf"{_POLITE}(?:{words.asks}) {sum_}", said)
+    match = asked or re.fullmatch(rf"{words.goes_on}{sum_}", said)
+    # Alone, "once menos diez" is a time of day, and 20/3 a date.
+    if match and (asked or not re.search(r" [-/] ", match["sum"])):
         return _done(match["sum"].split(" "), words, code)
     if last is not None and (match := re.fullmatch(rf"(?:{words.goes_on})(?P<sum>[-+*/] {_NUMBER})", said)):
         return _done([_written(last, code), *match["sum"].split(" ")], words, code)
@@ -206,6 +208,10 @@ def _with_operators(turn: str, words: _Words, code: str) -> str:
     """The turn folded, with operators for the words and signs that stand for them."""
     for sign, operator in _SYMBOLS.items():
         turn = re.sub(sign, f" {words.says[operator]} ", turn)
+    turn = re.sub(r"\b[èÈéÉ]\b", words.says["="], turn)  # folded, it would be an "and" within a number
+    per_cent, _, of = words.says["%"].rpartition(" ")
+    if re.search(rf"\b{per_cent}\b(?! {of[0]})", turn.lower()):  # of what isn't said
+        return ""
     said = fold(turn, code)
     said = re.sub(rf"(?<=\d) (?:{words.percent}) (?=\d)", " % ", said)
     for operator, pattern in words.between.items():
