@@ -105,6 +105,57 @@ async def _true(value: bool) -> bool:
     return value
 
 
+async def test_a_call_is_held_by_the_keyboard_alone(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        keys, mute = page.keyboard, page.get_by_role("button", name="Mute")
+        await keys.press("m")
+        await expect(mute).to_have_attribute("aria-pressed", "true")
+        await keys.press("M")
+        await expect(mute).to_have_attribute("aria-pressed", "false")
+
+        await keys.press("k")
+        for _ in range(3):  # held
+            await keys.down("5")
+        await keys.up("5")
+        await page.get_by_role("button", name="7", exact=True).focus()
+        for _ in range(3):
+            await keys.down("Enter")
+        await keys.up("Enter")
+        await keys.press("#")
+        await until(lambda: _true(agent.keys.endswith("#")))
+        assert agent.keys == "57#"
+
+        await page.get_by_role("textbox").press_sequentially("mk5")
+        await expect(page.get_by_role("textbox")).to_have_value("mk5")
+        await expect(page.get_by_role("region", name="Keypad")).to_be_visible()
+        await keys.press("Escape")
+        await expect(page.get_by_role("region", name="Keypad")).to_be_hidden()
+        await expect(mute).to_have_attribute("aria-pressed", "false")
+
+
+async def test_keys_pressed_while_the_connection_is_lost_are_no_flood(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent, gone_s=30) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        await page.keyboard.press("k")
+        cable.cut()
+        try:
+            await expect(page.locator("#status")).to_contain_text("Connection lost", timeout=15_000)
+            for _ in range(60):
+                await page.keyboard.press("5")
+        finally:
+            cable.mend()
+        await expect(page.locator("#status")).to_contain_text("Connected again", timeout=15_000)
+        await page.get_by_role("textbox").fill("Still here")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("log")).to_contain_text("I can do that as well.")
+        assert not agent.ended
+
+
 @pytest.mark.parametrize("look", ["light", "phone"])
 async def test_a_test_number_is_dialled(cable: netns.Cable, tmp_path: Path, look: str) -> None:
     agent = PageAgent()

@@ -134,8 +134,8 @@ function connected() {
   requestAnimationFrame(tick);
   listDevices();
   if (!testNumbers.length) offerTests(); // the key is known now
-  // On a phone, focus would bring up the keyboard over everything.
-  if (matchMedia("(pointer: fine)").matches) $("text").focus({ preventScroll: true });
+  // Nothing to type into, where M, K and the keypad's keys would be text.
+  $("transcript").focus({ preventScroll: true });
 }
 
 function play(stream) {
@@ -277,13 +277,17 @@ async function changeMicrophone() {
 }
 
 function shortcut(event) {
-  if (!call || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-  if (event.key === "Escape") {
+  if (!call || event.ctrlKey || event.metaKey || event.altKey) return;
+  const key = event.key.toLowerCase();
+  if (key === "escape") {
     open("keypad", false);
     open("devices", false);
-  } else if (KEYS.includes(event.key) && !$("keypad").hidden) press(event.key);
-  else if (event.key === "m") toggleMute();
-  else if (event.key === "k") open("keypad");
+  } else if (event.target.matches("input, select")) return;
+  else if (event.repeat) {
+    if (!event.target.matches("button")) return; // one that has the focus would be pressed again and again
+  } else if (KEYS.includes(key) && !$("keypad").hidden) press(key);
+  else if (key === "m") toggleMute();
+  else if (key === "k") open("keypad");
   else return;
   event.preventDefault();
 }

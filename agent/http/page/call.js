@@ -6,6 +6,7 @@ import * as api from "./api.js";
 const CONNECT_MS = 12_000;
 const PING_MS = 1_000;
 const RETRY_MS = 1_500;
+const MOST_UNSENT = 30; // the server takes 50 messages a second, and gets these at once
 const SAVED = "offhook.call";
 
 export class CallError extends Error {
@@ -71,7 +72,7 @@ export class Call extends EventTarget {
   send(type, data) {
     const text = JSON.stringify({ label: "rtvi-ai", id: String(this.#nextId++), type, data });
     if (this.#channel?.readyState === "open") this.#channel.send(text);
-    else if (!this.#over) this.#unsent.push(text);
+    else if (!this.#over && this.#unsent.length < MOST_UNSENT) this.#unsent.push(text);
   }
 
   hangUp() {
