@@ -156,6 +156,88 @@ async def test_keys_pressed_while_the_connection_is_lost_are_no_flood(
         assert not agent.ended
 
 
+# What was opened, and a microphone that is opened when `allow` is called, or not at all.
+MICROPHONES = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.opened = [];
+window.wait = Promise.resolve();
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  await window.wait;
+  if (window.refused || (window.gone && wanted.audio.deviceId)) {
+    throw new DOMException("", window.gone ? "OverconstrainedError" : "NotFoundError");
+  }
+  const stream = await open(wanted);
+  window.opened.push(stream.getAudioTracks()[0]);
+  return stream;
+};
+window.states = () => window.opened.map((track) => track.readyState);
+window.lose = () => {  // as if it had been unplugged
+  const track = window.opened.at(-1);
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+};
+"""
+
+
+@asynccontextmanager
+async def calling_with_microphones(cable: netns.Cable, folder: Path, agent: PageAgent) -> AsyncIterator[Page]:
+    async with (
+        site(folder, agent) as here,
+        opened(cable, folder, here.url, microphone=voice_like(folder), script=MICROPHONES) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        yield page
+
+
+async def test_a_microphone_that_is_unplugged_is_replaced(cable: netns.Cable, tmp_path: Path) -> None:
+    async with calling_with_microphones(cable, tmp_path, PageAgent()) as page:
+        await page.evaluate("lose()")
+        await expect(page.get_by_role("log")).to_contain_text("The call goes on with another")
+        assert await page.evaluate("states()") == ["ended", "live"]
+        await until(lambda: sounds(page, "you"))
+
+        await page.evaluate("refused = true; lose()")
+        await expect(page.get_by_role("alert")).to_contain_text("No microphone was found.")
+        await expect(page.get_by_role("button", name="Call without a microphone")).to_be_hidden()
+
+        await page.evaluate("refused = false")
+        await page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
+        await expect(page.get_by_role("alert")).to_be_hidden()
+        assert await page.evaluate("states()") == ["ended", "ended", "live"]
+
+
+async def test_no_microphone_is_left_on_by_a_change_that_comes_too_late(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    change = "document.getElementById('microphone').dispatchEvent(new Event('change'))"
+    async with calling_with_microphones(cable, tmp_path, PageAgent()) as page:
+        await page.evaluate(f"wait = new Promise((allow) => window.allow = allow); {change}; {change}")
+        await page.evaluate("allow()")
+        await until(lambda: page.evaluate("opened.length === 3"))
+        await until(lambda: page.evaluate("states().join() === 'ended,ended,live'"))
+
+        await page.evaluate(f"wait = new Promise((allow) => window.allow = allow); {change}")
+        await page.get_by_role("button", name="Hang up").click()
+        await page.evaluate("allow()")
+        await until(
+            lambda: page.evaluate("opened.length === 4 && states().every((state) => state === 'ended')")
+        )
+        await expect(page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_a_microphone_that_was_chosen_and_is_gone_bars_no_call(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    agent = PageAgent()
+    async with calling_with_microphones(cable, tmp_path, agent) as page:
+        await expect(page.locator("#microphone")).not_to_have_value("")
+        await page.get_by_role("button", name="Hang up").click()
+        await page.evaluate("gone = true")
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await until(lambda: _true(agent.connected == 2))
+
+
 @pytest.mark.parametrize("look", ["light", "phone"])
 async def test_a_test_number_is_dialled(cable: netns.Cable, tmp_path: Path, look: str) -> None:
     agent = PageAgent()

@@ -37,6 +37,7 @@ let testNumbers = []; // that the server answers
 let call = null;
 let ending = null; // why the server is about to end the call, where it said so
 let microphone = null; // the MediaStream that is sent
+let asked = 0; // how often for a microphone: only the last that was asked for is wanted
 let context = null;
 let meters = [];
 let startedAt = 0;
@@ -54,7 +55,7 @@ function explain(error) {
   const { title, text, typeOnly } = describe(error);
   $("problem-title").textContent = title;
   $("problem-text").textContent = text;
-  $("type-only").hidden = !typeOnly;
+  $("type-only").hidden = !typeOnly || call !== null;
   $("key-form").hidden = error.status !== 401;
   $("problem").hidden = false;
   if (error.status === 401) $("key").focus();
@@ -67,12 +68,13 @@ async function start({ silent = false } = {}) {
   context ??= new AudioContext();
   context.resume();
   try {
-    microphone = silent ? silence() : await openMicrophone();
+    microphone = silent ? silence() : await newMicrophone();
   } catch (error) {
     show("idle");
     explain(error);
     return;
   }
+  if (!microphone) return;
   const resumed = savedCall();
   if (!resumed) {
     transcript.clear();
@@ -111,13 +113,31 @@ async function begin(starting, resumed) {
 
 async function openMicrophone() {
   if (!window.isSecureContext || !navigator.mediaDevices) throw new CallError("insecure");
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
   const device = $("microphone").value;
-  return navigator.mediaDevices.getUserMedia({
-    audio: {
-      echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1,
-      ...(device && { deviceId: { exact: device } }),
-    },
+  if (device) {
+    try {
+      return await navigator.mediaDevices.getUserMedia({ audio: { ...audio, deviceId: { exact: device } } });
+    } catch (error) {
+      if (error.name !== "OverconstrainedError") throw error; // else what was chosen is gone
+    }
+  }
+  return navigator.mediaDevices.getUserMedia({ audio });
+}
+
+/** Nothing where meanwhile another was asked for, or the call is over: a browser may ask the caller first. */
+async function newMicrophone() {
+  const nth = ++asked;
+  const stream = await openMicrophone().catch((error) => {
+    if (nth === asked) throw error;
   });
+  if (nth !== asked) {
+    stream?.getTracks().forEach((track) => track.stop());
+    return null;
+  }
+  // Only by this does a browser tell that it was unplugged, or that it may no longer be used.
+  stream.getAudioTracks()[0].addEventListener("ended", () => stream === microphone && replaceMicrophone());
+  return stream;
 }
 
 function silence() {
@@ -160,6 +180,7 @@ function ended(why, error) {
   call = null;
   meters.forEach((meter) => meter.stop());
   meters = [];
+  asked += 1;
   microphone?.getTracks().forEach((track) => track.stop());
   microphone = null;
   $("agent").srcObject = null;
@@ -263,17 +284,33 @@ function fill(select, devices) {
   );
 }
 
+/** Whether there is one now. */
 async function changeMicrophone() {
+  const changing = call;
   try {
-    const changed = await openMicrophone();
+    const changed = await newMicrophone();
+    if (!changed) return false;
     microphone.getTracks().forEach((track) => track.stop());
     microphone = changed;
     setMuted($("mute").getAttribute("aria-pressed") === "true");
-    await call.useTrack(microphone.getAudioTracks()[0]);
     meters.find((m) => !m.isAgent)?.listen(microphone);
+    await changing.useTrack(microphone.getAudioTracks()[0]);
+    $("problem").hidden = true;
+    return true;
   } catch (error) {
-    explain(error);
+    if (changing === call) explain(error);
+    return false;
   }
+}
+
+async function replaceMicrophone() {
+  if (await changeMicrophone()) transcript.note("The microphone was lost. The call goes on with another.");
+}
+
+function devicesChanged() {
+  if (!call) return;
+  listDevices();
+  if (microphone.getAudioTracks()[0].readyState === "ended") replaceMicrophone();
 }
 
 function shortcut(event) {
@@ -324,7 +361,7 @@ $("key-form").addEventListener("submit", (event) => {
 });
 document.addEventListener("keydown", shortcut);
 document.addEventListener("pointerdown", () => call && $("agent").play().catch(() => {}));
-navigator.mediaDevices?.addEventListener("devicechange", () => call && listDevices());
+navigator.mediaDevices?.addEventListener("devicechange", devicesChanged);
 
 $("call").disabled = false; // a button that nothing listens to would be pressed in vain
 show("idle");
