@@ -296,6 +296,48 @@ async def test_full_and_draining_servers_say_so(cable: netns.Cable, tmp_path: Pa
         await expect(page.get_by_role("alert")).to_contain_text("shutting down")
 
 
+async def test_a_second_call_that_is_refused_was_hung_up_by_nobody(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        await page.get_by_role("button", name="Hang up").click()
+        await expect(page.get_by_role("log")).to_contain_text("You hung up.")
+        await until(lambda: _true(not agent.live))
+        agent.max_calls = 0
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("All lines are busy.")
+        await expect(page.get_by_role("log")).not_to_contain_text("You hung up.")
+
+
+async def test_a_call_that_cannot_be_rejoined_at_once_can_be_later(
+    cable: netns.Cable, tmp_path: Path
+) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent, gone_s=60) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        await page.reload()
+        await page.route("**/offer", lambda route: route.fulfill(status=502))
+        await page.get_by_role("button", name="Rejoin").click()
+        await expect(page.get_by_role("alert")).to_contain_text("502")
+        await page.unroute("**/offer")
+        await page.get_by_role("button", name="Rejoin").click()
+        await expect(page.get_by_role("button", name="Hang up")).to_be_visible()
+        assert agent.connected == 1
+        assert not agent.ended
+
+
+async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cable, tmp_path: Path) -> None:
+    async with (
+        site(tmp_path, PageAgent()) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path)) as page,
+    ):
+        await page.route("**/config", lambda route: route.fulfill(status=401))
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_label("API key")).to_be_focused()
+
+
 async def test_the_page_says_why_the_call_ended(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
     async with calling(cable, tmp_path, agent) as page:

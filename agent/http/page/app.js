@@ -83,7 +83,8 @@ async function start({ silent = false } = {}) {
   }
   setMuted(false);
   ending = null;
-  call = new Call(microphone.getAudioTracks()[0], $("dial").value);
+  const starting = new Call(microphone.getAudioTracks()[0], $("dial").value);
+  call = starting;
   call.addEventListener("connected", connected);
   call.addEventListener("lost", () => show("lost", "Connection lost. Trying again…"));
   call.addEventListener("back", () => show("talking", "Connected again"));
@@ -95,9 +96,9 @@ async function start({ silent = false } = {}) {
   call.addEventListener("message", ({ detail }) => heard(detail));
   call.addEventListener("sound", ({ detail }) => play(detail));
   try {
-    await begin(call, resumed);
+    await begin(starting, resumed);
   } catch (error) {
-    ended("", error);
+    if (call === starting) ended("", error);
   }
 }
 
@@ -176,7 +177,6 @@ function tick(now) {
 }
 
 function ended(why, error) {
-  call?.hangUp();
   call = null;
   meters.forEach((meter) => meter.stop());
   meters = [];
@@ -189,8 +189,8 @@ function ended(why, error) {
   show("idle", why);
   transcript.agentDone();
   if (why && "talked" in document.body.dataset) transcript.note(why);
-  if (error) explain(error);
   $("call").focus();
+  if (error) explain(error);
 }
 
 function heard({ type, data }) {

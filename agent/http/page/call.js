@@ -51,11 +51,19 @@ export class Call extends EventTarget {
     this.#called = called;
   }
 
-  /** Start, or go on with the call `pcId`. Throws ApiError or CallError. */
+  /** Start, or go on with the call `pcId`. Throws ApiError or CallError; what the server kept, it keeps then. */
   async start(pcId = null) {
     this.#pcId = pcId;
-    this.#config = await api.config();
-    await this.#connect();
+    try {
+      this.#config = await api.config();
+      if (this.#over) return;
+      await this.#connect();
+    } catch (error) {
+      this.#drop();
+      if (this.#pcId !== pcId || error.status === 404) this.#forget();
+      throw error;
+    }
+    if (this.#over) return;
     this.#every(PING_MS, () => this.#ping());
     this.#after(CONNECT_MS, () => {
       if (!this.#wasConnected) this.#fail(new CallError("ice"));
@@ -77,7 +85,7 @@ export class Call extends EventTarget {
 
   hangUp() {
     if (this.#over) return;
-    if (this.#pcId) api.hangUp(this.#pcId).catch(() => {}); // the server misses us soon enough
+    this.#forget();
     this.#end("caller_hangup");
   }
 
@@ -182,7 +190,7 @@ export class Call extends EventTarget {
 
   #fail(error) {
     if (this.#over) return;
-    if (this.#pcId) api.hangUp(this.#pcId).catch(() => {});
+    this.#forget();
     this.#finish();
     this.#emit("failed", error);
   }
@@ -191,6 +199,12 @@ export class Call extends EventTarget {
     if (this.#over) return;
     this.#finish();
     this.#emit("ended", reason);
+  }
+
+  /** Have the server end the call; it misses us soon enough if it doesn't hear of that. */
+  #forget() {
+    sessionStorage.removeItem(SAVED);
+    if (this.#pcId) api.hangUp(this.#pcId).catch(() => {});
   }
 
   #finish() {
