@@ -154,6 +154,8 @@ export class Call extends EventTarget {
       return;
     }
     try {
+      this.#config = await api.config(); // anew, as credentials for TURN end
+      if (this.#over || !this.#lostAt) return;
       await this.#connect();
     } catch (error) {
       if (error.status === 404) {
