@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from agent.rtvi import ending_message
 from config.settings import TestNumber
 from tests.e2e.browser import opened, sounds, until, voice_like
 from tests.e2e.page_agent import GREETING, QUESTION, PageAgent, site
 from tests.transports import netns
-from transports.call import EndReason
+from transports.call import CallTransport, EndReason
 
 pytestmark = [pytest.mark.netns, pytest.mark.peers]
 
@@ -326,6 +326,58 @@ async def test_a_call_that_cannot_be_rejoined_at_once_can_be_later(
         await expect(page.get_by_role("button", name="Hang up")).to_be_visible()
         assert agent.connected == 1
         assert not agent.ended
+
+
+class SlowAgent(PageAgent):
+    """Is called, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def __call__(self, call: CallTransport) -> None:
+        self.called.set()
+        await self.answers.wait()
+        await super().__call__(call)
+
+
+async def test_a_call_is_given_up_before_it_is_answered(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = SlowAgent()
+    async with (
+        site(tmp_path, agent) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), script=MICROPHONES) as page,
+    ):
+        call, hang_up = (page.get_by_role("button", name=n, exact=True) for n in ("Call", "Hang up"))
+        await page.evaluate("wait = new Promise((allow) => window.allow = allow); null")
+        await call.click()
+        await hang_up.click()  # while the browser asks for the microphone
+        await expect(call).to_be_focused()
+        await page.evaluate("allow()")
+        await until(lambda: page.evaluate("states().join() === 'ended'"))
+
+        await call.click()
+        await agent.called.wait()
+        await expect(page.get_by_role("button", name="Mute")).to_be_hidden()
+        await hang_up.click()
+        await expect(page.get_by_role("status")).to_have_text("You hung up.")
+        agent.answers.set()
+        await until(lambda: _true(bool(agent.ended)))
+        await until(lambda: page.evaluate("states().join() === 'ended,ended'"))
+        await expect(call).to_be_visible()
+
+
+async def test_a_call_is_over_where_no_request_gets_through(cable: netns.Cable, tmp_path: Path) -> None:
+    async with calling(cable, tmp_path, PageAgent(), gone_s=2) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        held: list[Route] = []
+        await page.route("**/webrtc/**", lambda route: held.append(route))
+        cable.cut()
+        try:
+            await expect(page.get_by_role("status")).to_contain_text("the call with it", timeout=40_000)
+        finally:
+            cable.mend()
+        assert held
 
 
 async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cable, tmp_path: Path) -> None:

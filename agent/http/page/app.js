@@ -340,7 +340,8 @@ for (const key of KEYS) {
 
 $("call").addEventListener("click", () => start());
 $("type-only").addEventListener("click", () => start({ silent: true }));
-$("hangup").addEventListener("click", () => call?.hangUp());
+// Without a call the browser still asks for the microphone.
+$("hangup").addEventListener("click", () => (call ? call.hangUp() : ended(ENDINGS.caller_hangup)));
 $("mute").addEventListener("click", toggleMute);
 $("show-keypad").addEventListener("click", () => open("keypad"));
 $("show-devices").addEventListener("click", () => open("devices"));
