@@ -390,6 +390,33 @@ async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cab
         await expect(page.get_by_label("API key")).to_be_focused()
 
 
+async def test_sound_that_the_browser_keeps_off_comes_by_a_key(cable: netns.Cable, tmp_path: Path) -> None:
+    silent = """
+      const play = HTMLMediaElement.prototype.play;
+      HTMLMediaElement.prototype.play = async function () {
+        if (window.why) throw new DOMException("", window.why);
+        return play.call(this);
+      };
+    """
+    async with (
+        site(tmp_path, PageAgent()) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), script=silent) as page,
+    ):
+        call, log = page.get_by_role("button", name="Call", exact=True), page.get_by_role("log")
+        await page.evaluate("why = 'AbortError'")
+        await call.click()
+        await expect(log).to_contain_text(GREETING)
+        await expect(log).not_to_contain_text("Press any key")
+        await page.get_by_role("button", name="Hang up").click()
+
+        await page.evaluate("why = 'NotAllowedError'; document.getElementById('agent').autoplay = false")
+        await call.click()
+        await expect(log).to_contain_text("Press any key")
+        await page.evaluate("why = null")
+        await page.keyboard.press("x")
+        await until(lambda: page.evaluate("!document.getElementById('agent').paused"))
+
+
 async def test_the_page_says_why_the_call_ended(cable: netns.Cable, tmp_path: Path) -> None:
     agent = PageAgent()
     async with calling(cable, tmp_path, agent) as page:

@@ -162,7 +162,10 @@ function connected() {
 function play(stream) {
   const audio = $("agent");
   audio.srcObject = stream;
-  audio.play().catch(() => transcript.note("The browser keeps the sound off. Press any key to hear the agent."));
+  audio.play().catch((error) => {
+    if (error.name !== "NotAllowedError") return; // another connection's sound has taken its place
+    transcript.note("The browser keeps the sound off. Press any key to hear the agent.");
+  });
   const meter = new Meter($("level-agent"), context);
   meter.listen(stream);
   meters = [...meters.filter((m) => !m.isAgent), Object.assign(meter, { isAgent: true })];
@@ -361,7 +364,9 @@ $("key-form").addEventListener("submit", (event) => {
   start();
 });
 document.addEventListener("keydown", shortcut);
-document.addEventListener("pointerdown", () => call && $("agent").play().catch(() => {}));
+for (const pressed of ["keydown", "pointerdown"]) {
+  document.addEventListener(pressed, () => call && $("agent").paused && $("agent").play().catch(() => {}));
+}
 navigator.mediaDevices?.addEventListener("devicechange", devicesChanged);
 
 $("call").disabled = false; // a button that nothing listens to would be pressed in vain
