@@ -380,6 +380,15 @@ async def test_a_call_is_over_where_no_request_gets_through(cable: netns.Cable, 
         assert held
 
 
+async def test_a_call_is_offered_again_for_as_long_as_it_is_kept(cable: netns.Cable, tmp_path: Path) -> None:
+    agent = PageAgent()
+    async with calling(cable, tmp_path, agent, gone_s=15) as page:
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+        await page.reload()
+        await expect(page.get_by_role("button", name="Rejoin")).to_be_visible()
+        await expect(page.get_by_role("button", name="Call", exact=True)).to_be_visible(timeout=20_000)
+
+
 async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cable, tmp_path: Path) -> None:
     async with (
         site(tmp_path, PageAgent()) as here,

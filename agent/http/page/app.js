@@ -45,10 +45,18 @@ let startedAt = 0;
 function show(state, status = "") {
   document.body.dataset.state = state;
   $("status").textContent = status;
-  $("call-label").textContent = state === "calling" ? "Calling…" : savedCall() ? "Rejoin" : "Call";
   $("call").setAttribute("aria-disabled", String(state === "calling"));
-  $("dial-field").hidden = !testNumbers.length || savedCall() !== null;
   $("clock").hidden = state !== "talking" && state !== "lost";
+  offer();
+}
+
+/** What "Call" does now. */
+function offer() {
+  const { state } = document.body.dataset;
+  const saved = savedCall();
+  $("call-label").textContent = state === "calling" ? "Calling…" : saved ? "Rejoin" : "Call";
+  $("dial-field").hidden = !testNumbers.length || saved !== null;
+  if (saved && state === "idle") setTimeout(offer, saved.until - Date.now());
 }
 
 function explain(error) {
@@ -75,7 +83,7 @@ async function start({ silent = false } = {}) {
     return;
   }
   if (!microphone) return;
-  const resumed = savedCall();
+  const resumed = savedCall()?.pcId ?? null;
   if (!resumed) {
     transcript.clear();
     latency.clear();
@@ -277,7 +285,7 @@ async function offerTests() {
   const chosen = $("dial").value;
   const tests = testNumbers.map((number) => new Option(`${number}: ${TESTS[number]}`, number, false, number === chosen));
   $("dial").replaceChildren($("dial").options[0], ...tests);
-  $("dial-field").hidden = !testNumbers.length || savedCall() !== null;
+  offer();
 }
 
 function fill(select, devices) {

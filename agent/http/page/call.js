@@ -16,11 +16,11 @@ export class CallError extends Error {
   }
 }
 
-/** The call this page had before it was reloaded, if the server still keeps it. */
+/** The call this page had before it was reloaded: { pcId, until }, if the server still keeps it. */
 export function savedCall() {
   try {
     const saved = JSON.parse(sessionStorage.getItem(SAVED));
-    return saved && Date.now() < saved.until ? saved.pcId : null;
+    return saved && Date.now() < saved.until ? saved : null;
   } catch {
     return null;
   }
