@@ -389,6 +389,20 @@ async def test_a_call_is_offered_again_for_as_long_as_it_is_kept(cable: netns.Ca
         await expect(page.get_by_role("button", name="Call", exact=True)).to_be_visible(timeout=20_000)
 
 
+async def test_a_browser_that_keeps_nothing_for_the_site_calls(cable: netns.Cable, tmp_path: Path) -> None:
+    blocked = """
+      Object.defineProperty(window, "sessionStorage", {
+        get() { throw new DOMException("", "SecurityError"); },
+      });
+    """
+    async with (
+        site(tmp_path, PageAgent()) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), script=blocked) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await expect(page.get_by_role("log")).to_contain_text(GREETING)
+
+
 async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cable, tmp_path: Path) -> None:
     async with (
         site(tmp_path, PageAgent()) as here,

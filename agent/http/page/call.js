@@ -2,6 +2,7 @@
 // The messages in the data channel are RTVI's (Pipecat's protocol between clients and bots).
 
 import * as api from "./api.js";
+import { storage } from "./http.js";
 
 const CONNECT_MS = 12_000;
 const PING_MS = 1_000;
@@ -19,7 +20,7 @@ export class CallError extends Error {
 /** The call this page had before it was reloaded: { pcId, until }, if the server still keeps it. */
 export function savedCall() {
   try {
-    const saved = JSON.parse(sessionStorage.getItem(SAVED));
+    const saved = JSON.parse(storage.getItem(SAVED));
     return saved && Date.now() < saved.until ? saved : null;
   } catch {
     return null;
@@ -187,7 +188,7 @@ export class Call extends EventTarget {
 
   #save() {
     const until = Date.now() + this.#config.gone_s * 1000 - 2000;
-    sessionStorage.setItem(SAVED, JSON.stringify({ pcId: this.#pcId, until }));
+    storage.setItem(SAVED, JSON.stringify({ pcId: this.#pcId, until }));
   }
 
   #fail(error) {
@@ -205,13 +206,13 @@ export class Call extends EventTarget {
 
   /** Have the server end the call; it misses us soon enough if it doesn't hear of that. */
   #forget() {
-    sessionStorage.removeItem(SAVED);
+    storage.removeItem(SAVED);
     if (this.#pcId) api.hangUp(this.#pcId).catch(() => {});
   }
 
   #finish() {
     this.#over = true;
-    sessionStorage.removeItem(SAVED);
+    storage.removeItem(SAVED);
     this.#timers.forEach((id) => clearInterval(id));
     this.#drop();
   }

@@ -12,16 +12,30 @@ export class ApiError extends Error {
   }
 }
 
+/** The tab's; where the browser keeps nothing for this site, it lasts as long as the page. */
+export const storage = (() => {
+  try {
+    return window.sessionStorage;
+  } catch {
+    const kept = new Map();
+    return {
+      getItem: (name) => kept.get(name) ?? null,
+      setItem: (name, value) => kept.set(name, value),
+      removeItem: (name) => kept.delete(name),
+    };
+  }
+})();
+
 export function rememberKey(key) {
-  sessionStorage.setItem(KEY, key);
+  storage.setItem(KEY, key);
 }
 
-export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+export const hasKey = () => storage.getItem(KEY) !== null;
 
 /** The response, if it is a good one. Throws ApiError. */
 export async function request(method, path, body, options = {}) {
   const headers = body ? { "Content-Type": "application/json" } : {};
-  const key = sessionStorage.getItem(KEY);
+  const key = storage.getItem(KEY);
   if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
