@@ -403,6 +403,27 @@ async def test_a_browser_that_keeps_nothing_for_the_site_calls(cable: netns.Cabl
         await expect(page.get_by_role("log")).to_contain_text(GREETING)
 
 
+async def test_the_screen_stays_on_for_the_length_of_a_call(cable: netns.Cable, tmp_path: Path) -> None:
+    locks = """
+      window.locks = [];
+      navigator.wakeLock.request = async (kind) => {
+        const lock = { kind, held: true, async release() { this.held = false; } };
+        window.locks.push(lock);
+        return lock;
+      };
+    """
+    async with (
+        site(tmp_path, PageAgent()) as here,
+        opened(cable, tmp_path, here.url, microphone=voice_like(tmp_path), script=locks) as page,
+    ):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await until(lambda: page.evaluate("locks.some((lock) => lock.held && lock.kind === 'screen')"))
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await until(lambda: page.evaluate("locks.length === 2 && !locks[0].held && locks[1].held"))
+        await page.get_by_role("button", name="Hang up").click()
+        await until(lambda: page.evaluate("locks.every((lock) => !lock.held)"))
+
+
 async def test_where_a_key_is_asked_for_it_can_be_typed_at_once(cable: netns.Cable, tmp_path: Path) -> None:
     async with (
         site(tmp_path, PageAgent()) as here,

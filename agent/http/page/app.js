@@ -41,6 +41,7 @@ let asked = 0; // how often for a microphone: only the last that was asked for i
 let context = null;
 let meters = [];
 let startedAt = 0;
+let awake = null; // keeps the screen on
 
 function show(state, status = "") {
   document.body.dataset.state = state;
@@ -161,6 +162,7 @@ function connected() {
   mine.listen(microphone);
   meters = [mine, ...meters];
   requestAnimationFrame(tick);
+  stayAwake();
   listDevices();
   if (!testNumbers.length) offerTests(); // the key is known now
   // Nothing to type into, where M, K and the keypad's keys would be text.
@@ -187,8 +189,17 @@ function tick(now) {
   requestAnimationFrame(tick);
 }
 
+/** A telephone's screen would go dark, and the page, with its microphone, be put to sleep. */
+async function stayAwake() {
+  if (!call || document.hidden) return;
+  await awake?.release();
+  awake = await navigator.wakeLock?.request("screen").catch(() => null);
+  if (!call) awake?.release();
+}
+
 function ended(why, error) {
   call = null;
+  awake?.release();
   meters.forEach((meter) => meter.stop());
   meters = [];
   asked += 1;
@@ -372,6 +383,7 @@ $("key-form").addEventListener("submit", (event) => {
   start();
 });
 document.addEventListener("keydown", shortcut);
+document.addEventListener("visibilitychange", stayAwake); // who leaves the page loses that
 for (const pressed of ["keydown", "pointerdown"]) {
   document.addEventListener(pressed, () => call && $("agent").paused && $("agent").play().catch(() => {}));
 }

@@ -101,6 +101,7 @@ export class Transcript {
     const element = document.createElement("div");
     element.className = `entry ${kind}`;
     const p = document.createElement("p");
+    p.dir = "auto"; // each speaks as they like
     if (who) element.append(part("span", "who", who));
     element.append(p);
     this.#log.append(element);
