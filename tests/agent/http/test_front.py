@@ -145,6 +145,20 @@ async def test_where_no_node_takes_calls_one_answers_all_the_same(tmp_path: Path
         assert {*answers} == {"a", "b"}
 
 
+async def test_a_browser_that_changes_networks_stays_with_the_node_that_has_its_call(tmp_path: Path) -> None:
+    async with (
+        serving(Node("a")) as a,
+        serving(Node("b")) as b,
+        haproxy(tmp_path, a, b) as client,
+        calling(client, "127.0.0.31") as one,
+        calling(client, "127.0.0.32") as other,
+    ):
+        nodes = [(await by.get("/api/v1/webrtc/config")).text[-1] for by in (one, other)]
+        assert set(nodes) == {"a", "b"}
+        other.cookies = one.cookies
+        assert (await other.get("/api/v1/webrtc/config")).text[-1] == nodes[0]
+
+
 def test_a_node_has_as_long_to_answer_as_among_the_nodes() -> None:
     text = (DEPLOYED / "haproxy" / "haproxy.cfg").read_text()
     assert f"timeout server {ANSWERED_S:.0f}s " in text
