@@ -309,6 +309,18 @@ async def test_an_account_logs_in_where_it_calls(secret: str, others: dict[str, 
                 assert secret == "wrong"
 
 
+async def test_an_account_is_heard_at_the_address_that_it_calls() -> None:
+    async with callee() as called:
+        port = called.address.rpartition(":")[2]
+        trunk = AccountSettings(
+            server=f"localhost:{port}", user="1001", registers=False, addresses=("192.0.2.9",)
+        )
+        async with dialler(accounts={"trunk": trunk}, allow=("192.0.2.0/24",)) as server:
+            _, dialling = await dial(server, "600", account="trunk")
+            called.reply(await called.invited(), "486 Busy Here")
+            assert await soon(dialling.stopped) is EndReason.BUSY
+
+
 async def test_nobody_answers() -> None:
     async with dialler() as server, callee() as called:
         _, dialling = await dial(server, called.address, ring_timeout_s=1)

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from baresip.errors import BaresipError
 
 from config.accounts import AccountSettings, split_host_port
+from config.destinations import Destination
 from transports.sip.libre import UDP, URI_TRANSPORTS
 from transports.sip.message import Message
 from transports.sip.native import Stack
@@ -128,6 +129,16 @@ class Accounts:
         for account, _, peers in known:
             account.peers = set(map(ip_address, peers))
         return {user: account.agent.user for account, user, _ in known}
+
+    def sent(self, message: Message, peer: Ip) -> None:
+        """On the SIP thread: an INVITE may go to another address of the account's server than a REGISTER."""
+        if message.status or message.method != "INVITE" or message.in_dialog:
+            return
+        user = user_of(message.header("Contact"))
+        for one in list(self._accounts.values()):
+            host, _ = split_host_port(one.settings.server)
+            if one.agent.user == user and Destination.parse(message.uri).at.host.strip("[]") == host.lower():
+                self._hear(one, peer)
 
     def departed(self, source: Ip) -> bool:
         """Whether what comes from there is only heard for the calls of an account that is gone."""
@@ -259,6 +270,14 @@ class Accounts:
             ):
                 return
 
+    def _hear(self, account: Account, peer: Ip) -> None:
+        """On the SIP thread, before it is asked something: or the answer would be a stranger's."""
+        if peer not in account.peers:
+            if len(account.peers) >= PEERS:
+                account.peers.clear()
+            account.peers.add(peer)
+            self._on_heard()
+
     async def _ask(self, account: Account, headers: str) -> Message:
         settings = account.settings
         route = f"sip:{settings.proxy or settings.server};transport={settings.transport}"
@@ -267,11 +286,7 @@ class Accounts:
             """On the SIP thread."""
             account.path = path
             peer, (address, port) = path.peer[0], path.local
-            if peer not in account.peers:
-                if len(account.peers) >= PEERS:
-                    account.peers.clear()
-                account.peers.add(peer)
-                self._on_heard()  # or the answer would be a stranger's
+            self._hear(account, peer)
             if self._public:
                 address = self._public.towards(peer, address)
             host = f"[{address}]" if address.version == 6 else str(address)

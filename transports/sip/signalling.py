@@ -111,6 +111,8 @@ class Signalling:
         if message.status:
             message = as_sent(message)
         outgoing = self._dialogs.sent(message)
+        if outgoing and self._door.accounts:
+            self._door.accounts.sent(outgoing, peer)
         return outgoing and self._door.told(outgoing, peer, self.addresses)
 
     def _sending(self, protocol: int, address: int) -> None:
