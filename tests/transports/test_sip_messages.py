@@ -15,6 +15,7 @@ from transports.sip import sdp
 from transports.sip.dialog import DialogEvent
 from transports.sip.dialogs import Dialogs
 from transports.sip.message import Message, Reply, parameter
+from transports.sip.parties import Parties
 from transports.sip.sdp import Direction, NotAcceptable
 from transports.sip.session_timer import SessionTimer, TooSmall, asked_for
 
@@ -399,3 +400,25 @@ def test_what_is_asked_for_counts_once_it_is_agreed_to() -> None:
     assert sent.header("Session-Expires") == "1800;refresher=uac"
     assert dialog.agreed.direction == "inactive"
     assert dialogs.sent(sent) == sent  # repeated
+
+
+def test_another_forks_answer_changes_nothing() -> None:
+    dialogs = Dialogs(codecs=("pcmu",), trusts=lambda _: False, reaches=lambda _: False)
+    uri = "sip:600@192.0.2.7"
+    offer = invite().to(uri)
+    dialogs.dial(uri)
+    assert dialogs.sent(offer)
+    dialog = dialogs.begin(uri, "1", Parties("", "", ""))
+
+    def answer(tag: str, direction: bytes) -> Message:
+        accepted = offer.replace("To", f"<sip:a@b>;tag={tag}").with_body(SDP + direction, "application/sdp")
+        return replace(accepted, start="SIP/2.0 200 OK")
+
+    assert dialogs.answered(answer("2", b""), PEER)
+    acknowledged = offer.replace("To", "<sip:a@b>;tag=2").replace("CSeq", "1 ACK")
+    dialogs.sent(replace(acknowledged, start=f"ACK {uri} SIP/2.0"))
+    directions = []
+    for tag in ("3", "2"):
+        dialogs.answered(answer(tag, b"a=inactive\r\n"), PEER)
+        directions.append(dialog.agreed.direction)
+    assert directions == [Direction.SENDRECV, Direction.INACTIVE]

@@ -169,6 +169,8 @@ class Dialogs:
         dialog = self._begun(response.header("Call-ID"))
         if dialog is None or not (dialog.offer or response.body):
             return None
+        if dialog.tags and dialog.tags[1] != (parameter(response.header("To"), "tag") or "0"):
+            return None  # of another fork, which the stack doesn't know
         final, first = response.status >= 200, bool(dialog.offer) and dialog.tags is None
         description = sdp.of_body(response.header("Content-Type") or "application/sdp", response.body)
         try:
