@@ -80,7 +80,7 @@ export class Call extends EventTarget {
   /** Say something beside the sound; kept for later while the connection is lost. */
   send(type, data) {
     const text = JSON.stringify({ label: "rtvi-ai", id: String(this.#nextId++), type, data });
-    if (this.#channel?.readyState === "open") this.#channel.send(text);
+    if (this.#open) this.#channel.send(text);
     else if (!this.#over && this.#unsent.length < MOST_UNSENT) this.#unsent.push(text);
   }
 
@@ -106,7 +106,7 @@ export class Call extends EventTarget {
     pc.addTransceiver(this.#track, { direction: "sendrecv" });
     const channel = pc.createDataChannel("rtvi", { ordered: true });
     channel.onopen = () => {
-      this.#unsent.splice(0).forEach((text) => channel.send(text));
+      this.#flush();
       if (!this.#wasReady) {
         this.#wasReady = true;
         this.send("client-ready", { version: "2.2.0", about: { library: "offhook-page" } });
@@ -138,6 +138,7 @@ export class Call extends EventTarget {
       const first = !this.#wasConnected;
       this.#wasConnected = true;
       this.#lostAt = 0;
+      this.#flush();
       this.#emit(first ? "connected" : "back");
     } else if (this.#wasConnected && !this.#lostAt && ["disconnected", "failed", "closed"].includes(state)) {
       this.#lostAt = Date.now();
@@ -181,8 +182,17 @@ export class Call extends EventTarget {
     }
   }
 
+  /** A lost connection's channel is open still, and would keep all that is said for later. */
+  get #open() {
+    return this.#channel?.readyState === "open" && !this.#lostAt;
+  }
+
+  #flush() {
+    if (this.#open) this.#unsent.splice(0).forEach((text) => this.#channel.send(text));
+  }
+
   #ping() {
-    if (this.#channel?.readyState === "open") this.#channel.send(`ping: ${Date.now()}`);
+    if (this.#open) this.#channel.send(`ping: ${Date.now()}`);
     if (!this.#lostAt) this.#save();
   }
 
