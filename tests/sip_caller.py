@@ -86,6 +86,7 @@ class Caller:
     to: str = ""  # a whole header's value, without tag; as is From
     from_: str = ""
     contact: str = ""  # the host that it names, where that isn't its own
+    via_port: int = 0  # as the port that it names in Via
     received: list[Packet] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)  # what the server asked of us
 
@@ -209,7 +210,7 @@ class Caller:
         uri = self.uri or f"sip:{self.user}@{self.server[0]}:{self.server[1]}{self._parameter}"
         content = f"Content-Type: {content_type}\r\n" if body else ""
         return (
-            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{self.transport} {host}:{port};"
+            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{self.transport} {host}:{self.via_port or port};"
             f"branch={branch or 'z9hG4bK' + secrets.token_hex(8)}\r\n"
             f"Max-Forwards: 70\r\nFrom: {self.from_ or f'<sip:{self.name}@{host}>'};tag={self.tag}\r\n"
             f"To: {self.to or f'<sip:{self.user}@{self.server[0]}>'}{tag}\r\nCall-ID: {self.call_id}\r\n"

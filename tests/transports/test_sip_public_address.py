@@ -113,11 +113,14 @@ def test_what_is_no_public_address(value: str) -> None:
         SipSettings(public_address=value)
 
 
-@pytest.mark.parametrize("tcp", [False, True])
-async def test_a_caller_outside_is_answered_with_it(tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("tcp", "via_port"), [(False, 0), (True, 0), (True, 5060)])
+async def test_a_caller_outside_is_answered_with_it(
+    tcp: bool, via_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TCP the port in Via is where they listen, as a rule, and not the connection's."""
     monkeypatch.setattr(door, "PRIVATE_NETWORKS", ())
     async with sip_server(Reception(), public_address=PUBLIC) as address:
-        caller = Caller(address, tcp=tcp)
+        caller = Caller(address, tcp=tcp, via_port=via_port)
         try:
             answer = await caller.invite()
             assert f"@{PUBLIC}:{address[1]}" in answer.header("Contact")

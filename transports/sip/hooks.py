@@ -48,6 +48,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "uag_call_find": (_pointer, [_text]),
     "sip_listen": (_int, [_pointer, _pointer, ctypes.c_bool, _pointer, _pointer]),
     "sip_msg_decode": (_int, [_pointer, _pointer]),
+    "sip_msg_tcpconn": (_pointer, [_pointer]),
     "sip_treplyf": (
         _int,
         [_pointer, _pointer, _pointer, _pointer, ctypes.c_bool, ctypes.c_uint16, _text, _text, _text],
@@ -170,6 +171,8 @@ class MessageHooks:
             peer = _sender(msg)
             if not self._hears(peer):
                 return True
+            if msg.tp in (TCP, TLS):  # what answers it is traced by the port in its Via, another one mostly
+                self._watch_connection(self._small["sip_msg_tcpconn"](pointer))
             try:
                 outcome = self._on_request(Message.parse(text_of(msg)), peer)
                 if isinstance(outcome, Message):

@@ -63,7 +63,7 @@ class Tap:
             buffer = Buffer.from_address(address)
             datagram = buffer.content
             text = without_empty_lines(datagram)
-            if received(_source(source), text):
+            if received(_source(source), text or datagram):
                 return True
             if (text := with_branch(text)) != datagram:
                 start = buffer.end = buffer.pos
