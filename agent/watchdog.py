@@ -27,8 +27,9 @@ def bridges(persona: Persona, turn: TurnSettings) -> list[tuple[int, str]]:
 
 
 class Watchdog:
-    """One call's. `due` tells whether an answer is still to come, `quiet` whether nobody's voice is heard;
-    `bridge` says something that is no part of the answer; `give_up` is called where none came in time."""
+    """One call's. `due` tells whether an answer is still to come, `quiet` whether nobody's voice is heard,
+    `held` whether the caller can't hear the agent now, who waits then; `bridge` says something that is no
+    part of the answer; `give_up` is called where none came in time."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Watchdog:
         *,
         due: Callable[[], bool],
         quiet: Callable[[], bool],
+        held: Callable[[], bool],
         bridge: Bridge,
         acts: Callable[[], bool],
         give_up: Callable[[ModelLate], Awaitable[None]],
@@ -44,6 +46,7 @@ class Watchdog:
         self._answering = answering
         self._due = due
         self._quiet = quiet
+        self._held = held
         self._bridge = bridge
         self._acts = acts
         self._give_up = give_up
@@ -60,7 +63,9 @@ class Watchdog:
         await asyncio.sleep(turn.answer_timeout_s - waited_s)
         looks = round(VOICE_S / LOOK_AGAIN_S)
         while self._due():
-            if looks and not self._quiet():  # they may have begun another turn, or only coughed
+            if self._held():
+                await asyncio.sleep(LOOK_AGAIN_S)
+            elif looks and not self._quiet():  # they may have begun another turn, or only coughed
                 await asyncio.sleep(LOOK_AGAIN_S)
                 looks -= 1
             elif self._acts():
@@ -85,4 +90,4 @@ class Watchdog:
         await self._bridge(self._answering.persona.longer, pauses)
 
     def _silent(self) -> bool:
-        return self._due() and self._quiet()
+        return self._due() and self._quiet() and not self._held()

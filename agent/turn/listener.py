@@ -83,7 +83,8 @@ class Listener(FrameProcessor):
         self._watchdog = Watchdog(
             answering,
             due=lambda: self._machine.agent.answer_is_due,
-            quiet=lambda: not (self._machine.hears_voice or playout.held),
+            quiet=lambda: not self._machine.hears_voice,
+            held=lambda: bool(playout.held),
             bridge=bridge,
             acts=acts,
             give_up=lambda late: self.push_error(str(late), exception=late),

@@ -31,12 +31,14 @@ class Waiting:
 
     def __init__(self, *, acts: bool = False) -> None:
         self.due = self.quiet = True
+        self.held = False
         self.acts = acts
         self.heard: Heard = []
         self._watchdog = Watchdog(
             Answering([PERSONA], TURN),
             due=lambda: self.due,
             quiet=lambda: self.quiet,
+            held=lambda: self.held,
             bridge=self._bridge,
             acts=lambda: self.acts,
             give_up=self._give_up,
@@ -101,3 +103,8 @@ def test_a_tool_may_take_longer_than_an_answer() -> None:
         (30.0, LONGER),
         (40.0, "gave up"),
     ]
+
+
+def test_who_cant_hear_the_agent_isnt_given_up() -> None:
+    on_hold = (1.0, {"held": True}), (90.0, {"held": False})
+    assert watched(*on_hold) == [(90.0, "gave up")]
