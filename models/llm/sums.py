@@ -16,7 +16,12 @@ _NUMBER = r"\d{1,12}(?:[.,]\d{1,12})*"
 _PLACES = 2  # behind the point
 _MOST = 8  # numbers of one sum
 _LONGEST = 200  # characters; of a longer turn no part is looked at
-_SYMBOLS = {r"(?<=\d)\s*[x×*✕]\s*(?=\d)": "*", r"(?<=\d)\s*[÷/]\s*(?=\d)": "/", r"(?<=\d)\s*\+\s*(?=\d)": "+"}
+_SYMBOLS = {
+    r"(?<=\d)\s*[x×*✕]\s*(?=\d)": "*",
+    r"(?<=\d)(?:\s*÷\s*|\s+/\s+)(?=\d)": "/",
+    r"(?<=\d)\s*\+\s*(?=\d)": "+",
+}
+_OTHER_SIGNS = re.compile(r"[%()^√²³]|(?<!\d)[-–−.,]\d")  # which folding would drop
 _SYMBOLS |= {r"(?<=\d)\s+[-–−]\s+(?=\d)": "-", r"(?<=\d)\s*%\s*(?:of|de|d'|di|del)(?!\w)": "%"}
 
 
@@ -37,7 +42,7 @@ class _Words:
 _LANGUAGES = {
     "en": _Words(
         asks=r"what(?:'s| is|'re| are| do| does)|how much(?: is|'s| are| does| do)?|calculate|compute"
-        r"|work out|tell me|give me|do|add(?: up)?",
+        r"|work out|tell me|give me|add(?: up)?",
         behind=r"equals?|make|makes?|please|be|is|come to|for me|then",
         between={
             "+": r"plus|added to",
@@ -195,9 +200,9 @@ def _sum(turn: str, code: str, last: Fraction | None) -> tuple[str, Fraction | N
     said = _with_operators(turn, words, code)
     sum_ = rf"(?:(?:the|el|il|o) )?(?P<sum>{_NUMBER}(?: [-+*/%] {_NUMBER})+)(?: (?:{words.behind}))?"
     asked = re.fullmatch(rf"{_POLITE}(?:{words.asks}) {sum_}", said)
-    match = asked or re.fullmatch(rf"{words.goes_on}{sum_}", said)
-    # Alone, "once menos diez" is a time of day, and 20/3 a date.
-    if match and (asked or not re.search(r" [-/] ", match["sum"])):
+    # Alone, "once menos diez" is a time of day, "dos por uno" an offer and "two plus one" a party.
+    again = None if last is None else re.fullmatch(rf"{words.goes_on}{sum_}", said)
+    if match := asked or again:
         return _done(match["sum"].split(" "), words, code)
     if last is not None and (match := re.fullmatch(rf"(?:{words.goes_on})(?P<sum>[-+*/] {_NUMBER})", said)):
         return _done([_written(last, code), *match["sum"].split(" ")], words, code)
@@ -208,6 +213,8 @@ def _with_operators(turn: str, words: _Words, code: str) -> str:
     """The turn folded, with operators for the words and signs that stand for them."""
     for sign, operator in _SYMBOLS.items():
         turn = re.sub(sign, f" {words.says[operator]} ", turn)
+    if _OTHER_SIGNS.search(turn):
+        return ""
     turn = re.sub(r"\b[èÈéÉ]\b", words.says["="], turn)  # folded, it would be an "and" within a number
     per_cent, _, of = words.says["%"].rpartition(" ")
     if re.search(rf"\b{per_cent}\b(?! {of[0]})", turn.lower()):  # of what isn't said
@@ -259,7 +266,7 @@ def _number(written: str, code: str) -> Fraction:
 
 def _written(value: Fraction, code: str) -> str:
     rounded = round(value, _PLACES)
-    digits = f"{rounded.numerator / rounded.denominator:.{_PLACES}f}".rstrip("0").rstrip(".")
     if rounded.denominator == 1:
-        digits = str(rounded.numerator)
+        return str(rounded.numerator)
+    digits = f"{float(rounded):.{_PLACES}f}".rstrip("0").rstrip(".")
     return digits if code == "en" else digits.replace(".", ",")

@@ -15,15 +15,14 @@ from models.llm.sums import sum_of
         ("en", "Hello, can you tell me what's 100 divided by 8?", "100 divided by 8 is 12.5."),
         ("en-GB", "What is 20% of 80?", "20 percent of 80 is 16."),
         ("en", "What's twenty percent of eighty?", "20 percent of 80 is 16."),
-        ("en", "two plus three times four", "2 plus 3 times 4 is 14."),
+        ("en", "What's two plus three times four?", "2 plus 3 times 4 is 14."),
         ("en", "What is 7 x 8?", "7 times 8 is 56."),
-        ("en", "12 + 30", "12 plus 30 is 42."),
+        ("en", "What is 12 + 30?", "12 plus 30 is 42."),
         ("en", "How much is 1,500 minus 250, please?", "1,500 minus 250 is 1250."),
         ("en", "What's ten divided by three?", "10 divided by 3 is about 3.33."),
         ("en", "What's three minus five?", "3 minus 5 is minus 2."),
-        ("en", "And seven times nine?", "7 times 9 is 63."),
         ("fr", "Combien font douze plus quinze ?", "12 plus 15 font 27."),
-        ("fr", "Sept fois huit, ça fait combien ?", "7 fois 8 font 56."),
+        ("fr", "Combien font sept fois huit ?", "7 fois 8 font 56."),
         ("fr", "Combien font 20 % de 80 ?", "20 pour cent de 80 font 16."),
         ("es", "¿Cuánto es siete por ocho?", "7 por 8 son 56."),
         ("es", "¿Cuántos son treinta menos doce?", "30 menos 12 son 18."),
@@ -85,6 +84,17 @@ def test_what_was_said_in_between_ends_it() -> None:
         ("pt", "Três por cento de dois mil é sessenta."),
         ("it", "20/3"),
         ("en", "20/3"),
+        ("en", "4x4."),
+        ("en", "Two plus one."),
+        ("en", "What's 9/11?"),
+        ("en", "Do you do 24/7?"),
+        ("en", "What's 80 minus 25%?"),
+        ("en", "What is -5 plus 3?"),
+        ("en", "What's .5 plus .5?"),
+        ("en", "What's (2 + 3) times 4?"),
+        ("es", "¿Y el tres por dos?"),
+        ("es", "Veinticuatro por siete."),
+        ("it", "Sessanta per novanta."),
         ("pt", "Às sete menos dez."),
         ("de", "Wie viel ist zwölf plus drei?"),
         ("en", ""),
@@ -93,3 +103,13 @@ def test_what_was_said_in_between_ends_it() -> None:
 )
 def test_nobody_asked_for_one(language: str, said: str) -> None:
     assert sum_of([said], language) == ""
+
+
+def test_another_sum_may_follow() -> None:
+    assert sum_of(["What's two plus two?", "And seven times nine?"], "en") == "7 times 9 is 63."
+
+
+def test_numbers_have_no_end() -> None:
+    long = " times ".join(["999999999999"] * 8)
+    said = [f"What's {long}?", *[f"Times {' times '.join(['999999999999'] * 8)}?"] * 7]
+    assert all(len(sum_of(said[:end], "en")) < 2000 for end in range(1, 9))
