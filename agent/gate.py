@@ -64,11 +64,19 @@ class CancelledTools(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         await self.push_frame(frame, direction)
-        if isinstance(frame, FunctionCallCancelFrame) and frame.tool_call_id not in self._called:
-            self._cancelled.add(frame.tool_call_id)
+        # Some servers use an id again: it stands for one call until that is settled.
+        if isinstance(frame, FunctionCallResultFrame):
+            self._called.discard(frame.tool_call_id)
+        elif isinstance(frame, FunctionCallCancelFrame):
+            if frame.tool_call_id in self._called:
+                self._called.remove(frame.tool_call_id)
+            else:
+                self._cancelled.add(frame.tool_call_id)
         elif isinstance(frame, FunctionCallInProgressFrame):
-            self._called.add(frame.tool_call_id)
-            if frame.tool_call_id in self._cancelled:
+            if frame.tool_call_id not in self._cancelled:
+                self._called.add(frame.tool_call_id)
+            else:
+                self._cancelled.remove(frame.tool_call_id)
                 await self.push_frame(
                     FunctionCallResultFrame(
                         frame.function_name,
