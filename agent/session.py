@@ -317,7 +317,8 @@ class CallSession:
         self.control.let_speak()
         said = asyncio.Event()
         await self._pipeline.worker.queue_frame(Heard(said.set))
-        if not await self._over(running, said, within_s=self.goodbye_deadline_s):
+        within_s = min(self.goodbye_deadline_s, GOODBYE_DEADLINE_S)
+        if not await self._over(running, said, within_s=within_s):
             await self._pipeline.listener.broadcast_interruption()
         await self._pipeline.worker.queue_frames([*words, EndFrame()])
         if not await self._over(running, within_s=self.goodbye_deadline_s + CHARACTER_S * characters):

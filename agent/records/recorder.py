@@ -115,7 +115,7 @@ class Recorder(Observer):
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
             self._writing = None
-        if self.database.opened and self._waiting:
+        if self.database.opened and (self._waiting or self._orphans):
             try:
                 async with asyncio.timeout(FLUSH_S):
                     await self._try(self._flush())
@@ -141,7 +141,7 @@ class Recorder(Observer):
 
     def owes(self) -> bool:
         """Whether records of calls that are over aren't in the database yet."""
-        return bool(self._aside) or any(snapshot.over for snapshot in self._waiting.values())
+        return bool(self._aside or self._orphans) or any(snapshot.over for snapshot in self._waiting.values())
 
     def close_lost(self, ids: Sequence[str]) -> None:
         """Note that another process died that had these calls."""
@@ -222,7 +222,7 @@ class Recorder(Observer):
             if self._error:
                 await self._put_aside()
                 await asyncio.sleep(RETRY_S)
-            elif not self._queued:
+            elif not (self._queued or self._orphans):
                 left_s = max(0.0, self._sweeps_at - time.monotonic()) if self._alone else None
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left_s):

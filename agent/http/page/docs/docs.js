@@ -26,7 +26,11 @@ const ui = SwaggerUIBundle({
   plugins: [hidesKeys],
   validatorUrl: null, // it would send the document to another host
   onComplete() {
-    const key = sessionStorage.getItem("offhook.key"); // as the other pages were told
-    if (key) ui.preauthorizeApiKey("key", key);
+    try {
+      const key = sessionStorage.getItem("offhook.key"); // as the other pages were told
+      if (key) ui.preauthorizeApiKey("key", key);
+    } catch {
+      // The browser keeps nothing for this site.
+    }
   },
 });

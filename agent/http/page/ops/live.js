@@ -121,7 +121,10 @@ export async function show(page, { server, signal }) {
   }, { signal });
   server.addEventListener("here", () => {
     lost.hidden = true;
-    for (const [id, last] of said) if (last) lastWords(id); // more may have been said meanwhile
+    for (const id of said.keys()) {
+      if (rows.has(id)) lastWords(id); // more may have been said meanwhile
+      else said.delete(id); // nobody told that it ended
+    }
     soon();
   }, { signal });
   server.addEventListener("lost", ({ detail }) => {
