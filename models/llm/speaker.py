@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 
 from config.llm import BundledLlm, LlmSettings
-from models.capacity import available_memory_bytes, cpu_model, usable_cores
+from models.capacity import available_memory_bytes, usable_cores
 from models.errors import ModelError, WeightsError
 from models.llm import bundled
 from models.llm.acting import Acting, ActSlot
@@ -34,7 +31,6 @@ MEASUREMENTS = 3
 ROOM_TO_TALK = 300  # tokens: some turns of a conversation
 ROOM_TO_CHOOSE = 250  # the turns that a tool is chosen from
 MEASURE_AGAIN_S = 1.5
-LATELY_S = 30 * 86_400.0
 
 Weights = Callable[[BundledLlm], Path | None]
 """The file of a bundled model, or None where it isn't installed. Reads files: called on a thread."""
@@ -181,32 +177,14 @@ class Speaker(Endpoint):
         return bundled.SlotReader(self.child, slot)
 
 
-async def bears(child: LlamaChild, title: str) -> bool:
-    """Whether the machine bears the model, measured again where it doesn't: whatever else starts at the same
-    time may hold it up.
-
-    A machine that bore it lately is only busy, and who starts meanwhile mustn't be worse for it ever after.
-    """
-    made_of = f"{cpu_model()} {usable_cores()} {child.threads} {child.weights} {child.weights.stat().st_size}"
-    bore = child.states / f"bore-{hashlib.sha256(made_of.encode()).hexdigest()[:32]}"
-    for measurement in range(MEASUREMENTS):
-        if measurement:
-            await asyncio.sleep(MEASURE_AGAIN_S)
-            await child.measure()
+async def _fast_enough(child: LlamaChild) -> bool:
+    """Measured again where it isn't: whatever else starts at the same time may have held it up."""
+    for _ in range(MEASUREMENTS - 1):
         if not too_slow(child.prompt_tokens_s, child.answer_tokens_s):
-            with suppress(OSError):  # only known, then, for this start
-                bore.touch()
             return True
-    try:
-        lately = time.time() - bore.stat().st_mtime < LATELY_S
-    except OSError:
-        return False
-    if lately:
-        logger.warning(
-            f"{title} writes {child.answer_tokens_s:.0f} tokens/s at the moment. It was faster here before: "
-            "something else keeps this machine busy."
-        )
-    return lately
+        await asyncio.sleep(MEASURE_AGAIN_S)
+        await child.measure()
+    return not too_slow(child.prompt_tokens_s, child.answer_tokens_s)
 
 
 async def start_speaker(
@@ -247,7 +225,7 @@ async def start_speaker(
         try:
             await child.start()
             await child.wait_ready(READY_S)
-            if wanted != "auto" or resident is JUDGE or await bears(child, resident.title):
+            if wanted != "auto" or resident is JUDGE or await _fast_enough(child):
                 return Speaker(resident, child, settings, because="; ".join(passed_over))
         except BaseException:
             await child.close()
