@@ -11,10 +11,6 @@ from typing import Generic, TypeVar
 
 from pipecat.frames.frames import (
     Frame,
-    FunctionCallCancelFrame,
-    FunctionCallInProgressFrame,
-    FunctionCallResultFrame,
-    FunctionCallResultProperties,
     LLMFullResponseStartFrame,
     TTSAudioRawFrame,
     UserStoppedSpeakingFrame,
@@ -24,8 +20,6 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from agent.conversation import Conversation
 from models.pipecat_internals import ForgettingGate
 from models.tts_service import NETWORK_MS
-
-CANCELLED = "CANCELLED"  # as Pipecat has it
 
 
 class AnswerGate(FrameProcessor):
@@ -48,44 +42,6 @@ class AnswerGate(FrameProcessor):
             self._gate.begin_speculation(True)
         for passed, way in self._gate.process(frame, direction):
             await self.push_frame(passed, way)
-
-
-class CancelledTools(FrameProcessor):
-    """Settles tools that were cancelled in the words before them.
-
-    That they are overtakes that they run, which waits behind the words, and is ignored.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(enable_direct_mode=True)
-        self._called: set[str] = set()  # by the ids of their calls
-        self._cancelled: set[str] = set()
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        await self.push_frame(frame, direction)
-        # Some servers use an id again: it stands for one call until that is settled.
-        if isinstance(frame, FunctionCallResultFrame):
-            self._called.discard(frame.tool_call_id)
-        elif isinstance(frame, FunctionCallCancelFrame):
-            if frame.tool_call_id in self._called:
-                self._called.remove(frame.tool_call_id)
-            else:
-                self._cancelled.add(frame.tool_call_id)
-        elif isinstance(frame, FunctionCallInProgressFrame):
-            if frame.tool_call_id not in self._cancelled:
-                self._called.add(frame.tool_call_id)
-            else:
-                self._cancelled.remove(frame.tool_call_id)
-                await self.push_frame(
-                    FunctionCallResultFrame(
-                        frame.function_name,
-                        frame.tool_call_id,
-                        frame.arguments,
-                        CANCELLED,
-                        properties=FunctionCallResultProperties(run_llm=False),
-                    )
-                )
 
 
 F = TypeVar("F", bound=Frame)

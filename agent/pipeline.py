@@ -34,10 +34,11 @@ from agent.briefing import about_call, brief
 from agent.conversation import Conversation, Turn
 from agent.flows.guide import FlowGuide
 from agent.flows.languages import lexicon as flow_lexicon
-from agent.gate import AnswerGate, CancelledTools, Tap
+from agent.gate import AnswerGate, Tap
 from agent.limits import Limits
 from agent.rtvi import observer_params
 from agent.tools.builtin import END_CALL
+from agent.tools.cancelled import CancelledTools
 from agent.tools.confirmation import Confirmation
 from agent.tools.runner import ToolRunner
 from agent.tools.tool import Act, Arguments, CallFacts, Done

@@ -446,8 +446,9 @@ def _answerable(response: Message) -> Message | None:
     realms: set[str] = set()
     for name, value in response.headers:
         if name.lower() in ("www-authenticate", "proxy-authenticate"):
-            realm = parameters(value).get("realm", "")
-            if realm in realms or not answerable(value):
+            asked = parameters(value)
+            realm = asked.get("realm", "")
+            if realm in realms or not answerable(asked):
                 continue
             realms.add(realm)
         headers.append((name, value))

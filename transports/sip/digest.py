@@ -92,23 +92,21 @@ class Unanswerable(Exception):
     """A challenge of a kind that is not known here."""
 
 
-def answerable(challenge: str) -> bool:
-    asked = parameters(challenge)
-    qops = {one.strip() for one in asked.get("qop", "").split(",")}
+def answerable(asked: Mapping[str, str]) -> bool:
+    """Whether a challenge with these parameters can be met."""
     known = asked.get("algorithm", "MD5").lower() in _HASHES
-    return known and bool(asked.get("nonce")) and not qops.isdisjoint(("auth", ""))
+    return known and bool(asked.get("nonce")) and not _qops(asked).isdisjoint(("auth", ""))
 
 
 def answer(challenge: str, *, user: str, password: str, method: str, uri: str, count: int = 1) -> str:
     """The value of the Authorization that meets a challenge. Raises Unanswerable."""
-    if not answerable(challenge):
-        raise Unanswerable
     asked = parameters(challenge)
+    if not answerable(asked):
+        raise Unanswerable
     algorithm = asked.get("algorithm", "MD5")
-    qops = [one.strip() for one in asked.get("qop", "").split(",")]
     given = {"username": user, "realm": asked.get("realm", ""), "nonce": asked["nonce"], "uri": uri}
     plain = {"algorithm": algorithm}
-    if "auth" in qops:
+    if "auth" in _qops(asked):
         given["cnonce"] = secrets.token_hex(8)
         plain |= {"qop": "auth", "nc": f"{count:08x}"}
     given["response"] = response({**given, **plain}, user=user, password=password, method=method)
@@ -116,6 +114,10 @@ def answer(challenge: str, *, user: str, password: str, method: str, uri: str, c
         given["opaque"] = asked["opaque"]
     quoted = (f'{name}="{_escaped(value)}"' for name, value in given.items())
     return "Digest " + ", ".join([*quoted, *(f"{name}={value}" for name, value in plain.items())])
+
+
+def _qops(asked: Mapping[str, str]) -> set[str]:
+    return {one.strip() for one in asked.get("qop", "").split(",")}
 
 
 def response(given: Mapping[str, str], *, user: str, password: str, method: str) -> str:

@@ -30,12 +30,14 @@ export function rememberKey(key) {
   storage.setItem(KEY, key);
 }
 
-export const hasKey = () => storage.getItem(KEY) !== null;
+export const knownKey = () => storage.getItem(KEY);
+
+export const hasKey = () => knownKey() !== null;
 
 /** The response, if it is a good one. Throws ApiError. */
 export async function request(method, path, body, options = {}) {
   const headers = body ? { "Content-Type": "application/json" } : {};
-  const key = storage.getItem(KEY);
+  const key = knownKey();
   if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {

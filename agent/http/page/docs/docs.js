@@ -1,5 +1,7 @@
 // The reference: Swagger UI over the server's own document, and nothing of any other host.
 
+import { knownKey } from "../http.js";
+
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", paint);
@@ -26,11 +28,7 @@ const ui = SwaggerUIBundle({
   plugins: [hidesKeys],
   validatorUrl: null, // it would send the document to another host
   onComplete() {
-    try {
-      const key = sessionStorage.getItem("offhook.key"); // as the other pages were told
-      if (key) ui.preauthorizeApiKey("key", key);
-    } catch {
-      // The browser keeps nothing for this site.
-    }
+    const key = knownKey(); // as the other pages were told
+    if (key) ui.preauthorizeApiKey("key", key);
   },
 });

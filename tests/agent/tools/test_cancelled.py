@@ -10,7 +10,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.tests.utils import run_test
 
-from agent.gate import CancelledTools
+from agent.tools.cancelled import CancelledTools
 
 
 def runs(id: str) -> Frame:
